@@ -1,0 +1,32 @@
+"""``python -m bertkit``, so that ``torchrun -m bertkit`` and ``accelerate launch -m bertkit`` work."""
+
+import sys
+
+
+def main() -> None:
+    """Runs the command line and turns the known endings into exit codes (1 user's error, 130/143 signals)."""
+    from bertkit import console
+    from bertkit.cli import app
+    from bertkit.errors import BertkitError, Interrupted
+
+    try:
+        app()
+    except BertkitError as error:
+        if console.is_main_process():
+            console.err.print(f"[bold red]error:[/] {console.plain(str(error))}")
+        sys.exit(1)
+    except Interrupted as ending:
+        console.note(console.plain(str(ending)))
+        sys.exit(ending.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader (`head`, say) has what it wanted; a flush at exit would only raise once more.
+        import os
+
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""The command line. One file a command: it turns options into settings and calls one plain function.
+
+To add a command, write its file with a function of the command's name and register it below. What is heavy
+(torch, transformers, …) is imported inside that function, after the arguments have been checked.
+"""
+
+from typing import Annotated
+
+import typer
+
+from bertkit import __version__
+from bertkit.cli import mask_fill, prepare, pretrain, recipes
+
+app = typer.Typer(
+    name="bertkit",
+    help="Pretrain a BERT of your own on your text, fine-tune it on your labels, and use it anywhere.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"bertkit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def bertkit(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and leave."
+        ),
+    ] = False,
+) -> None:
+    """Pretrain a BERT of your own on your text, fine-tune it on your labels, and use it anywhere."""
+
+
+# In the order of `bertkit --help`. A single command: app.command("mask-fill")(mask_fill.mask_fill)
+app.command("pretrain")(pretrain.pretrain)
+app.command("prepare")(prepare.prepare)
+app.add_typer(recipes.app, name="recipes")

@@ -1,0 +1,87 @@
+"""The options that several commands share, and the flags that are sugar for settings of a recipe."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bertkit.settings.recipes import Override, parse_set
+
+# Flag (as a parameter of the command) -> the setting it stands for.
+_SETTINGS = {
+    "lr": "train.learning_rate",
+    "seq_len": "data.max_seq_length",
+    "batch_size": "train.batch_size",
+    "micro_batch": "train.micro_batch_size",
+    "max_steps": "train.max_steps",
+    "epochs": "train.epochs",
+    "seed": "train.seed",
+    "mixed_precision": "train.mixed_precision",
+    "vocab_size": "tokenizer.vocab_size",
+    "column": "data.column",
+}
+
+
+def overrides(sets: Sequence[str] | None, **flags: Any) -> list[Override]:
+    """What the user gave besides the recipe. A flag that is None was not given.
+
+    Raises:
+        BertkitError: an entry of ``sets`` is not ``KEY=VALUE``.
+    """
+    given = [
+        Override(_SETTINGS[name], value, f"--{name.replace('_', '-')}")
+        for name, value in flags.items()
+        if value is not None
+    ]
+    return given + [parse_set(text) for text in sets or ()]
+
+
+def _device(value: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
+        raise typer.BadParameter(f"must be auto, cpu, cuda, cuda:N or mps, got '{value}'")
+    return value
+
+
+def _setting(flag: str, text: str) -> Any:
+    """An option that overrides the recipe."""
+    return typer.Option(flag, help=text, rich_help_panel="Settings of the recipe", show_default=False)
+
+
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Any setting of the recipe, as often as needed: --set train.weight_decay=0.1",
+        rich_help_panel="Settings of the recipe",
+        show_default=False,
+    ),
+]
+Lr = Annotated[float | None, _setting("--lr", "Peak learning rate.")]
+SeqLen = Annotated[int | None, _setting("--seq-len", "Tokens a sequence, in place of all phases.")]
+BatchSize = Annotated[
+    int | None, _setting("--batch-size", "Sequences per optimizer step, over all devices together.")
+]
+MicroBatch = Annotated[
+    int | None,
+    _setting("--micro-batch", "Sequences a device computes at a time: a matter of memory."),
+]
+MaxSteps = Annotated[int | None, _setting("--max-steps", "Optimizer steps of the whole run.")]
+Epochs = Annotated[float | None, _setting("--epochs", "Passes over the data, in place of --max-steps.")]
+Seed = Annotated[int | None, _setting("--seed", "Of the weights, the data and the dropout.")]
+MixedPrecision = Annotated[
+    str | None, _setting("--mixed-precision", "auto, no, bf16 or fp16; auto is bf16 where it is native.")
+]
+VocabSize = Annotated[int | None, _setting("--vocab-size", "Word pieces of the tokenizer to train.")]
+Column = Annotated[str | None, _setting("--column", "Field of tables and hub datasets that holds the text.")]
+
+Model = Annotated[
+    str | None, typer.Option("--model", help="A model's folder, or its name on the Hugging Face hub.")
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.", callback=_device)]
+Out = Annotated[Path | None, typer.Option("--out", help="Folder to write to.", file_okay=False)]
+ResumeOpt = Annotated[bool, typer.Option("--resume", help="Go on from the newest whole checkpoint.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is in the folder.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]

@@ -1,0 +1,49 @@
+"""``bertkit prepare``: only the preparation of a corpus."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bertkit import console
+from bertkit.cli import options
+from bertkit.errors import BertkitError
+
+
+def prepare(
+    corpus: Annotated[
+        list[str], typer.Argument(metavar="CORPUS...", help="Files, folders, globs, - or a hub dataset.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the prepared corpus.", file_okay=False)
+    ] = None,
+    tokenizer: Annotated[
+        str | None,
+        typer.Option("--tokenizer", help="A folder, vocab.txt or hub name, instead of learning word pieces."),
+    ] = None,
+    vocab_size: options.VocabSize = None,
+    column: options.Column = None,
+    sets: options.Set = None,
+) -> None:
+    """Turn text into token ids on disk, ready for `bertkit pretrain`."""
+    from bertkit.corpus.prepare import Preparation
+    from bertkit.corpus.reader import find_sources
+    from bertkit.models.tokenizer import load_tokenizer
+    from bertkit.pretraining.prepare import prepare_corpus
+    from bertkit.settings.recipes import load
+    from bertkit.settings.schema import PretrainRecipe
+
+    given = options.overrides(sets, vocab_size=vocab_size, column=column)
+    recipe = load(PretrainRecipe, "pretrain", "tiny", given).settings
+    sources = find_sources(corpus)
+    if out is not None and out.exists() and any(out.iterdir()):
+        raise BertkitError(f"{out} is not empty: name a new folder with --out")
+    preparation = Preparation(sources, recipe.data.column, recipe.data.language)
+    store, _ = prepare_corpus(
+        preparation, recipe.tokenizer, load_tokenizer(tokenizer) if tokenizer else None, out
+    )
+    console.note(
+        f"{store.info.documents:,} documents, {store.info.sentences:,} sentences, {store.info.tokens:,} tokens, "
+        f"{store.info.vocab_size:,} word pieces"
+    )
+    console.out.print(str(store.folder), markup=False)

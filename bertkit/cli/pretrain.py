@@ -1,0 +1,92 @@
+"""``bertkit pretrain``: from text to a BERT."""
+
+from typing import Annotated
+
+import typer
+
+from bertkit import console
+from bertkit.cli import options
+
+
+def pretrain(
+    corpus: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[CORPUS]...",
+            help="Files, folders, globs, - for stdin, a prepared folder, or a hub dataset org/name[:config]; "
+            "none takes the embedded stories.",
+        ),
+    ] = None,
+    out: options.Out = None,
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", help="A name of `bertkit recipes`, or a TOML file of your own.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="Go on from this BERT: a folder, or a name on the hub.")
+    ] = None,
+    tokenizer: Annotated[
+        str | None,
+        typer.Option("--tokenizer", help="A folder, vocab.txt or hub name, instead of learning word pieces."),
+    ] = None,
+    validation: Annotated[
+        list[str] | None,
+        typer.Option("--validation", help="Held-out text, instead of a share of the documents."),
+    ] = None,
+    vocab_size: options.VocabSize = None,
+    column: options.Column = None,
+    max_steps: options.MaxSteps = None,
+    epochs: options.Epochs = None,
+    batch_size: options.BatchSize = None,
+    micro_batch: options.MicroBatch = None,
+    seq_len: options.SeqLen = None,
+    lr: options.Lr = None,
+    seed: options.Seed = None,
+    mixed_precision: options.MixedPrecision = None,
+    sets: options.Set = None,
+    device: options.Device = "auto",
+    resume: options.ResumeOpt = False,
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Pretrain a BERT on your text."""
+    from bertkit.pretraining.run import PretrainRequest
+    from bertkit.pretraining.run import pretrain as run
+
+    request = PretrainRequest(
+        corpus=corpus or (),
+        out=out,
+        recipe=recipe,
+        overrides=options.overrides(
+            sets,
+            vocab_size=vocab_size,
+            column=column,
+            max_steps=max_steps,
+            epochs=epochs,
+            batch_size=batch_size,
+            micro_batch=micro_batch,
+            seq_len=seq_len,
+            lr=lr,
+            seed=seed,
+            mixed_precision=mixed_precision,
+        ),
+        model=model,
+        tokenizer=tokenizer,
+        validation=validation or (),
+        device=device,
+        resume=resume,
+        overwrite=overwrite,
+    )
+    _say_result(run(request))
+
+
+def _say_result(run: dict) -> None:
+    results, out = run.get("results") or {}, console.plain(run["out"])
+    if "eval_mlm_accuracy" in results:
+        console.note(
+            f"held-out: MLM accuracy [bold]{results['eval_mlm_accuracy']:.1%}[/] "
+            f"(always guessing the most frequent word piece: {run['most_frequent_token_share']:.1%}), "
+            f"MLM loss [bold]{results['eval_mlm_loss']:.2f}[/] (word frequencies alone: {run['unigram_entropy']:.2f})"
+            + (f", NSP accuracy {results['eval_nsp_accuracy']:.1%}" if "eval_nsp_accuracy" in results else "")
+        )
+    console.note(f"\nYour BERT is in [bold]{out}[/] ({console.duration(run.get('seconds', 0))}). Next:")
+    console.note(f'  bertkit mask-fill --model {out} "i [MASK] a little boy"', markup=False)
+    console.note(f"  bertkit finetune --model {out} --task sst2")

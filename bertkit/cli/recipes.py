@@ -1,0 +1,56 @@
+"""``bertkit recipes``: what is there to start from."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from bertkit import console
+from bertkit.cli.options import Json
+from bertkit.errors import BertkitError
+from bertkit.settings.recipes import KINDS, did_you_mean, recipe_names, recipe_path
+
+app = typer.Typer(rich_markup_mode="rich")
+
+
+@app.callback(invoke_without_command=True)
+def recipes(context: typer.Context, as_json: Json = False) -> None:
+    """List the recipes, or show one."""
+    if context.invoked_subcommand is not None:
+        return
+    names = {kind: recipe_names(kind) for kind in KINDS}
+    if as_json:
+        rows = [
+            {"kind": kind, "name": name, "about": _about(kind, name)}
+            for kind in KINDS
+            for name in names[kind]
+        ]
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    width = max(len(name) for kind in KINDS for name in names[kind])
+    for kind in KINDS:
+        console.out.print(f"[bold]{kind}[/]")
+        for name in names[kind]:
+            console.out.print(f"  {name:<{width}}  {console.plain(_about(kind, name))}")
+    console.note("Print one with: bertkit recipes show NAME")
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="A name of the list, or kind/name where two kinds share it.")],
+) -> None:
+    """Print a recipe, to save and change it: bertkit recipes show tiny > mine.toml"""
+    known = {f"{kind}/{bare}": (kind, bare) for kind in KINDS for bare in recipe_names(kind)}
+    matches = [full for full, (_, bare) in known.items() if name in (full, bare)]
+    if not matches:
+        hint = did_you_mean(name, [*known, *(bare for _, bare in known.values())])
+        raise BertkitError(f"no recipe '{name}'.{hint} There are: {', '.join(known)}")
+    if len(matches) > 1:
+        raise BertkitError(f"'{name}' may be {' or '.join(matches)}: say which")
+    typer.echo(recipe_path(*known[matches[0]]).read_text(encoding="utf-8"), nl=False)
+
+
+def _about(kind: str, name: str) -> str:
+    """A recipe's first line, without ``# name:``."""
+    first = recipe_path(kind, name).read_text(encoding="utf-8").partition("\n")[0]
+    return first.removeprefix("#").strip().removeprefix(f"{name}:").strip()

@@ -1,0 +1,175 @@
+"""The prepared corpus: flat token ids on disk with the offsets of sentences and documents, memory-mapped.
+
+A folder of four flat little-endian files, which stay out of memory until they are read:
+
+    ids.bin         the tokens of all sentences, one after the other, without special tokens (uint16 or uint32)
+    sentences.bin   int64 [sentences + 1], where each sentence starts, in tokens
+    documents.bin   int64 [documents + 1], where each document starts, in sentences
+    counts.bin      int64 [vocabulary], how often each token occurs
+    corpus.json     what it was made from, and how large it is: written last
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from bertkit.errors import BertkitError
+
+INFO_FILE = "corpus.json"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class CorpusInfo:
+    """What a prepared corpus was made from and how large it is."""
+
+    fingerprint: str
+    """Of the contents of the inputs."""
+    tokenizer_fingerprint: str
+    sources: list[str]
+    documents: int
+    sentences: int
+    tokens: int
+    vocab_size: int
+    text_bytes: int
+    """UTF-8 bytes of the paragraphs that were read."""
+    replaced_characters: int = 0
+    notes: list[str] = field(default_factory=list)
+    format: int = _FORMAT
+
+
+@dataclass(frozen=True)
+class CorpusStore:
+    """A prepared corpus, open for reading.
+
+    Attributes:
+        ids: tokens, uint16 or uint32 ``[tokens]``.
+        sentence_starts: int64 ``[sentences + 1]``, in tokens; sentence ``s`` is
+            ``ids[sentence_starts[s]:sentence_starts[s + 1]]``.
+        document_starts: int64 ``[documents + 1]``, in sentences.
+        token_counts: int64 ``[vocabulary]``.
+    """
+
+    folder: Path
+    info: CorpusInfo
+    ids: np.ndarray
+    sentence_starts: np.ndarray
+    document_starts: np.ndarray
+    token_counts: np.ndarray
+
+    def __reduce__(self) -> tuple:
+        # A data worker that is started afresh (macOS, Windows) opens the files itself; a pickled
+        # memory map would carry the whole corpus along.
+        return open_store, (self.folder,)
+
+
+def is_store(folder: Path) -> bool:
+    """Whether a folder is a whole prepared corpus."""
+    return (folder / INFO_FILE).is_file()
+
+
+def read_info(folder: Path) -> CorpusInfo:
+    """Reads only the description of a prepared corpus.
+
+    Raises:
+        BertkitError: no prepared corpus, or one of another format.
+    """
+    path = folder / INFO_FILE
+    try:
+        info = CorpusInfo(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise BertkitError(f"{path} does not describe a prepared corpus; prepare it anew") from error
+    if info.format != _FORMAT:
+        raise BertkitError(f"{path} has format {info.format}, this version reads {_FORMAT}; prepare it anew")
+    return info
+
+
+def open_store(folder: Path) -> CorpusStore:
+    """Opens a prepared corpus; only the offsets that are used are ever read from disk.
+
+    Raises:
+        BertkitError: the folder is no prepared corpus, or its files do not have the sizes it states.
+    """
+    info = read_info(folder)
+    ids_dtype = _ids_dtype(info.vocab_size)
+    return CorpusStore(
+        folder=folder,
+        info=info,
+        ids=_map(folder / "ids.bin", ids_dtype, info.tokens),
+        sentence_starts=_map(folder / "sentences.bin", "<i8", info.sentences + 1),
+        document_starts=_map(folder / "documents.bin", "<i8", info.documents + 1),
+        token_counts=_map(folder / "counts.bin", "<i8", info.vocab_size),
+    )
+
+
+def _ids_dtype(vocab_size: int) -> str:
+    return "<u2" if vocab_size <= 2**16 else "<u4"
+
+
+def _map(path: Path, dtype: str, length: int) -> np.ndarray:
+    expected = length * np.dtype(dtype).itemsize
+    if not path.is_file() or path.stat().st_size != expected:
+        raise BertkitError(
+            f"{path} is damaged (not the {expected:,} bytes it should have); prepare the corpus anew"
+        )
+    return np.memmap(path, dtype=dtype, mode="r") if length else np.zeros(0, dtype)
+
+
+class StoreWriter:
+    """Writes a store piece by piece; nothing but the token counts is held in memory."""
+
+    def __init__(self, folder: Path, vocab_size: int) -> None:
+        self._folder = folder
+        self._dtype = _ids_dtype(vocab_size)
+        self._files = {
+            name: (folder / f"{name}.bin").open("wb") for name in ("ids", "sentences", "documents")
+        }
+        self.counts = np.zeros(vocab_size, dtype=np.int64)
+        self.tokens = self.sentences = self.documents = 0
+        self._sentences_before_document = 0
+        self._write("sentences", [0])
+        self._write("documents", [0])
+
+    def __enter__(self) -> "StoreWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        for file in self._files.values():
+            file.close()
+
+    def add_sentences(self, ids: np.ndarray, lengths: np.ndarray) -> None:
+        """Appends sentences: their tokens one after the other, and how many each has (all at least 1)."""
+        self._files["ids"].write(ids.astype(self._dtype).tobytes())
+        self.counts += np.bincount(ids, minlength=len(self.counts))
+        self._write("sentences", self.tokens + np.cumsum(lengths, dtype=np.int64))
+        self.tokens += len(ids)
+        self.sentences += len(lengths)
+
+    def end_document(self) -> None:
+        """Ends the document; one without a sentence is no document."""
+        if self.sentences > self._sentences_before_document:
+            self._write("documents", [self.sentences])
+            self.documents += 1
+            self._sentences_before_document = self.sentences
+
+    def finish(self, **described: object) -> None:
+        """Writes the counts and, last, the description."""
+        (self._folder / "counts.bin").write_bytes(self.counts.astype("<i8").tobytes())
+        info = CorpusInfo(
+            documents=self.documents,
+            sentences=self.sentences,
+            tokens=self.tokens,
+            vocab_size=len(self.counts),
+            **described,  # type: ignore[arg-type]
+        )
+        text = json.dumps(asdict(info), indent=2, ensure_ascii=False) + "\n"
+        (self._folder / INFO_FILE).write_text(text, encoding="utf-8")
+
+    def _write(self, name: str, offsets: Sequence[int] | np.ndarray) -> None:
+        self._files[name].write(np.asarray(offsets, dtype="<i8").tobytes())

@@ -1,0 +1,119 @@
+"""Training a WordPiece vocabulary on a corpus: deterministic, in bounded memory."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+
+from bertkit.draws import Draws
+from bertkit.errors import BertkitError
+
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+SAMPLE_BYTES = 256 * 2**20
+"""A vocabulary is learned from about so much text; of a larger corpus, from a random sample of this size."""
+
+# A small corpus cannot fill a large vocabulary with pieces that are seen often enough to be learned,
+# and the output layer is most of the work of a small model: megabytes of text → word pieces.
+_SIZE_FOR_MEGABYTES = ((2, 4_096), (25, 8_192), (150, 16_384), (float("inf"), 30_522))
+_MAX_UNKNOWN_SHARE = 0.01
+
+
+def default_vocab_size(text_bytes: int) -> int:
+    """Number of word pieces for a corpus of this size."""
+    return next(size for megabytes, size in _SIZE_FOR_MEGABYTES if text_bytes <= megabytes * 1e6)
+
+
+def sample(paragraphs: Iterable[str | None], text_bytes: int, seed: int) -> Iterator[str]:
+    """The paragraphs of a random subset of the documents, of about ``SAMPLE_BYTES`` in all.
+
+    Args:
+        paragraphs: the corpus; None ends a document.
+        text_bytes: (estimated) size of the whole corpus.
+        seed: which subset. The choice is a function of (seed, number of the document) alone.
+    """
+    rate = min(1.0, SAMPLE_BYTES / max(text_bytes, 1))
+    document = 0
+    chosen = rate == 1.0 or Draws(seed, document).uniform() < rate
+    for paragraph in paragraphs:
+        if paragraph is None:
+            document += 1
+            chosen = rate == 1.0 or Draws(seed, document).uniform() < rate
+        elif chosen:
+            yield paragraph
+
+
+def train_vocabulary(
+    texts: Callable[[], Iterable[str]], vocab_size: int | None, lowercase: bool
+) -> list[str]:
+    """Learns WordPiece on texts and returns the pieces by id, special tokens first.
+
+    Normalisation and pre-tokenisation are BERT's (control characters dropped, Chinese characters split,
+    lower case and no accents where ``lowercase``). The library's trainer numbers the pieces ``##x`` in the
+    order of a hash map, which differs from run to run and with it the ties between merges; naming them all
+    beforehand makes its result a function of the text.
+
+    Args:
+        texts: gives the texts anew at each call; they are read twice.
+        vocab_size: pieces wanted, special tokens included; None chooses for the amount of text and takes
+            what the text supports.
+        lowercase: as in the uncased BERTs.
+
+    Raises:
+        BertkitError: the size is too small for the characters of the text, or larger than it supports.
+    """
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.WordPiece({}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    characters: Counter[str] = Counter()
+    text_bytes = 0
+    for text in texts():
+        characters.update(tokenizer.normalizer.normalize_str(text))
+        text_bytes += len(text.encode("utf-8", "replace"))
+    size = vocab_size or default_vocab_size(text_bytes)
+    alphabet, continuing = _alphabet(characters, size, tokenizer.pre_tokenizer)
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=size,
+        min_frequency=2,
+        initial_alphabet=alphabet,
+        limit_alphabet=len(alphabet),
+        special_tokens=[*SPECIAL_TOKENS, *alphabet, *("##" + character for character in continuing)],
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts(), trainer)
+    pieces = tokenizer.get_vocab(with_added_tokens=False)
+    if vocab_size is not None and len(pieces) < vocab_size:
+        raise BertkitError(
+            f"a vocabulary of {vocab_size:,} is more than this corpus supports: "
+            f"it holds {len(pieces):,} word pieces that occur at least twice; use --vocab-size {len(pieces)} or less"
+        )
+    return sorted(pieces, key=pieces.__getitem__)
+
+
+def _alphabet(characters: Counter[str], size: int, pre_tokenizer: object) -> tuple[list[str], list[str]]:
+    """The characters that get pieces of their own, and those of them that may also continue a word.
+
+    The rarest are left out (they become [UNK]) where they would take more than nine tenths of the vocabulary.
+    """
+    total = sum(n for character, n in characters.items() if not character.isspace())
+    room = int(0.9 * (size - len(SPECIAL_TOKENS)))
+    alphabet: list[str] = []
+    continuing: list[str] = []
+    kept = 0
+    for character, n in sorted(characters.items(), key=lambda item: (-item[1], item[0])):
+        if character.isspace() or (n < 2 and len(alphabet) > 1):
+            continue
+        # A character that is a word by itself (Chinese, punctuation) never continues one.
+        joins = len(pre_tokenizer.pre_tokenize_str("a" + character)) == 1  # type: ignore[attr-defined]
+        room -= 1 + joins
+        if room < 0:
+            break
+        alphabet.append(character)
+        continuing += [character] * joins
+        kept += n
+    if total and kept < (1 - _MAX_UNKNOWN_SHARE) * total:
+        singles = sum(1 for character, n in characters.items() if not character.isspace() and n > 1)
+        raise BertkitError(
+            f"a vocabulary of {size:,} is too small for the {singles:,} different characters of this corpus: "
+            f"{1 - kept / total:.0%} of its text would be unknown; use --vocab-size {max(1000, 3 * singles)} or so"
+        )
+    return alphabet, continuing

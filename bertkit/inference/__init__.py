@@ -1,0 +1,1 @@
+"""What people do with a BERT: fill masks, predict."""

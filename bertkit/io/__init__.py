@@ -1,0 +1,1 @@
+"""Files in every form and compression, atomic writes, locks, the hub."""

@@ -1,0 +1,249 @@
+"""The Hugging Face hub: whether it can be reached, a model's files from it, and one line where that fails."""
+
+import json
+import os
+import re
+import socket
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from bertkit import console
+from bertkit.errors import BertkitError
+
+CONNECT_TIMEOUT_S = 2.0
+ANSWER_TIMEOUT_S = 4.0
+_TRUE = {"1", "ON", "YES", "TRUE"}
+_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
+_HUB_NAME = re.compile(r"(?![.-])[\w.-]+(/(?![.-])[\w.-]+)?(?<!\.git)", re.ASCII)
+_TOKENIZER_FILES = (
+    "tokenizer_config.json",
+    "tokenizer.json",
+    "vocab.txt",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
+# Safetensors first: a pickled file is read only where there is nothing better, and never unpickled freely.
+_WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")
+_unreachable = False
+
+
+def endpoint() -> str:
+    """The hub's address: ``HF_ENDPOINT``, else the public hub."""
+    return os.environ.get("HF_ENDPOINT", "").rstrip("/") or "https://huggingface.co"
+
+
+def is_offline() -> bool:
+    """Whether the hub is not to be asked, by the user's wish or because `ensure_hub` found nobody there."""
+    return any(
+        os.environ.get(name, "").upper() in _TRUE for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+    )
+
+
+def ensure_hub() -> None:
+    """Turns offline mode on, for this process and its children, where the hub does not accept a connection.
+
+    Cached files then still load, and nothing is tried again for a minute. Call it before anything is fetched.
+
+    Raises:
+        BertkitError: ``HF_ENDPOINT`` or the proxy that applies to it is not an address.
+    """
+    global _unreachable
+    if is_offline() or _accepts_connections(*_first_hop()):
+        return
+    _unreachable = True
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    # These read the environment once, when they are imported; transformers asks huggingface_hub.
+    for module in ("huggingface_hub.constants", "datasets.config"):
+        if module in sys.modules:
+            sys.modules[module].HF_HUB_OFFLINE = True  # type: ignore[attr-defined]
+
+
+def _first_hop() -> tuple[str, int]:
+    """Host and port that a request to the hub connects to: the hub's, or those of the proxy on the way."""
+    hub = urlsplit(endpoint())
+    proxies = getproxies()
+    proxy = proxies.get(hub.scheme) or proxies.get("all")
+    address = endpoint()
+    if proxy and hub.hostname and not proxy_bypass(hub.hostname):
+        address = proxy if "://" in proxy else f"http://{proxy}"
+    try:
+        hop = urlsplit(address)
+        port = hop.port or _PORTS[hop.scheme]
+    except (ValueError, KeyError):
+        hop, port = urlsplit(""), 0
+    if not hop.hostname:
+        raise BertkitError(f"'{address}' is no http(s) address: check HF_ENDPOINT and the proxy variables")
+    return hop.hostname, port
+
+
+def _accepts_connections(host: str, port: int) -> bool:
+    reached = threading.Event()
+
+    def connect() -> None:
+        with (
+            suppress(OSError, UnicodeError),
+            socket.create_connection((host, port), timeout=CONNECT_TIMEOUT_S),
+        ):
+            reached.set()
+
+    # A thread, for a name look-up has no timeout of its own.
+    thread = threading.Thread(target=connect, daemon=True)
+    thread.start()
+    thread.join(CONNECT_TIMEOUT_S)
+    return reached.is_set()
+
+
+@contextmanager
+def hub_errors(what: str, ways_on: str) -> Iterator[None]:
+    """Turns every failure to fetch something into one line.
+
+    Args:
+        what: what is fetched, as in ``model 'org/name'``.
+        ways_on: what the user can do instead, as in ``give a folder with --model DIR``.
+
+    Raises:
+        BertkitError: ``cannot fetch WHAT: REASON; WAYS_ON``.
+    """
+    try:
+        yield
+    except BertkitError:
+        raise
+    except Exception as error:
+        reason = _reason(error)
+        if reason is None:
+            raise
+        raise BertkitError(f"cannot fetch {what}: {reason}; {ways_on}") from error
+
+
+def _reason(error: Exception) -> str | None:
+    """Why fetching failed, in a few words; None for an error that fetching does not raise."""
+    from huggingface_hub import errors
+
+    chain = list(_causes(error))
+    kinds = {kind.__name__ for cause in chain for kind in type(cause).__mro__}
+    status = next((c.response.status_code for c in chain if isinstance(c, errors.HfHubHTTPError)), None)
+    if "GatedRepoError" in kinds:
+        return "it is gated: accept its terms on its page, then `hf auth login` or set HF_TOKEN"
+    if kinds & {"RepositoryNotFoundError", "DatasetNotFoundError"} and not is_offline():
+        return (
+            f"nothing of that name is here, and the hub at {endpoint()} has no such repository "
+            "(if it is private: `hf auth login` or set HF_TOKEN)"
+        )
+    if is_offline() and isinstance(error, OSError) and error.errno is None:
+        why = f"no hub reachable at {endpoint()}" if _unreachable else "HF_HUB_OFFLINE is set"
+        return f"{why} and it is not in the cache"
+    if status is not None and "RemoteEntryNotFoundError" not in kinds:
+        return f"the hub at {endpoint()} answered with HTTP status {status}"
+    # errors.HTTPError is the base class of the HTTP library that huggingface_hub is built on.
+    lost = next((c for c in chain if isinstance(c, (errors.HTTPError, ConnectionError, TimeoutError))), None)
+    if lost is not None and status is None:
+        return f"the connection to {endpoint()} failed ({_one_line(lost)})"
+    if isinstance(error, (OSError, ValueError)) or type(error).__module__.startswith("datasets."):
+        return _one_line(error)
+    return None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what led to it, the outermost first."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200].rstrip(" .") or type(error).__name__
+
+
+def model_folder(name_or_path: str, weights: bool = True) -> Path:
+    """The folder of a model: the path itself, or the cached copy of what the hub has under that name.
+
+    Args:
+        name_or_path: a folder, or a hub name such as ``google-bert/bert-base-uncased``.
+        weights: whether the weights are needed, or only configuration and tokenizer.
+
+    Raises:
+        BertkitError: there is no such folder, or it cannot be fetched.
+    """
+    path = Path(name_or_path)
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise BertkitError(f"{path} is a file: give the folder of a model, or a name on the hub")
+    if not _HUB_NAME.fullmatch(name_or_path):
+        raise BertkitError(
+            f"no folder '{name_or_path}': give the folder of a model, "
+            "or a name on the hub such as google-bert/bert-base-uncased"
+        )
+    ensure_hub()
+    with hub_errors(f"model '{name_or_path}'", "give the folder of a model instead"):
+        return _fetch_model(name_or_path, weights)
+
+
+@cache
+def _fetch_model(name: str, weights: bool) -> Path:
+    """The cached copy of a repository, asked for once a process: what is read belongs together."""
+    with _hub_bars(False):
+        folder = _fetch_files(name, ("config.json", *_TOKENIZER_FILES))
+    if folder is None:
+        raise FileNotFoundError("it has neither a config.json nor a tokenizer")
+    if weights:
+        # Hundreds of megabytes: the hub's own bar, and none in a log file.
+        with _hub_bars(console.err.is_terminal):
+            _fetch_weights(name, folder)
+    return folder
+
+
+@contextmanager
+def _hub_bars(on: bool) -> Iterator[None]:
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    if on or are_progress_bars_disabled():
+        yield
+        return
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        enable_progress_bars()
+
+
+def _fetch_weights(name: str, folder: Path) -> None:
+    for file in _WEIGHTS_FILES:
+        if _fetch_files(name, [file], folder.name) is not None:
+            return
+        index = f"{file}.index.json"
+        if _fetch_files(name, [index], folder.name) is not None:
+            shards = set(json.loads((folder / index).read_text(encoding="utf-8"))["weight_map"].values())
+            _fetch_files(name, sorted(shards), folder.name)
+            return
+
+
+def _fetch_files(name: str, files: Iterable[str], revision: str | None = None) -> Path | None:
+    """Fetches those of the files that the repository has; returns their folder, or None where it has none.
+
+    The folder's name is the commit, by which all later files are asked for: they belong together.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    folder, missing = None, None
+    for file in files:
+        try:
+            fetched = hf_hub_download(name, file, revision=revision, etag_timeout=ANSWER_TIMEOUT_S)
+        except EntryNotFoundError as error:
+            # Not in the cache is "the repository has it not" only where the hub could not be asked.
+            if isinstance(error, LocalEntryNotFoundError) and not is_offline():
+                raise
+            missing = error
+            continue
+        folder = Path(fetched).parent
+        revision = folder.name
+    if folder is None and revision is None and is_offline() and missing is not None:
+        raise missing
+    return folder

@@ -1,0 +1,204 @@
+"""BERTs made anew, loaded from a folder or the hub, and saved as plain Hugging Face folders."""
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bertkit.errors import BertkitError
+from bertkit.io.hub import model_folder
+from bertkit.models.tokenizer import load_tokenizer, save_tokenizer
+from bertkit.settings.schema import ModelSettings
+
+if TYPE_CHECKING:
+    from transformers import BertForPreTraining, PreTrainedModel, PreTrainedTokenizerFast
+
+# Matrix products are fastest on multiples of 64 (NVIDIA's matrix multiplication guide).
+VOCAB_MULTIPLE = 64
+# Parts of a BERT that a checkpoint may lack, by where their weights lie.
+_HEADS = {
+    "cls.predictions.": "masked-word head",
+    "cls.seq_relationship.": "next-sentence head",
+    "bert.pooler.": "pooler",
+    "classifier.": "classification head",
+}
+
+
+def new_bert(
+    settings: ModelSettings, tokenizer: "PreTrainedTokenizerFast", seed: int
+) -> "BertForPreTraining":
+    """A BERT with random weights, the same for the same seed. Rows of the vocabulary are a multiple of 64."""
+    from transformers import BertConfig, BertForPreTraining
+
+    config = BertConfig(
+        **settings.model_dump(),
+        vocab_size=_padded(len(tokenizer)),
+        type_vocab_size=2,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    with _seeded(seed):
+        return BertForPreTraining(config)
+
+
+def bert_folder(name_or_path: str, weights: bool = True) -> Path:
+    """The local folder of a BERT: fetched where the name is the hub's. Costs no import of torch.
+
+    Raises:
+        BertkitError: it is not there, cannot be fetched, or is no BERT.
+    """
+    folder = model_folder(name_or_path, weights)
+    path = folder / "config.json"
+    if not path.is_file():
+        raise BertkitError(f"{name_or_path} is no model folder: it has no config.json")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        kind = config.get("model_type")
+        named = config.get("architectures") or [""]
+    except (OSError, ValueError, AttributeError) as error:
+        raise BertkitError(f"{path} is no model configuration: {_one_line(error)}") from None
+    # The first configurations named the class alone.
+    if kind != "bert" and not (kind is None and str(named[0]).startswith("Bert")):
+        raise BertkitError(f"{name_or_path} is a model of type '{kind}': bertkit works with 'bert'")
+    return folder
+
+
+def load_bert_for_pretraining(
+    name_or_path: str, tokenizer: "PreTrainedTokenizerFast | None" = None, seed: int = 0
+) -> "tuple[BertForPreTraining, PreTrainedTokenizerFast, list[str]]":
+    """A BERT to go on pretraining, in fp32, its tokenizer, and what had to be made new, in plain words.
+
+    Args:
+        name_or_path: any BERT's folder or hub name; heads and pooler that it lacks are made new.
+        tokenizer: instead of the model's own: the same pieces under the same ids, and more after them. The
+            rows of the vocabulary grow where these need more, up to a multiple of 64.
+        seed: of the new weights.
+
+    Raises:
+        BertkitError: the model cannot be loaded, or the tokenizer is not the model's.
+    """
+    folder = bert_folder(name_or_path)
+    if tokenizer is None:
+        tokenizer = load_tokenizer(str(folder))
+    else:
+        _check_same_vocabulary(tokenizer, folder, name_or_path)
+    optional = ("cls.predictions.", "cls.seq_relationship.", "bert.pooler.")
+    model, new = load_for("BertForPreTraining", name_or_path, optional, seed)
+    notes = [f"the {part} is new: {name_or_path} has none" for part in new]
+    rows = model.config.vocab_size
+    if len(tokenizer) > rows:
+        with _quiet(), _seeded(seed):
+            model.resize_token_embeddings(_padded(len(tokenizer)), mean_resizing=False)
+        notes.append(f"{len(tokenizer) - rows:,} word pieces are new: {name_or_path} has rows for {rows:,}")
+    return model, tokenizer, notes
+
+
+def load_for(
+    cls_name: str, name_or_path: str, optional: tuple[str, ...] = (), seed: int = 0
+) -> "tuple[PreTrainedModel, list[str]]":
+    """Loads a BERT as a class of transformers, in fp32, from safetensors or pickled tensors, never from code.
+
+    Args:
+        cls_name: such as ``BertForMaskedLM``.
+        name_or_path: a folder or a hub name.
+        optional: prefixes of the weights that the files may lack (see ``_HEADS``); they are made new.
+        seed: of the new weights.
+
+    Returns:
+        The model, and the parts that were made new, as people call them.
+
+    Raises:
+        BertkitError: unknown name, no model, no BERT, or weights that are missing and not optional.
+    """
+    import torch
+    import transformers
+
+    folder = bert_folder(name_or_path)
+    try:
+        with _quiet(), _seeded(seed):
+            # Sizes that do not fit are named below; transformers would point to its report.
+            model, info = getattr(transformers, cls_name).from_pretrained(
+                folder,
+                dtype=torch.float32,
+                weights_only=True,
+                local_files_only=True,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+            )
+    except Exception as error:  # whatever is wrong with files from outside, they cannot be loaded
+        raise BertkitError(f"cannot load the model {name_or_path}: {_one_line(error)}") from error
+    _check_fit(info["mismatched_keys"], name_or_path)
+    missing = sorted(info["missing_keys"])
+    lacking = [name for name in missing if not name.startswith(optional)]
+    if lacking:
+        parts = _parts(lacking)
+        what = " and ".join(f"no {part}" for part in parts) if parts else f"no weights for {lacking[0]}"
+        raise BertkitError(f"the model {name_or_path} has {what}: give a model that was trained with it")
+    return model, _parts(missing)
+
+
+def save_model(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerFast", folder: Path) -> None:
+    """Writes config.json, model.safetensors (tied weights once) and the tokenizer's files."""
+    with _quiet():
+        model.save_pretrained(folder)
+    save_tokenizer(tokenizer, folder)
+
+
+def _padded(num_pieces: int) -> int:
+    return -(-num_pieces // VOCAB_MULTIPLE) * VOCAB_MULTIPLE
+
+
+def _parts(weights: list[str]) -> list[str]:
+    return [part for prefix, part in _HEADS.items() if any(name.startswith(prefix) for name in weights)]
+
+
+def _check_fit(mismatched: set[tuple[str, Any, Any]], name_or_path: str) -> None:
+    for name, in_file, in_config in sorted(mismatched, key=str):
+        raise BertkitError(
+            f"the weights of {name_or_path} do not fit its config.json: {name} is {list(in_file)} "
+            f"in the file, and {list(in_config)} by the configuration"
+        )
+
+
+def _check_same_vocabulary(tokenizer: "PreTrainedTokenizerFast", folder: Path, name_or_path: str) -> None:
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
+        return
+    ids = tokenizer.get_vocab()
+    for piece, id_ in load_tokenizer(str(folder)).get_vocab().items():
+        if ids.get(piece) != id_:
+            raise BertkitError(
+                f"the tokenizer is not that of {name_or_path}: piece '{piece}' has id {id_} there and "
+                f"{ids.get(piece, 'none')} here; leave the tokenizer out, or start a new model"
+            )
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Random weights by the seed; the caller's random numbers go on as if nothing had been drawn."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' load reports and progress bars: what matters of them is said in our own words."""
+    from transformers.utils import logging as transformers_logging
+
+    level = transformers_logging.get_verbosity()
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity(logging.ERROR)
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

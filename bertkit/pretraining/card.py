@@ -1,0 +1,64 @@
+"""The model card of a pretrained BERT: what the run left on record, and nothing else."""
+
+from pathlib import Path
+from typing import Any
+
+from bertkit.models.card import CardFacts, model_card
+from bertkit.settings.schema import PretrainRecipe
+
+_RESULTS = {
+    "eval_mlm_loss": "held-out MLM loss (nats)",
+    "eval_perplexity": "held-out MLM perplexity",
+    "eval_mlm_accuracy": "held-out MLM accuracy",
+    "eval_nsp_loss": "held-out NSP loss (nats)",
+    "eval_nsp_accuracy": "held-out NSP accuracy",
+}
+
+
+def pretraining_card(out: Path, run: dict[str, Any], recipe: PretrainRecipe) -> str:
+    """Markdown with front matter for the folder ``out``, from its ``run.json``."""
+    results = {label: run["results"][name] for name, label in _RESULTS.items() if name in run["results"]}
+    return model_card(
+        CardFacts(
+            title=f"{out.name}: a BERT pretrained with bertkit",
+            pipeline_tag="fill-mask",
+            what=(
+                f"A BERT of {run['parameters'] / 1e6:.1f} million parameters, "
+                + (f"gone on from {run['base_model']} and " if run["base_model"] else "")
+                + "pretrained by masked language modelling"
+                + {
+                    "nsp": " and next-sentence prediction",
+                    "sop": " and sentence-order prediction",
+                    "none": "",
+                }[recipe.data.sentence_objective]
+                + " (Devlin et al. 2018). It loads with plain transformers."
+            ),
+            usage=(
+                "from transformers import pipeline\n\n"
+                f'fill = pipeline("fill-mask", model="{out.as_posix()}")\n'
+                'print(fill("i [MASK] a little boy"))'
+            ),
+            command=run["command"],
+            device=f"{run['device']}, {run['num_processes']} process(es), mixed precision: {run['mixed_precision']}",
+            seconds=run["seconds"],
+            versions=run["versions"],
+            base_model=run["base_model"],
+            data={
+                "sources": ", ".join(run["corpus"]),
+                "documents": run["documents"],
+                "sentences": run["sentences"],
+                "tokens": run["tokens_in_corpus"],
+                "fingerprint": run["data_fingerprint"],
+                "unigram entropy (nats): the loss of knowing only how often a token occurs": run[
+                    "unigram_entropy"
+                ],
+                "most frequent token: the accuracy of always guessing it": run["most_frequent_token_share"],
+            },
+            settings={
+                f"{table}.{name}": str(value)
+                for table, settings in recipe.model_dump(exclude_none=True).items()
+                for name, value in settings.items()
+            },
+            results=results,
+        )
+    )

@@ -1,0 +1,152 @@
+"""The pretraining data of a run, step by step, and its fixed evaluation set."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from bertkit.corpus.store import CorpusStore
+from bertkit.draws import Permutation, key
+from bertkit.pretraining.collator import DataCollatorForBertPretraining
+from bertkit.pretraining.pairs import DocumentSet, Example, PairSampler
+from bertkit.settings.schema import DataSettings
+
+_EVALUATION = 0xE7A1
+"""Tells the draws of the evaluation set from those of training."""
+
+
+class Reference(NamedTuple):
+    """An example by what it is a function of."""
+
+    phase: int
+    epoch: int
+    index: int
+
+
+@dataclass(frozen=True)
+class _Phase:
+    sampler: PairSampler
+    first_step: int
+    first_epoch: int
+
+
+def sampler_for(
+    store: CorpusStore, documents: DocumentSet, data: DataSettings, max_seq_length: int, seed: int
+) -> PairSampler:
+    """The examples of one sequence length under the settings of a recipe."""
+    return PairSampler(store, documents, max_seq_length, data.sentence_objective, data.short_seq_prob, seed)
+
+
+def collator_for(tokenizer: Any, data: DataSettings) -> DataCollatorForBertPretraining:
+    """The collator under the settings of a recipe."""
+    return DataCollatorForBertPretraining(
+        tokenizer,
+        mlm_probability=data.mlm_probability,
+        mask_replace_prob=data.mask_replace_prob,
+        random_replace_prob=data.random_replace_prob,
+        whole_word_mask=data.whole_word_mask,
+    )
+
+
+def feature(example: Example) -> dict[str, Any]:
+    """An example as the collator takes it."""
+    return example._asdict()
+
+
+class PretrainingPlan:
+    """Which examples each optimizer step sees (a ``training.steps.StepPlan``).
+
+    Example number ``n`` of a phase is position ``n mod len`` of the shuffled order of epoch ``n div len``: a
+    position in the run is the step alone. Phases differ in sequence length; the epochs count on through them.
+    """
+
+    def __init__(
+        self,
+        store: CorpusStore,
+        documents: DocumentSet,
+        data: DataSettings,
+        collate: DataCollatorForBertPretraining,
+        batch_size: int,
+        total_steps: int,
+        seed: int,
+        micro_batch_size: Callable[[int], int],
+    ) -> None:
+        self.total_steps = total_steps
+        self.batch_size = batch_size
+        self._collate, self._static, self._micro_batch_size = collate, data.static_masking, micro_batch_size
+        self._lengths = [tokens for _, tokens in data.phases]
+        self._phases: list[_Phase] = []
+        self._orders: dict[tuple[int, int], Permutation] = {}
+        share_before, epoch = 0.0, 0
+        for share, tokens in data.phases:
+            sampler = sampler_for(store, documents, data, tokens, seed)
+            first_step = round(share_before * total_steps)
+            self._phases.append(_Phase(sampler, first_step, epoch))
+            share_before += share
+            steps = round(share_before * total_steps) - first_step
+            epoch += -(-steps * batch_size // max(1, len(sampler)))
+
+    def phase(self, step: int) -> int:
+        """The phase that a step belongs to."""
+        return max(number for number, phase in enumerate(self._phases) if phase.first_step <= step)
+
+    def max_seq_length(self, step: int) -> int:
+        """Tokens a sequence in this step."""
+        return self._lengths[self.phase(step)]
+
+    def micro_batch_size(self, step: int) -> int:
+        return self._micro_batch_size(self.max_seq_length(step))
+
+    def epoch(self, step: int) -> float:
+        phase = self._phases[self.phase(max(0, step - 1))]
+        return phase.first_epoch + (step - phase.first_step) * self.batch_size / len(phase.sampler)
+
+    def examples(self, step: int) -> list[Reference]:
+        number = self.phase(step)
+        phase = self._phases[number]
+        first = (step - phase.first_step) * self.batch_size
+        references = []
+        for n in range(first, first + self.batch_size):
+            epoch, position = divmod(n, len(phase.sampler))
+            epoch += phase.first_epoch
+            references.append(Reference(number, epoch, self._order(number, epoch)(position)))
+        return references
+
+    def example(self, reference: Reference) -> Example:
+        """One example before masking."""
+        phase, epoch, index = reference
+        return self._phases[phase].sampler.example(0 if self._static else epoch, index)
+
+    def fetch(self, references: Sequence[Reference]) -> dict[str, Any]:
+        return self._collate([feature(self.example(reference)) for reference in references])
+
+    def _order(self, phase: int, epoch: int) -> Permutation:
+        if (phase, epoch) not in self._orders:
+            self._orders = {(phase, epoch): self._phases[phase].sampler.epoch_order(epoch)}
+        return self._orders[phase, epoch]
+
+
+class EvaluationSet:
+    """A fixed set of held-out examples with fixed masks, for one sequence length."""
+
+    def __init__(
+        self,
+        store: CorpusStore,
+        documents: DocumentSet,
+        data: DataSettings,
+        collate: DataCollatorForBertPretraining,
+        max_seq_length: int,
+        seed: int,
+    ) -> None:
+        self._sampler = sampler_for(store, documents, data, max_seq_length, key(seed, _EVALUATION))
+        self._order = self._sampler.epoch_order(0)
+        self._collate = collate
+        self._size = min(data.max_eval_examples, len(self._sampler))
+
+    def __len__(self) -> int:
+        return self._size
+
+    def fetch(self, positions: Sequence[int]) -> dict[str, Any]:
+        """The collated batch of some of its examples (0 … len - 1)."""
+        return self._collate(
+            [feature(self._sampler.example(0, self._order(position))) for position in positions]
+        )

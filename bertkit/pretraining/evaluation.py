@@ -1,0 +1,106 @@
+"""Held-out loss and accuracy, and what they are to be held against."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bertkit import console
+from bertkit.pretraining.dataset import EvaluationSet
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Unigrams:
+    """What is known of a corpus's tokens without looking at their context.
+
+    Attributes:
+        entropy: nats a token: the loss of a model that knows only how often each token occurs.
+        most_frequent: share of the most frequent token: the accuracy of always guessing it.
+    """
+
+    entropy: float
+    most_frequent: float
+
+
+def unigrams(token_counts: np.ndarray, special: list[int]) -> Unigrams:
+    """Statistics of the tokens that can be predicted.
+
+    Args:
+        token_counts: int64 ``[vocabulary]``.
+        special: ids that are never predicted.
+    """
+    counts = np.array(token_counts, dtype=np.float64)
+    counts[special] = 0
+    shares = counts[counts > 0] / max(1.0, counts.sum())
+    return Unigrams(float(-(shares * np.log(shares)).sum()), float(shares.max(initial=0.0)))
+
+
+class Evaluator:
+    """Evaluates a pretraining objective on the held-out examples, each exactly once over all ranks."""
+
+    def __init__(
+        self,
+        accelerator: "Accelerator",
+        sets: Callable[[int], EvaluationSet],
+        max_seq_length: Callable[[int], int],
+        micro_batch_size: Callable[[int], int],
+    ) -> None:
+        self._accelerator, self._sets = accelerator, sets
+        self._max_seq_length, self._micro_batch_size = max_seq_length, micro_batch_size
+
+    def __call__(self, module: "nn.Module", steps_done: int) -> dict[str, float]:
+        """``eval_loss``, ``eval_mlm_loss``, ``eval_nsp_loss``, both accuracies and ``eval_perplexity``."""
+        import torch
+
+        from bertkit.training.loop import Sums, means, reduced
+
+        length = self._max_seq_length(max(0, steps_done - 1))
+        examples, size = self._sets(length), self._micro_batch_size(length)
+        accelerator = self._accelerator
+        objective: Any = accelerator.unwrap_model(module)
+        mine = range(accelerator.process_index, len(examples), accelerator.num_processes)
+        sums: Sums = {}
+        with torch.inference_mode(), accelerator.autocast():
+            for begin in range(0, len(mine), size):
+                batch = examples.fetch(mine[begin : begin + size])
+                counts = {
+                    f"{part}_count": torch.tensor(float(n)) for part, n in objective.counts(batch).items()
+                }
+                batch = {name: tensor.to(accelerator.device) for name, tensor in batch.items()}
+                for name, value in {**objective(**batch), **counts}.items():
+                    sums[name] = sums.get(name, torch.zeros(())) + value.to("cpu", torch.float64)
+        totals = reduced(accelerator, {name: value.to(accelerator.device) for name, value in sums.items()})
+        counted = {name[:-6]: round(totals.pop(name)) for name in list(totals) if name.endswith("_count")}
+        found = {f"eval_{name}": value for name, value in means(totals, counted).items()}
+        return {
+            **found,
+            "eval_perplexity": math.exp(min(found["eval_mlm_loss"], 700)),
+            "max_seq_length": length,
+        }
+
+
+class LearningWatch:
+    """Says in plain words, once, when a run is not learning."""
+
+    def __init__(self, baseline: Unigrams, total_steps: int) -> None:
+        self._baseline, self._total_steps = baseline, total_steps
+        self._told = False
+
+    def __call__(self, values: dict[str, Any]) -> None:
+        loss = values.get("eval_mlm_loss")
+        if loss is None or self._told or values["step"] < 0.25 * self._total_steps:
+            return
+        if loss > self._baseline.entropy - 0.05:
+            self._told = True
+            console.warn(
+                f"not learning yet: the held-out MLM loss is {loss:.2f} after {values['step']:,} steps, and knowing only "
+                f"how often each word piece occurs gives {self._baseline.entropy:.2f}. Usual causes: too few steps, "
+                "a learning rate too low (or so high that it diverged), dropout in a small model, many duplicate lines "
+                "(bertkit inspect shows them)"
+            )

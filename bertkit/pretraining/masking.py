@@ -1,0 +1,132 @@
+"""Which tokens are predicted and how they are shown (Devlin et al. 2018, 3.1, Task 1), for a whole batch at once."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bertkit.draws import uniform_grid
+
+IGNORE = -100
+"""The label of a token that is not predicted (the ``ignore_index`` of cross-entropy)."""
+_CHOOSE, _COUNT, _SHOW, _REPLACE = range(4)
+
+
+@dataclass(frozen=True)
+class MaskingRates:
+    """Shares of the tokens that are predicted, and of those that are shown as [MASK] or as a random token."""
+
+    mlm_probability: float = 0.15
+    mask_replace_prob: float = 0.8
+    random_replace_prob: float = 0.1
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What masking has to know of a tokenizer.
+
+    Attributes:
+        mask_id: the id of [MASK].
+        special: bool ``[rows]``, ids that are never predicted ([CLS], [SEP], [PAD], [UNK], [MASK]).
+        continues: bool ``[rows]``, pieces that continue a word (``##ing``).
+        replacements: int64 ``[n]``, ids that a random replacement is drawn from.
+    """
+
+    mask_id: int
+    special: np.ndarray
+    continues: np.ndarray
+    replacements: np.ndarray
+
+
+def mask_tokens(
+    input_ids: np.ndarray,
+    keys: np.ndarray,
+    vocabulary: Vocabulary,
+    rates: MaskingRates,
+    max_predictions_per_seq: int | None = None,
+    whole_word_mask: bool = False,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Chooses the tokens to predict and hides them.
+
+    Of a sequence's ``n`` tokens that are not special, ``n * mlm_probability`` are chosen on average: that number
+    rounded down or up at random, so that the rate is exact in expectation, but at least one. (The original rounds
+    to nearest, which makes 15.2 % of 125 tokens.) Each chosen token is shown as [MASK], as a random token or as
+    itself, independently of all others.
+
+    With ``whole_word_mask`` words are taken in random order; one that is longer than what is still to be chosen
+    is skipped, as in the original. A word is a piece and the continuing pieces behind it, which is how BERT's
+    pre-tokenizer cuts: ``house,`` is two words, and so are two Chinese characters.
+
+    Args:
+        input_ids: int64 ``[batch, length]``; padding counts as special.
+        keys: uint64 ``[batch]``, the key of each sequence's draws.
+        vocabulary: special ids, word starts, replacements.
+        rates: the three shares.
+        max_predictions_per_seq: no more than so many in a sequence.
+        whole_word_mask: choose whole words.
+
+    Returns:
+        The ids as shown to the model and the labels, both int64 ``[batch, length]``; a label is the true id
+        where a token is predicted and -100 elsewhere.
+    """
+    length = input_ids.shape[1]
+    candidates = ~vocabulary.special[input_ids]
+    wanted = _how_many(candidates.sum(axis=1), keys, rates.mlm_probability, max_predictions_per_seq)
+    order = uniform_grid(keys, _CHOOSE, length)
+    if whole_word_mask:
+        chosen = _choose_words(candidates, vocabulary.continues[input_ids] & candidates, order, wanted)
+    else:
+        chosen = _choose_tokens(candidates, order, wanted)
+
+    shown = input_ids.copy()
+    way = uniform_grid(keys, _SHOW, length)
+    shown[chosen & (way < rates.mask_replace_prob)] = vocabulary.mask_id
+    random = chosen & (way >= rates.mask_replace_prob)
+    random &= way < rates.mask_replace_prob + rates.random_replace_prob
+    drawn = uniform_grid(keys, _REPLACE, length)[random] * len(vocabulary.replacements)
+    shown[random] = vocabulary.replacements[drawn.astype(np.int64)]
+    return shown, np.where(chosen, input_ids, IGNORE)
+
+
+def _how_many(tokens: np.ndarray, keys: np.ndarray, probability: float, at_most: int | None) -> np.ndarray:
+    """int64 ``[batch]``: how many tokens of each sequence are to be chosen."""
+    expected = tokens * probability
+    wanted = np.floor(expected + uniform_grid(keys, _COUNT, 1)[:, 0]).astype(np.int64)
+    return np.minimum(np.clip(wanted, 1, at_most), tokens)
+
+
+def _choose_tokens(candidates: np.ndarray, order: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """bool ``[batch, length]``: the ``wanted`` candidates that come first in a random order."""
+    order = np.where(candidates, order, 2.0)
+    most = int(wanted.max(initial=0))
+    if most == 0:
+        return np.zeros_like(candidates)
+    first = np.sort(np.partition(order, most - 1, axis=1)[:, :most], axis=1)
+    threshold = np.take_along_axis(first, np.maximum(wanted - 1, 0)[:, None], axis=1)
+    return candidates & (order <= threshold) & (wanted > 0)[:, None]
+
+
+def _choose_words(
+    candidates: np.ndarray, continues: np.ndarray, order: np.ndarray, wanted: np.ndarray
+) -> np.ndarray:
+    """bool ``[batch, length]``: whole words in random order, skipping those longer than what is still wanted."""
+    batch, length = candidates.shape
+    rows = np.arange(batch)
+    # A continuing piece behind something special (a word cut in front) begins a word of its own.
+    continues = continues & np.roll(candidates, 1, axis=1)
+    starts = candidates & ~continues
+    words = np.cumsum(starts, axis=1) - 1  # the word each candidate belongs to
+    sizes = np.bincount((rows[:, None] * length + words)[candidates], minlength=batch * length).reshape(
+        batch, length
+    )
+    ranks = np.full((batch, length), 2.0)
+    ranks[np.nonzero(starts)[0], words[starts]] = order[starts]
+    taken = np.zeros((batch, length), dtype=bool)
+    left = wanted.copy()
+    for word in np.argsort(ranks, axis=1).T:
+        size = sizes[rows, word]
+        fits = (size > 0) & (size <= left)
+        taken[rows, word] = fits
+        left -= size * fits
+        if not left.any():
+            break
+    return candidates & taken[rows[:, None], np.maximum(words, 0)]

@@ -1,0 +1,279 @@
+"""Sentence pairs drawn from a prepared corpus: every example a pure function of (seed, epoch, index).
+
+As in the paper (Devlin et al. 2018, 3.1 and A.2) and its ``create_pretraining_data.py``: segments of
+consecutive sentences that fill the target length, B truly next or from another document with probability
+one half each. What differs from the script, and why:
+
+* Nothing is listed or shuffled in memory. A document of ``n`` tokens owns ``ceil(n / room)`` examples; an index
+  finds its document by bisection, and the window's start moves from epoch to epoch.
+* **The label is drawn last.** Both candidates for B are found first, and B's length is drawn within what both
+  of them have to come. The label then decides only which of the two is copied, so that neither the lengths nor
+  the way a segment ends can tell it. (The script lets a true B end with its document while a random B fills up
+  freely: a random forest on the lengths alone then guesses the label at 70 to 75 %.)
+* The label is balanced on short documents too, and a corpus of a single document draws its random B from a far
+  part of it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from bertkit.corpus.store import CorpusStore
+from bertkit.draws import Draws, Permutation, key
+from bertkit.errors import BertkitError
+
+IS_NEXT, NOT_NEXT, NO_PAIR = 0, 1, -100
+Objective = Literal["nsp", "sop", "none"]
+_TRIES = 32
+
+
+class Example(NamedTuple):
+    """One sequence before masking: ``[CLS] a [SEP]`` or ``[CLS] a [SEP] b [SEP]``."""
+
+    a: np.ndarray
+    """Token ids of segment A, never empty."""
+    b: np.ndarray | None
+    """Token ids of segment B."""
+    next_sentence_label: int
+    """0 B follows A (SOP: the order is right), 1 it does not, -100 there is no B to judge."""
+    key: int
+    """64-bit key of the example's further draws (its masks)."""
+
+
+@dataclass(frozen=True)
+class DocumentSet:
+    """The documents of a corpus that one side, training or validation, may use.
+
+    Attributes:
+        starts: int64 ``[documents + 1]``, where each document starts, in sentences.
+        mine: bool ``[documents]``, the documents of this side.
+    """
+
+    starts: np.ndarray
+    mine: np.ndarray
+
+
+def split_documents(store: CorpusStore, share: float, seed: int) -> tuple[DocumentSet, DocumentSet]:
+    """Training and validation documents: each document falls to validation with probability ``share``.
+
+    A corpus of one document holds out the last part of it instead, as a document of its own. Where chance gave
+    validation nothing, it gets one document.
+    """
+    starts, n = store.document_starts, store.info.documents
+    if share == 0:
+        return DocumentSet(starts, np.ones(n, bool)), DocumentSet(starts, np.zeros(n, bool))
+    if n == 1:
+        if store.info.sentences < 4:
+            raise BertkitError(
+                f"a corpus of one document with {store.info.sentences} sentences cannot hold out a part for "
+                "validation: give more text, --validation FILE, or --set validation_split=0"
+            )
+        cut = min(max(2, round(store.info.sentences * (1 - share))), store.info.sentences - 2)
+        starts = np.array([0, cut, store.info.sentences])
+        held_out = np.array([False, True])
+    else:
+        held_out = np.random.Generator(np.random.Philox(key(seed))).random(n) < share
+        if not held_out.any():
+            held_out[Draws(seed).below(n)] = True
+        if held_out.all():
+            held_out[Draws(seed).below(n)] = False
+    return DocumentSet(starts, ~held_out), DocumentSet(starts, held_out)
+
+
+class PairSampler:
+    """Draws the examples of one length from one side of a corpus.
+
+    Args:
+        store: the prepared corpus.
+        documents: the side's documents.
+        max_seq_length: tokens a sequence, special tokens included.
+        objective: "nsp", "sop" (the two segments in order or swapped; Lan et al. 2019) or "none" (one segment).
+        short_seq_prob: share of the examples with a random shorter target length.
+        seed: of all draws.
+    """
+
+    def __init__(
+        self,
+        store: CorpusStore,
+        documents: DocumentSet,
+        max_seq_length: int,
+        objective: Objective = "nsp",
+        short_seq_prob: float = 0.1,
+        seed: int = 0,
+    ) -> None:
+        self._store = store
+        self._documents, self._mine = documents.starts, documents.mine
+        self._objective, self._short_seq_prob, self._seed = objective, short_seq_prob, seed
+        self.room = max_seq_length - (2 if objective == "none" else 3)
+        tokens = np.diff(np.asarray(store.sentence_starts)[np.asarray(self._documents)])
+        windows = np.where(self._mine, -(-tokens // self.room), 0)
+        self._first_window = np.concatenate([[0], np.cumsum(windows)])
+        self._alone = int(self._mine.sum()) == 1
+
+    def __len__(self) -> int:
+        """Examples an epoch."""
+        return int(self._first_window[-1])
+
+    def epoch_order(self, epoch: int) -> Permutation:
+        """The shuffled order of an epoch: position → index."""
+        return Permutation(len(self), self._seed, epoch, 0)
+
+    def example(self, epoch: int, index: int) -> Example:
+        """Example ``index`` (0 … len - 1) of an epoch."""
+        draws = Draws(self._seed, epoch, index, 1)
+        mask_key = draws.bits()
+        room = self.room
+        if draws.uniform() < self._short_seq_prob:
+            room = 2 + draws.below(room - 1)
+        document, token = self._window(epoch, index)
+        if self._objective != "none" and self._sentences_of(document) > 1:
+            if self._objective == "sop":
+                drawn: tuple[np.ndarray, np.ndarray, int] | None = self._ordered(document, token, room, draws)
+            else:
+                drawn = self._pair(epoch, document, token, room, draws)
+            if drawn is not None:
+                return Example(*drawn, mask_key)
+        return Example(self._segment(document, token, room), None, NO_PAIR, mask_key)
+
+    def _window(self, epoch: int, index: int) -> tuple[int, int]:
+        """The document of an index and the token that its window starts at in this epoch.
+
+        The windows of a document are spaced evenly; where there are several, all of them move together by up
+        to half a window either way, so that over the epochs no sentence is always at an edge.
+        """
+        document = self._document_of(index)
+        first_window, next_window = self._first_window[document : document + 2].tolist()
+        begin, end = self._tokens_of(document)
+        windows = next_window - first_window
+        if windows == 1:
+            return document, begin
+        shift = Draws(self._seed, epoch, document, 2).uniform() - 0.5
+        return document, begin + int(max(0.0, index - first_window + shift) * (end - begin) / windows)
+
+    def _segment(self, document: int, token: int, room: int) -> np.ndarray:
+        """One segment: from the start of the window's sentence, or from within it where it is over-long."""
+        sentence = self._sentence_at(document, token)
+        begin, next_begin = self._store.sentence_starts[sentence : sentence + 2].tolist()
+        end = self._tokens_of(document)[1]
+        if next_begin - begin > room:
+            begin = max(begin, min(token, end - room))
+        return self._store.ids[begin : min(begin + room, end)]
+
+    def _segment_a(self, document: int, token: int, room: int, draws: Draws) -> tuple[int, int, int]:
+        """Segment A as (first token, first token after it, tokens left for B); a sentence follows it.
+
+        A is the whole sentences from the window's start on that reach a length drawn beforehand. Where A ends is
+        thus decided by A alone. (Ending it at the last sentence that still fits would make the next one a
+        sentence that does not fit, and a true B known by never ending with a full stop.) An A that leaves no
+        room is to be cut to the length that was drawn.
+        """
+        final = int(self._documents[document + 1]) - 1
+        first = min(self._sentence_at(document, token), final - 1)
+        begin = int(self._store.sentence_starts[first])
+        wanted = 1 + draws.below(room - 1)
+        last = min(self._sentence_at(document, begin + wanted - 1), final - 1)
+        end = int(self._store.sentence_starts[last + 1])
+        return begin, end, room - (end - begin) if end - begin < room else room - wanted
+
+    def _pair(
+        self, epoch: int, document: int, token: int, room: int, draws: Draws
+    ) -> tuple[np.ndarray, np.ndarray, int] | None:
+        """A, B and the NSP label; None where the corpus has no random B to offer."""
+        begin, end, left = self._segment_a(document, token, room, draws)
+        true_to_come = self._tokens_of(document)[1] - end
+        random_b = self._random_b(epoch, document, begin, room, left, true_to_come > left, draws)
+        if random_b is None:
+            return None
+        random_begin, random_end = random_b
+        # Neither candidate is taken to the very end of its document, where it would be seen to end with it.
+        most = max(1, min(true_to_come, random_end - random_begin) - 1)
+        length = left if left <= most else 1 + draws.below(most)
+        a = _shorten(self._store.ids[begin:end], room - length, draws)
+        label = draws.below(2)
+        b_begin = end if label == IS_NEXT else random_begin
+        return a, self._store.ids[b_begin : b_begin + length], label
+
+    def _random_b(
+        self, epoch: int, document: int, token: int, room: int, left: int, fills: bool, draws: Draws
+    ) -> tuple[int, int] | None:
+        """Where a random B begins and where its document ends, in tokens.
+
+        It is what the true B of another random example would be, so that it begins no differently; a document
+        of one sentence may serve as well. It is drawn until it, too, has more (or no more) to come than the
+        ``left`` tokens: otherwise one of the two would more often be near the end of its document. Where one
+        document is most of the corpus, a far part of it serves.
+        """
+        found: tuple[int, int] | None = None
+        for number in range(_TRIES):
+            other, other_token = self._window(epoch, draws.below(len(self)))
+            begin, end = self._tokens_of(other)
+            if self._sentences_of(other) > 1:
+                if self._alone:
+                    other_token = begin + draws.below(end - begin)
+                begin = self._segment_a(other, other_token, room, draws)[1]
+            if other == document:
+                far = not token - 2 * self.room < begin < token + 2 * self.room
+                if not far or not (self._alone or number >= _TRIES // 2):
+                    continue
+            found = begin, end
+            if (end - begin > left) == fills:
+                break
+        return found
+
+    def _ordered(self, document: int, token: int, room: int, draws: Draws) -> tuple[np.ndarray, np.ndarray, int]:
+        """Two segments and the SOP label: the whole sentences that fit, parted at random, so that neither part
+        differs from the other in length or in how it ends."""
+        starts, after = self._store.sentence_starts, int(self._documents[document + 1])
+        first = self._sentence_at(document, token)
+        first = min(first + (int(starts[first]) < token), after - 2)
+        begin = int(starts[first])
+        stop = self._sentence_at(document, begin + room)
+        if stop == after - 1 and int(starts[after]) - begin <= room:
+            stop = after
+        stop = max(stop, first + 2)
+        middle = int(starts[first + 1 + draws.below(stop - first - 1)])
+        a, b = self._store.ids[begin:middle], self._store.ids[middle : int(starts[stop])]
+        a_length = min(len(a), max(room - len(b), room - room // 2))
+        b = _shorten(b, room - a_length, draws)
+        a = _shorten(a, a_length, draws)
+        return (a, b, 0) if draws.below(2) == 0 else (b, a, 1)
+
+    def _document_of(self, index: int) -> int:
+        return int(np.searchsorted(self._first_window, index, side="right")) - 1
+
+    def _sentences_of(self, document: int) -> int:
+        return int(self._documents[document + 1]) - int(self._documents[document])
+
+    def _tokens_of(self, document: int) -> tuple[int, int]:
+        """Where a document begins and ends, in tokens."""
+        return int(self._store.sentence_starts[self._documents[document]]), int(
+            self._store.sentence_starts[self._documents[document + 1]]
+        )
+
+    def _sentence_at(self, document: int, token: int) -> int:
+        """The sentence of a document that holds a token (its last one where the token lies beyond)."""
+        first, after = int(self._documents[document]), int(self._documents[document + 1])
+        return first + int(
+            np.searchsorted(self._store.sentence_starts[first + 1 : after], token, side="right")
+        )
+
+
+def _shorten(segment: np.ndarray, length: int, draws: Draws) -> np.ndarray:
+    """Cuts a segment that is too long, in front and at the back at random (``truncate_seq_pair``)."""
+    excess = len(segment) - length
+    if excess <= 0:
+        return segment
+    front = draws.below(excess + 1)
+    return segment[front : front + length]
+
+
+def in_order(sampler: PairSampler, first_epoch: int = 0) -> Iterator[tuple[int, int]]:
+    """(epoch, index) of every example as training meets them, epoch after epoch without end."""
+    epoch = first_epoch
+    while True:
+        order = sampler.epoch_order(epoch)
+        for position in range(len(sampler)):
+            yield epoch, order(position)
+        epoch += 1

@@ -1,0 +1,1 @@
+"""Typed settings and the recipe files (TOML) that hold them."""

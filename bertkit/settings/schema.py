@@ -1,0 +1,158 @@
+"""Every setting there is, with its unit. The names are those of BertConfig and TrainingArguments where one exists."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(ge=1)]
+Phase = tuple[Annotated[float, Field(gt=0, le=1)], Annotated[int, Field(ge=8)]]
+
+
+class Settings(BaseModel):
+    """A table of a recipe: unknown keys are refused, and a table never changes once it is read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ModelSettings(Settings):
+    """The size of a new BERT, by the names of ``transformers.BertConfig``. Ignored when going on from a model."""
+
+    num_hidden_layers: Positive = 12
+    hidden_size: Positive = 768
+    num_attention_heads: Positive = 12
+    intermediate_size: Positive = 3072
+    max_position_embeddings: Annotated[int, Field(ge=8)] = 512
+    """Longest sequence the model can ever read, in tokens."""
+    hidden_dropout_prob: Probability = 0.1
+    attention_probs_dropout_prob: Probability = 0.1
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> "ModelSettings":
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size {self.hidden_size} must be a multiple of num_attention_heads {self.num_attention_heads}"
+            )
+        return self
+
+
+class TokenizerSettings(Settings):
+    """The WordPiece vocabulary to train when no tokenizer is given."""
+
+    vocab_size: Annotated[int, Field(ge=16)] | None = None
+    """Number of word pieces, special tokens included; None chooses by the size of the corpus."""
+    lowercase: bool = True
+    """Lower-case the text and strip its accents, as in the uncased BERTs."""
+
+
+class DataSettings(Settings):
+    """How text becomes examples (Devlin et al. 2018, 3.1 and A.1)."""
+
+    max_seq_length: Annotated[int, Field(ge=8)] | tuple[Phase, ...] = 128
+    """Tokens a sequence, special tokens included; or phases [[share of the steps, tokens], …]."""
+    short_seq_prob: Probability = 0.1
+    """Share of the examples with a random shorter length."""
+    mlm_probability: Annotated[float, Field(gt=0, le=1)] = 0.15
+    """Share of the tokens to predict."""
+    mask_replace_prob: Probability = 0.8
+    """Share of the predicted tokens shown as [MASK]."""
+    random_replace_prob: Probability = 0.1
+    """Share of the predicted tokens shown as a random token; the rest is shown as it is."""
+    whole_word_mask: bool = False
+    """Choose whole words; the way a piece is shown is still drawn for each piece."""
+    static_masking: bool = False
+    """The same pairs and masks in every epoch."""
+    sentence_objective: Literal["nsp", "sop", "none"] = "nsp"
+    """Next-sentence prediction, sentence order (ALBERT), or none."""
+    validation_split: Annotated[float, Field(ge=0, lt=1)] = 0.02
+    """Share of the documents held out, where no validation files are given; 0 holds out none."""
+    max_eval_examples: Positive = 2_000
+    """At most so many held-out examples are evaluated."""
+    column: str = "text"
+    """Field of .jsonl, .csv, .tsv, .parquet and hub datasets that holds the text."""
+    language: str = "en"
+    """Language code for sentence splitting (sentencex; what is unknown falls back to general rules)."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "DataSettings":
+        if self.mask_replace_prob + self.random_replace_prob > 1 + 1e-9:
+            raise ValueError("mask_replace_prob + random_replace_prob must be at most 1")
+        if abs(sum(share for share, _ in self.phases) - 1) > 1e-6:
+            raise ValueError("the shares of max_seq_length must add up to 1")
+        return self
+
+    @property
+    def phases(self) -> tuple[tuple[float, int], ...]:
+        """``max_seq_length`` as phases of (share of the steps, tokens)."""
+        return ((1.0, self.max_seq_length),) if isinstance(self.max_seq_length, int) else self.max_seq_length
+
+
+class TrainSettings(Settings):
+    """The loop, by the names of ``transformers.TrainingArguments`` where it has one."""
+
+    batch_size: Positive = 256
+    """Sequences per optimizer step, over all devices together."""
+    micro_batch_size: Positive | None = None
+    """Sequences a device computes at a time: a matter of memory only. None chooses."""
+    max_steps: Positive | None = None
+    """Optimizer steps of the whole run."""
+    epochs: Annotated[float, Field(gt=0)] | None = None
+    """Passes over the data, instead of ``max_steps``."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    """Peak of the schedule."""
+    warmup: Annotated[float, Field(ge=0)] = 0.01
+    """Below 1: share of all steps; else steps."""
+    lr_scheduler_type: Literal["linear", "cosine", "constant", "trapezoid"] = "linear"
+    """What follows the warm-up: down to 0 linearly or as a cosine, level, or level and down in the last fifth."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """Decoupled; not on biases and LayerNorm weights."""
+    adam_beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    adam_beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    adam_epsilon: Annotated[float, Field(gt=0)] = 1e-6
+    max_grad_norm: Annotated[float, Field(ge=0)] = 1.0
+    """Gradients are scaled down to this norm; 0 leaves them as they are."""
+    mixed_precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
+    """"auto" is bf16 where the hardware computes it natively, else "no" (fp32)."""
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, about a third more work."""
+    torch_compile: bool = False
+    deterministic: bool = False
+    """Only deterministic algorithms of torch (slower on a GPU; a CPU is deterministic as it is)."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 42
+    logging_steps: Positive = 50
+    """Steps between two lines of metrics.jsonl."""
+    eval_steps: Annotated[int, Field(ge=0)] = 1_000
+    """Steps between two evaluations; 0 evaluates at the end only. One evaluation always ends the run."""
+    save_steps: Positive = 1_000
+    """Steps between two checkpoints."""
+    save_total_limit: Positive = 3
+    """Checkpoints kept; the oldest go first."""
+    num_workers: Annotated[int, Field(ge=0)] = 0
+    """Processes that prepare batches ahead, a device."""
+    report_to: tuple[Literal["tensorboard", "wandb", "trackio", "mlflow"], ...] = ()
+    """Trackers to log to besides metrics.jsonl, through Accelerate."""
+
+    @model_validator(mode="after")
+    def _one_length(self) -> "TrainSettings":
+        if self.max_steps is not None and self.epochs is not None:
+            raise ValueError("give max_steps or epochs, not both")
+        return self
+
+
+class PretrainRecipe(Settings):
+    """All of a pretraining run but its text."""
+
+    model: ModelSettings = ModelSettings()
+    tokenizer: TokenizerSettings = TokenizerSettings()
+    data: DataSettings = DataSettings()
+    train: TrainSettings = TrainSettings()
+
+    @model_validator(mode="after")
+    def _positions_suffice(self) -> "PretrainRecipe":
+        longest = max(tokens for _, tokens in self.data.phases)
+        if longest > self.model.max_position_embeddings:
+            raise ValueError(
+                f"data.max_seq_length {longest} is over model.max_position_embeddings "
+                f"{self.model.max_position_embeddings}"
+            )
+        return self

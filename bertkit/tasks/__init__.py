@@ -1,0 +1,1 @@
+"""Labelled data, heads, metrics and fine-tuning."""

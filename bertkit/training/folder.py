@@ -1,0 +1,145 @@
+"""A run's folder: one run at a time, nothing of a person's overwritten unasked, and a record of what was run."""
+
+import json
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bertkit import __version__, console
+from bertkit.errors import BertkitError
+from bertkit.io.atomic import write_json, write_text
+from bertkit.settings.recipes import dump
+from bertkit.settings.schema import Settings
+
+RUN, RECIPE, LOCK = "run.json", "recipe.toml", ".lock"
+_OURS = (
+    RUN,
+    RECIPE,
+    LOCK,
+    "metrics.jsonl",
+    "README.md",
+    "config.json",
+    "model.safetensors",
+    "tokenizer.json",
+)
+_OURS += ("tokenizer_config.json", "vocab.txt", "eval_results.json", "predictions.jsonl")
+_PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "datasets", "numpy")
+# May differ between a run and its resume: they decide when to look and to save, or how to fit into memory.
+_FREE = {
+    f"train.{name}"
+    for name in ("micro_batch_size", "logging_steps", "eval_steps", "save_steps", "save_total_limit")
+} | {"train.num_workers", "train.report_to"}
+
+S = TypeVar("S", bound=Settings)
+
+
+@contextmanager
+def claimed(out: Path, resume: bool, overwrite: bool) -> Iterator[None]:
+    """Holds a run's folder for this process (of several ranks: for the main one) while the block runs.
+
+    Raises:
+        BertkitError: it is not empty and neither flag is given; another run is at work in it; it cannot be made.
+    """
+    if not console.is_main_process():
+        yield
+        return
+    from filelock import FileLock, Timeout
+
+    if out.exists() and not out.is_dir():
+        raise BertkitError(f"{out} is a file: give a folder with --out")
+    found = sorted(path.name for path in out.iterdir() if path.name != LOCK) if out.exists() else []
+    if found and not (resume or overwrite):
+        raise BertkitError(
+            f"{out} is not empty: --resume goes on with its run, --overwrite replaces it, --out names another"
+        )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(out / LOCK)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise BertkitError(
+            f"another run is at work in {out}: wait for it, or name another folder with --out"
+        ) from None
+    except OSError as error:
+        raise BertkitError(f"cannot write into {out}: {error.strerror}") from error
+    try:
+        if overwrite and not resume:
+            _clear(out, found)
+        yield
+    finally:
+        lock.release()
+        (out / LOCK).unlink(missing_ok=True)
+
+
+def _clear(out: Path, found: list[str]) -> None:
+    """Removes what a run leaves, and refuses to touch anything else."""
+    foreign = [name for name in found if name not in _OURS and not name.startswith(("checkpoint-", ".tmp-"))]
+    if foreign:
+        raise BertkitError(f"{out} holds '{foreign[0]}', which no run of bertkit wrote: nothing was removed")
+    for name in found:
+        path = out / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def is_finished(out: Path) -> bool:
+    """Whether the run in a folder has ended."""
+    return bool(read_run(out).get("finished"))
+
+
+def read_run(out: Path) -> dict[str, Any]:
+    """A run's ``run.json``; empty where there is none."""
+    try:
+        loaded = json.loads((out / RUN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return loaded if isinstance(loaded, dict) else {}
+
+
+def check_same_maths(out: Path, settings: Settings, fingerprint: str) -> None:
+    """Refuses a resume that would train something else than what was begun.
+
+    Raises:
+        BertkitError: naming the first setting that differs, or the data.
+    """
+    import tomllib
+
+    path = out / RECIPE
+    if not path.is_file():
+        return
+    before = _flat(tomllib.loads(path.read_text(encoding="utf-8")))
+    now = _flat(tomllib.loads(dump(settings)))
+    for name in sorted(before.keys() | now.keys()):
+        if name not in _FREE and before.get(name) != now.get(name):
+            raise BertkitError(
+                f"cannot resume {out} with {name} = {now.get(name)}: it was begun with {before.get(name)}; "
+                "give the same settings, or start anew with --overwrite"
+            )
+    known = read_run(out).get("data_fingerprint")
+    if known and known != fingerprint:
+        raise BertkitError(f"cannot resume {out}: its data or tokenizer has changed since it was begun")
+
+
+def _flat(tables: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in tables.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat
+
+
+def record(out: Path, settings: Settings, **facts: Any) -> dict[str, Any]:
+    """Writes ``recipe.toml`` (resolved: it reproduces the run) and ``run.json``; returns the latter."""
+    run = {
+        "command": " ".join(["bertkit", *sys.argv[1:]]),
+        "bertkit": __version__,
+        "python": platform.python_version(),
+        "versions": {name: metadata.version(name) for name in _PACKAGES},
+        **facts,
+    }
+    write_text(out / RECIPE, dump(settings))
+    write_json(out / RUN, run)
+    return run

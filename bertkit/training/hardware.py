@@ -1,0 +1,75 @@
+"""The device, the precision and the ranks of a run, through Accelerate."""
+
+import os
+from typing import TYPE_CHECKING
+
+import torch
+
+from bertkit.errors import BertkitError
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+def choose_device(wanted: str | None) -> str:
+    """The device type to run on: "cpu", "cuda" or "mps"; None or "auto" takes the best there is.
+
+    Raises:
+        BertkitError: a device that this machine, or this build of torch, does not have.
+    """
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    kind = (wanted or "auto").split(":")[0]
+    if kind == "auto":
+        if os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes"):
+            return "cpu"
+        return next(name for name in ("cuda", "mps", "cpu") if available[name])
+    if kind not in available:
+        raise BertkitError(f"no device '{wanted}': use auto, cpu, cuda, cuda:N or mps")
+    if not available[kind]:
+        there = ", ".join(name for name, here in available.items() if here)
+        raise BertkitError(f"no device '{wanted}' on this machine (torch {torch.__version__} sees: {there})")
+    return kind
+
+
+def choose_precision(wanted: str, device: str) -> str:
+    """The precision of the matrix products: "auto" is bf16 where the hardware computes it natively, else "no".
+
+    Raises:
+        BertkitError: fp16 or bf16 on a device that cannot.
+    """
+    if device == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif device == "cpu":
+        native = bool(torch.cpu._is_avx512_bf16_supported())  # noqa: SLF001
+    else:
+        native = False
+    if wanted == "auto":
+        # An ACCELERATE_MIXED_PRECISION of the launcher comes before our default, a flag before both.
+        return os.environ.get("ACCELERATE_MIXED_PRECISION") or ("bf16" if native else "no")
+    if wanted == "fp16" and device == "cpu":
+        raise BertkitError("mixed_precision fp16 needs a GPU: use bf16 or no on a CPU")
+    if wanted == "bf16" and device == "cuda" and not native:
+        raise BertkitError("mixed_precision bf16 is not computed by this GPU: use fp16 or no")
+    return wanted
+
+
+def build_accelerator(device: str, precision: str, trackers: tuple[str, ...], folder: str) -> "Accelerator":
+    """An Accelerator for this process; several processes on a machine without an accelerator are ranks on its CPU."""
+    from accelerate import Accelerator
+
+    on_cpu = device == "cpu"
+    if on_cpu and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        # Without this Accelerate takes torchrun's processes on a CPU for so many separate programs.
+        os.environ["ACCELERATE_USE_CPU"] = "true"
+    return Accelerator(
+        cpu=on_cpu, mixed_precision=precision, log_with=list(trackers) or None, project_dir=folder
+    )
+
+
+def describe_device(device: str) -> str:
+    """The device as a person names it, for run.json and the model card."""
+    if device == "cuda":
+        return str(torch.cuda.get_device_name())
+    if device == "mps":
+        return "Apple GPU (MPS)"
+    return f"CPU, {torch.get_num_threads()} threads"

@@ -1,0 +1,53 @@
+"""metrics.jsonl, and the trackers beside it."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bertkit.io.atomic import write_text
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+FILE = "metrics.jsonl"
+
+
+class MetricsLog:
+    """Appends to a run's ``metrics.jsonl`` (main process only) and to the trackers.
+
+    A resume drops the lines of steps after its checkpoint, so that the file has no gap and no double.
+    """
+
+    def __init__(self, out: Path, accelerator: "Accelerator", resumed_at_step: int) -> None:
+        self._path = out / FILE
+        self._accelerator = accelerator
+        if accelerator.is_main_process:
+            kept = (
+                [line for line in read_metrics(out) if line["step"] <= resumed_at_step]
+                if resumed_at_step
+                else []
+            )
+            write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
+
+    def write(self, values: dict[str, Any]) -> None:
+        """Adds one object, in full precision, at once on disk."""
+        if self._accelerator.is_main_process:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(values) + "\n")
+        if self._accelerator.trackers:
+            numbers = {name: value for name, value in values.items() if name != "step"}
+            self._accelerator.log(numbers, step=values["step"])
+
+
+def read_metrics(out: Path) -> list[dict[str, Any]]:
+    """The objects of a run's metrics.jsonl; a line that a crash has cut off is left out."""
+    path = out / FILE
+    if not path.is_file():
+        return []
+    objects = []
+    for line in path.read_text(encoding="utf-8").split("\n"):
+        try:
+            objects.append(json.loads(line))
+        except ValueError:
+            continue
+    return objects

@@ -1,0 +1,312 @@
+"""THE loop: optimizer steps over a plan of batches, on Accelerate.
+
+The step is the unit and its maths does not depend on the hardware. Each part of a step's loss is a sum over the
+step's tokens or rows divided by their number in the whole step, over all micro-batches and ranks. (A mean of
+micro-batch means is another number wherever they hold different numbers of masked tokens.) Everything random is
+keyed by the step, so that a resume needs the weights, the optimizer's moments and the step, and nothing else.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import nn
+
+from bertkit import console
+from bertkit.draws import key
+from bertkit.errors import BertkitError, Interrupted
+from bertkit.settings.schema import TrainSettings
+from bertkit.training import checkpoint
+from bertkit.training.log import MetricsLog
+from bertkit.training.optimizer import build_optimizer
+from bertkit.training.schedule import learning_rate
+from bertkit.training.signals import StopRequest, stop_on_signals
+from bertkit.training.steps import Batch, StepPlan, step_batches
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+Sums = dict[str, torch.Tensor]
+
+
+class Objective(Protocol):
+    """A model with its loss, as the loop needs it: an ``nn.Module`` whose forward returns sums, not means.
+
+    ``forward(**batch)`` returns scalar tensors: for each part ``p`` of the loss ``p_loss``, summed over what
+    ``counts(batch)[p]`` counts, and optionally ``p_correct``, the number of right predictions among them.
+    """
+
+    def counts(self, batch: Batch) -> dict[str, int]: ...
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be trained, on what, and where it goes."""
+
+    objective: nn.Module
+    """An ``Objective``."""
+    plan: StepPlan
+    settings: TrainSettings
+    out: Path
+    save_model: Callable[[Path], None]
+    """Writes the (unwrapped) model and its tokenizer into a folder."""
+    evaluate: Callable[[nn.Module, int], dict[str, float]] | None = None
+    """(wrapped objective, steps done) → figures whose names begin with ``eval_``."""
+    watch: Callable[[dict[str, Any]], None] = lambda _: None
+    """Sees each object of metrics.jsonl; for warnings in plain words."""
+    better: Callable[[dict[str, float]], float] | None = None
+    """The figure of an evaluation by which the best checkpoint is kept (higher is better)."""
+    patience: int | None = None
+    """Evaluations without a better figure after which the run ends early."""
+
+
+def fit(job: Job, accelerator: "Accelerator", resume_from: Path | None) -> checkpoint.Progress:
+    """Trains to the end of the plan and returns how it went.
+
+    Raises:
+        Interrupted: SIGINT or SIGTERM came; a checkpoint was written first.
+        BertkitError: the loss is not a number; the disk cannot be written; a checkpoint does not fit.
+    """
+    return _Run(job, accelerator, resume_from).run()
+
+
+class _Run:
+    """The state of one call of ``fit``."""
+
+    def __init__(self, job: Job, accelerator: "Accelerator", resume_from: Path | None) -> None:
+        self.job, self.accelerator, self.settings = job, accelerator, job.settings
+        self.progress = checkpoint.read_progress(resume_from) if resume_from else checkpoint.Progress()
+        if resume_from:
+            checkpoint.load_weights(resume_from, job.objective.model)  # type: ignore[arg-type]
+        optimizer = build_optimizer(job.objective.to(accelerator.device), self.settings)
+        self.module, self.optimizer = accelerator.prepare(job.objective, optimizer)
+        if self.settings.torch_compile:
+            self.module.compile(dynamic=True)
+        if resume_from:
+            self._load_optimizer(resume_from)
+        self.log = MetricsLog(job.out, accelerator, self.progress.step)
+        self._interval_tokens, self._interval_started_at_s = 0, time.monotonic()
+        self._seconds_before, self._started_at_s = self.progress.seconds, time.monotonic()
+        self._saved_step = -1
+        self._signal = 0
+
+    def run(self) -> checkpoint.Progress:
+        total = self.job.plan.total_steps
+        with (
+            stop_on_signals() as stop,
+            console.progress("training", total, "step", self.progress.step) as line,
+        ):
+            for micro_batches in self._steps():
+                logged = self._train_step(micro_batches, stop)
+                line.update(self.progress.step, logged)
+                last = self.progress.step == total
+                if self._due(self.settings.eval_steps) or last:
+                    self._evaluate()
+                stopped = self._signal or (self._has_stalled() and not last)
+                if self._due(self.settings.save_steps) or last or stopped:
+                    self._save()
+                if self._signal:
+                    raise self._interrupted()
+                if stopped:
+                    break
+        return self.progress
+
+    def _steps(self) -> Iterator[list[tuple[Batch, bool]]]:
+        accelerator = self.accelerator
+        return step_batches(
+            self.job.plan,
+            self.progress.step,
+            accelerator.process_index,
+            accelerator.num_processes,
+            self.settings.num_workers,
+            pin_memory=accelerator.device.type == "cuda",
+        )
+
+    def _train_step(self, micro_batches: list[tuple[Batch, bool]], stop: StopRequest) -> str:
+        """One optimizer step; returns what to show beside the progress bar."""
+        step = self.progress.step
+        self.module.train()
+        rate = self._set_learning_rate(step)
+        counts = self._step_counts(micro_batches, stop)
+        sums = self._backward(step, micro_batches, counts)
+        limit = self.settings.max_grad_norm or math.inf
+        grad_norm = self.accelerator.clip_grad_norm_(self.module.parameters(), limit)
+        self._check_finite(step, sums, counts, grad_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.progress.step += 1
+        self.progress.tokens += counts["tokens"]
+        self.progress.seconds = self._seconds_before + time.monotonic() - self._started_at_s
+        self._interval_tokens += counts["tokens"]
+        if self._due(self.settings.logging_steps) or self.progress.step in (1, self.job.plan.total_steps):
+            return self._log_step(sums, counts, rate, float(grad_norm))
+        return ""
+
+    def _set_learning_rate(self, step: int) -> float:
+        settings = self.settings
+        rate = learning_rate(
+            step,
+            self.job.plan.total_steps,
+            settings.learning_rate,
+            settings.warmup,
+            settings.lr_scheduler_type,
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        return rate
+
+    def _step_counts(self, micro_batches: list[tuple[Batch, bool]], stop: StopRequest) -> dict[str, int]:
+        """What the step's losses are divided by, and its real tokens, over all ranks.
+
+        The ranks agree in the same exchange on whether one of them was asked to stop.
+        """
+        mine: dict[str, int] = {"tokens": 0, "signal": stop.signal_number}
+        for batch, real in micro_batches:
+            for part, n in self.job.objective.counts(batch).items():  # type: ignore[operator]
+                mine[part] = mine.get(part, 0) + n * real
+            mine["tokens"] += int(batch["attention_mask"].sum()) * real
+        if self.accelerator.num_processes > 1:
+            numbers = torch.tensor(list(mine.values()), dtype=torch.float64, device=self.accelerator.device)
+            signals = self.accelerator.gather(numbers[1:2])
+            totals = self.accelerator.reduce(numbers, "sum").tolist()
+            mine = dict(zip(mine, map(round, totals), strict=True))
+            mine["signal"] = int(signals.max())
+        self._signal = mine.pop("signal")
+        return mine
+
+    def _backward(self, step: int, micro_batches: list[tuple[Batch, bool]], counts: dict[str, int]) -> Sums:
+        """Adds up the gradient of the step's loss; returns this rank's sums."""
+        sums: Sums = {}
+        for number, (batch, real) in enumerate(micro_batches):
+            torch.manual_seed(key(self.settings.seed, step, self.accelerator.process_index, number))
+            batch = {
+                name: tensor.to(self.accelerator.device, non_blocking=True) for name, tensor in batch.items()
+            }
+            last = number == len(micro_batches) - 1
+            with nullcontext() if last else self.accelerator.no_sync(self.module):
+                parts: Sums = self.module(**batch)
+                loss = sum(
+                    value * (float(real) / max(1, counts[name.removesuffix("_loss")]))
+                    for name, value in parts.items()
+                    if name.endswith("_loss")
+                )
+                # The gradients of the ranks are averaged: this makes them a sum again.
+                self.accelerator.backward(loss * self.accelerator.num_processes)
+            for name, value in parts.items():
+                sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value.detach() * real
+        return sums
+
+    def _check_finite(self, step: int, sums: Sums, counts: dict[str, int], grad_norm: torch.Tensor) -> None:
+        if self.accelerator.scaler is not None or torch.isfinite(grad_norm):
+            return  # fp16's scaler skips such steps itself
+        parts = ", ".join(
+            f"{name} {float(value):g}" for name, value in sums.items() if name.endswith("_loss")
+        )
+        raise BertkitError(
+            f"the gradient of step {step + 1} is {float(grad_norm)} (summed {parts} over {counts}): lower --lr "
+            f"(now {self.settings.learning_rate:g}) or use --mixed-precision no, then --resume from the last checkpoint"
+        )
+
+    def _log_step(self, sums: Sums, counts: dict[str, int], rate: float, grad_norm: float) -> str:
+        figures = means(reduced(self.accelerator, sums), counts)
+        now = time.monotonic()
+        values: dict[str, Any] = {
+            "step": self.progress.step,
+            "epoch": self.job.plan.epoch(self.progress.step),
+            "tokens": self.progress.tokens,
+            **figures,
+            "lr": rate,
+            "grad_norm": grad_norm,
+            "tokens_per_second": self._interval_tokens / max(now - self._interval_started_at_s, 1e-9),
+            "seconds": self.progress.seconds,
+        }
+        self._interval_tokens, self._interval_started_at_s = 0, now
+        self.log.write(values)
+        self.job.watch(values)
+        return " · ".join(f"{name} {value:.3f}" for name, value in figures.items() if "accuracy" not in name)
+
+    def _evaluate(self) -> None:
+        if self.job.evaluate is None:
+            return
+        started_at_s = time.monotonic()
+        self.module.eval()
+        results = self.job.evaluate(self.module, self.progress.step)
+        values = {"step": self.progress.step, **results}
+        self.log.write(values)
+        self.job.watch(values)
+        if self.job.better is not None:
+            self._keep_best(self.job.better(results))
+        # The clock of tokens_per_second counts training alone.
+        self._interval_started_at_s += time.monotonic() - started_at_s
+
+    def _keep_best(self, figure: float) -> None:
+        if self.progress.best is None or figure > self.progress.best:
+            self.progress.best, self.progress.best_step = figure, self.progress.step
+            self.progress.evaluations_without_gain = 0
+            self._save()
+        else:
+            self.progress.evaluations_without_gain += 1
+
+    def _has_stalled(self) -> bool:
+        return self.job.patience is not None and self.progress.evaluations_without_gain >= self.job.patience
+
+    def _save(self) -> None:
+        """Writes a checkpoint, once a step."""
+        if self._saved_step == self.progress.step:
+            return
+        self._saved_step = self.progress.step
+        if self.accelerator.is_main_process:
+            state = {"optimizer": self.optimizer.state_dict()}
+            if self.accelerator.scaler is not None:
+                state["scaler"] = self.accelerator.scaler.state_dict()
+            checkpoint.save_checkpoint(
+                self.job.out,
+                self.progress,
+                self.job.save_model,
+                state,
+                self.settings.save_total_limit,
+                protected=self.progress.best_step,
+            )
+        self.accelerator.wait_for_everyone()
+
+    def _load_optimizer(self, folder: Path) -> None:
+        state = checkpoint.load_optimizer_state(folder)
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.accelerator.scaler is not None and "scaler" in state:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+
+    def _due(self, every: int) -> bool:
+        return every > 0 and self.progress.step % every == 0
+
+    def _interrupted(self) -> Interrupted:
+        return Interrupted(
+            f"stopped after step {self.progress.step:,} of {self.job.plan.total_steps:,}, "
+            f"saved in {self.job.out / f'checkpoint-{self.progress.step}'}: the same command with --resume goes on",
+            exit_code=128 + self._signal,
+        )
+
+
+def reduced(accelerator: "Accelerator", sums: Sums) -> dict[str, float]:
+    """Sums over all ranks, as plain numbers."""
+    if not sums:
+        return {}
+    stacked = torch.stack([value.float() for value in sums.values()])
+    total = accelerator.reduce(stacked, "sum") if accelerator.num_processes > 1 else stacked
+    return dict(zip(sums, total.tolist(), strict=True))
+
+
+def means(sums: dict[str, float], counts: dict[str, int]) -> dict[str, float]:
+    """Means out of sums: ``loss`` and, for each part that was counted, ``p_loss`` and ``p_accuracy``."""
+    found: dict[str, float] = {}
+    total = 0.0
+    for name, value in sums.items():
+        part, kind = name.rsplit("_", 1)
+        if counts[part]:
+            found[f"{part}_loss" if kind == "loss" else f"{part}_accuracy"] = value / counts[part]
+            total += value / counts[part] * (kind == "loss")
+    return {"loss": total, **found}

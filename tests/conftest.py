@@ -1,0 +1,37 @@
+"""What several tests need: a hub on loopback, and a BERT small enough to make in a moment."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hub import Hub
+
+TINY_VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[unused0]", *"abcdefghij", "the", "cat", "##s", "sat", "."]
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    """A running stand-in for the hub; give ``hub.env(tmp_path)`` to the child process that is to use it."""
+    with Hub() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a saved two-layer BERT with random weights, 21 word pieces and 64 rows for them."""
+    from bertkit.models.bert import new_bert, save_model
+    from bertkit.models.tokenizer import build_tokenizer
+    from bertkit.settings.schema import ModelSettings
+
+    settings = ModelSettings(
+        num_hidden_layers=2,
+        hidden_size=16,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=32,
+    )
+    tokenizer = build_tokenizer(TINY_VOCAB, lowercase=True, model_max_length=32)
+    folder = tmp_path_factory.mktemp("tiny")
+    save_model(new_bert(settings, tokenizer, seed=7), tokenizer, folder)
+    return folder

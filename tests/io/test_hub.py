@@ -1,0 +1,180 @@
+"""Fetching from the hub: child processes against a stand-in, for the libraries read the environment once."""
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hub import COMMIT, Hub
+
+FETCH = """
+from bertkit.errors import BertkitError
+from bertkit.io import hub
+hub.ANSWER_TIMEOUT_S = 0.3
+try:
+    print(hub.model_folder("org/tiny"))
+except BertkitError as error:
+    print(error)
+"""
+LOAD_DATASET = """
+from bertkit.errors import BertkitError
+from bertkit.io import hub
+try:
+    with hub.hub_errors("dataset 'org/corpus'", "give files"):
+        hub.ensure_hub()
+        import datasets
+        datasets.load_dataset("org/corpus", streaming=True)
+except BertkitError as error:
+    print(error)
+"""
+
+
+def run(code: str, env: dict[str, str]) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, encoding="utf-8", check=True
+    )
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def silent_url() -> Iterator[str]:
+    """A server that accepts connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.fixture
+def dead_url() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Path:
+    folder = tmp_path / "repo"
+    folder.mkdir()
+    for name in ("config.json", "vocab.txt", "model.safetensors", "pytorch_model.bin", "other.bin"):
+        (folder / name).write_text(f"{{}} {name}", encoding="utf-8")
+    return folder
+
+
+def test_a_model_is_fetched_and_then_found_in_the_cache_without_a_hub(
+    hub: Hub, repo: Path, dead_url: str, tmp_path: Path
+) -> None:
+    hub.models["org/tiny"] = repo
+    env = hub.env(tmp_path / "home")
+    fetched = Path(run(FETCH, env))
+    assert fetched.name == COMMIT
+    assert sorted(p.name for p in fetched.iterdir()) == ["config.json", "model.safetensors", "vocab.txt"]
+    assert (fetched / "vocab.txt").read_bytes() == (repo / "vocab.txt").read_bytes()
+    assert Path(run(FETCH, env | {"HF_ENDPOINT": dead_url})) == fetched
+    assert Path(run(FETCH, env | {"HF_HUB_OFFLINE": "1"})) == fetched
+
+
+def test_pickled_weights_are_fetched_only_without_safetensors(hub: Hub, repo: Path, tmp_path: Path) -> None:
+    (repo / "model.safetensors").unlink()
+    hub.models["org/tiny"] = repo
+    assert (Path(run(FETCH, hub.env(tmp_path / "home"))) / "pytorch_model.bin").is_file()
+
+
+def test_all_shards_are_fetched(hub: Hub, repo: Path, tmp_path: Path) -> None:
+    shards = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+    (repo / "model.safetensors").unlink()
+    for shard in shards:
+        (repo / shard).write_text(shard, encoding="utf-8")
+    index = {"weight_map": {"a": shards[0], "b": shards[1], "c": shards[0]}}
+    (repo / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+    hub.models["org/tiny"] = repo
+    fetched = Path(run(FETCH, hub.env(tmp_path / "home")))
+    assert [(fetched / shard).read_text(encoding="utf-8") for shard in shards] == shards
+
+
+def test_nobody_there_is_one_line(hub: Hub, dead_url: str, tmp_path: Path) -> None:
+    assert run(FETCH, hub.env(tmp_path) | {"HF_ENDPOINT": dead_url}) == (
+        f"cannot fetch model 'org/tiny': no hub reachable at {dead_url} and it is not in the cache; "
+        "give the folder of a model instead"
+    )
+    assert hub.requests == []
+
+
+def test_the_users_own_offline_mode_is_named(hub: Hub, tmp_path: Path) -> None:
+    said = run(FETCH, hub.env(tmp_path) | {"HF_HUB_OFFLINE": "1"})
+    assert "HF_HUB_OFFLINE is set and it is not in the cache" in said
+    assert hub.requests == []
+
+
+def test_a_silent_server_is_one_line(hub: Hub, silent_url: str, tmp_path: Path) -> None:
+    said = run(FETCH, hub.env(tmp_path) | {"HF_ENDPOINT": silent_url})
+    assert said.startswith(f"cannot fetch model 'org/tiny': the connection to {silent_url} failed (")
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        (None, "nothing of that name is here, and the hub at URL has no such repository"),
+        (403, "it is gated: accept its terms"),
+        (500, "the hub at URL answered with HTTP status 500"),
+        (418, "the hub at URL answered with HTTP status 418"),
+    ],
+)
+def test_what_the_hub_answers_is_one_line(hub: Hub, status: int | None, reason: str, tmp_path: Path) -> None:
+    hub.status = status
+    said = run(FETCH, hub.env(tmp_path))
+    assert said.startswith(f"cannot fetch model 'org/tiny': {reason.replace('URL', hub.url)}")
+    assert "\n" not in said
+
+
+def test_a_repository_without_a_model_says_so(hub: Hub, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    hub.models["org/tiny"] = tmp_path / "empty"
+    assert "neither a config.json nor a tokenizer" in run(FETCH, hub.env(tmp_path / "home"))
+
+
+def test_the_proxy_on_the_way_is_what_must_answer(hub: Hub, repo: Path, dead_url: str, tmp_path: Path) -> None:
+    hub.models["org/tiny"] = repo
+    env = hub.env(tmp_path / "home") | {"http_proxy": dead_url}
+    assert "no hub reachable" in run(FETCH, env)
+    assert Path(run(FETCH, env | {"no_proxy": "127.0.0.1"})).name == COMMIT
+
+
+def test_an_endpoint_that_is_no_address_is_named(hub: Hub, tmp_path: Path) -> None:
+    said = run(FETCH, hub.env(tmp_path) | {"HF_ENDPOINT": "localhost:99"})
+    assert said == "'localhost:99' is no http(s) address: check HF_ENDPOINT and the proxy variables"
+
+
+@pytest.mark.parametrize("name", ["./nope", "a/b/c", "/nope", "-x"])
+def test_what_cannot_be_a_hub_name_is_no_folder(hub: Hub, name: str, tmp_path: Path) -> None:
+    said = run(FETCH.replace("org/tiny", name), hub.env(tmp_path))
+    assert said.startswith(f"no folder '{name}': give the folder of a model")
+    assert hub.requests == []
+
+
+def test_libraries_imported_before_learn_of_offline_mode(hub: Hub, dead_url: str, tmp_path: Path) -> None:
+    code = """
+import datasets, huggingface_hub
+from bertkit.io.hub import ensure_hub
+ensure_hub()
+print(huggingface_hub.is_offline_mode(), datasets.config.HF_HUB_OFFLINE)
+"""
+    assert run(code, hub.env(tmp_path) | {"HF_ENDPOINT": dead_url}) == "True True"
+    assert run(code, hub.env(tmp_path)) == "False False"
+
+
+def test_a_dataset_that_is_not_there_is_one_line(hub: Hub, dead_url: str, tmp_path: Path) -> None:
+    env = hub.env(tmp_path)
+    assert "has no such repository" in run(LOAD_DATASET, env)
+    assert run(LOAD_DATASET, env | {"HF_ENDPOINT": dead_url}) == (
+        f"cannot fetch dataset 'org/corpus': no hub reachable at {dead_url} and it is not in the cache; give files"
+    )
+
+
+def test_a_bug_keeps_its_traceback() -> None:
+    from bertkit.io.hub import hub_errors
+
+    with pytest.raises(ZeroDivisionError), hub_errors("x", "y"):
+        print(1 / 0)
