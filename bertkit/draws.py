@@ -63,12 +63,13 @@ def uniform_grid(keys: np.ndarray, stream: int, n: int) -> np.ndarray:
         float64 ``[batch, n]`` in [0, 1).
     """
     with np.errstate(over="ignore"):
-        start = _mix_array(keys + np.uint64(mix(stream)))
-        grid = _mix_array(start[:, None] + np.arange(1, n + 1, dtype=np.uint64) * np.uint64(GOLDEN))
+        start = mix_array(keys + np.uint64(mix(stream)))
+        grid = mix_array(start[:, None] + np.arange(1, n + 1, dtype=np.uint64) * np.uint64(GOLDEN))
     return (grid >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-def _mix_array(value: np.ndarray) -> np.ndarray:
+def mix_array(value: np.ndarray) -> np.ndarray:
+    """``mix`` for a uint64 array of any shape."""
     value = (value ^ (value >> np.uint64(30))) * np.uint64(_MIX_1)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(_MIX_2)
     return value ^ (value >> np.uint64(31))

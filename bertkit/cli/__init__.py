@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from bertkit import __version__
-from bertkit.cli import mask_fill, prepare, pretrain, recipes
+from bertkit.cli import inspect, mask_fill, prepare, pretrain, recipes
 
 app = typer.Typer(
     name="bertkit",
@@ -39,7 +39,9 @@ def bertkit(
     """Pretrain a BERT of your own on your text, fine-tune it on your labels, and use it anywhere."""
 
 
-# In the order of `bertkit --help`. A single command: app.command("mask-fill")(mask_fill.mask_fill)
+# In the order of `bertkit --help`. To add one: app.command("name")(file.function)
 app.command("pretrain")(pretrain.pretrain)
 app.command("prepare")(prepare.prepare)
+app.command("inspect")(inspect.inspect)
+app.command("mask-fill")(mask_fill.mask_fill)
 app.add_typer(recipes.app, name="recipes")

@@ -183,12 +183,11 @@ class PairSampler:
         """A, B and the NSP label; None where the corpus has no random B to offer."""
         begin, end, left = self._segment_a(document, token, room, draws)
         true_to_come = self._tokens_of(document)[1] - end
-        random_b = self._random_b(epoch, document, begin, room, left, true_to_come > left, draws)
+        random_b = self._random_b(epoch, document, begin, room, left, true_to_come >= left, draws)
         if random_b is None:
             return None
         random_begin, random_end = random_b
-        # Neither candidate is taken to the very end of its document, where it would be seen to end with it.
-        most = max(1, min(true_to_come, random_end - random_begin) - 1)
+        most = min(true_to_come, random_end - random_begin)
         length = left if left <= most else 1 + draws.below(most)
         a = _shorten(self._store.ids[begin:end], room - length, draws)
         label = draws.below(2)
@@ -201,8 +200,8 @@ class PairSampler:
         """Where a random B begins and where its document ends, in tokens.
 
         It is what the true B of another random example would be, so that it begins no differently; a document
-        of one sentence may serve as well. It is drawn until it, too, has more (or no more) to come than the
-        ``left`` tokens: otherwise one of the two would more often be near the end of its document. Where one
+        of one sentence may serve as well. It is drawn until it, too, has (or has not) the tokens to fill
+        what is ``left``: otherwise one of the two would more often be near the end of its document. Where one
         document is most of the corpus, a far part of it serves.
         """
         found: tuple[int, int] | None = None
@@ -218,7 +217,7 @@ class PairSampler:
                 if not far or not (self._alone or number >= _TRIES // 2):
                     continue
             found = begin, end
-            if (end - begin > left) == fills:
+            if (end - begin >= left) == fills:
                 break
         return found
 

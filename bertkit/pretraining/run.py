@@ -1,6 +1,6 @@
 """``bertkit pretrain``: corpus → tokenizer → prepared store → steps → model folder, in that order."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -15,7 +15,7 @@ from bertkit.pretraining.dataset import EvaluationSet, PretrainingPlan, collator
 from bertkit.pretraining.evaluation import Evaluator, LearningWatch, Unigrams, unigrams
 from bertkit.pretraining.pairs import DocumentSet, split_documents
 from bertkit.pretraining.prepare import prepare_corpus
-from bertkit.settings.recipes import Override, Resolved, load
+from bertkit.settings.recipes import Override, load
 from bertkit.settings.schema import PretrainRecipe
 from bertkit.training import folder
 
@@ -45,8 +45,8 @@ class PretrainRequest:
 
 
 @dataclass(frozen=True)
-class _Corpus:
-    """The text of a run, prepared."""
+class Prepared:
+    """The text of a run as training sees it."""
 
     store: CorpusStore
     training: DocumentSet
@@ -78,6 +78,21 @@ def pretrain(request: PretrainRequest) -> dict[str, Any]:
         return _pretrain(inputs, out, request)
 
 
+def inspect(request: PretrainRequest) -> tuple[PretrainingPlan, Prepared, PretrainRecipe]:
+    """What ``pretrain`` would train on, without training: the plan of its steps, the corpus and the recipe.
+
+    Raises:
+        BertkitError: as ``pretrain`` before its first step.
+    """
+    from bertkit.training import hardware
+
+    inputs = list(request.corpus) or [str(EMBEDDED_CORPUS)]
+    _check_inputs(inputs, request)
+    recipe = _recipe(request, hardware.choose_device("auto"))[1]
+    corpus = prepare_for_run(inputs, request, recipe)
+    return _plan(recipe, corpus, lambda _: recipe.train.batch_size), corpus, recipe
+
+
 def _check_inputs(inputs: list[str], request: PretrainRequest) -> None:
     """All that can be known to be wrong before anything heavy is imported."""
     load(PretrainRecipe, "pretrain", request.recipe or "tiny", request.overrides)
@@ -105,8 +120,7 @@ def _pretrain(inputs: list[str], out: Path, request: PretrainRequest) -> dict[st
     from bertkit.training import hardware
 
     device = hardware.choose_device(request.device)
-    name = request.recipe or ("adapt" if request.model else "base" if device == "cuda" else "tiny")
-    recipe = load(PretrainRecipe, "pretrain", name, request.overrides).settings
+    name, recipe = _recipe(request, device)
     precision = hardware.choose_precision(recipe.train.mixed_precision, device)
     corpus = prepare_for_run(inputs, request, recipe)
     accelerator = hardware.build_accelerator(device, precision, recipe.train.report_to, str(out))
@@ -116,7 +130,26 @@ def _pretrain(inputs: list[str], out: Path, request: PretrainRequest) -> dict[st
     return _train(out, request, recipe, name, corpus, model, accelerator)
 
 
-def prepare_for_run(inputs: Sequence[str], request: PretrainRequest, recipe: PretrainRecipe) -> _Corpus:
+def _recipe(request: PretrainRequest, device: str) -> tuple[str, PretrainRecipe]:
+    """The recipe that was asked for, or the one that suits the device, with what was overridden."""
+    name = request.recipe or ("adapt" if request.model else "base" if device == "cuda" else "tiny")
+    return name, load(PretrainRecipe, "pretrain", name, request.overrides).settings
+
+
+def _plan(recipe: PretrainRecipe, corpus: Prepared, micro_batch_size: Callable[[int], int]) -> PretrainingPlan:
+    return PretrainingPlan(
+        corpus.store,
+        corpus.training,
+        recipe.data,
+        collator_for(corpus.tokenizer, recipe.data),
+        recipe.train.batch_size,
+        total_steps(recipe, corpus),
+        recipe.train.seed,
+        micro_batch_size,
+    )
+
+
+def prepare_for_run(inputs: Sequence[str], request: PretrainRequest, recipe: PretrainRecipe) -> Prepared:
     """The corpus as training sees it: prepared, and split into training and validation documents."""
     from bertkit.models.bert import bert_folder
     from bertkit.models.tokenizer import load_tokenizer, special_ids
@@ -140,7 +173,7 @@ def prepare_for_run(inputs: Sequence[str], request: PretrainRequest, recipe: Pre
         validation_store = store
         training, validation = split_documents(store, data.validation_split, recipe.train.seed)
     baseline = unigrams(store.token_counts, special_ids(tokenizer))
-    return _Corpus(store, training, validation_store, validation, tokenizer, baseline, store.info.sources)
+    return Prepared(store, training, validation_store, validation, tokenizer, baseline, store.info.sources)
 
 
 def _check_prepared_with(store: CorpusStore, tokenizer: Any, name: str) -> None:
@@ -153,7 +186,7 @@ def _check_prepared_with(store: CorpusStore, tokenizer: Any, name: str) -> None:
 
 
 def _build_model(
-    request: PretrainRequest, recipe: PretrainRecipe, corpus: _Corpus
+    request: PretrainRequest, recipe: PretrainRecipe, corpus: Prepared
 ) -> tuple["BertForPreTraining", list[str]]:
     from bertkit.models.bert import load_bert_for_pretraining, new_bert
 
@@ -171,7 +204,7 @@ def _build_model(
     return model, notes
 
 
-def total_steps(recipe: PretrainRecipe, corpus: _Corpus) -> int:
+def total_steps(recipe: PretrainRecipe, corpus: Prepared) -> int:
     """``max_steps``, or the steps that ``epochs`` passes over the training documents take.
 
     Raises:
@@ -196,7 +229,7 @@ def _train(
     request: PretrainRequest,
     recipe: PretrainRecipe,
     recipe_name: str,
-    corpus: _Corpus,
+    corpus: Prepared,
     model: "BertForPreTraining",
     accelerator: "Accelerator",
 ) -> dict[str, Any]:
@@ -215,10 +248,8 @@ def _train(
         )
 
     collate = collator_for(corpus.tokenizer, recipe.data)
-    steps = total_steps(recipe, corpus)
-    plan = PretrainingPlan(
-        corpus.store, corpus.training, recipe.data, collate, batch_size, steps, seed, micro_batch_size
-    )
+    plan = _plan(recipe, corpus, micro_batch_size)
+    steps = plan.total_steps
 
     @cache
     def evaluation_set(max_seq_length: int) -> EvaluationSet:
@@ -251,7 +282,7 @@ def _train(
         "max_steps": steps,
     }
     if accelerator.is_main_process:
-        folder.record(out, recipe, **facts)
+        folder.record(out, recipe, facts)
     accelerator.init_trackers("bertkit", config={"recipe": recipe_name}) if recipe.train.report_to else None
     _say_what_starts(facts, recipe, out)
     job = Job(
@@ -292,7 +323,7 @@ def _finish(
     facts: dict[str, Any],
     seconds: float,
     model: "BertForPreTraining",
-    corpus: _Corpus,
+    corpus: Prepared,
     accelerator: "Accelerator",
 ) -> dict[str, Any]:
     """Writes the model folder; on the main process only."""
@@ -306,6 +337,6 @@ def _finish(
     save_model(model, corpus.tokenizer, out)
     evaluations = [line for line in read_metrics(out) if "eval_loss" in line]
     results = evaluations[-1] if evaluations else {}
-    run = folder.record(out, recipe, **facts, seconds=seconds, results=results, finished=True)
+    run = folder.record(out, recipe, {**facts, "seconds": seconds, "results": results, "finished": True})
     (out / "README.md").write_text(pretraining_card(out, run, recipe), encoding="utf-8")
     return run

@@ -131,7 +131,7 @@ def _flat(tables: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def record(out: Path, settings: Settings, **facts: Any) -> dict[str, Any]:
+def record(out: Path, settings: Settings, facts: dict[str, Any]) -> dict[str, Any]:
     """Writes ``recipe.toml`` (resolved: it reproduces the run) and ``run.json``; returns the latter."""
     run = {
         "command": " ".join(["bertkit", *sys.argv[1:]]),

@@ -1,0 +1,44 @@
+# Everything runs in a virtual environment of the project's own, made on first use.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := runs/demo
+
+.PHONY: help demo test test-slow check format bench build clean
+.DEFAULT_GOAL := help
+
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+# The constraints pin torch: an open range would pull gigabytes of GPU libraries onto a machine without one.
+$(VENV)/.installed: pyproject.toml .ci/constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet -c .ci/constraints.txt -e . --group dev
+	@touch $@
+
+demo: $(VENV)/.installed  ## Pretrain a BERT on the embedded stories, fill masks, fine-tune a classifier
+	$(BIN)/bertkit pretrain --recipe demo --out $(DEMO) --overwrite
+	$(BIN)/bertkit mask-fill --model $(DEMO) --top-k 3 "i [MASK] a little boy" "she is a little [MASK] ." \
+		"the snow is cold and [MASK] ." "he was sad because he [MASK] his dog ."
+
+test: $(VENV)/.installed  ## Run the tests (CPU, no network)
+	$(BIN)/pytest
+
+test-slow: $(VENV)/.installed  ## Run the long tests too (kill sweeps, fuzzing)
+	$(BIN)/pytest -m "slow or not slow"
+
+check: $(VENV)/.installed  ## Lint, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed  ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+build: $(VENV)/.installed  ## Build the wheel
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+clean:  ## Remove the virtual environment and what was built
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,109 @@
+"""``bertkit inspect``: what the model will see of a corpus."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from bertkit import console
+from bertkit.cli import options
+
+_SAMPLE = 2_000
+
+
+def inspect(
+    corpus: Annotated[
+        list[str] | None, typer.Argument(metavar="CORPUS...", help="As for `bertkit pretrain`.", show_default=False)
+    ] = None,
+    recipe: Annotated[str | None, typer.Option("--recipe", help="The recipe that training would use.")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="The BERT that training would go on from.")] = None,
+    tokenizer: Annotated[str | None, typer.Option("--tokenizer", help="The tokenizer that training would use.")] = None,
+    vocab_size: options.VocabSize = None,
+    column: options.Column = None,
+    seq_len: options.SeqLen = None,
+    batch_size: options.BatchSize = None,
+    max_steps: options.MaxSteps = None,
+    seed: options.Seed = None,
+    sets: options.Set = None,
+    examples: Annotated[int, typer.Option("--examples", min=0, help="Examples to show with their masks.")] = 3,
+    dump: Annotated[
+        int | None, typer.Option("--dump", metavar="N", min=1, help="Print N examples as JSON lines, and nothing else.")
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Show what the model will see: figures, warnings, and examples with their masks."""
+    from bertkit.pretraining.run import PretrainRequest
+
+    request = PretrainRequest(
+        corpus=corpus or (),
+        recipe=recipe,
+        model=model,
+        tokenizer=tokenizer,
+        overrides=options.overrides(
+            sets,
+            vocab_size=vocab_size,
+            column=column,
+            seq_len=seq_len,
+            batch_size=batch_size,
+            max_steps=max_steps,
+            seed=seed,
+        ),
+    )
+    from bertkit.pretraining.run import inspect as inspected
+
+    plan, prepared, settings = inspected(request)
+    from bertkit.pretraining import inspection
+
+    if dump is not None:
+        for example in inspection.dumped(plan, prepared.tokenizer, dump):
+            typer.echo(json.dumps(example, ensure_ascii=False))
+        return
+    drawn = list(inspection.dumped(plan, prepared.tokenizer, max(_SAMPLE, examples)))
+    special = prepared.tokenizer.all_special_ids
+    corpus_figures = inspection.corpus_report(prepared.store, prepared.tokenizer.unk_token_id, prepared.baseline)
+    example_figures = inspection.example_report(
+        drawn, plan.max_seq_length(0), special, prepared.tokenizer.mask_token_id
+    )
+    told = inspection.warnings(corpus_figures, example_figures, settings.data.sentence_objective != "none")
+    report = inspection.as_json(corpus_figures, example_figures, told)
+    if as_json:
+        typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
+        return
+    _print_report(report)
+    for example in drawn[:examples]:
+        _print_example(example, prepared.tokenizer)
+
+
+def _print_report(report: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    for title in ("corpus", "examples"):
+        table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2))
+        for name, value in report[title].items():
+            table.add_row(name.replace("_", " "), _figure(name, value))
+        console.out.print(table)
+    for told in report["warnings"]:
+        console.out.print(f"[yellow]![/] {console.plain(told)}")
+
+
+def _figure(name: str, value: float) -> str:
+    if isinstance(value, int):
+        return f"{value:,}"
+    if name.startswith(("tokens", "mean")):
+        return f"{value:,.1f}"
+    return f"{value:.3f} nats" if name == "unigram_entropy" else f"{value:.2%}"
+
+
+def _print_example(example: dict[str, Any], tokenizer: Any) -> None:
+    """One example: red a mask, yellow a random token, green a token kept as it is; the true piece behind it."""
+    pieces = []
+    for piece, label in zip(example["tokens"], example["labels"], strict=True):
+        shown = console.plain(piece)
+        if label == -100:
+            pieces.append(f"[dim]{shown}[/]" if piece in ("[CLS]", "[SEP]") else shown)
+            continue
+        true = tokenizer.convert_ids_to_tokens(label)
+        colour = "red" if piece == tokenizer.mask_token else "green" if piece == true else "yellow"
+        pieces.append(f"[{colour}]{shown}[/][dim]({console.plain(true)})[/]")
+    label = {0: "B is next", 1: "B is random", -100: "no pair"}[example["next_sentence_label"]]
+    console.out.print(f"\n[bold]{label}[/]  " + " ".join(pieces))

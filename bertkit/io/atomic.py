@@ -1,0 +1,91 @@
+"""Files and folders that are there whole or not at all."""
+
+import errno
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bertkit.errors import BertkitError
+
+_DISK = {
+    errno.ENOSPC: "no space left on the device: free some, then run again",
+    errno.EDQUOT: "the disk quota is used up: free some, then run again",
+    errno.EROFS: "the file system is read-only: choose another folder",
+    errno.EACCES: "permission denied: choose another folder, or change its permissions",
+    errno.EPERM: "permission denied: choose another folder, or change its permissions",
+}
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turns a full or unwritable disk into one line that names ``path``."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        raise BertkitError(f"cannot write {path}: {_DISK[error.errno]}") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replaces a file's content at once, as UTF-8 with ``\\n`` line ends.
+
+    Raises:
+        BertkitError: the disk is full or cannot be written; the old content stays.
+    """
+    with disk_errors(path):
+        handle, name = tempfile.mkstemp(prefix=f".tmp-{path.name}-", dir=path.parent)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+def write_json(path: Path, value: object) -> None:
+    """Replaces a file's content with indented JSON."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A temporary sibling folder that becomes ``path`` when the block has ended well, and vanishes otherwise.
+
+    Where another process has made ``path`` meanwhile, ours is dropped.
+    """
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=f".tmp-{path.name}-", dir=path.parent))
+        try:
+            yield fresh
+            for file in fresh.rglob("*"):
+                if file.is_file():
+                    _sync(file)
+            fresh.chmod(0o755)
+            try:
+                os.replace(fresh, path)
+            except OSError:
+                if not path.is_dir() or not any(path.iterdir()):
+                    raise
+            _sync(path.parent)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    """Waits until a file or folder is on the disk; folders cannot be synced on Windows."""
+    if path.is_dir() and os.name == "nt":
+        return
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,192 @@
+"""What the model will see: figures of a corpus, warnings in plain words, and examples with their masks."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import count, islice
+from typing import Any
+
+import numpy as np
+
+from bertkit.corpus.store import CorpusStore
+from bertkit.pretraining.dataset import PretrainingPlan
+from bertkit.pretraining.evaluation import Unigrams
+from bertkit.pretraining.masking import IGNORE
+
+_BATCH = 256
+_DUPLICATES_LOOKED_AT = 5_000_000
+"""Sentences and documents beyond so many are not searched for duplicates: the share is known by then."""
+
+
+@dataclass(frozen=True)
+class CorpusReport:
+    """Figures of a corpus. Shares are of 1; lengths are in tokens."""
+
+    documents: int
+    sentences: int
+    tokens: int
+    vocab_size: int
+    tokens_per_document_mean: float
+    tokens_per_document_median: float
+    one_sentence_documents: float
+    unknown_tokens: float
+    duplicate_sentences: float
+    duplicate_documents: float
+    unigram_entropy: float
+    most_frequent_token: float
+
+
+@dataclass(frozen=True)
+class ExampleReport:
+    """Figures of examples as training sees them."""
+
+    examples: int
+    mean_length: float
+    length_use: float
+    """Real tokens by the tokens there is room for."""
+    without_pair: float
+    random_b: float
+    """Share of label 1 among the pairs."""
+    predicted: float
+    """Share of the tokens that are predicted, special tokens not counted."""
+    shown_as_mask: float
+    shown_as_random: float
+    shown_as_is: float
+
+
+def corpus_report(store: CorpusStore, unknown_id: int, baseline: Unigrams) -> CorpusReport:
+    """The figures of a prepared corpus."""
+    starts = np.asarray(store.document_starts)
+    tokens_per_document = np.diff(np.asarray(store.sentence_starts)[starts])
+    hashes = _sentence_hashes(store)
+    documents = starts[: np.searchsorted(starts, len(hashes), side="right")]
+    return CorpusReport(
+        documents=store.info.documents,
+        sentences=store.info.sentences,
+        tokens=store.info.tokens,
+        vocab_size=store.info.vocab_size,
+        tokens_per_document_mean=float(tokens_per_document.mean()),
+        tokens_per_document_median=float(np.median(tokens_per_document)),
+        one_sentence_documents=float((np.diff(starts) == 1).mean()),
+        unknown_tokens=float(store.token_counts[unknown_id] / store.info.tokens),
+        duplicate_sentences=_duplicates(hashes),
+        duplicate_documents=_duplicates(_document_hashes(hashes, documents)),
+        unigram_entropy=baseline.entropy,
+        most_frequent_token=baseline.most_frequent,
+    )
+
+
+def _sentence_hashes(store: CorpusStore) -> np.ndarray:
+    """uint64, a hash of each sentence's tokens and their order."""
+    n = min(store.info.sentences, _DUPLICATES_LOOKED_AT)
+    starts = np.asarray(store.sentence_starts[: n + 1])
+    ids = np.asarray(store.ids[: starts[-1]], dtype=np.uint64)
+    place = np.arange(len(ids), dtype=np.uint64) - np.repeat(starts[:-1], np.diff(starts)).astype(np.uint64)
+    return _folded(ids, place, starts[:-1])
+
+
+def _document_hashes(sentence_hashes: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    if len(starts) < 2:
+        return sentence_hashes[:1]
+    hashes = sentence_hashes[: starts[-1]]
+    place = np.arange(len(hashes), dtype=np.uint64) - np.repeat(starts[:-1], np.diff(starts)).astype(np.uint64)
+    return _folded(hashes, place, starts[:-1])
+
+
+def _folded(values: np.ndarray, place: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    from bertkit.draws import mix_array
+
+    with np.errstate(over="ignore"):
+        return np.add.reduceat(mix_array(mix_array(values + np.uint64(1)) + place), starts)
+
+
+def _duplicates(hashes: np.ndarray) -> float:
+    """Share that has occurred before."""
+    return 1 - len(np.unique(hashes)) / max(1, len(hashes))
+
+
+def dumped(plan: PretrainingPlan, tokenizer: Any, n: int) -> Iterator[dict[str, Any]]:
+    """The first ``n`` examples that training would see, in its order, masked and without padding.
+
+    Yields:
+        ``input_ids``, ``labels``, ``token_type_ids`` (lists of int), ``next_sentence_label`` (int) and ``tokens``
+        (the pieces of ``input_ids``).
+    """
+    references = (reference for step in count() for reference in plan.examples(step))
+    left = n
+    while left > 0:
+        batch = plan.fetch(list(islice(references, min(_BATCH, left))))
+        arrays = {name: tensor.numpy() for name, tensor in batch.items()}
+        for row, length in enumerate(arrays["attention_mask"].sum(axis=1).tolist()):
+            ids = arrays["input_ids"][row, :length].tolist()
+            yield {
+                "input_ids": ids,
+                "labels": arrays["labels"][row, :length].tolist(),
+                "token_type_ids": arrays["token_type_ids"][row, :length].tolist(),
+                "next_sentence_label": int(arrays["next_sentence_label"][row]),
+                "tokens": tokenizer.convert_ids_to_tokens(ids),
+            }
+        left -= _BATCH
+
+
+def example_report(examples: list[dict[str, Any]], max_seq_length: int, special: list[int], mask_id: int) -> ExampleReport:
+    """The figures of some dumped examples."""
+    ids = np.concatenate([example["input_ids"] for example in examples])
+    labels = np.concatenate([example["labels"] for example in examples])
+    pairs = np.array([example["next_sentence_label"] for example in examples])
+    predicted = labels != IGNORE
+    true_ids = np.where(predicted, labels, ids)
+    shown, total = ids[predicted], max(1, int(predicted.sum()))
+    as_mask, as_is = (shown == mask_id).sum() / total, (shown == labels[predicted]).sum() / total
+    return ExampleReport(
+        examples=len(examples),
+        mean_length=len(ids) / len(examples),
+        length_use=len(ids) / (len(examples) * max_seq_length),
+        without_pair=float((pairs == IGNORE).mean()),
+        random_b=float((pairs == 1).sum() / max(1, (pairs != IGNORE).sum())),
+        predicted=float(predicted.sum() / max(1, (~np.isin(true_ids, special)).sum())),
+        shown_as_mask=float(as_mask),
+        shown_as_random=float(1 - as_mask - as_is),
+        shown_as_is=float(as_is),
+    )
+
+
+def warnings(corpus: CorpusReport, examples: ExampleReport, wants_pairs: bool) -> list[str]:
+    """What commonly ruins a run, in plain words."""
+    found = []
+    if corpus.duplicate_sentences > 0.3:
+        found.append(
+            f"{corpus.duplicate_sentences:.0%} of the sentences have occurred before: a model learns duplicates by heart "
+            "and its loss gets stuck or lies; remove repeated lines, headers and boilerplate"
+        )
+    if corpus.duplicate_documents > 0.1:
+        found.append(f"{corpus.duplicate_documents:.0%} of the documents have occurred before: remove the copies")
+    if corpus.unknown_tokens > 0.01:
+        found.append(
+            f"{corpus.unknown_tokens:.1%} of the tokens are [UNK]: the tokenizer does not fit this text; "
+            "train one on it (leave out --tokenizer), or raise --vocab-size"
+        )
+    if corpus.documents == 1:
+        found.append(
+            "the corpus is a single document (a blank line ends a document): a random second segment comes from a far "
+            "part of it, which makes next-sentence prediction harder and less clear"
+        )
+    elif corpus.one_sentence_documents > 0.5 and wants_pairs:
+        found.append(
+            f"{corpus.one_sentence_documents:.0%} of the documents have one sentence and so no next one: put a blank line "
+            "between documents only, or use --set sentence_objective=none"
+        )
+    if wants_pairs and examples.without_pair > 0.5:
+        found.append(f"{examples.without_pair:.0%} of the examples have no second segment to judge")
+    if examples.length_use < 0.5:
+        found.append(
+            f"sequences fill {examples.length_use:.0%} of their length (documents have {corpus.tokens_per_document_median:.0f} "
+            "tokens in the middle): a lower --seq-len loses nothing and is faster"
+        )
+    if corpus.tokens < 1_000_000:
+        found.append(f"{corpus.tokens:,} tokens are little for pretraining: consider going on from a model with --model")
+    return found
+
+
+def as_json(corpus: CorpusReport, examples: ExampleReport, told: list[str]) -> dict[str, Any]:
+    """The whole report as plain values."""
+    return {"corpus": asdict(corpus), "examples": asdict(examples), "warnings": told}

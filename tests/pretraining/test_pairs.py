@@ -1,0 +1,175 @@
+"""Pairs against the paper's rules, on documents whose every token tells where it stands."""
+
+import numpy as np
+import pytest
+from stores import random_documents, write_store
+
+from bertkit.errors import BertkitError
+from bertkit.pretraining.pairs import IS_NEXT, NO_PAIR, NOT_NEXT, PairSampler, in_order, split_documents
+
+
+def numbered(lengths_by_document):
+    """Documents in which every token is different: its id is its place in the corpus."""
+    token, documents = 0, []
+    for lengths in lengths_by_document:
+        document = []
+        for length in lengths:
+            document.append(list(range(token, token + length)))
+            token += length
+        documents.append(document)
+    return documents, token
+
+
+def sampler(store, length=32, objective="nsp", short=0.0, seed=1, share=0.0):
+    return PairSampler(store, split_documents(store, share, seed)[0], length, objective, short, seed)
+
+
+@pytest.fixture
+def places(tmp_path):
+    """60 documents of 2 to 14 sentences; returns the sampler's store, document and sentence of each token."""
+    rng = np.random.default_rng(3)
+    documents, tokens = numbered([rng.integers(2, 15, rng.integers(2, 15)).tolist() for _ in range(60)])
+    store = write_store(tmp_path / "store", documents, vocab_size=tokens)
+    sentence = np.searchsorted(store.sentence_starts, np.arange(tokens), side="right") - 1
+    document = np.searchsorted(store.document_starts, sentence, side="right") - 1
+    return store, document, sentence
+
+
+def examples(one, epochs=3):
+    return [one.example(epoch, index) for epoch in range(epochs) for index in range(len(one))]
+
+
+def test_b_follows_a_exactly_where_the_label_says_so(places):
+    store, document, sentence = places
+    labels = set()
+    for example in examples(sampler(store)):
+        assert (np.diff(example.a.astype(int)) == 1).all()
+        assert (np.diff(example.b.astype(int)) == 1).all()
+        labels.add(example.next_sentence_label)
+        starts = store.sentence_starts[sentence[example.b[0]]]
+        assert example.b[0] == starts  # B begins with a sentence
+        if example.next_sentence_label == IS_NEXT:
+            assert document[example.a[0]] == document[example.b[0]]
+            a_whole = store.sentence_starts[sentence[example.a[-1]] + 1] - 1
+            assert sentence[example.b[0]] == sentence[a_whole] + 1
+        else:
+            assert document[example.a[0]] != document[example.b[0]]
+    assert labels == {IS_NEXT, NOT_NEXT}
+
+
+def test_sequences_never_exceed_the_room_and_segments_are_never_empty(places):
+    store, *_ = places
+    for length in (8, 13, 64):
+        for example in examples(sampler(store, length, short=0.5), epochs=1):
+            assert 2 <= len(example.a) + len(example.b) <= length - 3
+            assert min(len(example.a), len(example.b)) >= 1
+
+
+def test_labels_are_balanced_on_short_documents(tmp_path):
+    store = write_store(tmp_path / "s", random_documents(300, sentences=(2, 3)))
+    labels = np.array([example.next_sentence_label for example in examples(sampler(store, 64), epochs=20)])
+    z = (labels.mean() - 0.5) / (0.5 / np.sqrt(len(labels)))
+    assert abs(z) < 4
+
+
+def test_lengths_do_not_depend_on_the_label(places):
+    """The label is drawn last: with it flipped, every length and A itself stay as they are."""
+    store, *_ = places
+    one = sampler(store, 48)
+    by_label = {0: [], 1: []}
+    for example in examples(one, epochs=60):
+        by_label[example.next_sentence_label].append((len(example.a), len(example.b)))
+    means = [np.mean(by_label[label], axis=0) for label in (0, 1)]
+    errors = np.sqrt(sum(np.var(by_label[label], axis=0) / len(by_label[label]) for label in (0, 1)))
+    assert (np.abs(means[0] - means[1]) < 4 * errors).all()
+
+
+def test_no_sentence_is_lost_for_good(places):
+    store, _, sentence = places
+    seen = set()
+    for example in examples(sampler(store, 32), epochs=40):
+        seen.update(sentence[example.a].tolist())
+        if example.next_sentence_label == IS_NEXT:
+            seen.update(sentence[example.b].tolist())
+    assert len(seen) == store.info.sentences
+
+
+def test_one_sentence_documents_have_no_pair_and_serve_as_random_b(tmp_path):
+    documents, tokens = numbered([[9]] * 20 + [[6, 7, 8]] * 3)
+    store = write_store(tmp_path / "s", documents, vocab_size=tokens)
+    found = examples(sampler(store, 32), epochs=8)
+    alone = [example for example in found if example.a[0] < 180]
+    assert all(example.b is None and example.next_sentence_label == NO_PAIR for example in alone)
+    random_bs = [example.b[0] for example in found if example.next_sentence_label == NOT_NEXT]
+    assert any(b < 180 for b in random_bs)
+
+
+def test_a_single_document_takes_its_random_b_from_far_away(tmp_path):
+    documents, tokens = numbered([[10] * 300])
+    store = write_store(tmp_path / "s", documents, vocab_size=tokens)
+    random = [e for e in examples(sampler(store, 32), epochs=3) if e.next_sentence_label == NOT_NEXT]
+    assert len(random) > 100
+    for example in random:
+        distance = min(abs(int(example.b[0]) - int(example.a[-1])), abs(int(example.b[-1]) - int(example.a[0])))
+        assert distance > 29  # farther than A's true continuation can reach
+
+
+def test_examples_are_a_function_of_seed_epoch_and_index(places):
+    store, *_ = places
+    first, again, other = sampler(store), sampler(store), sampler(store, seed=2)
+    assert all(
+        np.array_equal(first.example(1, i).a, again.example(1, i).a) and first.example(1, i).key == again.example(1, i).key
+        for i in range(len(first))
+    )
+    assert any(first.example(0, i).key == first.example(1, i).key for i in range(len(first))) is False
+    assert any(first.example(0, i).key == other.example(0, i).key for i in range(len(first))) is False
+
+
+def test_an_epoch_visits_every_example_once(places):
+    store, *_ = places
+    one = sampler(store)
+    stream = in_order(one)
+    epoch = [next(stream) for _ in range(len(one))]
+    assert sorted(epoch) == [(0, i) for i in range(len(one))]
+    assert next(stream)[0] == 1
+
+
+def test_sentence_order_swaps_two_adjacent_segments(places):
+    store, *_ = places
+    labels = []
+    for example in examples(sampler(store, 32, "sop")):
+        first, second = (example.a, example.b) if example.next_sentence_label == 0 else (example.b, example.a)
+        assert first[-1] < second[0]
+        assert len(first) + len(second) <= 29
+        labels.append(example.next_sentence_label)
+    assert abs(np.mean(labels) - 0.5) < 4 * 0.5 / np.sqrt(len(labels))
+
+
+def test_without_a_sentence_objective_one_segment_fills_the_room(places):
+    store, *_ = places
+    long_enough = [e for e in examples(sampler(store, 16, "none"), epochs=1) if len(e.a) == 14]
+    assert all(e.b is None and e.next_sentence_label == NO_PAIR for e in examples(sampler(store, 16, "none"), 1))
+    assert len(long_enough) > 100
+
+
+def test_validation_documents_are_disjoint_and_about_the_share(tmp_path):
+    store = write_store(tmp_path / "s", random_documents(2000, sentences=(2, 3)))
+    training, validation = split_documents(store, 0.1, seed=4)
+    assert not (training.mine & validation.mine).any()
+    assert (training.mine | validation.mine).all()
+    assert abs(validation.mine.sum() - 200) < 4 * np.sqrt(2000 * 0.1 * 0.9)
+
+
+def test_one_document_holds_out_its_last_part(tmp_path):
+    documents, tokens = numbered([[10] * 100])
+    store = write_store(tmp_path / "s", documents, vocab_size=tokens)
+    training, validation = split_documents(store, 0.1, seed=4)
+    assert training.starts.tolist() == [0, 90, 100]
+    assert training.mine.tolist() == [True, False]
+    assert validation.mine.tolist() == [False, True]
+
+
+def test_a_tiny_document_cannot_be_split(tmp_path):
+    store = write_store(tmp_path / "s", [[[5, 6], [7, 8]]])
+    with pytest.raises(BertkitError, match="cannot hold out"):
+        split_documents(store, 0.1, seed=4)

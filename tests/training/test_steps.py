@@ -1,0 +1,48 @@
+"""Every example of a step is computed exactly once, whatever the ranks and micro-batches."""
+
+import pytest
+import torch
+
+from bertkit.training.steps import shares, step_batches
+
+
+class ToyPlan:
+    total_steps = 3
+
+    def examples(self, step):
+        return list(range(step * 10, step * 10 + (10 if step < 2 else 1)))
+
+    def fetch(self, references):
+        return {"attention_mask": torch.ones(len(references), 1), "ids": torch.tensor(references)}
+
+    def epoch(self, step):
+        return step / 3
+
+    def micro_batch_size(self, step):  # noqa: ARG002
+        return 3
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 16])
+@pytest.mark.parametrize("micro", [1, 3, 64])
+def test_shares_cover_a_step_once(ranks, micro):
+    references = list(range(10))
+    parts = [shares(references, rank, ranks, micro) for rank in range(ranks)]
+    assert sorted(x for part in parts for batch in part for x in batch) == references
+    assert all(len(batch) <= micro for part in parts for batch in part)
+    sizes = [sum(map(len, part)) for part in parts]
+    assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_follow_the_plan_from_any_step_on(workers):
+    whole = list(step_batches(ToyPlan(), 0, 1, 2, workers, False))
+    later = list(step_batches(ToyPlan(), 1, 1, 2, workers, False))
+    assert [[b["ids"].tolist() for b, _ in step] for step in whole[1:]] == [
+        [b["ids"].tolist() for b, _ in step] for step in later
+    ]
+    assert [b["ids"].tolist() for b, _ in whole[0]] == [[1, 3, 5], [7, 9]]
+
+
+def test_a_rank_without_examples_takes_part_with_one_that_does_not_count():
+    last = list(step_batches(ToyPlan(), 0, 1, 2, 0, False))[-1]
+    assert [(batch["ids"].tolist(), real) for batch, real in last] == [([20], False)]
