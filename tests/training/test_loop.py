@@ -1,0 +1,135 @@
+"""The loop's two promises: the maths does not depend on the micro-batch, and a resume is exact to the bit."""
+
+import json
+import math
+import os
+import signal
+import threading
+
+import pytest
+import torch
+from accelerate import Accelerator
+from training.toy import toy_job
+
+from bertkit.errors import BertkitError, Interrupted
+from bertkit.training import checkpoint
+from bertkit.training.log import read_metrics
+from bertkit.training.loop import fit
+
+
+def run(tmp_path, name, resume_from=None, **options):
+    accelerator = Accelerator(cpu=True)
+    job = toy_job(tmp_path / "store", tmp_path / name, accelerator, **options)
+    fit(job, accelerator, resume_from)
+    return job
+
+
+def weights(job):
+    return {name: parameter.detach().clone() for name, parameter in job.objective.model.named_parameters()}
+
+
+def training_lines(out):
+    return [line for line in read_metrics(out) if "loss" in line]
+
+
+@pytest.mark.parametrize("micro_batch", [1, 3, 8])
+def test_losses_gradients_and_weights_do_not_depend_on_the_micro_batch(tmp_path, micro_batch):
+    whole = run(tmp_path, "whole")
+    parts = run(tmp_path, "parts", micro_batch=micro_batch)
+    for one, other in zip(training_lines(whole.out), training_lines(parts.out), strict=True):
+        for figure in ("loss", "mlm_loss", "nsp_loss", "grad_norm"):
+            assert one[figure] == pytest.approx(other[figure], rel=1e-5), (one["step"], figure)
+        assert one["tokens"] == other["tokens"]
+    for name, parameter in weights(whole).items():
+        difference = torch.linalg.norm(weights(parts)[name] - parameter)
+        assert difference <= 1e-5 * torch.linalg.norm(parameter) + 1e-7, name
+
+
+@pytest.mark.parametrize("options", [{}, {"dropout": 0.1}, {"dropout": 0.1, "num_workers": 1}])
+def test_a_resumed_run_ends_with_the_very_same_weights(tmp_path, options):
+    whole = run(tmp_path, "whole", save_total_limit=9, **options)
+    for step in (3, 6, 9):
+        resumed = run(tmp_path, "resumed", resume_from=whole.out / f"checkpoint-{step}", save_total_limit=9, **options)
+        for name, parameter in weights(whole).items():
+            assert torch.equal(weights(resumed)[name], parameter), (step, name)
+
+
+def test_metrics_have_no_gap_and_no_double_after_a_resume(tmp_path):
+    whole = run(tmp_path, "run", dropout=0.1)
+    before = [(line["step"], line.get("loss"), line.get("eval_loss")) for line in read_metrics(whole.out)]
+    again = run(tmp_path, "run", resume_from=whole.out / "checkpoint-6", dropout=0.1)
+    after = [(line["step"], line.get("loss"), line.get("eval_loss")) for line in read_metrics(again.out)]
+    assert after == before
+    assert [step for step, loss, _ in after if loss is not None] == list(range(1, 11))
+    assert [step for step, _, eval_loss in after if eval_loss is not None] == [4, 8, 10]
+
+
+def test_the_loss_falls(tmp_path):
+    lines = training_lines(run(tmp_path, "run", steps=60, learning_rate=1e-2).out)
+    assert lines[0]["mlm_loss"] == pytest.approx(math.log(128), abs=0.3)  # 100 pieces, padded to 128 rows
+    assert lines[-1]["mlm_loss"] < math.log(100)
+
+
+def test_gradients_are_clipped_and_the_norm_before_is_logged(tmp_path):
+    free = training_lines(run(tmp_path, "free", max_grad_norm=0.0, steps=1).out)[0]
+    clipped = training_lines(run(tmp_path, "clipped", max_grad_norm=1e-3, steps=1).out)[0]
+    assert free["grad_norm"] == pytest.approx(clipped["grad_norm"], rel=1e-6)
+    assert free["grad_norm"] > 1e-3
+
+
+def test_checkpoints_rotate_and_the_last_step_is_kept(tmp_path):
+    out = run(tmp_path, "run", save_total_limit=2).out
+    assert sorted(path.name for path in out.glob("checkpoint-*")) == ["checkpoint-10", "checkpoint-9"]
+
+
+def test_a_torn_checkpoint_is_skipped_and_said(tmp_path, capsys):
+    out = run(tmp_path, "run").out
+    weights_file = out / "checkpoint-10" / "model.safetensors"
+    weights_file.write_bytes(weights_file.read_bytes()[:-1])
+    assert checkpoint.newest_checkpoint(out).name == "checkpoint-9"
+    assert "skipped checkpoint-10: model.safetensors" in capsys.readouterr().err
+    (out / "checkpoint-9" / "manifest.json").write_text("{")
+    assert checkpoint.newest_checkpoint(out).name == "checkpoint-6"
+
+
+def test_weights_of_another_model_are_refused(tmp_path):
+    out = run(tmp_path, "run").out
+    other = toy_job(tmp_path / "store", tmp_path / "x", Accelerator(cpu=True)).objective.model
+    del other.cls.seq_relationship
+    with pytest.raises(BertkitError, match="checkpoint of another model: 'cls.seq_relationship"):
+        checkpoint.load_weights(out / "checkpoint-10", other)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_the_resume_is_exact(tmp_path, number, code):
+    whole = run(tmp_path, "whole", dropout=0.1)
+    accelerator = Accelerator(cpu=True)
+    job = toy_job(tmp_path / "store", tmp_path / "stopped", accelerator, dropout=0.1)
+    fetched = []
+    fetch = job.plan.fetch
+
+    def fetch_and_stop(references):
+        fetched.append(references)
+        if len(fetched) == 5:
+            os.kill(os.getpid(), number)
+        return fetch(references)
+
+    job.plan.fetch = fetch_and_stop
+    with pytest.raises(Interrupted) as ending:
+        fit(job, accelerator, None)
+    assert ending.value.exit_code == code
+    assert threading.current_thread() is threading.main_thread()
+    newest = checkpoint.newest_checkpoint(job.out)
+    assert newest.name == "checkpoint-5"
+    assert json.loads((newest / "state.json").read_text())["step"] == 5
+    resumed = run(tmp_path, "stopped", resume_from=newest, dropout=0.1)
+    assert all(torch.equal(weights(resumed)[name], value) for name, value in weights(whole).items())
+
+
+def test_a_gradient_that_is_no_number_stops_the_run(tmp_path):
+    accelerator = Accelerator(cpu=True)
+    job = toy_job(tmp_path / "store", tmp_path / "run", accelerator)
+    with torch.no_grad():
+        job.objective.model.bert.pooler.dense.weight[0, 0] = float("nan")
+    with pytest.raises(BertkitError, match="the gradient of step 1 is nan"):
+        fit(job, accelerator, None)
