@@ -133,9 +133,10 @@ class MaskFiller:
 
         probabilities = self._probabilities(encoded)
         # The rows that pad the vocabulary to a multiple of 64 stand for no word.
-        kept = torch.tensor(range(len(self.tokenizer)) if target_ids is None else target_ids)
-        scores, places = probabilities[:, kept].topk(min(top_k, len(kept)))
-        ranked = zip(scores.tolist(), kept[places].tolist(), strict=True)
+        kept = probabilities if target_ids is None else probabilities[:, target_ids]
+        scores, places = kept.topk(min(top_k, kept.shape[1]))
+        tokens = places if target_ids is None else torch.tensor(target_ids)[places]
+        ranked = zip(scores.tolist(), tokens.tolist(), strict=True)
         filled = []
         for ids in encoded:
             masks = [place for place, id_ in enumerate(ids) if id_ == self.tokenizer.mask_token_id]

@@ -3,23 +3,20 @@
 import json
 import os
 import re
-import socket
 import sys
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from bertkit import console
 from bertkit.errors import BertkitError
 
-CONNECT_TIMEOUT_S = 2.0
-ANSWER_TIMEOUT_S = 4.0
+ANSWER_TIMEOUT_S = 3.0
 _TRUE = {"1", "ON", "YES", "TRUE"}
-_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
+# Answers after which the libraries would try again for half a minute.
+_BROKEN = {500, 502, 503, 504}
 _HUB_NAME = re.compile(r"(?![.-])[\w.-]+(/(?![.-])[\w.-]+)?(?<!\.git)", re.ASCII)
 _TOKENIZER_FILES = (
     "tokenizer_config.json",
@@ -30,7 +27,7 @@ _TOKENIZER_FILES = (
 )
 # Safetensors first: a pickled file is read only where there is nothing better, and never unpickled freely.
 _WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")
-_unreachable = False
+_problem: str | None = None
 
 
 def endpoint() -> str:
@@ -40,23 +37,20 @@ def endpoint() -> str:
 
 def is_offline() -> bool:
     """Whether the hub is not to be asked, by the user's wish or because `ensure_hub` found nobody there."""
-    return any(
-        os.environ.get(name, "").upper() in _TRUE for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
-    )
+    return any(os.environ.get(name, "").upper() in _TRUE for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"))
 
 
 def ensure_hub() -> None:
-    """Turns offline mode on, for this process and its children, where the hub does not accept a connection.
+    """Turns offline mode on, for this process and its children, where the hub does not answer.
 
-    Cached files then still load, and nothing is tried again for a minute. Call it before anything is fetched.
-
-    Raises:
-        BertkitError: ``HF_ENDPOINT`` or the proxy that applies to it is not an address.
+    Cached files then still load, and nothing is tried again for minutes. Call it before anything is fetched.
     """
-    global _unreachable
-    if is_offline() or _accepts_connections(*_first_hop()):
+    global _problem
+    if is_offline():
         return
-    _unreachable = True
+    _problem = _ask_hub()
+    if _problem is None:
+        return
     os.environ["HF_HUB_OFFLINE"] = "1"
     # These read the environment once, when they are imported; transformers asks huggingface_hub.
     for module in ("huggingface_hub.constants", "datasets.config"):
@@ -64,39 +58,27 @@ def ensure_hub() -> None:
             sys.modules[module].HF_HUB_OFFLINE = True  # type: ignore[attr-defined]
 
 
-def _first_hop() -> tuple[str, int]:
-    """Host and port that a request to the hub connects to: the hub's, or those of the proxy on the way."""
-    hub = urlsplit(endpoint())
-    proxies = getproxies()
-    proxy = proxies.get(hub.scheme) or proxies.get("all")
-    address = endpoint()
-    if proxy and hub.hostname and not proxy_bypass(hub.hostname):
-        address = proxy if "://" in proxy else f"http://{proxy}"
-    try:
-        hop = urlsplit(address)
-        port = hop.port or _PORTS[hop.scheme]
-    except (ValueError, KeyError):
-        hop, port = urlsplit(""), 0
-    if not hop.hostname:
-        raise BertkitError(f"'{address}' is no http(s) address: check HF_ENDPOINT and the proxy variables")
-    return hop.hostname, port
+def _ask_hub() -> str | None:
+    """What keeps the hub from being used; None where it answers, whatever it is that it says."""
+    from huggingface_hub.utils import get_session
 
+    problem: str | None = f"no hub reachable at {endpoint()} (no answer within {ANSWER_TIMEOUT_S:.0f} s)"
 
-def _accepts_connections(host: str, port: int) -> bool:
-    reached = threading.Event()
+    def ask() -> None:
+        nonlocal problem
+        try:
+            answer = get_session().head(endpoint(), timeout=ANSWER_TIMEOUT_S, follow_redirects=False)
+        except Exception as error:  # no name, no route, no certificate: nothing would fare better
+            problem = f"no hub reachable at {endpoint()} ({_one_line(error)})"
+        else:
+            broken = answer.status_code in _BROKEN
+            problem = f"the hub at {endpoint()} answers with HTTP status {answer.status_code}" if broken else None
 
-    def connect() -> None:
-        with (
-            suppress(OSError, UnicodeError),
-            socket.create_connection((host, port), timeout=CONNECT_TIMEOUT_S),
-        ):
-            reached.set()
-
-    # A thread, for a name look-up has no timeout of its own.
-    thread = threading.Thread(target=connect, daemon=True)
+    # A thread, for looking up a name has no timeout of its own.
+    thread = threading.Thread(target=ask, daemon=True)
     thread.start()
-    thread.join(CONNECT_TIMEOUT_S)
-    return reached.is_set()
+    thread.join(ANSWER_TIMEOUT_S)
+    return problem
 
 
 @contextmanager
@@ -136,8 +118,7 @@ def _reason(error: Exception) -> str | None:
             "(if it is private: `hf auth login` or set HF_TOKEN)"
         )
     if is_offline() and isinstance(error, OSError) and error.errno is None:
-        why = f"no hub reachable at {endpoint()}" if _unreachable else "HF_HUB_OFFLINE is set"
-        return f"{why} and it is not in the cache"
+        return f"{_problem or 'HF_HUB_OFFLINE is set'} and it is not in the cache"
     if status is not None and "RemoteEntryNotFoundError" not in kinds:
         return f"the hub at {endpoint()} answered with HTTP status {status}"
     # errors.HTTPError is the base class of the HTTP library that huggingface_hub is built on.

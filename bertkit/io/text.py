@@ -1,10 +1,219 @@
+"""Lines of text out of files of any compression, line end and size, in bounded memory."""
+
+import gzip
+import io
+import lzma
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from bertkit.errors import BertkitError
+
+BLOCK_BYTES = 2**20
+MAX_LINE_CHARS = 100_000
+"""A longer line is handed out in pieces, so that memory stays bounded."""
+MAX_REPLACED_SHARE = 0.005
+"""A file of which more characters than this are not UTF-8 is in another encoding, not a little damaged."""
+_JUDGED_FROM_CHARS = 65_536
+# Characters that BERT's cleaning would drop although they separate words or lines.
+_SEPARATORS = dict.fromkeys([0x0B, 0x0C, 0x1C, 0x1D, 0x1E, 0x1F, 0x85, 0x2028, 0x2029], " ")
 
 
 @dataclass
 class ReadReport:
+    """What was met while reading."""
+
     files: int = 0
     lines: int = 0
     replaced_characters: int = 0
     first_replaced_at: str | None = None
+    """FILE:LINE."""
     empty_files: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def open_binary(path: Path) -> Iterator[BinaryIO]:
+    """Opens a file for reading, decompressed by its last suffix (.gz, .xz, .zst), as a stream.
+
+    Raises:
+        BertkitError: the file cannot be read, or its compression is damaged or cut off.
+    """
+    try:
+        with path.open("rb") as raw, _decompressed(raw, path.suffix.lower()) as stream:
+            yield stream
+    except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error) as error:
+        raise BertkitError(f"{path} is damaged: its {path.suffix} data cannot be decompressed ({error})") from error
+    except OSError as error:
+        raise BertkitError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+@contextmanager
+def _decompressed(raw: BinaryIO, suffix: str) -> Iterator[BinaryIO]:
+    if suffix == ".gz":
+        with gzip.open(raw) as stream:
+            yield stream  # type: ignore[misc]
+    elif suffix == ".xz":
+        with lzma.open(raw) as stream:
+            yield stream  # type: ignore[misc]
+    elif suffix == ".zst":
+        with io.BufferedReader(_ZstStream(raw)) as stream:
+            yield stream
+    else:
+        yield raw
+
+
+class _ZstStream(io.RawIOBase):
+    """Decompressed Zstandard frames. The library's own reader takes a file that is cut off for a whole one."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self._raw, self._ready = raw, b""
+        self._frame: Any = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        import zstandard
+
+        while not self._ready:
+            data = (self._frame.unused_data if self._frame is not None and self._frame.eof else b"") or self._raw.read(
+                BLOCK_BYTES
+            )
+            if not data:
+                if self._frame is not None and not self._frame.eof:
+                    raise EOFError("the file ends too early")
+                return 0
+            if self._frame is None or self._frame.eof:
+                self._frame = zstandard.ZstdDecompressor().decompressobj()
+            try:
+                self._ready = self._frame.decompress(data)
+            except zstandard.ZstdError as error:
+                raise EOFError(str(error)) from error
+        size = min(len(buffer), len(self._ready))
+        buffer[:size], self._ready = self._ready[:size], self._ready[size:]
+        return size
+
+
+def read_lines(stream: BinaryIO, name: str, report: ReadReport) -> Iterator[tuple[int, str]]:
+    """Yields (1-based line number, text without its end), a very long line in several pieces.
+
+    Line ends are ``\\n``, ``\\r\\n`` or ``\\r``, as in Python's universal newlines; a BOM is dropped; bytes that are
+    not UTF-8 become U+FFFD and are counted.
+
+    Raises:
+        BertkitError: a NUL byte (a binary or UTF-16 file), or too much that is not UTF-8.
+    """
+    reader = _Decoder(name, report)
+    number = 1
+    for block in _blocks(stream):
+        for line, ended in _split(reader.text(block, number)):
+            yield from ((number, piece) for piece in _pieces(line))
+            number += ended
+    reader.judge(final=True)
+    report.lines += number - 1
+
+
+def _blocks(stream: BinaryIO) -> Iterator[bytes]:
+    """The content in blocks that end with a line's end, but where a line is longer than a block.
+
+    A block never ends between ``\\r`` and ``\\n``, nor inside a UTF-8 character.
+    """
+    rest = b""
+    while data := stream.read(BLOCK_BYTES):
+        rest += data
+        cut = rest.rfind(b"\n") + 1
+        if not cut:
+            cut = rest.rfind(b"\r", 0, -1) + 1
+        if not cut and len(rest) >= 4 * MAX_LINE_CHARS:
+            cut = rest.rfind(b" ") + 1 or _character_end(rest)
+        if cut:
+            yield rest[:cut]
+            rest = rest[cut:]
+    if rest:
+        yield rest
+
+
+def _character_end(data: bytes) -> int:
+    """The largest place, at most three bytes before the end, at which no UTF-8 character is cut."""
+    for back in range(1, 4):
+        if data[-back] >= 0xC0:
+            return len(data) - back
+        if data[-back] < 0x80:
+            break
+    return len(data)
+
+
+def _split(text: str) -> Iterator[tuple[str, bool]]:
+    """(line, whether it is ended) of a block."""
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    lines = text.split("\n")
+    last = lines.pop()
+    for line in lines:
+        yield line, True
+    if last:
+        yield last, False
+
+
+def _pieces(line: str) -> Iterator[str]:
+    while len(line) > MAX_LINE_CHARS:
+        cut = line.rfind(" ", 1, MAX_LINE_CHARS) + 1 or MAX_LINE_CHARS
+        yield line[:cut]
+        line = line[cut:]
+    yield line
+
+
+class _Decoder:
+    """Bytes to text, with an account of what was not UTF-8."""
+
+    def __init__(self, name: str, report: ReadReport) -> None:
+        self._name, self._report = name, report
+        self._characters = self._replaced = 0
+        self._first_line = 0
+        self._at_start = True
+
+    def text(self, block: bytes, first_line: int) -> str:
+        """The block as text; ``first_line`` is the number of the line it begins in."""
+        if b"\0" in block:
+            line = first_line + block.count(b"\n", 0, block.index(b"\0"))
+            raise BertkitError(
+                f"{self._name}:{line} holds a NUL byte: this is a binary file, or text in UTF-16; give text in UTF-8 "
+                "(iconv -f utf-16 -t utf-8)"
+            )
+        if self._at_start:
+            block = block.removeprefix(b"\xef\xbb\xbf")
+            self._at_start = False
+        try:
+            text = block.decode("utf-8")
+        except UnicodeDecodeError as error:
+            text = self._replacing(block, first_line + block.count(b"\n", 0, error.start))
+        self._characters += len(text)
+        self.judge()
+        return text.translate(_SEPARATORS) if _has_separators(text) else text
+
+    def _replacing(self, block: bytes, line: int) -> str:
+        text = block.decode("utf-8", errors="replace")
+        replaced = text.count("\ufffd") - block.count("\ufffd".encode())
+        if not self._replaced:
+            self._first_line = line
+            self._report.first_replaced_at = self._report.first_replaced_at or f"{self._name}:{line}"
+        self._replaced += replaced
+        self._report.replaced_characters += replaced
+        return text
+
+    def judge(self, final: bool = False) -> None:
+        """Refuses a file that is in another encoding, once enough of it was seen."""
+        enough = final or self._characters >= _JUDGED_FROM_CHARS
+        if enough and self._replaced > MAX_REPLACED_SHARE * self._characters:
+            raise BertkitError(
+                f"{self._name} is not UTF-8: {self._replaced:,} of {self._characters:,} characters, first in line "
+                f"{self._first_line}; convert it (iconv -f latin1 -t utf-8)"
+            )
+
+
+def _has_separators(text: str) -> bool:
+    # Looking for each of them is far faster than translating every text.
+    return any(chr(code) in text for code in _SEPARATORS)

@@ -26,9 +26,7 @@ _HEADS = {
 }
 
 
-def new_bert(
-    settings: ModelSettings, tokenizer: "PreTrainedTokenizerFast", seed: int
-) -> "BertForPreTraining":
+def new_bert(settings: ModelSettings, tokenizer: "PreTrainedTokenizerFast", seed: int) -> "BertForPreTraining":
     """A BERT with random weights, the same for the same seed. Rows of the vocabulary are a multiple of 64."""
     from transformers import BertConfig, BertForPreTraining
 
@@ -165,7 +163,8 @@ def _check_same_vocabulary(tokenizer: "PreTrainedTokenizerFast", folder: Path, n
     if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
         return
     ids = tokenizer.get_vocab()
-    for piece, id_ in load_tokenizer(str(folder)).get_vocab().items():
+    own = load_tokenizer(str(folder))
+    for id_, piece in enumerate(own.convert_ids_to_tokens(list(range(len(own))))):
         if ids.get(piece) != id_:
             raise BertkitError(
                 f"the tokenizer is not that of {name_or_path}: piece '{piece}' has id {id_} there and "

@@ -47,9 +47,7 @@ def load_tokenizer(name_or_path: str) -> "PreTrainedTokenizerFast":
     raise BertkitError(f"no tokenizer in {name_or_path}: it has neither tokenizer.json nor vocab.txt")
 
 
-def build_tokenizer(
-    vocab: Sequence[str], lowercase: bool, model_max_length: int | None = None
-) -> "BertTokenizer":
+def build_tokenizer(vocab: Sequence[str], lowercase: bool, model_max_length: int | None = None) -> "BertTokenizer":
     """A BERT tokenizer over word pieces whose ids are their positions.
 
     Args:
@@ -107,9 +105,7 @@ def _from_vocab_file(path: Path, config: Mapping[str, Any]) -> "BertTokenizer":
         # By \n alone: U+2028, at which str.splitlines() breaks too, is a piece of real vocabularies.
         lines = path.read_bytes().decode("utf-8-sig").rstrip("\r\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise BertkitError(
-            f"cannot read {path} as a vocabulary in UTF-8, one piece a line: {error}"
-        ) from None
+        raise BertkitError(f"{path} is no vocabulary in UTF-8, one piece a line: {error}") from None
     vocab = [line.removesuffix("\r") for line in lines]
     _check_special_tokens(_numbered(vocab, str(path)), SPECIAL_TOKENS, str(path))
     lowercase = config.get("do_lower_case", not any(_is_upper(piece) for piece in vocab))
@@ -153,7 +149,7 @@ def _from_tokenizer_json(folder: Path) -> "PreTrainedTokenizerFast":
         _check_special_tokens(ids, names, str(path))
         if sorted(ids.values()) != list(range(len(ids))):
             raise BertkitError(f"{path}: the ids of its {len(ids)} pieces are not 0 to {len(ids) - 1}")
-        tokenizer = _bert_tokenizer(folder, content, config) or _other_tokenizer(folder, names)
+        tokenizer = _bert_tokenizer(folder, content, config) or _other_tokenizer(folder, content, names)
     except BertkitError:
         raise
     except Exception as error:  # whatever a broken file makes the libraries raise
@@ -163,9 +159,7 @@ def _from_tokenizer_json(folder: Path) -> "PreTrainedTokenizerFast":
     return tokenizer
 
 
-def _bert_tokenizer(
-    folder: Path, content: Mapping[str, Any], config: Mapping[str, Any]
-) -> "BertTokenizer | None":
+def _bert_tokenizer(folder: Path, content: Mapping[str, Any], config: Mapping[str, Any]) -> "BertTokenizer | None":
     """A `BertTokenizer`, which every tool loads, where it does just what tokenizer.json says; else None."""
     from transformers import BertTokenizer
 
@@ -183,12 +177,12 @@ def _bert_tokenizer(
     return BertTokenizer.from_pretrained(folder, **silent)
 
 
-def _other_tokenizer(folder: Path, names: Mapping[str, str]) -> "PreTrainedTokenizerFast":
+def _other_tokenizer(folder: Path, content: Mapping[str, Any], names: Mapping[str, str]) -> "PreTrainedTokenizerFast":
     from tokenizers.processors import TemplateProcessing
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, **names)
-    if tokenizer.backend_tokenizer.post_processor is None:
+    if content.get("post_processor") is None:
         cls, sep = names["cls_token"], names["sep_token"]
         tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
             single=f"{cls} $A {sep}",

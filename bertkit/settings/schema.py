@@ -156,3 +156,82 @@ class PretrainRecipe(Settings):
                 f"{self.model.max_position_embeddings}"
             )
         return self
+
+
+class GlueTsv(Settings):
+    """Where a task's columns lie in GLUE's original TSVs (quoting off)."""
+
+    folder: str
+    """Folder inside ``--data DIR``, as GLUE's download unpacks: "SST-2", "MRPC", …"""
+    header: bool = True
+    text: tuple[int, ...]
+    """0-based columns of the text, or of the two texts, in train and dev files."""
+    label: int
+    """0-based column of the label."""
+    test_text: tuple[int, ...]
+    """The same in the test file, which has no label."""
+    test_header: bool = True
+    files: dict[str, str] = {"train": "train.tsv", "validation": "dev.tsv", "test": "test.tsv"}
+    """Split → file."""
+
+
+class TaskSettings(Settings):
+    """A labelled data set and what is to be learned of it."""
+
+    dataset: str | None = None
+    """Hub name; None where the user's own files are given."""
+    subset: str | None = None
+    text: tuple[str, ...] = ()
+    """One column, or two for pairs of texts; none are guessed."""
+    label: tuple[str, ...] = ()
+    """One column; several 0/1 columns for multi-label data; none is guessed."""
+    labels: tuple[str, ...] = ()
+    """Names of the classes by id; none are taken from the data."""
+    problem_type: Literal["single_label_classification", "multi_label_classification", "regression"] | None = None
+    """As ``transformers.PretrainedConfig.problem_type``; None is found from the data."""
+    metrics: tuple[str, ...] = ()
+    """Names in tasks.metrics; the first is the headline, by which the best epoch is kept. None suit the data."""
+    train_split: str | None = "train"
+    validation_splits: tuple[str, ...] = ("validation",)
+    """The first one chooses the best epoch; all of them are reported."""
+    test_splits: tuple[str, ...] = ("test",)
+    submission: tuple[str, ...] = ()
+    """File names of GLUE's leaderboard, one a test split."""
+    submission_labels: tuple[str, ...] = ()
+    """How the classes are written there, by id; none writes ids (or numbers, for regression)."""
+    tsv: GlueTsv | None = None
+
+
+class FinetuneDataSettings(Settings):
+    """How labelled texts become batches."""
+
+    max_seq_length: Annotated[int, Field(ge=4)] = 128
+    """Longest input in tokens, special tokens included; longer texts are truncated, the longer of a pair first."""
+    validation_split: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Share of the training rows held out, where no validation file is given."""
+
+
+class FinetuneTrainSettings(TrainSettings):
+    """The loop, with the defaults of the paper's fine-tuning (Devlin et al. 2018, A.3)."""
+
+    batch_size: Positive = 32
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-5
+    warmup: Annotated[float, Field(ge=0)] = 0.1
+    dropout: Probability | None = None
+    """Of hidden states, attention and classifier alike; None keeps the model's own."""
+    early_stopping_patience: Positive | None = None
+    """Evaluations without a better headline metric after which a run ends."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """"balanced" weighs each class by the inverse of its share of the training rows."""
+    logging_steps: Positive = 50
+    eval_steps: Annotated[int, Field(ge=0)] = 0
+    """0 evaluates after every epoch."""
+    save_steps: Positive = 1_000
+
+
+class FinetuneRecipe(Settings):
+    """All of a fine-tuning run but its model."""
+
+    task: TaskSettings = TaskSettings()
+    data: FinetuneDataSettings = FinetuneDataSettings()
+    train: FinetuneTrainSettings = FinetuneTrainSettings()

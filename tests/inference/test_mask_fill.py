@@ -1,0 +1,144 @@
+import json
+import shutil
+import sys
+from io import StringIO
+from pathlib import Path
+
+import pytest
+import torch
+import typer
+from transformers import BertForPreTraining, BertModel, pipeline
+from typer.testing import CliRunner
+
+from bertkit.cli.mask_fill import mask_fill
+from bertkit.errors import BertkitError
+from bertkit.inference import mask_fill as module
+from bertkit.inference.mask_fill import MaskFiller
+
+TEXTS = ["The cats [MASK].", "[MASK]", "a b c d e f g h [MASK] j", "the cat sat.[MASK]", "[MASK] cat [MASK] the"]
+app = typer.Typer(pretty_exceptions_enable=False)
+app.command()(mask_fill)
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model with larger weights, so that its guesses differ, and padding rows that want to come out."""
+    folder = shutil.copytree(tiny_model, tmp_path_factory.mktemp("fill") / "model")
+    bert = BertForPreTraining.from_pretrained(folder)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        bert.bert.embeddings.word_embeddings.weight.normal_()
+        bert.cls.predictions.bias[21:] = 9.0
+    bert.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def filler(model: Path) -> MaskFiller:
+    return MaskFiller(model, "cpu")
+
+
+def as_pipeline(filled: list[list[module.Candidate]]) -> list[list[dict[str, object]]]:
+    keys = ("score", "token", "token_str", "sequence")
+    return [[{key: getattr(guess, key) for key in keys} for guess in guesses] for guesses in filled]
+
+
+def test_guesses_are_those_of_the_pipeline_without_padding_rows(
+    filler: MaskFiller, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "TEXTS_PER_BATCH", 3)
+    theirs = pipeline("fill-mask", str(model), device="cpu")
+    ours = filler.fill(TEXTS, top_k=100)
+    for text, filled in zip(TEXTS, ours, strict=True):
+        expected = theirs(text, top_k=64)
+        by_mask = expected if isinstance(expected[0], list) else [expected]
+        assert by_mask[0][0]["token"] >= 21  # the pipeline itself puts a padding row first
+        for guesses, wanted in zip(as_pipeline(filled), by_mask, strict=True):
+            words = [guess for guess in wanted if guess["token"] < 21]
+            assert [guess.pop("score") for guess in guesses] == pytest.approx(
+                [guess.pop("score") for guess in words], abs=1e-5
+            )
+            assert guesses == words
+            assert len(guesses) == 21
+
+
+def test_targets_are_ranked_as_in_the_pipeline(filler: MaskFiller, model: Path) -> None:
+    theirs = pipeline("fill-mask", str(model), device="cpu")("the [MASK] sat", targets=["cat", "a", "##s"])
+    [[ours]] = filler.fill(["the [MASK] sat"], top_k=9, targets=["Cat", "a", "##s", "cat"])
+    assert [(guess.token, guess.sequence) for guess in ours] == [(g["token"], g["sequence"]) for g in theirs]
+    assert [guess.score for guess in ours] == pytest.approx([g["score"] for g in theirs], abs=1e-5)
+
+
+def test_company_in_a_batch_changes_nothing(filler: MaskFiller) -> None:
+    alone = {text: filler.fill([text], top_k=3)[0] for text in TEXTS}
+    together = filler.fill(TEXTS * 8, top_k=3)
+    for text, filled in zip(TEXTS * 8, together, strict=True):
+        assert [[guess.token for guess in guesses] for guesses in filled] == [
+            [guess.token for guess in guesses] for guesses in alone[text]
+        ]
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "said"),
+    [
+        ("no mask", {}, r"no \[MASK\] in 'no mask': put \[MASK\] where a word should be guessed"),
+        ("a " * 40 + "[MASK]", {}, r"has 43 tokens, and .* reads 32 at most"),
+        ("[MASK]", {"targets": ["cats"]}, r"target 'cats' is 2 word pieces to this model \(cat ##s\)"),
+        ("[MASK]", {"targets": ["zebra"]}, "target 'zebra' is unknown to this model"),
+        ("[MASK]", {"targets": []}, "no targets given"),
+        ("[MASK]", {"top_k": 0}, "top_k must be at least 1"),
+    ],
+)
+def test_what_cannot_be_filled_is_one_line(
+    filler: MaskFiller, text: str, options: dict[str, object], said: str
+) -> None:
+    with pytest.raises(BertkitError, match=said):
+        filler.fill([text], **options)
+
+
+def test_a_model_without_the_head_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_model, tmp_path / "encoder")
+    BertModel.from_pretrained(folder).save_pretrained(folder)
+    with pytest.raises(BertkitError, match="has no masked-word head"):
+        MaskFiller(folder, "cpu")
+
+
+def test_the_command_prints_an_object_a_text(model: Path, filler: MaskFiller) -> None:
+    lines = "\n".join([TEXTS[0], "", TEXTS[4]])
+    command = [TEXTS[1], "-", "--model", str(model), "--json", "--top-k", "2", "--device", "cpu"]
+    done = CliRunner().invoke(app, command, input=lines, catch_exceptions=False)
+    objects = [json.loads(line) for line in done.stdout.splitlines()]
+    texts = [TEXTS[1], TEXTS[0], TEXTS[4]]
+    assert [list(o) for o in objects] == [["text", "predictions"]] * 3
+    assert [o["text"] for o in objects] == texts
+    for object_, filled in zip(objects, filler.fill(texts, top_k=2), strict=True):
+        expected = as_pipeline(filled)
+        for guesses, wanted in zip(object_["predictions"], expected, strict=True):
+            assert [list(guess) for guess in guesses] == [["score", "token", "token_str", "sequence"]] * 2
+            assert [guess["token"] for guess in guesses] == [guess["token"] for guess in wanted]
+
+
+def test_the_table_shows_text_from_outside_as_it_is(model: Path) -> None:
+    command = ["[bold]x[/] \x1b[31m [MASK]", "--model", str(model), "--top-k", "1", "--device", "cpu"]
+    done = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert "[bold]x[/] \ufffd[31m [MASK]" in done.stdout
+    assert "%" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["no mask", "--model", "{}"], r"no \[MASK\] in 'no mask'"),
+        (["a [MASK]"], "no model: give --model with a folder"),
+        (["a [MASK]", "--model", "./nowhere"], "no folder './nowhere'"),
+        (["-", "--model", "{}"], "no text: give a sentence"),
+    ],
+)
+def test_arguments_are_checked_before_torch_is_needed(
+    model: Path, monkeypatch: pytest.MonkeyPatch, command: list[str], said: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)  # importing it now fails
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    monkeypatch.setattr(sys, "stdin", StringIO(""))
+    with pytest.raises(BertkitError, match=said):
+        CliRunner().invoke(app, [c.format(model) for c in command], input="", catch_exceptions=False)
