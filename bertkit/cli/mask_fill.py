@@ -27,9 +27,7 @@ def mask_fill(
     ],
     model: Model = None,
     top_k: Annotated[int, typer.Option("--top-k", min=1, help="Guesses a mask.")] = 5,
-    targets: Annotated[
-        str | None, typer.Option("--targets", metavar="A,B,C", help="Compare only these words.")
-    ] = None,
+    targets: Annotated[str | None, typer.Option("--targets", metavar="A,B,C", help="Compare only these words.")] = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:

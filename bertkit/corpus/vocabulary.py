@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from bertkit.draws import Draws
 from bertkit.errors import BertkitError
@@ -70,7 +71,7 @@ def train_vocabulary(
         characters.update(tokenizer.normalizer.normalize_str(text))
         text_bytes += len(text.encode("utf-8", "replace"))
     size = vocab_size or default_vocab_size(text_bytes)
-    alphabet, continuing = _alphabet(characters, size, tokenizer.pre_tokenizer)
+    alphabet, continuing = _alphabet(characters, size, tokenizer)
     trainer = trainers.WordPieceTrainer(
         vocab_size=size,
         min_frequency=2,
@@ -89,7 +90,7 @@ def train_vocabulary(
     return sorted(pieces, key=pieces.__getitem__)
 
 
-def _alphabet(characters: Counter[str], size: int, pre_tokenizer: object) -> tuple[list[str], list[str]]:
+def _alphabet(characters: Counter[str], size: int, tokenizer: Any) -> tuple[list[str], list[str]]:
     """The characters that get pieces of their own, and those of them that may also continue a word.
 
     The rarest are left out (they become [UNK]) where they would take more than nine tenths of the vocabulary.
@@ -103,7 +104,8 @@ def _alphabet(characters: Counter[str], size: int, pre_tokenizer: object) -> tup
         if character.isspace() or (n < 2 and len(alphabet) > 1):
             continue
         # A character that is a word by itself (Chinese, punctuation) never continues one.
-        joins = len(pre_tokenizer.pre_tokenize_str("a" + character)) == 1  # type: ignore[attr-defined]
+        after_a_letter = tokenizer.normalizer.normalize_str("a" + character)
+        joins = len(tokenizer.pre_tokenizer.pre_tokenize_str(after_a_letter)) == 1
         room -= 1 + joins
         if room < 0:
             break

@@ -133,7 +133,7 @@ class MaskFiller:
 
         probabilities = self._probabilities(encoded)
         # The rows that pad the vocabulary to a multiple of 64 stand for no word.
-        kept = probabilities if target_ids is None else probabilities[:, target_ids]
+        kept = probabilities[:, : len(self.tokenizer)] if target_ids is None else probabilities[:, target_ids]
         scores, places = kept.topk(min(top_k, kept.shape[1]))
         tokens = places if target_ids is None else torch.tensor(target_ids)[places]
         ranked = zip(scores.tolist(), tokens.tolist(), strict=True)

@@ -70,13 +70,13 @@ class Evaluator:
             for begin in range(0, len(mine), size):
                 batch = examples.fetch(mine[begin : begin + size])
                 counts = {
-                    f"{part}_count": torch.tensor(float(n)) for part, n in objective.counts(batch).items()
+                    f"{part}_count": torch.tensor(n) for part, n in objective.counts(batch).items()
                 }
                 batch = {name: tensor.to(accelerator.device) for name, tensor in batch.items()}
                 for name, value in {**objective(**batch), **counts}.items():
                     sums[name] = sums.get(name, torch.zeros(())) + value.to("cpu", torch.float64)
         totals = reduced(accelerator, {name: value.to(accelerator.device) for name, value in sums.items()})
-        counted = {name[:-6]: round(totals.pop(name)) for name in list(totals) if name.endswith("_count")}
+        counted = {name[:-6]: totals.pop(name) for name in list(totals) if name.endswith("_count")}
         found = {f"eval_{name}": value for name, value in means(totals, counted).items()}
         return {
             **found,

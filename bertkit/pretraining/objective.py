@@ -30,11 +30,11 @@ class BertPretrainingObjective(nn.Module):
         for part in (model.bert.pooler, model.cls.seq_relationship):
             part.requires_grad_(sentence_pairs)
 
-    def counts(self, batch: Batch) -> dict[str, int]:
+    def counts(self, batch: Batch) -> dict[str, float]:
         """Predicted tokens and labelled pairs of a batch."""
-        counts = {"mlm": int((batch["labels"] != IGNORE).sum())}
+        counts = {"mlm": float((batch["labels"] != IGNORE).sum())}
         if self.sentence_pairs:
-            counts["nsp"] = int((batch["next_sentence_label"] != IGNORE).sum())
+            counts["nsp"] = float((batch["next_sentence_label"] != IGNORE).sum())
         return counts
 
     def forward(

@@ -38,10 +38,11 @@ class Objective(Protocol):
     """A model with its loss, as the loop needs it: an ``nn.Module`` whose forward returns sums, not means.
 
     ``forward(**batch)`` returns scalar tensors: for each part ``p`` of the loss ``p_loss``, summed over what
-    ``counts(batch)[p]`` counts, and optionally ``p_correct``, the number of right predictions among them.
+    ``counts(batch)[p]`` counts, and optionally ``p_correct``, the number of right predictions among them. A loss
+    of one part may call it "" (``loss``, ``correct``).
     """
 
-    def counts(self, batch: Batch) -> dict[str, int]: ...
+    def counts(self, batch: Batch) -> dict[str, float]: ...
 
 
 @dataclass(frozen=True)
@@ -140,9 +141,9 @@ class _Run:
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.progress.step += 1
-        self.progress.tokens += counts["tokens"]
+        self.progress.tokens += int(counts["tokens"])
         self.progress.seconds = self._seconds_before + time.monotonic() - self._started_at_s
-        self._interval_tokens += counts["tokens"]
+        self._interval_tokens += int(counts["tokens"])
         if self._due(self.settings.logging_steps) or self.progress.step in (1, self.job.plan.total_steps):
             return self._log_step(sums, counts, rate, float(grad_norm))
         return ""
@@ -160,12 +161,12 @@ class _Run:
             group["lr"] = rate
         return rate
 
-    def _step_counts(self, micro_batches: list[tuple[Batch, bool]], stop: StopRequest) -> dict[str, int]:
+    def _step_counts(self, micro_batches: list[tuple[Batch, bool]], stop: StopRequest) -> dict[str, float]:
         """What the step's losses are divided by, and its real tokens, over all ranks.
 
         The ranks agree in the same exchange on whether one of them was asked to stop.
         """
-        mine: dict[str, int] = {"tokens": 0, "signal": stop.signal_number}
+        mine: dict[str, float] = {"tokens": 0, "signal": stop.signal_number}
         for batch, real in micro_batches:
             for part, n in self.job.objective.counts(batch).items():  # type: ignore[operator]
                 mine[part] = mine.get(part, 0) + n * real
@@ -174,12 +175,12 @@ class _Run:
             numbers = torch.tensor(list(mine.values()), dtype=torch.float64, device=self.accelerator.device)
             signals = self.accelerator.gather(numbers[1:2])
             totals = self.accelerator.reduce(numbers, "sum").tolist()
-            mine = dict(zip(mine, map(round, totals), strict=True))
+            mine = dict(zip(mine, totals, strict=True))
             mine["signal"] = int(signals.max())
-        self._signal = mine.pop("signal")
+        self._signal = int(mine.pop("signal"))
         return mine
 
-    def _backward(self, step: int, micro_batches: list[tuple[Batch, bool]], counts: dict[str, int]) -> Sums:
+    def _backward(self, step: int, micro_batches: list[tuple[Batch, bool]], counts: dict[str, float]) -> Sums:
         """Adds up the gradient of the step's loss; returns this rank's sums."""
         sums: Sums = {}
         for number, (batch, real) in enumerate(micro_batches):
@@ -191,9 +192,9 @@ class _Run:
             with nullcontext() if last else self.accelerator.no_sync(self.module):
                 parts: Sums = self.module(**batch)
                 loss = sum(
-                    value * (float(real) / max(1, counts[name.removesuffix("_loss")]))
+                    value * (float(real) / (counts[part_of(name)] or 1))
                     for name, value in parts.items()
-                    if name.endswith("_loss")
+                    if name.endswith("loss")
                 )
                 # The gradients of the ranks are averaged: this makes them a sum again.
                 self.accelerator.backward(loss * self.accelerator.num_processes)
@@ -201,7 +202,7 @@ class _Run:
                 sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value.detach() * real
         return sums
 
-    def _check_finite(self, step: int, sums: Sums, counts: dict[str, int], grad_norm: torch.Tensor) -> None:
+    def _check_finite(self, step: int, sums: Sums, counts: dict[str, float], grad_norm: torch.Tensor) -> None:
         if self.accelerator.scaler is not None or torch.isfinite(grad_norm):
             return  # fp16's scaler skips such steps itself
         parts = ", ".join(
@@ -212,7 +213,7 @@ class _Run:
             f"(now {self.settings.learning_rate:g}) or use --mixed-precision no, then --resume from the last checkpoint"
         )
 
-    def _log_step(self, sums: Sums, counts: dict[str, int], rate: float, grad_norm: float) -> str:
+    def _log_step(self, sums: Sums, counts: dict[str, float], rate: float, grad_norm: float) -> str:
         figures = means(reduced(self.accelerator, sums), counts)
         now = time.monotonic()
         values: dict[str, Any] = {
@@ -300,13 +301,22 @@ def reduced(accelerator: "Accelerator", sums: Sums) -> dict[str, float]:
     return dict(zip(sums, total.tolist(), strict=True))
 
 
-def means(sums: dict[str, float], counts: dict[str, int]) -> dict[str, float]:
+def part_of(name: str) -> str:
+    """The part of the loss that a sum belongs to: "mlm" of "mlm_loss", "" of "loss"."""
+    return name.rpartition("_")[0]
+
+
+def means(sums: dict[str, float], counts: dict[str, float]) -> dict[str, float]:
     """Means out of sums: ``loss`` and, for each part that was counted, ``p_loss`` and ``p_accuracy``."""
-    found: dict[str, float] = {}
-    total = 0.0
+    found: dict[str, float] = {"loss": 0.0}
     for name, value in sums.items():
-        part, kind = name.rsplit("_", 1)
-        if counts[part]:
-            found[f"{part}_loss" if kind == "loss" else f"{part}_accuracy"] = value / counts[part]
-            total += value / counts[part] * (kind == "loss")
-    return {"loss": total, **found}
+        mean = value / counts[part_of(name)] if counts[part_of(name)] else None
+        if mean is None:
+            continue
+        if name.endswith("correct"):
+            found[name.removesuffix("correct") + "accuracy"] = mean
+        else:
+            found["loss"] += mean
+            if name != "loss":
+                found[name] = mean
+    return found

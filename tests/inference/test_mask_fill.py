@@ -27,7 +27,8 @@ def model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     bert = BertForPreTraining.from_pretrained(folder)
     torch.manual_seed(1)
     with torch.no_grad():
-        bert.bert.embeddings.word_embeddings.weight.normal_()
+        for weight in bert.parameters():
+            weight.normal_(std=0.5)
         bert.cls.predictions.bias[21:] = 9.0
     bert.save_pretrained(folder)
     return folder

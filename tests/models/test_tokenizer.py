@@ -68,7 +68,11 @@ def test_vocabulary_lines_end_at_newlines_only(tmp_path: Path, end: str) -> None
 
 def test_padding_and_truncation_of_the_file_are_off(tmp_path: Path) -> None:
     write_tokenizer_json(tmp_path, normalizers.BertNormalizer(lowercase=True), [*SPECIAL, "a"])
-    assert load_tokenizer(str(tmp_path))("a a a a a")["input_ids"] == [2, 5, 5, 5, 5, 5, 3]
+    tokenizer = load_tokenizer(str(tmp_path))
+    for text in ("a a a a a", "a"):
+        expected = [2, *[5] * len(text.split()), 3]
+        assert tokenizer.backend_tokenizer.encode(text).ids == expected
+        assert tokenizer(text)["input_ids"] == expected
 
 
 @pytest.mark.parametrize(

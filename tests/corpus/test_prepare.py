@@ -1,0 +1,157 @@
+"""Prepared corpora against the tokenizer itself, one sentence at a time."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from stores import SPECIAL
+
+from bertkit.corpus import prepare as module
+from bertkit.corpus.prepare import Preparation, prepare
+from bertkit.corpus.reader import find_sources
+from bertkit.corpus.store import open_store, read_info
+from bertkit.corpus.vocabulary import train_vocabulary
+from bertkit.errors import BertkitError
+from bertkit.models.tokenizer import build_tokenizer
+
+TEXT = """The cat sat. The dog ran away!
+It came back.
+
+One more document, with [SEP] written in it.
+
+\u7684\u4e00\u662f\u3002\u4e0d\u4e86\u4eba\u3002
+"""
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("BERTKIT_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    path = tmp_path / "corpus.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    return path
+
+
+def letters_tokenizer():
+    letters = "abcdefghijklmnopqrstuvwxyz[].,!\u3002\u7684\u4e00\u662f\u4e0d\u4e86\u4eba"
+    return build_tokenizer([*SPECIAL, *letters, *("##" + letter for letter in letters)], lowercase=True)
+
+
+def preparation(path):
+    return Preparation(find_sources([str(path)]))
+
+
+def test_sentences_documents_and_ids_by_hand(corpus):
+    tokenizer = letters_tokenizer()
+    store = prepare(preparation(corpus), tokenizer)
+    sentences = [
+        ["The cat sat.", "The dog ran away!", "It came back."],
+        ["One more document, with [SEP] written in it."],
+        ["\u7684\u4e00\u662f\u3002", "\u4e0d\u4e86\u4eba\u3002"],
+    ]
+    assert np.diff(store.document_starts).tolist() == [3, 1, 2]
+    flat = [sentence for document in sentences for sentence in document]
+    for number, sentence in enumerate(flat):
+        ids = store.ids[store.sentence_starts[number] : store.sentence_starts[number + 1]].tolist()
+        plain = sentence.replace("[SEP]", "[ SEP ]")  # written in a text it is text, and never the token
+        assert ids == tokenizer(plain, add_special_tokens=False)["input_ids"], sentence
+    assert store.token_counts.sum() == store.info.tokens == store.sentence_starts[-1]
+    assert store.token_counts[tokenizer.sep_token_id] == 0
+
+
+@pytest.mark.parametrize("size", [1, 7, 40])
+def test_the_store_does_not_depend_on_the_chunks(corpus, tmp_path, monkeypatch, size):
+    whole = prepare(preparation(corpus), letters_tokenizer())
+    monkeypatch.setattr(module, "CHUNK_CHARACTERS", size)
+    pieces = prepare(preparation(corpus), letters_tokenizer(), out=tmp_path / "pieces")
+    for name in ("ids", "sentence_starts", "document_starts", "token_counts"):
+        assert np.array_equal(getattr(whole, name), getattr(pieces, name))
+
+
+def test_the_same_content_is_prepared_once(corpus, tmp_path, monkeypatch):
+    first = prepare(preparation(corpus), letters_tokenizer())
+    monkeypatch.setattr(module, "_write_store", lambda *_args, **_kwargs: pytest.fail("prepared again"))
+    copy = tmp_path / "copy.txt"
+    copy.write_bytes(corpus.read_bytes())
+    assert prepare(preparation(copy), letters_tokenizer()).folder == first.folder
+
+
+def test_another_content_or_tokenizer_is_another_store(corpus):
+    first = prepare(preparation(corpus), letters_tokenizer()).folder
+    other = build_tokenizer([*SPECIAL, *"abcdefghijklmnopqrstuvwxyz", "."], lowercase=True)
+    assert prepare(preparation(corpus), other).folder != first
+    corpus.write_text(TEXT + "more.", encoding="utf-8")
+    assert prepare(preparation(corpus), letters_tokenizer()).folder != first
+
+
+def test_an_empty_corpus_is_refused_and_leaves_nothing(tmp_path):
+    empty = tmp_path / "empty.txt"
+    empty.write_text(" \n\n")
+    with pytest.raises(BertkitError, match=r"no text in .*empty\.txt: the corpus is empty"):
+        prepare(preparation(empty), letters_tokenizer(), out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert not list(tmp_path.glob(".tmp-*"))
+
+
+def test_a_killed_preparation_leaves_nothing_that_is_taken_for_whole(corpus, tmp_path):
+    out = tmp_path / "out"
+    code = f"""
+import os, pathlib, sys
+sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parent.parent)]!r}
+from bertkit.corpus import store
+store.StoreWriter.finish = lambda *_a, **_k: os._exit(9)
+from test_prepare import letters_tokenizer, preparation, prepare
+prepare(preparation({str(corpus)!r}), letters_tokenizer(), out=pathlib.Path({str(out)!r}))
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
+    assert not out.exists()
+    assert prepare(preparation(corpus), letters_tokenizer(), out=out).info.documents == 3
+
+
+def test_a_damaged_store_is_named(corpus, tmp_path):
+    store = prepare(preparation(corpus), letters_tokenizer(), out=tmp_path / "s")
+    ids = store.folder / "ids.bin"
+    ids.write_bytes(ids.read_bytes()[:-2])
+    with pytest.raises(BertkitError, match=r"ids\.bin is damaged"):
+        open_store(store.folder)
+    info = store.folder / "corpus.json"
+    info.write_text(json.dumps({**json.loads(info.read_text()), "format": 99}))
+    with pytest.raises(BertkitError, match="has format 99"):
+        read_info(store.folder)
+
+
+WORDS = "the cat sat on the mat and the cat saw the hat of the rat that sat there . " * 30
+
+
+def test_the_vocabulary_is_the_same_in_every_process():
+    code = f"from bertkit.corpus.vocabulary import train_vocabulary as t; print(t(lambda: [{WORDS!r}], 45, True))"
+    runs = {
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        for _ in range(3)
+    }
+    assert len(runs) == 1
+
+
+def test_the_vocabulary_holds_bert_s_special_tokens_and_every_frequent_word():
+    pieces = train_vocabulary(lambda: [WORDS], None, True)
+    assert pieces[:5] == SPECIAL
+    assert {"the", "cat", "sat"} <= set(pieces)
+
+
+def test_chinese_characters_are_words_and_accents_follow_the_case():
+    chinese = train_vocabulary(lambda: ["\u7684\u4e00\u662f\u7684\u4e00\u662f"], None, True)
+    assert set(chinese[5:]) == {"\u7684", "\u4e00", "\u662f"}  # none of them can continue a word
+    assert "\u00e9" not in "".join(train_vocabulary(lambda: ["caf\u00e9 caf\u00e9"], None, True))
+    assert "\u00e9" in "".join(train_vocabulary(lambda: ["Caf\u00e9 Caf\u00e9"], None, False))
+
+
+@pytest.mark.parametrize(("size", "message"), [(16, "too small for the"), (5000, "more than this corpus supports")])
+def test_sizes_that_do_not_suit_the_corpus_are_refused(size, message):
+    with pytest.raises(BertkitError, match=message):
+        train_vocabulary(lambda: [WORDS], size, True)
