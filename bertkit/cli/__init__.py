@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from bertkit import __version__
-from bertkit.cli import inspect, mask_fill, prepare, pretrain, recipes
+from bertkit.cli import evaluate, finetune, inspect, mask_fill, predict, prepare, pretrain, recipes
 
 app = typer.Typer(
     name="bertkit",
@@ -44,4 +44,7 @@ app.command("pretrain")(pretrain.pretrain)
 app.command("prepare")(prepare.prepare)
 app.command("inspect")(inspect.inspect)
 app.command("mask-fill")(mask_fill.mask_fill)
+app.command("finetune")(finetune.finetune)
+app.command("evaluate")(evaluate.evaluate)
+app.command("predict")(predict.predict)
 app.add_typer(recipes.app, name="recipes")

@@ -21,6 +21,9 @@ _SETTINGS = {
     "mixed_precision": "train.mixed_precision",
     "vocab_size": "tokenizer.vocab_size",
     "column": "data.column",
+    "validation_split": "data.validation_split",
+    "text": "task.text",
+    "label": "task.label",
 }
 
 

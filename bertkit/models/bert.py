@@ -109,31 +109,58 @@ def load_for(
     Raises:
         BertkitError: unknown name, no model, no BERT, or weights that are missing and not optional.
     """
-    import torch
     import transformers
 
     folder = bert_folder(name_or_path)
-    try:
-        with _quiet(), _seeded(seed):
-            # Sizes that do not fit are named below; transformers would point to its report.
-            model, info = getattr(transformers, cls_name).from_pretrained(
-                folder,
-                dtype=torch.float32,
-                weights_only=True,
-                local_files_only=True,
-                ignore_mismatched_sizes=True,
-                output_loading_info=True,
-            )
-    except Exception as error:  # whatever is wrong with files from outside, they cannot be loaded
-        raise BertkitError(f"cannot load the model {name_or_path}: {_one_line(error)}") from error
-    _check_fit(info["mismatched_keys"], name_or_path)
-    missing = sorted(info["missing_keys"])
+    model, missing = load_quietly(getattr(transformers, cls_name), folder, name_or_path, seed)
     lacking = [name for name in missing if not name.startswith(optional)]
     if lacking:
         parts = _parts(lacking)
         what = " and ".join(f"no {part}" for part in parts) if parts else f"no weights for {lacking[0]}"
         raise BertkitError(f"the model {name_or_path} has {what}: give a model that was trained with it")
     return model, _parts(missing)
+
+
+def load_quietly(
+    cls: Any, folder: Path, name: str, seed: int, new_head: bool = False, **config: Any
+) -> "tuple[PreTrainedModel, list[str]]":
+    """Loads a model class of transformers from a folder, in fp32; never from code, never unpickling objects.
+
+    Args:
+        cls: a model class, or an auto class.
+        folder: the model's files.
+        name: the model, for messages.
+        seed: of the weights that the files lack.
+        new_head: a head of other sizes in the files is left out and made new.
+        config: settings that come before those of config.json.
+
+    Returns:
+        The model, and the names of the weights that the files lack.
+
+    Raises:
+        BertkitError: the files cannot be loaded, or do not fit their configuration.
+    """
+    import torch
+
+    try:
+        with _quiet(), _seeded(seed):
+            # Sizes that do not fit are told apart below, with their names; transformers would point to its report.
+            model, info = cls.from_pretrained(
+                folder,
+                dtype=torch.float32,
+                weights_only=True,
+                local_files_only=True,
+                trust_remote_code=False,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+                **config,
+            )
+    except Exception as error:  # the files come from outside: whatever is wrong, they cannot be loaded
+        raise BertkitError(f"cannot load the model {name}: {_one_line(error)}") from error
+    encoder = f"{model.base_model_prefix}."
+    other_head = {key[0] for key in info["mismatched_keys"] if new_head and not key[0].startswith(encoder)}
+    _check_fit({key for key in info["mismatched_keys"] if key[0] not in other_head}, name)
+    return model, sorted({*info["missing_keys"], *other_head})
 
 
 def save_model(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerFast", folder: Path) -> None:

@@ -1,0 +1,100 @@
+"""``bertkit finetune``: from a BERT to a classifier."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bertkit import console
+from bertkit.cli import options
+from bertkit.errors import BertkitError
+
+
+def finetune(
+    task: Annotated[str | None, typer.Option("--task", help="A task of `bertkit recipes`, such as sst2.")] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="Folder with GLUE's own TSVs, instead of the hub.")] = None,
+    train: Annotated[str | None, typer.Option("--train", help="Your rows: csv, tsv, jsonl, parquet, or org/name.")] = None,
+    validation: Annotated[str | None, typer.Option("--validation", help="Your held-out rows.")] = None,
+    validation_split: Annotated[
+        float | None, typer.Option("--validation-split", help="Or the share of --train to hold out.")
+    ] = None,
+    text: Annotated[str | None, typer.Option("--text", help="Column of the text; guessed when plain.")] = None,
+    text_pair: Annotated[str | None, typer.Option("--text-pair", help="Column of the second text of a pair.")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option("--label", help="Column of the label; several for multi-label data.")
+    ] = None,
+    model: options.Model = None,
+    out: options.Out = None,
+    epochs: options.Epochs = None,
+    max_steps: options.MaxSteps = None,
+    batch_size: options.BatchSize = None,
+    micro_batch: options.MicroBatch = None,
+    seq_len: options.SeqLen = None,
+    lr: options.Lr = None,
+    seed: options.Seed = None,
+    mixed_precision: options.MixedPrecision = None,
+    sets: options.Set = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Run so many seeds and report their spread.")] = 1,
+    grid: Annotated[
+        str | None,
+        typer.Option("--grid", help="Try settings: 'paper', or such as 'learning_rate=5e-5,3e-5 epochs=2,3'."),
+    ] = None,
+    device: options.Device = "auto",
+    resume: options.ResumeOpt = False,
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Fine-tune a BERT on labelled text."""
+    from bertkit.tasks.run import DEFAULT_MODEL, FinetuneRequest
+    from bertkit.tasks.run import finetune as run
+
+    if (task is None) == (train is None):
+        raise BertkitError("give --task NAME (see bertkit recipes), or --train FILE with rows of your own")
+    given = options.overrides(
+        sets,
+        epochs=epochs,
+        max_steps=max_steps,
+        batch_size=batch_size,
+        micro_batch=micro_batch,
+        seq_len=seq_len,
+        lr=lr,
+        seed=seed,
+        mixed_precision=mixed_precision,
+        validation_split=validation_split,
+        text=None if text is None and text_pair is None else [name for name in (text, text_pair) if name],
+        label=label,
+    )
+    request = FinetuneRequest(
+        task, data, train, validation, given, model or DEFAULT_MODEL, out, device, resume, overwrite
+    )
+    if seeds == 1 and grid is None:
+        _say_result(run(request))
+        return
+    from bertkit.tasks.sweep import parse_grid, sweep
+
+    _say_result(sweep(request, seeds, parse_grid(grid) if grid else None))
+
+
+def _say_result(run: dict[str, Any]) -> None:
+    results, out = run.get("results") or {}, console.plain(run["out"])
+    metrics = run.get("metrics") or []
+    for number, metric in enumerate(metrics):
+        if f"eval_{metric}" not in results:
+            continue
+        interval = results.get(f"eval_{metric}_interval_95")
+        console.note(
+            f"{metric.replace('_', ' ')} [bold]{results[f'eval_{metric}']:.4f}[/]"
+            + (f", 95 % interval {interval[0]:.4f} to {interval[1]:.4f} on {results['eval_rows']:,} rows" if interval else "")
+            + (
+                f"; always guessing the most frequent class: {results['majority_baseline']:.4f}"
+                if number == 0 and metric == "accuracy" and "majority_baseline" in results
+                else ""
+            )
+        )
+    if "sweep" in results:
+        spread = results["sweep"]
+        console.note(
+            f"{len(spread['runs'])} runs: mean {spread['mean']:.4f} ± {spread['standard_deviation']:.4f}, best "
+            f"{spread['best']:.4f}, {spread['collapsed']} collapsed"
+        )
+    console.note(f"\nYour classifier is in [bold]{out}[/] ({console.duration(run.get('seconds', 0))}). Next:")
+    console.note(f"  bertkit predict {out} texts.txt", markup=False)

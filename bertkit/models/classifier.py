@@ -1,0 +1,85 @@
+"""A pretrained encoder with a new, or its own, classification head."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bertkit.errors import BertkitError
+from bertkit.io.hub import model_folder
+from bertkit.models.bert import load_quietly
+from bertkit.models.tokenizer import load_tokenizer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def new_classifier(
+    name_or_path: str, label_names: Sequence[str], problem_type: str, dropout: float | None, seed: int
+) -> "tuple[PreTrainedModel, Any, list[str]]":
+    """A pretrained encoder under a new classification head, its tokenizer, and what else had to be made new.
+
+    Args:
+        name_or_path: a folder or a hub name, of a BERT or another encoder that transformers can classify with.
+        label_names: of the classes by id; empty for regression.
+        problem_type: as ``PretrainedConfig.problem_type``.
+        dropout: of hidden states, attention and head; None keeps the model's own.
+        seed: of the new weights.
+
+    Raises:
+        BertkitError: the model or its tokenizer cannot be loaded, or lacks weights of the encoder.
+    """
+    from transformers import AutoModelForSequenceClassification
+
+    folder = model_folder(name_or_path)
+    rates = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
+    model, missing = load_quietly(
+        AutoModelForSequenceClassification,
+        folder,
+        name_or_path,
+        seed,
+        new_head=True,
+        num_labels=max(1, len(label_names)),
+        id2label=dict(enumerate(label_names)) if label_names else {0: "LABEL_0"},
+        label2id={name: number for number, name in enumerate(label_names)} if label_names else {"LABEL_0": 0},
+        problem_type=problem_type,
+        **({} if dropout is None else dict.fromkeys(rates, dropout)),
+    )
+    encoder = f"{model.base_model_prefix}."
+    lacking = [name for name in missing if name.startswith(encoder) and "pooler" not in name]
+    if lacking:
+        raise BertkitError(f"the model {name_or_path} has no weights for {lacking[0]}: give a pretrained encoder")
+    notes = [f"the pooler is new: {name_or_path} has none"] if any("pooler" in name for name in missing) else []
+    return model, classifier_tokenizer(folder), notes
+
+
+def load_classifier(name_or_path: str) -> "tuple[PreTrainedModel, Any]":
+    """A classifier that was fine-tuned before, and its tokenizer.
+
+    Raises:
+        BertkitError: it cannot be loaded, or has no classification head of its own.
+    """
+    from transformers import AutoModelForSequenceClassification
+
+    folder = model_folder(name_or_path)
+    model, missing = load_quietly(AutoModelForSequenceClassification, folder, name_or_path, seed=0)
+    if missing:
+        raise BertkitError(
+            f"{name_or_path} was not fine-tuned: it has no weights for {missing[0]}; run bertkit finetune --model "
+            f"{name_or_path} first"
+        )
+    return model, classifier_tokenizer(folder)
+
+
+def classifier_tokenizer(folder: Path) -> Any:
+    """A BERT's tokenizer by our own rules, another encoder's by transformers'."""
+    from transformers import AutoConfig, AutoTokenizer
+
+    if AutoConfig.from_pretrained(folder).model_type == "bert":
+        return load_tokenizer(str(folder))
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except Exception as error:  # the files come from outside
+        raise BertkitError(f"no tokenizer in {folder}: {str(error).splitlines()[0]}") from error
+    if getattr(tokenizer, "backend_tokenizer", None) is None:
+        raise BertkitError(f"the tokenizer of {folder} has no fast form (tokenizer.json)")
+    return tokenizer

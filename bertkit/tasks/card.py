@@ -1,0 +1,48 @@
+"""The model card of a fine-tuned classifier, from what its run left on record."""
+
+from pathlib import Path
+from typing import Any
+
+from bertkit.models.card import CardFacts, model_card
+from bertkit.settings.schema import FinetuneRecipe
+
+
+def classifier_card(out: Path, run: dict[str, Any], recipe: FinetuneRecipe, label_names: list[str]) -> str:
+    """Markdown with front matter for the folder ``out``, from its ``run.json``."""
+    results = {name: value for name, value in run["results"].items() if isinstance(value, float)}
+    headline = run["metrics"][0]
+    interval = run["results"].get(f"eval_{headline}_interval_95")
+    if interval:
+        results[f"eval_{headline}, 95 % bootstrap interval from"] = interval[0]
+        results[f"eval_{headline}, 95 % bootstrap interval to"] = interval[1]
+    return model_card(
+        CardFacts(
+            title=f"{out.name}: fine-tuned with bertkit",
+            pipeline_tag="text-classification",
+            what=(
+                f"{run['base_model']}, fine-tuned on {run['task']}"
+                + (f" to tell apart {len(label_names)} classes: {', '.join(label_names[:20])}." if label_names else ".")
+                + f" Seed {run['seed']}; the weights are those of the best evaluation (step {run['best_step']})."
+            ),
+            usage=(
+                "from transformers import pipeline\n\n"
+                f'classify = pipeline("text-classification", model="{out.as_posix()}")\n'
+                'print(classify("what a lovely day"))'
+            ),
+            command=run["command"],
+            device=f"{run['device']}, {run['num_processes']} process(es), mixed precision: {run['mixed_precision']}",
+            seconds=run["seconds"],
+            versions=run["versions"],
+            base_model=run["base_model"],
+            data={
+                **{f"rows in {name}": rows for name, rows in run["rows"].items()},
+                "fingerprint": run["data_fingerprint"],
+            },
+            settings={
+                f"{table}.{name}": str(value)
+                for table in ("data", "train")
+                for name, value in getattr(recipe, table).model_dump(exclude_none=True).items()
+            },
+            results=results,
+        )
+    )

@@ -1,0 +1,262 @@
+"""``bertkit finetune``: labelled data → rows as ids → steps → the best epoch's model folder."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bertkit import console
+from bertkit.errors import BertkitError
+from bertkit.io.atomic import write_json, write_text
+from bertkit.settings.recipes import Override, load
+from bertkit.settings.schema import FinetuneRecipe
+from bertkit.tasks.data import DataRequest, LabelledData, check_inputs, load_labelled
+from bertkit.training import folder
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from bertkit.tasks.evaluation import SplitEvaluator
+
+DEFAULT_MODEL = "google-bert/bert-base-uncased"
+_MICRO_BATCH_TOKENS = {"cpu": 4_096, "mps": 8_192, "cuda": 65_536}
+
+
+@dataclass(frozen=True)
+class FinetuneRequest:
+    """What a person asks of ``bertkit finetune``; see its options."""
+
+    task: str | None = None
+    data: Path | None = None
+    train: str | None = None
+    validation: str | None = None
+    overrides: Sequence[Override] = ()
+    model: str = DEFAULT_MODEL
+    out: Path | None = None
+    device: str = "auto"
+    resume: bool = False
+    overwrite: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """Where the run goes where nothing else is said."""
+        return self.out or Path("runs") / f"finetune-{self.task or _short(self.train or 'own')}"
+
+
+def _short(name: str) -> str:
+    return Path(name.split(":")[0]).name.split(".")[0] or "own"
+
+
+def load_recipe(request: FinetuneRequest) -> FinetuneRecipe:
+    """The task's recipe (or the plain one, for data of one's own) with what was overridden."""
+    return load(FinetuneRecipe, "finetune", request.task or "own", request.overrides).settings
+
+
+def data_request(request: FinetuneRequest, recipe: FinetuneRecipe) -> DataRequest:
+    """What labelled data is wanted."""
+    return DataRequest(
+        task=recipe.task,
+        data=request.data,
+        train=request.train,
+        validation=request.validation,
+        validation_split=recipe.data.validation_split,
+        seed=recipe.train.seed,
+    )
+
+
+def finetune(request: FinetuneRequest) -> dict[str, Any]:
+    """Fine-tunes a classifier and leaves a model folder; returns what ``run.json`` holds.
+
+    Raises:
+        BertkitError: anything a person can mend.
+        Interrupted: a signal came, and a checkpoint was written.
+    """
+    recipe = load_recipe(request)
+    check_inputs(data_request(request, recipe))
+    out = request.folder
+    with folder.claimed(out, request.resume, request.overwrite):
+        if request.resume and folder.is_finished(out):
+            console.note(f"{out} is finished: nothing to resume")
+            return folder.read_run(out)
+        data = load_labelled(data_request(request, recipe))
+        for told in data.notes:
+            console.note(console.plain(told))
+        return finetune_on(data, recipe, request)
+
+
+def finetune_on(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneRequest) -> dict[str, Any]:
+    """One run on labelled data that is loaded already, into ``request.folder``."""
+    from bertkit.training import checkpoint, hardware
+    from bertkit.training.loop import fit
+
+    if data.train is None or data.train.labels is None:
+        raise BertkitError(f"task {request.task} has no training rows: it is predicted by a model of another task")
+    out = request.folder
+    device = hardware.choose_device(request.device)
+    precision = hardware.choose_precision(recipe.train.mixed_precision, device)
+    accelerator = hardware.build_accelerator(device, precision, recipe.train.report_to, str(out))
+    run = _build(data, recipe, request, accelerator)
+    found = checkpoint.newest_checkpoint(out) if request.resume else None
+    if request.resume:
+        folder.check_same_maths(out, recipe, run.facts["data_fingerprint"])
+        console.note(f"resuming from {found}" if found else f"no checkpoint in {out}: starting fresh")
+    if accelerator.is_main_process:
+        folder.record(out, recipe, run.facts)
+    console.note(
+        f"[bold]{console.plain(str(run.facts['task']))}[/]: {len(data.train.texts):,} rows to train on, "
+        f"{', '.join(f'{len(split.texts):,} in {split.name}' for split in data.validation)}; "
+        f"{run.facts['parameters'] / 1e6:,.1f}M parameters ({console.plain(request.model)}) on {run.facts['device']} "
+        f"({'fp32' if precision == 'no' else precision}); {run.facts['max_steps']:,} steps → {console.plain(str(out))}"
+    )
+    progress = fit(run.job, accelerator, found)
+    return _finish(run, data, recipe, progress, accelerator)
+
+
+@dataclass(frozen=True)
+class _Run:
+    job: Any
+    evaluator: "SplitEvaluator"
+    facts: dict[str, Any]
+    model: Any
+    tokenizer: Any
+
+
+def _build(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneRequest, accelerator: "Accelerator") -> _Run:
+    import torch
+
+    from bertkit.models.bert import save_model
+    from bertkit.models.classifier import new_classifier
+    from bertkit.tasks.batches import Encoder, FinetunePlan
+    from bertkit.tasks.evaluation import SplitEvaluator
+    from bertkit.tasks.metrics import metric_names
+    from bertkit.tasks.objective import ClassificationObjective
+    from bertkit.training import hardware
+    from bertkit.training.loop import Job
+
+    assert data.train is not None
+    assert data.train.labels is not None
+    train = recipe.train
+    model, tokenizer, notes = new_classifier(
+        request.model, data.label_names, data.problem_type, train.dropout, train.seed
+    )
+    for told in notes:
+        console.note(console.plain(told))
+    _check_length(recipe.data.max_seq_length, model, request.model)
+    encoder = Encoder(tokenizer, recipe.data.max_seq_length)
+    encoded = encoder(data.train.texts)
+    steps_per_epoch = -(-len(data.train.texts) // train.batch_size)
+    steps = train.max_steps or max(1, math.ceil((train.epochs or 3) * steps_per_epoch))
+    share = -(-train.batch_size // accelerator.num_processes)
+    fits = max(1, _MICRO_BATCH_TOKENS[accelerator.device.type] // int(encoded.lengths.max()))
+    plan = FinetunePlan(
+        encoded,
+        data.train.labels,
+        encoder.pad_id,
+        train.batch_size,
+        steps,
+        train.seed,
+        min(share, train.micro_batch_size or fits),
+    )
+    metrics = recipe.task.metrics or metric_names(data.problem_type)
+    evaluator = SplitEvaluator(accelerator, data.validation, encoder, metrics, data.problem_type)
+    weights = balanced_weights(data.train.labels) if train.class_weights == "balanced" else None
+    settings = train.model_copy(update={"eval_steps": train.eval_steps or steps_per_epoch})
+    facts = {
+        "kind": "finetune",
+        "out": str(request.folder),
+        "task": request.task or request.train,
+        "base_model": request.model,
+        "data_fingerprint": data_fingerprint(data, tokenizer),
+        "rows": {split.name: len(split.texts) for split in [data.train, *data.validation]},
+        "device": hardware.describe_device(accelerator.device.type),
+        "num_processes": accelerator.num_processes,
+        "mixed_precision": accelerator.mixed_precision,
+        "seed": train.seed,
+        "parameters": model.num_parameters(),
+        "metrics": list(metrics),
+        "max_steps": steps,
+    }
+    job = Job(
+        objective=ClassificationObjective(model, None if weights is None else torch.from_numpy(weights)),
+        plan=plan,
+        settings=settings,
+        out=request.folder,
+        save_model=lambda where: save_model(model, tokenizer, where),
+        evaluate=evaluator if data.validation else None,
+        better=(lambda found: found[f"eval_{metrics[0]}"]) if data.validation else None,
+        patience=train.early_stopping_patience,
+    )
+    return _Run(job, evaluator, facts, model, tokenizer)
+
+
+def _check_length(max_seq_length: int, model: Any, name: str) -> None:
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if positions is not None and max_seq_length > positions:
+        raise BertkitError(
+            f"data.max_seq_length {max_seq_length} is over the {positions} positions of {name}: "
+            f"use --seq-len {positions} or less"
+        )
+
+
+def balanced_weights(labels: np.ndarray) -> np.ndarray:
+    """float32 ``[classes]``: rows / (classes × rows of the class), as scikit-learn's "balanced".
+
+    Raises:
+        BertkitError: the labels are no classes.
+    """
+    if labels.dtype != np.int64:
+        raise BertkitError("class_weights = 'balanced' needs one class a row; it does not fit these labels")
+    counts = np.bincount(labels)
+    return (len(labels) / (len(counts) * np.maximum(counts, 1))).astype(np.float32)
+
+
+def data_fingerprint(data: LabelledData, tokenizer: Any) -> str:
+    """Hash of the rows and of everything that decides their ids."""
+    import hashlib
+
+    digest = hashlib.blake2b(digest_size=16)
+    for split in [data.train, *data.validation]:
+        if split is not None:
+            digest.update(json.dumps(split.texts, ensure_ascii=False).encode())
+            digest.update(b"" if split.labels is None else split.labels.tobytes())
+    digest.update(tokenizer.backend_tokenizer.to_str().encode())
+    return digest.hexdigest()
+
+
+def _finish(run: _Run, data: LabelledData, recipe: FinetuneRecipe, progress: Any, accelerator: "Accelerator") -> dict:
+    """The best checkpoint's weights, its figures over the whole validation set, and the model folder."""
+    from bertkit.models.bert import save_model
+    from bertkit.tasks.card import classifier_card
+    from bertkit.tasks.evaluation import prediction_rows
+    from bertkit.tasks.results import evaluation_results
+    from bertkit.training import checkpoint
+
+    out = run.job.out
+    best = out / f"checkpoint-{progress.best_step}" if progress.best_step else None
+    if best is not None and progress.best_step != progress.step:
+        checkpoint.load_weights(best, run.model)
+    figures = run.evaluator(run.job.objective, progress.step) if data.validation else {}
+    accelerator.wait_for_everyone()
+    if not accelerator.is_main_process:
+        return run.facts
+    results = evaluation_results(figures, run.evaluator.scored, data, run.facts["metrics"], recipe.train.seed)
+    save_model(run.model, run.tokenizer, out)
+    write_json(out / "eval_results.json", results)
+    if run.evaluator.scored:
+        rows = prediction_rows(run.evaluator.scored[0], data.label_names, data.problem_type)
+        write_text(out / "predictions.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    facts = {**run.facts, "seconds": progress.seconds, "best_step": progress.best_step, "results": results}
+    record = folder.record(out, recipe, {**facts, "finished": True})
+    write_text(out / "README.md", classifier_card(out, record, recipe, data.label_names))
+    return record
+
+
+def with_settings(request: FinetuneRequest, out: Path, **settings: Any) -> FinetuneRequest:
+    """The same request into another folder, with some settings of [train] replaced."""
+    kept = [one for one in request.overrides if one.key.removeprefix("train.") not in settings]
+    added = [Override(f"train.{name}", value, f"--{name}") for name, value in settings.items()]
+    return replace(request, out=out, overrides=[*kept, *added])
