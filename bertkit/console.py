@@ -56,7 +56,8 @@ class ProgressLine:
         if is_main_process() and err.is_terminal:
             columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[detail]}")]
             self._bar = Progress(*columns, TimeRemainingColumn(), console=err, transient=True)
-            self._task = self._bar.add_task(label, total=total, completed=done, detail="")
+            self._task = self._bar.add_task(label, total=total, detail="")
+            self._bar.update(self._task, completed=done)
             self._bar.start()
 
     def update(self, done: float, detail: str = "") -> None:

@@ -33,6 +33,9 @@ def random_documents(num_documents: int, seed: int = 0, sentences: tuple[int, in
     """Documents of random sentences of 3 to 20 tokens with ids 5 … 99."""
     rng = np.random.default_rng(seed)
     return [
-        [rng.integers(5, 100, rng.integers(3, 21)).tolist() for _ in range(rng.integers(sentences[0], sentences[1] + 1))]
+        [
+            rng.integers(5, 100, rng.integers(3, 21)).tolist()
+            for _ in range(rng.integers(sentences[0], sentences[1] + 1))
+        ]
         for _ in range(num_documents)
     ]

@@ -31,9 +31,7 @@ def _print_version(wanted: bool) -> None:
 def bertkit(
     version: Annotated[
         bool,
-        typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print the version and leave."
-        ),
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave."),
     ] = False,
 ) -> None:
     """Pretrain a BERT of your own on your text, fine-tune it on your labels, and use it anywhere."""

@@ -13,7 +13,9 @@ from bertkit.cli import options
 def evaluate(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder of `bertkit finetune`, or a hub name.")],
     task: Annotated[str | None, typer.Option("--task", help="A task; else the one it was fine-tuned on.")] = None,
-    data: Annotated[Path | None, typer.Option("--data", help="Folder with GLUE's own TSVs, instead of the hub.")] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Folder with GLUE's own TSVs, instead of the hub.")
+    ] = None,
     validation: Annotated[str | None, typer.Option("--validation", help="Labelled rows of your own.")] = None,
     sets: options.Set = None,
     device: options.Device = "auto",

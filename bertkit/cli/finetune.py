@@ -12,8 +12,12 @@ from bertkit.errors import BertkitError
 
 def finetune(
     task: Annotated[str | None, typer.Option("--task", help="A task of `bertkit recipes`, such as sst2.")] = None,
-    data: Annotated[Path | None, typer.Option("--data", help="Folder with GLUE's own TSVs, instead of the hub.")] = None,
-    train: Annotated[str | None, typer.Option("--train", help="Your rows: csv, tsv, jsonl, parquet, or org/name.")] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Folder with GLUE's own TSVs, instead of the hub.")
+    ] = None,
+    train: Annotated[
+        str | None, typer.Option("--train", help="Your rows: csv, tsv, jsonl, parquet, or org/name.")
+    ] = None,
     validation: Annotated[str | None, typer.Option("--validation", help="Your held-out rows.")] = None,
     validation_split: Annotated[
         float | None, typer.Option("--validation-split", help="Or the share of --train to hold out.")
@@ -83,7 +87,11 @@ def _say_result(run: dict[str, Any]) -> None:
         interval = results.get(f"eval_{metric}_interval_95")
         console.note(
             f"{metric.replace('_', ' ')} [bold]{results[f'eval_{metric}']:.4f}[/]"
-            + (f", 95 % interval {interval[0]:.4f} to {interval[1]:.4f} on {results['eval_rows']:,} rows" if interval else "")
+            + (
+                f", 95 % interval {interval[0]:.4f} to {interval[1]:.4f} on {results['eval_rows']:,} rows"
+                if interval
+                else ""
+            )
             + (
                 f"; always guessing the most frequent class: {results['majority_baseline']:.4f}"
                 if number == 0 and metric == "accuracy" and "majority_baseline" in results

@@ -64,9 +64,7 @@ Set = Annotated[
 ]
 Lr = Annotated[float | None, _setting("--lr", "Peak learning rate.")]
 SeqLen = Annotated[int | None, _setting("--seq-len", "Tokens a sequence, in place of all phases.")]
-BatchSize = Annotated[
-    int | None, _setting("--batch-size", "Sequences per optimizer step, over all devices together.")
-]
+BatchSize = Annotated[int | None, _setting("--batch-size", "Sequences per optimizer step, over all devices together.")]
 MicroBatch = Annotated[
     int | None,
     _setting("--micro-batch", "Sequences a device computes at a time: a matter of memory."),
@@ -80,9 +78,7 @@ MixedPrecision = Annotated[
 VocabSize = Annotated[int | None, _setting("--vocab-size", "Word pieces of the tokenizer to train.")]
 Column = Annotated[str | None, _setting("--column", "Field of tables and hub datasets that holds the text.")]
 
-Model = Annotated[
-    str | None, typer.Option("--model", help="A model's folder, or its name on the Hugging Face hub.")
-]
+Model = Annotated[str | None, typer.Option("--model", help="A model's folder, or its name on the Hugging Face hub.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.", callback=_device)]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder to write to.", file_okay=False)]
 ResumeOpt = Annotated[bool, typer.Option("--resume", help="Go on from the newest whole checkpoint.")]

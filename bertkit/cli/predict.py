@@ -16,7 +16,9 @@ def predict(
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="A folder of `bertkit finetune`, a hub name, or a folder of runs.")
     ],
-    source: Annotated[str | None, typer.Argument(metavar="FILE", help="Lines of text, a table, or - for stdin.")] = None,
+    source: Annotated[
+        str | None, typer.Argument(metavar="FILE", help="Lines of text, a table, or - for stdin.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", help="File to write: JSON lines, or .tsv; with --task a folder.")
     ] = None,
@@ -25,7 +27,9 @@ def predict(
     task: Annotated[
         str | None, typer.Option("--task", help="Predict this GLUE task's test split, as a leaderboard file.")
     ] = None,
-    data: Annotated[Path | None, typer.Option("--data", help="Folder with GLUE's own TSVs, instead of the hub.")] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Folder with GLUE's own TSVs, instead of the hub.")
+    ] = None,
     zip_file: Annotated[
         Path | None, typer.Option("--zip", help="Collect the leaderboard files under MODEL, a folder of runs, here.")
     ] = None,

@@ -14,9 +14,7 @@ def prepare(
     corpus: Annotated[
         list[str], typer.Argument(metavar="CORPUS...", help="Files, folders, globs, - or a hub dataset.")
     ],
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for the prepared corpus.", file_okay=False)
-    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the prepared corpus.", file_okay=False)] = None,
     tokenizer: Annotated[
         str | None,
         typer.Option("--tokenizer", help="A folder, vocab.txt or hub name, instead of learning word pieces."),
@@ -39,9 +37,7 @@ def prepare(
     if out is not None and out.exists() and any(out.iterdir()):
         raise BertkitError(f"{out} is not empty: name a new folder with --out")
     preparation = Preparation(sources, recipe.data.column, recipe.data.language)
-    store, _ = prepare_corpus(
-        preparation, recipe.tokenizer, load_tokenizer(tokenizer) if tokenizer else None, out
-    )
+    store, _ = prepare_corpus(preparation, recipe.tokenizer, load_tokenizer(tokenizer) if tokenizer else None, out)
     console.note(
         f"{store.info.documents:,} documents, {store.info.sentences:,} sentences, {store.info.tokens:,} tokens, "
         f"{store.info.vocab_size:,} word pieces"

@@ -20,11 +20,7 @@ def recipes(context: typer.Context, as_json: Json = False) -> None:
         return
     names = {kind: recipe_names(kind) for kind in KINDS}
     if as_json:
-        rows = [
-            {"kind": kind, "name": name, "about": _about(kind, name)}
-            for kind in KINDS
-            for name in names[kind]
-        ]
+        rows = [{"kind": kind, "name": name, "about": _about(kind, name)} for kind in KINDS for name in names[kind]]
         typer.echo(json.dumps(rows, indent=2))
         return
     width = max(len(name) for kind in KINDS for name in names[kind])

@@ -113,9 +113,7 @@ def _ids_dtype(vocab_size: int) -> str:
 def _map(path: Path, dtype: str, length: int) -> np.ndarray:
     expected = length * np.dtype(dtype).itemsize
     if not path.is_file() or path.stat().st_size != expected:
-        raise BertkitError(
-            f"{path} is damaged (not the {expected:,} bytes it should have); prepare the corpus anew"
-        )
+        raise BertkitError(f"{path} is damaged (not the {expected:,} bytes it should have); prepare the corpus anew")
     return np.memmap(path, dtype=dtype, mode="r") if length else np.zeros(0, dtype)
 
 
@@ -125,9 +123,7 @@ class StoreWriter:
     def __init__(self, folder: Path, vocab_size: int) -> None:
         self._folder = folder
         self._dtype = _ids_dtype(vocab_size)
-        self._files = {
-            name: (folder / f"{name}.bin").open("wb") for name in ("ids", "sentences", "documents")
-        }
+        self._files = {name: (folder / f"{name}.bin").open("wb") for name in ("ids", "sentences", "documents")}
         self.counts = np.zeros(vocab_size, dtype=np.int64)
         self.tokens = self.sentences = self.documents = 0
         self._sentences_before_document = 0
@@ -137,9 +133,7 @@ class StoreWriter:
     def __enter__(self) -> "StoreWriter":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         for file in self._files.values():
             file.close()
 

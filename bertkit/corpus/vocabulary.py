@@ -41,9 +41,7 @@ def sample(paragraphs: Iterable[str | None], text_bytes: int, seed: int) -> Iter
             yield paragraph
 
 
-def train_vocabulary(
-    texts: Callable[[], Iterable[str]], vocab_size: int | None, lowercase: bool
-) -> list[str]:
+def train_vocabulary(texts: Callable[[], Iterable[str]], vocab_size: int | None, lowercase: bool) -> list[str]:
     """Learns WordPiece on texts and returns the pieces by id, special tokens first.
 
     Normalisation and pre-tokenisation are BERT's (control characters dropped, Chinese characters split,

@@ -51,7 +51,9 @@ def read_rows(path: Path) -> Iterator[Row]:
         try:
             yield from _json_rows(text, path) if kind == "jsonl" else _csv_rows(text, path, kind)
         except UnicodeDecodeError as error:
-            raise BertkitError(f"{path} is not UTF-8 ({error.reason}): convert it (iconv -f latin1 -t utf-8)") from error
+            raise BertkitError(
+                f"{path} is not UTF-8 ({error.reason}): convert it (iconv -f latin1 -t utf-8)"
+            ) from error
 
 
 def columns(path: Path) -> list[str]:
@@ -90,7 +92,7 @@ def _csv_reader(text: io.TextIOWrapper, kind: str) -> Iterator[list[str]]:
 def _csv_rows(text: io.TextIOWrapper, path: Path, kind: str) -> Iterator[Row]:
     reader: Any = _csv_reader(text, kind)
     try:
-        names = next(reader, [])
+        names: list[str] = next(reader, [])
         for values in reader:
             if not values:
                 continue

@@ -49,9 +49,7 @@ def pretraining_card(out: Path, run: dict[str, Any], recipe: PretrainRecipe) -> 
                 "sentences": run["sentences"],
                 "tokens": run["tokens_in_corpus"],
                 "fingerprint": run["data_fingerprint"],
-                "unigram entropy (nats): the loss of knowing only how often a token occurs": run[
-                    "unigram_entropy"
-                ],
+                "unigram entropy (nats): the loss of knowing only how often a token occurs": run["unigram_entropy"],
                 "most frequent token: the accuracy of always guessing it": run["most_frequent_token_share"],
             },
             settings={

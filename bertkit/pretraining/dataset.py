@@ -19,7 +19,7 @@ class Reference(NamedTuple):
 
     phase: int
     epoch: int
-    index: int
+    number: int
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,8 @@ class PretrainingPlan:
 
     def example(self, reference: Reference) -> Example:
         """One example before masking."""
-        phase, epoch, index = reference
-        return self._phases[phase].sampler.example(0 if self._static else epoch, index)
+        phase, epoch, number = reference
+        return self._phases[phase].sampler.example(0 if self._static else epoch, number)
 
     def fetch(self, references: Sequence[Reference]) -> dict[str, Any]:
         return self._collate([feature(self.example(reference)) for reference in references])
@@ -147,6 +147,4 @@ class EvaluationSet:
 
     def fetch(self, positions: Sequence[int]) -> dict[str, Any]:
         """The collated batch of some of its examples (0 … len - 1)."""
-        return self._collate(
-            [feature(self._sampler.example(0, self._order(position))) for position in positions]
-        )
+        return self._collate([feature(self._sampler.example(0, self._order(position))) for position in positions])

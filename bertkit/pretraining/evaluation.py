@@ -69,9 +69,7 @@ class Evaluator:
         with torch.inference_mode(), accelerator.autocast():
             for begin in range(0, len(mine), size):
                 batch = examples.fetch(mine[begin : begin + size])
-                counts = {
-                    f"{part}_count": torch.tensor(n) for part, n in objective.counts(batch).items()
-                }
+                counts = {f"{part}_count": torch.tensor(n) for part, n in objective.counts(batch).items()}
                 batch = {name: tensor.to(accelerator.device) for name, tensor in batch.items()}
                 for name, value in {**objective(**batch), **counts}.items():
                     sums[name] = sums.get(name, torch.zeros(())) + value.to("cpu", torch.float64)

@@ -128,7 +128,9 @@ def dumped(plan: PretrainingPlan, tokenizer: Any, n: int) -> Iterator[dict[str, 
         left -= _BATCH
 
 
-def example_report(examples: list[dict[str, Any]], max_seq_length: int, special: list[int], mask_id: int) -> ExampleReport:
+def example_report(
+    examples: list[dict[str, Any]], max_seq_length: int, special: list[int], mask_id: int
+) -> ExampleReport:
     """The figures of some dumped examples."""
     ids = np.concatenate([example["input_ids"] for example in examples])
     labels = np.concatenate([example["labels"] for example in examples])
@@ -183,7 +185,9 @@ def warnings(corpus: CorpusReport, examples: ExampleReport, wants_pairs: bool) -
             "tokens in the middle): a lower --seq-len loses nothing and is faster"
         )
     if corpus.tokens < 1_000_000:
-        found.append(f"{corpus.tokens:,} tokens are little for pretraining: consider going on from a model with --model")
+        found.append(
+            f"{corpus.tokens:,} tokens are little for pretraining: consider going on from a model with --model"
+        )
     return found
 
 

@@ -105,9 +105,7 @@ def _choose_tokens(candidates: np.ndarray, order: np.ndarray, wanted: np.ndarray
     return candidates & (order <= threshold) & (wanted > 0)[:, None]
 
 
-def _choose_words(
-    candidates: np.ndarray, continues: np.ndarray, order: np.ndarray, wanted: np.ndarray
-) -> np.ndarray:
+def _choose_words(candidates: np.ndarray, continues: np.ndarray, order: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """bool ``[batch, length]``: whole words in random order, skipping those longer than what is still wanted."""
     batch, length = candidates.shape
     rows = np.arange(batch)
@@ -115,9 +113,7 @@ def _choose_words(
     continues = continues & np.roll(candidates, 1, axis=1)
     starts = candidates & ~continues
     words = np.cumsum(starts, axis=1) - 1  # the word each candidate belongs to
-    sizes = np.bincount((rows[:, None] * length + words)[candidates], minlength=batch * length).reshape(
-        batch, length
-    )
+    sizes = np.bincount((rows[:, None] * length + words)[candidates], minlength=batch * length).reshape(batch, length)
     ranks = np.full((batch, length), 2.0)
     ranks[np.nonzero(starts)[0], words[starts]] = order[starts]
     taken = np.zeros((batch, length), dtype=bool)

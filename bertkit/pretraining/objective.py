@@ -52,9 +52,7 @@ class BertPretrainingObjective(nn.Module):
             labels: int64 ``[batch, length]``, -100 where nothing is predicted.
             next_sentence_label: int64 ``[batch]``, -100 where there is no pair.
         """
-        hidden = self.model.bert(
-            input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
-        )
+        hidden = self.model.bert(input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids)
         masked = (labels != IGNORE).flatten().nonzero().squeeze(1)
         sums = _sums("mlm", self._token_logits(hidden.last_hidden_state, masked), labels.flatten()[masked])
         if self.sentence_pairs:

@@ -254,9 +254,7 @@ class PairSampler:
     def _sentence_at(self, document: int, token: int) -> int:
         """The sentence of a document that holds a token (its last one where the token lies beyond)."""
         first, after = int(self._documents[document]), int(self._documents[document + 1])
-        return first + int(
-            np.searchsorted(self._store.sentence_starts[first + 1 : after], token, side="right")
-        )
+        return first + int(np.searchsorted(self._store.sentence_starts[first + 1 : after], token, side="right"))
 
 
 def _shorten(segment: np.ndarray, length: int, draws: Draws) -> np.ndarray:

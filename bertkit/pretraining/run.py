@@ -66,9 +66,7 @@ def pretrain(request: PretrainRequest) -> dict[str, Any]:
     """
     inputs = list(request.corpus) or [str(EMBEDDED_CORPUS)]
     if not request.corpus:
-        console.note(
-            f"no corpus given: using the embedded one, {EMBEDDED_CORPUS.name}, simple stories in English"
-        )
+        console.note(f"no corpus given: using the embedded one, {EMBEDDED_CORPUS.name}, simple stories in English")
     _check_inputs(inputs, request)
     out = request.out or Path("runs") / f"pretrain-{_short_name(inputs)}"
     with folder.claimed(out, request.resume, request.overwrite):
@@ -243,9 +241,7 @@ def _train(
 
     def micro_batch_size(max_seq_length: int) -> int:
         share = -(-batch_size // accelerator.num_processes)
-        return min(
-            share, recipe.train.micro_batch_size or max(1, _MICRO_BATCH_TOKENS[device] // max_seq_length)
-        )
+        return min(share, recipe.train.micro_batch_size or max(1, _MICRO_BATCH_TOKENS[device] // max_seq_length))
 
     collate = collator_for(corpus.tokenizer, recipe.data)
     plan = _plan(recipe, corpus, micro_batch_size)
@@ -253,9 +249,7 @@ def _train(
 
     @cache
     def evaluation_set(max_seq_length: int) -> EvaluationSet:
-        return EvaluationSet(
-            corpus.validation_store, corpus.validation, recipe.data, collate, max_seq_length, seed
-        )
+        return EvaluationSet(corpus.validation_store, corpus.validation, recipe.data, collate, max_seq_length, seed)
 
     fingerprint = f"{corpus.store.info.fingerprint}-{corpus.store.info.tokenizer_fingerprint}"
     found = checkpoint.newest_checkpoint(out) if request.resume else None

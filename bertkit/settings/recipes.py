@@ -148,9 +148,7 @@ def _rules(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     return walk(schema, "")
 
 
-def _flatten(
-    table: dict[str, Any], rules: dict[str, Any], label: str, prefix: str = ""
-) -> Iterator[tuple[str, Any]]:
+def _flatten(table: dict[str, Any], rules: dict[str, Any], label: str, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """A recipe's values by dotted key. Inside a file every key stands in full, in its own table."""
     for name, value in table.items():
         key = prefix + name
@@ -204,9 +202,7 @@ def _last(key: str) -> str:
     return key.rpartition(".")[2]
 
 
-def _validate(
-    schema: type[T], values: dict[str, Any], origins: dict[str, str], rules: dict[str, Any], label: str
-) -> T:
+def _validate(schema: type[T], values: dict[str, Any], origins: dict[str, str], rules: dict[str, Any], label: str) -> T:
     from pydantic import ValidationError
 
     nested: dict[str, Any] = {}

@@ -4,7 +4,6 @@ import itertools
 import math
 import shutil
 import statistics
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,5 +107,3 @@ def _collapsed(results: dict[str, Any], headline: str, data: LabelledData) -> bo
     if data.problem_type == "single_label_classification" and headline == "eval_accuracy":
         return bool(results[headline] <= results["majority_baseline"])
     return math.isclose(results[headline], 0.0, abs_tol=1e-9)
-
-

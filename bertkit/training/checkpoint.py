@@ -102,17 +102,13 @@ def load_weights(folder: Path, model: nn.Module) -> None:
         weights = load_file(folder / _WEIGHTS)
         missing, unexpected = model.load_state_dict(weights, strict=False)
     except (RuntimeError, OSError, ValueError) as error:
-        raise BertkitError(
-            f"{folder} is a checkpoint of another model: {str(error).splitlines()[0]}"
-        ) from error
+        raise BertkitError(f"{folder} is a checkpoint of another model: {str(error).splitlines()[0]}") from error
     # Tied weights are stored once: what is absent must share its memory with something that is there.
     state = model.state_dict()
     present = {state[name].data_ptr() for name in weights if name in state}
     absent = [name for name in missing if state[name].data_ptr() not in present]
     if absent or unexpected:
-        raise BertkitError(
-            f"{folder} is a checkpoint of another model: '{(absent or unexpected)[0]}' does not fit"
-        )
+        raise BertkitError(f"{folder} is a checkpoint of another model: '{(absent or unexpected)[0]}' does not fit")
 
 
 def load_optimizer_state(folder: Path) -> dict[str, Any]:

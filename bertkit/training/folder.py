@@ -17,7 +17,7 @@ from bertkit.settings.recipes import dump
 from bertkit.settings.schema import Settings
 
 RUN, RECIPE, LOCK = "run.json", "recipe.toml", ".lock"
-_OURS = (
+_OURS: tuple[str, ...] = (
     RUN,
     RECIPE,
     LOCK,
@@ -31,8 +31,7 @@ _OURS += ("tokenizer_config.json", "vocab.txt", "eval_results.json", "prediction
 _PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "datasets", "numpy")
 # May differ between a run and its resume: they decide when to look and to save, or how to fit into memory.
 _FREE = {
-    f"train.{name}"
-    for name in ("micro_batch_size", "logging_steps", "eval_steps", "save_steps", "save_total_limit")
+    f"train.{name}" for name in ("micro_batch_size", "logging_steps", "eval_steps", "save_steps", "save_total_limit")
 } | {"train.num_workers", "train.report_to"}
 
 S = TypeVar("S", bound=Settings)
@@ -62,9 +61,7 @@ def claimed(out: Path, resume: bool, overwrite: bool) -> Iterator[None]:
         lock = FileLock(out / LOCK)
         lock.acquire(timeout=0)
     except Timeout:
-        raise BertkitError(
-            f"another run is at work in {out}: wait for it, or name another folder with --out"
-        ) from None
+        raise BertkitError(f"another run is at work in {out}: wait for it, or name another folder with --out") from None
     except OSError as error:
         raise BertkitError(f"cannot write into {out}: {error.strerror}") from error
     try:

@@ -61,9 +61,7 @@ def build_accelerator(device: str, precision: str, trackers: tuple[str, ...], fo
     if on_cpu and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         # Without this Accelerate takes torchrun's processes on a CPU for so many separate programs.
         os.environ["ACCELERATE_USE_CPU"] = "true"
-    return Accelerator(
-        cpu=on_cpu, mixed_precision=precision, log_with=list(trackers) or None, project_dir=folder
-    )
+    return Accelerator(cpu=on_cpu, mixed_precision=precision, log_with=list(trackers) or None, project_dir=folder)
 
 
 def describe_device(device: str) -> str:

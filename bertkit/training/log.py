@@ -22,11 +22,7 @@ class MetricsLog:
         self._path = out / FILE
         self._accelerator = accelerator
         if accelerator.is_main_process:
-            kept = (
-                [line for line in read_metrics(out) if line["step"] <= resumed_at_step]
-                if resumed_at_step
-                else []
-            )
+            kept = [line for line in read_metrics(out) if line["step"] <= resumed_at_step] if resumed_at_step else []
             write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
 
     def write(self, values: dict[str, Any]) -> None:

@@ -185,9 +185,7 @@ class _Run:
         sums: Sums = {}
         for number, (batch, real) in enumerate(micro_batches):
             torch.manual_seed(key(self.settings.seed, step, self.accelerator.process_index, number))
-            batch = {
-                name: tensor.to(self.accelerator.device, non_blocking=True) for name, tensor in batch.items()
-            }
+            batch = {name: tensor.to(self.accelerator.device, non_blocking=True) for name, tensor in batch.items()}
             last = number == len(micro_batches) - 1
             with nullcontext() if last else self.accelerator.no_sync(self.module):
                 parts: Sums = self.module(**batch)
@@ -205,9 +203,7 @@ class _Run:
     def _check_finite(self, step: int, sums: Sums, counts: dict[str, float], grad_norm: torch.Tensor) -> None:
         if self.accelerator.scaler is not None or torch.isfinite(grad_norm):
             return  # fp16's scaler skips such steps itself
-        parts = ", ".join(
-            f"{name} {float(value):g}" for name, value in sums.items() if name.endswith("_loss")
-        )
+        parts = ", ".join(f"{name} {float(value):g}" for name, value in sums.items() if name.endswith("_loss"))
         raise BertkitError(
             f"the gradient of step {step + 1} is {float(grad_norm)} (summed {parts} over {counts}): lower --lr "
             f"(now {self.settings.learning_rate:g}) or use --mixed-precision no, then --resume from the last checkpoint"

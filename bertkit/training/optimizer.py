@@ -11,7 +11,8 @@ def build_optimizer(module: nn.Module, settings: TrainSettings) -> torch.optim.A
 
     Parameters that are not trained (``requires_grad`` off) are left out.
     """
-    decayed, plain = [], []
+    decayed: list[nn.Parameter] = []
+    plain: list[nn.Parameter] = []
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
             (plain if name.endswith("bias") or "LayerNorm" in name else decayed).append(parameter)

@@ -66,7 +66,7 @@ def step_batches(
 
     loader = DataLoader(
         _Fetcher(plan.fetch),
-        sampler=order(),  # type: ignore[arg-type]  # any iterable will do
+        sampler=order(),
         batch_size=None,
         num_workers=num_workers,
         pin_memory=pin_memory,

@@ -25,9 +25,7 @@ def test_version() -> None:
     assert (result.exit_code, result.stdout) == (0, f"bertkit {bertkit.__version__}\n")
 
 
-@pytest.mark.parametrize(
-    "arguments", [["--help"], ["-h"], ["recipes", "--help"], ["recipes", "show", "--help"]]
-)
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["recipes", "--help"], ["recipes", "show", "--help"]])
 def test_help_ends_well(arguments: list[str]) -> None:
     assert run(*arguments).exit_code == 0
 
@@ -41,9 +39,7 @@ def test_unknown_command_is_wrong_usage() -> None:
 def test_recipes_lists_every_file_with_its_first_line() -> None:
     rows = json.loads(run("recipes", "--json").stdout)
     files = [path for kind in KINDS for path in (recipe_folder() / kind).rglob("*.toml")]
-    assert sorted((row["kind"], row["name"]) for row in rows) == sorted(
-        (path.parent.name, path.stem) for path in files
-    )
+    assert sorted((row["kind"], row["name"]) for row in rows) == sorted((path.parent.name, path.stem) for path in files)
     listing = run("recipes").stdout
     for row in rows:
         path = recipe_folder() / row["kind"] / f"{row['name']}.toml"
@@ -69,10 +65,7 @@ def test_recipes_show_asks_which_of_two(tmp_path: Path, monkeypatch: pytest.Monk
         (tmp_path / "recipes" / kind / "same.toml").write_text(f"# same: for {kind}\n", encoding="utf-8")
     monkeypatch.setattr("bertkit.settings.recipes._ROOT", tmp_path)
     assert recipe_names("finetune") == ["same"]
-    assert (
-        str(run("recipes", "show", "same").exception)
-        == "'same' may be pretrain/same or finetune/same: say which"
-    )
+    assert str(run("recipes", "show", "same").exception) == "'same' may be pretrain/same or finetune/same: say which"
     assert run("recipes", "show", "finetune/same").stdout == "# same: for finetune\n"
 
 

@@ -118,7 +118,8 @@ def test_examples_are_a_function_of_seed_epoch_and_index(places):
     store, *_ = places
     first, again, other = sampler(store), sampler(store), sampler(store, seed=2)
     assert all(
-        np.array_equal(first.example(1, i).a, again.example(1, i).a) and first.example(1, i).key == again.example(1, i).key
+        np.array_equal(first.example(1, i).a, again.example(1, i).a)
+        and first.example(1, i).key == again.example(1, i).key
         for i in range(len(first))
     )
     assert any(first.example(0, i).key == first.example(1, i).key for i in range(len(first))) is False

@@ -108,9 +108,7 @@ def test_paper_recipes_hold_the_papers_settings(name: str) -> None:
     assert settings.tokenizer.vocab_size == 30_522
 
 
-def test_packaged_recipes_come_before_the_repositorys(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_packaged_recipes_come_before_the_repositorys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "bertkit"
     monkeypatch.setattr(recipes, "_ROOT", package)
     assert recipe_folder() == tmp_path / "recipes"
@@ -118,9 +116,7 @@ def test_packaged_recipes_come_before_the_repositorys(
     assert recipe_folder() == package / "recipes"
 
 
-@pytest.mark.parametrize(
-    "name", ["../pretrain/tiny", "pretrain/tiny", "..", "", "/etc/passwd", "tiny\\..\\tiny"]
-)
+@pytest.mark.parametrize("name", ["../pretrain/tiny", "pretrain/tiny", "..", "", "/etc/passwd", "tiny\\..\\tiny"])
 def test_a_name_cannot_leave_the_folder(name: str) -> None:
     with pytest.raises(BertkitError, match="no pretrain recipe"):
         recipe_path("pretrain", name)
@@ -131,8 +127,7 @@ def test_unknown_recipe_names_the_nearest_and_all() -> None:
         recipe_path("pretrain", "tinny")
     names = ", ".join(recipe_names("pretrain"))
     assert str(caught.value) == (
-        "no pretrain recipe 'tinny'. Did you mean 'tiny'? "
-        f"There are: {names}; or give the path of a .toml file"
+        f"no pretrain recipe 'tinny'. Did you mean 'tiny'? There are: {names}; or give the path of a .toml file"
     )
     with pytest.raises(BertkitError, match=r"no recipe file nope\.toml\. There are: adapt"):
         recipe_path("pretrain", "nope.toml")
@@ -186,9 +181,7 @@ def test_override_of_the_length_replaces_all_phases(recipe: Any) -> None:
 
 
 @pytest.mark.parametrize(("given", "dropped"), [("epochs", "max_steps"), ("max_steps", "epochs")])
-def test_override_of_one_measure_of_length_drops_the_recipes_other(
-    recipe: Any, given: str, dropped: str
-) -> None:
+def test_override_of_one_measure_of_length_drops_the_recipes_other(recipe: Any, given: str, dropped: str) -> None:
     resolved = recipe(f"[train]\n{dropped} = 100", Override(f"train.{given}", 2, "--flag"))
     assert getattr(resolved.settings.train, given) == 2
     assert getattr(resolved.settings.train, dropped) is None
@@ -221,8 +214,7 @@ def test_override_of_one_measure_of_length_drops_the_recipes_other(
         ),
         (
             ["mixed_precision=fp8"],
-            "train.mixed_precision must be one of auto, no, bf16, fp16, got 'fp8' "
-            "(--set mixed_precision=fp8)",
+            "train.mixed_precision must be one of auto, no, bf16, fp16, got 'fp8' (--set mixed_precision=fp8)",
         ),
         (["batch_size=many"], "train.batch_size must be an integer >= 1, got 'many' (--set batch_size=many)"),
         (["batch_size=0"], "train.batch_size must be an integer >= 1, got 0 (--set batch_size=0)"),
