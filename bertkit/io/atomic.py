@@ -3,8 +3,8 @@
 import errno
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +12,13 @@ from pathlib import Path
 from bertkit.errors import BertkitError
 
 _DISK = {
-    errno.ENOSPC: "no space left on the device: free some, then run again",
+    errno.ENOSPC: "no space left on device: free some, then run again",
     errno.EDQUOT: "the disk quota is used up: free some, then run again",
     errno.EROFS: "the file system is read-only: choose another folder",
     errno.EACCES: "permission denied: choose another folder, or change its permissions",
     errno.EPERM: "permission denied: choose another folder, or change its permissions",
+    errno.EEXIST: "a file is in its way: choose another name",
+    errno.ENOTDIR: "a file is in its way: choose another name",
 }
 
 
@@ -34,20 +36,21 @@ def disk_errors(path: Path) -> Iterator[None]:
 def write_text(path: Path, text: str) -> None:
     """Replaces a file's content at once, as UTF-8 with ``\\n`` line ends.
 
+    A file name that is not UTF-8 reaches us with lone surrogates; they are written as escapes, which JSON reads back.
+
     Raises:
         BertkitError: the disk is full or cannot be written; the old content stays.
     """
     with disk_errors(path):
-        handle, name = tempfile.mkstemp(prefix=f".tmp-{path.name}-", dir=path.parent)
+        fresh = _temporary_sibling(path)
         try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            with fresh.open("x", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(name, path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+            os.replace(fresh, path)
+        finally:
+            fresh.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: object) -> None:
@@ -63,13 +66,13 @@ def new_folder(path: Path) -> Iterator[Path]:
     """
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=f".tmp-{path.name}-", dir=path.parent))
+        fresh = _temporary_sibling(path)
+        fresh.mkdir()
         try:
             yield fresh
             for file in fresh.rglob("*"):
                 if file.is_file():
                     _sync(file)
-            fresh.chmod(0o755)
             try:
                 os.replace(fresh, path)
             except OSError:
@@ -80,11 +83,16 @@ def new_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(fresh, ignore_errors=True)
 
 
+def _temporary_sibling(path: Path) -> Path:
+    # Not from tempfile: its files and folders are closed to everybody else, against the user's umask.
+    return path.with_name(f".tmp-{path.name}-{secrets.token_hex(6)}")
+
+
 def _sync(path: Path) -> None:
     """Waits until a file or folder is on the disk; folders cannot be synced on Windows."""
     if path.is_dir() and os.name == "nt":
         return
-    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -18,8 +18,11 @@ MAX_LINE_CHARS = 100_000
 MAX_REPLACED_SHARE = 0.005
 """A file of which more characters than this are not UTF-8 is in another encoding, not a little damaged."""
 _JUDGED_FROM_CHARS = 65_536
+# Little, for all that it decompresses to is held at once.
+_ZST_BYTES = 2**13
 # Characters that BERT's cleaning would drop although they separate words or lines.
-_SEPARATORS = dict.fromkeys([0x0B, 0x0C, 0x1C, 0x1D, 0x1E, 0x1F, 0x85, 0x2028, 0x2029], " ")
+_SEPARATORS = "\x0b\x0c\x1c\x1d\x1e\x1f\x85\u2028\u2029"
+_SPACES = " \t\u3000"
 
 
 @dataclass
@@ -79,14 +82,14 @@ class _ZstStream(io.RawIOBase):
         import zstandard
 
         while not self._ready:
-            data = (self._frame.unused_data if self._frame is not None and self._frame.eof else b"") or self._raw.read(
-                BLOCK_BYTES
-            )
+            ended = self._frame is None or self._frame.eof
+            left = self._frame.unused_data if self._frame is not None and ended else b""
+            data = left or self._raw.read(_ZST_BYTES)
             if not data:
-                if self._frame is not None and not self._frame.eof:
+                if not ended:
                     raise EOFError("the file ends too early")
                 return 0
-            if self._frame is None or self._frame.eof:
+            if ended:
                 self._frame = zstandard.ZstdDecompressor().decompressobj()
             try:
                 self._ready = self._frame.decompress(data)
@@ -106,18 +109,30 @@ def read_lines(stream: BinaryIO, name: str, report: ReadReport) -> Iterator[tupl
     Raises:
         BertkitError: a NUL byte (a binary or UTF-16 file), or too much that is not UTF-8.
     """
-    reader = _Decoder(name, report)
-    number = 1
+    decoder = _Decoder(name, report)
+    number, unended = 1, ""
     for block in _blocks(stream):
-        for line, ended in _split(reader.text(block, number)):
-            yield from ((number, piece) for piece in _pieces(line))
-            number += ended
-    reader.judge(final=True)
-    report.lines += number - 1
+        *lines, unended = _split(decoder.text(block, number))
+        if max(map(len, lines), default=0) <= MAX_LINE_CHARS:
+            yield from enumerate(lines, number)
+        else:
+            for long_number, line in enumerate(lines, number):
+                yield from ((long_number, piece) for piece in _pieces(line))
+        number += len(lines)
+        if unended:
+            yield from ((number, piece) for piece in _pieces(unended))
+    decoder.judge(final=True)
+    report.lines += number if unended else number - 1
+
+
+def lines_of(text: str) -> Iterator[str]:
+    """The lines of a text in memory, cleaned and cut into pieces as `read_lines` does it."""
+    for line in _split(_separated(text)):
+        yield from _pieces(line)
 
 
 def _blocks(stream: BinaryIO) -> Iterator[bytes]:
-    """The content in blocks that end with a line's end, but where a line is longer than a block.
+    """The content in blocks that end with a line's end or, within a very long line, with a space if there is one.
 
     A block never ends between ``\\r`` and ``\\n``, nor inside a UTF-8 character.
     """
@@ -128,7 +143,7 @@ def _blocks(stream: BinaryIO) -> Iterator[bytes]:
         if not cut:
             cut = rest.rfind(b"\r", 0, -1) + 1
         if not cut and len(rest) >= 4 * MAX_LINE_CHARS:
-            cut = rest.rfind(b" ") + 1 or _character_end(rest)
+            cut = max(rest.rfind(b" "), rest.rfind(b"\t")) + 1 or _character_end(rest)
         if cut:
             yield rest[:cut]
             rest = rest[cut:]
@@ -137,7 +152,9 @@ def _blocks(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _character_end(data: bytes) -> int:
-    """The largest place, at most three bytes before the end, at which no UTF-8 character is cut."""
+    """The largest place, at most three bytes before the end, at which no UTF-8 character and no ``\\r\\n`` is cut."""
+    if data.endswith(b"\r"):
+        return len(data) - 1
     for back in range(1, 4):
         if data[-back] >= 0xC0:
             return len(data) - back
@@ -146,24 +163,30 @@ def _character_end(data: bytes) -> int:
     return len(data)
 
 
-def _split(text: str) -> Iterator[tuple[str, bool]]:
-    """(line, whether it is ended) of a block."""
-    if "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    lines = text.split("\n")
-    last = lines.pop()
-    for line in lines:
-        yield line, True
-    if last:
-        yield last, False
+def _split(text: str) -> list[str]:
+    """The lines of a text; the last one is what follows the last line end."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def _pieces(line: str) -> Iterator[str]:
-    while len(line) > MAX_LINE_CHARS:
-        cut = line.rfind(" ", 1, MAX_LINE_CHARS) + 1 or MAX_LINE_CHARS
-        yield line[:cut]
-        line = line[cut:]
-    yield line
+    start = 0
+    while len(line) - start > MAX_LINE_CHARS:
+        end = start + MAX_LINE_CHARS
+        cut = max(line.rfind(space, start, end) for space in _SPACES) + 1 or end
+        yield line[start:cut]
+        start = cut
+    yield line[start:]
+
+
+def _separated(text: str) -> str:
+    for separator in _SEPARATORS:
+        text = text.replace(separator, " ")
+    return text
+
+
+def _lines_before(block: bytes, place: int) -> int:
+    head = block[:place]
+    return head.count(b"\n") + head.count(b"\r") - head.count(b"\r\n")
 
 
 class _Decoder:
@@ -178,7 +201,7 @@ class _Decoder:
     def text(self, block: bytes, first_line: int) -> str:
         """The block as text; ``first_line`` is the number of the line it begins in."""
         if b"\0" in block:
-            line = first_line + block.count(b"\n", 0, block.index(b"\0"))
+            line = first_line + _lines_before(block, block.index(b"\0"))
             raise BertkitError(
                 f"{self._name}:{line} holds a NUL byte: this is a binary file, or text in UTF-16; give text in UTF-8 "
                 "(iconv -f utf-16 -t utf-8)"
@@ -189,10 +212,10 @@ class _Decoder:
         try:
             text = block.decode("utf-8")
         except UnicodeDecodeError as error:
-            text = self._replacing(block, first_line + block.count(b"\n", 0, error.start))
+            text = self._replacing(block, first_line + _lines_before(block, error.start))
         self._characters += len(text)
         self.judge()
-        return text.translate(_SEPARATORS) if _has_separators(text) else text
+        return _separated(text)
 
     def _replacing(self, block: bytes, line: int) -> str:
         text = block.decode("utf-8", errors="replace")
@@ -212,8 +235,3 @@ class _Decoder:
                 f"{self._name} is not UTF-8: {self._replaced:,} of {self._characters:,} characters, first in line "
                 f"{self._first_line}; convert it (iconv -f latin1 -t utf-8)"
             )
-
-
-def _has_separators(text: str) -> bool:
-    # Looking for each of them is far faster than translating every text.
-    return any(chr(code) in text for code in _SEPARATORS)

@@ -85,7 +85,7 @@ def test_which_tokens_are_chosen_does_not_depend_on_their_place():
     assert (np.abs(z(chosen.sum(axis=0), 20_000, 0.15)) < 4).all()
 
 
-@pytest.mark.parametrize("mask,random", [(1.0, 0.0), (0.0, 0.0), (0.0, 1.0)])
+@pytest.mark.parametrize(("mask", "random"), [(1.0, 0.0), (0.0, 0.0), (0.0, 1.0)])
 def test_the_rates_of_table_8(mask, random):
     ids, keys = batch(200, 64)
     shown, labels = mask_tokens(ids, keys, vocabulary(), MaskingRates(0.15, mask, random))

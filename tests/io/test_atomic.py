@@ -1,0 +1,69 @@
+"""Whole or not at all."""
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from bertkit.errors import BertkitError
+from bertkit.io import atomic
+from bertkit.io.atomic import new_folder, write_json, write_text
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_is_replaced_whole(tmp_path):
+    path = tmp_path / "a.json"
+    write_text(path, "old")
+    write_json(path, {"ä": 1})
+    assert json.loads(path.read_text(encoding="utf-8")) == {"ä": 1}
+    assert names(tmp_path) == ["a.json"]
+
+
+def test_a_failed_write_keeps_the_old_file_and_leaves_nothing_behind(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+
+    def full(_handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(atomic.os, "fsync", full)
+    with pytest.raises(BertkitError, match=r"cannot write .*a\.txt: no space left on device"):
+        write_text(path, "new")
+    assert path.read_text() == "old"
+    with pytest.raises(BertkitError, match="no space left"), new_folder(tmp_path / "f") as fresh:
+        (fresh / "x").write_text("x")
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_a_folder_appears_only_when_it_is_whole(tmp_path):
+    with new_folder(tmp_path / "f") as fresh:
+        (fresh / "x").write_text("x")
+        assert not (tmp_path / "f").exists()
+    assert names(tmp_path / "f") == ["x"]
+    with pytest.raises(ZeroDivisionError), new_folder(tmp_path / "g"):
+        raise ZeroDivisionError
+    assert names(tmp_path) == ["f"]
+
+
+def test_of_two_writers_the_first_one_stays(tmp_path):
+    with new_folder(tmp_path / "f") as slow:
+        (slow / "slow").write_text("")
+        with new_folder(tmp_path / "f") as fast:
+            (fast / "fast").write_text("")
+    assert names(tmp_path / "f") == ["fast"]
+    assert names(tmp_path) == ["f"]
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="needs permissions that bind")
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(BertkitError, match="permission denied"):
+            write_text(tmp_path / "a", "x")
+    finally:
+        tmp_path.chmod(0o700)
