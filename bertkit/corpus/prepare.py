@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -19,6 +20,7 @@ from bertkit.io.text import ReadReport
 
 CHUNK_CHARACTERS = 2**20
 """Text tokenised at a time: enough for every core to have work, little enough for memory to stay flat."""
+_OTHER_SPACES = re.compile(r"[^\S\n ]")
 _COMPRESSED = (".gz", ".xz", ".zst")
 
 
@@ -154,8 +156,6 @@ class SentenceEncoder:
 
     def into(self, writer: StoreWriter, paragraphs: Sequence[str | None]) -> int:
         """Appends paragraphs (None ends a document) to a store and returns their size in bytes."""
-        from sentencex import segment
-
         sentences: list[str] = []
         ends: list[int] = []  # documents end before these sentences
         text_bytes = 0
@@ -163,7 +163,7 @@ class SentenceEncoder:
             if paragraph is None:
                 ends.append(len(sentences))
             else:
-                sentences += segment(self._language, paragraph)
+                sentences += self._sentences(paragraph)
                 text_bytes += len(paragraph.encode("utf-8", "replace")) + 1
         encodings = self._backend.encode_batch_fast(sentences, add_special_tokens=False)
         ids = [encoding.ids for encoding in encodings]
@@ -177,6 +177,19 @@ class SentenceEncoder:
             begin = end
         self._add(writer, flat[starts[begin] :], lengths[begin:])
         return text_bytes
+
+    def _sentences(self, paragraph: str) -> list[str]:
+        from sentencex import segment
+
+        # The splitter panics on some spaces of other scripts (a no-break space behind a full stop); to BERT's
+        # cleaning they are spaces like any other.
+        paragraph = _OTHER_SPACES.sub(" ", paragraph)
+        try:
+            return list(segment(self._language, paragraph))
+        except BaseException as error:
+            if type(error).__name__ != "PanicException":  # what Rust code raises on a bug of its own
+                raise
+            return [paragraph]
 
     @staticmethod
     def _add(writer: StoreWriter, ids: np.ndarray, lengths: np.ndarray) -> None:

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from bertkit.errors import BertkitError
-from bertkit.io.hub import ensure_hub, hub_errors
-from bertkit.io.tables import columns, form, read_rows
-from bertkit.io.text import ReadReport, open_binary, read_lines
+from bertkit.io.atomic import disk_errors
+from bertkit.io.hub import ensure_hub, hub_errors, is_offline
+from bertkit.io.tables import COMPRESSED_SUFFIXES, TABLE_SUFFIXES, TEXT_SUFFIXES, form, read_rows
+from bertkit.io.text import ReadReport, lines_of, open_binary, read_lines
 
-_HUB_NAME = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(:(?P<config>[\w.-]+))?")
-_SAVED_DATASET = ("dataset_info.json", "dataset_dict.json", "state.json")
+_HUB_NAME = re.compile(r"(?P<name>(?![.-])[\w.-]+/(?![.-])[\w.-]+)(:(?P<config>[^/]+))?", re.ASCII)
+_FILE_SUFFIXES = (*TEXT_SUFFIXES, *TABLE_SUFFIXES, *COMPRESSED_SUFFIXES)
 _HASH_BLOCK = 2**20
 
 
@@ -46,7 +47,7 @@ def find_sources(inputs: Sequence[str]) -> list[Source]:
         BertkitError: nothing is there, or a file is of no known form.
     """
     found: dict[str, Source] = {}
-    for one in inputs:
+    for one in dict.fromkeys(inputs):  # stdin, too, is there only once
         for source in _sources(one):
             key = str(source.path.resolve()) if source.path else source.name
             found.setdefault(key, source)
@@ -56,21 +57,20 @@ def find_sources(inputs: Sequence[str]) -> list[Source]:
 def _sources(one: str) -> list[Source]:
     if one == "-":
         return [Source("stdin", _spooled_stdin())]
-    path = Path(one).expanduser()
-    if path.is_file():
-        form(path)
-        return [Source(one, path)]
-    if path.is_dir():
-        return _in_folder(path)
-    if any(character in one for character in "*?["):
-        matches = [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]
-        files = [Source(str(match), match) for match in matches if match.is_file() and _is_readable_form(match)]
-        if not files:
-            raise BertkitError(f"no files of text match {one}")
-        return files
-    match = _HUB_NAME.fullmatch(one)
-    if match and not path.suffix:
-        return [Source(one, hub=(match["name"], match["config"]))]
+    # os.path takes whatever a person types; pathlib raises at over-long names and unknown ~users.
+    path = os.path.expanduser(one)
+    if os.path.isfile(path):
+        form(Path(path))
+        return [Source(one, Path(path))]
+    if os.path.isdir(path):
+        return _in_folder(Path(path))
+    matches = [Path(match) for match in sorted(glob.glob(path, recursive=True)) if os.path.isfile(match)]
+    if matches:
+        files = [Source(str(match), match) for match in matches if _is_readable_form(match)]
+        return files or [Source(one, match) for match in matches if form(match)]
+    hub = _HUB_NAME.fullmatch(one)
+    if hub and not hub["name"].lower().endswith(_FILE_SUFFIXES):
+        return [Source(one, hub=(hub["name"], hub["config"]))]
     raise BertkitError(
         f"no corpus at {one}: give a text file (a blank line between documents), a folder, a glob, - for stdin, "
         "or a hub dataset org/name"
@@ -78,7 +78,7 @@ def _sources(one: str) -> list[Source]:
 
 
 def _in_folder(folder: Path) -> list[Source]:
-    if any((folder / name).is_file() for name in _SAVED_DATASET):
+    if _is_saved_dataset(folder):
         return [Source(str(folder), folder)]
     files = [
         path
@@ -92,11 +92,18 @@ def _in_folder(folder: Path) -> list[Source]:
     return [Source(str(path), path) for path in files]
 
 
+def _is_saved_dataset(folder: Path) -> bool:
+    """Whether it was written by ``save_to_disk``, told as ``datasets.load_from_disk`` tells it."""
+    one = all((folder / name).is_file() for name in ("dataset_info.json", "state.json"))
+    return one or (folder / "dataset_dict.json").is_file()
+
+
 def _is_readable_form(path: Path) -> bool:
     try:
-        return bool(path.suffix) and form(path) != ""
+        form(path)
     except BertkitError:
         return False
+    return True
 
 
 def _spooled_stdin() -> Path:
@@ -104,7 +111,7 @@ def _spooled_stdin() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="bertkit-stdin-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     path = folder / "stdin.txt"
-    with path.open("wb") as file:
+    with disk_errors(path), path.open("wb") as file:
         shutil.copyfileobj(sys.stdin.buffer, file)
     return path
 
@@ -123,7 +130,8 @@ def fingerprint(sources: Sequence[Source], column: str) -> str:
         assert source.path is not None
         files = sorted(source.path.rglob("*")) if source.is_saved_dataset else [source.path]
         kind = "dataset" if source.is_saved_dataset else form(source.path)
-        total.update(repr((kind, "" if kind == "txt" else column, source.path.suffix)).encode())
+        compression = source.path.suffix if source.path.suffix in COMPRESSED_SUFFIXES else ""
+        total.update(repr((kind, "" if kind == "txt" else column, compression)).encode())
         for path in files:
             if path.is_file():
                 total.update(_file_hash(path))
@@ -143,7 +151,7 @@ def _file_hash(path: Path) -> bytes:
 
 def _hub_revision(source: Source) -> str:
     ensure_hub()
-    if os.environ.get("HF_HUB_OFFLINE", "") == "1":
+    if is_offline():
         return "cached"
     from huggingface_hub import HfApi
 
@@ -166,64 +174,86 @@ def read_paragraphs(source: Source, column: str, report: ReadReport) -> Iterator
         BertkitError: unreadable text (see ``io.text``), a missing column, a value that is not text.
     """
     report.files += 1
-    if source.hub is not None or source.is_saved_dataset:
-        yield from _documents(_dataset_rows(source, column), column)
+    paragraphs = _paragraphs(source, column, report)
+    first = next(paragraphs, None)
+    if first is None:
+        report.empty_files.append(source.name)
         return
+    yield first
+    yield from paragraphs
+
+
+def _paragraphs(source: Source, column: str, report: ReadReport) -> Iterator[str | None]:
+    if source.hub is not None:
+        return _documents(_hub_rows(source, column), column)
     assert source.path is not None
+    if source.is_saved_dataset:
+        return _documents(_saved_rows(source, column), column)
     if form(source.path) == "txt":
-        yield from _plain_text(source, report)
-        return
-    names = columns(source.path)
-    if names and column not in names:
-        raise BertkitError(f"{source.name} has no column '{column}': use --column with one of {', '.join(names)}")
-    yield from _documents(read_rows(source.path), column)
+        return _plain_text(source, report)
+    return _documents(read_rows(source.path), column)
 
 
 def _plain_text(source: Source, report: ReadReport) -> Iterator[str | None]:
     assert source.path is not None
-    in_document = any_text = False
+    last = 0  # the number of the last line with text; after it, one number left out is a blank line
     with open_binary(source.path) as stream:
-        for _, line in read_lines(stream, source.name, report):
+        for number, line in read_lines(stream, source.name, report):
             text = line.strip()
             if text:
+                if last and number > last + 1:
+                    yield None
                 yield text
-                in_document = any_text = True
-            elif in_document:
-                yield None
-                in_document = False
-    if in_document:
+                last = number
+    if last:
         yield None
-    if not any_text:
-        report.empty_files.append(source.name)
 
 
 def _documents(rows: Iterator[tuple[str, dict[str, Any]]], column: str) -> Iterator[str | None]:
     for place, row in rows:
-        text = row.get(column)
+        if column not in row:
+            raise BertkitError(f"{place} has no column '{column}': use --column with one of {', '.join(row)}")
+        text = row[column]
         if text is None:
             continue
         if not isinstance(text, str):
-            raise BertkitError(f"{place}: '{column}' is not text but {type(text).__name__}")
-        paragraphs = [line.strip() for line in text.split("\n")]
-        if any(paragraphs):
-            yield from filter(None, paragraphs)
+            raise BertkitError(f"{place}: '{column}' is not text but {type(text).__name__}; name another with --column")
+        paragraphs = [paragraph for line in lines_of(text) if (paragraph := line.strip())]
+        if paragraphs:
+            yield from paragraphs
             yield None
 
 
-def _dataset_rows(source: Source, column: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Rows of a hub dataset, streamed, or of one saved by ``datasets.save_to_disk``."""
-    if source.hub is not None:
-        ensure_hub()
+def _hub_rows(source: Source, column: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The rows of a hub dataset, streamed."""
+    ensure_hub()
     import datasets
 
+    assert source.hub is not None
     with _hub(source):
-        if source.hub is not None:
-            loaded = datasets.load_dataset(source.hub[0], source.hub[1], split="train", streaming=True)
-        else:
-            loaded = datasets.load_from_disk(str(source.path))
-            loaded = loaded["train"] if isinstance(loaded, dict) else loaded
-        names = loaded.column_names
-        if names and column not in names:
-            raise BertkitError(f"{source.name} has no column '{column}': use --column with one of {', '.join(names)}")
-        for number, row in enumerate(loaded, 1):
-            yield f"{source.name}, row {number}", row
+        loaded = datasets.load_dataset(source.hub[0], source.hub[1], split="train", streaming=True)
+        yield from _rows_of(loaded, source, column)
+
+
+def _saved_rows(source: Source, column: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The rows of what ``datasets.save_to_disk`` has written; of several splits, of "train"."""
+    import datasets
+
+    try:
+        loaded = datasets.load_from_disk(str(source.path))
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise BertkitError(f"{source.name} cannot be read as a saved dataset: {reason}") from error
+    if isinstance(loaded, dict):
+        if "train" not in loaded:
+            raise BertkitError(f"{source.name} has no split 'train': give one of its folders {', '.join(loaded)}")
+        loaded = loaded["train"]
+    yield from _rows_of(loaded, source, column)
+
+
+def _rows_of(dataset: Any, source: Source, column: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    # Of a streamed dataset the columns may not be known beforehand. The others are not decoded: they may be images.
+    if column in (dataset.column_names or ()):
+        dataset = dataset.select_columns([column])
+    for number, row in enumerate(dataset, 1):
+        yield f"{source.name}, row {number}", row

@@ -72,7 +72,7 @@ class _ZstStream(io.RawIOBase):
     """Decompressed Zstandard frames. The library's own reader takes a file that is cut off for a whole one."""
 
     def __init__(self, raw: BinaryIO) -> None:
-        self._raw, self._ready = raw, b""
+        self._raw, self._ready = raw, memoryview(b"")
         self._frame: Any = None
 
     def readable(self) -> bool:
@@ -92,7 +92,7 @@ class _ZstStream(io.RawIOBase):
             if ended:
                 self._frame = zstandard.ZstdDecompressor().decompressobj()
             try:
-                self._ready = self._frame.decompress(data)
+                self._ready = memoryview(self._frame.decompress(data))
             except zstandard.ZstdError as error:
                 raise EOFError(str(error)) from error
         size = min(len(buffer), len(self._ready))

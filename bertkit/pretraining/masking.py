@@ -53,7 +53,7 @@ def mask_tokens(
     itself, independently of all others.
 
     With ``whole_word_mask`` words are taken in random order; one that is longer than what is still to be chosen
-    is skipped, as in the original. A word is a piece and the continuing pieces behind it, which is how BERT's
+    is skipped, as in the original (the shortest is taken where none fits). A word is a piece and the continuing pieces behind it, which is how BERT's
     pre-tokenizer cuts: ``house,`` is two words, and so are two Chinese characters.
 
     Args:
@@ -125,4 +125,7 @@ def _choose_words(candidates: np.ndarray, continues: np.ndarray, order: np.ndarr
         left -= size * fits
         if not left.any():
             break
+    # Where every word is longer than what is wanted, the shortest one is taken: at least one is predicted.
+    none = (left == wanted) & (wanted > 0)
+    taken[none, np.where(sizes > 0, sizes, length + 1)[none].argmin(axis=1)] = True
     return candidates & taken[rows[:, None], np.maximum(words, 0)]

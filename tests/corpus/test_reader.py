@@ -1,93 +1,59 @@
-"""Odd inputs, each against what Python's own reading or the rule by hand gives."""
+"""From what a person names to documents, each against the rule by hand."""
 
 import gzip
 import io
 import json
 import lzma
+import os
+from pathlib import Path
 
+import datasets
 import pyarrow
 import pyarrow.parquet
 import pytest
 import zstandard
-from hypothesis import given
-from hypothesis import strategies as st
 
+from bertkit.corpus import reader
 from bertkit.corpus.reader import Source, find_sources, fingerprint, read_paragraphs
 from bertkit.errors import BertkitError
-from bertkit.io import text
-from bertkit.io.tables import columns, form, read_rows
-from bertkit.io.text import ReadReport, open_binary, read_lines
+from bertkit.io.text import MAX_LINE_CHARS, ReadReport
 
 COMPRESS = {".gz": gzip.compress, ".xz": lzma.compress, ".zst": zstandard.ZstdCompressor().compress}
-
-
-def lines_of(data: bytes, report: ReadReport | None = None) -> list[str]:
-    return [line for _, line in read_lines(io.BytesIO(data), "file", report or ReadReport())]
+HUB = Source("org/name:config", hub=("org/name", "config"))
 
 
 def paragraphs(path, column="text", report=None):
     return list(read_paragraphs(find_sources([str(path)])[0], column, report or ReadReport()))
 
 
-def write(tmp_path, name, content):
-    path = tmp_path / name
+def write(folder, name, content):
+    path = folder / name
+    path.parent.mkdir(exist_ok=True, parents=True)
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return path
 
 
-@given(st.text(st.characters(blacklist_characters="\0\ufffd\ufeff\x0b\x0c\x1c\x1d\x1e\x1f\x85\u2028\u2029",
-                             blacklist_categories=["Cs"])), st.integers(1, 40))  # fmt: skip
-def test_lines_are_those_of_python_whatever_the_block_size(content, block):
-    expected = io.TextIOWrapper(io.BytesIO(content.encode()), encoding="utf-8", newline=None).read().split("\n")
-    if expected[-1] == "":
-        expected.pop()
-    before = text.BLOCK_BYTES
-    text.BLOCK_BYTES = block
-    try:
-        assert lines_of(content.encode()) == expected
-    finally:
-        text.BLOCK_BYTES = before
+def found(*inputs):
+    return [source.path.name for source in find_sources([str(one) for one in inputs])]
 
 
 @pytest.mark.parametrize(
-    ("data", "expected"),
+    ("content", "expected"),
     [
-        (b"\xef\xbb\xbfone\r\ntwo\rthree\nfour", ["one", "two", "three", "four"]),
-        ("a\x0cb\u2028c\x85d".encode(), ["a b c d"]),
-        (b"", []),
-        (b"\n\n", ["", ""]),
+        ("\n\n one \ntwo\n \u3000\t\nthree\n\x0c\n\n", ["one", "two", None, "three", None]),
+        ("one", ["one", None]),
+        ("one\r\n\r\ntwo\r\n", ["one", None, "two", None]),
+        ("one\r\rtwo", ["one", None, "two", None]),
+        ("\ufeff\n\none\n\n\n\ntwo\n\u2028\n", ["one", None, "two", None]),
     ],
 )
-def test_line_ends_boms_and_separators(data, expected):
-    assert lines_of(data) == expected
+def test_a_blank_line_of_any_white_space_ends_a_document(tmp_path, content, expected):
+    assert paragraphs(write(tmp_path, "a.txt", content)) == expected
 
 
-def test_a_very_long_line_comes_in_pieces_that_lose_nothing():
-    line = "word " * 400_000
-    pieces = list(read_lines(io.BytesIO(line.encode() + b"\nnext"), "file", ReadReport()))
-    assert "".join(piece for number, piece in pieces if number == 1) == line
-    assert max(len(piece) for _, piece in pieces) <= text.MAX_LINE_CHARS
-    assert pieces[-1] == (2, "next")
-    unbroken = "字" * 700_000
-    assert "".join(lines_of(unbroken.encode())) == unbroken
-
-
-def test_a_few_invalid_bytes_are_replaced_counted_and_placed():
-    report = ReadReport()
-    data = b"good line\n" * 500 + b"bad \xff byte\n" + b"good line\n" * 500
-    assert lines_of(data, report)[500] == "bad \ufffd byte"
-    assert (report.replaced_characters, report.first_replaced_at) == (1, "file:501")
-
-
-def test_another_encoding_is_refused():
-    with pytest.raises(BertkitError, match=r"file is not UTF-8: .* first in line 1; convert it"):
-        lines_of("für Käse\n".encode("latin1") * 50)
-
-
-@pytest.mark.parametrize("data", [b"ELF\n\x00\x01", "text\n".encode("utf-16")])
-def test_binary_files_are_refused_by_line(data):
-    with pytest.raises(BertkitError, match=r"file:\d holds a NUL byte"):
-        lines_of(data)
+def test_a_gap_within_a_very_long_line_ends_no_document(tmp_path):
+    path = write(tmp_path, "a.txt", "one" + " " * 30 * MAX_LINE_CHARS + "two\n\nthree")
+    assert paragraphs(path) == ["one", "two", None, "three", None]
 
 
 @pytest.mark.parametrize("suffix", COMPRESS)
@@ -98,99 +64,210 @@ def test_compressed_text_reads_as_plain_and_damage_is_named(tmp_path, suffix):
     cut = write(tmp_path, "b.txt" + suffix, COMPRESS[suffix](plain)[:-20])
     with pytest.raises(BertkitError, match=r"b\.txt.* is damaged"):
         paragraphs(cut)
-    noise = write(tmp_path, "c.txt" + suffix, b"this is no archive at all")
-    with pytest.raises(BertkitError, match="is damaged"), open_binary(noise) as stream:
-        stream.read()
 
 
-def test_a_blank_line_of_any_white_space_ends_a_document(tmp_path):
-    path = write(tmp_path, "a.txt", "\n\n one \ntwo\n \u3000\t\nthree\n\x0c\n\n")
-    assert paragraphs(path) == ["one", "two", None, "three", None]
-
-
-def test_empty_files_are_counted(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.txt", ""),
+        ("a.txt", " \n\n"),
+        ("a.csv", ""),
+        ("a.csv", "text\n"),
+        ("a.jsonl", '{"text": null}\n{"text": " "}'),
+    ],
+)
+def test_empty_files_are_counted(tmp_path, name, content):
     report = ReadReport()
-    assert paragraphs(write(tmp_path, "a.txt", " \n\n"), report=report) == []
-    assert report.empty_files == [str(tmp_path / "a.txt")]
+    path = write(tmp_path, name, content)
+    assert paragraphs(path, report=report) == []
+    assert (report.files, report.empty_files) == (1, [str(path)])
 
 
 def test_every_table_gives_the_same_documents(tmp_path):
-    texts = ["one\ntwo, three", 'she said "no"', "", "four"]
+    texts = ["one\r\n\ntwo, three\rfour", 'she said "no"', "", "five\u2028six"]
     jsonl = write(tmp_path, "a.jsonl", "\n".join(json.dumps({"n": 1, "text": x}) for x in texts))
     quoted = "\n".join('"' + x.replace('"', '""') + '",1' for x in texts)
     csv = write(tmp_path, "a.csv", "\ufefftext,n\r\n" + quoted)
     parquet = tmp_path / "a.parquet"
     pyarrow.parquet.write_table(pyarrow.table({"text": [*texts, None]}), parquet)
-    expected = ["one", "two, three", None, 'she said "no"', None, "four", None]
-    for path in (jsonl, csv, parquet):
-        assert paragraphs(path) == expected, path
     zipped = write(tmp_path, "b.jsonl.gz", gzip.compress(jsonl.read_bytes()))
-    assert paragraphs(zipped) == expected
-
-
-def test_tsv_has_no_quoting(tmp_path):
-    path = write(tmp_path, "a.tsv", 'text\tlabel\n"quoted" at the start\t1\n')
-    assert [row for _, row in read_rows(path)] == [{"text": '"quoted" at the start', "label": "1"}]
-    assert columns(path) == ["text", "label"]
+    expected = ["one", "two, three", "four", None, 'she said "no"', None, "five six", None]
+    for path in (jsonl, csv, parquet, zipped):
+        assert paragraphs(path) == expected, path
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.jsonl", '{"text": "x"}\n{"text": "y"}\n{"text": \n', r"a\.jsonl:3 is not JSON"),
-        ("a.jsonl", "[1]\n", r"a\.jsonl:1 is no JSON object"),
         ("a.jsonl", '{"text": 3}\n', r"a\.jsonl:1: 'text' is not text but int"),
-        ("a.csv", "text,n\nonly one\n", r"a\.csv:2 has 1 fields, the first line has 2"),
-        ("a.csv", "body,n\nx,1\n", r"no column 'text': use --column with one of body, n"),
-        ("a.parquet", "PAR1 nothing", r"a\.parquet cannot be read as parquet"),
+        (
+            "a.jsonl",
+            '{"text": "x"}\n{"body": "y"}\n',
+            r"a\.jsonl:2 has no column 'text': use --column with one of body",
+        ),
+        ("a.csv", "body,n\nx,1\n", r"a\.csv:2 has no column 'text': use --column with one of body, n"),
     ],
 )
-def test_bad_tables_are_named_by_line(tmp_path, name, content, message):
+def test_a_column_that_is_missing_or_no_text_is_named(tmp_path, name, content, message):
     with pytest.raises(BertkitError, match=message):
         paragraphs(write(tmp_path, name, content))
 
 
 def test_sources_are_files_folders_and_globs_each_file_once(tmp_path):
-    for name in ("b.txt", "a.jsonl.gz", "sub/c.md", ".hidden.txt", "notes.pdf"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+    for name in ("b.txt", "a.jsonl.gz", "sub/c.md", "sub/wiki_00", ".hidden.txt", ".git/x.txt", "notes.pdf"):
         write(tmp_path, name, "x")
-    names = [source.path.name for source in find_sources([str(tmp_path)])]
-    assert names == ["a.jsonl.gz", "b.txt", "c.md"]
-    twice = find_sources([str(tmp_path / "b.txt"), str(tmp_path / "*.txt")])
-    assert [source.path.name for source in twice] == ["b.txt"]
-    assert [s.path.name for s in find_sources([str(tmp_path / "**" / "*.md")])] == ["c.md"]
+    assert found(tmp_path) == ["a.jsonl.gz", "b.txt", "c.md", "wiki_00"]
+    assert found(tmp_path / "b.txt", tmp_path / "sub" / ".." / "b.txt", tmp_path / "*.txt") == ["b.txt"]
+    assert found(tmp_path / "sub", tmp_path / "b.txt") == ["c.md", "wiki_00", "b.txt"]
+    assert found(tmp_path / "**" / "*.md") == ["c.md"]
+    assert found(tmp_path / "sub" / "wiki_*") == ["wiki_00"]
+    assert found(tmp_path / "*") == ["a.jsonl.gz", "b.txt"]
+    for given in ("notes.pdf", "*.pdf"):
+        with pytest.raises(BertkitError, match=r"notes\.pdf: cannot read '\.pdf' files; give one of"):
+            found(tmp_path / given)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BertkitError, match="no text in the folder"):
+        found(tmp_path / "empty")
 
 
-def test_hub_names_are_told_from_missing_files(tmp_path):
-    assert find_sources(["org/name:config"]) == [Source("org/name:config", hub=("org/name", "config"))]
-    for missing in ("nope.txt", str(tmp_path / "no" / "such" / "folder"), "org/name.txt"):
-        with pytest.raises(BertkitError, match=f"no corpus at {missing}: give a text file"):
-            find_sources([missing])
+def test_a_file_whose_name_looks_like_a_glob_is_found(tmp_path):
+    assert found(write(tmp_path, "a[1].txt", "x")) == ["a[1].txt"]
 
 
-def test_forms():
-    from pathlib import Path
+@pytest.mark.parametrize(
+    ("given", "hub"),
+    [
+        ("org/name", ("org/name", None)),
+        ("org/name:config", ("org/name", "config")),
+        ("wikimedia/wikipedia:20231101.en", ("wikimedia/wikipedia", "20231101.en")),
+        ("teknium/OpenHermes-2.5", ("teknium/OpenHermes-2.5", None)),
+    ],
+)
+def test_hub_names_are_known_by_their_form(given, hub):
+    assert find_sources([given, given]) == [Source(given, hub=hub)]
 
-    assert [form(Path(n)) for n in ("a.txt.xz", "a", "B.CSV.GZ", "a.parquet")] == ["txt", "txt", "csv", "parquet"]
-    with pytest.raises(BertkitError, match=r"cannot read '\.pdf' files"):
-        form(Path("a.pdf"))
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        "nope.txt",
+        "/no/such/folder",
+        "org/name.txt",
+        "org/name.jsonl.gz",
+        "../name",
+        "*.none",
+        "~nobody/a.txt",
+        "",
+        "word " * 1000,
+    ],  # fmt: skip
+)
+def test_what_is_not_there_says_what_can_be_given(missing):
+    with pytest.raises(BertkitError) as caught:
+        find_sources([missing])
+    assert str(caught.value) == (
+        f"no corpus at {missing}: give a text file (a blank line between documents), a folder, a glob, - for stdin, "
+        "or a hub dataset org/name"
+    )
 
 
-def test_stdin_can_be_read_twice(monkeypatch):
+def test_an_existing_file_wins_over_a_hub_name(tmp_path, monkeypatch):
+    write(tmp_path, "org/name", "text")
+    monkeypatch.chdir(tmp_path)
+    assert find_sources(["org/name"]) == [Source("org/name", Path("org/name"))]
+
+
+def test_stdin_can_be_read_twice_and_its_copy_goes_at_exit(monkeypatch):
+    leavers = []
+    monkeypatch.setattr(reader.atexit, "register", lambda *call, **options: leavers.append((call, options)))
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"one\n\ntwo\n")))
-    source = find_sources(["-"])[0]
+    (source,) = find_sources(["-", "-"])
     for _ in range(2):
         assert list(read_paragraphs(source, "text", ReadReport())) == ["one", None, "two", None]
+    ((leave, *arguments), options) = leavers[0]
+    leave(*arguments, **options)
+    assert not source.path.exists()
 
 
-def test_the_fingerprint_follows_the_contents_not_the_name(tmp_path):
-    one, same, other = (write(tmp_path, n, c) for n, c in [("a.txt", "x"), ("b.txt", "x"), ("c.txt", "y")])
-    prints = [fingerprint(find_sources([str(path)]), "text") for path in (one, same, other)]
-    assert prints[0] == prints[1] != prints[2]
+def test_the_fingerprint_follows_contents_order_and_column(tmp_path):
+    def of(*names, column="text"):
+        return fingerprint(find_sources([str(tmp_path / name) for name in names]), column)
+
+    contents = {"a.txt": "x", "b.txt": "x", "c": "x", "d.txt": "y", "e.txt": "xy", "t.csv": "x", "a.gz": "x"}
+    for name, content in contents.items():
+        write(tmp_path, name, content)
+    assert of("a.txt") == of("b.txt") == of("c") == of("a.txt", column="body")
+    assert len(of("a.txt")) == 32
+    different = [of("a.txt"), of("d.txt"), of("a.txt", "d.txt"), of("d.txt", "a.txt"), of("e.txt"), of("t.csv"),
+                 of("t.csv", column="body"), of("a.gz")]  # fmt: skip
+    assert len(set(different)) == len(different)
 
 
 def test_a_saved_dataset_is_read(tmp_path):
-    import datasets
+    data = datasets.Dataset.from_dict({"text": ["one", None, "two\n\nthree"], "n": [1, 2, 3]})
+    data.save_to_disk(tmp_path / "one")
+    datasets.DatasetDict({"train": data}).save_to_disk(tmp_path / "dict")
+    datasets.DatasetDict({"test": data}).save_to_disk(tmp_path / "test")
+    for name in ("one", "dict"):
+        assert paragraphs(tmp_path / name) == ["one", None, "two", "three", None]
+    with pytest.raises(BertkitError, match="row 1: 'n' is not text but int"):
+        paragraphs(tmp_path / "one", "n")
+    with pytest.raises(BertkitError, match="one, row 1 has no column 'body': use --column with one of text, n"):
+        paragraphs(tmp_path / "one", "body")
+    with pytest.raises(BertkitError, match="no split 'train': give one of its folders test"):
+        paragraphs(tmp_path / "test")
+    write(tmp_path, "one/dataset_info.json", "{")
+    with pytest.raises(BertkitError, match="one cannot be read as a saved dataset"):
+        paragraphs(tmp_path / "one")
 
-    datasets.Dataset.from_dict({"text": ["one", "two"]}).save_to_disk(tmp_path / "saved")
-    assert paragraphs(tmp_path / "saved") == ["one", None, "two", None]
+
+@pytest.mark.parametrize("knows_columns", [True, False])
+def test_a_hub_dataset_is_streamed(monkeypatch, knows_columns):
+    def rows():
+        yield {"text": "one\ntwo", "image": 1}
+        yield {"text": "", "image": 1}
+        yield {"text": "three", "image": 1}
+
+    def load_dataset(*arguments, **options):
+        assert arguments == HUB.hub
+        assert options == {"split": "train", "streaming": True}
+        features = datasets.Features(text=datasets.Value("string"), image=datasets.Value("int64"))
+        return datasets.IterableDataset.from_generator(rows, features=features if knows_columns else None)
+
+    monkeypatch.setattr(reader, "ensure_hub", lambda: None)
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    report = ReadReport()
+    assert list(read_paragraphs(HUB, "text", report)) == ["one", "two", None, "three", None]
+    with pytest.raises(
+        BertkitError, match="org/name:config, row 1 has no column 'body': use --column with one of text"
+    ):
+        list(read_paragraphs(HUB, "body", report))
+
+
+def test_a_hub_dataset_that_cannot_be_fetched_is_one_line(monkeypatch):
+    def load_dataset(*_, **__):
+        raise ValueError("Unknown split\n'train'")
+
+    monkeypatch.setattr(reader, "ensure_hub", lambda: None)
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    with pytest.raises(
+        BertkitError, match="cannot fetch dataset 'org/name:config': Unknown split 'train'; give a file"
+    ):
+        list(read_paragraphs(HUB, "text", ReadReport()))
+
+
+def test_the_fingerprint_of_a_hub_dataset_follows_its_revision(monkeypatch):
+    class Info:
+        sha = "abc"
+
+    monkeypatch.setattr(reader, "ensure_hub", lambda: None)
+    monkeypatch.setattr(reader, "is_offline", lambda: False)
+    monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", lambda *_: Info)
+    first, same = fingerprint([HUB], "text"), fingerprint([HUB], "text")
+    Info.sha = "def"
+    assert first == same != fingerprint([HUB], "text")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows needs rights to make links")
+def test_a_linked_file_counts_once(tmp_path):
+    (tmp_path / "b.txt").symlink_to(write(tmp_path, "a.txt", "x"))
+    assert found(tmp_path) == ["a.txt"]

@@ -59,6 +59,39 @@ def test_of_two_writers_the_first_one_stays(tmp_path):
     assert names(tmp_path) == ["f"]
 
 
+def make_folder(path: Path) -> None:
+    with new_folder(path):
+        pass
+
+
+@pytest.mark.parametrize(
+    "make", [lambda path: write_text(path / "x", ""), lambda path: make_folder(path / "x"), make_folder]
+)
+def test_a_file_in_the_way_is_named(tmp_path, make):
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(BertkitError, match=r"cannot write .*file.*: a file is in its way"):
+        make(tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_a_file_name_that_is_not_utf8_goes_into_json_and_back(tmp_path):
+    name = os.fsdecode(b"caf\xe9.txt")
+    write_json(tmp_path / "a.json", {"file": name})
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == {"file": name}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
+def test_others_may_read_as_the_umask_says(tmp_path):
+    before = os.umask(0o022)
+    try:
+        write_text(tmp_path / "a", "")
+        with new_folder(tmp_path / "f"):
+            pass
+    finally:
+        os.umask(before)
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("a", "f")] == [0o644, 0o755]
+
+
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="needs permissions that bind")
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     tmp_path.chmod(0o500)

@@ -1,0 +1,317 @@
+"""Metrics that need no hub: ``evaluate.Metric``s whose figures scikit-learn and SciPy compute.
+
+Predictions and labels come as class ids ``[rows]``, as numbers ``[rows]`` (floats), or as 0/1 ``[rows, classes]``.
+"""
+
+import tempfile
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import datasets
+import evaluate
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+from sklearn import metrics as sklearn_metrics
+
+from bertkit import console
+from bertkit.errors import BertkitError
+from bertkit.settings.recipes import did_you_mean
+
+CLASSES, NUMBERS, SETS = "single_label_classification", "regression", "multi_label_classification"
+_FEATURE = {
+    CLASSES: datasets.Value("int64"),
+    NUMBERS: datasets.Value("float64"),
+    SETS: datasets.Sequence(datasets.Value("int64")),
+}
+_PERCENTILES_95 = (2.5, 97.5)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a figure is computed of.
+
+    Attributes:
+        predictions, labels: int64 ``[rows]`` or ``[rows, classes]``, or float64 ``[rows]``.
+        weights: how often each row counts, int64 ``[rows]``; None is once.
+        average: of precision and recall: "binary" (class 1 of two), or "macro" over the classes.
+    """
+
+    predictions: np.ndarray
+    labels: np.ndarray
+    weights: np.ndarray | None
+    average: str
+
+
+class Score(evaluate.Metric):
+    """One figure of predictions against references; nan where it is undefined. ``config_name`` is a problem type.
+
+    Attributes:
+        fits: the problem types it can be computed for; the first is the default.
+        greater_is_better: whether the best model has the greatest figure.
+    """
+
+    fits: ClassVar[tuple[str, ...]] = (CLASSES,)
+    greater_is_better: ClassVar[bool] = True
+
+    @staticmethod
+    def score(rows: Rows) -> float:
+        raise NotImplementedError
+
+    def _info(self) -> evaluate.MetricInfo:
+        feature = _FEATURE[self.fits[0] if self.config_name == "default" else self.config_name]
+        features = datasets.Features({"predictions": feature, "references": feature})
+        return evaluate.MetricInfo(description=self.__doc__, citation="", features=features)
+
+    def _compute(self, predictions: ArrayLike, references: ArrayLike) -> dict[str, float]:
+        predicted, true = np.asarray(predictions), np.asarray(references)
+        return {self.name: _quiet_score(type(self), Rows(predicted, true, None, _average(predicted, true)))}
+
+
+class Accuracy(Score):
+    """Share of the rows that are right; of multi-label rows, right in every class."""
+
+    fits = (CLASSES, SETS)
+
+    @staticmethod
+    def score(rows: Rows) -> float:
+        return sklearn_metrics.accuracy_score(rows.labels, rows.predictions, sample_weight=rows.weights)
+
+
+class F1(Score):
+    """Harmonic mean of precision and recall of class 1 of two, as in GLUE."""
+
+    @staticmethod
+    def score(rows: Rows) -> float:
+        return _f1(rows, "binary")
+
+
+class MacroF1(Score):
+    """Mean over the classes of their F1."""
+
+    fits = (CLASSES, SETS)
+
+    @staticmethod
+    def score(rows: Rows) -> float:
+        return _f1(rows, "macro")
+
+
+class MicroF1(Score):
+    """F1 of all decisions over all classes together."""
+
+    fits = (SETS,)
+
+    @staticmethod
+    def score(rows: Rows) -> float:
+        return _f1(rows, "micro")
+
+
+class Precision(Score):
+    """Share of the rows predicted as a class that are of it: class 1 of two, else the mean over the classes."""
+
+    @staticmethod
+    def score(rows: Rows) -> float:
+        return sklearn_metrics.precision_score(
+            rows.labels, rows.predictions, average=rows.average, sample_weight=rows.weights, zero_division=0
+        )
+
+
+class Recall(Score):
+    """Share of the rows of a class that are predicted as it: class 1 of two, else the mean over the classes."""
+
+    @staticmethod
+    def score(rows: Rows) -> float:
+        return sklearn_metrics.recall_score(
+            rows.labels, rows.predictions, average=rows.average, sample_weight=rows.weights, zero_division=0
+        )
+
+
+class MatthewsCorrelation(Score):
+    """Correlation of predicted and true classes (Matthews 1975; Gorodkin 2004 for more than two); 0 is chance."""
+
+    @staticmethod
+    def score(rows: Rows) -> float:
+        return sklearn_metrics.matthews_corrcoef(rows.labels, rows.predictions, sample_weight=rows.weights)
+
+
+class Pearson(Score):
+    """Linear correlation; undefined where either side is constant."""
+
+    fits = (NUMBERS,)
+
+    @staticmethod
+    def score(rows: Rows) -> float:
+        return _correlation(stats.pearsonr, rows)
+
+
+class Spearmanr(Score):
+    """Correlation of the ranks; undefined where either side is constant."""
+
+    fits = (NUMBERS,)
+
+    @staticmethod
+    def score(rows: Rows) -> float:
+        return _correlation(stats.spearmanr, rows)
+
+
+class Mse(Score):
+    """Mean squared error."""
+
+    fits = (NUMBERS,)
+    greater_is_better = False
+
+    @staticmethod
+    def score(rows: Rows) -> float:
+        return sklearn_metrics.mean_squared_error(rows.labels, rows.predictions, sample_weight=rows.weights)
+
+
+METRICS: dict[str, type[Score]] = {
+    "accuracy": Accuracy,
+    "f1": F1,
+    "macro_f1": MacroF1,
+    "micro_f1": MicroF1,
+    "precision": Precision,
+    "recall": Recall,
+    "matthews_correlation": MatthewsCorrelation,
+    "pearson": Pearson,
+    "spearmanr": Spearmanr,
+    "mse": Mse,
+}
+
+
+def metric_names(problem_type: str, num_labels: int | None = None) -> tuple[str, ...]:
+    """What is reported of one's own data unless a recipe says otherwise; the first is the headline."""
+    if problem_type == NUMBERS:
+        return ("pearson", "spearmanr", "mse")
+    if problem_type == SETS:
+        return ("micro_f1", "macro_f1", "accuracy")
+    return ("accuracy", "f1" if num_labels == 2 else "macro_f1")
+
+
+def check_names(names: Sequence[str], problem_type: str, num_labels: int | None = None) -> None:
+    """Refuses what ``compute`` would refuse, before anything is trained.
+
+    Raises:
+        BertkitError: there is no such metric, or it does not fit the problem type or the number of classes.
+    """
+    for name in names:
+        if name not in METRICS:
+            raise BertkitError(
+                f"no metric '{name}'.{did_you_mean(name, list(METRICS))} There are: {', '.join(METRICS)}"
+            )
+        if problem_type not in METRICS[name].fits or (name == "f1" and (num_labels or 2) > 2):
+            fitting = [other for other, metric in METRICS.items() if problem_type in metric.fits]
+            classes = f" of {num_labels} classes" if num_labels else ""
+            raise BertkitError(f"metric {name} does not fit {problem_type}{classes}: choose of {', '.join(fitting)}")
+
+
+def compute(names: Sequence[str], predictions: ArrayLike, labels: ArrayLike) -> dict[str, float]:
+    """The figures of all rows, by name. An undefined correlation is 0, and a note says so.
+
+    Raises:
+        BertkitError: a metric is unknown or does not fit; there are no rows; predictions are not finite.
+    """
+    predicted, true, problem_type = _checked(names, predictions, labels)
+    figures: dict[str, float] = {}
+    # Predictions stay in memory, yet an evaluate.Metric makes a folder in its cache, shared by all processes.
+    with tempfile.TemporaryDirectory(prefix="bertkit-metrics-", ignore_cleanup_errors=True) as folder:
+        for name in names:
+            metric = METRICS[name](config_name=problem_type, keep_in_memory=True, cache_dir=folder, seed=0)
+            (value,) = metric.compute(predictions=predicted, references=true).values()
+            if np.isnan(value):
+                console.note(f"{name} is undefined (predictions or labels are all the same): counted as 0")
+            figures[name] = float(np.nan_to_num(value))
+    return figures
+
+
+def bootstrap_interval(
+    name: str, predictions: ArrayLike, labels: ArrayLike, seed: int, resamples: int = 1000
+) -> tuple[float, float]:
+    """The percentile bootstrap's 95 % interval of a metric, by resampling rows (Efron and Tibshirani 1993, 13.3).
+
+    Equal rows are kept once and how often each is drawn is multinomial: the same distribution, hence four cells
+    instead of 40,000 rows for two classes. A resample whose figure is undefined counts as 0.
+
+    Raises:
+        BertkitError: as ``compute``.
+    """
+    predicted, true, _ = _checked([name], predictions, labels)
+    pairs, counts = np.unique(np.stack([predicted, true], axis=1), axis=0, return_counts=True)
+    average = _average(predicted, true)
+    random = np.random.default_rng(seed)
+    figures = np.empty(resamples)
+    for number in range(resamples):
+        drawn = random.multinomial(len(true), counts / len(true))
+        kept = drawn > 0
+        rows = Rows(pairs[kept, 0], pairs[kept, 1], drawn[kept], average)
+        figures[number] = _quiet_score(METRICS[name], rows)
+    low, high = np.percentile(np.nan_to_num(figures), _PERCENTILES_95)
+    return float(low), float(high)
+
+
+def confusion(predictions: ArrayLike, labels: ArrayLike, label_names: Sequence[str]) -> dict[str, Any]:
+    """Where the errors lie, as plain JSON values.
+
+    Returns:
+        ``labels``: the names; ``matrix``: rows are true classes, columns predicted ones; ``per_class``: for each
+        name its ``precision``, ``recall``, ``f1`` (0 where undefined) and ``support`` (true rows).
+    """
+    ids = list(range(len(label_names)))
+    matrix = sklearn_metrics.confusion_matrix(labels, predictions, labels=ids)
+    figures = sklearn_metrics.precision_recall_fscore_support(labels, predictions, labels=ids, zero_division=0)
+    kinds = ("precision", "recall", "f1", "support")
+    per_class = [dict(zip(kinds, column, strict=True)) for column in zip(*(f.tolist() for f in figures), strict=True)]
+    return {
+        "labels": list(label_names),
+        "matrix": matrix.tolist(),
+        "per_class": dict(zip(label_names, per_class, strict=True)),
+    }
+
+
+def majority_baseline(labels: ArrayLike) -> float:
+    """The accuracy of always guessing the most frequent class of ``labels`` (ids ``[rows]``)."""
+    counts = np.unique(np.asarray(labels), return_counts=True)[1]
+    return float(counts.max() / counts.sum())
+
+
+def _quiet_score(metric: type[Score], rows: Rows) -> float:
+    """``metric.score`` without the libraries' warnings: what they warn of is 0 or nan here, by contract."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        return float(metric.score(rows))
+
+
+def _checked(names: Sequence[str], predictions: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray, str]:
+    """Both sides as arrays of one kind, and the problem type."""
+    predicted, true = np.asarray(predictions), np.asarray(labels)
+    assert predicted.shape == true.shape, f"{predicted.shape} predictions for {true.shape} labels"
+    if not len(true):
+        raise BertkitError("there are no rows to evaluate: give a validation file with at least one row")
+    if not np.isfinite(predicted).all():
+        raise BertkitError("the model's predictions are not finite: its training has diverged; lower --lr")
+    floats = np.issubdtype(np.result_type(predicted, true), np.floating)
+    problem_type = SETS if true.ndim == 2 else NUMBERS if floats else CLASSES
+    dtype = np.float64 if problem_type == NUMBERS else np.int64
+    num_labels = 1 + int(max(predicted.max(), true.max())) if problem_type == CLASSES else None
+    check_names(names, problem_type, num_labels)
+    return predicted.astype(dtype), true.astype(dtype), problem_type
+
+
+def _average(predictions: np.ndarray, labels: np.ndarray) -> str:
+    """Two classes are told by one, more by all of them."""
+    return "binary" if max(predictions.max(), labels.max()) <= 1 else "macro"
+
+
+def _f1(rows: Rows, average: str) -> float:
+    return sklearn_metrics.f1_score(
+        rows.labels, rows.predictions, average=average, sample_weight=rows.weights, zero_division=0
+    )
+
+
+def _correlation(function: Callable[..., Any], rows: Rows) -> float:
+    """SciPy's correlation of rows that count ``weights`` times; nan for fewer than two rows."""
+    times = 1 if rows.weights is None else rows.weights
+    predictions, labels = np.repeat(rows.predictions, times), np.repeat(rows.labels, times)
+    return float(function(predictions, labels).statistic) if len(labels) > 1 else float("nan")

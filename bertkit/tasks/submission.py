@@ -1,0 +1,174 @@
+"""GLUE's leaderboard files (gluebenchmark.com, FAQ): one TSV a test set, zipped flat."""
+
+import math
+import os
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from bertkit.errors import BertkitError
+from bertkit.io.atomic import disk_errors, write_text
+
+GLUE_ROWS: dict[str, int] = {
+    "CoLA.tsv": 1_063,
+    "SST-2.tsv": 1_821,
+    "MRPC.tsv": 1_725,
+    "STS-B.tsv": 1_379,
+    "QQP.tsv": 390_965,
+    "MNLI-m.tsv": 9_796,
+    "MNLI-mm.tsv": 9_847,
+    "QNLI.tsv": 5_463,
+    "RTE.tsv": 3_000,
+    "WNLI.tsv": 146,
+    "AX.tsv": 1_104,
+}
+"""Rows of each official test set."""
+
+_HEADER = "index\tprediction"
+_BINARY = ("0", "1")
+_NLI = ("entailment", "neutral", "contradiction")
+_WORDS: dict[str, tuple[str, ...]] = {
+    "CoLA.tsv": _BINARY,
+    "SST-2.tsv": _BINARY,
+    "MRPC.tsv": _BINARY,
+    "QQP.tsv": _BINARY,
+    "MNLI-m.tsv": _NLI,
+    "MNLI-mm.tsv": _NLI,
+    "QNLI.tsv": ("entailment", "not_entailment"),
+    "RTE.tsv": ("entailment", "not_entailment"),
+    "WNLI.tsv": _BINARY,
+    "AX.tsv": _NLI,
+}
+_NUMBERS = "STS-B.tsv"
+_LARGEST_NUMBER = 5.0
+
+
+def write_submission(
+    folder: Path, file_name: str, predictions: Sequence[int] | Sequence[float], labels: Sequence[str]
+) -> Path:
+    """Writes a leaderboard file, ``index<TAB>prediction`` with the index from 0, and returns its path.
+
+    Args:
+        file_name: a key of ``GLUE_ROWS``.
+        predictions: class ids, or for STS-B numbers, which are clipped to 0 … 5 and written with 3 decimals.
+        labels: the word for each class id; none writes the ids.
+
+    Raises:
+        BertkitError: the name is unknown, or rows or words are not those of the test set.
+    """
+    where = folder / file_name
+    _check_name(file_name)
+    if file_name == _NUMBERS:
+        words = [_number(float(prediction), where) for prediction in predictions]
+    else:
+        words = [_word(int(prediction), labels, where) for prediction in predictions]
+    lines = [_HEADER, *(f"{index}\t{word}" for index, word in enumerate(words))]
+    _check_lines(file_name, lines, where)
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    write_text(where, "\n".join(lines) + "\n")
+    return where
+
+
+def check_submission(path: Path) -> None:
+    """Checks a leaderboard file as its server would.
+
+    Raises:
+        BertkitError: its name, header, number of rows, indices or predictions are not as they must be.
+    """
+    _check_name(path.name)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BertkitError(f"cannot read {path} as UTF-8 text ({error}): write it anew with bertkit predict") from error
+    _check_lines(path.name, text.removesuffix("\n").split("\n"), path)
+
+
+def zip_submissions(runs: Path, out: Path) -> tuple[Path, list[str]]:
+    """Zips the newest leaderboard file of each name found anywhere under ``runs``, flat.
+
+    Returns:
+        The path of the zip file, and the names of the files that were not found.
+
+    Raises:
+        BertkitError: there is none, or one fails ``check_submission``.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(runs.rglob("*.tsv"), key=lambda path: path.stat().st_mtime_ns):
+        if path.name in GLUE_ROWS:
+            found[path.name] = path
+    if not found:
+        raise BertkitError(f"no leaderboard files under {runs}: write some with bertkit predict MODEL --task NAME")
+    for path in found.values():
+        check_submission(path)
+    with disk_errors(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        _write_zip(out, [found[name] for name in GLUE_ROWS if name in found])
+    return out, [name for name in GLUE_ROWS if name not in found]
+
+
+def _write_zip(out: Path, files: Sequence[Path]) -> None:
+    handle, name = tempfile.mkstemp(prefix=f".tmp-{out.name}-", dir=out.parent)
+    try:
+        with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for path in files:
+                archive.write(path, path.name)
+        os.replace(name, out)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _check_name(file_name: str) -> None:
+    if file_name not in GLUE_ROWS:
+        raise BertkitError(
+            f"'{file_name}' is no leaderboard file: give one of {', '.join(GLUE_ROWS)}, without a folder"
+        )
+
+
+def _check_lines(file_name: str, lines: Sequence[str], where: Path) -> None:
+    header, *rows = lines
+    if header != _HEADER:
+        raise BertkitError(f"{where}:1: the header is {header!r}, but must be {_HEADER!r}")
+    if len(rows) != GLUE_ROWS[file_name]:
+        raise BertkitError(
+            f"{where} has {len(rows):,} rows, but GLUE's test set has {GLUE_ROWS[file_name]:,}: predict all of it"
+        )
+    words = _WORDS.get(file_name, ())
+    for index, row in enumerate(rows):
+        shown_index, _, word = row.partition("\t")
+        if shown_index != str(index):
+            raise BertkitError(f"{where}:{index + 2}: the index is {shown_index!r}, but must be {index}")
+        if words and word not in words:
+            raise BertkitError(
+                f"{where}:{index + 2}: the prediction is {word!r}, but must be one of {', '.join(words)}"
+            )
+        if not words and not _is_in_range(word):
+            raise BertkitError(f"{where}:{index + 2}: the prediction is {word!r}, but must be a number within 0 … 5")
+
+
+def _word(class_id: int, labels: Sequence[str], where: Path) -> str:
+    if not labels:
+        return str(class_id)
+    if not 0 <= class_id < len(labels):
+        raise BertkitError(
+            f"cannot write {where}: class {class_id} has no word among {', '.join(labels)}; "
+            f"give one for each class in task.submission_labels"
+        )
+    return labels[class_id]
+
+
+def _number(value: float, where: Path) -> str:
+    if not math.isfinite(value):
+        raise BertkitError(
+            f"cannot write {where}: a prediction is not finite; the model's training has diverged, lower --lr"
+        )
+    return f"{min(max(0.0, value), _LARGEST_NUMBER):.3f}"
+
+
+def _is_in_range(word: str) -> bool:
+    try:
+        return 0 <= float(word) <= _LARGEST_NUMBER
+    except ValueError:
+        return False

@@ -1,0 +1,115 @@
+"""Rows out of odd tables, against what was put in and by other libraries' writers."""
+
+import csv
+import gzip
+import json
+import lzma
+from pathlib import Path
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+import zstandard
+
+from bertkit.errors import BertkitError
+from bertkit.io.tables import columns, form, read_rows
+
+COMPRESS = {"": bytes, ".gz": gzip.compress, ".xz": lzma.compress, ".zst": zstandard.ZstdCompressor().compress}
+ROWS = [
+    {"text": "one\ntwo, three", "label": "0"},
+    {"text": 'she said "no"', "label": "1"},
+    {"text": "a\u2028b ünï 字", "label": ""},
+    {"text": "x" * 200_000, "label": "2"},
+]
+
+
+def write(folder, name, content):
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def rows_of(path):
+    return [row for _, row in read_rows(path)]
+
+
+@pytest.mark.parametrize("compression", COMPRESS)
+def test_what_a_csv_writer_wrote_is_read_back(tmp_path, compression):
+    plain = tmp_path / "plain.csv"
+    with plain.open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.DictWriter(file, ["text", "label"])
+        writer.writeheader()
+        writer.writerows(ROWS)
+    path = write(tmp_path, f"a.CSV{compression}", COMPRESS[compression](plain.read_bytes()))
+    assert rows_of(path) == ROWS
+    assert columns(path) == ["text", "label"]
+    # The first row takes the lines 2 and 3.
+    assert [place for place, _ in read_rows(path)] == [f"{path}:{line}" for line in (2, 4, 5, 6)]
+
+
+@pytest.mark.parametrize("compression", COMPRESS)
+def test_json_lines_are_read_back(tmp_path, compression):
+    lines = "\n\n".join(json.dumps(row, ensure_ascii=False) for row in ROWS)
+    path = write(tmp_path, f"a.jsonl{compression}", COMPRESS[compression](b"\xef\xbb\xbf" + lines.encode()))
+    assert rows_of(path) == ROWS
+    assert columns(path) == ["text", "label"]
+    assert [place for place, _ in read_rows(path)] == [f"{path}:{line}" for line in (1, 3, 5, 7)]
+
+
+def test_json_keeps_pairs_of_surrogates_and_replaces_lone_ones(tmp_path):
+    path = write(tmp_path, "a.jsonl", r'{"text": "\ud83d\ude00 \ud83d.", "n": 1}')
+    assert rows_of(path) == [{"text": "😀 \ufffd.", "n": 1}]
+
+
+def test_parquet_is_read_back_with_nulls(tmp_path):
+    rows = [{"text": f"row {n}" if n % 3 else None, "label": n} for n in range(3000)]
+    path = tmp_path / "a.parquet"
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path, row_group_size=700)
+    assert rows_of(path) == rows
+    assert columns(path) == ["text", "label"]
+    assert list(read_rows(path))[-1][0] == f"{path}:3000"
+
+
+def test_tsv_has_no_quoting(tmp_path):
+    path = write(tmp_path, "a.tsv", '\ufefftext\tlabel\r\n"quoted" at the start\t1\r\n"never closed\t0\r\n')
+    assert columns(path) == ["text", "label"]
+    assert rows_of(path) == [{"text": '"quoted" at the start', "label": "1"}, {"text": '"never closed', "label": "0"}]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl"])
+def test_empty_tables_have_neither_rows_nor_columns(tmp_path, name):
+    path = write(tmp_path, name, "")
+    assert (rows_of(path), columns(path)) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.jsonl", '{"text": "x"}\n{"text": "y"}\n{"text": \n', r"a\.jsonl:3 is not JSON: Expecting value"),
+        ("a.jsonl", '{"text": "x"}\n[1]\n', r"a\.jsonl:2 is no JSON object"),
+        ("a.jsonl", '{"n": ' + "[" * 100_000 + "\n", r"a\.jsonl:1 is not JSON"),
+        ("a.jsonl", '{"n": ' + "1" * 5000 + "}\n", r"a\.jsonl:1 is not JSON"),
+        ("a.csv", "text,n\nfine,1\nonly one\n", r"a\.csv:3 has 1 fields, the first line has 2"),
+        ("a.csv", 'text,n\n"two\nlines",1\none,too,many\n', r"a\.csv:4 has 3 fields, the first line has 2"),
+        ("a.csv", 'text\nfine\n"never closed\nand on\n', r"a\.csv:3 has quotes that do not match"),
+        ("a.tsv", "text\tn\nx\t1\nx\n", r"a\.tsv:3 has 1 fields, the first line has 2"),
+        ("a.csv", b"text,n\nfine,1\nK\xe4se,2\n", r"a\.csv:3 is not UTF-8: convert the file \(iconv -f latin1 "),
+        ("a.csv", "text,n\n".encode("utf-16"), r"a\.csv:1 is not UTF-8: convert the file \(iconv -f utf-16 "),
+        ("a.parquet", "PAR1 nothing", r"a\.parquet cannot be read as parquet"),
+        ("a.jsonl.gz", gzip.compress(b'{"text": "x"}\n' * 999)[:-9], r"a\.jsonl\.gz is damaged"),
+    ],
+)
+def test_what_cannot_be_read_is_named_by_line(tmp_path, name, content, message):
+    with pytest.raises(BertkitError, match=message) as caught:
+        rows_of(write(tmp_path, name, content))
+    assert "\n" not in str(caught.value)
+
+
+def test_forms_are_told_by_name():
+    names = {"a.txt.xz": "txt", "a": "txt", "wiki_00.gz": "txt", "A.MD": "txt", "B.CSV.GZ": "csv", "c.tsv": "tsv",
+             "a.b.jsonl.zst": "jsonl", "a.parquet": "parquet"}  # fmt: skip
+    assert {name: form(Path(name)) for name in names} == names
+    with pytest.raises(BertkitError, match=r"a\.pdf: cannot read '\.pdf' files; give one of \.txt, \.jsonl"):
+        form(Path("a.pdf"))
+    with pytest.raises(BertkitError, match=r"parquet is compressed within"):
+        form(Path("a.parquet.gz"))

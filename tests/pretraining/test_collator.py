@@ -1,0 +1,95 @@
+"""The collator as people use it: its own format, transformers' format, a DataLoader, the Trainer."""
+
+import numpy as np
+import pytest
+import torch
+from stores import toy_tokenizer
+from torch.utils.data import DataLoader
+from transformers import DataCollatorForLanguageModeling
+
+from bertkit.errors import BertkitError
+from bertkit.models.bert import new_bert
+from bertkit.pretraining.collator import DataCollatorForBertPretraining
+from bertkit.settings.schema import ModelSettings
+
+PAIR = {"a": [10, 11, 12], "b": [20, 21], "next_sentence_label": 1, "key": 3}
+ALONE = {"a": [30], "b": None, "next_sentence_label": -100, "key": 4}
+
+
+def test_layout_by_hand():
+    batch = DataCollatorForBertPretraining(toy_tokenizer())([PAIR, ALONE])
+    true_ids = torch.where(batch["labels"] == -100, batch["input_ids"], batch["labels"])
+    assert true_ids.tolist() == [[2, 10, 11, 12, 3, 20, 21, 3], [2, 30, 3, 0, 0, 0, 0, 0]]
+    assert batch["attention_mask"].tolist() == [[1] * 8, [1, 1, 1, 0, 0, 0, 0, 0]]
+    assert batch["token_type_ids"].tolist() == [[0, 0, 0, 0, 0, 1, 1, 1], [0] * 8]
+    assert batch["next_sentence_label"].tolist() == [1, -100]
+    assert {tensor.dtype for tensor in batch.values()} == {torch.int64}
+
+
+def test_names_and_shapes_are_those_of_transformers_collator():
+    tokenizer = toy_tokenizer()
+    features = [{"input_ids": [2, 10, 11, 3], "token_type_ids": [0] * 4}, {"input_ids": [2, 12, 3]}]
+    theirs = DataCollatorForLanguageModeling(tokenizer)([{"input_ids": f["input_ids"]} for f in features])
+    ours = DataCollatorForBertPretraining(tokenizer)(features)
+    assert set(theirs) <= set(ours)
+    assert all(ours[name].shape == theirs[name].shape and ours[name].dtype == theirs[name].dtype for name in theirs)
+
+
+def test_a_tokenizers_output_gives_the_same_as_segments():
+    collate = DataCollatorForBertPretraining(toy_tokenizer())
+    whole = {"input_ids": [2, 10, 11, 12, 3, 20, 21, 3], "token_type_ids": [0] * 5 + [1] * 3}
+    one, other = collate([PAIR]), collate([{**whole, "next_sentence_label": 1, "key": 3}])
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_without_keys_torch_governs_the_masks():
+    collate = DataCollatorForBertPretraining(toy_tokenizer())
+    features = [{"a": list(range(5, 60)), "b": None}] * 8
+
+    def labels(seed):
+        torch.manual_seed(seed)
+        return collate(features)["labels"]
+
+    assert torch.equal(labels(1), labels(1))
+    assert not torch.equal(labels(1), labels(2))
+
+
+def test_padding_to_a_fixed_length_changes_nothing_else():
+    short = DataCollatorForBertPretraining(toy_tokenizer())([PAIR])
+    long = DataCollatorForBertPretraining(toy_tokenizer(), pad_to=16)([PAIR])
+    assert long["input_ids"].shape == (1, 16)
+    assert torch.equal(long["labels"][:, :8], short["labels"])
+
+
+def test_unused_pieces_and_special_tokens_never_stand_in():
+    from bertkit.models.tokenizer import build_tokenizer
+
+    words = [f"[unused{n}]" for n in range(50)] + [f"w{n}" for n in range(10)]
+    tokenizer = build_tokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words], lowercase=True)
+    collate = DataCollatorForBertPretraining(tokenizer, mask_replace_prob=0.0, random_replace_prob=1.0)
+    batch = collate([{"a": [55 + n % 10 for n in range(100)], "b": None, "key": k} for k in range(50)])
+    assert batch["input_ids"][batch["labels"] != -100].min() >= 55
+
+
+def test_it_serves_a_plain_data_loader_and_the_trainer(tmp_path):
+    from transformers import Trainer, TrainingArguments
+
+    tokenizer = toy_tokenizer()
+    rows = [{"input_ids": [2, *range(5, 25), 3], "next_sentence_label": n % 2} for n in range(8)]
+    collate = DataCollatorForBertPretraining(tokenizer)
+    assert len(list(DataLoader(rows, batch_size=4, collate_fn=collate))) == 2
+    model = new_bert(ModelSettings(num_hidden_layers=1, hidden_size=16, num_attention_heads=2, intermediate_size=32), tokenizer, 1)
+    arguments = TrainingArguments(
+        tmp_path, max_steps=2, remove_unused_columns=False, report_to=[], use_cpu=True, disable_tqdm=True
+    )
+    result = Trainer(model, arguments, data_collator=collate, train_dataset=rows).train()
+    assert np.isfinite(result.training_loss)
+
+
+def test_what_does_not_fit_is_refused():
+    tokenizer = toy_tokenizer()
+    with pytest.raises(BertkitError, match="at most 1"):
+        DataCollatorForBertPretraining(tokenizer, mask_replace_prob=0.9, random_replace_prob=0.2)
+    tokenizer.mask_token = None
+    with pytest.raises(BertkitError, match=r"no \[MASK\]"):
+        DataCollatorForBertPretraining(tokenizer)
