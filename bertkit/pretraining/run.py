@@ -94,6 +94,8 @@ def inspect(request: PretrainRequest) -> tuple[PretrainingPlan, Prepared, Pretra
 def _check_inputs(inputs: list[str], request: PretrainRequest) -> None:
     """All that can be known to be wrong before anything heavy is imported."""
     load(PretrainRecipe, "pretrain", request.recipe or "tiny", request.overrides)
+    if request.recipe == "adapt" and request.model is None:
+        raise BertkitError("the recipe adapt goes on from a model: give --model with a folder or a hub name")
     if not _is_prepared(inputs):
         find_sources(inputs)
     if request.validation:

@@ -201,8 +201,12 @@ def check_names(names: Sequence[str], problem_type: str, num_labels: int | None 
             raise BertkitError(
                 f"no metric '{name}'.{did_you_mean(name, list(METRICS))} There are: {', '.join(METRICS)}"
             )
-        if problem_type not in METRICS[name].fits or (name == "f1" and (num_labels or 2) > 2):
-            fitting = [other for other, metric in METRICS.items() if problem_type in metric.fits]
+        fitting = [
+            other
+            for other, metric in METRICS.items()
+            if problem_type in metric.fits and not (other == "f1" and (num_labels or 2) > 2)
+        ]
+        if name not in fitting:
             classes = f" of {num_labels} classes" if num_labels else ""
             raise BertkitError(f"metric {name} does not fit {problem_type}{classes}: choose of {', '.join(fitting)}")
 

@@ -1,0 +1,131 @@
+"""The commands as a person runs them, end to end on small text, in processes of their own."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+SENTENCES = ["The cat sat on the mat.", "A dog ran to the house!", "She has a red hat.", "They went home.", "It rained."]
+TEXT = "\n\n".join("\n".join(SENTENCES[(i + j) % 5] for j in range(4 + i % 3)) for i in range(60))
+TINY = ["--set", "model.num_hidden_layers=1", "--set", "hidden_size=32", "--set", "num_attention_heads=2",
+        "--set", "intermediate_size=32", "--seq-len", "24", "--batch-size", "16", "--set", "save_steps=5",
+        "--set", "logging_steps=1", "--set", "validation_split=0.2"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "corpus.txt").write_text(TEXT, encoding="utf-8")
+    return folder
+
+
+def bertkit(home, *arguments, check=True, **more):
+    environment = {**os.environ, "BERTKIT_CACHE": str(home / "cache"), "HF_HUB_OFFLINE": "1", "COLUMNS": "300"}
+    result = subprocess.run(
+        [sys.executable, "-m", "bertkit", *arguments], cwd=home, env=environment, capture_output=True, text=True, **more
+    )
+    assert not check or result.returncode == 0, result.stderr
+    return result
+
+
+@pytest.fixture(scope="module")
+def run(home):
+    bertkit(home, "pretrain", "corpus.txt", "--out", "run", "--max-steps", "10", *TINY)
+    return home / "run"
+
+
+def test_the_folder_holds_what_it_should_and_loads_with_plain_transformers(run):
+    import transformers
+
+    expected = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "README.md",
+                "recipe.toml", "run.json", "metrics.jsonl", "checkpoint-10"}  # fmt: skip
+    assert expected <= {path.name for path in run.iterdir()}
+    for auto in ("AutoModelForPreTraining", "AutoModelForMaskedLM", "AutoModel", "AutoTokenizer"):
+        getattr(transformers, auto).from_pretrained(run)
+    fill = transformers.pipeline("fill-mask", model=str(run))
+    assert len(fill("the [MASK] sat on the mat .")) == 5
+    record = json.loads((run / "run.json").read_text())
+    assert (record["finished"], record["num_processes"], record["max_steps"]) == (True, 1, 10)
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert {"step", "epoch", "tokens", "loss", "lr", "grad_norm", "tokens_per_second", "seconds", "mlm_loss",
+            "nsp_loss", "mlm_accuracy", "nsp_accuracy"} <= lines[0].keys()  # fmt: skip
+    assert {"eval_loss", "eval_mlm_loss", "eval_nsp_loss", "eval_mlm_accuracy", "eval_nsp_accuracy",
+            "eval_perplexity"} <= lines[-1].keys()  # fmt: skip
+
+
+def test_the_resolved_recipe_reproduces_the_run(home, run):
+    bertkit(home, "pretrain", "corpus.txt", "--out", "again", "--recipe", str(run / "recipe.toml"))
+    assert (run / "model.safetensors").read_bytes() == (home / "again" / "model.safetensors").read_bytes()
+
+
+def test_mask_fill_reads_the_result(home, run):
+    result = bertkit(home, "mask-fill", "--model", str(run), "the [MASK] sat .", "--json", "--top-k", "2")
+    answer = json.loads(result.stdout)
+    assert [len(mask) for mask in answer["predictions"]] == [2]
+    assert answer["predictions"][0][0].keys() == {"score", "token", "token_str", "sequence"}
+
+
+def test_an_existing_folder_is_refused_resumed_or_replaced(home, run):
+    again = ["pretrain", "corpus.txt", "--out", "run", "--max-steps", "10", *TINY]
+    refused = bertkit(home, *again, check=False)
+    assert refused.returncode == 1
+    assert "run is not empty" in refused.stderr
+    assert "is finished" in bertkit(home, *again, "--resume").stderr
+    other = bertkit(home, *again[:4], "--max-steps", "10", "--lr", "0.5", *TINY, "--resume", check=False)
+    assert "is finished" in other.stderr
+
+
+def test_inspect_dumps_what_training_sees(home):
+    dumped = bertkit(home, "inspect", "corpus.txt", "--dump", "40", "--seq-len", "24", "--batch-size", "16").stdout
+    examples = [json.loads(line) for line in dumped.splitlines()]
+    assert len(examples) == 40
+    for example in examples:
+        assert example.keys() == {"input_ids", "labels", "token_type_ids", "next_sentence_label", "tokens"}
+        assert len({len(example[name]) for name in ("input_ids", "labels", "token_type_ids", "tokens")}) == 1
+        assert example["tokens"][0] == "[CLS]"
+        assert example["tokens"][-1] == "[SEP]"
+    report = json.loads(bertkit(home, "inspect", "corpus.txt", "--json", "--seq-len", "24", "--batch-size", "16").stdout)
+    assert report["corpus"]["documents"] == 60
+    assert report["corpus"]["sentences"] == sum(4 + i % 3 for i in range(60))
+    assert report["corpus"]["duplicate_sentences"] == pytest.approx(1 - 5 / 300)
+    assert any("occurred before" in warning for warning in report["warnings"])
+
+
+def test_going_on_from_a_model_takes_its_tokenizer(home, run):
+    text = ["--recipe", "adapt", "--max-steps", "2", "--seq-len", "24", "--batch-size", "8"]
+    result = bertkit(home, "pretrain", "corpus.txt", "--model", str(run), "--out", "adapted", *text)
+    assert (home / "adapted" / "vocab.txt").read_bytes() == (run / "vocab.txt").read_bytes()
+    assert "adapt" in result.stderr
+
+
+def test_a_prepared_folder_trains_as_its_text_does(home, run):
+    bertkit(home, "prepare", "corpus.txt", "--out", "prepared")
+    bertkit(home, "pretrain", "prepared", "--out", "from-prepared", "--max-steps", "10", *TINY)
+    assert (home / "from-prepared" / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["pretrain", "nope.txt"], "no corpus at nope.txt: give a text file"),
+        (["pretrain", "corpus.txt", "--set", "batchsize=3"], "Did you mean"),
+        (["pretrain", "corpus.txt", "--set", "batch_size=many"], "train.batch_size must be"),
+        (["pretrain", "corpus.txt", "--seq-len", "1024"], "over model.max_position_embeddings"),
+        (["pretrain", "corpus.txt", "--vocab-size", "20000"], "more than this corpus supports"),
+        (["pretrain", "corpus.txt", "--vocab-size", "16"], "too small for the"),
+        (["pretrain", "corpus.txt", "--batch-size", "4096"], "fewer than one batch"),
+        (["pretrain", "corpus.txt", "--mixed-precision", "fp16", "--device", "cpu"], "fp16 needs a GPU"),
+        (["pretrain", "corpus.txt", "--tokenizer", "no/where/at/all"], "no/where/at/all"),
+        (["pretrain", "corpus.txt", "--recipe", "adapt"], "goes on from a model: give --model"),
+        (["mask-fill", "--model", "no/such/folder/here", "a [MASK]"], "no/such/folder/here"),
+    ],
+)
+def test_bad_input_gets_one_clear_line(home, arguments, message):
+    result = bertkit(home, *arguments, check=False)
+    assert result.returncode == 1, result.stderr
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stderr.strip().splitlines()[-1].startswith("error: ")
+    assert not (home / "runs" / "pretrain-corpus" / "config.json").exists()
