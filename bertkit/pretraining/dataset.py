@@ -89,6 +89,12 @@ class PretrainingPlan:
         """The phase that a step belongs to."""
         return max(number for number, phase in enumerate(self._phases) if phase.first_step <= step)
 
+    def stretches(self) -> list[range]:
+        """The steps of each phase that has any."""
+        ends = [phase.first_step for phase in self._phases[1:]] + [self.total_steps]
+        found = [range(phase.first_step, end) for phase, end in zip(self._phases, ends, strict=True)]
+        return [steps for steps in found if steps]
+
     def max_seq_length(self, step: int) -> int:
         """Tokens a sequence in this step."""
         return self._lengths[self.phase(step)]

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bertkit import console
-from bertkit.pretraining.dataset import EvaluationSet
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
     from torch import nn
+
+    from bertkit.pretraining.dataset import EvaluationSet
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Evaluator:
     def __init__(
         self,
         accelerator: "Accelerator",
-        sets: Callable[[int], EvaluationSet],
+        sets: "Callable[[int], EvaluationSet]",
         max_seq_length: Callable[[int], int],
         micro_batch_size: Callable[[int], int],
     ) -> None:
@@ -92,7 +93,7 @@ class LearningWatch:
 
     def __call__(self, values: dict[str, Any]) -> None:
         loss = values.get("eval_mlm_loss")
-        if loss is None or self._told or values["step"] < 0.25 * self._total_steps:
+        if loss is None or self._told or values["step"] < max(200, 0.5 * self._total_steps):
             return
         if loss > self._baseline.entropy - 0.05:
             self._told = True

@@ -53,8 +53,9 @@ def mask_tokens(
     itself, independently of all others.
 
     With ``whole_word_mask`` words are taken in random order; one that is longer than what is still to be chosen
-    is skipped, as in the original (the shortest is taken where none fits). A word is a piece and the continuing pieces behind it, which is how BERT's
-    pre-tokenizer cuts: ``house,`` is two words, and so are two Chinese characters.
+    is skipped, as in the original (where none fits, the shortest is taken). A word is a piece and the continuing
+    pieces behind it, which is how BERT's pre-tokenizer cuts: ``house,`` is two words, and so are two Chinese
+    characters.
 
     Args:
         input_ids: int64 ``[batch, length]``; padding counts as special.

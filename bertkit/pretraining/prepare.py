@@ -1,19 +1,23 @@
-"""From the corpus a person names to a tokenizer and a prepared store."""
+"""From the corpus a person names to a tokenizer, a prepared store and its training and validation documents."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bertkit import console
-from bertkit.corpus.prepare import Preparation, cache_folder, nothing_in, prepare
-from bertkit.corpus.reader import fingerprint
-from bertkit.corpus.store import CorpusStore
+from bertkit.corpus.prepare import Preparation, cache_folder, nothing_in, prepare, tokenizer_fingerprint
+from bertkit.corpus.reader import find_sources, fingerprint
+from bertkit.corpus.store import CorpusStore, is_store, open_store
 from bertkit.corpus.vocabulary import sample, train_vocabulary
+from bertkit.errors import BertkitError
 from bertkit.io.atomic import new_folder
 from bertkit.io.text import ReadReport
-from bertkit.models.tokenizer import build_tokenizer, load_tokenizer, save_tokenizer
-from bertkit.settings.schema import TokenizerSettings
+from bertkit.models.tokenizer import build_tokenizer, load_tokenizer, save_tokenizer, special_ids
+from bertkit.pretraining.evaluation import Unigrams, unigrams
+from bertkit.pretraining.pairs import DocumentSet, split_documents
+from bertkit.settings.schema import PretrainRecipe, TokenizerSettings
 
 
 def train_tokenizer(preparation: Preparation, settings: TokenizerSettings) -> Any:
@@ -56,3 +60,64 @@ def prepare_corpus(
     """
     tokenizer = tokenizer or train_tokenizer(preparation, settings)
     return prepare(preparation, tokenizer, out), tokenizer
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The text of a run as training sees it."""
+
+    store: CorpusStore
+    training: DocumentSet
+    validation_store: CorpusStore
+    validation: DocumentSet
+    tokenizer: Any
+    baseline: Unigrams
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the text and of the tokenizer."""
+        return f"{self.store.info.fingerprint}-{self.store.info.tokenizer_fingerprint}"
+
+
+def is_prepared(inputs: Sequence[str]) -> bool:
+    """Whether the inputs are a folder that ``bertkit prepare`` wrote."""
+    return len(inputs) == 1 and is_store(Path(inputs[0]))
+
+
+def prepare_for_training(
+    inputs: Sequence[str], validation: Sequence[str], tokenizer: Any | None, recipe: PretrainRecipe
+) -> Prepared:
+    """The corpus prepared, and split into training and validation documents.
+
+    Args:
+        inputs: as ``find_sources`` takes them, or one prepared folder.
+        validation: likewise; where empty, a share of the documents is held out.
+        tokenizer: None takes the prepared folder's, or learns one on the corpus.
+        recipe: how to read, to split and to learn word pieces.
+
+    Raises:
+        BertkitError: nothing to read, or unreadable; a folder that was prepared with another tokenizer.
+    """
+    if is_prepared(inputs):
+        store = open_store(Path(inputs[0]))
+        tokenizer = tokenizer or load_tokenizer(inputs[0])
+        if tokenizer_fingerprint(tokenizer) != store.info.tokenizer_fingerprint:
+            raise BertkitError(
+                f"{inputs[0]} was prepared with another tokenizer: prepare the text with this one, or leave it out"
+            )
+    else:
+        store, tokenizer = prepare_corpus(_preparation(inputs, recipe), recipe.tokenizer, tokenizer)
+    seed = recipe.train.seed
+    if validation:
+        validation_store, _ = prepare_corpus(_preparation(validation, recipe), recipe.tokenizer, tokenizer)
+        training, _ = split_documents(store, 0, seed)
+        held_out, _ = split_documents(validation_store, 0, seed)
+    else:
+        validation_store = store
+        training, held_out = split_documents(store, recipe.data.validation_split, seed)
+    baseline = unigrams(store.token_counts, special_ids(tokenizer))
+    return Prepared(store, training, validation_store, held_out, tokenizer, baseline)
+
+
+def _preparation(inputs: Sequence[str], recipe: PretrainRecipe) -> Preparation:
+    return Preparation(find_sources(inputs), recipe.data.column, recipe.data.language)

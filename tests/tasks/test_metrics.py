@@ -199,6 +199,12 @@ def test_bootstrap_is_that_of_resampled_rows(name: str, arrays: Arrays) -> None:
     assert found == pytest.approx(tuple(np.percentile(figures, [2.5, 97.5])), abs=tolerance)
 
 
+def test_bootstrap_counts_only_the_classes_that_were_drawn() -> None:
+    # The class of a single row is missing from about a third of the resamples; all the others are right.
+    labels = [0] * 20 + [1] * 20 + [2]
+    assert bootstrap_interval("macro_f1", labels, labels, seed=1, resamples=100) == (1.0, 1.0)
+
+
 def test_bootstrap_depends_on_the_seed_alone() -> None:
     predictions, labels = random_sets()
     first = bootstrap_interval("micro_f1", predictions, labels, seed=1, resamples=100)
