@@ -191,7 +191,8 @@ class TaskSettings(Settings):
     """As ``transformers.PretrainedConfig.problem_type``; None is found from the data."""
     metrics: tuple[str, ...] = ()
     """Names in tasks.metrics; the first is the headline, by which the best epoch is kept. None suit the data."""
-    train_split: str | None = "train"
+    train_split: str = "train"
+    """Empty where there are no training rows."""
     validation_splits: tuple[str, ...] = ("validation",)
     """The first one chooses the best epoch; all of them are reported."""
     test_splits: tuple[str, ...] = ("test",)

@@ -93,7 +93,7 @@ def evaluate(
         splits = rows.validation
     else:
         splits = [load_split(recipe.task, data, name) for name in recipe.task.validation_splits]
-    metrics = list(recipe.task.metrics or metric_names(classifier.problem_type))
+    metrics = list(recipe.task.metrics or metric_names(classifier.problem_type, len(classifier.label_names)))
     objective = ClassificationObjective(classifier.model)
     objective.problem_type = classifier.problem_type
     scored = [Scored(split, classifier.logits(split.texts)) for split in splits]

@@ -132,7 +132,7 @@ def _build(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneRequest,
     from bertkit.models.classifier import new_classifier
     from bertkit.tasks.batches import Encoder, FinetunePlan
     from bertkit.tasks.evaluation import SplitEvaluator
-    from bertkit.tasks.metrics import metric_names
+    from bertkit.tasks.metrics import METRICS, check_names, metric_names
     from bertkit.tasks.objective import ClassificationObjective
     from bertkit.training import hardware
     from bertkit.training.loop import Job
@@ -161,7 +161,9 @@ def _build(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneRequest,
         train.seed,
         min(share, train.micro_batch_size or fits),
     )
-    metrics = recipe.task.metrics or metric_names(data.problem_type)
+    metrics = recipe.task.metrics or metric_names(data.problem_type, len(data.label_names))
+    check_names(metrics, data.problem_type, len(data.label_names))
+    sign = 1 if METRICS[metrics[0]].greater_is_better else -1
     evaluator = SplitEvaluator(accelerator, data.validation, encoder, metrics, data.problem_type)
     weights = balanced_weights(data.train.labels) if train.class_weights == "balanced" else None
     settings = train.model_copy(update={"eval_steps": train.eval_steps or steps_per_epoch})
@@ -187,7 +189,7 @@ def _build(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneRequest,
         out=request.folder,
         save_model=lambda where: save_model(model, tokenizer, where),
         evaluate=evaluator if data.validation else None,
-        better=(lambda found: found[f"eval_{metrics[0]}"]) if data.validation else None,
+        better=(lambda found: sign * found[f"eval_{metrics[0]}"]) if data.validation else None,
         patience=train.early_stopping_patience,
     )
     return _Run(job, evaluator, facts, model, tokenizer)

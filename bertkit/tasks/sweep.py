@@ -81,16 +81,19 @@ def _one(request: FinetuneRequest, data: LabelledData, chosen: dict[str, Any], o
 
 
 def _summary(out: Path, runs: list[dict[str, Any]], data: LabelledData) -> dict[str, Any]:
+    from bertkit.tasks.metrics import METRICS
+
     headline = f"eval_{runs[0]['metrics'][0]}"
     figures = [run["results"][headline] for run in runs]
-    best = max(runs, key=lambda run: run["results"][headline])
+    sign = 1 if METRICS[runs[0]["metrics"][0]].greater_is_better else -1
+    best = max(runs, key=lambda run: sign * run["results"][headline])
     results = {
         **best["results"],
         "sweep": {
             "metric": headline,
             "mean": statistics.fmean(figures),
             "standard_deviation": statistics.stdev(figures) if len(figures) > 1 else 0.0,
-            "best": max(figures),
+            "best": best["results"][headline],
             "collapsed": sum(_collapsed(run["results"], headline, data) for run in runs),
             "runs": [{**run["settings"], headline: run["results"][headline]} for run in runs],
         },
