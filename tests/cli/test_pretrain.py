@@ -7,7 +7,13 @@ import sys
 
 import pytest
 
-SENTENCES = ["The cat sat on the mat.", "A dog ran to the house!", "She has a red hat.", "They went home.", "It rained."]
+SENTENCES = [
+    "The cat sat on the mat.",
+    "A dog ran to the house!",
+    "She has a red hat.",
+    "They went home.",
+    "It rained.",
+]
 TEXT = "\n\n".join("\n".join(SENTENCES[(i + j) % 5] for j in range(4 + i % 3)) for i in range(60))
 TINY = ["--set", "model.num_hidden_layers=1", "--set", "hidden_size=32", "--set", "num_attention_heads=2",
         "--set", "intermediate_size=32", "--seq-len", "24", "--batch-size", "16", "--set", "save_steps=5",
@@ -86,7 +92,9 @@ def test_inspect_dumps_what_training_sees(home):
         assert len({len(example[name]) for name in ("input_ids", "labels", "token_type_ids", "tokens")}) == 1
         assert example["tokens"][0] == "[CLS]"
         assert example["tokens"][-1] == "[SEP]"
-    report = json.loads(bertkit(home, "inspect", "corpus.txt", "--json", "--seq-len", "24", "--batch-size", "16").stdout)
+    report = json.loads(
+        bertkit(home, "inspect", "corpus.txt", "--json", "--seq-len", "24", "--batch-size", "16").stdout
+    )
     assert report["corpus"]["documents"] == 60
     assert report["corpus"]["sentences"] == sum(4 + i % 3 for i in range(60))
     assert report["corpus"]["duplicate_sentences"] == pytest.approx(1 - 5 / 300)

@@ -78,7 +78,9 @@ def test_it_serves_a_plain_data_loader_and_the_trainer(tmp_path):
     rows = [{"input_ids": [2, *range(5, 25), 3], "next_sentence_label": n % 2} for n in range(8)]
     collate = DataCollatorForBertPretraining(tokenizer)
     assert len(list(DataLoader(rows, batch_size=4, collate_fn=collate))) == 2
-    model = new_bert(ModelSettings(num_hidden_layers=1, hidden_size=16, num_attention_heads=2, intermediate_size=32), tokenizer, 1)
+    model = new_bert(
+        ModelSettings(num_hidden_layers=1, hidden_size=16, num_attention_heads=2, intermediate_size=32), tokenizer, 1
+    )
     arguments = TrainingArguments(
         tmp_path, max_steps=2, remove_unused_columns=False, report_to=[], use_cpu=True, disable_tqdm=True
     )

@@ -130,7 +130,9 @@ def test_a_word_cut_in_front_is_a_word_of_its_own():
 
 def test_at_least_one_word_is_predicted_where_none_fits():
     ids = np.array([[CLS, 10, 700, 701, 11, 702, SEP]])
-    labels = mask_tokens(ids, np.array([5], np.uint64), vocabulary(range(700, ROWS)), MaskingRates(), whole_word_mask=True)[1]
+    labels = mask_tokens(
+        ids, np.array([5], np.uint64), vocabulary(range(700, ROWS)), MaskingRates(), whole_word_mask=True
+    )[1]
     assert labels.tolist() == [[IGNORE] * 4 + [11, 702, IGNORE]]
 
 
