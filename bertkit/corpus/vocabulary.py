@@ -15,6 +15,8 @@ SAMPLE_BYTES = 256 * 2**20
 # and the output layer is most of the work of a small model: megabytes of text → word pieces.
 _SIZE_FOR_MEGABYTES = ((2, 4_096), (25, 8_192), (150, 16_384), (float("inf"), 30_522))
 _MAX_UNKNOWN_SHARE = 0.01
+_MAX_RARE_SHARE = 0.001
+"""Characters that occur once get no piece, unless they are more of the text than this."""
 
 
 def default_vocab_size(text_bytes: int) -> int:
@@ -99,8 +101,10 @@ def _alphabet(characters: Counter[str], size: int, tokenizer: Any) -> tuple[list
     continuing: list[str] = []
     kept = 0
     for character, n in sorted(characters.items(), key=lambda item: (-item[1], item[0])):
-        if character.isspace() or (n < 2 and len(alphabet) > 1):
+        if character.isspace():
             continue
+        if n < 2 and kept >= (1 - _MAX_RARE_SHARE) * total:
+            break
         # A character that is a word by itself (Chinese, punctuation) never continues one.
         after_a_letter = tokenizer.normalizer.normalize_str("a" + character)
         joins = len(tokenizer.pre_tokenizer.pre_tokenize_str(after_a_letter)) == 1
@@ -111,7 +115,7 @@ def _alphabet(characters: Counter[str], size: int, tokenizer: Any) -> tuple[list
         continuing += [character] * joins
         kept += n
     if total and kept < (1 - _MAX_UNKNOWN_SHARE) * total:
-        singles = sum(1 for character, n in characters.items() if not character.isspace() and n > 1)
+        singles = sum(1 for character in characters if not character.isspace())
         raise BertkitError(
             f"a vocabulary of {size:,} is too small for the {singles:,} different characters of this corpus: "
             f"{1 - kept / total:.0%} of its text would be unknown; use --vocab-size {max(1000, 3 * singles)} or so"

@@ -56,6 +56,7 @@ def claimed(out: Path, resume: bool, overwrite: bool) -> Iterator[None]:
         raise BertkitError(
             f"{out} is not empty: --resume goes on with its run, --overwrite replaces it, --out names another"
         )
+    is_new = not out.exists()
     try:
         out.mkdir(parents=True, exist_ok=True)
         lock = FileLock(out / LOCK)
@@ -71,6 +72,8 @@ def claimed(out: Path, resume: bool, overwrite: bool) -> Iterator[None]:
     finally:
         lock.release()
         (out / LOCK).unlink(missing_ok=True)
+        if is_new and not any(out.iterdir()):
+            out.rmdir()  # the run failed before it left anything
 
 
 def _clear(out: Path, found: list[str]) -> None:

@@ -1,6 +1,7 @@
 """The device, the precision and the ranks of a run, through Accelerate."""
 
 import os
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import torch
@@ -25,6 +26,8 @@ def choose_device(wanted: str | None) -> str:
         return next(name for name in ("cuda", "mps", "cpu") if available[name])
     if kind not in available:
         raise BertkitError(f"no device '{wanted}': use auto, cpu, cuda, cuda:N or mps")
+    if available[kind] and kind == "cuda" and ":" in str(wanted):
+        torch.cuda.set_device(str(wanted))
     if not available[kind]:
         there = ", ".join(name for name, here in available.items() if here)
         raise BertkitError(f"no device '{wanted}' on this machine (torch {torch.__version__} sees: {there})")
@@ -54,9 +57,16 @@ def choose_precision(wanted: str, device: str) -> str:
 
 
 def build_accelerator(device: str, precision: str, trackers: tuple[str, ...], folder: str) -> "Accelerator":
-    """An Accelerator for this process; several processes on a machine without an accelerator are ranks on its CPU."""
+    """An Accelerator for this process; several processes on a machine without an accelerator are ranks on its CPU.
+
+    Raises:
+        BertkitError: a tracker's package is not installed.
+    """
     from accelerate import Accelerator
 
+    for name in trackers:
+        if find_spec(name) is None:
+            raise BertkitError(f"train.report_to = {name} needs its package: pip install bertkit[{name}]")
     on_cpu = device == "cpu"
     if on_cpu and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         # Without this Accelerate takes torchrun's processes on a CPU for so many separate programs.

@@ -84,6 +84,9 @@ class _Run:
         self.progress = checkpoint.read_progress(resume_from) if resume_from else checkpoint.Progress()
         if resume_from:
             checkpoint.load_weights(resume_from, job.objective.model)  # type: ignore[arg-type]
+        if self.settings.gradient_checkpointing:
+            recompute_activations(job.objective.model)
+        torch.use_deterministic_algorithms(self.settings.deterministic)
         optimizer = build_optimizer(job.objective.to(accelerator.device), self.settings)
         self.module, self.optimizer = accelerator.prepare(job.objective, optimizer)
         if self.settings.torch_compile:
@@ -286,6 +289,12 @@ class _Run:
             f"saved in {self.job.out / f'checkpoint-{self.progress.step}'}: the same command with --resume goes on",
             exit_code=128 + self._signal,
         )
+
+
+def recompute_activations(model: Any) -> None:
+    """Switches gradient checkpointing on, by the name that the installed transformers has for it."""
+    newer = getattr(model, "activation_checkpointing_enable", None)
+    (newer or model.gradient_checkpointing_enable)()
 
 
 def reduced(accelerator: "Accelerator", sums: Sums) -> dict[str, float]:

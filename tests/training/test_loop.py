@@ -133,3 +133,9 @@ def test_a_gradient_that_is_no_number_stops_the_run(tmp_path):
         job.objective.model.bert.pooler.dense.weight[0, 0] = float("nan")
     with pytest.raises(BertkitError, match="the gradient of step 1 is nan"):
         fit(job, accelerator, None)
+
+
+def test_gradient_checkpointing_changes_nothing_but_memory(tmp_path):
+    plain = training_lines(run(tmp_path, "plain", steps=3).out)
+    checkpointed = training_lines(run(tmp_path, "checkpointed", steps=3, gradient_checkpointing=True).out)
+    assert [line["loss"] for line in plain] == pytest.approx([line["loss"] for line in checkpointed], rel=1e-6)
