@@ -53,6 +53,8 @@ def finetune(
 
     if (task is None) == (train is None):
         raise BertkitError("give --task NAME (see bertkit recipes), or --train FILE with rows of your own")
+    if text_pair is not None and text is None:
+        raise BertkitError("--text-pair needs --text: name the columns of both texts")
     given = options.overrides(
         sets,
         epochs=epochs,

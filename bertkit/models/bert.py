@@ -166,7 +166,8 @@ def load_quietly(
 def save_model(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerFast", folder: Path) -> None:
     """Writes config.json, model.safetensors (tied weights once) and the tokenizer's files."""
     with _quiet():
-        model.save_pretrained(folder)
+        # In the names of today: the ones of old checkpoints (gamma, beta) would come back otherwise.
+        model.save_pretrained(folder, save_original_format=False)
     save_tokenizer(tokenizer, folder)
 
 

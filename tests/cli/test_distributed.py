@@ -14,18 +14,26 @@ from safetensors.numpy import load_file
 @pytest.mark.parametrize("micro_batch", ["8", "3"])
 def test_two_ranks_pretrain_as_one(tmp_path, micro_batch):
     (tmp_path / "corpus.txt").write_text(TEXT)
-    environment = {**os.environ, "BERTKIT_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    environment = {
+        **os.environ,
+        "BERTKIT_CACHE": str(tmp_path / "cache"),
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+    }
     arguments = ["-m", "bertkit", "pretrain", "corpus.txt", "--max-steps", "8", *TINY, "--mixed-precision", "no",
                  "--set", "hidden_dropout_prob=0.0", "--set", "attention_probs_dropout_prob=0.0", "--lr", "1e-4"]  # fmt: skip
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     for name, start in (("one", [sys.executable]), ("two", launcher)):
         more = ["--out", name] + (["--micro-batch", micro_batch] if name == "two" else [])
-        result = subprocess.run([*start, *arguments, *more], cwd=tmp_path, env=environment, capture_output=True, text=True)
+        result = subprocess.run(
+            [*start, *arguments, *more], cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
         assert result.returncode == 0, result.stderr
         assert result.stderr.count("Your BERT is in") == 1
     assert json.loads((tmp_path / "two" / "run.json").read_text())["num_processes"] == 2
     logs = [
-        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()] for name in ("one", "two")
+        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("one", "two")
     ]
     for one, two in zip(*logs, strict=True):
         for figure in one.keys() & {"loss", "mlm_loss", "nsp_loss", "grad_norm", "eval_loss"}:

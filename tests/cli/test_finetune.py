@@ -90,7 +90,7 @@ def test_a_task_from_the_hub_end_to_end_with_the_same_figures_from_every_side(gl
 
 def own_files(tmp_path):
     for name, n in (("train.csv", 45), ("held.csv", 17)):
-        text = "text,label\n" + "".join(f"{text},{'sad happy'.split()[label]}\n" for text, label in rows(n))
+        text = "text,label\n" + "".join(f"{text},{['sad', 'happy'][label]}\n" for text, label in rows(n))
         (tmp_path / name).write_text(text)
     return ["--train", "train.csv", "--validation", "held.csv"]
 
@@ -181,6 +181,7 @@ def test_seeds_report_their_spread_and_the_best_is_the_model(tiny_model, tmp_pat
         (["--train", "train.csv", "--validation", "held.csv", "--label", "mood"], "no column 'mood'"),
         (["--train", "train.csv", "--validation", "held.csv", "--seq-len", "64"], "over the 32 positions"),
         ([], "give --task NAME"),
+        (["--train", "train.csv", "--validation", "held.csv", "--text-pair", "text"], "--text-pair needs --text"),
     ],
 )
 def test_bad_input_gets_one_clear_line(tiny_model, tmp_path, arguments, message):

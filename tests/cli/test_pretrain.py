@@ -1,10 +1,13 @@
 """The commands as a person runs them, end to end on small text, in processes of their own."""
 
 import json
+import math
 import os
 import subprocess
 import sys
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 SENTENCES = [
@@ -99,6 +102,28 @@ def test_inspect_dumps_what_training_sees(home):
     assert report["corpus"]["sentences"] == sum(4 + i % 3 for i in range(60))
     assert report["corpus"]["duplicate_sentences"] == pytest.approx(1 - 5 / 300)
     assert any("occurred before" in warning for warning in report["warnings"])
+
+
+def test_held_out_text_of_ones_own_is_what_is_evaluated(home):
+    (home / "held_out.txt").write_text("\n".join(SENTENCES), encoding="utf-8")
+    more = ["--validation", "held_out.txt", "--max-steps", "2"]
+    bertkit(home, "pretrain", "corpus.txt", "--out", "validated", *more, *TINY)
+    last = json.loads((home / "validated" / "metrics.jsonl").read_text().splitlines()[-1])
+    assert last["eval_perplexity"] == pytest.approx(math.exp(last["eval_mlm_loss"]))
+
+
+def test_a_dataset_of_the_hub_is_streamed(hub, home, tmp_path):
+    (tmp_path / "stories").mkdir()
+    pyarrow.parquet.write_table(pyarrow.table({"body": TEXT.split("\n\n")}), tmp_path / "stories" / "train.parquet")
+    hub.datasets["org/stories"] = tmp_path / "stories"
+    environment = {**hub.env(tmp_path), "BERTKIT_CACHE": str(tmp_path / "cache"), "COLUMNS": "300"}
+    command = [sys.executable, "-m", "bertkit", "prepare", "org/stories", "--out", str(tmp_path / "out"), "--column"]
+    wrong = subprocess.run([*command, "text"], env=environment, capture_output=True, text=True)
+    assert "has no column 'text': use --column with one of body" in wrong.stderr
+    right = subprocess.run([*command, "body"], env=environment, capture_output=True, text=True)
+    assert right.returncode == 0, right.stderr
+    info = json.loads((tmp_path / "out" / "corpus.json").read_text())
+    assert (info["documents"], info["sentences"]) == (60, 300)
 
 
 def test_going_on_from_a_model_takes_its_tokenizer(home, run):

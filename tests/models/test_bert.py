@@ -91,6 +91,16 @@ def test_old_names_load_and_missing_heads_are_told(copy: Path) -> None:
     assert torch.equal(loaded["bert.pooler.dense.weight"], again.state_dict()["bert.pooler.dense.weight"])
 
 
+def test_a_model_with_old_names_is_saved_with_those_of_today(copy: Path, tmp_path: Path) -> None:
+    saved = load_file(copy / "model.safetensors")
+    old = {name.replace("LayerNorm.weight", "LayerNorm.gamma"): value for name, value in saved.items()}
+    save_file(old, copy / "model.safetensors")
+    model, tokenizer, _ = load_bert_for_pretraining(str(copy))
+    save_model(model, tokenizer, tmp_path / "again")
+    # A checkpoint of the run is read back by these names.
+    assert load_file(tmp_path / "again" / "model.safetensors").keys() == saved.keys()
+
+
 def test_an_encoder_without_any_head_loads(tiny_model: Path, copy: Path) -> None:
     encoder = BertModel.from_pretrained(tiny_model)
     encoder.save_pretrained(copy)  # its weights have no leading "bert."

@@ -1,5 +1,6 @@
 """The loop's two promises: the maths does not depend on the micro-batch, and a resume is exact to the bit."""
 
+import dataclasses
 import json
 import math
 import os
@@ -133,6 +134,21 @@ def test_a_gradient_that_is_no_number_stops_the_run(tmp_path):
         job.objective.model.bert.pooler.dense.weight[0, 0] = float("nan")
     with pytest.raises(BertkitError, match="the gradient of step 1 is nan"):
         fit(job, accelerator, None)
+
+
+@pytest.mark.parametrize(("patience", "last_step"), [(None, 10), (2, 6)])
+def test_the_best_checkpoint_is_kept_and_patience_ends_the_run(tmp_path, patience, last_step):
+    figures = iter([0.1, 0.5, 0.4, 0.3, 0.2, 0.1, 0.1, 0.1, 0.1, 0.1])
+    accelerator = Accelerator(cpu=True)
+    job = toy_job(tmp_path / "store", tmp_path / "run", accelerator, eval_steps=1, save_steps=100, save_total_limit=1)
+    evaluate = lambda *_: {"eval_figure": next(figures)}  # noqa: E731
+    job = dataclasses.replace(job, evaluate=evaluate, better=lambda found: found["eval_figure"], patience=patience)
+    if patience:
+        figures = iter([0.1, 0.5, 0.6, 0.9, 0.4, 0.3])
+    progress = fit(job, accelerator, None)
+    assert progress.step == last_step
+    assert progress.best == (0.5 if patience is None else 0.9)
+    assert (job.out / f"checkpoint-{progress.best_step}").is_dir()
 
 
 def test_gradient_checkpointing_changes_nothing_but_memory(tmp_path):

@@ -1,0 +1,54 @@
+"""The plan of a pretraining run: phases, epochs, static masking, evaluation that stays the same."""
+
+import torch
+from stores import random_documents, toy_tokenizer, write_store
+
+from bertkit.pretraining.dataset import EvaluationSet, PretrainingPlan, collator_for
+from bertkit.pretraining.pairs import split_documents
+from bertkit.settings.schema import DataSettings
+
+
+def plan(tmp_path, steps=20, batch_size=8, **settings):
+    store = write_store(tmp_path / "store", random_documents(12))
+    data = DataSettings(**{"max_seq_length": ((0.75, 16), (0.25, 24)), **settings})
+    collate = collator_for(toy_tokenizer(), data)
+    return PretrainingPlan(
+        store, split_documents(store, 0, 1)[0], data, collate, batch_size, steps, 1, lambda _: batch_size
+    )
+
+
+def test_phases_share_the_steps(tmp_path):
+    one = plan(tmp_path)
+    assert [one.max_seq_length(step) for step in range(20)] == [16] * 15 + [24] * 5
+    assert one.stretches() == [range(15), range(15, 20)]
+    assert one.fetch(one.examples(3))["input_ids"].shape[1] <= 16 < one.fetch(one.examples(16))["input_ids"].shape[1]
+
+
+def test_steps_walk_through_whole_epochs(tmp_path):
+    one = plan(tmp_path, steps=200)
+    references = [reference for step in range(150) for reference in one.examples(step)]
+    size = sum(1 for reference in references if reference.epoch == 0)
+    for epoch in range(3):
+        assert sorted(r.number for r in references if r.epoch == epoch) == list(range(size))
+    # The second phase goes on with epochs that the first has not begun.
+    assert one.examples(150)[0].epoch > max(reference.epoch for reference in references)
+
+
+def test_masks_and_pairs_change_from_epoch_to_epoch_unless_static(tmp_path):
+    for static in (False, True):
+        one = plan(tmp_path, static_masking=static)
+        first, second = (one.fetch([one.examples(0)[0]._replace(epoch=epoch)]) for epoch in (0, 1))
+        same = first["labels"].shape == second["labels"].shape and torch.equal(first["labels"], second["labels"])
+        assert same is static
+
+
+def test_the_evaluation_set_is_fixed(tmp_path):
+    store = write_store(tmp_path / "store", random_documents(12))
+    data = DataSettings(max_eval_examples=9)
+
+    def make():
+        return EvaluationSet(store, split_documents(store, 0, 1)[0], data, collator_for(toy_tokenizer(), data), 24, 1)  # noqa: E731
+
+    one, other = make(), make()
+    assert len(one) == 9
+    assert all(torch.equal(one.fetch(range(9))[name], tensor) for name, tensor in other.fetch(range(9)).items())
