@@ -36,7 +36,7 @@ def new_bert(settings: ModelSettings, tokenizer: "PreTrainedTokenizerFast", seed
         type_vocab_size=2,
         pad_token_id=tokenizer.pad_token_id,
     )
-    with _seeded(seed):
+    with seeded(seed):
         return BertForPreTraining(config)
 
 
@@ -86,7 +86,7 @@ def load_bert_for_pretraining(
     notes = [f"the {part} is new: {name_or_path} has none" for part in new]
     rows = model.config.vocab_size
     if len(tokenizer) > rows:
-        with _quiet(), _seeded(seed):
+        with _quiet(), seeded(seed):
             model.resize_token_embeddings(_padded(len(tokenizer)), mean_resizing=False)
         notes.append(f"{len(tokenizer) - rows:,} word pieces are new: {name_or_path} has rows for {rows:,}")
     return model, tokenizer, notes
@@ -143,7 +143,7 @@ def load_quietly(
     import torch
 
     try:
-        with _quiet(), _seeded(seed):
+        with _quiet(), seeded(seed):
             # Sizes that do not fit are told apart below, with their names; transformers would point to its report.
             model, info = cls.from_pretrained(
                 folder,
@@ -201,7 +201,7 @@ def _check_same_vocabulary(tokenizer: "PreTrainedTokenizerFast", folder: Path, n
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int) -> Iterator[None]:
     """Random weights by the seed; the caller's random numbers go on as if nothing had been drawn."""
     import torch
 

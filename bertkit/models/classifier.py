@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertkit.errors import BertkitError
 from bertkit.io.hub import model_folder
-from bertkit.models.bert import load_quietly
+from bertkit.models.bert import load_quietly, seeded
 from bertkit.models.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 
 def new_classifier(
-    name_or_path: str, label_names: Sequence[str], problem_type: str, dropout: float | None, seed: int
+    name_or_path: str,
+    label_names: Sequence[str],
+    problem_type: str,
+    dropout: float | None,
+    seed: int,
+    from_scratch: bool = False,
 ) -> "tuple[PreTrainedModel, Any, list[str]]":
     """A pretrained encoder under a new classification head, its tokenizer, and what else had to be made new.
 
@@ -24,6 +29,7 @@ def new_classifier(
         problem_type: as ``PretrainedConfig.problem_type``.
         dropout: of hidden states, attention and head; None keeps the model's own.
         seed: of the new weights.
+        from_scratch: only the model's sizes and tokenizer are taken; all weights are new.
 
     Raises:
         BertkitError: the model or its tokenizer cannot be loaded, or lacks weights of the encoder.
@@ -32,18 +38,19 @@ def new_classifier(
 
     folder = model_folder(name_or_path)
     rates = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
-    model, missing = load_quietly(
-        AutoModelForSequenceClassification,
-        folder,
-        name_or_path,
-        seed,
-        new_head=True,
-        num_labels=max(1, len(label_names)),
-        id2label=dict(enumerate(label_names)) if label_names else {0: "LABEL_0"},
-        label2id={name: number for number, name in enumerate(label_names)} if label_names else {"LABEL_0": 0},
-        problem_type=problem_type,
+    names = label_names or ["LABEL_0"]
+    config = {
+        "num_labels": len(names),
+        "id2label": dict(enumerate(names)),
+        "label2id": {name: number for number, name in enumerate(names)},
+        "problem_type": problem_type,
         **({} if dropout is None else dict.fromkeys(rates, dropout)),
-    )
+    }
+    model, missing = load_quietly(AutoModelForSequenceClassification, folder, name_or_path, seed, True, **config)
+    if from_scratch:
+        with seeded(seed):
+            model = AutoModelForSequenceClassification.from_config(model.config)
+        return model, classifier_tokenizer(folder), ["all weights are random: the pretrained ones are left out"]
     encoder = f"{model.base_model_prefix}."
     lacking = [name for name in missing if name.startswith(encoder) and "pooler" not in name]
     if lacking:

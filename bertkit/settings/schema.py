@@ -220,6 +220,8 @@ class FinetuneTrainSettings(TrainSettings):
     warmup: Annotated[float, Field(ge=0)] = 0.1
     dropout: Probability | None = None
     """Of hidden states, attention and classifier alike; None keeps the model's own."""
+    from_scratch: bool = False
+    """Random weights in place of the pretrained ones: the control that shows what pretraining bought."""
     early_stopping_patience: Positive | None = None
     """Evaluations without a better headline metric after which a run ends."""
     class_weights: Literal["none", "balanced"] = "none"

@@ -141,7 +141,7 @@ def _build(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneRequest,
     assert data.train.labels is not None
     train = recipe.train
     model, tokenizer, notes = new_classifier(
-        request.model, data.label_names, data.problem_type, train.dropout, train.seed
+        request.model, data.label_names, data.problem_type, train.dropout, train.seed, train.from_scratch
     )
     for told in notes:
         console.note(console.plain(told))

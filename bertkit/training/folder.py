@@ -68,6 +68,8 @@ def claimed(out: Path, resume: bool, overwrite: bool) -> Iterator[None]:
     try:
         if overwrite and not resume:
             _clear(out, found)
+        for torn in out.glob(".tmp-*"):  # of a run that was killed while it wrote
+            shutil.rmtree(torn) if torn.is_dir() else torn.unlink()
         yield
     finally:
         lock.release()

@@ -149,6 +149,18 @@ def test_a_killed_run_resumes_to_the_very_same_weights(tiny_model, tmp_path):
     assert steps(killed) == steps(tmp_path / "whole")
 
 
+def test_from_scratch_takes_the_sizes_and_none_of_the_weights(tiny_model, tmp_path):
+    from bertkit.models.classifier import new_classifier
+
+    arguments = (str(tiny_model), ["a", "b"], "single_label_classification", None, 1)
+    pretrained, scratch = (new_classifier(*arguments, from_scratch=flag)[0].state_dict() for flag in (False, True))
+    original = load_file(tiny_model / "model.safetensors")
+    name = "bert.encoder.layer.0.output.dense.weight"
+    assert np.array_equal(pretrained[name], original[name])
+    assert scratch[name].shape == pretrained[name].shape
+    assert not np.array_equal(scratch[name], original[name])
+
+
 def test_seeds_report_their_spread_and_the_best_is_the_model(tiny_model, tmp_path):
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     arguments = [
