@@ -52,6 +52,7 @@ class ProgressLine:
         self.label, self.total, self.unit = label, total, unit
         self.done = self._done_at_start = done
         self._started_at_s = self._last_line_at_s = time.monotonic()
+        self._detail = ""
         self._bar: Progress | None = None
         if is_main_process() and err.is_terminal:
             columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[detail]}")]
@@ -61,11 +62,11 @@ class ProgressLine:
             self._bar.start()
 
     def update(self, done: float, detail: str = "") -> None:
-        """Sets how much is done, in ``unit``s, and what to say beside it."""
-        self.done = done
+        """Sets how much is done, in ``unit``s, and what to say beside it (until something else is said)."""
+        self.done, self._detail = done, detail or self._detail
         elapsed_s = time.monotonic() - self._started_at_s
         speed = (done - self._done_at_start) / elapsed_s if elapsed_s > 0 else 0.0
-        text = f"{self._amount()} · {speed:,.1f} {self.unit}/s" + (f" · {detail}" if detail else "")
+        text = f"{self._amount()} · {speed:,.1f} {self.unit}/s" + (f" · {self._detail}" if self._detail else "")
         if self._bar is not None:
             self._bar.update(self._task, completed=done, detail=text)
         elif is_main_process() and time.monotonic() - self._last_line_at_s >= PLAIN_LINE_EVERY_S:

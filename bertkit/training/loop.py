@@ -238,6 +238,7 @@ class _Run:
         results = self.job.evaluate(self.module, self.progress.step)
         values = {"step": self.progress.step, **results}
         self.log.write(values)
+        console.note(f"step {self.progress.step:,}: " + shown_figures(results))
         self.job.watch(values)
         if self.job.better is not None:
             self._keep_best(self.job.better(results))
@@ -289,6 +290,16 @@ class _Run:
             f"saved in {self.job.out / f'checkpoint-{self.progress.step}'}: the same command with --resume goes on",
             exit_code=128 + self._signal,
         )
+
+
+def shown_figures(results: dict[str, float]) -> str:
+    """An evaluation on one line: shares as per cent, the rest to three digits."""
+    shown = []
+    for name, value in results.items():
+        if name.startswith("eval_") and name != "eval_perplexity":
+            figure = f"{value:.1%}" if "accuracy" in name else f"{value:.3f}"
+            shown.append(f"{name.removeprefix('eval_').replace('_', ' ')} {figure}")
+    return "held-out " + " · ".join(shown)
 
 
 def recompute_activations(model: Any) -> None:

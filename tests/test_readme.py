@@ -1,0 +1,44 @@
+"""Docs that cannot drift: every command in README and CONTRIBUTING exists, with every option that is shown."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from bertkit.cli import app
+
+ROOT = Path(__file__).parent.parent
+COMMAND = re.compile(r"(?:^|\s)(?:-m )?bertkit (?P<rest>[a-z].*)")
+
+
+def shown_commands():
+    for name in ("README.md", "CONTRIBUTING.md"):
+        for block in re.findall(r"^```[a-z]*\n(.*?)^```", (ROOT / name).read_text(encoding="utf-8"), re.M | re.S):
+            for line in block.replace("\\\n", " ").split("\n"):
+                match = COMMAND.search(line.split("  #")[0].split("|")[-1])
+                if match and "import" not in line:
+                    yield match["rest"].strip()
+
+
+COMMANDS = sorted(set(shown_commands()))
+
+
+def test_commands_are_found():
+    assert len(COMMANDS) > 15
+
+
+@pytest.mark.parametrize("shown", COMMANDS)
+def test_a_shown_command_exists_with_its_options(shown):
+    words = shlex.split(shown)
+    result = CliRunner().invoke(app, [words[0], "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
+    assert result.exit_code == 0, shown
+    for option in (word.split("=")[0] for word in words[1:] if word.startswith("--")):
+        assert re.search(rf"{re.escape(option)}\b", result.output), (shown, option)
+
+
+def test_the_folder_map_names_every_package():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    packages = [path.parent.name for path in (ROOT / "bertkit").glob("*/__init__.py")]
+    assert all(f"\n  {name}/" in text for name in packages)
