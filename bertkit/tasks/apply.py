@@ -80,7 +80,6 @@ def evaluate(
     """
     from bertkit.tasks.evaluation import Scored, split_figures
     from bertkit.tasks.metrics import metric_names
-    from bertkit.tasks.objective import ClassificationObjective
     from bertkit.tasks.results import evaluation_results
 
     asked = load(FinetuneRecipe, "finetune", task, overrides).settings if task else None
@@ -94,13 +93,11 @@ def evaluate(
     else:
         splits = [load_split(recipe.task, data, name) for name in recipe.task.validation_splits]
     metrics = list(recipe.task.metrics or metric_names(classifier.problem_type, len(classifier.label_names)))
-    objective = ClassificationObjective(classifier.model)
-    objective.problem_type = classifier.problem_type
     scored = [Scored(split, classifier.logits(split.texts)) for split in splits]
     figures: dict[str, float] = {}
     for number, one in enumerate(scored):
         suffix = f"_{one.split.name}" if number else ""
-        found = split_figures(one, tuple(metrics), classifier.problem_type, objective)
+        found = split_figures(one, tuple(metrics), classifier.problem_type)
         figures |= {f"eval_{name}{suffix}": value for name, value in found.items()}
     known = LabelledData(None, splits, classifier.label_names, classifier.problem_type, [])
     return {"metrics": metrics, **evaluation_results(figures, scored, known, metrics, recipe.train.seed)}

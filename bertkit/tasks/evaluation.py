@@ -51,7 +51,7 @@ class SplitEvaluator:
         found: dict[str, float] = {}
         for number, scored in enumerate(self.scored):
             suffix = "" if number == 0 else f"_{scored.split.name}"
-            figures = split_figures(scored, self.metrics, self.problem_type, objective)
+            figures = split_figures(scored, self.metrics, self.problem_type)
             found |= {f"eval_{name}{suffix}": value for name, value in figures.items()}
         return found
 
@@ -59,30 +59,34 @@ class SplitEvaluator:
         from accelerate.utils import gather_object
 
         accelerator = self.accelerator
-        with accelerator.autocast():
-            mine = logits_for(
-                objective.model,
-                encoded,
-                self.encoder.pad_id,
-                accelerator.device,
-                accelerator.process_index,
-                accelerator.num_processes,
-            )
+        # In fp32 whatever the run's precision: these are the figures that the saved model has everywhere.
+        mine = logits_for(
+            objective.model,
+            encoded,
+            self.encoder.pad_id,
+            accelerator.device,
+            accelerator.process_index,
+            accelerator.num_processes,
+        )
         ordered = np.zeros((len(encoded.ids), objective.model.config.num_labels), dtype=np.float32)
         for rows, logits in gather_object([mine]):
             ordered[rows] = logits
         return ordered
 
 
-def split_figures(scored: Scored, metrics: tuple[str, ...], problem_type: str, objective: Any) -> dict[str, float]:
-    """``loss`` and the metrics of one split."""
+def split_figures(scored: Scored, metrics: tuple[str, ...], problem_type: str) -> dict[str, float]:
+    """``loss`` (without class weights) and the metrics of one split."""
     import torch
 
     from bertkit.tasks.metrics import compute
+    from bertkit.tasks.objective import loss_sum
 
     labels = scored.split.labels
     assert labels is not None
-    loss = float(objective.loss_sum(torch.from_numpy(scored.logits), torch.from_numpy(labels))) / len(labels)
+    logits = torch.from_numpy(scored.logits).double()
+    exact = torch.from_numpy(labels)
+    total = loss_sum(logits, exact.double() if exact.is_floating_point() else exact, problem_type)
+    loss = float(total) / len(labels)
     return {"loss": loss, **compute(metrics, decide(scored.logits, problem_type), labels)}
 
 

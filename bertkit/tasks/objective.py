@@ -39,13 +39,16 @@ class ClassificationObjective(nn.Module):
             inputs: as the model takes them, int64 ``[batch, length]``.
         """
         logits = self.model(**inputs).logits.float()
-        return {"loss": self.loss_sum(logits, labels)}
+        weights = self.class_weights.to(logits) if self.class_weights is not None else None
+        return {"loss": loss_sum(logits, labels, self.problem_type, weights)}
 
-    def loss_sum(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """The loss of logits ``[batch, classes]``, summed over the rows."""
-        if self.problem_type == "regression":
-            return mse_loss(logits.squeeze(-1), labels, reduction="sum")
-        if self.problem_type == "multi_label_classification":
-            return binary_cross_entropy_with_logits(logits, labels, reduction="sum") / logits.shape[-1]
-        weight = self.class_weights.to(logits.device) if self.class_weights is not None else None
-        return cross_entropy(logits, labels, weight=weight, reduction="sum")
+
+def loss_sum(
+    logits: torch.Tensor, labels: torch.Tensor, problem_type: str, class_weights: torch.Tensor | None = None
+) -> torch.Tensor:
+    """The loss of logits ``[batch, classes]``, summed over the rows; labels as ``ClassificationObjective`` takes them."""
+    if problem_type == "regression":
+        return mse_loss(logits.squeeze(-1), labels, reduction="sum")
+    if problem_type == "multi_label_classification":
+        return binary_cross_entropy_with_logits(logits, labels, reduction="sum") / logits.shape[-1]
+    return cross_entropy(logits, labels, weight=class_weights, reduction="sum")

@@ -74,8 +74,9 @@ def test_a_task_from_the_hub_end_to_end_with_the_same_figures_from_every_side(gl
 
     evaluated = json.loads(bertkit(tmp_path, environment, "evaluate", str(out), "--task", "sst2", "--json").stdout)
     assert evaluated["eval_accuracy"] == pytest.approx(results["eval_accuracy"], abs=1e-6)
-    # The run evaluates under its own precision (bf16 where the machine has it), a saved model in fp32.
-    assert evaluated["eval_loss"] == pytest.approx(results["eval_loss"], rel=2e-2)
+    assert evaluated["eval_loss"] == pytest.approx(results["eval_loss"], abs=1e-6)
+    recomputed = -np.mean([np.log(row["probabilities"][row["label"]]) for row in written])
+    assert results["eval_loss"] == pytest.approx(recomputed, abs=1e-6)
 
     lines = tmp_path / "lines.txt"
     lines.write_text("\n".join(text for text, _ in rows(5)) + "\n")
