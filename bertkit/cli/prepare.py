@@ -20,6 +20,9 @@ def prepare(
         typer.Option("--tokenizer", help="A folder, vocab.txt or hub name, instead of learning word pieces."),
     ] = None,
     vocab_size: options.VocabSize = None,
+    shard: Annotated[
+        str | None, typer.Option("--shard", metavar="I/N", help="Only part I of N (1/8 … 8/8); needs --tokenizer.")
+    ] = None,
     column: options.Column = None,
     sets: options.Set = None,
 ) -> None:
@@ -36,10 +39,21 @@ def prepare(
     sources = find_sources(corpus)
     if out is not None and out.exists() and any(out.iterdir()):
         raise BertkitError(f"{out} is not empty: name a new folder with --out")
-    preparation = Preparation(sources, recipe.data.column, recipe.data.language)
+    preparation = Preparation(sources, recipe.data.column, recipe.data.language, _parse_shard(shard, tokenizer))
     store, _ = prepare_corpus(preparation, recipe.tokenizer, load_tokenizer(tokenizer) if tokenizer else None, out)
     console.note(
         f"{store.info.documents:,} documents, {store.info.sentences:,} sentences, {store.info.tokens:,} tokens, "
         f"{store.info.vocab_size:,} word pieces"
     )
     console.out.print(str(store.folder), markup=False)
+
+
+def _parse_shard(shard: str | None, tokenizer: str | None) -> tuple[int, int]:
+    if shard is None:
+        return 0, 1
+    part, _, parts = shard.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise BertkitError(f"--shard must be I/N with I from 1 to N, such as 1/8, got '{shard}'")
+    if tokenizer is None:
+        raise BertkitError("--shard needs --tokenizer: all parts must be prepared with the same one")
+    return int(part) - 1, int(parts)

@@ -31,6 +31,8 @@ class Preparation:
     sources: Sequence[Source]
     column: str = "text"
     language: str = "en"
+    shard: tuple[int, int] = (0, 1)
+    """(i, n): only every n-th document, from the i-th on, so that n machines can share the work."""
 
     @property
     def names(self) -> list[str]:
@@ -38,8 +40,12 @@ class Preparation:
 
     def paragraphs(self, report: ReadReport) -> Iterator[str | None]:
         """The whole corpus, paragraph by paragraph; None ends a document."""
-        for source in self.sources:
-            yield from read_paragraphs(source, self.column, report)
+        mine, shards = self.shard
+        document = 0
+        for paragraph in chain.from_iterable(read_paragraphs(one, self.column, report) for one in self.sources):
+            if document % shards == mine:
+                yield paragraph
+            document += paragraph is None
 
     def estimated_bytes(self) -> int:
         """Size of the text, taking compressed files for four times their size; 0 where unknown."""
@@ -69,6 +75,8 @@ def prepare(preparation: Preparation, tokenizer: Any, out: Path | None = None) -
     from filelock import FileLock
 
     text = fingerprint(preparation.sources, preparation.column)
+    if preparation.shard != (0, 1):
+        text += "-{}of{}".format(*preparation.shard)
     pieces = tokenizer_fingerprint(tokenizer)
     name = hashlib.blake2b(f"1 {text} {pieces} {preparation.language}".encode(), digest_size=16).hexdigest()
     folder = out or cache_folder() / "corpora" / name

@@ -88,6 +88,12 @@ def read_info(folder: Path) -> CorpusInfo:
     return info
 
 
+def write_info(folder: Path, info: CorpusInfo) -> None:
+    """Writes the description, which makes a folder a whole prepared corpus."""
+    text = json.dumps(asdict(info), indent=2, ensure_ascii=False) + "\n"
+    (folder / INFO_FILE).write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
 def open_store(folder: Path) -> CorpusStore:
     """Opens a prepared corpus; only the offsets that are used are ever read from disk.
 
@@ -162,8 +168,7 @@ class StoreWriter:
             vocab_size=len(self.counts),
             **described,  # type: ignore[arg-type]
         )
-        text = json.dumps(asdict(info), indent=2, ensure_ascii=False) + "\n"
-        (self._folder / INFO_FILE).write_text(text, encoding="utf-8")
+        write_info(self._folder, info)
 
     def _write(self, name: str, offsets: Sequence[int] | np.ndarray) -> None:
         self._files[name].write(np.asarray(offsets, dtype="<i8").tobytes())

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from bertkit import console
+from bertkit.corpus.merge import merged
 from bertkit.corpus.prepare import Preparation, cache_folder, nothing_in, prepare, tokenizer_fingerprint
 from bertkit.corpus.reader import find_sources, fingerprint
-from bertkit.corpus.store import CorpusStore, is_store, open_store
+from bertkit.corpus.store import CorpusStore, is_store
 from bertkit.corpus.vocabulary import sample, train_vocabulary
 from bertkit.errors import BertkitError
 from bertkit.io.atomic import new_folder
@@ -80,8 +81,8 @@ class Prepared:
 
 
 def is_prepared(inputs: Sequence[str]) -> bool:
-    """Whether the inputs are a folder that ``bertkit prepare`` wrote."""
-    return len(inputs) == 1 and is_store(Path(inputs[0]))
+    """Whether the inputs are folders that ``bertkit prepare`` wrote."""
+    return bool(inputs) and all(is_store(Path(one)) for one in inputs)
 
 
 def prepare_for_training(
@@ -90,7 +91,7 @@ def prepare_for_training(
     """The corpus prepared, and split into training and validation documents.
 
     Args:
-        inputs: as ``find_sources`` takes them, or one prepared folder.
+        inputs: as ``find_sources`` takes them, or the prepared folders of its pieces.
         validation: likewise; where empty, a share of the documents is held out.
         tokenizer: None takes the prepared folder's, or learns one on the corpus.
         recipe: how to read, to split and to learn word pieces.
@@ -99,7 +100,7 @@ def prepare_for_training(
         BertkitError: nothing to read, or unreadable; a folder that was prepared with another tokenizer.
     """
     if is_prepared(inputs):
-        store = open_store(Path(inputs[0]))
+        store = merged([Path(one) for one in inputs])
         tokenizer = tokenizer or load_tokenizer(inputs[0])
         if tokenizer_fingerprint(tokenizer) != store.info.tokenizer_fingerprint:
             raise BertkitError(

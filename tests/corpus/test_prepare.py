@@ -1,5 +1,6 @@
 """Prepared corpora against the tokenizer itself, one sentence at a time."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 from stores import SPECIAL
 
 from bertkit.corpus import prepare as module
+from bertkit.corpus.merge import merged
 from bertkit.corpus.prepare import Preparation, prepare
 from bertkit.corpus.reader import find_sources
 from bertkit.corpus.store import open_store, read_info
@@ -112,6 +114,26 @@ prepare(preparation({str(corpus)!r}), letters_tokenizer(), out=pathlib.Path({str
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
     assert not out.exists()
     assert prepare(preparation(corpus), letters_tokenizer(), out=out).info.documents == 3
+
+
+def test_pieces_prepared_apart_are_one_corpus(corpus, tmp_path):
+    tokenizer = letters_tokenizer()
+    whole = prepare(preparation(corpus), tokenizer)
+    pieces = []
+    for part in range(2):
+        one = dataclasses.replace(preparation(corpus), shard=(part, 2))
+        pieces.append(prepare(one, tokenizer, out=tmp_path / f"piece-{part}").folder)
+    both = merged(pieces)
+    assert (both.info.documents, both.info.tokens) == (whole.info.documents, whole.info.tokens)
+    assert np.array_equal(both.token_counts, whole.token_counts)
+    # Documents 0, 2 and then 1 of the whole.
+    cuts = np.asarray(whole.sentence_starts)[np.asarray(whole.document_starts)]
+    documents = [whole.ids[cuts[n] : cuts[n + 1]] for n in (0, 2, 1)]
+    assert np.array_equal(both.ids, np.concatenate(documents))
+    assert np.diff(both.document_starts).tolist() == [3, 2, 1]
+    other = prepare(preparation(corpus), build_tokenizer([*SPECIAL, *"abc."], lowercase=True), out=tmp_path / "other")
+    with pytest.raises(BertkitError, match="prepared with another tokenizer than"):
+        merged([pieces[0], other.folder])
 
 
 def test_a_damaged_store_is_named(corpus, tmp_path):
