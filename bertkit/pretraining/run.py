@@ -269,7 +269,7 @@ def _train(run: _Run) -> dict[str, Any]:
     progress = fit(job, accelerator, found)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        facts = _finish(run, facts, progress.seconds)
+        facts = _finish(run, {**facts, "seconds": progress.seconds, "skipped_steps": progress.skipped_steps})
     accelerator.end_training()
     return facts
 
@@ -301,7 +301,7 @@ def _say_what_starts(run: _Run, job: "Job", facts: dict[str, Any]) -> None:
     )
 
 
-def _finish(run: _Run, facts: dict[str, Any], seconds: float) -> dict[str, Any]:
+def _finish(run: _Run, facts: dict[str, Any]) -> dict[str, Any]:
     """Writes the model folder; on the main process only."""
     from bertkit.models.bert import save_model
     from bertkit.pretraining.card import pretraining_card
@@ -311,6 +311,6 @@ def _finish(run: _Run, facts: dict[str, Any], seconds: float) -> dict[str, Any]:
     save_model(run.model, run.corpus.tokenizer, out)
     evaluations = [line for line in read_metrics(out) if "eval_loss" in line]
     results = evaluations[-1] if evaluations else {}
-    record = folder.record(out, run.recipe, {**facts, "seconds": seconds, "results": results, "finished": True})
+    record = folder.record(out, run.recipe, {**facts, "results": results, "finished": True})
     write_text(out / "README.md", pretraining_card(out, record, run.recipe))
     return record

@@ -111,6 +111,8 @@ class TrainSettings(Settings):
     adam_epsilon: Annotated[float, Field(gt=0)] = 1e-6
     max_grad_norm: Annotated[float, Field(ge=0)] = 1.0
     """Gradients are scaled down to this norm; 0 leaves them as they are."""
+    skip_nonfinite_steps: bool = False
+    """A step whose gradient is not finite is skipped and counted; else it ends the run."""
     mixed_precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
     """"auto" is bf16 where the hardware computes it natively, else "no" (fp32)."""
     gradient_checkpointing: bool = False

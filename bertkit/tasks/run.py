@@ -251,8 +251,8 @@ def _finish(run: _Run, data: LabelledData, recipe: FinetuneRecipe, progress: Any
     if run.evaluator.scored:
         rows = prediction_rows(run.evaluator.scored[0], data.label_names, data.problem_type)
         write_text(out / "predictions.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    facts = {**run.facts, "seconds": progress.seconds, "best_step": progress.best_step, "results": results}
-    record = folder.record(out, recipe, {**facts, "finished": True})
+    how = {"seconds": progress.seconds, "skipped_steps": progress.skipped_steps, "best_step": progress.best_step}
+    record = folder.record(out, recipe, {**run.facts, **how, "results": results, "finished": True})
     write_text(out / "README.md", classifier_card(out, record, recipe, data.label_names))
     return record
 

@@ -31,6 +31,8 @@ class Progress:
     """Real tokens seen, padding not counted."""
     seconds: float = 0.0
     """Of training so far, resumes added up."""
+    skipped_steps: int = 0
+    """Steps without a finite gradient, which changed nothing."""
     best: float | None = None
     """The best validation figure so far, where a run keeps its best weights."""
     best_step: int | None = None

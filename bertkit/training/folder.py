@@ -32,7 +32,7 @@ _PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "datasets", "n
 # May differ between a run and its resume: they decide when to look and to save, or how to fit into memory.
 _FREE = {
     f"train.{name}" for name in ("micro_batch_size", "logging_steps", "eval_steps", "save_steps", "save_total_limit")
-} | {"train.num_workers", "train.report_to"}
+} | {"train.num_workers", "train.report_to", "train.skip_nonfinite_steps"}
 
 S = TypeVar("S", bound=Settings)
 
@@ -80,7 +80,11 @@ def claimed(out: Path, resume: bool, overwrite: bool) -> Iterator[None]:
 
 def _clear(out: Path, found: list[str]) -> None:
     """Removes what a run leaves, and refuses to touch anything else."""
-    foreign = [name for name in found if name not in _OURS and not name.startswith(("checkpoint-", ".tmp-"))]
+    foreign = [
+        name
+        for name in found
+        if name not in _OURS and not name.startswith(("checkpoint-", "not-finite-step-", ".tmp-"))
+    ]
     if foreign:
         raise BertkitError(f"{out} holds '{foreign[0]}', which no run of bertkit wrote: nothing was removed")
     for name in found:

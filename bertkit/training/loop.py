@@ -22,6 +22,7 @@ from bertkit.draws import key
 from bertkit.errors import BertkitError, Interrupted
 from bertkit.settings.schema import TrainSettings
 from bertkit.training import checkpoint
+from bertkit.training.health import kept_for_study
 from bertkit.training.log import MetricsLog
 from bertkit.training.optimizer import build_optimizer
 from bertkit.training.schedule import learning_rate
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 Sums = dict[str, torch.Tensor]
+
+_MOST_REFUSED_IN_A_ROW = 10
+"""Steps without a finite gradient after which skipping ends too: the weights are lost, not the batches."""
 
 
 class Objective(Protocol):
@@ -97,6 +101,7 @@ class _Run:
         self._interval_tokens, self._interval_started_at_s = 0, time.monotonic()
         self._seconds_before, self._started_at_s = self.progress.seconds, time.monotonic()
         self._saved_step = -1
+        self._refused_in_a_row = 0
         self._signal = 0
 
     def run(self) -> checkpoint.Progress:
@@ -140,8 +145,12 @@ class _Run:
         sums = self._backward(step, micro_batches, counts)
         limit = self.settings.max_grad_norm or math.inf
         grad_norm = self.accelerator.clip_grad_norm_(self.module.parameters(), limit)
-        self._check_finite(step, sums, counts, grad_norm)
-        self.optimizer.step()
+        if self.accelerator.scaler is None and not torch.isfinite(grad_norm):
+            self._refuse(step, sums, counts, grad_norm)
+        else:
+            self.optimizer.step()  # fp16's scaler skips by itself
+            self._refused_in_a_row = 0
+        self.progress.skipped_steps += self.accelerator.optimizer_step_was_skipped
         self.optimizer.zero_grad()
         self.progress.step += 1
         self.progress.tokens += int(counts["tokens"])
@@ -203,13 +212,21 @@ class _Run:
                 sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value.detach() * real
         return sums
 
-    def _check_finite(self, step: int, sums: Sums, counts: dict[str, float], grad_norm: torch.Tensor) -> None:
-        if self.accelerator.scaler is not None or torch.isfinite(grad_norm):
-            return  # fp16's scaler skips such steps itself
-        parts = ", ".join(f"{name} {float(value):g}" for name, value in sums.items() if name.endswith("_loss"))
+    def _refuse(self, step: int, sums: Sums, counts: dict[str, float], grad_norm: torch.Tensor) -> None:
+        """Ends the run at a gradient that is no number, or skips the step where that was asked for."""
+        kept = kept_for_study(self.job.out, self.job.plan, step) if self.accelerator.is_main_process else None
+        parts = ", ".join(f"{name} {float(value):g}" for name, value in sums.items() if name.endswith("loss"))
+        what = (
+            f"the gradient of step {step + 1} is {float(grad_norm)} (summed {parts} over {counts}; its batch: {kept})"
+        )
+        self._refused_in_a_row += 1
+        if self.settings.skip_nonfinite_steps and self._refused_in_a_row < _MOST_REFUSED_IN_A_ROW:
+            self.progress.skipped_steps += 1
+            console.warn(f"{what}: skipped")
+            return
         raise BertkitError(
-            f"the gradient of step {step + 1} is {float(grad_norm)} (summed {parts} over {counts}): lower --lr "
-            f"(now {self.settings.learning_rate:g}) or use --mixed-precision no, then --resume from the last checkpoint"
+            f"{what}: lower --lr (now {self.settings.learning_rate:g}) or use --mixed-precision no; where one bad batch "
+            "is to blame, --resume with --set train.skip_nonfinite_steps=true goes on without it"
         )
 
     def _log_step(self, sums: Sums, counts: dict[str, float], rate: float, grad_norm: float) -> str:

@@ -31,9 +31,9 @@ def test_help_ends_well(arguments: list[str]) -> None:
 
 
 def test_unknown_command_is_wrong_usage() -> None:
-    result = run("recipe")
+    result = run("mask-fil")
     assert result.exit_code == 2
-    assert "Did you mean 'recipes'?" in result.stderr
+    assert "Did you mean 'mask-fill'?" in result.stderr
 
 
 def test_recipes_lists_every_file_with_its_first_line() -> None:

@@ -10,6 +10,7 @@ import threading
 import pytest
 import torch
 from accelerate import Accelerator
+from safetensors import safe_open
 from training.toy import toy_job
 
 from bertkit.errors import BertkitError, Interrupted
@@ -127,12 +128,42 @@ def test_a_signal_saves_and_the_resume_is_exact(tmp_path, number, code):
     assert all(torch.equal(weights(resumed)[name], value) for name, value in weights(whole).items())
 
 
-def test_a_gradient_that_is_no_number_stops_the_run(tmp_path):
+def test_a_gradient_that_is_no_number_stops_the_run_and_keeps_its_batch(tmp_path):
     accelerator = Accelerator(cpu=True)
     job = toy_job(tmp_path / "store", tmp_path / "run", accelerator)
     with torch.no_grad():
         job.objective.model.bert.pooler.dense.weight[0, 0] = float("nan")
-    with pytest.raises(BertkitError, match="the gradient of step 1 is nan"):
+    with pytest.raises(BertkitError, match=r"the gradient of step 1 is nan .*not-finite-step-1.safetensors"):
+        fit(job, accelerator, None)
+    with safe_open(job.out / "not-finite-step-1.safetensors", "pt") as kept:
+        examples = json.loads(kept.metadata()["examples"])
+        assert examples == [list(reference) for reference in job.plan.examples(0)]
+        assert torch.equal(kept.get_tensor("input_ids"), job.plan.fetch(job.plan.examples(0))["input_ids"])
+
+
+def test_a_step_without_a_finite_gradient_is_skipped_on_request(tmp_path):
+    accelerator = Accelerator(cpu=True)
+    job = toy_job(tmp_path / "store", tmp_path / "run", accelerator, skip_nonfinite_steps=True, eval_steps=0)
+    forward, calls = job.objective.forward, []
+
+    def nan_in_the_third(**batch):
+        calls.append(job.objective.model.training)
+        factor = math.nan if sum(calls) == 3 else 1.0
+        return {name: value * factor for name, value in forward(**batch).items()}
+
+    job.objective.forward = nan_in_the_third
+    progress = fit(dataclasses.replace(job, evaluate=None), accelerator, None)
+    assert (progress.step, progress.skipped_steps) == (10, 1)
+    assert all(torch.isfinite(parameter).all() for parameter in weights(job).values())
+    assert (job.out / "not-finite-step-3.safetensors").is_file()
+
+
+def test_skipping_ends_where_every_step_is_refused(tmp_path):
+    accelerator = Accelerator(cpu=True)
+    job = toy_job(tmp_path / "store", tmp_path / "run", accelerator, steps=20, skip_nonfinite_steps=True)
+    with torch.no_grad():
+        job.objective.model.bert.pooler.dense.weight[0, 0] = float("nan")
+    with pytest.raises(BertkitError, match="the gradient of step 10 is nan"):
         fit(job, accelerator, None)
 
 
