@@ -11,7 +11,6 @@ from bertkit import console
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-    from torch import nn
 
     from bertkit.pretraining.dataset import EvaluationSet
 
@@ -55,7 +54,7 @@ class Evaluator:
         self._accelerator, self._sets = accelerator, sets
         self._max_seq_length, self._micro_batch_size = max_seq_length, micro_batch_size
 
-    def __call__(self, module: "nn.Module", steps_done: int) -> dict[str, float]:
+    def __call__(self, objective: Any, steps_done: int) -> dict[str, float]:
         """``eval_loss``, ``eval_mlm_loss``, ``eval_nsp_loss``, both accuracies and ``eval_perplexity``."""
         import torch
 
@@ -64,7 +63,6 @@ class Evaluator:
         length = self._max_seq_length(max(0, steps_done - 1))
         examples, size = self._sets(length), self._micro_batch_size(length)
         accelerator = self._accelerator
-        objective: Any = accelerator.unwrap_model(module)
         mine = range(accelerator.process_index, len(examples), accelerator.num_processes)
         sums: Sums = {}
         with torch.inference_mode(), accelerator.autocast():

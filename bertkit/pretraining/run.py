@@ -218,7 +218,7 @@ def _job(run: _Run) -> "Job":
         plan=plan,
         settings=recipe.train,
         out=run.request.folder,
-        save_model=lambda where: save_model(run.model, corpus.tokenizer, where),
+        save_model=lambda model, where: save_model(model, corpus.tokenizer, where),
         evaluate=evaluator if len(evaluation_set(plan.max_seq_length(0))) else None,
         watch=LearningWatch(corpus.baseline, plan.total_steps),
     )
@@ -251,6 +251,7 @@ def _facts(run: _Run, total_steps: int) -> dict[str, Any]:
 
 
 def _train(run: _Run) -> dict[str, Any]:
+    from bertkit.models.bert import save_model
     from bertkit.training import checkpoint
     from bertkit.training.loop import fit
 
@@ -266,9 +267,10 @@ def _train(run: _Run) -> dict[str, Any]:
     if run.recipe.train.report_to:
         accelerator.init_trackers("bertkit", config={"recipe": run.recipe_name})
     _say_what_starts(run, job, facts)
-    progress = fit(job, accelerator, found)
+    progress, objective = fit(job, accelerator, found)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
+        save_model(objective.model, run.corpus.tokenizer, out)
         facts = _finish(run, {**facts, "seconds": progress.seconds, "skipped_steps": progress.skipped_steps})
     accelerator.end_training()
     return facts
@@ -302,13 +304,11 @@ def _say_what_starts(run: _Run, job: "Job", facts: dict[str, Any]) -> None:
 
 
 def _finish(run: _Run, facts: dict[str, Any]) -> dict[str, Any]:
-    """Writes the model folder; on the main process only."""
-    from bertkit.models.bert import save_model
+    """Writes the record and the model card; on the main process only."""
     from bertkit.pretraining.card import pretraining_card
     from bertkit.training.log import read_metrics
 
     out = run.request.folder
-    save_model(run.model, run.corpus.tokenizer, out)
     evaluations = [line for line in read_metrics(out) if "eval_loss" in line]
     results = evaluations[-1] if evaluations else {}
     record = folder.record(out, run.recipe, {**facts, "results": results, "finished": True})

@@ -11,7 +11,6 @@ from bertkit.tasks.predictor import decide, logits_for, probabilities
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -41,9 +40,7 @@ class SplitEvaluator:
     def __post_init__(self) -> None:
         self._encoded: list[Encoded] = [self.encoder(split.texts) for split in self.splits]
 
-    def __call__(self, module: "nn.Module", _steps_done: int) -> dict[str, float]:
-        objective: Any = self.accelerator.unwrap_model(module)
-        objective.eval()
+    def __call__(self, objective: Any, _steps_done: int) -> dict[str, float]:
         self.scored = [
             Scored(split, self._logits(objective, encoded))
             for split, encoded in zip(self.splits, self._encoded, strict=True)

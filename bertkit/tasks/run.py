@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from bertkit.tasks.evaluation import SplitEvaluator
+    from bertkit.training.loop import Fitted
 
 DEFAULT_MODEL = "google-bert/bert-base-uncased"
 _MICRO_BATCH_TOKENS = {"cpu": 4_096, "mps": 8_192, "cuda": 65_536}
@@ -112,8 +113,7 @@ def finetune_on(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneReq
         f"{run.facts['parameters'] / 1e6:,.1f}M parameters ({console.plain(request.model)}) on {run.facts['device']} "
         f"({'fp32' if precision == 'no' else precision}); {run.facts['max_steps']:,} steps → {console.plain(str(out))}"
     )
-    progress = fit(run.job, accelerator, found)
-    return _finish(run, data, recipe, progress, accelerator)
+    return _finish(run, data, recipe, fit(run.job, accelerator, found), accelerator)
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,6 @@ class _Run:
     job: Any
     evaluator: "SplitEvaluator"
     facts: dict[str, Any]
-    model: Any
     tokenizer: Any
 
 
@@ -187,12 +186,12 @@ def _build(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneRequest,
         plan=plan,
         settings=settings,
         out=request.folder,
-        save_model=lambda where: save_model(model, tokenizer, where),
+        save_model=lambda model, where: save_model(model, tokenizer, where),
         evaluate=evaluator if data.validation else None,
         better=(lambda found: sign * found[f"eval_{metrics[0]}"]) if data.validation else None,
         patience=train.early_stopping_patience,
     )
-    return _Run(job, evaluator, facts, model, tokenizer)
+    return _Run(job, evaluator, facts, tokenizer)
 
 
 def _check_length(max_seq_length: int, model: Any, name: str) -> None:
@@ -229,7 +228,9 @@ def data_fingerprint(data: LabelledData, tokenizer: Any) -> str:
     return digest.hexdigest()
 
 
-def _finish(run: _Run, data: LabelledData, recipe: FinetuneRecipe, progress: Any, accelerator: "Accelerator") -> dict:
+def _finish(
+    run: _Run, data: LabelledData, recipe: FinetuneRecipe, fitted: "Fitted", accelerator: "Accelerator"
+) -> dict:
     """The best checkpoint's weights, its figures over the whole validation set, and the model folder."""
     from bertkit.models.bert import save_model
     from bertkit.tasks.card import classifier_card
@@ -237,16 +238,16 @@ def _finish(run: _Run, data: LabelledData, recipe: FinetuneRecipe, progress: Any
     from bertkit.tasks.results import evaluation_results
     from bertkit.training import checkpoint
 
-    out = run.job.out
+    out, (progress, objective) = run.job.out, fitted
     best = out / f"checkpoint-{progress.best_step}" if progress.best_step else None
     if best is not None and progress.best_step != progress.step:
-        checkpoint.load_weights(best, run.model)
-    figures = run.evaluator(run.job.objective, progress.step) if data.validation else {}
+        checkpoint.load_weights(best, objective.model)
+    figures = run.evaluator(objective, progress.step) if data.validation else {}
     accelerator.wait_for_everyone()
     if not accelerator.is_main_process:
         return run.facts
     results = evaluation_results(figures, run.evaluator.scored, data, run.facts["metrics"], recipe.train.seed)
-    save_model(run.model, run.tokenizer, out)
+    save_model(objective.model, run.tokenizer, out)
     write_json(out / "eval_results.json", results)
     if run.evaluator.scored:
         rows = prediction_rows(run.evaluator.scored[0], data.label_names, data.problem_type)

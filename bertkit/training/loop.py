@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import torch
 from torch import nn
@@ -26,6 +26,7 @@ from bertkit.training.health import kept_for_study
 from bertkit.training.log import MetricsLog
 from bertkit.training.optimizer import build_optimizer
 from bertkit.training.schedule import learning_rate
+from bertkit.training.sharding import Sharding
 from bertkit.training.signals import StopRequest, stop_on_signals
 from bertkit.training.steps import Batch, StepPlan, step_batches
 
@@ -58,10 +59,10 @@ class Job:
     plan: StepPlan
     settings: TrainSettings
     out: Path
-    save_model: Callable[[Path], None]
-    """Writes the (unwrapped) model and its tokenizer into a folder."""
-    evaluate: Callable[[nn.Module, int], dict[str, float]] | None = None
-    """(wrapped objective, steps done) → figures whose names begin with ``eval_``."""
+    save_model: Callable[[Any, Path], None]
+    """Writes the model (``objective.model``, whole) and its tokenizer into a folder."""
+    evaluate: Callable[[Any, int], dict[str, float]] | None = None
+    """(the objective, whole; steps done) → figures whose names begin with ``eval_``."""
     watch: Callable[[dict[str, Any]], None] = lambda _: None
     """Sees each object of metrics.jsonl; for warnings in plain words."""
     better: Callable[[dict[str, float]], float] | None = None
@@ -70,8 +71,16 @@ class Job:
     """Evaluations without a better figure after which the run ends early."""
 
 
-def fit(job: Job, accelerator: "Accelerator", resume_from: Path | None) -> checkpoint.Progress:
-    """Trains to the end of the plan and returns how it went.
+class Fitted(NamedTuple):
+    """How a run went, and what came of it."""
+
+    progress: checkpoint.Progress
+    objective: Any
+    """The objective with the last step's weights, whole on every rank."""
+
+
+def fit(job: Job, accelerator: "Accelerator", resume_from: Path | None) -> Fitted:
+    """Trains to the end of the plan.
 
     Raises:
         Interrupted: SIGINT or SIGTERM came; a checkpoint was written first.
@@ -91,6 +100,7 @@ class _Run:
         if self.settings.gradient_checkpointing:
             recompute_activations(job.objective.model)
         torch.use_deterministic_algorithms(self.settings.deterministic)
+        self.sharding = Sharding(accelerator, job.objective)
         optimizer = build_optimizer(job.objective.to(accelerator.device), self.settings)
         self.module, self.optimizer = accelerator.prepare(job.objective, optimizer)
         if self.settings.torch_compile:
@@ -104,7 +114,7 @@ class _Run:
         self._refused_in_a_row = 0
         self._signal = 0
 
-    def run(self) -> checkpoint.Progress:
+    def run(self) -> Fitted:
         total = self.job.plan.total_steps
         with (
             stop_on_signals() as stop,
@@ -123,7 +133,7 @@ class _Run:
                     raise self._interrupted()
                 if stopped:
                     break
-        return self.progress
+        return Fitted(self.progress, self.sharding.whole(self.module).eval())
 
     def _steps(self) -> Iterator[list[tuple[Batch, bool]]]:
         accelerator = self.accelerator
@@ -251,8 +261,7 @@ class _Run:
         if self.job.evaluate is None:
             return
         started_at_s = time.monotonic()
-        self.module.eval()
-        results = self.job.evaluate(self.module, self.progress.step)
+        results = self.job.evaluate(self.sharding.whole(self.module).eval(), self.progress.step)
         values = {"step": self.progress.step, **results}
         self.log.write(values)
         console.note(f"step {self.progress.step:,}: " + shown_figures(results))
@@ -278,14 +287,15 @@ class _Run:
         if self._saved_step == self.progress.step:
             return
         self._saved_step = self.progress.step
+        whole: Any = self.sharding.whole(self.module)
+        state = {"optimizer": self.sharding.optimizer_state(self.module, self.optimizer)}
         if self.accelerator.is_main_process:
-            state = {"optimizer": self.optimizer.state_dict()}
             if self.accelerator.scaler is not None:
                 state["scaler"] = self.accelerator.scaler.state_dict()
             checkpoint.save_checkpoint(
                 self.job.out,
                 self.progress,
-                self.job.save_model,
+                lambda where: self.job.save_model(whole.model, where),
                 state,
                 self.settings.save_total_limit,
                 protected=self.progress.best_step,
@@ -294,7 +304,7 @@ class _Run:
 
     def _load_optimizer(self, folder: Path) -> None:
         state = checkpoint.load_optimizer_state(folder)
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.sharding.load_optimizer_state(self.module, self.optimizer, state["optimizer"])
         if self.accelerator.scaler is not None and "scaler" in state:
             self.accelerator.scaler.load_state_dict(state["scaler"])
 

@@ -31,11 +31,12 @@ def shares(references: Sequence[Any], rank: int, ranks: int, micro_batch_size: i
     """One rank's part of a step, cut into micro-batches.
 
     Ranks take every ``ranks``-th example, so that their parts differ by one at most and sequences sorted by
-    length are shared evenly. A rank that would have none gets an empty micro-batch: it must still take part in
-    the step.
+    length are shared evenly. All ranks get as many micro-batches, of which one may be empty: where the weights
+    are sharded, every forward pass is one that all take part in.
     """
     mine = references[rank::ranks]
-    return [mine[i : i + micro_batch_size] for i in range(0, len(mine), micro_batch_size)] or [[]]
+    longest = -(-len(references) // ranks)
+    return [mine[i : i + micro_batch_size] for i in range(0, longest, micro_batch_size)]
 
 
 class _Fetcher(Dataset):

@@ -152,7 +152,7 @@ def test_a_step_without_a_finite_gradient_is_skipped_on_request(tmp_path):
         return {name: value * factor for name, value in forward(**batch).items()}
 
     job.objective.forward = nan_in_the_third
-    progress = fit(dataclasses.replace(job, evaluate=None), accelerator, None)
+    progress, _ = fit(dataclasses.replace(job, evaluate=None), accelerator, None)
     assert (progress.step, progress.skipped_steps) == (10, 1)
     assert all(torch.isfinite(parameter).all() for parameter in weights(job).values())
     assert (job.out / "not-finite-step-3.safetensors").is_file()
@@ -176,7 +176,7 @@ def test_the_best_checkpoint_is_kept_and_patience_ends_the_run(tmp_path, patienc
     job = dataclasses.replace(job, evaluate=evaluate, better=lambda found: found["eval_figure"], patience=patience)
     if patience:
         figures = iter([0.1, 0.5, 0.6, 0.9, 0.4, 0.3])
-    progress = fit(job, accelerator, None)
+    progress, _ = fit(job, accelerator, None)
     assert progress.step == last_step
     assert progress.best == (0.5 if patience is None else 0.9)
     assert (job.out / f"checkpoint-{progress.best_step}").is_dir()

@@ -36,7 +36,7 @@ def toy_job(
         plan=plan,
         settings=settings,
         out=out,
-        save_model=lambda where: save_model(model, tokenizer, where),
+        save_model=lambda model, where: save_model(model, tokenizer, where),
         evaluate=Evaluator(
             accelerator,
             lambda length: EvaluationSet(store, validation, data, collate, length, 1),
