@@ -74,10 +74,13 @@ def finetune(
     )
     if seeds == 1 and grid is None:
         _say_result(run(request))
-        return
-    from bertkit.tasks.sweep import parse_grid, sweep
+    else:
+        from bertkit.tasks.sweep import parse_grid, sweep
 
-    _say_result(sweep(request, seeds, parse_grid(grid) if grid else None))
+        _say_result(sweep(request, seeds, parse_grid(grid) if grid else None))
+    from bertkit.training.hardware import leave_ranks
+
+    leave_ranks()
 
 
 def _say_result(run: dict[str, Any]) -> None:

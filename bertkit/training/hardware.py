@@ -74,6 +74,12 @@ def build_accelerator(device: str, precision: str, trackers: tuple[str, ...], fo
     return Accelerator(cpu=on_cpu, mixed_precision=precision, log_with=list(trackers) or None, project_dir=folder)
 
 
+def leave_ranks() -> None:
+    """Ends the exchange with the other ranks, if there are any; without this torch complains at exit."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
 def describe_device(device: str) -> str:
     """The device as a person names it, for run.json and the model card."""
     if device == "cuda":

@@ -1,0 +1,67 @@
+"""Whole weights and a whole optimizer state, also where FSDP has spread them over the ranks."""
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+from torch import nn, optim
+
+from bertkit.errors import BertkitError
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+class Sharding:
+    """Knows whether a run is sharded; the calls are collective where it is: every rank makes them together.
+
+    Args:
+        accelerator: of the run.
+        objective: the model with its loss, before ``accelerator.prepare`` shards it in place.
+
+    Raises:
+        BertkitError: an engine whose gradients this loop does not know how to sum.
+    """
+
+    def __init__(self, accelerator: "Accelerator", objective: nn.Module) -> None:
+        from accelerate.utils import DistributedType
+
+        self._accelerator = accelerator
+        engine = accelerator.distributed_type
+        if engine in (DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM) or (
+            engine == DistributedType.FSDP and not accelerator.is_fsdp2
+        ):
+            raise BertkitError(
+                f"the accelerate config asks for {engine.value}, which bertkit does not train on: use several processes "
+                "as they are (DDP), or FSDP with fsdp_version: 2 (examples: recipes/accelerate)"
+            )
+        self._whole = copy.deepcopy(objective) if engine == DistributedType.FSDP else None
+
+    def whole(self, module: nn.Module) -> nn.Module:
+        """The objective with all of its weights on this rank: for evaluating and saving, not for training."""
+        if self._whole is None:
+            plain: nn.Module = self._accelerator.unwrap_model(module)
+            return plain
+        from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
+        state = get_model_state_dict(module, options=StateDictOptions(full_state_dict=True))
+        self._whole.load_state_dict(state)
+        return self._whole.to(self._accelerator.device)
+
+    def optimizer_state(self, module: nn.Module, optimizer: optim.Optimizer) -> dict[str, Any]:
+        """The optimizer's state on the CPU, by the names of the parameters: the same for any number of ranks."""
+        from torch.distributed.checkpoint.state_dict import StateDictOptions, get_optimizer_state_dict
+
+        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        return dict(get_optimizer_state_dict(module, _plain(optimizer), options=options))
+
+    def load_optimizer_state(self, module: nn.Module, optimizer: optim.Optimizer, state: dict[str, Any]) -> None:
+        """Puts in what ``optimizer_state`` gave, here or on other hardware."""
+        from torch.distributed.checkpoint.state_dict import StateDictOptions, set_optimizer_state_dict
+
+        set_optimizer_state_dict(module, _plain(optimizer), state, options=StateDictOptions(full_state_dict=True))
+
+
+def _plain(optimizer: Any) -> optim.Optimizer:
+    """The torch optimizer inside Accelerate's."""
+    inner: optim.Optimizer = getattr(optimizer, "optimizer", optimizer)
+    return inner
