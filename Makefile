@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := runs/demo
+WORD_ORDER := --model $(DEMO) --train bertkit/assets/word_order/train.tsv --lr 5e-4 --epochs 6 --overwrite \
+	--validation bertkit/assets/word_order/validation.tsv
 
 .PHONY: help demo test test-slow check format bench build clean
 .DEFAULT_GOAL := help
@@ -21,6 +23,10 @@ demo: $(VENV)/.installed  ## Pretrain a BERT on the embedded stories, fill masks
 	$(BIN)/bertkit pretrain --recipe demo --out $(DEMO) --overwrite
 	$(BIN)/bertkit mask-fill --model $(DEMO) --top-k 3 "i [MASK] a little boy" "she is a little [MASK] ." \
 		"the snow is cold and [MASK] ." "he was sad because he [MASK] his dog ."
+	@echo; echo "Fine-tune: is it a sentence, or are its words scrambled? First from the pretrained weights,"
+	$(BIN)/bertkit finetune $(WORD_ORDER) --out runs/demo-classifier
+	@echo; echo "and the same from random weights, to see what pretraining bought:"
+	$(BIN)/bertkit finetune $(WORD_ORDER) --out runs/demo-control --set train.from_scratch=true
 
 test: $(VENV)/.installed  ## Run the tests (CPU, no network)
 	$(BIN)/pytest

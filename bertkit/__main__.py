@@ -1,6 +1,8 @@
 """``python -m bertkit``, so that ``torchrun -m bertkit`` and ``accelerate launch -m bertkit`` work."""
 
+import os
 import sys
+import time
 
 
 def main() -> None:
@@ -12,8 +14,12 @@ def main() -> None:
     try:
         app()
     except BertkitError as error:
-        if console.is_main_process():
-            console.err.print(f"[bold red]error:[/] {console.plain(str(error))}")
+        where = ""
+        if not console.is_main_process():
+            # What befell all ranks the main one says, and its end ends this one; what befell this one alone it says.
+            time.sleep(3)
+            where = f" (rank {os.environ.get('RANK')})"
+        console.err.print(f"[bold red]error{where}:[/] {console.plain(str(error))}")
         sys.exit(1)
     except Interrupted as ending:
         console.note(console.plain(str(ending)))
@@ -22,8 +28,6 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:
         # The reader (`head`, say) has what it wanted; a flush at exit would only raise once more.
-        import os
-
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
 

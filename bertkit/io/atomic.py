@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from bertkit.errors import BertkitError
 _DISK = {
     errno.ENOSPC: "no space left on device: free some, then run again",
     errno.EDQUOT: "the disk quota is used up: free some, then run again",
+    errno.EFBIG: "the file is larger than the file system or `ulimit -f` allows",
     errno.EROFS: "the file system is read-only: choose another folder",
     errno.EACCES: "permission denied: choose another folder, or change its permissions",
     errno.EPERM: "permission denied: choose another folder, or change its permissions",
@@ -27,10 +29,13 @@ def disk_errors(path: Path) -> Iterator[None]:
     """Turns a full or unwritable disk into one line that names ``path``."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in _DISK:
+    except Exception as error:
+        # What is written by Rust (safetensors, tokenizers) says "os error N" in an exception of its own.
+        said = re.search(r"\(os error (\d+)\)", str(error))
+        number = error.errno if isinstance(error, OSError) else int(said[1]) if said else None
+        if isinstance(error, BertkitError) or number not in _DISK:
             raise
-        raise BertkitError(f"cannot write {path}: {_DISK[error.errno]}") from error
+        raise BertkitError(f"cannot write {path}: {_DISK[number]}") from error
 
 
 def write_text(path: Path, text: str) -> None:

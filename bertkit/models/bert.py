@@ -2,12 +2,14 @@
 
 import json
 import logging
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertkit.errors import BertkitError
+from bertkit.io.atomic import disk_errors
 from bertkit.io.hub import model_folder
 from bertkit.models.tokenizer import load_tokenizer, save_tokenizer
 from bertkit.settings.schema import ModelSettings
@@ -165,10 +167,12 @@ def load_quietly(
 
 def save_model(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerFast", folder: Path) -> None:
     """Writes config.json, model.safetensors (tied weights once) and the tokenizer's files."""
-    with _quiet():
+    with _quiet(), disk_errors(folder):
         # In the names of today: the ones of old checkpoints (gamma, beta) would come back otherwise.
         model.save_pretrained(folder, save_original_format=False)
-    save_tokenizer(tokenizer, folder)
+        save_tokenizer(tokenizer, folder)
+        # safetensors closes its files to everybody else, against the person's umask.
+        shutil.copymode(folder / "config.json", folder / "model.safetensors")
 
 
 def _padded(num_pieces: int) -> int:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from bertkit import console
@@ -18,7 +19,7 @@ from bertkit.errors import BertkitError
 from bertkit.io.atomic import new_folder, write_json
 
 _NAME = re.compile(r"checkpoint-(\d+)")
-_MANIFEST, _STATE, _OPTIMIZER, _WEIGHTS = "manifest.json", "state.json", "optimizer.pt", "model.safetensors"
+_MANIFEST, _STATE, _OPTIMIZER, _WEIGHTS = "manifest.json", "state.json", "optimizer.safetensors", "model.safetensors"
 
 
 @dataclass
@@ -54,7 +55,7 @@ def save_checkpoint(
         out: the run's folder.
         progress: the state of the run; N is its step.
         save_model: writes the model and the tokenizer into a folder.
-        optimizer_state: of tensors and plain values (and the gradient scaler's, if any).
+        optimizer_state: by parameter names (``Sharding.optimizer_state``), and the gradient scaler's under "scaler".
         keep: checkpoints to keep.
         protected: the step of a checkpoint that is kept whatever its age.
 
@@ -66,8 +67,9 @@ def save_checkpoint(
         shutil.rmtree(folder)
     with new_folder(folder) as fresh:
         save_model(fresh)
-        torch.save(optimizer_state, fresh / _OPTIMIZER)
         write_json(fresh / _STATE, asdict(progress))
+        _write_optimizer(fresh / _OPTIMIZER, optimizer_state)
+        shutil.copymode(fresh / _STATE, fresh / _OPTIMIZER)  # safetensors closes its files to everybody else
         files = {path.name: [path.stat().st_size, _sha256(path)] for path in sorted(fresh.iterdir())}
         write_json(fresh / _MANIFEST, files)
     others = [path for step, path in _checkpoints(out) if step not in (progress.step, protected)]
@@ -114,9 +116,28 @@ def load_weights(folder: Path, model: nn.Module) -> None:
 
 
 def load_optimizer_state(folder: Path) -> dict[str, Any]:
-    """The optimizer's state; nothing but tensors and plain values is ever unpickled."""
-    state: dict[str, Any] = torch.load(folder / _OPTIMIZER, map_location="cpu", weights_only=True)
-    return state
+    """What ``save_checkpoint`` was given as ``optimizer_state``.
+
+    Raises:
+        BertkitError: the file is not one that was written here.
+    """
+    state: dict[str, dict[str, torch.Tensor]] = {}
+    try:
+        with safe_open(folder / _OPTIMIZER, "pt") as file:
+            plain = json.loads(file.metadata()["plain"])
+            for key in file.keys():  # noqa: SIM118 (not a dictionary)
+                name, _, moment = key.rpartition("/")
+                state.setdefault(name, {})[moment] = file.get_tensor(key)
+        return {**plain, "state": state}
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
+        raise BertkitError(f"{folder / _OPTIMIZER} cannot be read: {error}") from error
+
+
+def _write_optimizer(path: Path, state: dict[str, Any]) -> None:
+    """Moments as tensors named ``parameter/moment``, the rest as JSON in the metadata: there is nothing to unpickle."""
+    moments = {f"{name}/{key}": value for name, some in state["state"].items() for key, value in some.items()}
+    plain = {name: value for name, value in state.items() if name != "state"}
+    save_file(moments, path, {"plain": json.dumps(plain)})
 
 
 def _checkpoints(out: Path) -> list[tuple[int, Path]]:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertkit.io.atomic import write_text
+from bertkit.io.atomic import disk_errors, write_text
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -28,7 +28,7 @@ class MetricsLog:
     def write(self, values: dict[str, Any]) -> None:
         """Adds one object, in full precision, at once on disk."""
         if self._accelerator.is_main_process:
-            with self._path.open("a", encoding="utf-8") as file:
+            with disk_errors(self._path), self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(values) + "\n")
         if self._accelerator.trackers:
             numbers = {name: value for name, value in values.items() if name != "step"}
@@ -36,14 +36,16 @@ class MetricsLog:
 
 
 def read_metrics(out: Path) -> list[dict[str, Any]]:
-    """The objects of a run's metrics.jsonl; a line that a crash has cut off is left out."""
+    """The objects of a run's metrics.jsonl; a line that is none (cut off by a crash, say) is left out."""
     path = out / FILE
     if not path.is_file():
         return []
     objects = []
     for line in path.read_text(encoding="utf-8").split("\n"):
         try:
-            objects.append(json.loads(line))
+            found = json.loads(line)
         except ValueError:
             continue
+        if isinstance(found, dict) and isinstance(found.get("step"), int):
+            objects.append(found)
     return objects

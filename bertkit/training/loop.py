@@ -288,7 +288,7 @@ class _Run:
             return
         self._saved_step = self.progress.step
         whole: Any = self.sharding.whole(self.module)
-        state = {"optimizer": self.sharding.optimizer_state(self.module, self.optimizer)}
+        state = self.sharding.optimizer_state(self.module, self.optimizer)
         if self.accelerator.is_main_process:
             if self.accelerator.scaler is not None:
                 state["scaler"] = self.accelerator.scaler.state_dict()
@@ -304,9 +304,10 @@ class _Run:
 
     def _load_optimizer(self, folder: Path) -> None:
         state = checkpoint.load_optimizer_state(folder)
-        self.sharding.load_optimizer_state(self.module, self.optimizer, state["optimizer"])
-        if self.accelerator.scaler is not None and "scaler" in state:
-            self.accelerator.scaler.load_state_dict(state["scaler"])
+        scaler = state.pop("scaler", None)
+        self.sharding.load_optimizer_state(self.module, self.optimizer, state)
+        if self.accelerator.scaler is not None and scaler is not None:
+            self.accelerator.scaler.load_state_dict(scaler)
 
     def _due(self, every: int) -> bool:
         return every > 0 and self.progress.step % every == 0

@@ -94,6 +94,32 @@ def test_a_torn_checkpoint_is_skipped_and_said(tmp_path, capsys):
     assert checkpoint.newest_checkpoint(out).name == "checkpoint-6"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="a limit on file sizes stands in for a full disk")
+@pytest.mark.parametrize("kilobytes", [8, 48, 100])  # in the weights, the tokenizer, the optimizer
+def test_a_disk_that_fills_up_ends_in_one_line_and_leaves_the_last_checkpoint_whole(tmp_path, kilobytes):
+    import resource
+
+    accelerator = Accelerator(cpu=True)
+    job = toy_job(tmp_path / "store", tmp_path / "run", accelerator, dropout=0.1)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def save_model(model, where):
+        if "checkpoint-6" in where.name:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (kilobytes * 1024, before[1]))
+        job.save_model(model, where)
+
+    try:
+        with pytest.raises(BertkitError, match="cannot write .*larger than"):
+            fit(dataclasses.replace(job, save_model=save_model), accelerator, None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert sorted(path.name for path in job.out.iterdir()) == ["checkpoint-3", "metrics.jsonl"]
+    assert checkpoint.newest_checkpoint(job.out).name == "checkpoint-3"
+    whole = run(tmp_path, "whole", dropout=0.1)
+    resumed = run(tmp_path, "run", resume_from=job.out / "checkpoint-3", dropout=0.1)
+    assert all(torch.equal(weights(resumed)[name], value) for name, value in weights(whole).items())
+
+
 def test_weights_of_another_model_are_refused(tmp_path):
     out = run(tmp_path, "run").out
     other = toy_job(tmp_path / "store", tmp_path / "x", Accelerator(cpu=True)).objective.model
