@@ -1,32 +1,51 @@
 """kill -9 at random moments, resumed each time: the same weights to the bit, and metrics without gap or double."""
 
+import contextlib
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 from cli.test_pretrain import TEXT
 
-OPTIONS = ["--set", "model.num_hidden_layers=1", "--set", "hidden_size=32", "--set", "num_attention_heads=2",
-           "--set", "intermediate_size=32", "--set", "hidden_dropout_prob=0.1", "--set", "max_seq_length=[[0.6, 16], [0.4, 32]]",
-           "--batch-size", "16", "--max-steps", "300", "--set", "save_steps=7", "--set", "eval_steps=11",
-           "--set", "logging_steps=1", "--set", "validation_split=0.2", "--set", "save_total_limit=2"]  # fmt: skip
+SMALL = ["--set", "logging_steps=1", "--set", "save_total_limit=2", "--set", "save_steps=7", "--set", "eval_steps=11",
+         "--batch-size", "16"]  # fmt: skip
+PRETRAIN = ["pretrain", "corpus.txt", "--set", "model.num_hidden_layers=1", "--set", "hidden_size=32", "--set",
+            "num_attention_heads=2", "--set", "intermediate_size=32", "--set", "hidden_dropout_prob=0.1", "--set",
+            "max_seq_length=[[0.6, 16], [0.4, 32]]", "--max-steps", "300", "--set", "validation_split=0.2", *SMALL]  # fmt: skip
+FINETUNE = ["finetune", "--train", "rows.csv", "--validation-split", "0.2", "--set", "train.dropout=0.1", "--seq-len",
+            "16", "--epochs", "12", *SMALL]  # fmt: skip
+RANKS = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 
 
-def command(out, *more):
-    return [sys.executable, "-m", "bertkit", "pretrain", "corpus.txt", "--out", out, *OPTIONS, *more]
+def slow(*case):
+    return pytest.param(*case, marks=pytest.mark.slow)
 
 
 @pytest.mark.parametrize(
-    ("kills", "seed"),
-    [(3, 1), pytest.param(20, 2, marks=pytest.mark.slow)],
+    ("command", "ranks", "precision", "kills"),
+    [
+        (PRETRAIN, 1, "no", 3),
+        slow(PRETRAIN, 1, "bf16", 20),
+        slow(PRETRAIN, 2, "bf16", 6),
+        slow(FINETUNE, 1, "bf16", 6),
+        slow(FINETUNE, 2, "no", 6),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else str(value),
 )
-def test_a_run_killed_again_and_again_equals_the_uninterrupted_one(tmp_path, kills, seed):
+def test_a_run_killed_again_and_again_equals_the_uninterrupted_one(
+    tmp_path, tiny_model, command, ranks, precision, kills
+):
     (tmp_path / "corpus.txt").write_text(TEXT)
+    rows = "".join(f"{'the cat' if i % 2 else 'a dog'} {'abcdefgh'[i % 8]},{i % 2}\n" for i in range(400))
+    (tmp_path / "rows.csv").write_text("text,label\n" + rows)
+    command = [sys.executable, *(RANKS if ranks > 1 else []), "-m", "bertkit", *command, "--mixed-precision", precision]
+    if "finetune" in command:
+        command += ["--model", str(tiny_model)]
     environment = {
         **os.environ,
         "BERTKIT_CACHE": str(tmp_path / "cache"),
@@ -34,12 +53,12 @@ def test_a_run_killed_again_and_again_equals_the_uninterrupted_one(tmp_path, kil
         "HF_HUB_OFFLINE": "1",
     }
     quiet = {"cwd": tmp_path, "env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    subprocess.run(command("whole"), check=True, **quiet)
+    subprocess.run([*command, "--out", "whole"], check=True, **quiet)
 
-    rng, done = random.Random(seed), 0
+    rng, done = random.Random(kills), 0
     killed = tmp_path / "killed"
     while done < kills:
-        process = subprocess.Popen(command("killed", "--resume"), **quiet)
+        process = subprocess.Popen([*command, "--out", "killed", "--resume"], **quiet)
         steps_before = count_lines(killed)
         # Let it get somewhere first, then strike at any moment: in a step, an evaluation, or a checkpoint.
         while process.poll() is None and count_lines(killed) <= steps_before:
@@ -47,15 +66,27 @@ def test_a_run_killed_again_and_again_equals_the_uninterrupted_one(tmp_path, kil
         time.sleep(rng.uniform(0, 0.6))
         if process.poll() is not None:
             break  # it was faster than we
-        process.send_signal(signal.SIGKILL)
+        kill_all(psutil.Process(process.pid))
         process.wait()
         done += 1
-    subprocess.run(command("killed", "--resume"), check=True, **quiet)
+    subprocess.run([*command, "--out", "killed", "--resume"], check=True, **quiet)
 
+    run = json.loads((killed / "run.json").read_text())
+    assert (run["num_processes"], run["mixed_precision"]) == (ranks, precision)
     assert (killed / "model.safetensors").read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
     assert figures(killed) == figures(tmp_path / "whole")
     assert not list(killed.glob(".tmp-*"))
+    assert done >= min(kills, 3)
     print(f"{done} kills, none lost anything")
+
+
+def kill_all(process):
+    """A process and those it has started: the ranks outlive a torchrun that is killed."""
+    family = [process, *process.children(recursive=True)]
+    for one in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            one.kill()
+    psutil.wait_procs(family, timeout=60)
 
 
 def count_lines(out):

@@ -47,6 +47,24 @@ def test_losses_gradients_and_weights_do_not_depend_on_the_micro_batch(tmp_path,
         assert difference <= 1e-5 * torch.linalg.norm(parameter) + 1e-7, name
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # of more workers than cores
+@pytest.mark.parametrize("num_workers", [1, 3])
+def test_workers_change_nothing_at_all(tmp_path, num_workers):
+    alone = run(tmp_path, "alone", dropout=0.1)
+    helped = run(tmp_path, "helped", dropout=0.1, num_workers=num_workers)
+    assert all(torch.equal(weights(helped)[name], value) for name, value in weights(alone).items())
+
+
+def test_a_resume_with_another_micro_batch_goes_on_with_the_same_losses(tmp_path):
+    whole = run(tmp_path, "whole", save_total_limit=9)
+    resumed = run(tmp_path, "resumed", resume_from=whole.out / "checkpoint-3", micro_batch=5)
+    assert [line["step"] for line in training_lines(resumed.out)] == list(range(4, 11))
+    for one, other in zip(training_lines(whole.out)[3:], training_lines(resumed.out), strict=True):
+        assert other["tokens"] == one["tokens"]
+        for figure in ("loss", "grad_norm"):
+            assert other[figure] == pytest.approx(one[figure], rel=1e-5), (one["step"], figure)
+
+
 @pytest.mark.parametrize("options", [{}, {"dropout": 0.1}, {"dropout": 0.1, "num_workers": 1}])
 def test_a_resumed_run_ends_with_the_very_same_weights(tmp_path, options):
     whole = run(tmp_path, "whole", save_total_limit=9, **options)
