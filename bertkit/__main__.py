@@ -26,10 +26,6 @@ def main() -> None:
         sys.exit(ending.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:
-        # The reader (`head`, say) has what it wanted; a flush at exit would only raise once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
 
 
 if __name__ == "__main__":

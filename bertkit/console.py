@@ -45,6 +45,18 @@ def warn(message: str) -> None:
         err.print(f"[yellow]warning:[/] {message}")
 
 
+@contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """Ends quietly when the reader of stdout (`head`, say) has what it wanted."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # A flush at exit would only raise once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
 class ProgressLine:
     """One piece of long work: a bar on a terminal, a plain line every ten seconds in a log file."""
 

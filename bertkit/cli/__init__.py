@@ -4,11 +4,12 @@ To add a command, write its file with a function of the command's name and regis
 (torch, transformers, …) is imported inside that function, after the arguments have been checked.
 """
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
-from bertkit import __version__
+from bertkit import __version__, console
 from bertkit.cli import evaluate, finetune, inspect, mask_fill, predict, prepare, pretrain, recipes
 
 app = typer.Typer(
@@ -37,12 +38,16 @@ def bertkit(
     """Pretrain a BERT of your own on your text, fine-tune it on your labels, and use it anywhere."""
 
 
-# In the order of `bertkit --help`. To add one: app.command("name")(file.function)
-app.command("pretrain")(pretrain.pretrain)
-app.command("prepare")(prepare.prepare)
-app.command("inspect")(inspect.inspect)
-app.command("mask-fill")(mask_fill.mask_fill)
-app.command("finetune")(finetune.finetune)
-app.command("evaluate")(evaluate.evaluate)
-app.command("predict")(predict.predict)
+def _register(name: str, function: Callable[..., None]) -> None:
+    app.command(name)(console.reader_may_leave()(function))
+
+
+# In the order of `bertkit --help`.
+_register("pretrain", pretrain.pretrain)
+_register("prepare", prepare.prepare)
+_register("inspect", inspect.inspect)
+_register("mask-fill", mask_fill.mask_fill)
+_register("finetune", finetune.finetune)
+_register("evaluate", evaluate.evaluate)
+_register("predict", predict.predict)
 app.add_typer(recipes.app, name="recipes")

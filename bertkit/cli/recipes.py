@@ -14,6 +14,7 @@ app = typer.Typer(rich_markup_mode="rich")
 
 
 @app.callback(invoke_without_command=True)
+@console.reader_may_leave()
 def recipes(context: typer.Context, as_json: Json = False) -> None:
     """List the recipes, or show one."""
     if context.invoked_subcommand is not None:
@@ -32,6 +33,7 @@ def recipes(context: typer.Context, as_json: Json = False) -> None:
 
 
 @app.command()
+@console.reader_may_leave()
 def show(
     name: Annotated[str, typer.Argument(help="A name of the list, or kind/name where two kinds share it.")],
 ) -> None:

@@ -146,3 +146,14 @@ def test_unknown_device_is_wrong_usage(device: str) -> None:
     result, _ = shared("--device", device)
     assert result.exit_code == 2
     assert "cuda:N" in result.stderr
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    command = [sys.executable, "-c", "import time; time.sleep(0.5); from bertkit.__main__ import main; main()"]
+    with subprocess.Popen(
+        [*command, "recipes", "show", "base"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert (process.stderr.read(), process.wait()) == ("", 0)
