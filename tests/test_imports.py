@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -49,3 +50,10 @@ def test_nothing_heavy_is_imported(code: str) -> None:
 
 def test_the_check_sees_a_heavy_import() -> None:
     assert "numpy" in modules_after("import bertkit.cli, numpy")
+
+
+def test_one_mask_is_filled_without_torch(tiny_model: Path) -> None:
+    arguments = ["mask-fill", "--model", str(tiny_model), "the cat [MASK] ."]
+    loaded = modules_after(MAIN.format(arguments=arguments))
+    assert "numpy" in loaded
+    assert loaded & {"torch", "transformers", "scipy", "datasets", "accelerate"} == set()

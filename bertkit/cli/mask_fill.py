@@ -45,7 +45,7 @@ def mask_fill(
     window = list(islice(lines, LINES_AT_ONCE))
     if not window:
         raise BertkitError("no text: give a sentence with [MASK] in it, or lines of them on stdin")
-    filler = MaskFiller(model, device)
+    filler = MaskFiller(model, device, texts=len(window))
     if not as_json:
         console.out.print(f"[dim]{console.plain(filler.name)}[/]")
     while window:

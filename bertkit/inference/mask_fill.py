@@ -3,17 +3,55 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Protocol
+
+import numpy as np
 
 from bertkit.errors import BertkitError
-from bertkit.models.bert import bert_folder, load_for
-from bertkit.models.tokenizer import load_tokenizer
-
-if TYPE_CHECKING:
-    import torch
+from bertkit.inference.numpy_bert import UnsupportedError
+from bertkit.inference.without_torch import LightReader
 
 MASK = "[MASK]"
 TEXTS_PER_BATCH = 32
+FEW_TEXTS = 32
+"""Up to so many, starting torch would take longer than reading them in numpy."""
+
+
+class Reader(Protocol):
+    """A model and its tokenizer."""
+
+    rows: int
+    """Of the vocabulary's logits, those that pad it included."""
+    max_position_embeddings: int
+    mask_token: str
+    mask_token_id: int
+    unk_token: str
+    pad_token_id: int
+
+    @property
+    def vocab(self) -> dict[str, int]: ...
+    def encode(self, text: str) -> list[int]: ...
+    def tokenize(self, text: str) -> list[str]: ...
+    def decode(self, ids: Sequence[int], skip_special_tokens: bool = False) -> str: ...
+    def mask_probabilities(self, encoded: Sequence[list[int]]) -> np.ndarray: ...
+
+
+def reader_for(model: str, device: str | None, texts: int | None) -> Reader:
+    """What reads so many texts soonest: numpy for a few where no device is named, else torch.
+
+    Raises:
+        BertkitError: the model cannot be had, or is none that fills masks; an unknown device.
+    """
+    if texts is not None and texts <= FEW_TEXTS and device in (None, "auto"):
+        from bertkit.models.bert import bert_folder
+
+        try:
+            return LightReader(bert_folder(model))
+        except UnsupportedError:
+            pass  # torch may read it, or says better why not
+    from bertkit.inference.with_torch import TorchReader
+
+    return TorchReader(model, device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +78,7 @@ class MaskFiller:
     Args:
         model: a folder, or a name on the hub.
         device: "cpu", "cuda", "cuda:1", "mps"; None or "auto" takes the best there is.
+        texts: about how many it will fill, where that is known: a few are read without torch.
 
     Raises:
         BertkitError: the model cannot be had or was trained without a masked-word head; an unknown device.
@@ -50,21 +89,9 @@ class MaskFiller:
         'mat'
     """
 
-    def __init__(self, model: str | Path, device: str | None = None) -> None:
-        # The cheap check first: this line needs no torch, the next ones take seconds to import it.
-        folder = str(bert_folder(str(model)))
-        from bertkit.training.hardware import choose_device
-
-        kind = choose_device(device)
+    def __init__(self, model: str | Path, device: str | None = None, texts: int | None = None) -> None:
         self.name = str(model)
-        self.tokenizer = load_tokenizer(folder)
-        loaded, _ = load_for("BertForMaskedLM", str(model))
-        self.model: Any = loaded.to(device if device and ":" in device else kind).eval()
-        rows = self.model.config.vocab_size
-        if len(self.tokenizer) > rows:
-            raise BertkitError(
-                f"{model} has {len(self.tokenizer):,} word pieces in its tokenizer, and {rows:,} in its model"
-            )
+        self.reader = reader_for(self.name, device, texts)
 
     def fill(
         self, texts: Sequence[str], top_k: int = 5, targets: Sequence[str] | None = None
@@ -98,11 +125,11 @@ class MaskFiller:
         return filled
 
     def _encode(self, text: str) -> list[int]:
-        marked = text.replace(MASK, self.tokenizer.mask_token)
-        if self.tokenizer.mask_token not in marked:
+        marked = text.replace(MASK, self.reader.mask_token)
+        if self.reader.mask_token not in marked:
             check_text(text)
-        ids: list[int] = self.tokenizer(marked, verbose=False)["input_ids"]
-        longest = self.model.config.max_position_embeddings
+        ids = self.reader.encode(marked)
+        longest = self.reader.max_position_embeddings
         if len(ids) > longest:
             raise BertkitError(
                 f"'{_short(text)}' has {len(ids)} tokens, and {self.name} reads {longest} at most: shorten it"
@@ -110,16 +137,16 @@ class MaskFiller:
         return ids
 
     def _target_ids(self, targets: Sequence[str]) -> list[int]:
-        vocab = self.tokenizer.get_vocab()
+        vocab = self.reader.vocab
         ids: list[int] = []
         for target in targets:
-            pieces = [target] if target in vocab else self.tokenizer.tokenize(target)
+            pieces = [target] if target in vocab else self.reader.tokenize(target)
             if len(pieces) > 1:
                 raise BertkitError(
                     f"target '{target}' is {len(pieces)} word pieces to this model ({' '.join(pieces)}): "
                     "give words that are one piece"
                 )
-            if not pieces or pieces[0] == self.tokenizer.unk_token:
+            if not pieces or pieces[0] == self.reader.unk_token:
                 raise BertkitError(f"target '{target}' is unknown to this model: no word pieces spell it")
             ids.append(vocab[pieces[0]])
         if not ids:
@@ -129,35 +156,18 @@ class MaskFiller:
     def _fill_batch(
         self, encoded: Sequence[list[int]], top_k: int, target_ids: Sequence[int] | None
     ) -> list[list[list[Candidate]]]:
-        import torch
-
-        probabilities = self._probabilities(encoded)
+        probabilities = self.reader.mask_probabilities(encoded)
         # The rows that pad the vocabulary to a multiple of 64 stand for no word.
-        kept = probabilities[:, : len(self.tokenizer)] if target_ids is None else probabilities[:, target_ids]
-        scores, places = kept.topk(min(top_k, kept.shape[1]))
-        tokens = places if target_ids is None else torch.tensor(target_ids)[places]
-        ranked = zip(scores.tolist(), tokens.tolist(), strict=True)
+        compared = np.arange(len(self.reader.vocab)) if target_ids is None else np.array(target_ids)
+        kept = probabilities[:, compared]
+        best = _largest(kept, min(top_k, kept.shape[1]))
+        scores = np.take_along_axis(kept, best, axis=1).tolist()
+        ranked = zip(scores, compared[best].tolist(), strict=True)
         filled = []
         for ids in encoded:
-            masks = [place for place, id_ in enumerate(ids) if id_ == self.tokenizer.mask_token_id]
+            masks = [place for place, id_ in enumerate(ids) if id_ == self.reader.mask_token_id]
             filled.append([self._candidates(ids, place, len(masks) == 1, *next(ranked)) for place in masks])
         return filled
-
-    def _probabilities(self, encoded: Sequence[list[int]]) -> "torch.Tensor":
-        """Probabilities at all masks, text by text, fp32 ``[masks, rows of the vocabulary]``."""
-        import torch
-        from torch.nn.utils.rnn import pad_sequence
-
-        rows = [torch.tensor(ids) for ids in encoded]
-        ids = pad_sequence(rows, batch_first=True, padding_value=self.tokenizer.pad_token_id)
-        is_text = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
-        is_mask = ids == self.tokenizer.mask_token_id
-        device = self.model.device
-        with torch.inference_mode():
-            hidden = self.model.bert(ids.to(device), attention_mask=is_text.to(device))[0]
-            # The head over the vocabulary is most of the work of a small model: at the masks alone.
-            probabilities: torch.Tensor = self.model.cls(hidden[is_mask.to(device)]).softmax(dim=-1).cpu()
-        return probabilities
 
     def _candidates(
         self, ids: list[int], place: int, only_mask: bool, scores: list[float], tokens: list[int]
@@ -165,11 +175,18 @@ class MaskFiller:
         candidates = []
         for score, token in zip(scores, tokens, strict=True):
             filled = [*ids[:place], token, *ids[place + 1 :]]
-            shown = [id_ for id_ in filled if id_ != self.tokenizer.pad_token_id]
+            shown = [id_ for id_ in filled if id_ != self.reader.pad_token_id]
             # As in the pipeline: special tokens go, but not where other masks would go with them.
-            sequence = self.tokenizer.decode(shown, skip_special_tokens=only_mask)
-            candidates.append(Candidate(score, token, self.tokenizer.decode([token]), sequence))
+            sequence = self.reader.decode(shown, skip_special_tokens=only_mask)
+            candidates.append(Candidate(score, token, self.reader.decode([token]), sequence))
         return candidates
+
+
+def _largest(values: np.ndarray, k: int) -> np.ndarray:
+    """Column numbers of the ``k`` largest of each row, the largest first."""
+    some = np.sort(np.argpartition(-values, k - 1, axis=1)[:, :k], axis=1)
+    order = np.argsort(-np.take_along_axis(values, some, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(some, order, axis=1)
 
 
 def _short(text: str) -> str:
