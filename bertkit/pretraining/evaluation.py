@@ -58,7 +58,7 @@ class Evaluator:
         """``eval_loss``, ``eval_mlm_loss``, ``eval_nsp_loss``, both accuracies and ``eval_perplexity``."""
         import torch
 
-        from bertkit.training.loop import Sums, means, reduced
+        from bertkit.training.figures import Sums, means, reduced
 
         length = self._max_seq_length(max(0, steps_done - 1))
         examples, size = self._sets(length), self._micro_batch_size(length)

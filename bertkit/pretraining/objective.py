@@ -6,7 +6,7 @@ from torch.nn.functional import cross_entropy
 from transformers import BertForPreTraining
 
 from bertkit.pretraining.masking import IGNORE
-from bertkit.training.loop import Sums
+from bertkit.training.figures import Sums
 from bertkit.training.steps import Batch
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 
-from bertkit.training.loop import Sums
+from bertkit.training.figures import Sums
 from bertkit.training.steps import Batch
 
 

@@ -22,6 +22,7 @@ from bertkit.draws import key
 from bertkit.errors import BertkitError, Interrupted
 from bertkit.settings.schema import TrainSettings
 from bertkit.training import checkpoint
+from bertkit.training.figures import Sums, means, part_of, reduced, shown_figures
 from bertkit.training.health import kept_for_study
 from bertkit.training.log import MetricsLog
 from bertkit.training.optimizer import build_optimizer
@@ -32,8 +33,6 @@ from bertkit.training.steps import Batch, StepPlan, step_batches
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-
-Sums = dict[str, torch.Tensor]
 
 _MOST_REFUSED_IN_A_ROW = 10
 """Steps without a finite gradient after which skipping ends too: the weights are lost, not the batches."""
@@ -320,47 +319,7 @@ class _Run:
         )
 
 
-def shown_figures(results: dict[str, float]) -> str:
-    """An evaluation on one line: shares as per cent, the rest to three digits."""
-    shown = []
-    for name, value in results.items():
-        if name.startswith("eval_") and name != "eval_perplexity":
-            figure = f"{value:.1%}" if "accuracy" in name else f"{value:.3f}"
-            shown.append(f"{name.removeprefix('eval_').replace('_', ' ')} {figure}")
-    return "held-out " + " · ".join(shown)
-
-
 def recompute_activations(model: Any) -> None:
     """Switches gradient checkpointing on, by the name that the installed transformers has for it."""
     newer = getattr(model, "activation_checkpointing_enable", None)
     (newer or model.gradient_checkpointing_enable)()
-
-
-def reduced(accelerator: "Accelerator", sums: Sums) -> dict[str, float]:
-    """Sums over all ranks, as plain numbers."""
-    if not sums:
-        return {}
-    stacked = torch.stack([value.float() for value in sums.values()])
-    total = accelerator.reduce(stacked, "sum") if accelerator.num_processes > 1 else stacked
-    return dict(zip(sums, total.tolist(), strict=True))
-
-
-def part_of(name: str) -> str:
-    """The part of the loss that a sum belongs to: "mlm" of "mlm_loss", "" of "loss"."""
-    return name.rpartition("_")[0]
-
-
-def means(sums: dict[str, float], counts: dict[str, float]) -> dict[str, float]:
-    """Means out of sums: ``loss`` and, for each part that was counted, ``p_loss`` and ``p_accuracy``."""
-    found: dict[str, float] = {"loss": 0.0}
-    for name, value in sums.items():
-        mean = value / counts[part_of(name)] if counts[part_of(name)] else None
-        if mean is None:
-            continue
-        if name.endswith("correct"):
-            found[name.removesuffix("correct") + "accuracy"] = mean
-        else:
-            found["loss"] += mean
-            if name != "loss":
-                found[name] = mean
-    return found
