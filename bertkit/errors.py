@@ -8,6 +8,14 @@ class BertkitError(Exception):
     and keeps its traceback.
     """
 
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))  # what it quotes may hold line breaks
+
+
+def is_library_failure(error: BaseException) -> bool:
+    """Whether a library raised this: an exception, or the panic of one written in Rust (which is none)."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
 
 class Interrupted(Exception):  # noqa: N818 (an ending, not an error)
     """A run that was asked to stop by a signal and has saved its state.

@@ -14,7 +14,7 @@ import numpy as np
 from bertkit import console
 from bertkit.corpus.reader import Source, fingerprint, read_paragraphs
 from bertkit.corpus.store import CorpusStore, StoreWriter, is_store, open_store
-from bertkit.errors import BertkitError
+from bertkit.errors import BertkitError, is_library_failure
 from bertkit.io.atomic import new_folder
 from bertkit.io.text import ReadReport
 
@@ -195,7 +195,7 @@ class SentenceEncoder:
         try:
             return list(segment(self._language, paragraph))
         except BaseException as error:
-            if type(error).__name__ != "PanicException":  # what Rust code raises on a bug of its own
+            if not is_library_failure(error):
                 raise
             return [paragraph]
 

@@ -218,7 +218,8 @@ def _documents(rows: Iterator[tuple[str, dict[str, Any]]], column: str) -> Itera
             continue
         if not isinstance(text, str):
             raise BertkitError(f"{place}: '{column}' is not text but {type(text).__name__}; name another with --column")
-        paragraphs = [paragraph for line in lines_of(text) if (paragraph := line.strip())]
+        # A NUL in a cell is dropped, as BERT's cleaning does; a text file with one is binary, and refused.
+        paragraphs = [paragraph for line in lines_of(text.replace("\0", "")) if (paragraph := line.strip())]
         if paragraphs:
             yield from paragraphs
             yield None

@@ -125,7 +125,8 @@ class MaskFiller:
         return filled
 
     def _encode(self, text: str) -> list[int]:
-        marked = text.replace(MASK, self.reader.mask_token)
+        # A byte of the command line that is no UTF-8 reaches us as a lone surrogate, which no tokenizer takes.
+        marked = text.encode("utf-8", "replace").decode().replace(MASK, self.reader.mask_token)
         if self.reader.mask_token not in marked:
             check_text(text)
         ids = self.reader.encode(marked)

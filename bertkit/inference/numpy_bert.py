@@ -72,12 +72,14 @@ class NumpyBert:
         try:
             self.config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
             self._file = safe_open(folder / WEIGHTS, "np")
-        except (OSError, ValueError, SafetensorError) as error:
+            self._names = {_name_of_today(name): name for name in self._file.keys()}  # noqa: SIM118 (not a dictionary)
+            self._check_config()
+            self._check_weights()
+            self.heads = int(self.config["num_attention_heads"])
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, SafetensorError) as error:
             raise UnsupportedError(f"{folder} cannot be read ({error})") from error
-        self._names = {_name_of_today(name): name for name in self._file.keys()}  # noqa: SIM118 (not a dictionary)
-        self._check_config()
-        self._check_weights()
-        self.heads = int(self.config["num_attention_heads"])
+        if self.heads < 1 or self.config["hidden_size"] % self.heads:
+            raise UnsupportedError(f"{self.heads} attention heads")
         self._activation = ACTIVATIONS[self.config.get("hidden_act", "gelu")]
         self._epsilon = np.float32(self.config.get("layer_norm_eps", 1e-12))
         self._embeddings = self._weight("bert.embeddings.word_embeddings.weight")
@@ -94,6 +96,10 @@ class NumpyBert:
 
     def hidden(self, ids: list[int]) -> np.ndarray:
         """Hidden states of the last layer, fp32 ``[tokens, hidden_size]``, of one text that is one segment."""
+        with np.errstate(over="ignore", invalid="ignore"):  # damaged weights give what they give in torch: nan
+            return self._hidden(ids)
+
+    def _hidden(self, ids: list[int]) -> np.ndarray:
         places = self._weight("bert.embeddings.position_embeddings.weight")[: len(ids)]
         segment = self._weight("bert.embeddings.token_type_embeddings.weight")[0]
         hidden = self._normed(self._embeddings[ids] + segment + places, "bert.embeddings")
@@ -103,6 +109,10 @@ class NumpyBert:
 
     def word_probabilities(self, hidden: np.ndarray) -> np.ndarray:
         """Of each word piece at some places: ``[places, hidden_size]`` → fp32 ``[places, rows]``."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return softmax(self._word_logits(hidden))
+
+    def _word_logits(self, hidden: np.ndarray) -> np.ndarray:
         head = "cls.predictions"
         transformed = self._activation(self._linear(hidden, f"{head}.transform.dense"))
         transformed = self._normed(transformed, f"{head}.transform")
@@ -111,7 +121,8 @@ class NumpyBert:
         # Tied, the two biases are one, and saved under either name; untied, that of the decoder counts.
         names = [f"{head}.bias", f"{head}.decoder.bias"][:: 1 if tied else -1]
         bias = self._weight(next(name for name in names if name in self._names))
-        return softmax(transformed @ decoder.T + bias)
+        logits: np.ndarray = transformed @ decoder.T + bias
+        return logits
 
     def _layer(self, hidden: np.ndarray, name: str) -> np.ndarray:
         size = hidden.shape[1] // self.heads

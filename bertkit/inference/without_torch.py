@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bertkit.errors import is_library_failure
 from bertkit.inference.numpy_bert import NumpyBert, UnsupportedError
 
 # What transformers' `clean_up_tokenization` does to a decoded text.
@@ -38,9 +39,12 @@ class LightReader:
             self.mask_token, self.unk_token = str(config["mask_token"]), str(config["unk_token"])
             self.mask_token_id = self.vocab[self.mask_token]
             self.pad_token_id = self.vocab[config["pad_token"]]
+            self.encode(self.mask_token)
         except UnsupportedError:
             raise
-        except Exception as error:  # whatever a broken file makes the library raise: the other reader says it well
+        except BaseException as error:  # whatever a broken file makes the library raise: the other reader says it well
+            if not is_library_failure(error):
+                raise
             raise UnsupportedError(f"its tokenizer ({error})") from error
         if len(self.vocab) > self.rows:
             raise UnsupportedError("it has fewer rows than its tokenizer has word pieces")

@@ -5,7 +5,9 @@ import csv
 import io
 import json
 import re
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,10 +36,8 @@ def form(path: Path) -> str:
     is_compressed = path.suffix.lower() in COMPRESSED_SUFFIXES
     plain = path.with_suffix("") if is_compressed else path
     found = _FORMS.get(plain.suffix.lower())
-    if found == "parquet" and is_compressed:
-        raise BertkitError(f"{path}: parquet is compressed within; give the .parquet file itself")
     if found is None:
-        allowed = ".txt, .jsonl, .csv, .tsv, .parquet, each but the last also .gz, .xz or .zst"
+        allowed = ".txt, .jsonl, .csv, .tsv, .parquet, each also .gz, .xz or .zst"
         raise BertkitError(f"{path}: cannot read '{plain.suffix}' files; give one of {allowed}")
     return found
 
@@ -140,14 +140,22 @@ def _csv_rows(text: io.TextIOWrapper, path: Path, kind: str) -> Iterator[Row]:
         raise BertkitError(f"{path}:{first_line} has quotes that do not match ({error})") from error
 
 
-def _parquet(path: Path) -> Any:
+@contextmanager
+def _parquet(path: Path) -> Iterator[Any]:
+    """A parquet file, open; one that is compressed as a whole is unpacked into a temporary file first."""
     import pyarrow
     import pyarrow.parquet
 
-    try:
-        return pyarrow.parquet.ParquetFile(path)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise BertkitError(f"{path} cannot be read as parquet: {_first_line(error)}") from error
+    with tempfile.TemporaryFile() as unpacked:
+        if path.suffix.lower() in COMPRESSED_SUFFIXES:
+            with open_binary(path) as packed:
+                shutil.copyfileobj(packed, unpacked)
+        try:
+            file = pyarrow.parquet.ParquetFile(unpacked if unpacked.tell() else path)
+        except (pyarrow.ArrowException, OSError, ValueError) as error:
+            raise BertkitError(f"{path} cannot be read as parquet: {_first_line(error)}") from error
+        with file:
+            yield file
 
 
 def _parquet_rows(path: Path) -> Iterator[Row]:
@@ -160,7 +168,7 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
                 for row in batch.to_pylist():
                     number += 1
                     yield f"{path}:{number}", row
-        except (pyarrow.ArrowException, OSError) as error:
+        except (pyarrow.ArrowException, OSError, ValueError) as error:
             raise BertkitError(f"{path} is damaged after row {number}: {_first_line(error)}") from error
 
 

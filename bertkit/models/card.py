@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from bertkit import __version__, console
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~!&$])")
+# What makes a list, a rule or a heading of a line that begins with it.
+_LINE_START = re.compile(r"^(\d*)([-+=.)])(?=[\s\-+=]|$)")
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def _one_line(text: str) -> str:
 
 def _text(text: str) -> str:
     """Text from outside as Markdown that shows just that."""
-    return _MARKDOWN.sub(r"\\\1", _one_line(text))
+    return _LINE_START.sub(r"\1\\\2", _MARKDOWN.sub(r"\\\1", _one_line(text)))
 
 
 def _quoted(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bertkit.errors import BertkitError
+from bertkit.errors import BertkitError, is_library_failure
 from bertkit.io.hub import model_folder
 
 if TYPE_CHECKING:
@@ -150,9 +150,12 @@ def _from_tokenizer_json(folder: Path) -> "PreTrainedTokenizerFast":
         if sorted(ids.values()) != list(range(len(ids))):
             raise BertkitError(f"{path}: the ids of its {len(ids)} pieces are not 0 to {len(ids) - 1}")
         tokenizer = _bert_tokenizer(folder, content, config) or _other_tokenizer(folder, content, names)
+        tokenizer.backend_tokenizer.encode(names["mask_token"])
     except BertkitError:
         raise
-    except Exception as error:  # whatever a broken file makes the libraries raise
+    except BaseException as error:  # whatever a broken file makes the libraries raise
+        if not is_library_failure(error):
+            raise
         raise BertkitError(f"{path} is no tokenizer that can be read: {_first_line(error)}") from error
     tokenizer.backend_tokenizer.no_padding()
     tokenizer.backend_tokenizer.no_truncation()

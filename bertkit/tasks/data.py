@@ -141,8 +141,8 @@ def read_texts(source: str, wanted: tuple[str, ...]) -> Iterator[tuple[str, ...]
         missing = next(name for name in wanted if name not in names)
         raise _no_column(source, missing, names, "--text")
     chosen = chosen or _guessed_text(source, names)
-    for _, row in read_rows(path):
-        yield tuple(_text(row[name]) for name in chosen)
+    for row in read_rows(path):
+        yield _row_texts(row, chosen)
 
 
 def _load_task(request: DataRequest) -> LabelledData:
@@ -279,13 +279,15 @@ def _guessed_label(source: str, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _texts(rows: Sequence[Row], names: Sequence[str]) -> list[tuple[str, ...]]:
-    texts = []
-    for place, row in rows:
-        missing = next((name for name in names if name not in row), None)
-        if missing is not None:
-            raise BertkitError(f"{place} has no column '{missing}', only {', '.join(row)}")
-        texts.append(tuple(_text(row[name]) for name in names))
-    return texts
+    return [_row_texts(row, names) for row in rows]
+
+
+def _row_texts(row: Row, names: Sequence[str]) -> tuple[str, ...]:
+    place, values = row
+    missing = next((name for name in names if name not in values), None)
+    if missing is not None:
+        raise BertkitError(f"{place} has no column '{missing}', only {', '.join(values)}")
+    return tuple(_text(values[name]) for name in names)
 
 
 def _text(value: Any) -> str:

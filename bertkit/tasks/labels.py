@@ -14,6 +14,8 @@ _MOST_NUMBERED_CLASSES = 50
 
 Row = tuple[str, dict[str, Any]]
 
+_LARGEST = float(np.finfo(np.float32).max)
+
 
 @dataclass(frozen=True)
 class Labelling:
@@ -158,11 +160,11 @@ def class_name(value: Any) -> str:
 
 
 def as_number(value: Any) -> float | None:
-    """The number that a value is, or is written as."""
+    """The finite fp32 number that a value is, or is written as."""
     if isinstance(value, bool):
         return None
     try:
         number = float(value)
     except (TypeError, ValueError):
         return None
-    return number
+    return number if abs(number) <= _LARGEST else None

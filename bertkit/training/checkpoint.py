@@ -105,8 +105,8 @@ def load_weights(folder: Path, model: nn.Module) -> None:
     try:
         weights = load_file(folder / _WEIGHTS)
         missing, unexpected = model.load_state_dict(weights, strict=False)
-    except (RuntimeError, OSError, ValueError) as error:
-        raise BertkitError(f"{folder} is a checkpoint of another model: {str(error).splitlines()[0]}") from error
+    except (RuntimeError, OSError, ValueError, SafetensorError) as error:
+        raise BertkitError(f"{folder} is a checkpoint of another model: {error}") from error
     # Tied weights are stored once: what is absent must share its memory with something that is there.
     state = model.state_dict()
     present = {state[name].data_ptr() for name in weights if name in state}

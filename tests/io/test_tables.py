@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import lzma
+from io import BytesIO
 from pathlib import Path
 
 import pyarrow
@@ -111,5 +112,13 @@ def test_forms_are_told_by_name():
     assert {name: form(Path(name)) for name in names} == names
     with pytest.raises(BertkitError, match=r"a\.pdf: cannot read '\.pdf' files; give one of \.txt, \.jsonl"):
         form(Path("a.pdf"))
-    with pytest.raises(BertkitError, match=r"parquet is compressed within"):
-        form(Path("a.parquet.gz"))
+
+
+@pytest.mark.parametrize(("suffix", "pack"), [("", bytes), (".gz", gzip.compress), (".xz", lzma.compress)])
+def test_parquet_is_read_also_compressed_as_a_whole(tmp_path, suffix, pack):
+    buffer = BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table({"text": ["a", "b"], "n": [1, 2]}), buffer)
+    path = tmp_path / f"a.parquet{suffix}"
+    path.write_bytes(pack(buffer.getvalue()))
+    assert [row for _, row in read_rows(path)] == [{"text": "a", "n": 1}, {"text": "b", "n": 2}]
+    assert columns(path) == ["text", "n"]
