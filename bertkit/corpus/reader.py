@@ -1,6 +1,7 @@
 """From what a person names (files, folders, globs, stdin, a hub dataset) to paragraphs and documents."""
 
 import atexit
+import functools
 import glob
 import hashlib
 import os
@@ -106,8 +107,11 @@ def _is_readable_form(path: Path) -> bool:
     return True
 
 
+@functools.cache
 def _spooled_stdin() -> Path:
-    """Standard input in a temporary file, as it is read more than once."""
+    """Standard input in a temporary file, as it is read more than once (but comes only once)."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise BertkitError("several ranks cannot share standard input: `bertkit prepare - --out FOLDER` first")
     folder = Path(tempfile.mkdtemp(prefix="bertkit-stdin-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     path = folder / "stdin.txt"

@@ -57,22 +57,28 @@ class Evaluator:
     def __call__(self, objective: Any, steps_done: int) -> dict[str, float]:
         """``eval_loss``, ``eval_mlm_loss``, ``eval_nsp_loss``, both accuracies and ``eval_perplexity``."""
         import torch
+        from accelerate.utils import gather_object
 
-        from bertkit.training.figures import Sums, means, reduced
+        from bertkit.training.figures import means
 
         length = self._max_seq_length(max(0, steps_done - 1))
         examples, size = self._sets(length), self._micro_batch_size(length)
         accelerator = self._accelerator
         mine = range(accelerator.process_index, len(examples), accelerator.num_processes)
-        sums: Sums = {}
+        sums: dict[str, float] = {}
         with torch.inference_mode(), accelerator.autocast():
             for begin in range(0, len(mine), size):
                 batch = examples.fetch(mine[begin : begin + size])
-                counts = {f"{part}_count": torch.tensor(n) for part, n in objective.counts(batch).items()}
+                counts = {f"{part}_count": n for part, n in objective.counts(batch).items()}
                 batch = {name: tensor.to(accelerator.device) for name, tensor in batch.items()}
                 for name, value in {**objective(**batch), **counts}.items():
-                    sums[name] = sums.get(name, torch.zeros(())) + value.to("cpu", torch.float64)
-        totals = reduced(accelerator, {name: value.to(accelerator.device) for name, value in sums.items()})
+                    sums[name] = sums.get(name, 0.0) + float(value)
+        # A rank may have had no example at all.
+        totals: dict[str, float] = {}
+        for part in gather_object([sums]):
+            totals = {name: totals.get(name, 0.0) + value for name, value in part.items()} | (
+                totals if not part else {}
+            )
         counted = {name[:-6]: totals.pop(name) for name in list(totals) if name.endswith("_count")}
         found = {f"eval_{name}": value for name, value in means(totals, counted).items()}
         return {

@@ -116,6 +116,10 @@ def prepare_for_training(
     else:
         validation_store = store
         training, held_out = split_documents(store, recipe.data.validation_split, seed)
+    if validation and not unigrams(validation_store.token_counts, special_ids(tokenizer)).most_frequent:
+        raise BertkitError(
+            f"{validation[0]} has no word piece that could be predicted: it is all unknown to the tokenizer"
+        )
     baseline = unigrams(store.token_counts, special_ids(tokenizer))
     return Prepared(store, training, validation_store, held_out, tokenizer, baseline)
 

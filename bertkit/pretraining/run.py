@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -191,6 +191,11 @@ def _plan(recipe: PretrainRecipe, corpus: Prepared, micro_batch_size: Callable[[
     )
 
 
+def _micro_batch_size(given: int | None, share: int, budget_tokens: int, max_seq_length: int) -> int:
+    """Sequences of a length that a device computes at a time (a function of its own: data workers are sent it)."""
+    return min(share, given or max(1, budget_tokens // max_seq_length))
+
+
 def _job(run: _Run) -> "Job":
     """The model with its loss, the steps, and how they are evaluated and saved."""
     from bertkit.models.bert import save_model
@@ -201,8 +206,7 @@ def _job(run: _Run) -> "Job":
     share = -(-recipe.train.batch_size // accelerator.num_processes)
     budget = _MICRO_BATCH_TOKENS[accelerator.device.type]
 
-    def micro_batch_size(max_seq_length: int) -> int:
-        return min(share, recipe.train.micro_batch_size or max(1, budget // max_seq_length))
+    micro_batch_size = partial(_micro_batch_size, recipe.train.micro_batch_size, share, budget)
 
     @cache
     def evaluation_set(max_seq_length: int) -> EvaluationSet:
@@ -252,7 +256,7 @@ def _facts(run: _Run, total_steps: int) -> dict[str, Any]:
 
 def _train(run: _Run) -> dict[str, Any]:
     from bertkit.models.bert import save_model
-    from bertkit.training import checkpoint
+    from bertkit.training import checkpoint, hardware
     from bertkit.training.loop import fit
 
     out, accelerator = run.request.folder, run.accelerator
@@ -264,15 +268,13 @@ def _train(run: _Run) -> dict[str, Any]:
         console.note(f"resuming from {found}" if found else f"no checkpoint in {out}: starting fresh")
     if accelerator.is_main_process:
         folder.record(out, run.recipe, facts)
-    if run.recipe.train.report_to:
-        accelerator.init_trackers("bertkit", config={"recipe": run.recipe_name})
     _say_what_starts(run, job, facts)
     progress, objective = fit(job, accelerator, found)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         save_model(objective.model, run.corpus.tokenizer, out)
         facts = _finish(run, {**facts, "seconds": progress.seconds, "skipped_steps": progress.skipped_steps})
-    accelerator.end_training()
+    hardware.leave_ranks()
     return facts
 
 

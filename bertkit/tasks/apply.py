@@ -88,7 +88,9 @@ def evaluate(
     classifier = open_classifier(model, device)
     recipe = asked or classifier.recipe
     if validation is not None:
-        rows = load_labelled(_own_rows(recipe, validation, classifier.label_names))
+        settings = recipe.task.model_copy(update={"problem_type": classifier.problem_type})
+        own = recipe.model_copy(update={"task": settings})
+        rows = load_labelled(_own_rows(own, validation, classifier.label_names))
         splits = rows.validation
     else:
         splits = [load_split(recipe.task, data, name) for name in recipe.task.validation_splits]

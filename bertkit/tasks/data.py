@@ -111,6 +111,8 @@ def load_labelled(request: DataRequest) -> LabelledData:
 
 def load_split(task: TaskSettings, data: Path | None, split: str) -> Split:
     """One split of a task by its name, from the hub or from GLUE's TSVs; without labels where it has none."""
+    if not task.label or (task.dataset is None and data is None):
+        raise BertkitError("these rows are not those of a task: give --validation FILE, or --task NAME")
     rows = list(_task_rows(task, data, split))
     texts = _texts(rows, task.text)
     if not rows or _unlabelled(rows[0][1].get(task.label[0])):
@@ -212,6 +214,8 @@ def _load_own(request: DataRequest) -> LabelledData:
     if request.train is None:
         return LabelledData(None, [first], labelling.names, labelling.problem_type, notes)
     if request.validation is not None:
+        if _is_hub_name(request.validation) and request.validation == request.train:
+            raise BertkitError(f"--validation {request.validation} is --train: use --validation-split 0.1 instead")
         held_out = list(_own_rows(request.validation))
         second = Split("validation", _texts(held_out, text), labelling.encode(held_out, label))
     elif request.validation_split is not None:

@@ -243,17 +243,18 @@ def _finish(
     if best is not None and progress.best_step != progress.step:
         checkpoint.load_weights(best, objective.model)
     figures = run.evaluator(objective, progress.step) if data.validation else {}
+    how = {"seconds": progress.seconds, "skipped_steps": progress.skipped_steps, "best_step": progress.best_step}
+    results = evaluation_results(figures, run.evaluator.scored, data, run.facts["metrics"], recipe.train.seed)
+    record = {**run.facts, **how, "results": results, "finished": True}
     accelerator.wait_for_everyone()
     if not accelerator.is_main_process:
-        return run.facts
-    results = evaluation_results(figures, run.evaluator.scored, data, run.facts["metrics"], recipe.train.seed)
+        return record
     save_model(objective.model, run.tokenizer, out)
     write_json(out / "eval_results.json", results)
     if run.evaluator.scored:
         rows = prediction_rows(run.evaluator.scored[0], data.label_names, data.problem_type)
         write_text(out / "predictions.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    how = {"seconds": progress.seconds, "skipped_steps": progress.skipped_steps, "best_step": progress.best_step}
-    record = folder.record(out, recipe, {**run.facts, **how, "results": results, "finished": True})
+    record = folder.record(out, recipe, record)
     write_text(out / "README.md", classifier_card(out, record, recipe, data.label_names))
     return record
 

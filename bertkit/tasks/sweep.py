@@ -75,7 +75,7 @@ def _one(request: FinetuneRequest, data: LabelledData, chosen: dict[str, Any], o
     if not (request.resume and run.get("finished")):
         with folder.claimed(out, request.resume, request.overwrite):
             run = finetune_on(data, load_recipe(one), one)
-        for checkpoint in out.glob("checkpoint-*"):
+        for checkpoint in out.glob("checkpoint-*") if console.is_main_process() else ():
             shutil.rmtree(checkpoint, ignore_errors=True)
     return {"settings": chosen, "out": str(out), **{key: run[key] for key in ("results", "metrics", "seconds")}}
 
@@ -98,11 +98,14 @@ def _summary(out: Path, runs: list[dict[str, Any]], data: LabelledData) -> dict[
             "runs": [{**run["settings"], headline: run["results"][headline]} for run in runs],
         },
     }
+    record = {"out": str(out), "metrics": best["metrics"], "seconds": sum(run["seconds"] for run in runs)}
+    if not console.is_main_process():
+        return {**record, "results": results}
     for path in Path(best["out"]).iterdir():
         if path.is_file() and path.name != folder.LOCK:
             shutil.copy2(path, out / path.name)
     write_json(out / "eval_results.json", results)
-    return {**folder.read_run(out), "out": str(out), "results": results}
+    return {**folder.read_run(out), **record, "results": results}
 
 
 def _collapsed(results: dict[str, Any], headline: str, data: LabelledData) -> bool:

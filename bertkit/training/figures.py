@@ -1,5 +1,6 @@
 """Sums over a step or an evaluation, and the figures that people read."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,8 +14,6 @@ Sums = dict[str, torch.Tensor]
 
 def reduced(accelerator: "Accelerator", sums: Sums) -> dict[str, float]:
     """Sums over all ranks, as plain numbers."""
-    if not sums:
-        return {}
     stacked = torch.stack([value.float() for value in sums.values()])
     total = accelerator.reduce(stacked, "sum") if accelerator.num_processes > 1 else stacked
     return dict(zip(sums, total.tolist(), strict=True))
@@ -25,7 +24,7 @@ def part_of(name: str) -> str:
     return name.rpartition("_")[0]
 
 
-def means(sums: dict[str, float], counts: dict[str, float]) -> dict[str, float]:
+def means(sums: Mapping[str, float], counts: Mapping[str, float]) -> dict[str, float]:
     """Means out of sums: ``loss`` and, for each part that was counted, ``p_loss`` and ``p_accuracy``."""
     found: dict[str, float] = {"loss": 0.0}
     for name, value in sums.items():

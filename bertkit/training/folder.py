@@ -17,6 +17,8 @@ from bertkit.settings.recipes import dump
 from bertkit.settings.schema import Settings
 
 RUN, RECIPE, LOCK = "run.json", "recipe.toml", ".lock"
+TRACKED = "bertkit"
+"""The project's name for trackers, and so of their folder."""
 _OURS: tuple[str, ...] = (
     RUN,
     RECIPE,
@@ -80,16 +82,20 @@ def claimed(out: Path, resume: bool, overwrite: bool) -> Iterator[None]:
 
 def _clear(out: Path, found: list[str]) -> None:
     """Removes what a run leaves, and refuses to touch anything else."""
-    foreign = [
-        name
-        for name in found
-        if name not in _OURS and not name.startswith(("checkpoint-", "not-finite-step-", ".tmp-"))
-    ]
+    foreign = [name for name in found if not _is_ours(out / name)]
     if foreign:
         raise BertkitError(f"{out} holds '{foreign[0]}', which no run of bertkit wrote: nothing was removed")
     for name in found:
         path = out / name
         shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _is_ours(path: Path) -> bool:
+    if path.is_dir():
+        a_run_of_a_sweep = "seed=" in path.name and (path / RUN).is_file()
+        tracked = path.name == TRACKED and any(path.glob("events.out.*"))
+        return path.name.startswith(("checkpoint-", ".tmp-")) or a_run_of_a_sweep or tracked
+    return path.name in _OURS or path.name.startswith(("not-finite-step-", ".tmp-"))
 
 
 def is_finished(out: Path) -> bool:

@@ -1,10 +1,14 @@
 """metrics.jsonl, and the trackers beside it."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertkit.io.atomic import disk_errors, write_text
+from bertkit.settings.schema import TrainSettings
+from bertkit.training.folder import TRACKED
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -33,6 +37,19 @@ class MetricsLog:
         if self._accelerator.trackers:
             numbers = {name: value for name, value in values.items() if name != "step"}
             self._accelerator.log(numbers, step=values["step"])
+
+
+@contextmanager
+def trackers(accelerator: "Accelerator", settings: TrainSettings, out: Path) -> Iterator[None]:
+    """The trackers of ``settings.report_to`` at work while the block runs."""
+    if settings.report_to:
+        told = {name: str(value) for name, value in settings.model_dump().items()}  # TensorBoard takes no None, no list
+        accelerator.init_trackers(TRACKED, {"out": str(out), **told})
+    try:
+        yield
+    finally:
+        for tracker in accelerator.trackers:
+            tracker.finish()
 
 
 def read_metrics(out: Path) -> list[dict[str, Any]]:

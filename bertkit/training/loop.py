@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import torch
+from accelerate.utils import gather_object
 from torch import nn
 
 from bertkit import console
@@ -24,7 +25,7 @@ from bertkit.settings.schema import TrainSettings
 from bertkit.training import checkpoint
 from bertkit.training.figures import Sums, means, part_of, reduced, shown_figures
 from bertkit.training.health import kept_for_study
-from bertkit.training.log import MetricsLog
+from bertkit.training.log import FILE, MetricsLog, trackers
 from bertkit.training.optimizer import build_optimizer
 from bertkit.training.schedule import learning_rate
 from bertkit.training.sharding import Sharding
@@ -107,6 +108,7 @@ class _Run:
         if resume_from:
             self._load_optimizer(resume_from)
         self.log = MetricsLog(job.out, accelerator, self.progress.step)
+        self._check_ranks_agree()
         self._interval_tokens, self._interval_started_at_s = 0, time.monotonic()
         self._seconds_before, self._started_at_s = self.progress.seconds, time.monotonic()
         self._saved_step = -1
@@ -117,6 +119,7 @@ class _Run:
         total = self.job.plan.total_steps
         with (
             stop_on_signals() as stop,
+            trackers(self.accelerator, self.settings, self.job.out),
             console.progress("training", total, "step", self.progress.step) as line,
         ):
             for micro_batches in self._steps():
@@ -133,6 +136,16 @@ class _Run:
                 if stopped:
                     break
         return Fitted(self.progress, self.sharding.whole(self.module).eval())
+
+    def _check_ranks_agree(self) -> None:
+        """All ranks go on from the same step, and see the folder that the main one writes."""
+        self.accelerator.wait_for_everyone()
+        seen = [self.progress.step, (self.job.out / FILE).is_file()]
+        if any(other != seen for other in gather_object([seen])) or not seen[1]:
+            raise BertkitError(
+                f"the ranks do not see the same {self.job.out}: on several machines it must be on a file system "
+                "that all of them share (--out)"
+            )
 
     def _steps(self) -> Iterator[list[tuple[Batch, bool]]]:
         accelerator = self.accelerator
