@@ -10,6 +10,7 @@ import typer
 from bertkit import console
 from bertkit.cli import options
 from bertkit.errors import BertkitError
+from bertkit.io.atomic import new_text
 
 
 def predict(
@@ -56,7 +57,7 @@ def predict(
             sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
         return
     tsv = output.suffix == ".tsv"
-    with output.open("w", encoding="utf-8", newline="\n") as file, console.progress("predicting", None, "row") as line:
+    with new_text(output) as file, console.progress("predicting", None, "row") as line:
         for number, row in enumerate(rows, 1):
             file.write((apply.as_tsv(row) if tsv else json.dumps(row, ensure_ascii=False)) + "\n")
             line.update(number)

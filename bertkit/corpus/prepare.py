@@ -77,8 +77,9 @@ def prepare(preparation: Preparation, tokenizer: Any, out: Path | None = None) -
     text = fingerprint(preparation.sources, preparation.column)
     if preparation.shard != (0, 1):
         text += "-{}of{}".format(*preparation.shard)
+    text += f"-{preparation.language}"
     pieces = tokenizer_fingerprint(tokenizer)
-    name = hashlib.blake2b(f"1 {text} {pieces} {preparation.language}".encode(), digest_size=16).hexdigest()
+    name = hashlib.blake2b(f"1 {text} {pieces}".encode(), digest_size=16).hexdigest()
     folder = out or cache_folder() / "corpora" / name
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f".{folder.name}.lock")):

@@ -29,18 +29,22 @@ def sample(paragraphs: Iterable[str | None], text_bytes: int, seed: int) -> Iter
 
     Args:
         paragraphs: the corpus; None ends a document.
-        text_bytes: (estimated) size of the whole corpus.
+        text_bytes: (estimated) size of the whole corpus; 0 where it is unknown: then what comes first is taken.
         seed: which subset. The choice is a function of (seed, number of the document) alone.
     """
     rate = min(1.0, SAMPLE_BYTES / max(text_bytes, 1))
     document = 0
     chosen = rate == 1.0 or Draws(seed, document).uniform() < rate
+    given = 0
     for paragraph in paragraphs:
         if paragraph is None:
             document += 1
             chosen = rate == 1.0 or Draws(seed, document).uniform() < rate
         elif chosen:
             yield paragraph
+            given += len(paragraph.encode("utf-8", "replace"))
+            if not text_bytes and given > SAMPLE_BYTES:
+                return
 
 
 def train_vocabulary(texts: Callable[[], Iterable[str]], vocab_size: int | None, lowercase: bool) -> list[str]:

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from bertkit.errors import BertkitError
 
@@ -38,6 +39,21 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise BertkitError(f"cannot write {path}: {_DISK[number]}") from error
 
 
+@contextmanager
+def new_text(path: Path) -> Iterator[TextIO]:
+    """A temporary file that takes the place of ``path`` when the block has ended well, and vanishes otherwise."""
+    with disk_errors(path):
+        fresh = _temporary_sibling(path)
+        try:
+            with fresh.open("x", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(fresh, path)
+        finally:
+            fresh.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Replaces a file's content at once, as UTF-8 with ``\\n`` line ends.
 
@@ -46,16 +62,8 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         BertkitError: the disk is full or cannot be written; the old content stays.
     """
-    with disk_errors(path):
-        fresh = _temporary_sibling(path)
-        try:
-            with fresh.open("x", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(fresh, path)
-        finally:
-            fresh.unlink(missing_ok=True)
+    with new_text(path) as file:
+        file.write(text)
 
 
 def write_json(path: Path, value: object) -> None:

@@ -64,6 +64,12 @@ def bert_folder(name_or_path: str, weights: bool = True) -> Path:
     return folder
 
 
+def max_positions(name_or_path: str) -> int:
+    """Tokens that a BERT reads at most, by its config.json."""
+    config = json.loads((bert_folder(name_or_path) / "config.json").read_text(encoding="utf-8"))
+    return int(config.get("max_position_embeddings", 512))
+
+
 def load_bert_for_pretraining(
     name_or_path: str, tokenizer: "PreTrainedTokenizerFast | None" = None, seed: int = 0
 ) -> "tuple[BertForPreTraining, PreTrainedTokenizerFast, list[str]]":

@@ -7,7 +7,7 @@ import numpy as np
 
 from bertkit.errors import BertkitError
 from bertkit.models.tokenizer import continuation_mask, replacement_ids, special_ids
-from bertkit.pretraining.masking import MaskingRates, Vocabulary, mask_tokens
+from bertkit.pretraining.masking import IGNORE, MaskingRates, Vocabulary, mask_tokens
 
 if TYPE_CHECKING:
     import torch
@@ -101,22 +101,24 @@ class DataCollatorForBertPretraining:
             self._max_predictions_per_seq,
             self._whole_word_mask,
         )
-        nsp = np.array([feature.get("next_sentence_label", -100) for feature in features], dtype=np.int64)
         batch = {
             "input_ids": shown,
             "attention_mask": attention_mask,
             "token_type_ids": token_type_ids,
             "labels": labels,
-            "next_sentence_label": nsp,
         }
+        if any("next_sentence_label" in feature for feature in features):
+            nsp = [feature.get("next_sentence_label", IGNORE) for feature in features]
+            batch["next_sentence_label"] = np.array(nsp, dtype=np.int64)
         return {name: torch.from_numpy(array) for name, array in batch.items()}
 
     def _sequence(self, feature: Mapping[str, Any]) -> tuple[np.ndarray, int]:
         """The ids with special tokens and how many of them are of segment 0."""
         if "input_ids" in feature:
-            ids = np.asarray(feature["input_ids"])
-            types = feature.get("token_type_ids")
-            return ids, len(ids) if types is None else int(len(ids) - np.sum(np.asarray(types)))
+            inside = np.asarray(feature.get("attention_mask", np.ones(len(feature["input_ids"]))), dtype=bool)
+            ids = np.asarray(feature["input_ids"])[inside]
+            types = None if "token_type_ids" not in feature else np.asarray(feature["token_type_ids"])[inside]
+            return ids, len(ids) if types is None else int(len(ids) - np.sum(types))
         a, b = feature["a"], feature.get("b")
         if b is None:
             return np.concatenate([[self._cls], a, [self._sep]]), len(a) + 2

@@ -99,7 +99,7 @@ class LearningWatch:
         loss = values.get("eval_mlm_loss")
         if loss is None or self._told or values["step"] < max(200, 0.5 * self._total_steps):
             return
-        if loss > self._baseline.entropy - 0.05:
+        if not loss <= self._baseline.entropy - 0.05:
             self._told = True
             console.warn(
                 f"not learning yet: the held-out MLM loss is {loss:.2f} after {values['step']:,} steps, and knowing only "

@@ -110,7 +110,12 @@ def prepare_for_training(
         store, tokenizer = prepare_corpus(_preparation(inputs, recipe), recipe.tokenizer, tokenizer)
     seed = recipe.train.seed
     if validation:
-        validation_store, _ = prepare_corpus(_preparation(validation, recipe), recipe.tokenizer, tokenizer)
+        if is_prepared(validation):
+            validation_store = merged([Path(one) for one in validation])
+            if validation_store.info.tokenizer_fingerprint != store.info.tokenizer_fingerprint:
+                raise BertkitError(f"{validation[0]} was prepared with another tokenizer than the corpus")
+        else:
+            validation_store, _ = prepare_corpus(_preparation(validation, recipe), recipe.tokenizer, tokenizer)
         training, _ = split_documents(store, 0, seed)
         held_out, _ = split_documents(validation_store, 0, seed)
     else:

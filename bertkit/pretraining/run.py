@@ -88,17 +88,25 @@ def inspect(request: PretrainRequest) -> tuple[PretrainingPlan, Prepared, Pretra
 
 def _check_inputs(request: PretrainRequest) -> None:
     """All that can be known to be wrong before anything heavy is imported."""
-    load(PretrainRecipe, "pretrain", request.recipe or "tiny", request.overrides)
+    load(PretrainRecipe, "pretrain", request.recipe or "tiny", _overrides(request))
     if request.recipe == "adapt" and request.model is None:
         raise BertkitError("the recipe adapt goes on from a model: give --model with a folder or a hub name")
     if not is_prepared(request.inputs):
         find_sources(request.inputs)
-    if request.validation:
+    if request.validation and not is_prepared(request.validation):
         find_sources(request.validation)
-    if request.model:
-        from bertkit.models.bert import bert_folder
 
-        bert_folder(request.model)
+
+def _overrides(request: PretrainRequest) -> list[Override]:
+    """What was asked for, and how long a text the model reads that is to be gone on from."""
+    if request.model is None:
+        return list(request.overrides)
+    from bertkit.models.bert import max_positions
+
+    return [
+        Override("model.max_position_embeddings", max_positions(request.model), f"--model {request.model}"),
+        *request.overrides,
+    ]
 
 
 @dataclass(frozen=True)
@@ -128,7 +136,7 @@ def _set_up(request: PretrainRequest) -> _Run:
 def _recipe(request: PretrainRequest, device: str) -> tuple[str, PretrainRecipe]:
     """The recipe that was asked for, or the one that suits the device, with what was overridden."""
     name = request.recipe or ("adapt" if request.model else "base" if device == "cuda" else "tiny")
-    return name, load(PretrainRecipe, "pretrain", name, request.overrides).settings
+    return name, load(PretrainRecipe, "pretrain", name, _overrides(request)).settings
 
 
 def _corpus(request: PretrainRequest, recipe: PretrainRecipe) -> Prepared:
@@ -149,12 +157,6 @@ def _model(request: PretrainRequest, recipe: PretrainRecipe, corpus: Prepared) -
     model, _, notes = load_bert_for_pretraining(request.model, corpus.tokenizer, recipe.train.seed)
     for told in notes:
         console.note(console.plain(told))
-    longest = max(tokens for _, tokens in recipe.data.phases)
-    if longest > model.config.max_position_embeddings:
-        raise BertkitError(
-            f"data.max_seq_length {longest} is over the {model.config.max_position_embeddings} positions of "
-            f"{request.model}: use --seq-len {model.config.max_position_embeddings} or less"
-        )
     return model
 
 
@@ -268,7 +270,8 @@ def _train(run: _Run) -> dict[str, Any]:
         console.note(f"resuming from {found}" if found else f"no checkpoint in {out}: starting fresh")
     if accelerator.is_main_process:
         folder.record(out, run.recipe, facts)
-    _say_what_starts(run, job, facts)
+    with hardware.memory_errors():
+        _say_what_starts(run, job, facts, checkpoint.read_progress(found).step if found else 0)
     progress, objective = fit(job, accelerator, found)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
@@ -278,14 +281,17 @@ def _train(run: _Run) -> dict[str, Any]:
     return facts
 
 
-def _say_what_starts(run: _Run, job: "Job", facts: dict[str, Any]) -> None:
+def _say_what_starts(run: _Run, job: "Job", facts: dict[str, Any], steps_done: int) -> None:
     """What is trained, on what, for how long, and the memory it takes, after trying a step of each length."""
-    from bertkit.training.estimate import estimated_seconds, peak_memory_bytes
+    from bertkit.training.estimate import MOMENTS_BYTES, estimated_seconds, peak_memory_bytes
 
     plan, recipe = job.plan, run.recipe
     assert isinstance(plan, PretrainingPlan)
-    seconds = estimated_seconds(job.objective, plan, plan.stretches(), run.accelerator)
+    left = [range(max(steps.start, steps_done), steps.stop) for steps in plan.stretches()]
+    seconds = estimated_seconds(job.objective, plan, [steps for steps in left if steps], run.accelerator)
     memory = peak_memory_bytes(run.accelerator.device)
+    if memory is not None:
+        memory += MOMENTS_BYTES * facts["parameters"]
     precision = "fp32" if facts["mixed_precision"] == "no" else facts["mixed_precision"]
     processes = f", {facts['num_processes']} processes" if facts["num_processes"] > 1 else ""
     lengths = " then ".join(str(tokens) for _, tokens in recipe.data.phases)

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.io.hub import ensure_hub, hub_errors
 from bertkit.io.tables import TABLE_SUFFIXES, columns, form, read_rows
@@ -24,6 +25,9 @@ _PAIR_NAMES = (
     ("text_a", "text_b"),
 )
 _LABEL_NAMES = ("label", "labels", "class", "target", "category", "score", "rating", "sentiment")
+
+_MOST_SHORT_ROWS = 0.001
+"""Share of a TSV's rows that may lack fields."""
 
 Row = tuple[str, dict[str, Any]]
 """(where it stands, column → value)."""
@@ -130,12 +134,12 @@ def read_texts(source: str, wanted: tuple[str, ...]) -> Iterator[tuple[str, ...]
     if source == "-":
         import sys
 
-        yield from ((line,) for _, line in read_lines(sys.stdin.buffer, "stdin", ReadReport()) if line.strip())
+        yield from _lines(sys.stdin.buffer, "stdin")
         return
     path = Path(source)
     if form(path) == "txt":
         with open_binary(path) as stream:
-            yield from ((line,) for _, line in read_lines(stream, source, ReadReport()) if line.strip())
+            yield from _lines(stream, source)
         return
     names = columns(path)
     chosen = wanted if wanted and all(name in names for name in wanted) else ()
@@ -147,10 +151,21 @@ def read_texts(source: str, wanted: tuple[str, ...]) -> Iterator[tuple[str, ...]
         yield _row_texts(row, chosen)
 
 
+def _lines(stream: BinaryIO, name: str) -> Iterator[tuple[str, ...]]:
+    """Each line, blank ones too, so that the n-th answer is that of the n-th line; of very long ones the beginning."""
+    for _, pieces in groupby(read_lines(stream, name, ReadReport()), key=lambda numbered: numbered[0]):
+        yield (next(pieces)[1],)
+
+
 def _load_task(request: DataRequest) -> LabelledData:
     task = request.task
     train = load_split(task, request.data, task.train_split) if task.train_split else None
     validation = [load_split(task, request.data, name) for name in task.validation_splits]
+    for split in validation:
+        if split.labels is None:
+            raise BertkitError(
+                f"the split '{split.name}' of {task.subset or task.dataset} has no labels to validate on"
+            )
     notes = [told for split in validation for told in _empty_texts(split)]
     problem_type = task.problem_type or "single_label_classification"
     return LabelledData(train, validation, list(task.labels), problem_type, notes)
@@ -162,14 +177,18 @@ def _task_rows(task: TaskSettings, data: Path | None, split: str) -> Iterator[Ro
     return _hub_rows(task.dataset or "", task.subset, split)
 
 
-def _hub_rows(name: str, subset: str | None, split: str) -> Iterator[Row]:
+def _hub_rows(name: str, subset: str | None, *splits: str) -> Iterator[Row]:
     ensure_hub()
     import datasets
 
     ways_on = "give --data with GLUE's TSVs, or --train and --validation with files of your own"
     datasets.disable_progress_bars()
     with hub_errors(what=f"dataset '{name}'", ways_on=ways_on):
+        there = datasets.get_dataset_split_names(name, subset) if len(splits) > 1 else splits
+        split = next((one for one in splits if one in there), splits[0])
         rows = datasets.load_dataset(name, subset, split=split)
+    if len(splits) > 1:
+        console.note(f"{name}: validating on its split '{split}'")
     for number, row in enumerate(rows):
         yield f"{name}, {split}, row {number}", row
 
@@ -185,6 +204,7 @@ def _tsv_rows(task: TaskSettings, data: Path, split: str) -> Iterator[Row]:
         raise BertkitError(f"no file {data / tsv.folder / tsv.files[split]}: give GLUE's folder with --data")
     test = split.startswith("test")
     places = tsv.test_text if test else tsv.text
+    read, short = 0, []
     with open_binary(path) as stream:
         for number, line in read_lines(stream, str(path), ReadReport()):
             if number == 1 and (tsv.test_header if test else tsv.header) or not line:
@@ -194,8 +214,14 @@ def _tsv_rows(task: TaskSettings, data: Path, split: str) -> Iterator[Row]:
                 row: dict[str, Any] = dict(zip(task.text, (fields[place] for place in places), strict=True))
                 row[task.label[0]] = None if test else fields[tsv.label]
             except IndexError:
-                raise BertkitError(f"{path}:{number} has {len(fields)} fields, too few for {task.subset}") from None
+                short.append(number)
+                continue
+            read += 1
             yield f"{path}:{number}", row
+    if len(short) > _MOST_SHORT_ROWS * read:
+        raise BertkitError(f"{path}:{short[0]} has too few fields for {task.subset}, as {len(short):,} rows have")
+    if short:  # as a handful in QQP's own file
+        console.warn(f"{path}: left out {len(short)} rows with too few fields, the first in line {short[0]}")
 
 
 def _load_own(request: DataRequest) -> LabelledData:
@@ -216,7 +242,7 @@ def _load_own(request: DataRequest) -> LabelledData:
     if request.validation is not None:
         if _is_hub_name(request.validation) and request.validation == request.train:
             raise BertkitError(f"--validation {request.validation} is --train: use --validation-split 0.1 instead")
-        held_out = list(_own_rows(request.validation))
+        held_out = list(_own_rows(request.validation, ("validation", "test", "train")))
         second = Split("validation", _texts(held_out, text), labelling.encode(held_out, label))
     elif request.validation_split is not None:
         first, second = _held_out(first, request.validation_split, request.seed)
@@ -224,16 +250,27 @@ def _load_own(request: DataRequest) -> LabelledData:
         raise BertkitError("nothing to validate on: give --validation FILE, or --validation-split 0.1")
     if not second.texts:
         raise BertkitError(f"{request.validation or source} has no rows to validate on")
-    notes += _empty_texts(first) + _empty_texts(second)
+    notes += [_described(labelling, first)] + _empty_texts(first) + _empty_texts(second)
     return LabelledData(first, [second], labelling.names, labelling.problem_type, notes)
 
 
-def _own_rows(source: str) -> Iterator[Row]:
+def _described(labelling: Labelling, train: Split) -> str:
+    """What the labels were taken for."""
+    assert train.labels is not None
+    if labelling.problem_type == "regression":
+        return f"the labels are numbers, from {train.labels.min():g} to {train.labels.max():g}: a regression"
+    kind = "several labels a row" if labelling.problem_type == "multi_label_classification" else "one label a row"
+    more = ", …" if len(labelling.names) > 12 else ""
+    return f"{len(labelling.names)} classes, {kind}: {', '.join(labelling.names[:12])}{more}"
+
+
+def _own_rows(source: str, splits: tuple[str, ...] = ("train",)) -> Iterator[Row]:
+    """Rows of a file, or of the first of these splits that a dataset of the hub has."""
     if not _is_hub_name(source):
         _check_table(source)
         return read_rows(Path(source))
     name, _, subset = source.partition(":")
-    return _hub_rows(name, subset or None, "train")
+    return _hub_rows(name, subset or None, *splits)
 
 
 def _held_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:

@@ -6,7 +6,7 @@ Predictions and labels come as class ids ``[rows]``, as numbers ``[rows]`` (floa
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import datasets
@@ -37,12 +37,14 @@ class Rows:
         predictions, labels: int64 ``[rows]`` or ``[rows, classes]``, or float64 ``[rows]``.
         weights: how often each row counts, int64 ``[rows]``; None is once.
         average: of precision and recall: "binary" (class 1 of two), or "macro" over the classes.
+        classes: ids of the classes that occur, also where a resample has lost them; None for ``[rows, classes]``.
     """
 
     predictions: np.ndarray
     labels: np.ndarray
     weights: np.ndarray | None
     average: str
+    classes: np.ndarray | None = None
 
 
 class Score(evaluate.Metric):
@@ -67,7 +69,7 @@ class Score(evaluate.Metric):
 
     def _compute(self, predictions: ArrayLike, references: ArrayLike) -> dict[str, float]:
         predicted, true = np.asarray(predictions), np.asarray(references)
-        return {self.name: _quiet_score(type(self), Rows(predicted, true, None, _average(predicted, true)))}
+        return {self.name: _quiet_score(type(self), _rows(predicted, true))}
 
 
 class Accuracy(Score):
@@ -114,7 +116,12 @@ class Precision(Score):
     @staticmethod
     def score(rows: Rows) -> float:
         return sklearn_metrics.precision_score(
-            rows.labels, rows.predictions, average=rows.average, sample_weight=rows.weights, zero_division=0
+            rows.labels,
+            rows.predictions,
+            average=rows.average,
+            labels=None if rows.average == "binary" else rows.classes,
+            sample_weight=rows.weights,
+            zero_division=0,
         )
 
 
@@ -124,7 +131,12 @@ class Recall(Score):
     @staticmethod
     def score(rows: Rows) -> float:
         return sklearn_metrics.recall_score(
-            rows.labels, rows.predictions, average=rows.average, sample_weight=rows.weights, zero_division=0
+            rows.labels,
+            rows.predictions,
+            average=rows.average,
+            labels=None if rows.average == "binary" else rows.classes,
+            sample_weight=rows.weights,
+            zero_division=0,
         )
 
 
@@ -236,20 +248,25 @@ def bootstrap_interval(
     """The percentile bootstrap's 95 % interval of a metric, by resampling rows (Efron and Tibshirani 1993, 13.3).
 
     Equal rows are kept once and how often each is drawn is multinomial: the same distribution, hence four cells
-    instead of 40,000 rows for two classes. A resample whose figure is undefined counts as 0.
+    instead of 40,000 rows for two classes. A resample whose figure is undefined counts as 0. For means over the
+    classes the rows of each class are resampled among themselves, so that a rare one is in every resample.
 
     Raises:
         BertkitError: as ``compute``.
     """
     predicted, true, _ = _checked([name], predictions, labels)
     pairs, counts = np.unique(np.stack([predicted, true], axis=1), axis=0, return_counts=True)
-    average = _average(predicted, true)
+    whole = _rows(predicted, true)
+    over_classes = whole.classes is not None and (name == "macro_f1" or whole.average == "macro")
+    strata = [pairs[:, 1] == one for one in np.unique(true)] if over_classes else [np.ones(len(pairs), dtype=bool)]
     random = np.random.default_rng(seed)
     figures = np.empty(resamples)
     for number in range(resamples):
-        drawn = random.multinomial(len(true), counts / len(true))
+        drawn = np.zeros_like(counts)
+        for mine in strata:
+            drawn[mine] = random.multinomial(counts[mine].sum(), counts[mine] / counts[mine].sum())
         kept = drawn > 0
-        rows = Rows(pairs[kept, 0], pairs[kept, 1], drawn[kept], average)
+        rows = replace(whole, predictions=pairs[kept, 0], labels=pairs[kept, 1], weights=drawn[kept])
         figures[number] = _quiet_score(METRICS[name], rows)
     low, high = np.percentile(np.nan_to_num(figures), _PERCENTILES_95)
     return float(low), float(high)
@@ -303,14 +320,21 @@ def _checked(names: Sequence[str], predictions: ArrayLike, labels: ArrayLike) ->
     return predicted.astype(dtype), true.astype(dtype), problem_type
 
 
-def _average(predictions: np.ndarray, labels: np.ndarray) -> str:
-    """Two classes are told by one, more by all of them."""
-    return "binary" if max(predictions.max(), labels.max()) <= 1 else "macro"
+def _rows(predictions: np.ndarray, labels: np.ndarray) -> Rows:
+    """All rows, once each. Two classes are told by one, more by all of them."""
+    average = "binary" if max(predictions.max(), labels.max()) <= 1 else "macro"
+    classes = np.union1d(predictions, labels) if labels.ndim == 1 else None
+    return Rows(predictions, labels, None, average, classes)
 
 
 def _f1(rows: Rows, average: str) -> float:
     return sklearn_metrics.f1_score(
-        rows.labels, rows.predictions, average=average, sample_weight=rows.weights, zero_division=0
+        rows.labels,
+        rows.predictions,
+        average=average,
+        labels=None if average == "binary" else rows.classes,
+        sample_weight=rows.weights,
+        zero_division=0,
     )
 
 

@@ -164,7 +164,7 @@ def _build(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneRequest,
     check_names(metrics, data.problem_type, len(data.label_names))
     sign = 1 if METRICS[metrics[0]].greater_is_better else -1
     evaluator = SplitEvaluator(accelerator, data.validation, encoder, metrics, data.problem_type)
-    weights = balanced_weights(data.train.labels) if train.class_weights == "balanced" else None
+    weights = balanced_weights(data.train.labels, len(data.label_names)) if train.class_weights == "balanced" else None
     settings = train.model_copy(update={"eval_steps": train.eval_steps or steps_per_epoch})
     facts = {
         "kind": "finetune",
@@ -196,6 +196,13 @@ def _build(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneRequest,
 
 def _check_length(max_seq_length: int, model: Any, name: str) -> None:
     positions = getattr(model.config, "max_position_embeddings", None)
+    padding = [
+        module.padding_idx
+        for name, module in model.named_modules()
+        if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None
+    ]
+    if positions is not None and padding:
+        positions -= padding[0] + 1  # as in RoBERTa, whose positions begin behind the padding's id
     if positions is not None and max_seq_length > positions:
         raise BertkitError(
             f"data.max_seq_length {max_seq_length} is over the {positions} positions of {name}: "
@@ -203,7 +210,7 @@ def _check_length(max_seq_length: int, model: Any, name: str) -> None:
         )
 
 
-def balanced_weights(labels: np.ndarray) -> np.ndarray:
+def balanced_weights(labels: np.ndarray, num_labels: int) -> np.ndarray:
     """float32 ``[classes]``: rows / (classes × rows of the class), as scikit-learn's "balanced".
 
     Raises:
@@ -211,7 +218,7 @@ def balanced_weights(labels: np.ndarray) -> np.ndarray:
     """
     if labels.dtype != np.int64:
         raise BertkitError("class_weights = 'balanced' needs one class a row; it does not fit these labels")
-    counts = np.bincount(labels)
+    counts = np.bincount(labels, minlength=num_labels)
     return (len(labels) / (len(counts) * np.maximum(counts, 1))).astype(np.float32)
 
 

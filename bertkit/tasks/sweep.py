@@ -38,9 +38,13 @@ def parse_grid(text: str) -> dict[str, list[Any]]:
         try:
             grid[name.removeprefix("train.")] = tomllib.loads(f"x = [{values}]")["x"]
         except tomllib.TOMLDecodeError:
+            values = ""
+        if name.removeprefix("train.") in ("seed", "mixed_precision"):
+            raise BertkitError(f"--grid cannot vary {name}: {'use --seeds N' if 'seed' in name else 'make two runs'}")
+        if not values.strip():
             raise BertkitError(
                 f"--grid '{part}' is not NAME=VALUE,VALUE: give 'paper', or such as 'learning_rate=5e-5,3e-5 epochs=2,3'"
-            ) from None
+            )
     return grid
 
 
@@ -59,6 +63,8 @@ def sweep(request: FinetuneRequest, seeds: int, grid: dict[str, list[Any]] | Non
         for values in itertools.product(*(grid or {}).values())
         for number in range(seeds)
     ]
+    for chosen in settings:
+        load_recipe(with_settings(request, out, **chosen))  # what is not allowed is said before the first run
     with folder.claimed(out, request.resume, request.overwrite):
         data = load_labelled(data_request(request, recipe))
         runs = []
@@ -109,7 +115,9 @@ def _summary(out: Path, runs: list[dict[str, Any]], data: LabelledData) -> dict[
 
 
 def _collapsed(results: dict[str, Any], headline: str, data: LabelledData) -> bool:
-    """Whether a run learned nothing: it predicts the most frequent class, or a constant."""
-    if data.problem_type == "single_label_classification" and headline == "eval_accuracy":
-        return bool(results[headline] <= results["majority_baseline"])
-    return math.isclose(results[headline], 0.0, abs_tol=1e-9)
+    """Whether a run learned nothing: it predicts a single class, no better than the most frequent one, or a constant."""
+    if data.problem_type == "single_label_classification":
+        predicted = [any(column) for column in zip(*results["confusion"]["matrix"], strict=True)]
+        no_better = headline == "eval_accuracy" and results[headline] <= results["majority_baseline"]
+        return sum(predicted) == 1 or no_better
+    return headline != "eval_mse" and math.isclose(results[headline], 0.0, abs_tol=1e-9)

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
+MOMENTS_BYTES = 8
+"""What AdamW keeps for each parameter; the pass that is tried out is made before there is an optimizer."""
+
+
 def estimated_seconds(
     objective: nn.Module, plan: StepPlan, stretches: Sequence[range], accelerator: "Accelerator"
 ) -> float:

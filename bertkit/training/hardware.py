@@ -1,6 +1,8 @@
 """The device, the precision and the ranks of a run, through Accelerate."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -27,7 +29,10 @@ def choose_device(wanted: str | None) -> str:
     if kind not in available:
         raise BertkitError(f"no device '{wanted}': use auto, cpu, cuda, cuda:N or mps")
     if available[kind] and kind == "cuda" and ":" in str(wanted):
-        torch.cuda.set_device(str(wanted))
+        number = int(str(wanted).partition(":")[2])
+        if number >= torch.cuda.device_count():
+            raise BertkitError(f"no device '{wanted}': this machine has cuda:0 to cuda:{torch.cuda.device_count() - 1}")
+        torch.cuda.set_device(number)
     if not available[kind]:
         there = ", ".join(name for name, here in available.items() if here)
         raise BertkitError(f"no device '{wanted}' on this machine (torch {torch.__version__} sees: {there})")
@@ -71,7 +76,24 @@ def build_accelerator(device: str, precision: str, trackers: tuple[str, ...], fo
     if on_cpu and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         # Without this Accelerate takes torchrun's processes on a CPU for so many separate programs.
         os.environ["ACCELERATE_USE_CPU"] = "true"
-    return Accelerator(cpu=on_cpu, mixed_precision=precision, log_with=list(trackers) or None, project_dir=folder)
+    accelerator = Accelerator(
+        cpu=on_cpu, mixed_precision=precision, log_with=list(trackers) or None, project_dir=folder
+    )
+    # A launcher's setting would divide every loss by it; how a step is split is the loop's own matter.
+    accelerator.gradient_accumulation_steps = 1
+    return accelerator
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Turns a GPU whose memory is full into one line."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise BertkitError(
+            f"out of GPU memory ({error}): lower --micro-batch, which changes nothing else, or use --set "
+            "train.gradient_checkpointing=true"
+        ) from error
 
 
 def leave_ranks() -> None:

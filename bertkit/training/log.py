@@ -1,6 +1,7 @@
 """metrics.jsonl, and the trackers beside it."""
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,10 +34,15 @@ class MetricsLog:
         """Adds one object, in full precision, at once on disk."""
         if self._accelerator.is_main_process:
             with disk_errors(self._path), self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(values) + "\n")
+                file.write(json.dumps({name: _json(value) for name, value in values.items()}, allow_nan=False) + "\n")
         if self._accelerator.trackers:
             numbers = {name: value for name, value in values.items() if name != "step"}
             self._accelerator.log(numbers, step=values["step"])
+
+
+def _json(value: Any) -> Any:
+    """JSON has no infinity and no NaN: null."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @contextmanager

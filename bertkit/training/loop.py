@@ -24,6 +24,7 @@ from bertkit.errors import BertkitError, Interrupted
 from bertkit.settings.schema import TrainSettings
 from bertkit.training import checkpoint
 from bertkit.training.figures import Sums, means, part_of, reduced, shown_figures
+from bertkit.training.hardware import memory_errors
 from bertkit.training.health import kept_for_study
 from bertkit.training.log import FILE, MetricsLog, trackers
 from bertkit.training.optimizer import build_optimizer
@@ -35,6 +36,7 @@ from bertkit.training.steps import Batch, StepPlan, step_batches
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+_MOST_SCALED_DOWN_IN_A_ROW = 50
 _MOST_REFUSED_IN_A_ROW = 10
 """Steps without a finite gradient after which skipping ends too: the weights are lost, not the batches."""
 
@@ -86,7 +88,8 @@ def fit(job: Job, accelerator: "Accelerator", resume_from: Path | None) -> Fitte
         Interrupted: SIGINT or SIGTERM came; a checkpoint was written first.
         BertkitError: the loss is not a number; the disk cannot be written; a checkpoint does not fit.
     """
-    return _Run(job, accelerator, resume_from).run()
+    with memory_errors():
+        return _Run(job, accelerator, resume_from).run()
 
 
 class _Run:
@@ -117,6 +120,8 @@ class _Run:
 
     def run(self) -> Fitted:
         total = self.job.plan.total_steps
+        if self._has_stalled():  # a resume of a run that had ended early
+            return self._fitted()
         with (
             stop_on_signals() as stop,
             trackers(self.accelerator, self.settings, self.job.out),
@@ -135,6 +140,9 @@ class _Run:
                     raise self._interrupted()
                 if stopped:
                     break
+        return self._fitted()
+
+    def _fitted(self) -> Fitted:
         return Fitted(self.progress, self.sharding.whole(self.module).eval())
 
     def _check_ranks_agree(self) -> None:
@@ -170,9 +178,8 @@ class _Run:
         if self.accelerator.scaler is None and not torch.isfinite(grad_norm):
             self._refuse(step, sums, counts, grad_norm)
         else:
-            self.optimizer.step()  # fp16's scaler skips by itself
-            self._refused_in_a_row = 0
-        self.progress.skipped_steps += self.accelerator.optimizer_step_was_skipped
+            self.optimizer.step()
+            self._count_scaled(step)
         self.optimizer.zero_grad()
         self.progress.step += 1
         self.progress.tokens += int(counts["tokens"])
@@ -234,10 +241,22 @@ class _Run:
                 sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value.detach() * real
         return sums
 
+    def _count_scaled(self, step: int) -> None:
+        """fp16's scaler skips steps by itself, some while it looks for its scale; for ever where a run has diverged."""
+        skipped = self.accelerator.optimizer_step_was_skipped
+        self.progress.skipped_steps += skipped
+        self._refused_in_a_row = (self._refused_in_a_row + 1) * skipped
+        if self._refused_in_a_row >= _MOST_SCALED_DOWN_IN_A_ROW:
+            raise BertkitError(
+                f"fp16 found no finite gradient in the {self._refused_in_a_row} steps up to {step + 1}: lower --lr (now "
+                f"{self.settings.learning_rate:g}) or use --mixed-precision bf16 or no"
+            )
+
     def _refuse(self, step: int, sums: Sums, counts: dict[str, float], grad_norm: torch.Tensor) -> None:
         """Ends the run at a gradient that is no number, or skips the step where that was asked for."""
         kept = kept_for_study(self.job.out, self.job.plan, step) if self.accelerator.is_main_process else None
-        parts = ", ".join(f"{name} {float(value):g}" for name, value in sums.items() if name.endswith("loss"))
+        totals = reduced(self.accelerator, sums)
+        parts = ", ".join(f"{name} {value:g}" for name, value in totals.items() if name.endswith("loss"))
         what = (
             f"the gradient of step {step + 1} is {float(grad_norm)} (summed {parts} over {counts}; its batch: {kept})"
         )
@@ -298,7 +317,7 @@ class _Run:
         """Writes a checkpoint, once a step."""
         if self._saved_step == self.progress.step:
             return
-        self._saved_step = self.progress.step
+        self._saved_step, started_at_s = self.progress.step, time.monotonic()
         whole: Any = self.sharding.whole(self.module)
         state = self.sharding.optimizer_state(self.module, self.optimizer)
         if self.accelerator.is_main_process:
@@ -313,6 +332,7 @@ class _Run:
                 protected=self.progress.best_step,
             )
         self.accelerator.wait_for_everyone()
+        self._interval_started_at_s += time.monotonic() - started_at_s
 
     def _load_optimizer(self, folder: Path) -> None:
         state = checkpoint.load_optimizer_state(folder)

@@ -13,9 +13,9 @@ def build_optimizer(module: nn.Module, settings: TrainSettings) -> torch.optim.A
     """
     decayed: list[nn.Parameter] = []
     plain: list[nn.Parameter] = []
-    for name, parameter in module.named_parameters():
+    for parameter in module.parameters():
         if parameter.requires_grad:
-            (plain if name.endswith("bias") or "LayerNorm" in name else decayed).append(parameter)
+            (decayed if parameter.ndim > 1 else plain).append(parameter)
     device = next(module.parameters()).device.type
     return torch.optim.AdamW(
         [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}],

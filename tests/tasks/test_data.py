@@ -35,7 +35,7 @@ def test_words_become_classes_in_alphabetical_order(tmp_path):
     assert data.train.labels.tolist() == [1, 0]
     assert data.validation[0].texts == [("three",)]
     assert data.problem_type == "single_label_classification"
-    assert data.notes == ["text: text; label: label"]
+    assert data.notes == ["text: text; label: label", "2 classes, one label a row: happy, sad"]
 
 
 def test_whole_numbers_become_classes_in_numerical_order(tmp_path):
@@ -113,7 +113,7 @@ def test_inputs_are_checked_before_anything_is_read(tmp_path):
 
 
 def test_texts_to_predict_come_from_lines_and_tables(tmp_path):
-    assert list(read_texts(str(write(tmp_path, "a.txt", "one\n\ntwo\n")), ())) == [("one",), ("two",)]
+    assert list(read_texts(str(write(tmp_path, "a.txt", "one\n\ntwo\n")), ())) == [("one",), ("",), ("two",)]
     table = str(write(tmp_path, "a.csv", "id,sentence\n1,one\n"))
     assert list(read_texts(table, ())) == [("one",)]
     with pytest.raises(BertkitError, match="no column 'body'"):

@@ -199,10 +199,13 @@ def test_bootstrap_is_that_of_resampled_rows(name: str, arrays: Arrays) -> None:
     assert found == pytest.approx(tuple(np.percentile(figures, [2.5, 97.5])), abs=tolerance)
 
 
-def test_bootstrap_counts_only_the_classes_that_were_drawn() -> None:
-    # The class of a single row is missing from about a third of the resamples; all the others are right.
+def test_bootstrap_of_a_mean_over_classes_loses_no_rare_class() -> None:
+    # Drawn from all rows alike, the class of a single row would be missing from a third of the resamples.
     labels = [0] * 20 + [1] * 20 + [2]
     assert bootstrap_interval("macro_f1", labels, labels, seed=1, resamples=100) == (1.0, 1.0)
+    never_found = [0] * 20 + [1] * 20 + [0]
+    low, high = bootstrap_interval("macro_f1", never_found, labels, seed=1, resamples=100)
+    assert low <= high <= 2 / 3
 
 
 def test_bootstrap_depends_on_the_seed_alone() -> None:

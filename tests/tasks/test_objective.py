@@ -49,4 +49,4 @@ def test_weighted_loss_is_torchs_weighted_mean():
 def test_balanced_weights_are_scikit_learns():
     labels = np.array([0, 0, 0, 1, 2, 2], dtype=np.int64)
     expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
-    assert balanced_weights(labels) == pytest.approx(expected)
+    assert balanced_weights(labels, 3) == pytest.approx(expected)
