@@ -185,6 +185,11 @@ def test_seeds_report_their_spread_and_the_best_is_the_model(tiny_model, tmp_pat
     chosen = tmp_path / "sweep" / "model.safetensors"
     assert chosen.read_bytes() == (tmp_path / "sweep" / best / "model.safetensors").read_bytes()
 
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    bertkit(tmp_path, {**environment, "OMP_NUM_THREADS": "1"}, *arguments, "--overwrite", launcher=launcher)
+    again = json.loads((tmp_path / "sweep" / "eval_results.json").read_text())["sweep"]
+    assert [run["seed"] for run in again["runs"]] == [42, 43]
+
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
@@ -194,6 +199,9 @@ def test_seeds_report_their_spread_and_the_best_is_the_model(tiny_model, tmp_pat
         (["--train", "train.csv", "--validation", "held.csv", "--label", "mood"], "no column 'mood'"),
         (["--train", "train.csv", "--validation", "held.csv", "--seq-len", "64"], "over the 32 positions"),
         ([], "give --task NAME"),
+        (["--train", "train.csv", "--validation", "held.csv", "--grid", "learning_rate="], "is not NAME=VALUE,VALUE"),
+        (["--train", "train.csv", "--validation", "held.csv", "--grid", "seed=1,2"], "use --seeds N"),
+        (["--train", "train.csv", "--validation", "held.csv", "--grid", "learning_rate=1,-1"], "a number > 0, got -1"),
         (["--train", "train.csv", "--validation", "held.csv", "--text-pair", "text"], "--text-pair needs --text"),
     ],
 )
@@ -204,6 +212,19 @@ def test_bad_input_gets_one_clear_line(tiny_model, tmp_path, arguments, message)
     assert result.returncode == 1, result.stderr
     assert message in result.stderr
     assert result.stderr.strip().splitlines()[-1].startswith("error: ")
+
+
+def test_evaluating_a_model_of_ones_own_rows_asks_for_rows_and_takes_no_others(tiny_model, tmp_path):
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    bertkit(tmp_path, environment, "finetune", *own_files(tmp_path), "--model", str(tiny_model), "--out", "m", *OPTIONS)
+    same = json.loads(bertkit(tmp_path, environment, "evaluate", "m", "--validation", "held.csv", "--json").stdout)
+    kept = json.loads((tmp_path / "m" / "eval_results.json").read_text())
+    assert same["eval_accuracy"] == kept["eval_accuracy"]
+    (tmp_path / "lists.jsonl").write_text('{"text": "a", "label": ["happy"]}\n')
+    for more, message in (([], "give --validation FILE"), (["--validation", "lists.jsonl"], "unknown label")):
+        result = bertkit(tmp_path, environment, "evaluate", "m", *more, check=False)
+        assert (result.returncode, "Traceback" in result.stderr) == (1, False)
+        assert message in result.stderr
 
 
 def test_without_a_hub_one_line_says_what_to_do(tmp_path):

@@ -162,3 +162,32 @@ def test_bad_input_gets_one_clear_line(home, arguments, message):
     assert "Traceback" not in result.stderr
     assert result.stderr.strip().splitlines()[-1].startswith("error: ")
     assert not (home / "runs" / "pretrain-corpus" / "config.json").exists()
+
+
+def test_standard_input_is_a_corpus_like_a_file(home, run):
+    bertkit(home, "pretrain", "-", "--out", "piped", "--max-steps", "10", *TINY, input=TEXT)
+    assert (home / "piped" / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
+
+
+def test_held_out_text_may_be_prepared_beforehand(home):
+    (home / "held.txt").write_text(TEXT[: len(TEXT) // 3], encoding="utf-8")
+    folder = bertkit(home, "prepare", "corpus.txt").stdout.strip()
+    held = bertkit(home, "prepare", "held.txt", "--tokenizer", folder).stdout.strip()
+    options = ["--max-steps", "2", *TINY]
+    bertkit(home, "pretrain", folder, "--validation", held, "--out", "prepared-held", *options)
+    bertkit(home, "pretrain", folder, "--validation", "held.txt", "--out", "plain-held", *options)
+    results = [
+        json.loads((home / name / "run.json").read_text())["results"] for name in ("prepared-held", "plain-held")
+    ]
+    assert results[0] == results[1]
+
+
+def test_workers_that_are_spawned_as_on_macos_and_windows(home, run):
+    script = "import multiprocessing as m; m.set_start_method('spawn'); from bertkit.__main__ import main; main()"
+    arguments = ["pretrain", "corpus.txt", "--out", "spawned", "--max-steps", "10", *TINY, "--set", "num_workers=1"]
+    environment = {**os.environ, "BERTKIT_CACHE": str(home / "cache"), "HF_HUB_OFFLINE": "1"}
+    result = subprocess.run(
+        [sys.executable, "-c", script, *arguments], cwd=home, env=environment, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    assert (home / "spawned" / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()

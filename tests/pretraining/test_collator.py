@@ -95,3 +95,14 @@ def test_what_does_not_fit_is_refused():
     tokenizer.mask_token = None
     with pytest.raises(BertkitError, match=r"no \[MASK\]"):
         DataCollatorForBertPretraining(tokenizer)
+
+
+def test_padding_of_a_tokenizers_output_is_no_text():
+    tokenizer = toy_tokenizer()
+    plain = dict(tokenizer("a b c", "d e f"))
+    padded = dict(tokenizer("a b c", "d e f", padding="max_length", max_length=20))
+    collate = DataCollatorForBertPretraining(tokenizer)
+    key = {"key": 7}
+    one, other = collate([{**plain, **key}]), collate([{**padded, **key}])
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert "next_sentence_label" not in one  # a batch of -100 alone would make transformers' loss nan

@@ -15,7 +15,7 @@ from training.toy import toy_job
 
 from bertkit.errors import BertkitError, Interrupted
 from bertkit.training import checkpoint
-from bertkit.training.log import read_metrics
+from bertkit.training.log import MetricsLog, read_metrics
 from bertkit.training.loop import fit
 
 
@@ -224,6 +224,38 @@ def test_the_best_checkpoint_is_kept_and_patience_ends_the_run(tmp_path, patienc
     assert progress.step == last_step
     assert progress.best == (0.5 if patience is None else 0.9)
     assert (job.out / f"checkpoint-{progress.best_step}").is_dir()
+
+
+def test_a_resume_of_a_run_that_had_ended_early_trains_no_further(tmp_path):
+    accelerator = Accelerator(cpu=True)
+    options = {"eval_steps": 1, "save_steps": 100}
+    job = toy_job(tmp_path / "store", tmp_path / "run", accelerator, **options)
+    job = dataclasses.replace(
+        job, evaluate=lambda *_: {"eval_figure": 0.5}, better=lambda f: f["eval_figure"], patience=2
+    )
+    assert fit(job, accelerator, None).progress.step == 3
+    again = toy_job(tmp_path / "store", tmp_path / "run", accelerator, **options)
+    again = dataclasses.replace(again, evaluate=None, patience=2)
+    assert fit(again, accelerator, job.out / "checkpoint-3").progress.step == 3
+
+
+def test_a_launchers_gradient_accumulation_changes_nothing(tmp_path, monkeypatch):
+    from bertkit.training.hardware import build_accelerator
+
+    plain = training_lines(run(tmp_path, "plain", steps=2).out)
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+    job = toy_job(tmp_path / "store", tmp_path / "launched", Accelerator(cpu=True), steps=2)
+    fit(job, build_accelerator("cpu", "no", (), str(job.out)), None)
+    assert [line["grad_norm"] for line in training_lines(job.out)] == [line["grad_norm"] for line in plain]
+
+
+def test_metrics_are_json_also_where_a_figure_is_no_number(tmp_path):
+    accelerator = Accelerator(cpu=True)
+    log = MetricsLog(tmp_path, accelerator, 0)
+    log.write({"step": 1, "loss": math.nan, "grad_norm": math.inf, "lr": 0.5})
+    assert json.loads((tmp_path / "metrics.jsonl").read_text(), parse_constant=pytest.fail) == {
+        "step": 1, "loss": None, "grad_norm": None, "lr": 0.5,
+    }  # fmt: skip
 
 
 def test_gradient_checkpointing_changes_nothing_but_memory(tmp_path):
