@@ -16,7 +16,7 @@ SMALL = ["--set", "logging_steps=1", "--set", "save_total_limit=2", "--set", "sa
          "--batch-size", "16"]  # fmt: skip
 PRETRAIN = ["pretrain", "corpus.txt", "--set", "model.num_hidden_layers=1", "--set", "hidden_size=32", "--set",
             "num_attention_heads=2", "--set", "intermediate_size=32", "--set", "hidden_dropout_prob=0.1", "--set",
-            "max_seq_length=[[0.6, 16], [0.4, 32]]", "--max-steps", "300", "--set", "validation_split=0.2", *SMALL]  # fmt: skip
+            "max_seq_length=[[0.6, 16], [0.4, 32]]", "--set", "validation_split=0.2", *SMALL]  # fmt: skip
 FINETUNE = ["finetune", "--train", "rows.csv", "--validation-split", "0.2", "--set", "train.dropout=0.1", "--seq-len",
             "16", "--epochs", "12", *SMALL]  # fmt: skip
 RANKS = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
@@ -46,6 +46,8 @@ def test_a_run_killed_again_and_again_equals_the_uninterrupted_one(
     command = [sys.executable, *(RANKS if ranks > 1 else []), "-m", "bertkit", *command, "--mixed-precision", precision]
     if "finetune" in command:
         command += ["--model", str(tiny_model)]
+    else:
+        command += ["--max-steps", str(80 * kills)]
     environment = {
         **os.environ,
         "BERTKIT_CACHE": str(tmp_path / "cache"),
