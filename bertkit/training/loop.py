@@ -25,7 +25,7 @@ from bertkit.settings.schema import TrainSettings
 from bertkit.training import checkpoint
 from bertkit.training.figures import Sums, means, part_of, reduced, shown_figures
 from bertkit.training.hardware import memory_errors
-from bertkit.training.health import kept_for_study
+from bertkit.training.health import Health
 from bertkit.training.log import FILE, MetricsLog, trackers
 from bertkit.training.optimizer import build_optimizer
 from bertkit.training.schedule import learning_rate
@@ -35,10 +35,6 @@ from bertkit.training.steps import Batch, StepPlan, step_batches
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-
-_MOST_SCALED_DOWN_IN_A_ROW = 50
-_MOST_REFUSED_IN_A_ROW = 10
-"""Steps without a finite gradient after which skipping ends too: the weights are lost, not the batches."""
 
 
 class Objective(Protocol):
@@ -115,7 +111,7 @@ class _Run:
         self._interval_tokens, self._interval_started_at_s = 0, time.monotonic()
         self._seconds_before, self._started_at_s = self.progress.seconds, time.monotonic()
         self._saved_step = -1
-        self._refused_in_a_row = 0
+        self.health = Health(job.out, job.plan, job.settings, accelerator)
         self._signal = 0
 
     def run(self) -> Fitted:
@@ -175,11 +171,9 @@ class _Run:
         sums = self._backward(step, micro_batches, counts)
         limit = self.settings.max_grad_norm or math.inf
         grad_norm = self.accelerator.clip_grad_norm_(self.module.parameters(), limit)
-        if self.accelerator.scaler is None and not torch.isfinite(grad_norm):
-            self._refuse(step, sums, counts, grad_norm)
-        else:
+        if self.health.allows(step, sums, counts, float(grad_norm)):
             self.optimizer.step()
-            self._count_scaled(step)
+        self.progress.skipped_steps += self.health.skipped(step)
         self.optimizer.zero_grad()
         self.progress.step += 1
         self.progress.tokens += int(counts["tokens"])
@@ -240,35 +234,6 @@ class _Run:
             for name, value in parts.items():
                 sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value.detach() * real
         return sums
-
-    def _count_scaled(self, step: int) -> None:
-        """fp16's scaler skips steps by itself, some while it looks for its scale; for ever where a run has diverged."""
-        skipped = self.accelerator.optimizer_step_was_skipped
-        self.progress.skipped_steps += skipped
-        self._refused_in_a_row = (self._refused_in_a_row + 1) * skipped
-        if self._refused_in_a_row >= _MOST_SCALED_DOWN_IN_A_ROW:
-            raise BertkitError(
-                f"fp16 found no finite gradient in the {self._refused_in_a_row} steps up to {step + 1}: lower --lr (now "
-                f"{self.settings.learning_rate:g}) or use --mixed-precision bf16 or no"
-            )
-
-    def _refuse(self, step: int, sums: Sums, counts: dict[str, float], grad_norm: torch.Tensor) -> None:
-        """Ends the run at a gradient that is no number, or skips the step where that was asked for."""
-        kept = kept_for_study(self.job.out, self.job.plan, step) if self.accelerator.is_main_process else None
-        totals = reduced(self.accelerator, sums)
-        parts = ", ".join(f"{name} {value:g}" for name, value in totals.items() if name.endswith("loss"))
-        what = (
-            f"the gradient of step {step + 1} is {float(grad_norm)} (summed {parts} over {counts}; its batch: {kept})"
-        )
-        self._refused_in_a_row += 1
-        if self.settings.skip_nonfinite_steps and self._refused_in_a_row < _MOST_REFUSED_IN_A_ROW:
-            self.progress.skipped_steps += 1
-            console.warn(f"{what}: skipped")
-            return
-        raise BertkitError(
-            f"{what}: lower --lr (now {self.settings.learning_rate:g}) or use --mixed-precision no; where one bad batch "
-            "is to blame, --resume with --set train.skip_nonfinite_steps=true goes on without it"
-        )
 
     def _log_step(self, sums: Sums, counts: dict[str, float], rate: float, grad_norm: float) -> str:
         figures = means(reduced(self.accelerator, sums), counts)
