@@ -6,7 +6,7 @@ DEMO := runs/demo
 WORD_ORDER := --model $(DEMO) --train bertkit/assets/word_order/train.tsv --lr 5e-4 --epochs 6 --overwrite \
 	--validation bertkit/assets/word_order/validation.tsv
 
-.PHONY: help demo test test-slow check format bench build clean
+.PHONY: help demo test test-slow bench check format bench build clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -33,6 +33,12 @@ test: $(VENV)/.installed  ## Run the tests (CPU, no network)
 
 test-slow: $(VENV)/.installed  ## Run the long tests too (kill sweeps, fuzzing)
 	$(BIN)/pytest -m "slow or not slow"
+
+bench: $(VENV)/.installed  ## Measure bertkit beside plain transformers on this machine
+	$(BIN)/bertkit bench pretrain --mixed-precision no
+	$(BIN)/bertkit bench pretrain --mixed-precision bf16
+	$(BIN)/bertkit bench pretrain --recipe mini --mixed-precision no
+	$(BIN)/bertkit bench pretrain --recipe mini --mixed-precision bf16
 
 check: $(VENV)/.installed  ## Lint, formatting and types
 	$(BIN)/ruff check .

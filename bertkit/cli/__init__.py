@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from bertkit import __version__, console
-from bertkit.cli import evaluate, finetune, inspect, mask_fill, predict, prepare, pretrain, recipes
+from bertkit.cli import bench, evaluate, finetune, inspect, mask_fill, predict, prepare, pretrain, recipes
 
 app = typer.Typer(
     name="bertkit",
@@ -51,3 +51,4 @@ _register("finetune", finetune.finetune)
 _register("evaluate", evaluate.evaluate)
 _register("predict", predict.predict)
 app.add_typer(recipes.app, name="recipes")
+app.add_typer(bench.app, name="bench")

@@ -1,0 +1,1 @@
+"""How fast bertkit is beside what a person would use instead, on the same data, model and precision."""
