@@ -20,7 +20,7 @@ from transformers import (
 
 from bertkit.bench.machine import peak_flops, step_flops
 from bertkit.bench.rounds import Turn, compare
-from bertkit.models.bert import new_bert, save_model
+from bertkit.models.bert import choose_attention, new_bert, save_model
 from bertkit.pretraining.dataset import PretrainingPlan
 from bertkit.pretraining.objective import BertPretrainingObjective
 from bertkit.pretraining.prepare import Prepared
@@ -75,6 +75,7 @@ def _ours(
     precision: str,
 ) -> Turn:
     model = build()
+    choose_attention(model, device, precision, plan.max_seq_length(0))
     timed = recipe.train.model_copy(
         update={"logging_steps": steps, "save_steps": 10 * steps, "eval_steps": 0, "max_steps": steps}
     )

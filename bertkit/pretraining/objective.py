@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from transformers import BertForPreTraining
 
+from bertkit.pretraining.cross_entropy import vocabulary_loss
 from bertkit.pretraining.masking import IGNORE
 from bertkit.training.figures import Sums
 from bertkit.training.steps import Batch
@@ -54,19 +55,12 @@ class BertPretrainingObjective(nn.Module):
         """
         hidden = self.model.bert(input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids)
         masked = (labels != IGNORE).flatten().nonzero().squeeze(1)
-        sums = _sums("mlm", self._token_logits(hidden.last_hidden_state, masked), labels.flatten()[masked])
+        head = self.model.cls.predictions
+        transformed = head.transform(hidden.last_hidden_state.flatten(0, 1)[masked])
+        loss, correct = vocabulary_loss(transformed, head.decoder.weight, head.decoder.bias, labels.flatten()[masked])
+        sums = {"mlm_loss": loss, "mlm_correct": correct}
         if self.sentence_pairs:
             logits = self.model.cls.seq_relationship(hidden.pooler_output)
-            sums |= _sums("nsp", logits, next_sentence_label)
+            sums["nsp_loss"] = cross_entropy(logits.float(), next_sentence_label, ignore_index=IGNORE, reduction="sum")
+            sums["nsp_correct"] = (logits.detach().argmax(-1) == next_sentence_label).sum().float()
         return sums
-
-    def _token_logits(self, hidden_BLH: torch.Tensor, positions_M: torch.Tensor) -> torch.Tensor:  # noqa: N803
-        """Logits ``[masked, vocabulary]`` at flat positions of the batch."""
-        return self.model.cls.predictions(hidden_BLH.flatten(0, 1)[positions_M])
-
-
-def _sums(part: str, logits: torch.Tensor, labels: torch.Tensor) -> Sums:
-    return {
-        f"{part}_loss": cross_entropy(logits.float(), labels, ignore_index=IGNORE, reduction="sum"),
-        f"{part}_correct": (logits.detach().argmax(-1) == labels).sum().float(),
-    }

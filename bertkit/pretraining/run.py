@@ -122,6 +122,7 @@ class _Run:
 
 
 def _set_up(request: PretrainRequest) -> _Run:
+    from bertkit.models.bert import choose_attention
     from bertkit.training import hardware
 
     device = hardware.choose_device(request.device)
@@ -129,6 +130,7 @@ def _set_up(request: PretrainRequest) -> _Run:
     precision = hardware.choose_precision(recipe.train.mixed_precision, device)
     corpus = _corpus(request, recipe)
     model = _model(request, recipe, corpus)
+    choose_attention(model, device, precision, max(tokens for _, tokens in recipe.data.phases))
     accelerator = hardware.build_accelerator(device, precision, recipe.train.report_to, str(request.folder))
     return _Run(request, name, recipe, corpus, model, accelerator)
 

@@ -127,7 +127,7 @@ class _Run:
 def _build(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneRequest, accelerator: "Accelerator") -> _Run:
     import torch
 
-    from bertkit.models.bert import save_model
+    from bertkit.models.bert import choose_attention, save_model
     from bertkit.models.classifier import new_classifier
     from bertkit.tasks.batches import Encoder, FinetunePlan
     from bertkit.tasks.evaluation import SplitEvaluator
@@ -147,6 +147,7 @@ def _build(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneRequest,
     _check_length(recipe.data.max_seq_length, model, request.model)
     encoder = Encoder(tokenizer, recipe.data.max_seq_length)
     encoded = encoder(data.train.texts)
+    choose_attention(model, accelerator.device.type, accelerator.mixed_precision, int(encoded.lengths.max()))
     steps_per_epoch = -(-len(data.train.texts) // train.batch_size)
     steps = train.max_steps or max(1, math.ceil((train.epochs or 3) * steps_per_epoch))
     share = -(-train.batch_size // accelerator.num_processes)

@@ -1,0 +1,72 @@
+"""The cross-entropy over the vocabulary, with its gradient, in one pass over the logits."""
+
+from typing import Any
+
+import torch
+from torch.nn.functional import cross_entropy, linear
+
+_CHUNK_ELEMENTS = {"cpu": 2**20, "cuda": 2**27, "mps": 2**24}
+"""Logits worked on at a time: as many as stay in a CPU's cache; on a GPU few kernels matter more."""
+
+
+def vocabulary_loss(
+    hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, labels: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The summed cross-entropy of ``linear(hidden, weight, bias)``, and how many of its maxima are right (fp32 scalars).
+
+    The same as ``torch.nn.functional.cross_entropy(…, reduction="sum")`` to rounding. That writes and reads the logits
+    of a large vocabulary some eight times, in fp32; here a few rows at a time become probabilities and then the
+    gradient, in place, in the precision of the matrix products.
+
+    Args:
+        hidden: float ``[predicted, hidden_size]``.
+        weight: float ``[vocabulary, hidden_size]``.
+        bias: float ``[vocabulary]``.
+        labels: int64 ``[predicted]``, each a row of the vocabulary.
+    """
+    device = hidden.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
+    if dtype == torch.float16:  # small probabilities would vanish before the gradient is scaled
+        logits = linear(hidden, weight, bias)
+        loss = cross_entropy(logits.float(), labels, reduction="sum")
+        return loss, (logits.detach().argmax(-1) == labels).sum().float()
+    with torch.autocast(device, enabled=False):
+        loss, correct = _VocabularyLoss.apply(hidden.to(dtype), weight.to(dtype), bias, labels)
+    return loss, correct
+
+
+class _VocabularyLoss(torch.autograd.Function):
+    """Knows its gradient when the loss is known, but for one factor: that of the whole sum."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        trained = any(ctx.needs_input_grad)
+        logits = linear(hidden, weight, bias.to(hidden.dtype))
+        rows = max(1, _CHUNK_ELEMENTS.get(hidden.device.type, 2**24) // len(weight))
+        losses, correct, of_bias = [], [], torch.zeros_like(bias)
+        for chunk, wanted in zip(logits.split(rows), labels.split(rows), strict=True):
+            exact, places = chunk.float(), wanted.unsqueeze(1)
+            highest, guesses = exact.max(dim=1, keepdim=True)
+            right = exact.gather(1, places) - highest
+            shares = exact.sub_(highest).exp_()
+            total = shares.sum(dim=1, keepdim=True)
+            losses.append((total.log() - right).sum())
+            correct.append((guesses == places).sum())
+            if trained:
+                shares.mul_(total.reciprocal_())
+                shares.scatter_add_(1, places, -torch.ones_like(total))
+                of_bias += shares.sum(dim=0)
+                chunk.copy_(shares)
+        none = hidden.new_zeros((), dtype=torch.float32)
+        found = torch.stack([none, *losses]).sum(), torch.stack([none, *(one.float() for one in correct)]).sum()
+        if trained:
+            ctx.save_for_backward(logits @ weight, logits.T @ hidden, of_bias)
+        ctx.mark_non_differentiable(found[1])
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, factor: torch.Tensor, _: torch.Tensor) -> tuple[Any, ...]:
+        of_hidden, of_weight, of_bias = ctx.saved_tensors
+        return of_hidden * factor, of_weight * factor, of_bias * factor, None
