@@ -270,6 +270,8 @@ def _train(run: _Run) -> dict[str, Any]:
     if run.request.resume:
         folder.check_same_maths(out, run.recipe, run.corpus.fingerprint)
         console.note(f"resuming from {found}" if found else f"no checkpoint in {out}: starting fresh")
+    elif run.request.overwrite:
+        folder.clear(out)
     if accelerator.is_main_process:
         folder.record(out, run.recipe, facts)
     with hardware.memory_errors():

@@ -105,6 +105,8 @@ def finetune_on(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneReq
     if request.resume:
         folder.check_same_maths(out, recipe, run.facts["data_fingerprint"])
         console.note(f"resuming from {found}" if found else f"no checkpoint in {out}: starting fresh")
+    elif request.overwrite:
+        folder.clear(out)
     if accelerator.is_main_process:
         folder.record(out, recipe, run.facts)
     console.note(

@@ -67,6 +67,8 @@ def sweep(request: FinetuneRequest, seeds: int, grid: dict[str, list[Any]] | Non
         load_recipe(with_settings(request, out, **chosen))  # what is not allowed is said before the first run
     with folder.claimed(out, request.resume, request.overwrite):
         data = load_labelled(data_request(request, recipe))
+        if request.overwrite and not request.resume:
+            folder.clear(out)
         runs = []
         for number, chosen in enumerate(settings, 1):
             label = "-".join(f"{name}={value}" for name, value in chosen.items())

@@ -69,7 +69,7 @@ def claimed(out: Path, resume: bool, overwrite: bool) -> Iterator[None]:
         raise BertkitError(f"cannot write into {out}: {error.strerror}") from error
     try:
         if overwrite and not resume:
-            _clear(out, found)
+            _check_ours(out)
         for torn in out.glob(".tmp-*"):  # of a run that was killed while it wrote
             shutil.rmtree(torn) if torn.is_dir() else torn.unlink()
         yield
@@ -80,14 +80,23 @@ def claimed(out: Path, resume: bool, overwrite: bool) -> Iterator[None]:
             out.rmdir()  # the run failed before it left anything
 
 
-def _clear(out: Path, found: list[str]) -> None:
-    """Removes what a run leaves, and refuses to touch anything else."""
-    foreign = [name for name in found if not _is_ours(out / name)]
+def clear(out: Path) -> None:
+    """Removes what an earlier run has left, for ``--overwrite``: once all is ready that the new one needs.
+
+    Raises:
+        BertkitError: there is something else in the folder; nothing was removed.
+    """
+    if console.is_main_process():
+        _check_ours(out)
+        for path in out.iterdir():
+            if path.name != LOCK:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _check_ours(out: Path) -> None:
+    foreign = sorted(path.name for path in out.iterdir() if not _is_ours(path))
     if foreign:
         raise BertkitError(f"{out} holds '{foreign[0]}', which no run of bertkit wrote: nothing was removed")
-    for name in found:
-        path = out / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _is_ours(path: Path) -> bool:

@@ -86,6 +86,15 @@ def test_an_existing_folder_is_refused_resumed_or_replaced(home, run):
     assert "is finished" in other.stderr
 
 
+def test_overwriting_removes_nothing_where_the_new_run_cannot_begin(home, run):
+    before = (run / "model.safetensors").read_bytes()
+    for more in (["--mixed-precision", "fp16"], ["--batch-size", "100000"]):
+        result = bertkit(home, "pretrain", "corpus.txt", "--out", "run", "--overwrite", *TINY, *more, check=False)
+        assert result.returncode == 1
+        assert (run / "model.safetensors").read_bytes() == before
+        assert (run / "run.json").is_file()
+
+
 def test_inspect_dumps_what_training_sees(home):
     dumped = bertkit(home, "inspect", "corpus.txt", "--dump", "40", "--seq-len", "24", "--batch-size", "16").stdout
     examples = [json.loads(line) for line in dumped.splitlines()]
