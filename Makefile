@@ -39,6 +39,7 @@ bench: $(VENV)/.installed  ## Measure bertkit beside plain transformers on this 
 	$(BIN)/bertkit bench pretrain --mixed-precision bf16
 	$(BIN)/bertkit bench pretrain --recipe mini --mixed-precision no
 	$(BIN)/bertkit bench pretrain --recipe mini --mixed-precision bf16
+	$(BIN)/bertkit bench finetune --train bertkit/assets/word_order/train.tsv --model runs/demo --steps 25
 
 check: $(VENV)/.installed  ## Lint, formatting and types
 	$(BIN)/ruff check .

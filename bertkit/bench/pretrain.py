@@ -2,24 +2,16 @@
 
 import dataclasses
 import tempfile
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-from transformers import (
-    BertForPreTraining,
-    DataCollatorForLanguageModeling,
-    PrinterCallback,
-    Trainer,
-    TrainerCallback,
-    TrainingArguments,
-)
+from transformers import BertForPreTraining, DataCollatorForLanguageModeling
 
 from bertkit.bench.machine import peak_flops, step_flops
 from bertkit.bench.rounds import Turn, compare
+from bertkit.bench.trainer import TRAINER, trainer_seconds
 from bertkit.models.bert import choose_attention, new_bert, save_model
 from bertkit.pretraining.dataset import PretrainingPlan
 from bertkit.pretraining.objective import BertPretrainingObjective
@@ -30,7 +22,7 @@ from bertkit.training import hardware
 from bertkit.training.log import read_metrics
 from bertkit.training.loop import Job, fit
 
-OURS, TRAINER = "bertkit", "transformers' Trainer"
+OURS = "bertkit"
 
 
 def bench_pretrain(request: PretrainRequest, steps: int, rounds: int) -> dict[str, Any]:
@@ -105,18 +97,6 @@ class _First:
         return getattr(self.plan, name)
 
 
-class _Clock(TrainerCallback):
-    """The time from the end of the first step to that of the last."""
-
-    def __init__(self) -> None:
-        self.ends_at_s: list[float] = []
-
-    def on_step_end(self, *_: Any, **__: Any) -> None:
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        self.ends_at_s.append(time.perf_counter())
-
-
 def _trainer(
     build: Callable[[], BertForPreTraining],
     rows: list[dict[str, Any]],
@@ -127,27 +107,9 @@ def _trainer(
     precision: str,
     tokens: int,
 ) -> Turn:
-    clock = _Clock()
-    with tempfile.TemporaryDirectory(prefix="bertkit-bench-") as folder:
-        arguments = TrainingArguments(
-            folder,
-            per_device_train_batch_size=recipe.train.batch_size,
-            max_steps=steps,
-            learning_rate=recipe.train.learning_rate,
-            bf16=precision == "bf16",
-            fp16=precision == "fp16",
-            use_cpu=device == "cpu",
-            save_strategy="no",
-            report_to=[],
-            disable_tqdm=True,
-            logging_strategy="no",
-            train_sampling_strategy="sequential",
-        )
-        collate = DataCollatorForLanguageModeling(tokenizer, mlm_probability=recipe.data.mlm_probability)
-        trainer = Trainer(build(), arguments, data_collator=collate, train_dataset=rows, callbacks=[clock])
-        trainer.remove_callback(PrinterCallback)
-        trainer.train()
-    return Turn(tokens, clock.ends_at_s[-1] - clock.ends_at_s[0])
+    collate = DataCollatorForLanguageModeling(tokenizer, mlm_probability=recipe.data.mlm_probability)
+    seconds = trainer_seconds(build(), collate, rows, recipe.train, steps, device, precision)
+    return Turn(tokens, seconds)
 
 
 def _row(example: Any, tokenizer: Any) -> dict[str, Any]:

@@ -135,7 +135,6 @@ def _build(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneRequest,
     from bertkit.tasks.evaluation import SplitEvaluator
     from bertkit.tasks.metrics import METRICS, check_names, metric_names
     from bertkit.tasks.objective import ClassificationObjective
-    from bertkit.training import hardware
     from bertkit.training.loop import Job
 
     assert data.train is not None
@@ -169,21 +168,7 @@ def _build(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneRequest,
     evaluator = SplitEvaluator(accelerator, data.validation, encoder, metrics, data.problem_type)
     weights = balanced_weights(data.train.labels, len(data.label_names)) if train.class_weights == "balanced" else None
     settings = train.model_copy(update={"eval_steps": train.eval_steps or steps_per_epoch})
-    facts = {
-        "kind": "finetune",
-        "out": str(request.folder),
-        "task": request.task or request.train,
-        "base_model": request.model,
-        "data_fingerprint": data_fingerprint(data, tokenizer),
-        "rows": {split.name: len(split.texts) for split in [data.train, *data.validation]},
-        "device": hardware.describe_device(accelerator.device.type),
-        "num_processes": accelerator.num_processes,
-        "mixed_precision": accelerator.mixed_precision,
-        "seed": train.seed,
-        "parameters": model.num_parameters(),
-        "metrics": list(metrics),
-        "max_steps": steps,
-    }
+    facts = _facts(data, request, train, accelerator, tokenizer, model) | {"metrics": list(metrics), "max_steps": steps}
     job = Job(
         objective=ClassificationObjective(model, None if weights is None else torch.from_numpy(weights)),
         plan=plan,
@@ -195,6 +180,28 @@ def _build(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneRequest,
         patience=train.early_stopping_patience,
     )
     return _Run(job, evaluator, facts, tokenizer)
+
+
+def _facts(
+    data: LabelledData, request: FinetuneRequest, train: Any, accelerator: "Accelerator", tokenizer: Any, model: Any
+) -> dict[str, Any]:
+    """What ``run.json`` says before the first step."""
+    from bertkit.training import hardware
+
+    assert data.train is not None
+    return {
+        "kind": "finetune",
+        "out": str(request.folder),
+        "task": request.task or request.train,
+        "base_model": request.model,
+        "data_fingerprint": data_fingerprint(data, tokenizer),
+        "rows": {split.name: len(split.texts) for split in [data.train, *data.validation]},
+        "device": hardware.describe_device(accelerator.device.type),
+        "num_processes": accelerator.num_processes,
+        "mixed_precision": accelerator.mixed_precision,
+        "seed": train.seed,
+        "parameters": model.num_parameters(),
+    }
 
 
 def _check_length(max_seq_length: int, model: Any, name: str) -> None:

@@ -43,3 +43,15 @@ def test_a_run_of_both(tmp_path, monkeypatch):
     assert [one["name"] for one in found["figures"]] == ["bertkit", "transformers' Trainer"]
     assert all(one["speed"] > 0 and 0 < one["share_of_peak"] < 1.5 for one in found["figures"])
     assert found["work"].startswith("pretrain 2/128, length 32, batch 4, vocabulary 4,096, fp32")
+
+
+def test_a_run_of_all_three(tiny_model, tmp_path):
+    rows = "".join(f"{'the cat' if i % 2 else 'a dog sat'} {'abcdefgh'[i % 8]},{i % 2}\n" for i in range(60))
+    (tmp_path / "rows.csv").write_text("text,label\n" + rows)
+    arguments = ["bench", "finetune", "--train", str(tmp_path / "rows.csv"), "--model", str(tiny_model), "--steps", "3",
+                 "--rounds", "1", "--batch-size", "8", "--seq-len", "16", "--mixed-precision", "no", "--json"]  # fmt: skip
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout.splitlines()[-1])
+    assert len(found["figures"]) == 3
+    assert all(one["speed"] > 0 for one in found["figures"])
