@@ -67,7 +67,7 @@ def pretrain(request: PretrainRequest) -> dict[str, Any]:
     _check_inputs(request)
     with folder.claimed(request.folder, request.resume, request.overwrite):
         if request.resume and folder.is_finished(request.folder):
-            console.note(f"{request.folder} is finished: nothing to resume")
+            console.note(console.plain(f"{request.folder} is finished: nothing to resume"))
             return folder.read_run(request.folder)
         return _train(_set_up(request))
 
@@ -269,7 +269,7 @@ def _train(run: _Run) -> dict[str, Any]:
     found = checkpoint.newest_checkpoint(out) if run.request.resume else None
     if run.request.resume:
         folder.check_same_maths(out, run.recipe, run.corpus.fingerprint)
-        console.note(f"resuming from {found}" if found else f"no checkpoint in {out}: starting fresh")
+        console.note(console.plain(f"resuming from {found}" if found else f"no checkpoint in {out}: starting fresh"))
     elif run.request.overwrite:
         folder.clear(out)
     if accelerator.is_main_process:

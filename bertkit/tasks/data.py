@@ -188,7 +188,7 @@ def _hub_rows(name: str, subset: str | None, *splits: str) -> Iterator[Row]:
         split = next((one for one in splits if one in there), splits[0])
         rows = datasets.load_dataset(name, subset, split=split)
     if len(splits) > 1:
-        console.note(f"{name}: validating on its split '{split}'")
+        console.note(console.plain(f"{name}: validating on its split '{split}'"))
     for number, row in enumerate(rows):
         yield f"{name}, {split}, row {number}", row
 
@@ -221,7 +221,9 @@ def _tsv_rows(task: TaskSettings, data: Path, split: str) -> Iterator[Row]:
     if len(short) > _MOST_SHORT_ROWS * read:
         raise BertkitError(f"{path}:{short[0]} has too few fields for {task.subset}, as {len(short):,} rows have")
     if short:  # as a handful in QQP's own file
-        console.warn(f"{path}: left out {len(short)} rows with too few fields, the first in line {short[0]}")
+        console.warn(
+            f"{console.plain(str(path))}: left out {len(short)} rows with too few fields, the first in line {short[0]}"
+        )
 
 
 def _load_own(request: DataRequest) -> LabelledData:

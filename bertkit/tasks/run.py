@@ -81,7 +81,7 @@ def finetune(request: FinetuneRequest) -> dict[str, Any]:
     out = request.folder
     with folder.claimed(out, request.resume, request.overwrite):
         if request.resume and folder.is_finished(out):
-            console.note(f"{out} is finished: nothing to resume")
+            console.note(console.plain(f"{out} is finished: nothing to resume"))
             return folder.read_run(out)
         data = load_labelled(data_request(request, recipe))
         for told in data.notes:
@@ -104,7 +104,7 @@ def finetune_on(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneReq
     found = checkpoint.newest_checkpoint(out) if request.resume else None
     if request.resume:
         folder.check_same_maths(out, recipe, run.facts["data_fingerprint"])
-        console.note(f"resuming from {found}" if found else f"no checkpoint in {out}: starting fresh")
+        console.note(console.plain(f"resuming from {found}" if found else f"no checkpoint in {out}: starting fresh"))
     elif request.overwrite:
         folder.clear(out)
     if accelerator.is_main_process:

@@ -84,7 +84,7 @@ def newest_checkpoint(out: Path) -> Path | None:
         damage = _damage(folder)
         if damage is None:
             return folder
-        console.warn(f"skipped {folder.name}: {damage}")
+        console.warn(console.plain(f"skipped {folder.name}: {damage}"))
     return None
 
 

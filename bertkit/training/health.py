@@ -55,7 +55,7 @@ class Health:
                 f"{what}: lower --lr (now {self._settings.learning_rate:g}) or use --mixed-precision no; where one bad "
                 "batch is to blame, --resume with --set train.skip_nonfinite_steps=true goes on without it"
             )
-        console.warn(f"{what}: skipped")
+        console.warn(f"{console.plain(what)}: skipped")
         return False
 
     def skipped(self, step: int) -> bool:
