@@ -323,7 +323,8 @@ def _checked(names: Sequence[str], predictions: ArrayLike, labels: ArrayLike) ->
 def _rows(predictions: np.ndarray, labels: np.ndarray) -> Rows:
     """All rows, once each. Two classes are told by one, more by all of them."""
     average = "binary" if max(predictions.max(), labels.max()) <= 1 else "macro"
-    classes = np.union1d(predictions, labels) if labels.ndim == 1 else None
+    are_ids = labels.ndim == 1 and np.issubdtype(labels.dtype, np.integer)
+    classes = np.union1d(predictions, labels) if are_ids else None
     return Rows(predictions, labels, None, average, classes)
 
 

@@ -186,7 +186,12 @@ def test_bootstrap_of_accuracy_is_the_binomial_interval() -> None:
 
 @pytest.mark.parametrize(
     ("name", "arrays"),
-    [("macro_f1", random_classes(3)), ("recall", random_classes(4)), ("spearmanr", random_numbers())],
+    [
+        ("macro_f1", random_classes(3)),
+        ("recall", random_classes(4)),
+        ("spearmanr", random_numbers()),
+        ("pearson", tuple(7 * side for side in random_numbers())),
+    ],
 )
 def test_bootstrap_is_that_of_resampled_rows(name: str, arrays: Arrays) -> None:
     predictions, labels = arrays
