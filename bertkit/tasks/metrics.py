@@ -87,7 +87,7 @@ class F1(Score):
 
     @staticmethod
     def score(rows: Rows) -> float:
-        return _f1(rows, "binary")
+        return _over_classes(sklearn_metrics.f1_score, rows, "binary")
 
 
 class MacroF1(Score):
@@ -97,7 +97,7 @@ class MacroF1(Score):
 
     @staticmethod
     def score(rows: Rows) -> float:
-        return _f1(rows, "macro")
+        return _over_classes(sklearn_metrics.f1_score, rows, "macro")
 
 
 class MicroF1(Score):
@@ -107,7 +107,7 @@ class MicroF1(Score):
 
     @staticmethod
     def score(rows: Rows) -> float:
-        return _f1(rows, "micro")
+        return _over_classes(sklearn_metrics.f1_score, rows, "micro")
 
 
 class Precision(Score):
@@ -115,14 +115,7 @@ class Precision(Score):
 
     @staticmethod
     def score(rows: Rows) -> float:
-        return sklearn_metrics.precision_score(
-            rows.labels,
-            rows.predictions,
-            average=rows.average,
-            labels=None if rows.average == "binary" else rows.classes,
-            sample_weight=rows.weights,
-            zero_division=0,
-        )
+        return _over_classes(sklearn_metrics.precision_score, rows, rows.average)
 
 
 class Recall(Score):
@@ -130,14 +123,7 @@ class Recall(Score):
 
     @staticmethod
     def score(rows: Rows) -> float:
-        return sklearn_metrics.recall_score(
-            rows.labels,
-            rows.predictions,
-            average=rows.average,
-            labels=None if rows.average == "binary" else rows.classes,
-            sample_weight=rows.weights,
-            zero_division=0,
-        )
+        return _over_classes(sklearn_metrics.recall_score, rows, rows.average)
 
 
 class MatthewsCorrelation(Score):
@@ -328,8 +314,9 @@ def _rows(predictions: np.ndarray, labels: np.ndarray) -> Rows:
     return Rows(predictions, labels, None, average, classes)
 
 
-def _f1(rows: Rows, average: str) -> float:
-    return sklearn_metrics.f1_score(
+def _over_classes(function: Callable[..., float], rows: Rows, average: str) -> float:
+    """A figure of scikit-learn's for class 1 of two ("binary"), or over the classes."""
+    return function(
         rows.labels,
         rows.predictions,
         average=average,
