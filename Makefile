@@ -39,7 +39,8 @@ bench: $(VENV)/.installed  ## Measure bertkit beside plain transformers on this 
 	$(BIN)/bertkit bench pretrain --mixed-precision bf16
 	$(BIN)/bertkit bench pretrain --recipe mini --mixed-precision no
 	$(BIN)/bertkit bench pretrain --recipe mini --mixed-precision bf16
-	$(BIN)/bertkit bench finetune --train bertkit/assets/word_order/train.tsv --model runs/demo --steps 25
+	test -d $(DEMO) || $(BIN)/bertkit pretrain --recipe demo --out $(DEMO)
+	$(BIN)/bertkit bench finetune --train bertkit/assets/word_order/train.tsv --model $(DEMO) --steps 25
 
 check: $(VENV)/.installed  ## Lint, formatting and types
 	$(BIN)/ruff check .
