@@ -9,6 +9,7 @@ import bertkit
 FLOORS = [
     {"cli"},
     {"pretraining", "tasks", "inference", "reporting", "bench"},
+    {"forward"},
     {"corpus", "training", "models"},
     {"settings", "io"},
     {"console", "errors", "draws"},

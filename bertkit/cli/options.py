@@ -78,7 +78,7 @@ MixedPrecision = Annotated[
 VocabSize = Annotated[int | None, _setting("--vocab-size", "Word pieces of the tokenizer to train.")]
 Column = Annotated[str | None, _setting("--column", "Field of tables and hub datasets that holds the text.")]
 
-Model = Annotated[str | None, typer.Option("--model", help="A model's folder, or its name on the Hugging Face hub.")]
+Model = Annotated[str | None, typer.Option("--model", help="A model's folder, its name on the Hugging Face hub, or embedded.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.", callback=_device)]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder to write to.", file_okay=False)]
 ResumeOpt = Annotated[bool, typer.Option("--resume", help="Go on from the newest whole checkpoint.")]

@@ -3,55 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from bertkit.errors import BertkitError
-from bertkit.inference.numpy_bert import UnsupportedError
-from bertkit.inference.without_torch import LightReader
+from bertkit.forward.pieces import Encoding
+from bertkit.forward.reader import open_reader
 
 MASK = "[MASK]"
-TEXTS_PER_BATCH = 32
-FEW_TEXTS = 32
-"""Up to so many, starting torch would take longer than reading them in numpy."""
-
-
-class Reader(Protocol):
-    """A model and its tokenizer."""
-
-    rows: int
-    """Of the vocabulary's logits, those that pad it included."""
-    max_position_embeddings: int
-    mask_token: str
-    mask_token_id: int
-    unk_token: str
-    pad_token_id: int
-
-    @property
-    def vocab(self) -> dict[str, int]: ...
-    def encode(self, text: str) -> list[int]: ...
-    def tokenize(self, text: str) -> list[str]: ...
-    def decode(self, ids: Sequence[int], skip_special_tokens: bool = False) -> str: ...
-    def mask_probabilities(self, encoded: Sequence[list[int]]) -> np.ndarray: ...
-
-
-def reader_for(model: str, device: str | None, texts: int | None) -> Reader:
-    """What reads so many texts soonest: numpy for a few where no device is named, else torch.
-
-    Raises:
-        BertkitError: the model cannot be had, or is none that fills masks; an unknown device.
-    """
-    if texts is not None and texts <= FEW_TEXTS and device in (None, "auto"):
-        from bertkit.models.bert import bert_folder
-
-        try:
-            return LightReader(bert_folder(model))
-        except UnsupportedError:
-            pass  # torch may read it, or says better why not
-    from bertkit.inference.with_torch import TorchReader
-
-    return TorchReader(model, device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +50,7 @@ class MaskFiller:
 
     def __init__(self, model: str | Path, device: str | None = None, texts: int | None = None) -> None:
         self.name = str(model)
-        self.reader = reader_for(self.name, device, texts)
+        self.reader = open_reader(self.name, "words", device, texts)
 
     def fill(
         self, texts: Sequence[str], top_k: int = 5, targets: Sequence[str] | None = None
@@ -113,62 +72,58 @@ class MaskFiller:
             raise BertkitError(f"top_k must be at least 1, got {top_k}")
         target_ids = None if targets is None else self._target_ids(targets)
         encoded = [self._encode(text) for text in texts]
-        # Texts of like length share a batch, so that little of it is padding.
-        order = sorted(range(len(texts)), key=lambda index: len(encoded[index]))
-        filled: list[list[list[Candidate]]] = [[] for _ in texts]
-        for start in range(0, len(order), TEXTS_PER_BATCH):
-            batch = order[start : start + TEXTS_PER_BATCH]
-            for index, guesses in zip(
-                batch, self._fill_batch([encoded[i] for i in batch], top_k, target_ids), strict=True
-            ):
-                filled[index] = guesses
+        masks = [[place for place, id_ in enumerate(one.ids) if id_ == self.reader.pieces.mask_id] for one in encoded]
+        filled = []
+        for one, places, logs in zip(
+            encoded, masks, self.reader.bert.word_log_probabilities(encoded, masks), strict=True
+        ):
+            ranked = self._ranked(np.exp(logs), top_k, target_ids)
+            filled.append([
+                self._candidates(one.ids, place, len(places) == 1, *guesses)
+                for place, guesses in zip(places, ranked, strict=True)
+            ])  # fmt: skip
         return filled
 
-    def _encode(self, text: str) -> list[int]:
-        # A byte of the command line that is no UTF-8 reaches us as a lone surrogate, which no tokenizer takes.
-        marked = text.encode("utf-8", "replace").decode().replace(MASK, self.reader.mask_token)
-        if self.reader.mask_token not in marked:
+    def _encode(self, text: str) -> Encoding:
+        pieces = self.reader.pieces
+        marked = text.replace(MASK, pieces.mask_token)
+        if pieces.mask_token not in marked:
             check_text(text)
-        ids = self.reader.encode(marked)
-        longest = self.reader.max_position_embeddings
-        if len(ids) > longest:
+        encoding = pieces.encode(marked)
+        if len(encoding.ids) > self.reader.max_tokens:
             raise BertkitError(
-                f"'{_short(text)}' has {len(ids)} tokens, and {self.name} reads {longest} at most: shorten it"
+                f"'{_short(text)}' has {len(encoding.ids)} tokens, and {self.name} reads {self.reader.max_tokens} at "
+                "most: shorten it"
             )
-        return ids
+        return encoding
 
     def _target_ids(self, targets: Sequence[str]) -> list[int]:
-        vocab = self.reader.vocab
+        vocab = self.reader.pieces.vocab
         ids: list[int] = []
         for target in targets:
-            pieces = [target] if target in vocab else self.reader.tokenize(target)
+            pieces = [target] if target in vocab else self.reader.pieces.tokenize(target)
             if len(pieces) > 1:
                 raise BertkitError(
                     f"target '{target}' is {len(pieces)} word pieces to this model ({' '.join(pieces)}): "
                     "give words that are one piece"
                 )
-            if not pieces or pieces[0] == self.reader.unk_token:
+            if not pieces or pieces[0] == self.reader.pieces.unk_token:
                 raise BertkitError(f"target '{target}' is unknown to this model: no word pieces spell it")
             ids.append(vocab[pieces[0]])
         if not ids:
             raise BertkitError("no targets given: name the words to compare, or leave targets out")
         return sorted(set(ids))
 
-    def _fill_batch(
-        self, encoded: Sequence[list[int]], top_k: int, target_ids: Sequence[int] | None
-    ) -> list[list[list[Candidate]]]:
-        probabilities = self.reader.mask_probabilities(encoded)
+    def _ranked(
+        self, probabilities: np.ndarray, top_k: int, target_ids: Sequence[int] | None
+    ) -> list[tuple[list[float], list[int]]]:
+        """Scores and ids of the best pieces at each mask, out of ``[masks, rows]``."""
         # The rows that pad the vocabulary to a multiple of 64 stand for no word.
-        compared = np.arange(len(self.reader.vocab)) if target_ids is None else np.array(target_ids)
+        compared = np.arange(len(self.reader.pieces.vocab)) if target_ids is None else np.array(target_ids)
         kept = probabilities[:, compared]
         best = _largest(kept, min(top_k, kept.shape[1]))
         scores = np.take_along_axis(kept, best, axis=1).tolist()
-        ranked = zip(scores, compared[best].tolist(), strict=True)
-        filled = []
-        for ids in encoded:
-            masks = [place for place, id_ in enumerate(ids) if id_ == self.reader.mask_token_id]
-            filled.append([self._candidates(ids, place, len(masks) == 1, *next(ranked)) for place in masks])
-        return filled
+        return list(zip(scores, compared[best].tolist(), strict=True))
 
     def _candidates(
         self, ids: list[int], place: int, only_mask: bool, scores: list[float], tokens: list[int]
@@ -176,10 +131,10 @@ class MaskFiller:
         candidates = []
         for score, token in zip(scores, tokens, strict=True):
             filled = [*ids[:place], token, *ids[place + 1 :]]
-            shown = [id_ for id_ in filled if id_ != self.reader.pad_token_id]
+            shown = [id_ for id_ in filled if id_ != self.reader.pieces.pad_id]
             # As in the pipeline: special tokens go, but not where other masks would go with them.
-            sequence = self.reader.decode(shown, skip_special_tokens=only_mask)
-            candidates.append(Candidate(score, token, self.reader.decode([token]), sequence))
+            sequence = self.reader.pieces.decode(shown, skip_special_tokens=only_mask)
+            candidates.append(Candidate(score, token, self.reader.pieces.decode([token]), sequence))
         return candidates
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from bertkit import console
 from bertkit.errors import BertkitError
 
+EMBEDDED = "embedded"
+_EMBEDDED_FOLDER = Path(__file__).parent.parent / "assets" / "model"
 ANSWER_TIMEOUT_S = 3.0
 _TRUE = {"1", "ON", "YES", "TRUE"}
 # Answers after which the libraries would try again for half a minute.
@@ -145,12 +147,15 @@ def model_folder(name_or_path: str, weights: bool = True) -> Path:
     """The folder of a model: the path itself, or the cached copy of what the hub has under that name.
 
     Args:
-        name_or_path: a folder, or a hub name such as ``google-bert/bert-base-uncased``.
+        name_or_path: a folder, a hub name such as ``google-bert/bert-base-uncased``, or ``embedded``: the model
+            that comes with bertkit (a folder of that name is ``./embedded``).
         weights: whether the weights are needed, or only configuration and tokenizer.
 
     Raises:
         BertkitError: there is no such folder, or it cannot be fetched.
     """
+    if name_or_path == EMBEDDED:
+        return _EMBEDDED_FOLDER
     path = Path(name_or_path)
     if path.is_dir():
         return path
@@ -158,7 +163,7 @@ def model_folder(name_or_path: str, weights: bool = True) -> Path:
         raise BertkitError(f"{path} is a file: give the folder of a model, or a name on the hub")
     if not _HUB_NAME.fullmatch(name_or_path):
         raise BertkitError(
-            f"no folder '{name_or_path}': give the folder of a model, "
+            f"no folder '{name_or_path}': give the folder of a model, {EMBEDDED}, "
             "or a name on the hub such as google-bert/bert-base-uncased"
         )
     ensure_hub()

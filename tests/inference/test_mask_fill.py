@@ -45,9 +45,8 @@ def as_pipeline(filled: list[list[module.Candidate]]) -> list[list[dict[str, obj
 
 
 def test_guesses_are_those_of_the_pipeline_without_padding_rows(
-    filler: MaskFiller, model: Path, monkeypatch: pytest.MonkeyPatch
+    filler: MaskFiller, model: Path
 ) -> None:
-    monkeypatch.setattr(module, "TEXTS_PER_BATCH", 3)
     theirs = pipeline("fill-mask", str(model), device="cpu")
     ours = filler.fill(TEXTS, top_k=100)
     for text, filled in zip(TEXTS, ours, strict=True):

@@ -1,0 +1,94 @@
+"""A trained BERT ready to be asked: its word pieces, and a forward pass in numpy or in torch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from bertkit.errors import BertkitError
+from bertkit.models.bert import bert_folder
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from bertkit.forward.pieces import Encoding, Pieces
+
+Head = Literal["words", "pairs", "classes", "none"]
+"""What is asked of a BERT: words at masks, next sentences, classes of texts, or hidden states alone."""
+FEW_TEXTS = 32
+"""Up to so many texts, starting torch would take longer than reading them in numpy."""
+
+
+class Bert(Protocol):
+    """A forward pass. Texts come in any number and order, and answers in theirs; dropout is off, numbers are fp32."""
+
+    config: dict[str, Any]
+    """What config.json says."""
+    rows: int
+    """Of the vocabulary, those that pad it included."""
+
+    def word_log_probabilities(
+        self, texts: "Sequence[Encoding]", places: Sequence[Sequence[int]]
+    ) -> "list[np.ndarray]":
+        """Of every word piece at some places of each text: ``[places, rows]`` a text. Needs the head "words"."""
+
+    def next_sentence_logits(self, texts: "Sequence[Encoding]") -> "np.ndarray":
+        """``[texts, 2]``: of the second segment following the first, and of its being random. Head "pairs"."""
+
+    def class_logits(self, texts: "Sequence[Encoding]") -> "np.ndarray":
+        """``[texts, classes]``. Head "classes"."""
+
+    def hidden_states(self, texts: "Sequence[Encoding]", layers: Sequence[int]) -> "list[np.ndarray]":
+        """``[layers, tokens, hidden_size]`` a text. Layer 0 are the embeddings, -1 is the last layer."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A BERT and its word pieces.
+
+    Attributes:
+        name: as it was asked for; shown beside what it answers.
+    """
+
+    name: str
+    pieces: "Pieces"
+    bert: Bert
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens that it reads at most, special tokens included."""
+        return int(self.bert.config.get("max_position_embeddings", 512))
+
+
+def open_reader(name: str, head: Head, device: str | None = None, texts: int | None = None) -> Reader:
+    """What reads so many texts soonest: numpy for a few where no device is named, else torch.
+
+    Args:
+        name: a folder, a name on the hub, or "embedded".
+        device: "cpu", "cuda", "cuda:1", "mps"; None or "auto" takes the best there is.
+        texts: about how many will be read, where that is known.
+
+    Raises:
+        BertkitError: the model cannot be had, or was trained without the head; an unknown device.
+    """
+    folder = bert_folder(name)
+    if texts is not None and texts <= FEW_TEXTS and device in (None, "auto"):
+        from bertkit.forward.numpy_bert import NumpyBert, UnsupportedError
+        from bertkit.forward.pieces import light_pieces
+
+        try:
+            return _checked(Reader(name, light_pieces(folder), NumpyBert(folder, head)))
+        except UnsupportedError:
+            pass  # torch may read it, or says better why not
+    from bertkit.forward.pieces import any_pieces
+    from bertkit.forward.torch_bert import TorchBert
+
+    return _checked(Reader(name, any_pieces(folder), TorchBert(name, head, device)))
+
+
+def _checked(reader: Reader) -> Reader:
+    if len(reader.pieces.vocab) > reader.bert.rows:
+        raise BertkitError(
+            f"{reader.name} has {len(reader.pieces.vocab):,} word pieces in its tokenizer, and "
+            f"{reader.bert.rows:,} in its model"
+        )
+    return reader

@@ -1,0 +1,115 @@
+"""BERT's forward pass with torch and transformers: for many texts, on any device."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bertkit.forward.pieces import Encoding
+from bertkit.models.bert import load_for
+
+if TYPE_CHECKING:
+    import torch
+
+    from bertkit.forward.reader import Head
+
+_CLASSES = {
+    "words": "BertForMaskedLM",
+    "pairs": "BertForNextSentencePrediction",
+    "classes": "BertForSequenceClassification",
+    "none": "BertModel",
+}
+# Tokens computed at a time: enough to keep the device busy, little enough to fit.
+_TOKENS_AT_ONCE = {"cpu": 4_096, "mps": 8_192, "cuda": 65_536}
+
+
+class TorchBert:
+    """A BERT (a ``reader.Bert``).
+
+    Args:
+        name: a folder, or a name on the hub.
+        head: what will be asked of it.
+        device: "cpu", "cuda", "cuda:1", "mps"; None or "auto" takes the best there is.
+
+    Raises:
+        BertkitError: the model cannot be had, or was trained without the head; an unknown device.
+    """
+
+    def __init__(self, name: str, head: "Head", device: str | None) -> None:
+        from bertkit.training.hardware import choose_device
+
+        kind = choose_device(device)
+        loaded, _ = load_for(_CLASSES[head], name, optional=("pooler.",) if head == "none" else ())
+        self._model: Any = loaded.to(device if device and ":" in device else kind).eval()
+        self._encoder: Any = self._model if head == "none" else self._model.bert
+        self._pad_id: int = self._model.config.pad_token_id or 0
+        self._tokens_at_once = _TOKENS_AT_ONCE[kind]
+        self.config: dict[str, Any] = self._model.config.to_dict()
+        self.rows: int = self._model.config.vocab_size
+
+    def word_log_probabilities(self, texts: Sequence[Encoding], places: Sequence[Sequence[int]]) -> list[np.ndarray]:
+        """As in ``reader.Bert``."""
+
+        def answer(numbers: list[int], batch: dict[str, "torch.Tensor"]) -> list["torch.Tensor"]:
+            hidden = self._encoder(**batch)[0]
+            rows = [row for row, number in enumerate(numbers) for _ in places[number]]
+            columns = [place for number in numbers for place in places[number]]
+            # The head over the vocabulary is most of the work of a small model: at these places alone.
+            logs = self._model.cls(hidden[rows, columns]).log_softmax(dim=-1)
+            return list(logs.split([len(places[number]) for number in numbers]))
+
+        return self._answers(texts, answer)
+
+    def next_sentence_logits(self, texts: Sequence[Encoding]) -> np.ndarray:
+        """As in ``reader.Bert``."""
+        return np.stack(self._answers(texts, lambda _, batch: list(self._model(**batch).logits)))
+
+    class_logits = next_sentence_logits
+
+    def hidden_states(self, texts: Sequence[Encoding], layers: Sequence[int]) -> list[np.ndarray]:
+        """As in ``reader.Bert``."""
+
+        def answer(numbers: list[int], batch: dict[str, "torch.Tensor"]) -> list["torch.Tensor"]:
+            import torch
+
+            states = self._encoder(**batch, output_hidden_states=True).hidden_states
+            wanted = torch.stack([states[layer] for layer in layers], dim=1)
+            return [wanted[row, :, : len(texts[number].ids)] for row, number in enumerate(numbers)]
+
+        return self._answers(texts, answer)
+
+    def _answers(
+        self,
+        texts: Sequence[Encoding],
+        answer: Callable[[list[int], dict[str, "torch.Tensor"]], list["torch.Tensor"]],
+    ) -> list[np.ndarray]:
+        """What ``answer`` gives for each text, given the texts' numbers and their padded batch."""
+        import torch
+
+        answers: list[np.ndarray] = [np.empty(0)] * len(texts)
+        with torch.inference_mode():
+            for numbers in self._of_like_length(texts):
+                batch = self._batch([texts[number] for number in numbers])
+                for number, found in zip(numbers, answer(numbers, batch), strict=True):
+                    answers[number] = found.float().cpu().numpy()
+        return answers
+
+    def _of_like_length(self, texts: Sequence[Encoding]) -> Iterator[list[int]]:
+        """The numbers of the texts in batches with hardly any padding, the longest first."""
+        order = sorted(range(len(texts)), key=lambda number: -len(texts[number].ids))
+        begin = 0
+        while begin < len(order):
+            at_once = max(1, self._tokens_at_once // len(texts[order[begin]].ids))
+            yield order[begin : begin + at_once]
+            begin += at_once
+
+    def _batch(self, texts: Sequence[Encoding]) -> dict[str, "torch.Tensor"]:
+        """``input_ids``, ``attention_mask`` and ``token_type_ids``: int64 ``[texts, longest]``."""
+        import torch
+
+        inside = np.arange(max(len(text.ids) for text in texts)) < np.array([[len(text.ids)] for text in texts])
+        ids, types = np.full(inside.shape, self._pad_id, dtype=np.int64), np.zeros(inside.shape, dtype=np.int64)
+        ids[inside] = np.concatenate([text.ids for text in texts])
+        types[inside] = np.concatenate([text.type_ids for text in texts])
+        arrays = {"input_ids": ids, "attention_mask": inside.astype(np.int64), "token_type_ids": types}
+        return {name: torch.from_numpy(array).to(self._model.device) for name, array in arrays.items()}
