@@ -1,6 +1,7 @@
-"""``bertkit evaluate``: the figures of a saved classifier."""
+"""``bertkit evaluate``: the figures of a saved model: a classifier's on labelled rows, a pretrained one's on text."""
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,27 +9,119 @@ import typer
 
 from bertkit import console
 from bertkit.cli import options
+from bertkit.errors import BertkitError
+
+SHOWN_ERRORS = 10
+_PRETRAINED = "Pretrained models"
+# What each kind of evaluation takes besides the model.
+_TAKES = {
+    "labelled rows": ("--task", "--data", "--validation", "--set"),
+    "--cloze": ("FILE",),
+    "--corpus": ("FILE", "--seq-len", "--max-examples", "--set"),
+}
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder of `bertkit finetune`, or a hub name.")],
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="A folder of `bertkit finetune` or `pretrain`, a hub name, or embedded."),
+    ],
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="FILE", help="What --cloze or --corpus reads.", show_default=False),
+    ] = None,
     task: Annotated[str | None, typer.Option("--task", help="A task; else the one it was fine-tuned on.")] = None,
     data: Annotated[
         Path | None, typer.Option("--data", help="Folder with GLUE's own TSVs, instead of the hub.")
     ] = None,
     validation: Annotated[str | None, typer.Option("--validation", help="Labelled rows of your own.")] = None,
+    cloze: Annotated[
+        bool,
+        typer.Option(
+            "--cloze",
+            help="How often a missing word is guessed: in 200 English sentences, or in a FILE with the columns "
+            "sentence (one \\[MASK]) and answers (am|was).",
+            rich_help_panel=_PRETRAINED,
+        ),
+    ] = False,
+    corpus: Annotated[
+        bool,
+        typer.Option(
+            "--corpus",
+            help="Held-out figures on the text of FILE..., as `bertkit pretrain --validation` reports them.",
+            rich_help_panel=_PRETRAINED,
+        ),
+    ] = False,
+    seq_len: Annotated[
+        int | None,
+        typer.Option(
+            "--seq-len",
+            help="Tokens a sequence of --corpus; 128, or what the model reads at most.",
+            show_default=False,
+            rich_help_panel=_PRETRAINED,
+        ),
+    ] = None,
+    max_examples: Annotated[
+        int | None,
+        typer.Option(
+            "--max-examples",
+            min=1,
+            help="Examples of --corpus at most; 2,000.",
+            show_default=False,
+            rich_help_panel=_PRETRAINED,
+        ),
+    ] = None,
     sets: options.Set = None,
     device: options.Device = "auto",
     as_json: options.Json = False,
 ) -> None:
-    """Evaluate a fine-tuned classifier on labelled text."""
-    from bertkit.tasks.apply import evaluate as evaluated
+    """Evaluate a fine-tuned classifier on labelled text, or a pretrained model on plain text."""
+    if cloze and corpus:
+        raise BertkitError("give --cloze or --corpus, not both")
+    kind = "--cloze" if cloze else "--corpus" if corpus else "labelled rows"
+    given = {"FILE": files, "--task": task, "--data": data, "--validation": validation, "--set": sets}
+    _check_options(kind, given | {"--seq-len": seq_len, "--max-examples": max_examples})
+    if cloze:
+        results, show = _cloze(model, files or [], device), _print_cloze
+    elif corpus:
+        results, show = _corpus(model, files or [], seq_len, max_examples, sets, device), _print_corpus
+    else:
+        from bertkit.tasks.apply import evaluate as evaluated
 
-    results = evaluated(model, task, data, validation, options.overrides(sets), device)
+        results, show = evaluated(model, task, data, validation, options.overrides(sets), device), _print
     if as_json:
         typer.echo(json.dumps(results, indent=2, ensure_ascii=False))
-        return
-    _print(results)
+    else:
+        show(results)
+
+
+def _check_options(kind: str, given: dict[str, Any]) -> None:
+    """Raises a BertkitError where something was given that this kind of evaluation does not take."""
+    for name, value in given.items():
+        if value not in (None, []) and name not in _TAKES[kind]:
+            fitting = " or ".join(other for other, takes in _TAKES.items() if name in takes)
+            shown = f"'{value[0]}'" if name == "FILE" else name
+            raise BertkitError(f"{shown} does not go with {kind}: it is for {fitting}")
+
+
+def _cloze(model: str, files: list[str], device: str) -> dict[str, Any]:
+    from bertkit.inference.cloze import evaluate_cloze
+
+    if len(files) > 1:
+        raise BertkitError(f"--cloze takes one file, got {len(files)}: {' '.join(files)}")
+    return evaluate_cloze(model, Path(files[0]) if files else None, device)
+
+
+def _corpus(
+    model: str, files: list[str], seq_len: int | None, max_examples: int | None, sets: list[str] | None, device: str
+) -> dict[str, Any]:
+    from bertkit.pretraining.evaluate import DEFAULT_EXAMPLES, CorpusRequest, evaluate_corpus
+
+    if not files:
+        raise BertkitError("--corpus needs text: bertkit evaluate MODEL --corpus FILE...")
+    return evaluate_corpus(
+        CorpusRequest(model, files, seq_len, max_examples or DEFAULT_EXAMPLES, options.overrides(sets), device)
+    )
 
 
 def _print(results: dict[str, Any]) -> None:
@@ -41,3 +134,54 @@ def _print(results: dict[str, Any]) -> None:
         elif name.endswith("interval_95"):
             table.add_row(name, f"{value[0]:.4f} to {value[1]:.4f}")
     console.out.print(table)
+
+
+def _print_cloze(results: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    _print_head(results, f"{results['sentences']:,} sentences of {results['cloze']}")
+    table = Table("", "", "95 % interval", box=None, pad_edge=False)
+    for k in (1, 5):
+        low, high = results[f"top_{k}_interval_95"]
+        share = f"{results[f'top_{k}']:.1%}"
+        table.add_row(f"top-{k}", share, f"{low:.1%} to {high:.1%}")
+    table.add_row("mean reciprocal rank", f"{results['mean_reciprocal_rank']:.3f}", "")
+    console.out.print(table)
+    if results["unknown"]:
+        console.note(f"sentences without an answer that is one word piece to this model: {results['unknown']:,}")
+    wrong = [one for one in results["guesses"] if one["rank"] != 1]
+    if wrong:
+        console.out.print("\nwrong guesses, and what is right:")
+    for one in wrong[:SHOWN_ERRORS]:
+        before, after = one["sentence"].split("[MASK]")
+        guessed = f"{before}[{one['predictions'][0]['token_str']}]{after}"
+        console.out.print(f"  {console.plain(guessed)}  [green]{console.plain(', '.join(one['answers']))}[/]")
+
+
+def _print_corpus(results: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    sources = results["corpus"]
+    more = f" and {len(sources) - 1} more" if len(sources) > 1 else ""
+    _print_head(
+        results,
+        f"{results['examples']:,} examples of at most {results['max_seq_length']} tokens of {sources[0]}{more} "
+        f"({results['tokens_in_corpus']:,} tokens, {results['unknown_token_share']:.1%} of them unknown)",
+    )
+    frequent, entropy = results["most_frequent_token_share"], results["unigram_entropy"]
+    pairs = "SOP" if results["sentence_objective"] == "sop" else "NSP"
+    table = Table("", "model", "without context", "", box=None, pad_edge=False)
+    for label, name, form, baseline, why in (
+        ("MLM accuracy", "eval_mlm_accuracy", ".1%", frequent, "always the most frequent piece"),
+        ("MLM loss", "eval_mlm_loss", ".3f", entropy, "how often each piece occurs"),
+        ("perplexity", "eval_perplexity", ",.1f", math.exp(entropy), "the same"),
+        (f"{pairs} accuracy", "eval_nsp_accuracy", ".1%", 0.5, "a coin"),
+        (f"{pairs} loss", "eval_nsp_loss", ".3f", math.log(2), "the same"),
+    ):
+        if name in results:
+            table.add_row(label, format(results[name], form), format(baseline, form), f"[dim]{why}[/]")
+    console.out.print(table)
+
+
+def _print_head(results: dict[str, Any], what: str) -> None:
+    console.out.print(f"[bold]{console.plain(results['model'])}[/] on {console.plain(what)}\n")

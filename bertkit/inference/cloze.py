@@ -1,0 +1,137 @@
+"""The cloze test: how often a BERT's guess at a ``[MASK]`` is one of the right words (Taylor 1953)."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bertkit import console
+from bertkit.errors import BertkitError
+from bertkit.inference.mask_fill import MASK, Candidate, MaskFiller
+from bertkit.io.tables import TABLE_SUFFIXES, form, read_rows
+
+EMBEDDED_CLOZE = Path(__file__).parent.parent / "assets" / "cloze.tsv"
+SHOWN_GUESSES = 5
+_RANKED = 100
+"""Guesses that are looked through for a right one; a rank beyond adds less than 0.01 to the mean reciprocal rank."""
+_AT_ONCE = 256
+_Z_95 = 1.959964
+"""The normal distribution has 95 % within so many standard deviations."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cloze:
+    """A sentence with one ``[MASK]`` and the words that are right there."""
+
+    sentence: str
+    answers: tuple[str, ...]
+
+
+def read_cloze(path: Path) -> list[Cloze]:
+    """Reads a table with the columns ``sentence`` and ``answers`` (``am|was``).
+
+    Raises:
+        BertkitError: the file cannot be read, is no such table or has no row; a sentence without exactly one
+            ``[MASK]``, or without an answer.
+    """
+    if not path.is_file():
+        raise BertkitError(f"no file {path}: give a table with the columns sentence and answers")
+    if form(path) == "txt":
+        raise BertkitError(f"{path} has no columns: give a table ({', '.join(TABLE_SUFFIXES)})")
+    found = [_cloze(place, row) for place, row in read_rows(path)]
+    if not found:
+        raise BertkitError(f"{path} has no rows: give sentences with one {MASK} each, and their answers")
+    return found
+
+
+def _cloze(place: str, row: dict[str, Any]) -> Cloze:
+    missing = [name for name in ("sentence", "answers") if not isinstance(row.get(name), str)]
+    if missing:
+        there = ", ".join(map(str, row)) or "nothing"
+        raise BertkitError(f"{place} has no text '{missing[0]}', only {there}: the columns are sentence and answers")
+    sentence, answers = row["sentence"], [word.strip() for word in row["answers"].split("|")]
+    if sentence.count(MASK) != 1:
+        raise BertkitError(
+            f"{place} has {sentence.count(MASK)} {MASK} in its sentence: put one where a word is missing"
+        )
+    if not all(answers):
+        raise BertkitError(f"{place} has an empty answer: give words, with | between them (am|was)")
+    return Cloze(sentence, tuple(answers))
+
+
+def rank_of(answers: Sequence[str], guesses: Sequence[str]) -> int | None:
+    """Which guess is the first right one, upper and lower case being the same; None where none is.
+
+    Example:
+        >>> rank_of(["am", "was"], ["is", "Was", "am"])
+        2
+    """
+    right = {answer.casefold() for answer in answers}
+    return next((rank for rank, guess in enumerate(guesses, start=1) if guess.casefold() in right), None)
+
+
+def wilson_interval(hits: int, trials: int) -> tuple[float, float]:
+    """The 95 % interval of a share (Wilson 1927): one with a width, also where all or none are hits."""
+    share, spread = hits / trials, _Z_95**2 / trials
+    middle = share + spread / 2
+    half = math.sqrt(spread * (share * (1 - share) + spread / 4))
+    return max(0.0, (middle - half) / (1 + spread)), min(1.0, (middle + half) / (1 + spread))
+
+
+def evaluate_cloze(model: str, path: Path | None, device: str | None) -> dict[str, Any]:
+    """A model's cloze test.
+
+    Args:
+        model: a folder, a hub name, or "embedded".
+        path: as ``read_cloze``; None takes the 200 sentences that come with bertkit.
+        device: as ``MaskFiller``.
+
+    Returns:
+        ``top_1``, ``top_5`` (shares with a 95 % interval each), ``mean_reciprocal_rank`` (ranks beyond 100 count
+        as 0), ``unknown`` (sentences none of whose answers is a single word piece to the model, which it
+        cannot get right), and ``guesses``, an object a sentence.
+
+    Raises:
+        BertkitError: the sentences or the model cannot be had, or a sentence is too long for the model.
+    """
+    clozes = read_cloze(path or EMBEDDED_CLOZE)
+    filler = MaskFiller(model, device, texts=len(clozes))
+    ranked = _ranked(filler, [cloze.sentence for cloze in clozes])
+    ranks = [
+        rank_of(cloze.answers, [guess.token_str for guess in guesses])
+        for cloze, guesses in zip(clozes, ranked, strict=True)
+    ]
+    figures: dict[str, Any] = {"model": model, "cloze": str(path or EMBEDDED_CLOZE.name), "sentences": len(clozes)}
+    for k in (1, 5):
+        hits = sum(rank is not None and rank <= k for rank in ranks)
+        figures[f"top_{k}"] = hits / len(ranks)
+        figures[f"top_{k}_interval_95"] = list(wilson_interval(hits, len(ranks)))
+    figures["mean_reciprocal_rank"] = sum(1 / rank for rank in ranks if rank) / len(ranks)
+    figures["unknown"] = sum(not any(_is_piece(filler, word) for word in cloze.answers) for cloze in clozes)
+    figures["guesses"] = [
+        {
+            "sentence": cloze.sentence,
+            "answers": list(cloze.answers),
+            "rank": rank,
+            "predictions": [{"score": guess.score, "token_str": guess.token_str} for guess in guesses[:SHOWN_GUESSES]],
+        }
+        for cloze, rank, guesses in zip(clozes, ranks, ranked, strict=True)
+    ]
+    return figures
+
+
+def _ranked(filler: MaskFiller, sentences: Sequence[str]) -> list[list[Candidate]]:
+    """The best guesses for the one mask of each sentence."""
+    ranked: list[list[Candidate]] = []
+    with console.progress("filling", len(sentences), "sentence") as line:
+        for start in range(0, len(sentences), _AT_ONCE):
+            filled = filler.fill(sentences[start : start + _AT_ONCE], _RANKED)
+            ranked += [masks[0] for masks in filled]
+            line.update(len(ranked))
+    return ranked
+
+
+def _is_piece(filler: MaskFiller, word: str) -> bool:
+    spelt = filler.reader.pieces.tokenize(word)
+    return len(spelt) == 1 and spelt[0] != filler.reader.pieces.unk_token
