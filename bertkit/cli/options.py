@@ -41,6 +41,18 @@ def overrides(sets: Sequence[str] | None, **flags: Any) -> list[Override]:
     return given + [parse_set(text) for text in sets or ()]
 
 
+def seconds(value: str) -> float:
+    """A time as people write it: ``90m``, ``2h``, ``1h30m``, ``45s``, ``1d``.
+
+    Raises:
+        typer.BadParameter: it is none.
+    """
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", value)
+    if not parts or "".join(map("".join, parts)) != value:
+        raise typer.BadParameter(f"must be a time such as 90m, 2h or 1h30m, got '{value}'")
+    return sum(float(number) * {"s": 1, "m": 60, "h": 3_600, "d": 86_400}[unit] for number, unit in parts)
+
+
 def _device(value: str) -> str:
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
         raise typer.BadParameter(f"must be auto, cpu, cuda, cuda:N or mps, got '{value}'")
@@ -78,7 +90,9 @@ MixedPrecision = Annotated[
 VocabSize = Annotated[int | None, _setting("--vocab-size", "Word pieces of the tokenizer to train.")]
 Column = Annotated[str | None, _setting("--column", "Field of tables and hub datasets that holds the text.")]
 
-Model = Annotated[str | None, typer.Option("--model", help="A model's folder, its name on the Hugging Face hub, or embedded.")]
+Model = Annotated[
+    str | None, typer.Option("--model", help="A model's folder, its name on the Hugging Face hub, or embedded.")
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.", callback=_device)]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder to write to.", file_okay=False)]
 ResumeOpt = Annotated[bool, typer.Option("--resume", help="Go on from the newest whole checkpoint.")]

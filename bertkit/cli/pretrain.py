@@ -44,6 +44,18 @@ def pretrain(
     mixed_precision: options.MixedPrecision = None,
     sets: options.Set = None,
     device: options.Device = "auto",
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            "--budget",
+            metavar="TIME",
+            parser=options.seconds,
+            help="End in this time (90m, 2h, 1h30m), in place of --max-steps: steps, schedule and phases are fitted to it.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be trained, how fast and how long, and stop.")
+    ] = False,
     resume: options.ResumeOpt = False,
     overwrite: options.Overwrite = False,
 ) -> None:
@@ -72,10 +84,14 @@ def pretrain(
         tokenizer=tokenizer,
         validation=validation or (),
         device=device,
+        budget_s=budget,
+        dry_run=dry_run,
         resume=resume,
         overwrite=overwrite,
     )
-    _say_result(run(request))
+    result = run(request)
+    if not dry_run:
+        _say_result(result)
 
 
 def _say_result(run: dict) -> None:

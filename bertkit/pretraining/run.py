@@ -1,7 +1,8 @@
 """``bertkit pretrain``: corpus → tokenizer → prepared store → steps → model folder, in that order."""
 
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
     from bertkit.training.loop import Job
 
 EMBEDDED_CORPUS = Path(__file__).parent.parent / "assets" / "corpus.txt"
-# Tokens a device computes at a time where nothing else is said: enough to keep it busy, little enough to fit.
-_MICRO_BATCH_TOKENS = {"cpu": 4_096, "mps": 8_192, "cuda": 32_768}
+# Tokens a device computes at a time where nothing else is said: enough to keep it busy, little enough to fit. On a GPU
+# what fits is tried out.
+_MICRO_BATCH_TOKENS = {"cpu": 4_096, "mps": 8_192}
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,10 @@ class PretrainRequest:
     tokenizer: str | None = None
     validation: Sequence[str] = ()
     device: str = "auto"
+    budget_s: float | None = None
+    """Seconds from the call to the end of the run; decides the number of steps."""
+    dry_run: bool = False
+    """Only say what would be trained and how long it would take."""
     resume: bool = False
     overwrite: bool = False
 
@@ -56,20 +62,23 @@ class PretrainRequest:
 
 
 def pretrain(request: PretrainRequest) -> dict[str, Any]:
-    """Pretrains a BERT and leaves a model folder; returns what ``run.json`` holds.
+    """Pretrains a BERT and leaves a model folder; returns what ``run.json`` holds (of a dry run, what it would say).
 
     Raises:
         BertkitError: anything a person can mend: see «What bad input gets» in CONTRIBUTING.md.
         Interrupted: a signal came, and a checkpoint was written.
     """
+    started_at_s = time.monotonic()
     if not request.corpus:
         console.note(f"no corpus given: using the embedded one, {EMBEDDED_CORPUS.name}, simple stories in English")
     _check_inputs(request)
+    if request.dry_run:
+        return _train(request, started_at_s)
     with folder.claimed(request.folder, request.resume, request.overwrite):
         if request.resume and folder.is_finished(request.folder):
             console.note(console.plain(f"{request.folder} is finished: nothing to resume"))
             return folder.read_run(request.folder)
-        return _train(_set_up(request))
+        return _train(request, started_at_s)
 
 
 def inspect(request: PretrainRequest) -> tuple[PretrainingPlan, Prepared, PretrainRecipe]:
@@ -89,6 +98,9 @@ def inspect(request: PretrainRequest) -> tuple[PretrainingPlan, Prepared, Pretra
 def _check_inputs(request: PretrainRequest) -> None:
     """All that can be known to be wrong before anything heavy is imported."""
     load(PretrainRecipe, "pretrain", request.recipe or "tiny", _overrides(request))
+    steps_given = [one for one in request.overrides if one.key.rpartition(".")[2] in ("max_steps", "epochs")]
+    if request.budget_s is not None and steps_given:
+        raise BertkitError(f"--budget chooses the number of steps: leave {steps_given[0].origin} out, or --budget")
     if request.recipe == "adapt" and request.model is None:
         raise BertkitError("the recipe adapt goes on from a model: give --model with a folder or a hub name")
     if not is_prepared(request.inputs):
@@ -119,6 +131,8 @@ class _Run:
     corpus: Prepared
     model: "BertForPreTraining"
     accelerator: "Accelerator"
+    micro_batch_tokens: int | None
+    """What a device computes at a time; None where that is yet to be found."""
 
 
 def _set_up(request: PretrainRequest) -> _Run:
@@ -132,13 +146,19 @@ def _set_up(request: PretrainRequest) -> _Run:
     model = _model(request, recipe, corpus)
     choose_attention(model, device, precision, max(tokens for _, tokens in recipe.data.phases))
     accelerator = hardware.build_accelerator(device, precision, recipe.train.report_to, str(request.folder))
-    return _Run(request, name, recipe, corpus, model, accelerator)
+    # A resume computes as the run began, to the bit.
+    known = folder.read_run(request.folder).get("micro_batch_tokens") if request.resume else None
+    return _Run(request, name, recipe, corpus, model, accelerator, known or _MICRO_BATCH_TOKENS.get(device))
 
 
 def _recipe(request: PretrainRequest, device: str) -> tuple[str, PretrainRecipe]:
     """The recipe that was asked for, or the one that suits the device, with what was overridden."""
     name = request.recipe or ("adapt" if request.model else "base" if device == "cuda" else "tiny")
-    return name, load(PretrainRecipe, "pretrain", name, _overrides(request)).settings
+    recipe = load(PretrainRecipe, "pretrain", name, _overrides(request)).settings
+    if request.budget_s is not None and request.resume:
+        # The steps of a budget are chosen once.
+        recipe = with_steps(recipe, folder.read_run(request.folder).get("max_steps") or recipe.train.max_steps)
+    return name, recipe
 
 
 def _corpus(request: PretrainRequest, recipe: PretrainRecipe) -> Prepared:
@@ -208,8 +228,7 @@ def _job(run: _Run) -> "Job":
 
     recipe, corpus, accelerator = run.recipe, run.corpus, run.accelerator
     share = -(-recipe.train.batch_size // accelerator.num_processes)
-    budget = _MICRO_BATCH_TOKENS[accelerator.device.type]
-
+    budget = run.micro_batch_tokens or 1  # sequences of any length are tried one at a time until more is known
     micro_batch_size = partial(_micro_batch_size, recipe.train.micro_batch_size, share, budget)
 
     @cache
@@ -247,6 +266,8 @@ def _facts(run: _Run, total_steps: int) -> dict[str, Any]:
         "device": hardware.describe_device(accelerator.device.type),
         "num_processes": accelerator.num_processes,
         "mixed_precision": accelerator.mixed_precision,
+        "batch_size": run.recipe.train.batch_size,
+        "micro_batch_tokens": run.micro_batch_tokens,
         "seed": run.recipe.train.seed,
         "parameters": run.model.num_parameters(),
         "documents": info.documents,
@@ -258,24 +279,27 @@ def _facts(run: _Run, total_steps: int) -> dict[str, Any]:
     }
 
 
-def _train(run: _Run) -> dict[str, Any]:
+def _train(request: PretrainRequest, started_at_s: float) -> dict[str, Any]:
     from bertkit.models.bert import save_model
     from bertkit.training import checkpoint, hardware
     from bertkit.training.loop import fit
 
-    out, accelerator = run.request.folder, run.accelerator
-    job = _job(run)
-    facts = _facts(run, job.plan.total_steps)
-    found = checkpoint.newest_checkpoint(out) if run.request.resume else None
-    if run.request.resume:
+    run, out = _set_up(request), request.folder
+    accelerator = run.accelerator
+    found = checkpoint.newest_checkpoint(out) if request.resume else None
+    if request.resume:
         folder.check_same_maths(out, run.recipe, run.corpus.fingerprint)
         console.note(console.plain(f"resuming from {found}" if found else f"no checkpoint in {out}: starting fresh"))
-    elif run.request.overwrite:
+    with hardware.memory_errors():
+        run, job = _planned(run, started_at_s, checkpoint.read_progress(found).step if found else 0)
+    facts = _facts(run, job.plan.total_steps)
+    if request.dry_run:
+        hardware.leave_ranks()
+        return facts
+    if request.overwrite and not request.resume:
         folder.clear(out)
     if accelerator.is_main_process:
         folder.record(out, run.recipe, facts)
-    with hardware.memory_errors():
-        _say_what_starts(run, job, facts, checkpoint.read_progress(found).step if found else 0)
     progress, objective = fit(job, accelerator, found)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
@@ -285,34 +309,35 @@ def _train(run: _Run) -> dict[str, Any]:
     return facts
 
 
-def _say_what_starts(run: _Run, job: "Job", facts: dict[str, Any], steps_done: int) -> None:
-    """What is trained, on what, for how long, and the memory it takes, after trying a step of each length."""
-    from bertkit.training.estimate import MOMENTS_BYTES, estimated_seconds, peak_memory_bytes
+def _planned(run: _Run, started_at_s: float, steps_done: int) -> "tuple[_Run, Job]":
+    """The run with what a device computes at a time, and the steps of its budget; says what starts."""
+    from bertkit.pretraining import forecast
+    from bertkit.training.estimate import step_costs, steps_within
 
-    plan, recipe = job.plan, run.recipe
-    assert isinstance(plan, PretrainingPlan)
-    left = [range(max(steps.start, steps_done), steps.stop) for steps in plan.stretches()]
-    seconds = estimated_seconds(job.objective, plan, [steps for steps in left if steps], run.accelerator)
-    memory = peak_memory_bytes(run.accelerator.device)
-    if memory is not None:
-        memory += MOMENTS_BYTES * facts["parameters"]
-    precision = "fp32" if facts["mixed_precision"] == "no" else facts["mixed_precision"]
-    processes = f", {facts['num_processes']} processes" if facts["num_processes"] > 1 else ""
-    lengths = " then ".join(str(tokens) for _, tokens in recipe.data.phases)
-    console.note(
-        f"[bold]{console.plain(run.recipe_name)}[/]: {facts['parameters'] / 1e6:,.1f}M parameters on {facts['device']} "
-        f"({precision}{processes})"
-    )
-    console.note(
-        f"corpus: {facts['documents']:,} documents, {facts['sentences']:,} sentences, "
-        f"{facts['tokens_in_corpus']:,} tokens"
-    )
-    console.note(
-        f"{facts['max_steps']:,} steps of {recipe.train.batch_size} sequences, {lengths} tokens long: about "
-        f"{console.duration(seconds)}"
-        + (f", {memory / 2**30:.1f} GiB of memory" if memory else "")
-        + f" → {console.plain(facts['out'])}"
-    )
+    request, job = run.request, _job(run)
+    if run.micro_batch_tokens is None and run.recipe.train.micro_batch_size is None:
+        found = forecast.micro_batch_tokens(job, run.accelerator)
+        run = replace(run, micro_batch_tokens=found)
+        job = _job(run)
+    plan = forecast.plan_of(job)
+    costs = step_costs(job.objective, plan, plan.stretches(), run.accelerator)
+    if request.budget_s is not None and not (request.resume and folder.read_run(request.folder)):
+        left_s = request.budget_s - (time.monotonic() - started_at_s)
+        steps = steps_within(
+            left_s, costs, run.recipe.data.max_eval_examples, run.recipe.train.batch_size, run.recipe.train.eval_steps
+        )
+        run = replace(run, recipe=with_steps(run.recipe, steps))
+        job = _job(run)
+        stretches = forecast.plan_of(job).stretches()
+        costs = [cost._replace(steps=stretch) for cost, stretch in zip(costs, stretches, strict=False)]
+    forecast.say_what_starts(job, run.accelerator, _facts(run, job.plan.total_steps), costs, steps_done)
+    return run, job
+
+
+def with_steps(recipe: PretrainRecipe, max_steps: int | None) -> PretrainRecipe:
+    """The recipe with another number of steps."""
+    train = recipe.train.model_copy(update={"max_steps": max_steps, "epochs": None})
+    return recipe.model_copy(update={"train": train})
 
 
 def _finish(run: _Run, facts: dict[str, Any]) -> dict[str, Any]:

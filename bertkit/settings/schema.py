@@ -129,8 +129,8 @@ class TrainSettings(Settings):
     """Steps between two checkpoints."""
     save_total_limit: Positive = 3
     """Checkpoints kept; the oldest go first."""
-    num_workers: Annotated[int, Field(ge=0)] = 0
-    """Processes that prepare batches ahead, a device."""
+    num_workers: Annotated[int, Field(ge=0)] | None = None
+    """Processes that prepare batches ahead, a device. None takes two for a GPU, and none where a CPU does all."""
     report_to: tuple[Literal["tensorboard", "wandb", "trackio", "mlflow"], ...] = ()
     """Trackers to log to besides metrics.jsonl, through Accelerate."""
 

@@ -1,6 +1,8 @@
 """The device, the precision and the ranks of a run, through Accelerate."""
 
+import ctypes
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -12,6 +14,9 @@ from bertkit.errors import BertkitError
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+"""Names of glibc's malloc.h."""
 
 
 def choose_device(wanted: str | None) -> str:
@@ -73,6 +78,8 @@ def build_accelerator(device: str, precision: str, trackers: tuple[str, ...], fo
         if find_spec(name) is None:
             raise BertkitError(f"train.report_to = {name} needs its package: pip install bertkit[{name}]")
     on_cpu = device == "cpu"
+    if on_cpu:
+        keep_freed_memory()
     if on_cpu and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         # Without this Accelerate takes torchrun's processes on a CPU for so many separate programs.
         os.environ["ACCELERATE_USE_CPU"] = "true"
@@ -82,6 +89,21 @@ def build_accelerator(device: str, precision: str, trackers: tuple[str, ...], fo
     # A launcher's setting would divide every loss by it; how a step is split is the loop's own matter.
     accelerator.gradient_accumulation_steps = 1
     return accelerator
+
+
+def keep_freed_memory() -> None:
+    """Has the process keep the memory that it frees, where the system's allocator is glibc's.
+
+    That gives every block of some megabytes back as soon as it is free, and each step would ask for zeroed pages anew:
+    4/256 in bf16, 128 x 32 tokens on two cores, 10,200 tokens/s with that and 11,600 without (2026-11-24). Whoever
+    sets MALLOC_… has chosen otherwise.
+    """
+    if sys.platform != "linux" or any(name.startswith("MALLOC_") for name in os.environ):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 @contextmanager

@@ -109,6 +109,7 @@ class _Run:
         self.log = MetricsLog(job.out, accelerator, self.progress.step)
         self._check_ranks_agree()
         self._interval_tokens, self._interval_started_at_s = 0, time.monotonic()
+        self._interval_waited_s = 0.0
         self._seconds_before, self._started_at_s = self.progress.seconds, time.monotonic()
         self._saved_step = -1
         self.health = Health(job.out, job.plan, job.settings, accelerator)
@@ -152,15 +153,24 @@ class _Run:
             )
 
     def _steps(self) -> Iterator[list[tuple[Batch, bool]]]:
-        accelerator = self.accelerator
-        return step_batches(
+        """The micro-batches of each step that is left; the time they are waited for is counted."""
+        accelerator, num_workers = self.accelerator, self.settings.num_workers
+        on_gpu = accelerator.device.type == "cuda"
+        steps = step_batches(
             self.job.plan,
             self.progress.step,
             accelerator.process_index,
             accelerator.num_processes,
-            self.settings.num_workers,
-            pin_memory=accelerator.device.type == "cuda",
+            (2 if on_gpu else 0) if num_workers is None else num_workers,
+            pin_memory=on_gpu,
         )
+        while True:
+            asked_at_s = time.monotonic()
+            micro_batches = next(steps, None)
+            self._interval_waited_s += time.monotonic() - asked_at_s
+            if micro_batches is None:
+                return
+            yield micro_batches
 
     def _train_step(self, micro_batches: list[tuple[Batch, bool]], stop: StopRequest) -> str:
         """One optimizer step; returns what to show beside the progress bar."""
@@ -238,6 +248,7 @@ class _Run:
     def _log_step(self, sums: Sums, counts: dict[str, float], rate: float, grad_norm: float) -> str:
         figures = means(reduced(self.accelerator, sums), counts)
         now = time.monotonic()
+        interval_s = max(now - self._interval_started_at_s, 1e-9)
         values: dict[str, Any] = {
             "step": self.progress.step,
             "epoch": self.job.plan.epoch(self.progress.step),
@@ -245,10 +256,11 @@ class _Run:
             **figures,
             "lr": rate,
             "grad_norm": grad_norm,
-            "tokens_per_second": self._interval_tokens / max(now - self._interval_started_at_s, 1e-9),
+            "tokens_per_second": self._interval_tokens / interval_s,
+            "data_wait": self._interval_waited_s / interval_s,
             "seconds": self.progress.seconds,
         }
-        self._interval_tokens, self._interval_started_at_s = 0, now
+        self._interval_tokens, self._interval_started_at_s, self._interval_waited_s = 0, now, 0.0
         self.log.write(values)
         self.job.watch(values)
         return " · ".join(f"{name} {value:.3f}" for name, value in figures.items() if "accuracy" not in name)

@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+import tomllib
 
 import pyarrow
 import pyarrow.parquet
@@ -67,6 +68,34 @@ def test_the_folder_holds_what_it_should_and_loads_with_plain_transformers(run):
 def test_the_resolved_recipe_reproduces_the_run(home, run):
     bertkit(home, "pretrain", "corpus.txt", "--out", "again", "--recipe", str(run / "recipe.toml"))
     assert (run / "model.safetensors").read_bytes() == (home / "again" / "model.safetensors").read_bytes()
+
+
+def test_a_dry_run_says_what_it_would_do_and_leaves_nothing(home):
+    result = bertkit(home, "pretrain", "corpus.txt", "--out", "dry", "--dry-run", "--max-steps", "10", *TINY)
+    said = result.stderr.splitlines()[-1]
+    for part in ("tiny: ", " parameters on CPU", "10 steps of 16 sequences, 24 tokens long", " tokens/s", "GiB", "until"):
+        assert part in said
+    assert not (home / "dry").exists()
+
+
+def test_a_budget_is_turned_into_steps_that_a_resume_keeps(home):
+    bertkit(home, "pretrain", "corpus.txt", "--out", "timed", "--budget", "6s", *TINY)
+    record = json.loads((home / "timed" / "run.json").read_text())
+    recipe = tomllib.loads((home / "timed" / "recipe.toml").read_text())
+    lines = [json.loads(line) for line in (home / "timed" / "metrics.jsonl").read_text().splitlines()]
+    assert recipe["train"]["max_steps"] == record["max_steps"] == lines[-1]["step"] > 1
+    assert lines[-2]["lr"] < lines[0]["lr"]  # the schedule has come down by then
+
+    (home / "timed" / "run.json").write_text(json.dumps({**record, "finished": False}))
+    again = bertkit(home, "pretrain", "corpus.txt", "--out", "timed", "--budget", "1h", "--resume", *TINY)
+    assert f"resuming from timed/checkpoint-{record['max_steps']}" in again.stderr
+    assert json.loads((home / "timed" / "run.json").read_text())["max_steps"] == record["max_steps"]
+
+
+def test_a_budget_and_a_number_of_steps_exclude_each_other(home):
+    result = bertkit(home, "pretrain", "corpus.txt", "--budget", "1h", "--epochs", "2", check=False)
+    assert result.returncode == 1
+    assert result.stderr == "error: --budget chooses the number of steps: leave --epochs out, or --budget\n"
 
 
 def test_mask_fill_reads_the_result(home, run):
