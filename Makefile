@@ -6,11 +6,11 @@ DEMO := runs/demo
 WORD_ORDER := --model $(DEMO) --train bertkit/assets/word_order/train.tsv --lr 5e-4 --epochs 6 --overwrite \
 	--validation bertkit/assets/word_order/validation.tsv
 
-.PHONY: help demo test test-slow bench check format bench build clean
+.PHONY: help demo test test-slow test-browser check format bench build clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 # The constraints pin torch: an open range would pull gigabytes of GPU libraries onto a machine without one.
 $(VENV)/.installed: pyproject.toml .ci/constraints.txt
@@ -32,7 +32,13 @@ test: $(VENV)/.installed  ## Run the tests (CPU, no network)
 	$(BIN)/pytest
 
 test-slow: $(VENV)/.installed  ## Run the long tests too (kill sweeps, fuzzing)
-	$(BIN)/pytest -m "slow or not slow"
+	$(BIN)/pytest -m "not browser"
+
+test-browser: $(VENV)/.installed  ## Look at the pages in a real browser (installs Chromium where it is missing)
+	{ command -v chromium && command -v chromedriver; } >/dev/null || \
+		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium chromium-driver fonts-dejavu-core; }
+	$(BIN)/python -m pip install --quiet -c .ci/constraints.txt "selenium>=4.30"
+	$(BIN)/pytest -m browser tests/browser
 
 bench: $(VENV)/.installed  ## Measure bertkit beside plain transformers on this machine
 	$(BIN)/bertkit bench pretrain --mixed-precision no

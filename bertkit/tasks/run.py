@@ -269,7 +269,10 @@ def _finish(
     save_model(objective.model, run.tokenizer, out)
     write_json(out / "eval_results.json", results)
     if run.evaluator.scored:
-        rows = prediction_rows(run.evaluator.scored[0], data.label_names, data.problem_type)
+        scored = run.evaluator.scored[0]
+        rows = prediction_rows(scored, data.label_names, data.problem_type)
+        # The texts too: `bertkit report` shows what was got wrong.
+        rows = [{**row, "text": list(texts)} for row, texts in zip(rows, scored.split.texts, strict=True)]
         write_text(out / "predictions.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     record = folder.record(out, recipe, record)
     write_text(out / "README.md", classifier_card(out, record, recipe, data.label_names))

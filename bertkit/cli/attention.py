@@ -1,0 +1,78 @@
+"""``bertkit attention``: what the heads of a model look at in a text."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from bertkit import console
+from bertkit.cli.options import Json
+
+if TYPE_CHECKING:
+    from bertkit.reporting.attention import Attention, Link
+
+LINKS = 15
+
+
+def attention(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model's folder, or its name on the hub.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What the model reads.")],
+    text_b: Annotated[str | None, typer.Argument(metavar="TEXT_B", help="The second text of a pair.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Page to write: all heads, to look around in.", dir_okay=False)
+    ] = None,
+    layer: Annotated[int | None, typer.Option("--layer", help="Only this layer, from 1.")] = None,
+    head: Annotated[int | None, typer.Option("--head", help="Only this head of each layer, from 1.")] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Also links with [CLS] and [SEP], and of a token to itself.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show what a model's heads look at in a text: the strongest links, and a page of all of them."""
+    from bertkit.reporting.attention import read_attention, strongest_links, write_attention
+    from bertkit.reporting.pages import check_target
+
+    if out is not None:
+        check_target(out)
+    found = read_attention(model, text, text_b, layer, head)
+    links = strongest_links(found, LINKS, every)
+    if out is not None:
+        write_attention(found, out)
+    if as_json:
+        print(json.dumps(_as_json(found, links), ensure_ascii=False))
+        return
+    _print(found, links, every)
+    if out is None:
+        console.note("--out FILE.html writes a page of all heads, to look around in", markup=False)
+    else:
+        console.out.print(f"\n{console.plain(str(out))}")
+
+
+def _as_json(found: "Attention", links: list["Link"]) -> dict[str, object]:
+    """The strongest links; of a single head also all its weights, ``[from][to]``."""
+    told: dict[str, object] = {"model": found.model, "tokens": found.tokens}
+    told["links"] = [dataclasses.asdict(link) for link in links]
+    if len(found.layers) == len(found.heads) == 1:
+        told["weights"] = found.weights[0, 0].tolist()
+    return told
+
+
+def _print(found: "Attention", links: list["Link"], every: bool) -> None:
+    console.out.print(f"[dim]{console.plain(found.model)}[/]\n{console.plain(' '.join(found.tokens))}\n")
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title, side in (("layer", "right"), ("head", "right"), ("from", "right"), ("", "left"), ("to", "left")):
+        table.add_column(title, justify=side)  # type: ignore[arg-type]
+    table.add_column("weight", justify="right")
+    for link in links:
+        begin, end = (f"{console.plain(token)} [dim]{index}[/]" for token, index in _ends(link))
+        table.add_row(str(link.layer), str(link.head), begin, "→", end, f"{link.weight:.1%}")
+    console.out.print(table)
+    if not every:
+        console.note("left out: links with [CLS] and [SEP], and of a token to itself (--all shows them)", markup=False)
+
+
+def _ends(link: "Link") -> list[tuple[str, int]]:
+    return [(link.from_token, link.from_index), (link.to_token, link.to_index)]

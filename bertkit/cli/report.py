@@ -1,0 +1,81 @@
+"""``bertkit report``: one page about one or several runs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bertkit import console
+from bertkit.errors import BertkitError
+
+if TYPE_CHECKING:
+    from bertkit.reporting.report import Fill
+    from bertkit.reporting.runs import Run
+
+GUESSES = 5
+_ENGLISH = (
+    "i [MASK] a little boy .",
+    "she went to the [MASK] .",
+    "the dog was very [MASK] .",
+    "he opened the [MASK] and looked inside .",
+    "one day , a girl [MASK] her mother .",
+)
+_CHINESE = ("我是一个小男[MASK]。", "她很高[MASK]。", "今天[MASK]气很好。", "他打开了[MASK]。", "小狗在[MASK]里玩。")
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs, finished or not.")],
+    out: Annotated[Path, typer.Option("--out", help="The page to write.", dir_okay=False)] = Path("report.html"),
+    png: Annotated[bool, typer.Option("--png", help="Write the plots as PNG files beside it, too.")] = False,
+    fill: Annotated[
+        list[str] | None,
+        typer.Option("--fill", metavar="TEXT", help="A sentence with [MASK] for the checkpoints, as often as needed."),
+    ] = None,
+) -> None:
+    """Show runs on one page: curves, settings and their differences, sample fills, errors."""
+    from bertkit.inference.mask_fill import check_text
+    from bertkit.reporting.pages import check_target
+    from bertkit.reporting.runs import read_runs
+
+    for text in fill or ():
+        check_text(text)
+    check_target(out)
+    found = read_runs(runs)
+    fills = {run.name: _fills(run, fill or _sentences(run)) for run in found if run.is_pretraining}
+    from bertkit.reporting.report import write_report
+
+    for path in write_report(found, fills, out, png):
+        console.out.print(str(path), markup=False)
+
+
+def _sentences(run: "Run") -> Sequence[str]:
+    """Sentences in the language that most of the vocabulary is in, as far as we have some."""
+    try:
+        pieces = (run.folder / "vocab.txt").read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError:
+        pieces = []
+    chinese = sum("\u4e00" <= piece.removeprefix("##")[:1] <= "\u9fff" for piece in pieces)
+    return _CHINESE if chinese > len(pieces) / 4 else _ENGLISH
+
+
+def _fills(run: "Run", texts: Sequence[str]) -> list["Fill"]:
+    """What each checkpoint of a run, and its model at the end, makes of some sentences."""
+    from bertkit.inference.mask_fill import MaskFiller
+    from bertkit.reporting.report import Fill
+    from bertkit.reporting.runs import model_folders
+
+    fills = []
+    folders = model_folders(run)
+    with console.progress(f"filling masks with {run.name}", len(folders), "model") as line:
+        for number, (step, folder) in enumerate(folders, 1):
+            try:
+                filled = MaskFiller(folder, texts=len(texts)).fill(texts, GUESSES)
+            except BertkitError as error:  # a checkpoint may be damaged, or gone while its run goes on
+                console.warn(console.plain(f"no fills of step {step:,}: {error}"))
+                continue
+            guesses = [[[(guess.token_str, guess.score) for guess in mask] for mask in masks] for masks in filled]
+            is_final = folder == run.folder
+            fills += [Fill(step, is_final, text, masks) for text, masks in zip(texts, guesses, strict=True)]
+            line.update(number)
+    return fills

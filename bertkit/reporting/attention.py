@@ -1,0 +1,176 @@
+"""What each head of a BERT looks at in a text: the numbers, the strongest links, and a page to look around in."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bertkit.errors import BertkitError
+from bertkit.reporting.pages import write_page
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MOST_WEIGHTS = 8_000_000
+"""On one page: two bytes each, four thirds of that as text. BERT-base reads 235 tokens within it."""
+
+
+@dataclass(frozen=True)
+class Attention:
+    """A text as a BERT read it.
+
+    Attributes:
+        tokens: word pieces, special tokens included.
+        is_special: of each token, whether it is [CLS] or [SEP], which stand in every text.
+        weights: float32 ``[layers, heads, from, to]``; each row of ``to`` adds up to 1.
+        layers, heads: the numbers of those that ``weights`` holds, from 1.
+    """
+
+    model: str
+    tokens: list[str]
+    is_special: list[bool]
+    weights: "np.ndarray"
+    layers: list[int]
+    heads: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """How much of its attention a token gives to another one; tokens are counted from 0, layers and heads from 1."""
+
+    layer: int
+    head: int
+    from_token: str
+    to_token: str
+    from_index: int
+    to_index: int
+    weight: float
+
+
+def read_attention(
+    model: str, text: str, text_b: str | None = None, layer: int | None = None, head: int | None = None
+) -> Attention:
+    """Reads a text, or a pair of them, and returns the attention probabilities.
+
+    Args:
+        model: a folder or a hub name.
+        text: what to read.
+        text_b: the second text of a pair.
+        layer: only this one, from 1.
+        head: only this one of each layer, from 1.
+
+    Raises:
+        BertkitError: the model cannot be had; the text is empty or too long for it; it has no such layer or head.
+    """
+    if not text.strip() or (text_b is not None and not text_b.strip()):
+        raise BertkitError("the text is empty: give a sentence")
+    from bertkit.models.bert import bert_folder, load_for
+    from bertkit.models.tokenizer import load_tokenizer
+
+    # The cheap checks first: importing torch takes seconds.
+    tokenizer = load_tokenizer(str(bert_folder(model)))
+    # A byte of the command line that is no UTF-8 reaches us as a lone surrogate, which no tokenizer takes.
+    texts = [one.encode("utf-8", "replace").decode() for one in (text, text_b) if one is not None]
+    encoded = tokenizer(*texts, verbose=False)
+    loaded, _ = load_for("BertModel", model, optional=("pooler.",))
+    config: Any = loaded.config
+    longest, ids = config.max_position_embeddings, encoded["input_ids"]
+    if len(ids) > longest:
+        raise BertkitError(f"the text has {len(ids)} tokens, and {model} reads {longest} at most: shorten it")
+    layers = _chosen("layer", layer, config.num_hidden_layers, model)
+    heads = _chosen("head", head, config.num_attention_heads, model)
+    every = _weights(loaded, ids, encoded["token_type_ids"])
+    return Attention(
+        model,
+        list(tokenizer.convert_ids_to_tokens(ids)),
+        [id_ in (tokenizer.cls_token_id, tokenizer.sep_token_id) for id_ in ids],
+        every[[number - 1 for number in layers]][:, [number - 1 for number in heads]],
+        layers,
+        heads,
+    )
+
+
+def _chosen(what: str, number: int | None, count: int, model: str) -> list[int]:
+    if number is not None and not 1 <= number <= count:
+        raise BertkitError(f"{model} has no {what} {number}: it has {what}s 1 to {count}")
+    return list(range(1, count + 1)) if number is None else [number]
+
+
+def _weights(model: Any, ids: Sequence[int], token_type_ids: Sequence[int]) -> "np.ndarray":
+    """float32 ``[layers, heads, from, to]``."""
+    import torch
+
+    # The fused kernels never form the probabilities that we want to see.
+    model.set_attn_implementation("eager")
+    with torch.inference_mode():
+        read = model.eval()(
+            input_ids=torch.tensor([ids]), token_type_ids=torch.tensor([token_type_ids]), output_attentions=True
+        )
+    weights: np.ndarray = torch.cat(read.attentions).numpy()
+    return weights
+
+
+def strongest_links(attention: Attention, most: int, every: bool = False) -> list[Link]:
+    """The links with the highest weights, the strongest first.
+
+    Args:
+        attention: of a text.
+        most: how many.
+        every: also those that most heads show in any text: to and from special tokens, and from a token to itself.
+    """
+    import numpy as np
+
+    weights = attention.weights
+    if not every:
+        trivial = np.eye(len(attention.tokens), dtype=bool)
+        trivial |= np.logical_or.outer(attention.is_special, attention.is_special)
+        weights = np.where(trivial, -1.0, weights)
+    flat = weights.ravel()
+    count = min(most, int((flat >= 0).sum()))
+    best = np.sort(np.argpartition(flat, flat.size - count)[flat.size - count :]) if count else np.array([], dtype=int)
+    best = best[np.argsort(-flat[best], kind="stable")]
+    places = zip(*(axis.tolist() for axis in np.unravel_index(best, weights.shape)), strict=True)
+    return [
+        Link(
+            attention.layers[layer],
+            attention.heads[head],
+            attention.tokens[begin],
+            attention.tokens[end],
+            begin,
+            end,
+            float(weights[layer, head, begin, end]),
+        )
+        for layer, head, begin, end in places
+    ]
+
+
+def write_attention(attention: Attention, out: Path) -> None:
+    """Writes the page: choose a layer and a head, and point at a token to see its links.
+
+    Raises:
+        BertkitError: too much for one page; the disk is full or cannot be written; a file is in the way.
+    """
+    import numpy as np
+
+    weights = attention.weights
+    if weights.size > MOST_WEIGHTS:
+        raise BertkitError(
+            f"{len(attention.tokens)} tokens in {weights.shape[0]} layers of {weights.shape[1]} heads are too much for "
+            "one page: shorten the text, or choose one with --layer or --head"
+        )
+    whole = np.round(weights * 65_535).astype("<u2")
+    data = {
+        "tokens": attention.tokens,
+        "special": attention.is_special,
+        "layers": attention.layers,
+        "heads": attention.heads,
+        "weights": base64.b64encode(whole.tobytes()).decode(),
+    }
+    write_page(out, "attention.html", title=_title(attention), model=attention.model, data=data)
+
+
+def _title(attention: Attention) -> str:
+    """The text without its special tokens, cut to what a heading holds."""
+    words = [token for token, special in zip(attention.tokens, attention.is_special, strict=True) if not special]
+    return " ".join(words if len(words) <= 30 else [*words[:30], "…"]).replace(" ##", "")

@@ -1,0 +1,366 @@
+"""Curves and confusion matrices, drawn by matplotlib: as SVG that follows the page's theme, and as PNG."""
+
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bertkit.io.atomic import disk_errors
+from bertkit.reporting.palette import COLOURS, as_variables, run_colour
+from bertkit.reporting.runs import Run, is_number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+HELD_OUT = "eval_"
+_NO_CURVES = {"step", "epoch", "tokens", "seconds", "max_seq_length"}
+_TITLES = {
+    "loss": "Loss",
+    "mlm_loss": "Loss at the masked words (nats)",
+    "nsp_loss": "Loss of the next sentence (nats)",
+    "mlm_accuracy": "Accuracy at the masked words",
+    "nsp_accuracy": "Accuracy of the next sentence",
+    "perplexity": "Perplexity",
+    "accuracy": "Accuracy",
+    "f1": "F1",
+    "macro_f1": "Macro F1",
+    "micro_f1": "Micro F1",
+    "spearmanr": "Spearman",
+    "mse": "Mean squared error",
+    "lr": "Learning rate",
+    "grad_norm": "Gradient norm, before clipping",
+    "tokens_per_second": "Tokens per second",
+}
+_LAST = ["lr", "grad_norm", "tokens_per_second"]
+"""What tells of the training, after what tells of the model."""
+_SIZE = (4.5, 2.75)  # inches: text of 9 points stays legible on a phone, where a plot is 330 pixels wide
+_PIXELS_PER_INCH = 220
+_SMOOTHED_FROM = 60
+"""A curve of fewer points is shown as it is."""
+_MOST_LABELS = 8
+_LABEL_HEIGHT = 0.085  # of the axes' height
+_MOST_CELL_FIGURES = 12
+_LETTER = 0.078  # inches, of the font at 9 points
+_STYLE = {
+    "svg.fonttype": "none",  # text stays text: it can be searched, copied and read out
+    "svg.hashsalt": "bertkit",  # the same runs give the same file
+    "text.parse_math": False,  # a run may be called $HOME$
+    "font.family": ["DejaVu Sans", "Noto Sans CJK SC", "sans-serif"],
+    "font.size": 9,
+    "axes.linewidth": 0.8,
+    "lines.solid_capstyle": "round",
+}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One figure of one run over the steps.
+
+    Attributes:
+        run: its number in the report.
+        held_out: figures of evaluations, not of training steps.
+    """
+
+    run: int
+    held_out: bool
+    steps: list[int]
+    values: list[float]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The curves of one figure, over all runs. ``level`` is what knowing nothing of the context would give."""
+
+    name: str
+    curves: list[Curve] = field(default_factory=list)
+    level: float | None = None
+
+    @property
+    def title(self) -> str:
+        return title(self.name)
+
+
+def title(name: str) -> str:
+    """A figure's name, without ``eval_``, as people say it."""
+    return _TITLES.get(name) or name.replace("_", " ").capitalize()
+
+
+def panels(runs: Sequence[Run]) -> list[Panel]:
+    """What can be drawn of some runs: a panel for each figure that one of them has logged at least once."""
+    found = []
+    for name in _figures(runs):
+        curves = [
+            curve
+            for number, run in enumerate(runs)
+            for key in (name, HELD_OUT + name)
+            if (curve := _curve(run, number, key)).steps
+        ]
+        if curves:
+            found.append(Panel(name, curves, _level(name, runs)))
+    return found
+
+
+def _figures(runs: Sequence[Run]) -> list[str]:
+    """Names of figures without ``eval_``: those that are known in their order, then others as they come."""
+    met = {key.removeprefix(HELD_OUT): None for run in runs for line in run.metrics for key in line}
+    known = [name for name in _TITLES if name in met and name not in _LAST]
+    others = [name for name in met if name not in _TITLES and name not in _NO_CURVES]
+    return [*known, *others, *(name for name in _LAST if name in met)]
+
+
+def _curve(run: Run, number: int, key: str) -> Curve:
+    lines = [line for line in run.metrics if is_number(line.get(key)) and is_number(line["step"])]
+    return Curve(
+        number, key.startswith(HELD_OUT), [line["step"] for line in lines], [float(line[key]) for line in lines]
+    )
+
+
+def _level(name: str, runs: Sequence[Run]) -> float | None:
+    key = {"mlm_loss": "unigram_entropy", "mlm_accuracy": "most_frequent_token_share"}.get(name)
+    if key is None and name != "accuracy":
+        return None
+    told = [run.facts.get(key) if key else run.results.get("majority_baseline") for run in runs]
+    known = {float(value) for value in told if is_number(value)}
+    return known.pop() if len(known) == 1 else None  # of runs on different data there is no one level
+
+
+def shown(name: str, value: float) -> str:
+    """A figure as people read it: shares as per cent, large numbers in thousands.
+
+    Example:
+        >>> [shown("mlm_accuracy", 0.4567), shown("loss", 2.34567), shown("tokens_per_second", 22576.7)]
+        ['45.7 %', '2.346', '22.6k']
+    """
+    if is_share(name):
+        return f"{value:.1%}".replace("%", " %")
+    if abs(value) >= 10_000:
+        return f"{value / 1000:.1f}k"
+    return f"{value:.2g}" if name == "lr" else f"{value:.4g}"
+
+
+def is_share(name: str) -> bool:
+    """Whether a figure is a share, 0 to 1, that people say in per cent."""
+    return name.endswith(("accuracy", "f1", "precision", "recall", "share", "baseline"))
+
+
+def curve_figure(panel: Panel, names: Sequence[str] | None = None) -> "Figure":
+    """A panel as a drawing in the light theme; with ``names`` of the runs it has a legend and a title of its own."""
+    with _style():
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=_SIZE)
+        top = 0.86 if names else 0.96
+        axes = figure.add_axes((0.14, 0.16, 0.72, top - 0.16))
+        _dress(axes, panel)
+        for curve in panel.curves:
+            _draw(axes, curve)
+        if panel.level is not None:
+            axes.axhline(panel.level, color=_light("quiet"), linewidth=0.9, linestyle=(0, (1, 2.5)), zorder=1)
+        _label_ends(axes, panel)
+        if names:
+            axes.set_title(panel.title, loc="left", fontsize=10, color=_light("ink"))
+            _legend(axes, panel, names)
+        return figure
+
+
+def _dress(axes: "Axes", panel: Panel) -> None:
+    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(_light("line"))
+    axes.tick_params(colors=_light("quiet"), length=3, width=0.8)
+    axes.grid(axis="y", color=_light("line"), linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.set_xlabel("step", color=_light("quiet"), labelpad=2)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    values = [value for curve in panel.curves for value in curve.values]
+    if panel.name == "perplexity" and min(values) > 0 and max(values) > 10 * min(values):
+        axes.set_yscale("log")
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    if is_share(panel.name):
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g} %"))
+    elif panel.name != "lr":
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _tick(value)))
+    else:
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+    if panel.name in _LAST:
+        axes.set_ylim(0, 1.08 * max(values) or 1)
+
+
+def _tick(value: float) -> str:
+    return f"{value / 1000:g}k" if abs(value) >= 10_000 else f"{value:g}"
+
+
+def _draw(axes: "Axes", curve: Curve) -> None:
+    colour = _light(run_colour(curve.run))
+    if curve.held_out:
+        few = len(curve.steps) <= 30
+        axes.plot(curve.steps, curve.values, color=colour, linewidth=2, marker="o" if few else "", markersize=4)
+        return
+    if len(curve.steps) < _SMOOTHED_FROM:
+        alone = "o" if len(curve.steps) == 1 else ""
+        axes.plot(curve.steps, curve.values, color=colour, linewidth=0.9, alpha=0.8, marker=alone, markersize=3)
+        return
+    axes.plot(curve.steps, curve.values, color=colour, linewidth=0.5, alpha=0.3)
+    axes.plot(curve.steps, _smoothed(curve.values), color=colour, linewidth=0.9)
+
+
+def _smoothed(values: Sequence[float]) -> Any:
+    """The mean of each value and its neighbours, a fortieth of the curve to both sides."""
+    import numpy as np
+
+    reach = max(1, len(values) // 40)
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    places = np.arange(len(values))
+    begins, ends = np.maximum(0, places - reach), np.minimum(len(values), places + reach + 1)
+    return (sums[ends] - sums[begins]) / (ends - begins)
+
+
+def _label_ends(axes: "Axes", panel: Panel) -> None:
+    """The last figure of each curve at the right edge, pushed apart where they would lie on each other."""
+    curves = panel.curves
+    if len(curves) > _MOST_LABELS:
+        curves = [curve for curve in curves if curve.held_out] or curves
+    curves = sorted(curves[:_MOST_LABELS], key=lambda curve: curve.values[-1])
+    axes.set_xlim(left=0)
+    axes.get_ylim()  # settles the axes: until then a place on them is not known
+    to_axes = axes.transData + axes.transAxes.inverted()
+    heights = [float(to_axes.transform((curve.steps[-1], curve.values[-1]))[1]) for curve in curves]
+    for curve, height in zip(curves, apart(heights, _LABEL_HEIGHT), strict=True):
+        axes.text(
+            1.015,
+            height,
+            shown(panel.name, curve.values[-1]),
+            transform=axes.transAxes,
+            color=_light(run_colour(curve.run)),
+            fontweight="bold" if curve.held_out else "normal",
+            verticalalignment="center",
+        )
+
+
+def apart(heights: Sequence[float], least: float) -> list[float]:
+    """Ascending places between 0 and 1, moved as little as it takes to be ``least`` apart.
+
+    Example:
+        >>> apart([0.5, 0.5], 0.2)
+        [0.5, 0.7]
+    """
+    moved: list[float] = []
+    for height in heights:
+        moved.append(max(height, moved[-1] + least) if moved else height)
+    ceiling = 1.0
+    for place in reversed(range(len(moved))):
+        moved[place] = min(moved[place], ceiling)
+        ceiling = moved[place] - least
+    return moved
+
+
+def _legend(axes: "Axes", panel: Panel, names: Sequence[str]) -> None:
+    from matplotlib.lines import Line2D
+
+    runs = sorted({curve.run for curve in panel.curves})
+    lines = [Line2D([], [], color=_light(run_colour(run)), linewidth=2) for run in runs]
+    labels = [_drawable(names[run]) for run in runs]
+    if len({curve.held_out for curve in panel.curves}) > 1:
+        quiet = _light("quiet")
+        lines += [
+            Line2D([], [], color=quiet, linewidth=0.9),
+            Line2D([], [], color=quiet, linewidth=2, marker="o", markersize=4),
+        ]
+        labels += ["training", "held-out"]
+    axes.legend(lines, labels, frameon=False, fontsize=7.5, labelcolor=_light("ink"))
+
+
+def confusion_figure(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> "Figure":
+    """A confusion matrix: rows are true classes, columns predicted ones; shades are shares of the true class."""
+    import numpy as np
+
+    counts = np.array(matrix, dtype=float)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    short = [_drawable(label if len(label) <= 18 else f"{label[:17]}…") for label in labels]
+    name_width = _LETTER * max(map(len, short))
+    cell = max(0.22, min(0.95, 4.5 / len(short)))  # inches
+    turned = name_width > cell
+    left, bottom, side = name_width + 0.45, (name_width if turned else 0.15) + 0.45, cell * len(short)
+    with _style():
+        from matplotlib.figure import Figure
+
+        width, height = left + side + 0.05, bottom + side + 0.05
+        figure = Figure(figsize=(width, height))
+        axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
+        for row, column in np.ndindex(counts.shape):
+            axes.add_patch(_cell(row, column, float(shares[row, column])))
+            if len(short) <= _MOST_CELL_FIGURES:
+                axes.text(column, row, f"{counts[row, column]:,.0f}", color=_light("ink"), ha="center", va="center")
+        _frame(axes, short, turned)
+        return figure
+
+
+def _cell(row: int, column: int, share: float) -> Any:
+    from matplotlib.patches import Rectangle
+
+    # Half the accent at most: the count on it keeps a contrast of 4.5:1, light and dark.
+    return Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, facecolor=_light("accent"), alpha=0.05 + 0.45 * share)
+
+
+def _frame(axes: "Axes", labels: Sequence[str], turned: bool) -> None:
+    places = range(len(labels))
+    axes.set_xlim(-0.5, len(labels) - 0.5)
+    axes.set_ylim(len(labels) - 0.5, -0.5)
+    axes.set_xticks(places, labels, rotation=90 if turned else 0)
+    axes.set_yticks(places, labels)
+    axes.tick_params(colors=_light("ink"), length=0)
+    axes.set_xlabel("predicted", color=_light("quiet"))
+    axes.set_ylabel("true", color=_light("quiet"))
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def as_svg(figure: "Figure", label: str) -> str:
+    """A drawing as an ``<svg>`` element whose colours follow the page's theme; ``label`` is what is read out."""
+    from markupsafe import escape
+
+    with _style():
+        written = io.StringIO()
+        figure.savefig(
+            written, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        )
+    svg = written.getvalue()
+    drawing = svg[svg.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{escape(label)}"', 1)
+    return as_variables(drawing)
+
+
+def write_png(figure: "Figure", path: Path) -> None:
+    """Writes a drawing in the light theme, fit for a slide."""
+    with _style(), disk_errors(path):
+        figure.savefig(path, format="png", dpi=_PIXELS_PER_INCH, facecolor=_light("page"))
+
+
+def _drawable(text: str) -> str:
+    """Without lone surrogates (bytes of a file name that are no UTF-8), which matplotlib does not take."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _light(name: str) -> str:
+    return COLOURS[name][0]
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    """matplotlib without a display, in our style; names that its fonts cannot write are boxes in a PNG alone."""
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
+    import matplotlib
+
+    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():  # type: ignore[arg-type]
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        yield

@@ -1,0 +1,246 @@
+"""The report of one or several runs, as one page."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bertkit import console
+from bertkit.reporting import plots
+from bertkit.reporting.pages import check_target, write_page
+from bertkit.reporting.palette import run_colour
+from bertkit.reporting.runs import Run, is_number, mistakes
+
+MOST_MISTAKES = 20
+_CORPUS = {
+    "corpus": "texts",
+    "documents": "documents",
+    "sentences": "sentences",
+    "tokens_in_corpus": "word pieces",
+    "unigram_entropy": "entropy of single pieces (nats)",
+    "most_frequent_token_share": "share of the most frequent piece",
+    "task": "task",
+    "rows": "rows",
+    "data_fingerprint": "fingerprint",
+}
+_FACTS = {
+    "command": "command",
+    "base_model": "begun from",
+    "parameters": "parameters",
+    "device": "device",
+    "num_processes": "processes",
+    "mixed_precision": "precision",
+    "seed": "seed",
+    "seconds": "training took",
+    "skipped_steps": "skipped steps",
+    "best_step": "best step",
+    "bertkit": "bertkit",
+    "python": "Python",
+    "versions": "libraries",
+}
+
+
+@dataclass(frozen=True)
+class Fill:
+    """What a run's model at some step makes of a sentence.
+
+    Attributes:
+        guesses: of each mask, the words with their probabilities, the best first.
+    """
+
+    step: int
+    is_final: bool
+    text: str
+    guesses: list[list[tuple[str, float]]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A figure or setting a row, a run a column; ``differs`` marks the rows in which the runs are not alike."""
+
+    rows: list[tuple[str, list[str]]]
+
+    def differs(self, values: Sequence[str]) -> bool:
+        return len(set(values)) > 1
+
+
+def write_report(runs: Sequence[Run], fills: Mapping[str, Sequence[Fill]], out: Path, png: bool = False) -> list[Path]:
+    """Writes the page and, where asked for, its plots beside it; returns the files.
+
+    Args:
+        runs: what to show, in this order.
+        fills: by a run's name, what its checkpoints make of some sentences.
+        out: the page.
+        png: write each plot as ``<page's name>-<plot>.png`` too.
+
+    Raises:
+        BertkitError: the disk is full or cannot be written; a file is in the way that is no page of ours.
+    """
+    from markupsafe import Markup
+
+    check_target(out)
+    panels = plots.panels(runs)
+    names = [run.name for run in runs]
+    curves = [(panel, Markup(plots.as_svg(plots.curve_figure(panel), _described(panel, names)))) for panel in panels]
+    settings = _table([run.settings for run in runs])
+    write_page(
+        out,
+        "report.html",
+        title=" · ".join(names),
+        runs=[_overview(run, number) for number, run in enumerate(runs)],
+        figures=_figures(runs),
+        curves=curves,
+        keeps_best=any(run.facts.get("best_step") for run in runs),
+        held_out=any(curve.held_out for panel in panels for curve in panel.curves),
+        fills=[(run.name, _by_text(fills[run.name])) for run in runs if fills.get(run.name)],
+        classifiers=[_classifier(run) for run in runs if run.confusion or run.predictions],
+        sweeps=[(run.name, run.sweep) for run in runs if run.sweep],
+        corpus=_named(runs, _CORPUS),
+        facts=_named(runs, _FACTS),
+        settings=settings,
+        differences=[(name, values) for name, values in settings.rows if settings.differs(values)],
+        shown=plots.shown,
+        titled=_title,
+    )
+    return [out, *(_write_pngs(runs, panels, out) if png else [])]
+
+
+def _described(panel: plots.Panel, names: Sequence[str]) -> str:
+    """A plot in words, for those who cannot see it."""
+    ends = [
+        f"{names[curve.run]} {'held-out ' if curve.held_out else ''}{plots.shown(panel.name, curve.values[-1])} "
+        f"at step {curve.steps[-1]:,}"
+        for curve in panel.curves
+    ]
+    return f"{panel.title}: {'; '.join(ends)}"
+
+
+def _overview(run: Run, number: int) -> dict[str, Any]:
+    total = run.facts.get("max_steps")
+    steps = f"{run.step:,}" if run.is_finished or not is_number(total) else f"{run.step:,} of {total:,}"
+    tokens, seconds, parameters = run.last("tokens"), run.last("seconds"), run.facts.get("parameters")
+    return {
+        "name": run.name,
+        "colour": run_colour(number),
+        "kind": {"pretrain": "pretraining", "finetune": "fine-tuning"}.get(str(run.facts.get("kind")), "—"),
+        "what": str(run.facts.get("recipe") or run.facts.get("task") or "—"),
+        "parameters": f"{parameters / 1e6:,.1f}M" if is_number(parameters) else "—",
+        "device": str(run.facts.get("device") or "—"),
+        "steps": steps,
+        "tokens": f"{tokens / 1e6:,.1f}M" if is_number(tokens) else "—",
+        "time": console.duration(seconds) if is_number(seconds) else "—",
+        "state": "finished" if run.is_finished else "not finished",
+    }
+
+
+def _figures(runs: Sequence[Run]) -> Table:
+    """The held-out figures at the end of each run (of its best weights, where it keeps them)."""
+    names = {name: None for run in runs for name, value in run.results.items() if _is_figure(name, value)}
+    rows = []
+    for name in names:
+        values = []
+        for run in runs:
+            value = run.results.get(name)
+            interval = run.results.get(f"{name}_interval_95")
+            text = plots.shown(name, value) if is_number(value) else "—"
+            if is_number(value) and isinstance(interval, list) and all(map(is_number, interval)):
+                text += " (95 %: " + " to ".join(plots.shown(name, bound) for bound in interval) + ")"
+            values.append(text)
+        rows.append((_title(name), values))
+    return Table(rows)
+
+
+def _title(name: str) -> str:
+    return plots.title(name.removeprefix(plots.HELD_OUT))
+
+
+def _is_figure(name: str, value: Any) -> bool:
+    return is_number(value) and (name.startswith(plots.HELD_OUT) or name == "majority_baseline")
+
+
+def _by_text(fills: Sequence[Fill]) -> list[tuple[str, list[Fill]]]:
+    texts = dict.fromkeys(fill.text for fill in fills)
+    return [(text, [fill for fill in fills if fill.text == text]) for text in texts]
+
+
+def _classifier(run: Run) -> dict[str, Any]:
+    """Where a classifier errs: its confusion matrix as a drawing, each class's figures, and the worst rows."""
+    from markupsafe import Markup
+
+    confusion, drawn = run.confusion, None
+    if confusion:
+        figure = plots.confusion_figure(confusion["labels"], confusion["matrix"])
+        drawn = Markup(plots.as_svg(figure, f"Confusion matrix of {run.name}: rows true, columns predicted"))
+    worst = [_mistake(row) for row in mistakes(run, MOST_MISTAKES)]
+    wrong = sum(row.get("label") != row.get("prediction") for row in run.predictions if "label" in row)
+    return {
+        "name": run.name,
+        "matrix": drawn,
+        "per_class": (confusion or {}).get("per_class", {}),
+        "mistakes": worst,
+        "has_texts": any(row["texts"] for row in worst),
+        "wrong": wrong,
+        "rows": len(run.predictions),
+    }
+
+
+def _mistake(row: Mapping[str, Any]) -> dict[str, Any]:
+    text, shares = row.get("text"), row.get("probabilities")
+    share = shares.get(row["label"]) if isinstance(shares, dict) and isinstance(row["label"], str) else None
+    return {
+        "index": row.get("index", "—"),
+        "texts": [str(part) for part in text] if isinstance(text, list) else [] if text is None else [str(text)],
+        "label": _plain(row["label"]),
+        "prediction": _plain(row.get("prediction")),
+        "share": plots.shown("share", share) if is_number(share) else "",
+    }
+
+
+def _named(runs: Sequence[Run], names: Mapping[str, str]) -> Table:
+    """Some facts of the runs, under the names that people give them."""
+    facts = [{**run.facts, "seconds": _duration(run)} for run in runs]
+    kept = [{title: fact[key] for key, title in names.items() if fact.get(key) is not None} for fact in facts]
+    table = _table(kept)
+    order = list(names.values())
+    return Table(sorted(table.rows, key=lambda row: order.index(row[0])))
+
+
+def _duration(run: Run) -> str | None:
+    seconds = run.last("seconds")
+    return console.duration(seconds) if is_number(seconds) else None
+
+
+def _table(columns: Sequence[Mapping[str, Any]]) -> Table:
+    names = dict.fromkeys(name for column in columns for name in column)
+    return Table([(name, [_plain(column[name]) if name in column else "—" for column in columns]) for name in names])
+
+
+def _plain(value: Any) -> str:
+    """A value out of JSON or TOML as people read it."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_plain(one)}" for name, one in value.items())
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return ", ".join(value) or "—"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}" if value >= 10_000 else str(value)
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _write_pngs(runs: Sequence[Run], panels: Sequence[plots.Panel], out: Path) -> list[Path]:
+    names = [run.name for run in runs]
+    drawings = {panel.name: plots.curve_figure(panel, names) for panel in panels}
+    for number, run in enumerate(runs, 1):
+        if confusion := run.confusion:
+            suffix = f"-{number}" if len(runs) > 1 else ""
+            drawings[f"confusion{suffix}"] = plots.confusion_figure(confusion["labels"], confusion["matrix"])
+    written = []
+    for name, figure in drawings.items():
+        path = out.with_name(f"{out.stem}-{name.replace('_', '-')}.png")
+        plots.write_png(figure, path)
+        written.append(path)
+    return written

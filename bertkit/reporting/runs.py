@@ -1,0 +1,203 @@
+"""What a run's folder holds, read for people: also of a run that is still going, or that was interrupted."""
+
+import json
+import math
+import re
+import sys
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from bertkit.errors import BertkitError
+from bertkit.training.folder import RECIPE, read_run
+from bertkit.training.log import FILE as METRICS
+from bertkit.training.log import read_metrics
+
+RESULTS, PREDICTIONS = "eval_results.json", "predictions.jsonl"
+_CHECKPOINT = re.compile(r"checkpoint-(\d+)")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as its folder tells of it.
+
+    Attributes:
+        name: the folder's name, or its path where two runs of a report have the same name.
+        facts: ``run.json``: what was run, on what, where; "results" and "finished" once it has ended.
+        settings: ``recipe.toml``, by dotted keys.
+        metrics: the objects of ``metrics.jsonl``.
+        results: ``eval_results.json``, or the last evaluation; empty before there is one.
+        predictions: the objects of ``predictions.jsonl``; empty for pretraining.
+    """
+
+    name: str
+    folder: Path
+    facts: dict[str, Any]
+    settings: dict[str, Any]
+    metrics: list[dict[str, Any]]
+    results: dict[str, Any]
+    predictions: list[dict[str, Any]]
+
+    @property
+    def step(self) -> int:
+        """The last step that was logged."""
+        return max((line["step"] for line in self.metrics), default=0)
+
+    @property
+    def is_finished(self) -> bool:
+        return bool(self.facts.get("finished"))
+
+    @property
+    def is_pretraining(self) -> bool:
+        return self.facts.get("kind") == "pretrain"
+
+    @property
+    def confusion(self) -> dict[str, Any] | None:
+        """ "labels", "matrix" (rows true, columns predicted) and "per_class" of a classifier; None without them."""
+        found: Any = self.results.get("confusion")
+        return found if _is_confusion(found) else None
+
+    @property
+    def sweep(self) -> dict[str, Any] | None:
+        """What `finetune --seeds` or `--grid` found over its runs; None for a single run."""
+        found: Any = self.results.get("sweep")
+        return found if _is_sweep(found) else None
+
+    def last(self, name: str) -> Any:
+        """The last figure of a name in the metrics; None where there is none."""
+        return next((line[name] for line in reversed(self.metrics) if name in line), None)
+
+
+def read_runs(folders: Sequence[Path]) -> list[Run]:
+    """The runs of some folders, in order, each once.
+
+    Raises:
+        BertkitError: a folder is not there, or no run wrote it.
+    """
+    unique = list(dict.fromkeys(Path(folder) for folder in folders))
+    names = [folder.resolve().name for folder in unique]
+    return [
+        _read(folder, name if names.count(name) == 1 else str(folder))
+        for folder, name in zip(unique, names, strict=True)
+    ]
+
+
+def _read(folder: Path, name: str) -> Run:
+    if not folder.is_dir():
+        raise BertkitError(
+            f"no folder {folder}: give the folder of a run, which `bertkit pretrain` or `finetune` wrote"
+        )
+    try:
+        facts, metrics = read_run(folder), read_metrics(folder)
+    except (OSError, ValueError) as error:
+        raise BertkitError(f"{folder / METRICS} cannot be read as JSON lines: {error}") from None
+    if not facts and not metrics:
+        raise BertkitError(
+            f"{folder} is no run: it has neither run.json nor {METRICS}; give a folder that `bertkit pretrain` or "
+            "`finetune` wrote"
+        )
+    evaluations = [line for line in metrics if "eval_loss" in line]
+    results = _object(folder / RESULTS) or (evaluations[-1] if evaluations else {})
+    return Run(name, folder, facts, _settings(folder), metrics, results, _objects(folder / PREDICTIONS))
+
+
+def model_folders(run: Run) -> list[tuple[int, Path]]:
+    """The checkpoints of a run and, where it has ended, its model, by the step that they were written after."""
+    found = [(_CHECKPOINT.fullmatch(path.name), path) for path in run.folder.glob("checkpoint-*")]
+    by_step = {int(match[1]): path for match, path in found if match and (path / "config.json").is_file()}
+    if (run.folder / "model.safetensors").is_file():
+        by_step[run.step] = run.folder  # the last checkpoint holds the same weights
+    return sorted(by_step.items())
+
+
+def flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables by dotted keys: ``{"train": {"seed": 1}}`` → ``{"train.seed": 1}``."""
+    found: dict[str, Any] = {}
+    for name, value in table.items():
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return found
+
+
+def mistakes(run: Run, most: int) -> list[dict[str, Any]]:
+    """The rows that were predicted wrongly, the worst first.
+
+    Of classes, by how little probability the truth was given; of numbers, by how far off they are. Each has the keys of
+    ``predictions.jsonl`` and "badness": the loss in nats, or the distance.
+    """
+    wrong = [row for row in run.predictions if "label" in row and row.get("label") != row.get("prediction")]
+    rated = [{**row, "badness": _badness(row)} for row in wrong]
+    return sorted(rated, key=lambda row: -row["badness"])[:most]
+
+
+def _badness(row: dict[str, Any]) -> float:
+    label, shares = row["label"], row.get("probabilities")
+    if not isinstance(shares, dict):
+        prediction = row.get("prediction")
+        return abs(label - prediction) if is_number(label) and is_number(prediction) else 0.0
+    if isinstance(label, list):  # several classes at once, each on or off
+        given = [share if name in label else 1 - share for name, share in shares.items() if is_number(share)]
+    else:
+        given = [shares[label]] if isinstance(label, str) and is_number(shares.get(label)) else []
+    return -sum(math.log(max(share, 1e-12)) for share in given)
+
+
+def _is_confusion(found: Any) -> bool:
+    """Whether it has the form that ``tasks.metrics.confusion`` gives it: the file may be anybody's."""
+    try:
+        labels, matrix, per_class = found["labels"], found["matrix"], found["per_class"]
+        figures = [one[kind] for one in per_class.values() for kind in ("precision", "recall", "f1", "support")]
+        is_square = bool(labels) and [len(row) for row in matrix] == [len(labels)] * len(labels)
+        named = all(isinstance(label, str) for label in labels)
+        return named and is_square and all(map(is_number, [*figures, *(count for row in matrix for count in row)]))
+    except (KeyError, TypeError, AttributeError):
+        return False
+
+
+def _is_sweep(found: Any) -> bool:
+    """Whether it has the form that ``tasks.sweep`` gives it."""
+    try:
+        means = [found[name] for name in ("mean", "standard_deviation", "best", "collapsed")]
+        rows = [run[found["metric"]] for run in found["runs"]]
+        return bool(rows) and all(map(is_number, [*means, *rows]))
+    except (KeyError, TypeError):
+        return False
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether a value out of JSON can be drawn: null stands for what was not finite."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    path = folder / RECIPE
+    if not path.is_file():
+        return {}
+    try:
+        return flat(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise BertkitError(f"{path} cannot be read as TOML: {error}") from None
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        loaded = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return loaded if isinstance(loaded, dict) else {}
+
+
+def _objects(path: Path) -> list[dict[str, Any]]:
+    """The objects of a file of JSON lines; a line that is none is left out."""
+    if not path.is_file():
+        return []
+    found = []
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+        try:
+            loaded = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(loaded, dict):
+            found.append(loaded)
+    return found

@@ -1,0 +1,183 @@
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import typer
+from reporting.made import SCRIPT, finetuning_run, pretraining_run
+from typer.testing import CliRunner
+
+from bertkit.cli.report import report
+from bertkit.errors import BertkitError
+from bertkit.reporting.report import Fill, write_report
+from bertkit.reporting.runs import read_runs
+
+app = typer.Typer(pretty_exceptions_enable=False)
+app.command()(report)
+
+CELLS = ("td", "th", "h2", "h3", "p")
+
+
+class Page(HTMLParser):
+    """The text and the tags of a page, as any reader of HTML sees them."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self._texts: list[str] = []
+        self._open = False
+        self.feed(path.read_text(encoding="utf-8"))
+        self.cells = [" ".join(text.split()) for text in self._texts]
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag in CELLS:
+            self._texts.append("")
+            self._open = True
+
+    def handle_endtag(self, tag: str) -> None:
+        self._open &= tag not in CELLS
+
+    def handle_data(self, data: str) -> None:
+        if self._open:
+            self._texts[-1] += data
+
+    def count(self, tag: str) -> int:
+        return [name for name, _ in self.tags].count(tag)
+
+
+def written(tmp_path: Path, *folders: Path, fills: dict[str, list[Fill]] | None = None) -> Page:
+    out = tmp_path / "report.html"
+    assert write_report(read_runs(folders), fills or {}, out) == [out]
+    return Page(out)
+
+
+def test_a_page_shows_the_figures_of_the_files(tmp_path: Path) -> None:
+    page = written(tmp_path, pretraining_run(tmp_path / "a"), pretraining_run(tmp_path / "b", lr=2e-3, finished=False))
+    assert page.count("figure") == 9
+    for shown in ("Perplexity", "42.5", "30.0 %", "760,322", "71,684", "stories.txt", "10 s", "not finished"):
+        assert any(shown in cell for cell in page.cells), shown
+
+
+def test_only_settings_that_differ_are_said_to_differ(tmp_path: Path) -> None:
+    page = written(tmp_path, pretraining_run(tmp_path / "a"), pretraining_run(tmp_path / "b", lr=2e-3))
+    start = page.cells.index("In these the runs differ:")
+    rows = page.cells[start + 1 :]
+    assert rows[3:6] == ["train.learning_rate", "0.001", "0.002"]
+    assert rows[6:9] == ["", "a", "b"]  # the next table: all of them
+
+
+def test_runs_that_are_alike_are_said_to_be(tmp_path: Path) -> None:
+    page = written(tmp_path, pretraining_run(tmp_path / "a"), pretraining_run(tmp_path / "b"))
+    assert "All settings are the same." in page.cells
+
+
+def test_what_comes_from_outside_stays_text(tmp_path: Path) -> None:
+    nasty = pretraining_run(tmp_path / "<img src=x onerror=alert(1)>", recipe=SCRIPT, command='"><script>')
+    fills = {nasty.name: [Fill(100, True, SCRIPT, [[("<b>", 0.5)]])]}
+    page = written(tmp_path, nasty, finetuning_run(tmp_path / "ft"), fills=fills)
+    assert page.count("script") == 1  # our own
+    assert page.count("img") == page.count("b>") == 0
+    assert any(cell == f"row 4 {SCRIPT}" for cell in page.cells)
+
+
+def test_a_page_asks_nobody_for_anything(tmp_path: Path) -> None:
+    page = written(tmp_path, pretraining_run(tmp_path / "a"), finetuning_run(tmp_path / "ft"))
+    assert {tag for tag, _ in page.tags} & {"img", "iframe", "object", "embed", "image", "base"} == set()
+    links = [value for _, attrs in page.tags for name, value in attrs.items() if name.endswith(("src", "href"))]
+    assert all(str(link).startswith(("#", "data:")) for link in links)
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert set(re.findall(r"https?://[^\s\"']+", text)) <= {
+        "http://www.w3.org/2000/svg",
+        "http://www.w3.org/1999/xlink",
+    }
+    assert not re.findall(r"@import|url\((?!#)", text)
+
+
+def test_errors_are_shown_with_their_text(tmp_path: Path) -> None:
+    page = written(tmp_path, finetuning_run(tmp_path / "ft"))
+    assert any("3 of 10 rows are wrong; these are the 3 furthest off." in cell for cell in page.cells)
+    place = page.cells.index(f"row 4 {SCRIPT}")
+    assert page.cells[place + 1 : place + 5] == ["其二", "negative", "positive <b>", "4.0 %"]
+    assert "70.0 % (95 %: 40.0 % to 90.0 %)" in page.cells
+
+
+def test_errors_without_texts_have_no_empty_column(tmp_path: Path) -> None:
+    folder = finetuning_run(tmp_path / "ft")
+    rows = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
+    stripped = [{name: value for name, value in row.items() if name != "text"} for row in rows]
+    (folder / "predictions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in stripped))
+    assert "text" not in written(tmp_path, folder).cells
+
+
+def test_a_sweep_shows_its_runs(tmp_path: Path) -> None:
+    folder = finetuning_run(tmp_path / "ft")
+    results = json.loads((folder / "eval_results.json").read_text())
+    runs = [{"seed": 1, "eval_accuracy": 0.7}, {"seed": 2, "eval_accuracy": 0.65}]
+    means = {"mean": 0.675, "standard_deviation": 0.0354, "best": 0.7, "collapsed": 0}
+    results["sweep"] = {"metric": "eval_accuracy", **means, "runs": runs}
+    (folder / "eval_results.json").write_text(json.dumps(results))
+    assert any("mean 67.5 %" in cell for cell in written(tmp_path, folder).cells)
+
+
+def test_plots_lie_beside_the_page(tmp_path: Path) -> None:
+    runs = read_runs([pretraining_run(tmp_path / "a"), finetuning_run(tmp_path / "ft")])
+    page, *plots = write_report(runs, {}, tmp_path / "deep" / "er.html", png=True)
+    assert page == tmp_path / "deep" / "er.html"
+    assert {plot.name for plot in plots} >= {"er-mlm-loss.png", "er-lr.png", "er-accuracy.png", "er-confusion-2.png"}
+    assert all(plot.read_bytes().startswith(b"\x89PNG") for plot in plots)
+
+
+def test_a_page_takes_the_place_of_a_page_and_of_nothing_else(tmp_path: Path) -> None:
+    runs, out = read_runs([finetuning_run(tmp_path / "a")]), tmp_path / "thesis.html"
+    write_report(runs, {}, out)
+    write_report(runs, {}, out)
+    out.write_text("<!doctype html><title>three years of work</title>")
+    with pytest.raises(BertkitError, match="is there and no page of bertkit: name another file with --out"):
+        write_report(runs, {}, out)
+    assert "three years" in out.read_text()
+
+
+def test_the_command_fills_masks_at_each_checkpoint(tmp_path: Path, tiny_model: Path) -> None:
+    from bertkit.inference.mask_fill import MaskFiller
+
+    run = pretraining_run(tmp_path / "a")
+    for where in (run / "checkpoint-50", run):
+        where.mkdir(exist_ok=True)
+        for file in tiny_model.iterdir():
+            (where / file.name).write_bytes(file.read_bytes())
+    (run / "checkpoint-70").mkdir()
+    (run / "checkpoint-70" / "config.json").write_text("{")  # damaged: said, and left out
+    arguments = [str(run), "--out", str(tmp_path / "r.html"), "--fill", "the [MASK] sat ."]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0
+    assert result.stdout == f"{tmp_path / 'r.html'}\n"
+    assert "no fills of step 70" in result.stderr
+    cells = Page(tmp_path / "r.html").cells
+    best = MaskFiller(tiny_model).fill(["the [MASK] sat ."])[0][0][0]
+    place = cells.index("the [MASK] sat .")
+    assert cells[place + 3 : place + 5] == ["50", f"{best.token_str} {best.score:.1%}".replace("%", " %")]
+    assert "100 (end)" in cells
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "no folder nowhere"),
+        (["."], "is no run"),
+        (["run", "--fill", "no mask"], "no [MASK] in 'no mask'"),
+        (["run", "--out", "mine.html"], "mine.html is there and no page of bertkit"),
+        (["run", "--out", "mine.html/x.html"], "cannot write mine.html"),
+    ],
+)
+def test_wrong_use_is_one_line(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pretraining_run(Path("run"))
+    Path("mine.html").write_text("mine")
+    result = CliRunner().invoke(app, arguments)
+    assert isinstance(result.exception, BertkitError)
+    assert message in str(result.exception)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.html", "run"]
