@@ -34,7 +34,7 @@ _PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "datasets", "n
 # May differ between a run and its resume: they decide when to look and to save, or how to fit into memory.
 _FREE = {
     f"train.{name}" for name in ("micro_batch_size", "logging_steps", "eval_steps", "save_steps", "save_total_limit")
-} | {"train.num_workers", "train.report_to", "train.skip_nonfinite_steps"}
+} | {"train.num_workers", "train.report_to", "train.skip_nonfinite_steps", "train.torch_compile"}
 
 S = TypeVar("S", bound=Settings)
 

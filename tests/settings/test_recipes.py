@@ -24,6 +24,7 @@ SIZES = {
     "base-paper": (12, 768),
     "large-paper": (24, 1024),
     "demo": (2, 128),
+    "embedded": (4, 256),
 }
 
 
@@ -49,7 +50,7 @@ def refusal(recipe: Any, text: str, *given: Override | str) -> str:
 
 
 def test_every_shipped_pretraining_recipe_is_known() -> None:
-    assert len(SHIPPED) == 10
+    assert len(SHIPPED) == 11
     assert recipe_names("pretrain") == sorted([*SIZES, "adapt"]) == sorted(path.stem for path in SHIPPED)
 
 
