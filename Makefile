@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := runs/demo
+SENTENCES := "i [MASK] a little boy" "she is a little [MASK] ." "the snow is cold and [MASK] ." \
+	"he was sad because he [MASK] his dog ."
 WORD_ORDER := --model $(DEMO) --train bertkit/assets/word_order/train.tsv --lr 5e-4 --epochs 6 --overwrite \
 	--validation bertkit/assets/word_order/validation.tsv
 
@@ -21,8 +23,9 @@ $(VENV)/.installed: pyproject.toml .ci/constraints.txt
 
 demo: $(VENV)/.installed  ## Pretrain a BERT on the embedded stories, fill masks, fine-tune a classifier
 	$(BIN)/bertkit pretrain --recipe demo --out $(DEMO) --overwrite
-	$(BIN)/bertkit mask-fill --model $(DEMO) --top-k 3 "i [MASK] a little boy" "she is a little [MASK] ." \
-		"the snow is cold and [MASK] ." "he was sad because he [MASK] his dog ."
+	$(BIN)/bertkit mask-fill --model $(DEMO) --top-k 3 $(SENTENCES)
+	@echo; echo "The same sentences by the model that comes with bertkit, which has seen 500 times as much text:"
+	$(BIN)/bertkit mask-fill --model embedded --top-k 3 $(SENTENCES)
 	@echo; echo "Fine-tune: is it a sentence, or are its words scrambled? First from the pretrained weights,"
 	$(BIN)/bertkit finetune $(WORD_ORDER) --out runs/demo-classifier
 	@echo; echo "and the same from random weights, to see what pretraining bought:"
@@ -40,13 +43,10 @@ test-browser: $(VENV)/.installed  ## Look at the pages in a real browser (instal
 	$(BIN)/python -m pip install --quiet -c .ci/constraints.txt "selenium>=4.30"
 	$(BIN)/pytest -m browser tests/browser
 
-bench: $(VENV)/.installed  ## Measure bertkit beside plain transformers on this machine
-	$(BIN)/bertkit bench pretrain --mixed-precision no
-	$(BIN)/bertkit bench pretrain --mixed-precision bf16
-	$(BIN)/bertkit bench pretrain --recipe mini --mixed-precision no
-	$(BIN)/bertkit bench pretrain --recipe mini --mixed-precision bf16
-	test -d $(DEMO) || $(BIN)/bertkit pretrain --recipe demo --out $(DEMO)
-	$(BIN)/bertkit bench finetune --train bertkit/assets/word_order/train.tsv --model $(DEMO) --steps 25
+bench: $(VENV)/.installed  ## Measure bertkit beside plain transformers on this machine (half an hour) → runs/bench.md
+	$(BIN)/python -m pip install --quiet -c .ci/constraints.txt -e ".[fast]"
+	mkdir -p runs
+	$(BIN)/bertkit bench table --out runs/bench.md
 
 check: $(VENV)/.installed  ## Lint, formatting and types
 	$(BIN)/ruff check .

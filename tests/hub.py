@@ -2,8 +2,12 @@
 
 It answers what is asked when reading: what a repository holds (info, tree, paths-info), and its files (HEAD, GET,
 ranges). A test adds folders to ``models`` and ``datasets``, or makes every request fail with ``status``.
+
+And what is asked when writing models, once ``accept_pushes`` was called: a repository is made, each file asked about,
+weights sent by the protocol of git-lfs, all others within the commit. What was committed is served like the rest.
 """
 
+import base64
 import hashlib
 import json
 import os
@@ -16,6 +20,10 @@ from typing import Any
 
 COMMIT = "5" * 40
 _API = re.compile(r"/api/(models|datasets)/([^/]+/[^/]+)(?:/(revision|tree|paths-info)/[^/]+)?(?:/(.*))?")
+_PREUPLOAD = re.compile(r"/api/models/([^/]+/[^/]+)/preupload/main")
+_COMMIT = re.compile(r"/api/models/([^/]+/[^/]+)/commit/main")
+_LFS_BATCH = re.compile(r"/([^/]+/[^/]+)\.git/info/lfs/objects/batch")
+_LFS_OBJECT = re.compile(r"/lfs/([0-9a-f]{64})(/verify)?")
 _FILE = re.compile(r"/(datasets/)?([^/]+/[^/]+)/resolve/[^/]+/(.+)")
 
 
@@ -27,6 +35,13 @@ class Hub:
         self.datasets: dict[str, Path] = {}
         self.status: int | None = None
         self.requests: list[str] = []
+        self.private: set[str] = set()
+        """Names of the models that only their owner sees."""
+        self.fail_at: dict[str, int] = {}
+        """What a path contains, and the status that requests for it are answered with."""
+        self.pushed: Path | None = None
+        self.token, self.owner = "", ""
+        self.lfs: dict[str, bytes] = {}
         handler = type("Handler", (_Handler,), {"hub": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
@@ -34,6 +49,10 @@ class Hub:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def accept_pushes(self, folder: Path, owner: str, token: str) -> None:
+        """Takes models of an owner from whoever has the token, and keeps them below a folder."""
+        self.pushed, self.owner, self.token = folder, owner, token
 
     def env(self, home: Path) -> dict[str, str]:
         """The environment for a child process that knows this hub alone, with its cache under ``home``."""
@@ -64,11 +83,18 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:  # noqa: N802
         self._answer(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
 
+    do_PUT = do_POST  # noqa: N815
+
     def _answer(self, body: bytes) -> None:
         url = urllib.parse.urlparse(self.path)
         path = urllib.parse.unquote(url.path)
         self.hub.requests.append(f"{self.command} {path}")
-        if self.hub.status is not None:
+        failing = [status for part, status in self.hub.fail_at.items() if part in path]
+        if failing:
+            self._send(b'{"error": "as the test wants it"}', failing[0])
+        elif self.hub.pushed is not None and self._take(path, body, self.hub.pushed):
+            return
+        elif self.hub.status is not None:
             gated = {401: "GatedRepo", 403: "GatedRepo"}.get(self.hub.status, "")
             self._send(b"{}", status=self.hub.status, **({"X-Error-Code": gated} if gated else {}))
         elif match := _FILE.fullmatch(path):
@@ -79,6 +105,78 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_api(match[2], self._repo(match[1], match[2]), match[3], match[4] or "", url.query, wanted)
         else:
             self._missing("RepoNotFound")
+
+    def _take(self, path: str, body: bytes, pushed: Path) -> bool:
+        """Answers a request that writes; whether this was one."""
+        if match := _LFS_OBJECT.fullmatch(path):
+            # Addresses for uploads carry their own permission: clients send no token there.
+            if not match[2] and hashlib.sha256(body).hexdigest() == match[1]:
+                self.hub.lfs[match[1]] = body
+            self._send(b"", 200 if match[1] in self.hub.lfs else 422)
+        elif path in ("/api/repos/create", "/api/validate-yaml"):
+            if self._is_allowed():
+                wanted = json.loads(body)
+                self._create(wanted, pushed) if path.endswith("create") else self._send_json({"warnings": []})
+        elif match := _PREUPLOAD.fullmatch(path) or _LFS_BATCH.fullmatch(path) or _COMMIT.fullmatch(path):
+            if self._is_allowed():
+                self._write(match.re, match[1], pushed / match[1], body)
+        else:
+            return False
+        return True
+
+    def _is_allowed(self) -> bool:
+        allowed = self.headers.get("Authorization") == f"Bearer {self.hub.token}"
+        if not allowed:
+            self._send(b"{}", 401)
+        return allowed
+
+    def _create(self, wanted: dict[str, Any], pushed: Path) -> None:
+        name = f"{wanted['organization']}/{wanted['name']}"
+        if wanted["organization"] != self.hub.owner:
+            self._send_json({"error": "not yours"}, 403)
+        elif name in self.hub.models:
+            self._send_json({"url": f"{self.hub.url}/{name}"}, 409)
+        else:
+            self.hub.models[name] = pushed / name
+            self.hub.models[name].mkdir(parents=True)
+            if wanted.get("private") or wanted.get("visibility") == "private":
+                self.hub.private.add(name)
+            self._send_json({"url": f"{self.hub.url}/{name}"})
+
+    def _write(self, kind: re.Pattern[str], name: str, repo: Path, body: bytes) -> None:
+        if kind is _PREUPLOAD:
+            paths = [file["path"] for file in json.loads(body)["files"]]
+            modes = ["lfs" if path.endswith(".safetensors") else "regular" for path in paths]
+            self._send_json(
+                {
+                    "files": [
+                        {"path": path, "uploadMode": mode, "shouldIgnore": False}
+                        for path, mode in zip(paths, modes, strict=True)
+                    ]
+                }
+            )
+        elif kind is _LFS_BATCH:
+            self._send_json(
+                {"transfer": "basic", "objects": [self._lfs_actions(o) for o in json.loads(body)["objects"]]}
+            )
+        else:
+            for line in body.splitlines():
+                entry = json.loads(line)
+                file = entry["value"]
+                if entry["key"] == "file":
+                    (repo / file["path"]).write_bytes(base64.b64decode(file["content"]))
+                elif entry["key"] == "lfsFile":
+                    (repo / file["path"]).write_bytes(self.hub.lfs[file["oid"]])
+            self._send_json({"commitUrl": f"{self.hub.url}/{name}/commit/{COMMIT}", "commitOid": COMMIT})
+
+    def _lfs_actions(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        if wanted["oid"] in self.hub.lfs:
+            return wanted
+        href = f"{self.hub.url}/lfs/{wanted['oid']}"
+        return wanted | {"actions": {"upload": {"href": href}, "verify": {"href": f"{href}/verify"}}}
+
+    def _send_json(self, value: object, status: int = 200) -> None:
+        self._send(json.dumps(value).encode(), status, **{"Content-Type": "application/json"})
 
     def _repo(self, kind: str, name: str) -> Path | None:
         return getattr(self.hub, kind).get(name)
@@ -102,7 +200,7 @@ class _Handler(BaseHTTPRequestHandler):
             "id": name,
             "modelId": name,
             "sha": COMMIT,
-            "private": False,
+            "private": name in self.hub.private,
             "gated": False,
             "disabled": False,
             "tags": [],

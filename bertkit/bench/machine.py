@@ -3,9 +3,12 @@
 import time
 from typing import Any
 
+import numpy as np
 import torch
 
 _SIDE = 2_048
+TRAINING = 3
+"""Forward passes that a forward and backward pass is worth."""
 
 
 def peak_flops(device: str, precision: str) -> float:
@@ -23,16 +26,21 @@ def peak_flops(device: str, precision: str) -> float:
     return 2 * side**3 / best
 
 
-def step_flops(config: Any, tokens: int, length: int, masked: int) -> float:
-    """Operations of a forward and backward pass that must be made (PaLM, appendix B; the MLM head at masked positions).
+def forward_flops(config: Any, lengths: np.ndarray, masked: int = 0, first_token_only: bool = False) -> float:
+    """Operations of a forward pass that must be made (PaLM, appendix B; the MLM head at masked positions only).
 
     Args:
-        config: of the BERT.
-        tokens: real ones, padding not counted.
-        length: tokens a sequence, which each attends to.
-        masked: predicted tokens.
+        config: of the encoder.
+        lengths: tokens of each sequence, padding not counted; each attends to those of its own sequence.
+        masked: predicted tokens of all sequences.
+        first_token_only: only that one's state is used, so that the last layer needs of the others their keys and
+            values alone.
     """
-    hidden, layers = config.hidden_size, config.num_hidden_layers
-    weights = layers * (4 * hidden**2 + 2 * hidden * config.intermediate_size)
+    hidden, wide = config.hidden_size, config.intermediate_size
+    layers = config.num_hidden_layers - first_token_only
+    lengths = lengths.astype(np.float64)
+    multiplications = layers * ((4 * hidden**2 + 2 * hidden * wide) * lengths + 2 * hidden * lengths**2)
+    if first_token_only:
+        multiplications += 2 * hidden**2 * lengths + 2 * hidden**2 + 2 * hidden * wide + 2 * hidden * lengths
     head = hidden**2 + hidden * config.vocab_size
-    return 6.0 * (weights * tokens + head * masked) + 12.0 * layers * hidden * length * tokens
+    return float(2 * (multiplications.sum() + head * masked))

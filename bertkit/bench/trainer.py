@@ -3,11 +3,13 @@
 import tempfile
 import time
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
+from bertkit.bench.rounds import Turn
 from bertkit.settings.schema import TrainSettings
 
 TRAINER = "transformers' Trainer"
@@ -25,7 +27,21 @@ class _Clock(TrainerCallback):
         self.ends_at_s.append(time.perf_counter())
 
 
-def trainer_seconds(
+class _Watched(Trainer):
+    """Tells how long each step waited for its batch: until a data worker, or this process, had made it."""
+
+    def get_batch_samples(self, *arguments: Any, **more: Any) -> Any:
+        started_at_s = time.perf_counter()
+        found = super().get_batch_samples(*arguments, **more)
+        self.waits_s.append(time.perf_counter() - started_at_s)
+        return found
+
+    @cached_property
+    def waits_s(self) -> list[float]:
+        return []
+
+
+def trainer_turn(
     model: PreTrainedModel,
     collate: Callable[..., Any],
     rows: list[dict[str, Any]],
@@ -33,8 +49,9 @@ def trainer_seconds(
     steps: int,
     device: str,
     precision: str,
-) -> float:
-    """Seconds from the end of the first step to that of the last, the rows taken in order."""
+    units: float,
+) -> Turn:
+    """A run over the rows in order; from the end of the first step to that of the last it does so many units."""
     clock = _Clock()
     with tempfile.TemporaryDirectory(prefix="bertkit-bench-") as folder:
         arguments = TrainingArguments(
@@ -51,7 +68,7 @@ def trainer_seconds(
             logging_strategy="no",
             train_sampling_strategy="sequential",
         )
-        trainer = Trainer(model, arguments, data_collator=collate, train_dataset=rows, callbacks=[clock])
+        trainer = _Watched(model, arguments, data_collator=collate, train_dataset=rows, callbacks=[clock])
         trainer.remove_callback(PrinterCallback)
         trainer.train()
-    return clock.ends_at_s[-1] - clock.ends_at_s[0]
+    return Turn(units, clock.ends_at_s[-1] - clock.ends_at_s[0], sum(trainer.waits_s[1:steps]))

@@ -10,7 +10,23 @@ from typing import Annotated
 import typer
 
 from bertkit import __version__, console
-from bertkit.cli import bench, evaluate, finetune, inspect, mask_fill, predict, prepare, pretrain, recipes
+from bertkit.cli import (
+    attention,
+    bench,
+    embed,
+    evaluate,
+    export,
+    finetune,
+    inspect,
+    mask_fill,
+    predict,
+    prepare,
+    pretrain,
+    push,
+    recipes,
+    report,
+    score,
+)
 
 app = typer.Typer(
     name="bertkit",
@@ -47,8 +63,14 @@ _register("pretrain", pretrain.pretrain)
 _register("prepare", prepare.prepare)
 _register("inspect", inspect.inspect)
 _register("mask-fill", mask_fill.mask_fill)
+_register("score", score.score)
+_register("embed", embed.embed)
+_register("attention", attention.attention)
 _register("finetune", finetune.finetune)
 _register("evaluate", evaluate.evaluate)
 _register("predict", predict.predict)
+_register("report", report.report)
+_register("export", export.export)
+_register("push", push.push)
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(bench.app, name="bench")

@@ -3,55 +3,97 @@
 import dataclasses
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
+from rich.cells import cell_len
 
 from bertkit import console
 from bertkit.cli.options import Device, Json, Model
 from bertkit.errors import BertkitError
+from bertkit.io.hub import EMBEDDED
 
 if TYPE_CHECKING:
-    from bertkit.inference.mask_fill import Candidate
+    from bertkit.inference.mask_fill import Candidate, Completion, MaskFiller
 
 BAR_WIDTH = 12
 LINES_AT_ONCE = 1024
+GUESSES = 5
+WAY_OF_COMPARING = (
+    "targets of several pieces: compared by the mean log-probability of a piece of the whole text; "
+    "% is a target's share"
+)
 
 
 def mask_fill(
     texts: Annotated[
         list[str], typer.Argument(metavar="TEXT...", help="Sentences with [MASK] in them; - reads lines.")
     ],
-    model: Model = None,
-    top_k: Annotated[int, typer.Option("--top-k", min=1, help="Guesses a mask.")] = 5,
-    targets: Annotated[str | None, typer.Option("--targets", metavar="A,B,C", help="Compare only these words.")] = None,
+    model: Model = EMBEDDED,
+    top_k: Annotated[
+        int | None,
+        typer.Option("--top-k", min=1, help="Guesses a mask (5; or all targets).", show_default=False),
+    ] = None,
+    targets: Annotated[
+        str | None, typer.Option("--targets", metavar="A,B,C", help="Compare only these words or phrases.")
+    ] = None,
+    max_pieces: Annotated[
+        int, typer.Option("--max-pieces", min=1, max=8, help="Guess words of up to so many word pieces.")
+    ] = 1,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Guess the words at the [MASK]s of a text."""
-    from bertkit.inference.mask_fill import MaskFiller
+    """Guess the words at the [MASK]s of a text.
 
-    if model is None:
-        raise BertkitError(
-            "no model: give --model with a folder that `bertkit pretrain` wrote, "
-            "or a name on the hub such as google-bert/bert-base-uncased"
-        )
+    Several masks are guessed each by itself, and all together: then the probability is that of the whole, the mean
+    over the orders of filling one after another. So is that of a word of several pieces (--max-pieces), in the place
+    of as many masks. Where a target has several pieces, all are compared by the whole text, as `bertkit score` does,
+    a piece; the percentages are then shares.
+    """
+    from bertkit.inference.mask_fill import MOST_MASKS, MaskFiller
+
     words = None if targets is None else [word.strip() for word in targets.split(",") if word.strip()]
+    if words and max_pieces > 1:
+        raise BertkitError("--targets have the pieces that they have: leave --max-pieces out")
     lines = _lines(texts)
     # The first texts are checked before seconds go into importing torch.
     window = list(islice(lines, LINES_AT_ONCE))
     if not window:
         raise BertkitError("no text: give a sentence with [MASK] in it, or lines of them on stdin")
-    filler = MaskFiller(model, device, texts=len(window))
+    filler = MaskFiller(model or EMBEDDED, device, texts=len(window))
+    guesses = top_k or max(GUESSES, len(words or ()))
     if not as_json:
         console.out.print(f"[dim]{console.plain(filler.name)}[/]")
-    while window:
-        for text, masks in zip(window, filler.fill(window, top_k, words), strict=True):
-            _print_json(text, masks) if as_json else _print_table(text, masks)
-        window = list(islice(lines, LINES_AT_ONCE))
+    if words and filler.compares_texts(words):
+        console.note(WAY_OF_COMPARING)
+    # On a terminal the results themselves show how far it is.
+    shown = len(window) == LINES_AT_ONCE and not console.out.is_terminal
+    with console.progress("filling", None, "texts") if shown else nullcontext() as line:
+        done = 0
+        while window:
+            for text, masks in zip(window, _filled(filler, window, guesses, words, max_pieces), strict=True):
+                # Targets are compared at one place.
+                together = [] if words else filler.fill_jointly([text], guesses, max_pieces)[0]
+                if len(masks) > MOST_MASKS and not words:
+                    console.note(f"{len(masks)} masks: more than the {MOST_MASKS} that are filled together")
+                _print_json(text, masks, together) if as_json else _print_table(text, masks, together)
+                done += 1
+                if line is not None:
+                    line.update(done)
+            window = list(islice(lines, LINES_AT_ONCE))
+
+
+def _filled(
+    filler: "MaskFiller", texts: list[str], top_k: int, words: list[str] | None, max_pieces: int
+) -> Iterator[list[list["Candidate"]]]:
+    """What stands at each mask, of all texts read at once; where each takes many readings, of one after another."""
+    many_readings = max_pieces > 1 or (words is not None and filler.compares_texts(words))
+    at_once = 1 if many_readings else len(texts)
+    for begin in range(0, len(texts), at_once):
+        yield from filler.fill(texts[begin : begin + at_once], top_k, words, max_pieces)
 
 
 def _lines(texts: list[str]) -> Iterator[str]:
@@ -67,25 +109,40 @@ def _lines(texts: list[str]) -> Iterator[str]:
             yield stripped
 
 
-def _print_json(text: str, masks: list[list["Candidate"]]) -> None:
+def _print_json(text: str, masks: list[list["Candidate"]], together: list["Completion"]) -> None:
     predictions = [[dataclasses.asdict(candidate) for candidate in candidates] for candidates in masks]
-    print(json.dumps({"text": text, "predictions": predictions}))
+    joint = {"joint": [dataclasses.asdict(completion) for completion in together]} if together else {}
+    print(json.dumps({"text": text, "predictions": predictions} | joint))
 
 
-def _print_table(text: str, masks: list[list["Candidate"]]) -> None:
+def _print_table(text: str, masks: list[list["Candidate"]], together: Sequence["Completion"] = ()) -> None:
     mask = console.plain("[MASK]")
     console.out.print("\n" + console.plain(text).replace(mask, f"[bold magenta]{mask}[/]"))
     for number, candidates in enumerate(masks, start=1):
-        title = None if len(masks) == 1 else f"mask {number} of {len(masks)}"
-        table = Table(box=None, show_header=False, pad_edge=False, title=title, title_justify="left")
-        for candidate in candidates:
-            table.add_row(
-                f"[cyan]{_bar(candidate.score)}[/]",
-                f"{candidate.score:6.1%}",
-                f"[bold green]{console.plain(candidate.token_str)}[/]",
-                f"[dim]{console.plain(candidate.sequence)}[/]",
-            )
-        console.out.print(table)
+        if len(masks) > 1:
+            console.out.print(f"[italic]mask {number} of {len(masks)}[/]")
+        _print_rows([(one.score, one.token_str, one.sequence) for one in candidates])
+    if together:
+        console.out.print("[italic]all together[/]")
+        _print_rows([(one.score, " · ".join(one.token_strs), one.sequence) for one in together])
+
+
+def _print_rows(rows: Sequence[tuple[float, str, str]]) -> None:
+    """A line a guess, however long: its score, its words, and the text with them."""
+    width = max((cell_len(words) for _, words, _ in rows), default=0)
+    for score, words, sequence in rows:
+        # The pipeline's sequences keep these where other masks stay.
+        shown = sequence.removeprefix("[CLS] ").removesuffix(" [SEP]")
+        padding = " " * (width - cell_len(words))
+        console.out.print(
+            f"[cyan]{_bar(score)}[/]  {_percent(score)}  [bold green]{console.plain(words)}[/]{padding}  "
+            f"[dim]{console.plain(shown)}[/]"
+        )
+
+
+def _percent(share: float) -> str:
+    """``54.0%``; of what is rare one digit: ``0.003%``, ``2e-05%``."""
+    return (f"{share:.1%}" if share >= 0.0005 else f"{100 * share:.1g}%").rjust(6)
 
 
 def _bar(share: float) -> str:

@@ -46,12 +46,12 @@ def predict(
         raise BertkitError("give a FILE to predict (- for stdin), or --task NAME for GLUE's test split")
     if source not in (None, "-") and not Path(str(source)).is_file():
         raise BertkitError(f"no file {source}: give lines of text, a table, or - for stdin")
-    classifier = apply.open_classifier(model, device)
     if task is not None:
+        classifier = apply.open_classifier(model, device)
         for path in apply.write_task_submission(classifier, task, data, output or Path(model)):
             console.out.print(str(path), markup=False)
         return
-    rows = apply.predict_rows(classifier, str(source), [name for name in (text, text_pair) if name])
+    rows = apply.predict_rows(model, str(source), [name for name in (text, text_pair) if name], device)
     if output is None:
         for row in rows:
             sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")

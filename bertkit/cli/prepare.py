@@ -10,6 +10,7 @@ from bertkit.cli import options
 from bertkit.errors import BertkitError
 
 
+@console.reader_may_leave()
 def prepare(
     corpus: Annotated[
         list[str], typer.Argument(metavar="CORPUS...", help="Files, folders, globs, - or a hub dataset.")
@@ -45,7 +46,7 @@ def prepare(
         f"{store.info.documents:,} documents, {store.info.sentences:,} sentences, {store.info.tokens:,} tokens, "
         f"{store.info.vocab_size:,} word pieces"
     )
-    console.out.print(str(store.folder), markup=False)
+    print(store.folder)
 
 
 def _parse_shard(shard: str | None, tokenizer: str | None) -> tuple[int, int]:

@@ -1,11 +1,11 @@
 """Text in, prepared corpus out: once for each content and tokenizer, streaming, never half."""
 
+import contextlib
 import hashlib
 import os
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,17 @@ import numpy as np
 from bertkit import console
 from bertkit.corpus.reader import Source, fingerprint, read_paragraphs
 from bertkit.corpus.store import CorpusStore, StoreWriter, is_store, open_store
-from bertkit.errors import BertkitError, is_library_failure
+from bertkit.corpus.tokens import ENCODERS, Differs, Piece, PieceEncoder, suitable_encoders
+from bertkit.corpus.workers import in_order, num_cores
+from bertkit.errors import BertkitError
 from bertkit.io.atomic import new_folder
 from bertkit.io.text import ReadReport
 
 CHUNK_CHARACTERS = 2**20
-"""Text tokenised at a time: enough for every core to have work, little enough for memory to stay flat."""
-_OTHER_SPACES = re.compile(r"[^\S\n ]")
+"""Text tokenised at a time: enough for a process to be worth asking, little enough for memory to stay flat."""
+_PARALLEL_FROM_CHUNKS = 8
+"""Less text than this is done before other processes have started."""
+_MAX_PROCESSES = 8  # reading, which one process does for all, is about eight times as fast as the rest
 _COMPRESSED = (".gz", ".xz", ".zst")
 
 
@@ -63,11 +67,20 @@ def cache_folder() -> Path:
     return Path(os.environ.get("BERTKIT_CACHE") or user_cache_path("bertkit"))
 
 
-def prepare(preparation: Preparation, tokenizer: Any, out: Path | None = None) -> CorpusStore:
+def prepare(
+    preparation: Preparation, tokenizer: Any, out: Path | None = None, encoders: Sequence[str] = ENCODERS
+) -> CorpusStore:
     """Tokenises the corpus into a store, in the cache or in ``out``, or opens the one that is there.
 
     Two processes that ask for the same store wait for one another; a killed one leaves only a temporary
     folder behind, which is never taken for a store.
+
+    Args:
+        preparation: the text.
+        tokenizer: whose ids are wanted.
+        out: None takes the cache.
+        encoders: the ways to these ids, fastest first; all write the same store. One that is found to differ from
+            ``tokenizers`` is given up, with a warning, and its work is done again by the next.
 
     Raises:
         BertkitError: nothing to read, or unreadable (see ``corpus.reader``), or the disk is full.
@@ -84,8 +97,16 @@ def prepare(preparation: Preparation, tokenizer: Any, out: Path | None = None) -
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f".{folder.name}.lock")):
         if not is_store(folder):
-            with new_folder(folder) as fresh:
-                _write_store(fresh, preparation, tokenizer, fingerprint=text, tokenizer_fingerprint=pieces)
+            for encoder in suitable_encoders(tokenizer.backend_tokenizer.to_str(), encoders):
+                try:
+                    with new_folder(folder) as fresh:
+                        _write_store(
+                            fresh, preparation, tokenizer, encoder, fingerprint=text, tokenizer_fingerprint=pieces
+                        )
+                except Differs as difference:
+                    console.warn(f"{difference}: preparing without it")
+                else:
+                    break
     return open_store(folder)
 
 
@@ -94,17 +115,20 @@ def tokenizer_fingerprint(tokenizer: Any) -> str:
     return hashlib.blake2b(tokenizer.backend_tokenizer.to_str().encode(), digest_size=16).hexdigest()
 
 
-def _write_store(folder: Path, preparation: Preparation, tokenizer: Any, **described: str) -> None:
-    encode = SentenceEncoder(tokenizer, preparation.language)
+def _write_store(folder: Path, preparation: Preparation, tokenizer: Any, encoder: str, **described: str) -> None:
+    encode = PieceEncoder(encoder, tokenizer.backend_tokenizer.to_str(), preparation.language)
     report = ReadReport()
     total = preparation.estimated_bytes() / 1e6
     text_bytes = 0
+    writer = _PieceWriter(folder, len(tokenizer))
     with (
         console.progress("preparing", total or None, "MB") as line,
-        StoreWriter(folder, len(tokenizer)) as writer,
+        writer,
+        contextlib.closing(_pieces(encode, _chunks(preparation.paragraphs(report)))) as pieces,
     ):
-        for paragraphs in _chunks(preparation.paragraphs(report)):
-            text_bytes += encode.into(writer, paragraphs)
+        for piece in pieces:
+            writer.add_piece(piece)
+            text_bytes += piece.text_bytes
             line.update(min(text_bytes / 1e6, total or float("inf")), f"{writer.tokens:,} tokens")
         writer.end_document()
         if not writer.tokens:
@@ -152,55 +176,23 @@ def _chunks(paragraphs: Iterable[str | None]) -> Iterator[list[str | None]]:
         yield chunk
 
 
-class SentenceEncoder:
-    """Splits paragraphs into sentences and sentences into ids, on all cores (the tokenizer's own threads)."""
+def _pieces(encode: PieceEncoder, chunks: Iterator[list[str | None]]) -> Generator[Piece, None, None]:
+    """The chunks as ids, in order: by this process where they are few, else by one a core."""
+    first = list(islice(chunks, _PARALLEL_FROM_CHUNKS))
+    processes = min(num_cores(), _MAX_PROCESSES) if len(first) == _PARALLEL_FROM_CHUNKS else 1
+    return in_order(encode, chain(first, chunks), processes)
 
-    def __init__(self, tokenizer: Any, language: str) -> None:
-        import copy
 
-        self._language = language
-        self._backend = copy.deepcopy(tokenizer.backend_tokenizer)
-        # "[SEP]" written in a text is text: as a token it would end a segment.
-        self._backend.encode_special_tokens = True
+class _PieceWriter(StoreWriter):
+    """Writes many documents at once."""
 
-    def into(self, writer: StoreWriter, paragraphs: Sequence[str | None]) -> int:
-        """Appends paragraphs (None ends a document) to a store and returns their size in bytes."""
-        sentences: list[str] = []
-        ends: list[int] = []  # documents end before these sentences
-        text_bytes = 0
-        for paragraph in paragraphs:
-            if paragraph is None:
-                ends.append(len(sentences))
-            else:
-                sentences += self._sentences(paragraph)
-                text_bytes += len(paragraph.encode("utf-8", "replace")) + 1
-        encodings = self._backend.encode_batch_fast(sentences, add_special_tokens=False)
-        ids = [encoding.ids for encoding in encodings]
-        lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
-        flat = np.fromiter(chain.from_iterable(ids), dtype=np.uint32, count=int(lengths.sum()))
-        starts = np.concatenate([[0], np.cumsum(lengths)])
-        begin = 0
-        for end in ends:
-            self._add(writer, flat[starts[begin] : starts[end]], lengths[begin:end])
-            writer.end_document()
-            begin = end
-        self._add(writer, flat[starts[begin] :], lengths[begin:])
-        return text_bytes
-
-    def _sentences(self, paragraph: str) -> list[str]:
-        from sentencex import segment
-
-        # The splitter panics on some spaces of other scripts (a no-break space behind a full stop); to BERT's
-        # cleaning they are spaces like any other.
-        paragraph = _OTHER_SPACES.sub(" ", paragraph)
-        try:
-            return list(segment(self._language, paragraph))
-        except BaseException as error:
-            if not is_library_failure(error):
-                raise
-            return [paragraph]
-
-    @staticmethod
-    def _add(writer: StoreWriter, ids: np.ndarray, lengths: np.ndarray) -> None:
-        if len(ids):
-            writer.add_sentences(ids, lengths[lengths > 0])
+    def add_piece(self, piece: Piece) -> None:
+        """Appends the sentences of a piece and ends its documents; one without a sentence is no document."""
+        ends = np.unique(self.sentences + piece.document_ends)
+        ends = ends[ends > self._sentences_before_document]
+        if len(piece.ids):
+            self.add_sentences(piece.ids, piece.lengths)
+        if len(ends):
+            self._write("documents", ends)
+            self.documents += len(ends)
+            self._sentences_before_document = int(ends[-1])

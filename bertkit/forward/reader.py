@@ -1,4 +1,4 @@
-"""A trained BERT ready to be asked: its word pieces, and a forward pass in numpy or in torch."""
+"""A trained BERT ready to be asked: its word pieces, and a forward pass in numpy, torch or onnxruntime."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +8,8 @@ from bertkit.errors import BertkitError
 from bertkit.models.bert import bert_folder
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
 
     from bertkit.forward.pieces import Encoding, Pieces
@@ -60,10 +62,10 @@ class Reader:
 
 
 def open_reader(name: str, head: Head, device: str | None = None, texts: int | None = None) -> Reader:
-    """What reads so many texts soonest: numpy for a few where no device is named, else torch.
+    """What reads so many texts soonest: numpy for a few where no device is named, else torch; an export, onnxruntime.
 
     Args:
-        name: a folder, a name on the hub, or "embedded".
+        name: a folder, also one of `bertkit export`, a name on the hub, or "embedded".
         device: "cpu", "cuda", "cuda:1", "mps"; None or "auto" takes the best there is.
         texts: about how many will be read, where that is known.
 
@@ -71,6 +73,10 @@ def open_reader(name: str, head: Head, device: str | None = None, texts: int | N
         BertkitError: the model cannot be had, or was trained without the head; an unknown device.
     """
     folder = bert_folder(name)
+    from bertkit.forward.onnx_bert import is_exported
+
+    if is_exported(folder):
+        return _checked(_open_exported(name, folder, head, device))
     if texts is not None and texts <= FEW_TEXTS and device in (None, "auto"):
         from bertkit.forward.numpy_bert import NumpyBert, UnsupportedError
         from bertkit.forward.pieces import light_pieces
@@ -83,6 +89,21 @@ def open_reader(name: str, head: Head, device: str | None = None, texts: int | N
     from bertkit.forward.torch_bert import TorchBert
 
     return _checked(Reader(name, any_pieces(folder), TorchBert(name, head, device)))
+
+
+def _open_exported(name: str, folder: "Path", head: Head, device: str | None) -> Reader:
+    from bertkit.forward.onnx_bert import OnnxBert
+    from bertkit.forward.pieces import UnsupportedError, any_pieces, light_pieces
+
+    if device not in (None, "auto", "cpu"):
+        raise BertkitError(
+            f"{name} is an export, and runs on the CPU: leave --device {device} out, or give its original"
+        )
+    bert = OnnxBert(folder, head)
+    try:
+        return Reader(name, light_pieces(folder), bert)
+    except UnsupportedError:
+        return Reader(name, any_pieces(folder), bert)
 
 
 def _checked(reader: Reader) -> Reader:

@@ -60,18 +60,24 @@ def ensure_hub() -> None:
             sys.modules[module].HF_HUB_OFFLINE = True  # type: ignore[attr-defined]
 
 
+def why_offline() -> str:
+    """What keeps the hub from being asked, where `is_offline`."""
+    return _problem or "HF_HUB_OFFLINE is set"
+
+
 def _ask_hub() -> str | None:
     """What keeps the hub from being used; None where it answers, whatever it is that it says."""
     from huggingface_hub.utils import get_session
 
+    session = get_session()  # its imports and certificates take a while on a busy machine: no part of the wait
     problem: str | None = f"no hub reachable at {endpoint()} (no answer within {ANSWER_TIMEOUT_S:.0f} s)"
 
     def ask() -> None:
         nonlocal problem
         try:
-            answer = get_session().head(endpoint(), timeout=ANSWER_TIMEOUT_S, follow_redirects=False)
+            answer = session.head(endpoint(), timeout=ANSWER_TIMEOUT_S, follow_redirects=False)
         except Exception as error:  # no name, no route, no certificate: nothing would fare better
-            problem = f"no hub reachable at {endpoint()} ({_one_line(error)})"
+            problem = f"no hub reachable at {endpoint()} ({one_line(error)})"
         else:
             broken = answer.status_code in _BROKEN
             problem = f"the hub at {endpoint()} answers with HTTP status {answer.status_code}" if broken else None
@@ -109,7 +115,7 @@ def _reason(error: Exception) -> str | None:
     """Why fetching failed, in a few words; None for an error that fetching does not raise."""
     from huggingface_hub import errors
 
-    chain = list(_causes(error))
+    chain = list(causes(error))
     kinds = {kind.__name__ for cause in chain for kind in type(cause).__mro__}
     status = next((c.response.status_code for c in chain if isinstance(c, errors.HfHubHTTPError)), None)
     if "GatedRepoError" in kinds:
@@ -120,26 +126,27 @@ def _reason(error: Exception) -> str | None:
             "(if it is private: `hf auth login` or set HF_TOKEN)"
         )
     if is_offline() and isinstance(error, OSError) and error.errno is None:
-        return f"{_problem or 'HF_HUB_OFFLINE is set'} and it is not in the cache"
+        return f"{why_offline()} and it is not in the cache"
     if status is not None and "RemoteEntryNotFoundError" not in kinds:
         return f"the hub at {endpoint()} answered with HTTP status {status}"
     # errors.HTTPError is the base class of the HTTP library that huggingface_hub is built on.
     lost = next((c for c in chain if isinstance(c, (errors.HTTPError, ConnectionError, TimeoutError))), None)
     if lost is not None and status is None:
-        return f"the connection to {endpoint()} failed ({_one_line(lost)})"
+        return f"the connection to {endpoint()} failed ({one_line(lost)})"
     if isinstance(error, (OSError, ValueError)) or type(error).__module__.startswith("datasets."):
-        return _one_line(error)
+        return one_line(error)
     return None
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def causes(error: BaseException | None) -> Iterator[BaseException]:
     """The error and what led to it, the outermost first."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """What an error says, short and on one line."""
     return " ".join(str(error).split())[:200].rstrip(" .") or type(error).__name__
 
 
@@ -174,19 +181,20 @@ def model_folder(name_or_path: str, weights: bool = True) -> Path:
 @cache
 def _fetch_model(name: str, weights: bool) -> Path:
     """The cached copy of a repository, asked for once a process: what is read belongs together."""
-    with _hub_bars(False):
+    with hub_bars(False):
         folder = _fetch_files(name, ("config.json", *_TOKENIZER_FILES))
     if folder is None:
         raise FileNotFoundError("it has neither a config.json nor a tokenizer")
     if weights:
         # Hundreds of megabytes: the hub's own bar, and none in a log file.
-        with _hub_bars(console.err.is_terminal):
+        with hub_bars(console.err.is_terminal):
             _fetch_weights(name, folder)
     return folder
 
 
 @contextmanager
-def _hub_bars(on: bool) -> Iterator[None]:
+def hub_bars(on: bool) -> Iterator[None]:
+    """The progress bars of huggingface_hub, shown or not while the block runs."""
     from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
     if on or are_progress_bars_disabled():

@@ -3,24 +3,31 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from functools import cached_property
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bertkit.errors import BertkitError
+from bertkit.forward.reader import FEW_TEXTS
+from bertkit.io.hub import model_folder
 from bertkit.settings.recipes import Override, load
 from bertkit.settings.schema import FinetuneRecipe
 from bertkit.tasks.data import DataRequest, LabelledData, Split, check_inputs, load_labelled, load_split, read_texts
 
+if TYPE_CHECKING:
+    from bertkit.forward.reader import Reader
+    from bertkit.tasks.batches import Encoder
+
 _ROWS_AT_ONCE = 4_096
-_DEFAULT_LENGTH = 128
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """A fine-tuned model, ready to be asked.
+    """A fine-tuned model, ready to be asked: by torch, or by a reader that can do without.
 
     Attributes:
+        model, tokenizer: of transformers, the model on its device; None where there is a reader.
         label_names: of the classes by id; empty for regression.
         recipe: the one it was fine-tuned by, where its folder tells.
     """
@@ -30,44 +37,90 @@ class Classifier:
     label_names: list[str]
     problem_type: str
     recipe: FinetuneRecipe
+    reader: "Reader | None" = None
 
     @property
     def max_seq_length(self) -> int:
-        return self.recipe.data.max_seq_length
+        """Tokens that a row is cut to: by the recipe, and by what the model reads."""
+        wanted = self.recipe.data.max_seq_length
+        config = self.model.config.to_dict() if self.reader is None else self.reader.bert.config
+        return min(wanted, config.get("max_position_embeddings") or wanted)
 
     def logits(self, texts: Sequence[tuple[str, ...]]) -> Any:
         """float32 ``[rows, classes]``, in the order of the texts."""
+        if self.reader is not None:
+            pieces = self.reader.pieces
+            pieces.tokenizer.enable_truncation(self.max_seq_length, strategy="longest_first")
+            return self.reader.bert.class_logits([pieces.encode(*row) for row in texts])
         from bertkit.tasks.predictor import predict_logits
 
-        return predict_logits(self.model, self.tokenizer, texts, self.max_seq_length)
+        return predict_logits(self.model, self._encoder, texts)
+
+    @cached_property
+    def _encoder(self) -> "Encoder":
+        from bertkit.tasks.batches import Encoder
+
+        return Encoder(self.tokenizer, self.max_seq_length)
 
 
-def open_classifier(name_or_path: str, device: str) -> Classifier:
-    """Loads a classifier that `bertkit finetune` (or transformers) wrote.
+def open_classifier(name_or_path: str, device: str, rows: int | None = None) -> Classifier:
+    """Loads a classifier that `bertkit finetune` (or transformers) wrote, or `bertkit export`.
+
+    Args:
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+        rows: about how many it will be asked for, where that is known: a few are read without torch.
 
     Raises:
         BertkitError: it cannot be loaded, or was not fine-tuned.
     """
-    from bertkit.io.hub import model_folder
-
     folder = model_folder(name_or_path)
+    recipe = recipe_of(folder)
+    reader = _reader(name_or_path, folder, device, rows)
+    if reader is not None:
+        # transformers leaves two classes without names out of config.json.
+        names = reader.bert.config.get("id2label") or {0: "LABEL_0", 1: "LABEL_1"}
+        classes = _classes(
+            {int(number): name for number, name in names.items()}, reader.bert.config.get("problem_type")
+        )
+        return Classifier(None, None, *classes, recipe, reader)
     from bertkit.models.classifier import load_classifier
     from bertkit.training.hardware import choose_device
 
     kind = choose_device(device)
     model, tokenizer = load_classifier(name_or_path)
-    config = model.config
-    regression = config.problem_type == "regression" or (config.problem_type is None and config.num_labels == 1)
-    recipe_file = folder / "recipe.toml"
-    return Classifier(
-        model=model.to(kind).eval(),
-        tokenizer=tokenizer,
-        label_names=[] if regression else [config.id2label[number] for number in range(config.num_labels)],
-        problem_type="regression" if regression else config.problem_type or "single_label_classification",
-        recipe=load(FinetuneRecipe, "finetune", str(recipe_file), []).settings
-        if recipe_file.is_file()
-        else FinetuneRecipe(),
-    )
+    classes = _classes(model.config.id2label, model.config.problem_type)
+    return Classifier(model.to(kind).eval(), tokenizer, *classes, recipe)
+
+
+def recipe_of(folder: Path) -> FinetuneRecipe:
+    """The recipe that a model was fine-tuned by; one of defaults where its folder does not tell."""
+    file = folder / "recipe.toml"
+    return load(FinetuneRecipe, "finetune", str(file), []).settings if file.is_file() else FinetuneRecipe()
+
+
+def _reader(name: str, folder: Path, device: str, rows: int | None) -> "Reader | None":
+    """What needs no torch: an export, or a BERT for a few rows; None where torch is needed, or says better why not."""
+    from bertkit.forward.onnx_bert import is_exported
+    from bertkit.forward.reader import Reader, open_reader
+
+    if is_exported(folder):
+        return open_reader(name, "classes", device)
+    if rows is None or rows > FEW_TEXTS or device != "auto":
+        return None
+    from bertkit.forward.numpy_bert import NumpyBert
+    from bertkit.forward.pieces import UnsupportedError, light_pieces
+
+    try:
+        return Reader(name, light_pieces(folder), NumpyBert(folder, "classes"))
+    except UnsupportedError:
+        return None
+
+
+def _classes(names: dict[int, str], problem_type: str | None) -> tuple[list[str], str]:
+    """Names of the classes by id, none for regression, and the problem type, by what a configuration says."""
+    if problem_type == "regression" or (problem_type is None and len(names) == 1):
+        return [], "regression"
+    return [names[number] for number in sorted(names)], problem_type or "single_label_classification"
 
 
 def evaluate(
@@ -122,9 +175,18 @@ def predictions(classifier: Classifier, rows: Iterator[tuple[str, ...]]) -> Iter
         begin += len(texts)
 
 
-def predict_rows(classifier: Classifier, source: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Predictions for the lines or rows of a file, or of standard input ("-")."""
-    return predictions(classifier, read_texts(source, tuple(columns) or classifier.recipe.task.text))
+def predict_rows(model: str, source: str, columns: Sequence[str], device: str) -> Iterator[dict[str, Any]]:
+    """Predictions for the lines or rows of a file, or of standard input ("-").
+
+    Raises:
+        BertkitError: the model or the rows cannot be had.
+    """
+    recipe = recipe_of(model_folder(model))
+    rows = read_texts(source, tuple(columns) or recipe.task.text)
+    # The first rows are read before seconds go into importing torch, which a few can do without.
+    first = list(islice(rows, FEW_TEXTS + 1))
+    classifier = open_classifier(model, device, len(first))
+    return predictions(classifier, chain(first, rows))
 
 
 def write_task_submission(classifier: Classifier, task: str, data: Path | None, folder: Path) -> list[Path]:

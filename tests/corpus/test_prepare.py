@@ -14,7 +14,8 @@ from bertkit.corpus import prepare as module
 from bertkit.corpus.merge import merged
 from bertkit.corpus.prepare import Preparation, prepare
 from bertkit.corpus.reader import find_sources
-from bertkit.corpus.store import open_store, read_info
+from bertkit.corpus.store import StoreWriter, open_store, read_info
+from bertkit.corpus.tokens import Piece
 from bertkit.corpus.vocabulary import train_vocabulary
 from bertkit.errors import BertkitError
 from bertkit.models.tokenizer import build_tokenizer
@@ -177,3 +178,34 @@ def test_chinese_characters_are_words_and_accents_follow_the_case():
 def test_sizes_that_do_not_suit_the_corpus_are_refused(size, message):
     with pytest.raises(BertkitError, match=message):
         train_vocabulary(lambda: [WORDS], size, True)
+
+
+@pytest.mark.parametrize("size", [1, 3, 50])
+def test_many_documents_at_once_are_written_as_one_by_one(tmp_path, size):
+    rng = np.random.default_rng(3)
+    documents = [[rng.integers(0, 90, rng.integers(1, 4)) for _ in range(rng.integers(0, 4))] for _ in range(50)]
+    folders = [tmp_path / "one", tmp_path / "many"]
+    for folder in folders:
+        folder.mkdir()
+    with StoreWriter(folders[0], 90) as one:
+        for document in documents:
+            for sentence in document:
+                one.add_sentences(sentence, np.array([len(sentence)]))
+            one.end_document()
+        one.finish(fingerprint="", tokenizer_fingerprint="", sources=[], text_bytes=0)
+    # Sentences and ends of documents as one stream, cut anywhere.
+    stream = [event for document in documents for event in (*document, None)]
+    many = module._PieceWriter(folders[1], 90)
+    with many:
+        for start in range(0, len(stream), size):
+            many.add_piece(as_piece(stream[start : start + size]))
+        many.finish(fingerprint="", tokenizer_fingerprint="", sources=[], text_bytes=0)
+    for name in ("ids.bin", "sentences.bin", "documents.bin", "counts.bin", "corpus.json"):
+        assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes(), name
+
+
+def as_piece(events):
+    sentences = [event for event in events if event is not None]
+    ends = [sum(one is not None for one in events[:place]) for place, event in enumerate(events) if event is None]
+    ids = np.concatenate([np.zeros(0, dtype=np.uint32), *sentences]).astype(np.uint32)
+    return Piece(ids, np.array(list(map(len, sentences)), dtype=np.int64), np.array(ends, dtype=np.int64), 0)

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 import sys
 from io import StringIO
@@ -14,6 +15,7 @@ from bertkit.cli.mask_fill import mask_fill
 from bertkit.errors import BertkitError
 from bertkit.inference import mask_fill as module
 from bertkit.inference.mask_fill import MaskFiller
+from bertkit.io import hub
 
 TEXTS = ["The cats [MASK].", "[MASK]", "a b c d e f g h [MASK] j", "the cat sat.[MASK]", "[MASK] cat [MASK] the"]
 app = typer.Typer(pretty_exceptions_enable=False)
@@ -44,9 +46,7 @@ def as_pipeline(filled: list[list[module.Candidate]]) -> list[list[dict[str, obj
     return [[{key: getattr(guess, key) for key in keys} for guess in guesses] for guesses in filled]
 
 
-def test_guesses_are_those_of_the_pipeline_without_padding_rows(
-    filler: MaskFiller, model: Path
-) -> None:
+def test_guesses_are_those_of_the_pipeline_without_padding_rows(filler: MaskFiller, model: Path) -> None:
     theirs = pipeline("fill-mask", str(model), device="cpu")
     ours = filler.fill(TEXTS, top_k=100)
     for text, filled in zip(TEXTS, ours, strict=True):
@@ -83,7 +83,7 @@ def test_company_in_a_batch_changes_nothing(filler: MaskFiller) -> None:
     [
         ("no mask", {}, r"no \[MASK\] in 'no mask': put \[MASK\] where a word should be guessed"),
         ("a " * 40 + "[MASK]", {}, r"has 43 tokens, and .* reads 32 at most"),
-        ("[MASK]", {"targets": ["cats"]}, r"target 'cats' is 2 word pieces to this model \(cat ##s\)"),
+        ("[MASK]", {"targets": ["cat zebra"]}, "target 'cat zebra' is unknown to this model"),
         ("[MASK]", {"targets": ["zebra"]}, "target 'zebra' is unknown to this model"),
         ("[MASK]", {"targets": []}, "no targets given"),
         ("[MASK]", {"top_k": 0}, "top_k must be at least 1"),
@@ -109,13 +109,67 @@ def test_the_command_prints_an_object_a_text(model: Path, filler: MaskFiller) ->
     done = CliRunner().invoke(app, command, input=lines, catch_exceptions=False)
     objects = [json.loads(line) for line in done.stdout.splitlines()]
     texts = [TEXTS[1], TEXTS[0], TEXTS[4]]
-    assert [list(o) for o in objects] == [["text", "predictions"]] * 3
+    assert [list(o) for o in objects] == [["text", "predictions"]] * 2 + [["text", "predictions", "joint"]]
     assert [o["text"] for o in objects] == texts
     for object_, filled in zip(objects, filler.fill(texts, top_k=2), strict=True):
         expected = as_pipeline(filled)
         for guesses, wanted in zip(object_["predictions"], expected, strict=True):
             assert [list(guess) for guess in guesses] == [["score", "token", "token_str", "sequence"]] * 2
             assert [guess["token"] for guess in guesses] == [guess["token"] for guess in wanted]
+    completions = filler.fill_jointly([TEXTS[4]], top_k=2)[0]
+    assert objects[2]["joint"] == [
+        {
+            "score": pytest.approx(one.score, abs=1e-5),
+            "tokens": list(one.tokens),
+            "token_strs": list(one.token_strs),
+            "sequence": one.sequence,
+        }
+        for one in completions
+    ]
+
+
+def test_several_masks_read_well(taught_model: Path) -> None:
+    command = ["g [MASK] h [MASK] .", "--model", str(taught_model), "--top-k", "1"]
+    done = CliRunner().invoke(app, command, catch_exceptions=False)
+    lines = [line.strip(" █▉▊▋▌▍▎▏") for line in done.stdout.splitlines()[2:]]
+    assert lines[:4] == ["g [MASK] h [MASK] .", "mask 1 of 2", lines[2], "mask 2 of 2"]
+    assert re.fullmatch(r"\d\d\.\d%  c  g c h \[MASK\]\.", lines[2])
+    assert lines[5] == "all together"
+    assert re.fullmatch(r"\d\d\.\d%  (c · d  g c h d|e · f  g e h f)\.", lines[6])
+
+
+def test_words_of_several_pieces_have_a_list_for_a_token(taught_model: Path) -> None:
+    vocab = MaskFiller(taught_model, texts=1).reader.pieces.vocab
+    for options in (["--targets", "cat, cats"], ["--max-pieces", "2", "--top-k", "2"]):
+        command = ["a the [MASK] sat .", "--model", str(taught_model), "--json", *options]
+        done = CliRunner().invoke(app, command, catch_exceptions=False)
+        [guesses] = json.loads(done.stdout)["predictions"]
+        assert {guess["token_str"]: guess["token"] for guess in guesses} == {
+            "cat": vocab["cat"],
+            "cats": [vocab["cat"], vocab["##s"]],
+        }
+    command = ["a the [MASK] sat .", "--model", str(taught_model), "--targets", "cats,the sat"]
+    assert "% is a target's share" in CliRunner().invoke(app, command, catch_exceptions=False).stderr
+
+
+def test_all_targets_are_shown(model: Path) -> None:
+    command = ["[MASK]", "--model", str(model), "--json", "--targets", "a,b,c,d,e,f,g"]
+    for options, count in (([], 7), (["--top-k", "3"], 3)):
+        done = CliRunner().invoke(app, [*command, *options], catch_exceptions=False)
+        assert len(json.loads(done.stdout)["predictions"][0]) == count
+
+
+def test_the_embedded_model_answers_where_none_is_named(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "_EMBEDDED_FOLDER", model)
+    done = CliRunner().invoke(app, ["a [MASK]"], catch_exceptions=False)
+    assert done.stdout.splitlines()[0] == "embedded"
+
+
+def test_too_many_masks_are_said(model: Path) -> None:
+    command = ["[MASK] " * 17, "--model", str(model), "--json", "--top-k", "1"]
+    done = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert "joint" not in json.loads(done.stdout)
+    assert "17 masks: more than the 16 that are filled together" in done.stderr
 
 
 def test_the_table_shows_text_from_outside_as_it_is(model: Path) -> None:
@@ -129,7 +183,7 @@ def test_the_table_shows_text_from_outside_as_it_is(model: Path) -> None:
     ("command", "said"),
     [
         (["no mask", "--model", "{}"], r"no \[MASK\] in 'no mask'"),
-        (["a [MASK]"], "no model: give --model with a folder"),
+        (["a [MASK]", "--targets", "a", "--max-pieces", "2"], "leave --max-pieces out"),
         (["a [MASK]", "--model", "./nowhere"], "no folder './nowhere'"),
         (["-", "--model", "{}"], "no text: give a sentence"),
     ],

@@ -1,0 +1,80 @@
+"""``bertkit embed``: a model's hidden states as features."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bertkit import console
+from bertkit.cli.options import Device, Model
+from bertkit.cli.score import Files, given_rows, peeked, say_cut, single, watched
+from bertkit.io.hub import EMBEDDED
+
+if TYPE_CHECKING:
+    from bertkit.inference.embedding import Features
+
+
+def embed(
+    texts: Annotated[list[str] | None, typer.Argument(metavar="TEXT...", help="Texts; - reads lines.")] = None,
+    files: Files = None,
+    text: Annotated[str | None, typer.Option("--text", help="Column of the text, for tables.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="A .npy or .parquet file to write.")
+    ] = None,
+    layers: Annotated[
+        str,
+        typer.Option(
+            "--layers",
+            metavar="LAYERS",
+            help="last, a number (-2 is the last but one, 0 the embeddings), concat-last-4, sum-last-4, or all: "
+            "the embeddings and every layer side by side.",
+        ),
+    ] = "last",
+    pooling: Annotated[
+        str,
+        typer.Option(
+            "--pooling",
+            metavar="POOLING",
+            help="mean of all tokens, or cls, the first: a row a text. word: a row a word, the mean of its pieces. "
+            "none: a row a token.",
+        ),
+    ] = "mean",
+    model: Model = None,
+    device: Device = "auto",
+) -> None:
+    """Turn texts into features: JSON lines, or a .npy or .parquet file with --output, in the order of the texts.
+
+    Blank lines are texts too: row n is line n.
+    """
+    from bertkit.inference.embedding import Embedder, check_output, tokens_path, write_features
+
+    if output is not None:
+        check_output(output)
+    name = model or EMBEDDED
+    some, few = peeked(map(single, given_rows(texts, files, [text] if text else [])))
+    embedder = Embedder(name, layers, pooling, device, few)
+    by_token = pooling in ("word", "none")
+    console.note(f"[dim]{console.plain(name)}: {embedder.width:,} numbers a {'token' if by_token else 'text'}[/]")
+    windows = watched(embedder.windows(some), "embedding", always=output is not None)
+    if output is not None:
+        write_features(output, windows, embedder.width, by_token)
+    else:
+        _print(windows, by_token)
+    say_cut(embedder.texts.cut, embedder.texts.reader.max_tokens, name)
+    if output is not None:
+        console.out.print(str(output), markup=False)
+        if by_token and output.suffix == ".npy":
+            console.out.print(str(tokens_path(output)), markup=False)
+
+
+def _print(windows: Iterator[list["Features"]], by_token: bool) -> None:
+    index = 0
+    for window in windows:
+        for one in window:
+            if not by_token:
+                print(json.dumps({"text": one.text, "embedding": one.rows[0].tolist()}))
+            for token, row in zip(one.tokens or (), one.rows, strict=False):
+                print(json.dumps({"text_index": index, "token": token, "embedding": row.tolist()}))
+            index += 1

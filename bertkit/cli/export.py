@@ -1,0 +1,70 @@
+"""``bertkit export``: a trained model in another form."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from bertkit import console
+from bertkit.cli import options
+
+if TYPE_CHECKING:
+    from bertkit.inference.export import Exported
+
+
+def export(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A model's folder, its name on the Hugging Face hub, or embedded.")
+    ],
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="onnx|half",
+            help="onnx: one graph that onnxruntime runs without torch. half: a Hugging Face folder of half the size.",
+        ),
+    ] = "onnx",
+    int8: Annotated[
+        bool, typer.Option("--int8", help="ONNX with weights of 8 bits: about a third of the size.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder to write to. [default: MODEL-onnx or MODEL-half]")
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Write a model in another form, checked against the original."""
+    from bertkit.inference.export import export as write
+
+    exported = write(model, form, out or _default_folder(model, form), int8)
+    _print_json(exported) if as_json else _print(exported)
+
+
+def _default_folder(model: str, form: str) -> Path:
+    """Beside the model, or in the current folder where the model is not a folder."""
+    is_folder = os.path.isdir(model)
+    # By its full name, for «.» and «..» have none.
+    path = Path(model).resolve() if is_folder and Path(model).name in ("", "..") else Path(model)
+    return path.with_name(f"{path.name}-{form}") if is_folder else Path(f"{path.name}-{form}")
+
+
+def _print_json(exported: "Exported") -> None:
+    facts = dataclasses.asdict(exported) | {"folder": str(exported.folder), "weights": str(exported.weights)}
+    print(json.dumps(facts | {"bytes": exported.weights.stat().st_size}))
+
+
+def _print(exported: "Exported") -> None:
+    shortest, longest = exported.tokens
+    megabytes = exported.weights.stat().st_size / 1e6
+    console.out.print(f"{console.plain(str(exported.weights))}  {megabytes:,.1f} MB")
+    console.out.print(f"checked against torch on {exported.texts} texts of {shortest} to {longest} tokens:")
+    table = Table(box=None, pad_edge=False)
+    for title in ("", "largest difference", "largest number", "same first choice"):
+        table.add_column(title, justify="left" if not title else "right", no_wrap=True)
+    for one in exported.differences:
+        same = "" if one.same_choice is None else f"{one.same_choice:.1%}"
+        table.add_row(one.what, f"{one.largest:.1e}", f"{one.scale:.3g}", same)
+    console.out.print(table)

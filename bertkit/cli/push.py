@@ -1,0 +1,20 @@
+"""``bertkit push``: a model to the Hugging Face hub."""
+
+from typing import Annotated
+
+import typer
+
+from bertkit import console
+
+
+def push(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model's folder, with its card (README.md).")],
+    repository: Annotated[str, typer.Argument(metavar="ORG/NAME", help="Where to: made where it is not there yet.")],
+    private: Annotated[bool, typer.Option("--private", help="Nobody else shall see it.")] = False,
+) -> None:
+    """Push a model and its card to the Hugging Face hub, with the token of `hf auth login` or HF_TOKEN."""
+    from pathlib import Path
+
+    from bertkit.io.push import push as upload
+
+    console.out.print(upload(Path(model), repository, private), markup=False)

@@ -1,0 +1,205 @@
+"""``bertkit score``: how likely a model finds a sentence, or one text after another."""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from itertools import chain, islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bertkit import console
+from bertkit.cli.options import Device, Json, Model
+from bertkit.errors import BertkitError
+from bertkit.io.hub import EMBEDDED
+
+# A sentence is read once a word piece, a pair once.
+_SENTENCES_AT_ONCE, _PAIRS_AT_ONCE = 64, 1_024
+_HOW = "log-probabilities in nats; each piece with the later ones of its word masked (PLL-word-l2r)"
+
+Files = Annotated[
+    list[str] | None,
+    typer.Option("--file", metavar="FILE", help="Lines of text, or a table; also .gz, .xz, .zst. As often as needed."),
+]
+
+
+def score(
+    texts: Annotated[list[str] | None, typer.Argument(metavar="TEXT...", help="Sentences; - reads lines.")] = None,
+    files: Files = None,
+    text: Annotated[str | None, typer.Option("--text", help="Column of the text, for tables.")] = None,
+    text_pair: Annotated[str | None, typer.Option("--text-pair", help="Column of the second text, for --next.")] = None,
+    model: Model = None,
+    next_: Annotated[
+        bool,
+        typer.Option("--next", help="How likely B follows A: TEXT_A TEXT_B, lines with a tab between, or two columns."),
+    ] = False,
+    rank: Annotated[
+        bool, typer.Option("--rank", help="The most likely first: by the score a word piece, or by --next.")
+    ] = False,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Score sentences by their pseudo-log-likelihood, or pairs by next-sentence prediction.
+
+    A sentence's score is the sum of the log-probabilities (nats) of its pieces,
+    each masked in turn with the later ones of its word (Kauf & Ivanova 2023).
+    Blank lines are left out.
+    """
+    if text_pair is not None and not next_:
+        raise BertkitError("--text-pair is for pairs: add --next")
+    rows = given_rows(texts, files, [name for name in (text, text_pair) if name])
+    # What is typed is checked before seconds go into importing torch.
+    some, few = peeked(_pairs(texts, rows) if next_ else _sentences(rows))
+    name = model or EMBEDDED
+    scored = (_scored_pairs if next_ else _scored_sentences)(name, device, some, few, rank)
+    if rank:
+        scored = iter(sorted(scored, key=_likelihood, reverse=True))
+    if not as_json:
+        _print_header(next_)
+    for found in scored:
+        print(json.dumps(found)) if as_json else _print_row(found)
+
+
+def given_rows(
+    texts: Sequence[str] | None, files: Sequence[str] | None, columns: Sequence[str]
+) -> Iterator[tuple[str, ...]]:
+    """The texts of the command line with the lines of stdin in the place of ``-``, then those of files, in order.
+
+    Raises:
+        BertkitError: a file is not there, or none is given and no text.
+    """
+    if not texts and not files:
+        raise BertkitError("no text: give sentences, - for lines of stdin, or --file FILE")
+    for file in files or ():
+        if not Path(file).is_file():
+            raise BertkitError(f"no file {file}: give lines of text, or a table")
+    return _rows(texts or (), files or (), tuple(columns))
+
+
+def _rows(texts: Sequence[str], files: Sequence[str], columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    from bertkit.tasks.data import read_texts
+
+    for text in texts:
+        if text == "-":
+            yield from read_texts("-", ())
+        else:
+            yield (text.encode("utf-8", "replace").decode(),)
+    for file in files:
+        yield from read_texts(file, columns)
+
+
+def single(row: tuple[str, ...]) -> str:
+    """The one text of a row."""
+    if len(row) > 1:
+        raise BertkitError("a table with the columns of pairs: name the one column to read with --text")
+    return row[0]
+
+
+def peeked(items: Iterator[Any]) -> tuple[Iterator[Any], int | None]:
+    """The same items, and how many they are where they are few enough to be read without torch."""
+    from bertkit.forward.reader import FEW_TEXTS
+
+    first = list(islice(items, FEW_TEXTS + 1))
+    if not first:
+        raise BertkitError("no text: nothing but blank lines, or nothing at all")
+    return chain(first, items), len(first) if len(first) <= FEW_TEXTS else None
+
+
+def say_cut(cut: int, most: int, name: str) -> None:
+    """A warning where texts were longer than the model reads."""
+    if cut:
+        what = "1 text is" if cut == 1 else f"{cut:,} texts are"
+        console.warn(f"{what} longer than the {most} tokens that {console.plain(name)} reads: cut to that")
+
+
+def watched(windows: Iterator[list[Any]], label: str, always: bool) -> Iterator[list[Any]]:
+    """The same windows, under a progress line, unless it would get between results on the same terminal."""
+    done = 0
+    shown = always or not sys.stdout.isatty()
+    with console.progress(label, None, "text") if shown else nullcontext() as line:
+        for window in windows:
+            yield window
+            done += len(window)
+            if line:
+                line.update(done)
+
+
+def _sentences(rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
+    return (text for text in map(single, rows) if text.strip())
+
+
+def _pairs(texts: Sequence[str] | None, rows: Iterator[tuple[str, ...]]) -> Iterator[tuple[str, str]]:
+    """Two columns; or lines with a tab; or the texts of the command line, two and two."""
+    typed = [text for text in texts or () if text != "-"]
+    if typed and len(typed) == len(texts or ()) and not any("\t" in text for text in typed):
+        if len(typed) % 2:
+            raise BertkitError(f"--next takes texts two and two, got {len(typed)}: give TEXT_A TEXT_B")
+        for _ in range(len(typed) // 2):
+            yield next(rows)[0], next(rows)[0]
+    for row in rows:
+        parts = tuple(row[0].split("\t")) if len(row) == 1 else row
+        if len(parts) == 2:
+            yield parts[0], parts[1]
+        elif row[0].strip():
+            raise BertkitError(f"no pair: '{row[0][:60]}' has {len(parts) - 1} tabs; put one between the two texts")
+
+
+def _scored_sentences(
+    name: str, device: str, texts: Iterator[str], few: int | None, rank: bool
+) -> Iterator[dict[str, Any]]:
+    from bertkit.inference.scoring import Scorer
+
+    scorer = Scorer(name, device, few)
+    console.note(f"[dim]{console.plain(name)}: {_HOW}[/]")
+    for window in watched(_windows(texts, _SENTENCES_AT_ONCE), "scoring", rank):
+        for text, found in zip(window, scorer.score(window), strict=True):
+            yield {
+                "text": text,
+                "score": found.score,
+                "tokens": found.tokens,
+                "score_per_token": found.per_token,
+                "perplexity": found.perplexity,
+            }
+    say_cut(scorer.texts.cut, scorer.texts.reader.max_tokens, name)
+
+
+def _scored_pairs(
+    name: str, device: str, pairs: Iterator[tuple[str, str]], few: int | None, rank: bool
+) -> Iterator[dict[str, Any]]:
+    from bertkit.inference.scoring import PairScorer
+
+    scorer = PairScorer(name, device, few)
+    console.note(f"[dim]{console.plain(name)}: probability that the second text follows the first[/]")
+    for window in watched(_windows(pairs, _PAIRS_AT_ONCE), "scoring", rank):
+        for (text, pair), share in zip(window, scorer.probabilities(window), strict=True):
+            yield {"text": text, "text_pair": pair, "next": share}
+    say_cut(scorer.texts.cut, scorer.texts.reader.max_tokens, name)
+
+
+def _windows(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    while window := list(islice(items, size)):
+        yield window
+
+
+def _likelihood(found: dict[str, Any]) -> float:
+    likelihood = found["next"] if "next" in found else found["score_per_token"]
+    return float("-inf") if likelihood is None else float(likelihood)
+
+
+def _print_header(pairs: bool) -> None:
+    names = f"{'next':>7}" if pairs else f"{'score':>9} {'pieces':>6} {'a piece':>8} {'perplexity':>11}"
+    console.out.print(f"[dim]{names}  text[/]")
+
+
+def _print_row(found: dict[str, Any]) -> None:
+    text = console.plain(found["text"])
+    if "next" in found:
+        console.out.print(f"[bold]{found['next']:7.2%}[/]  {text} [dim]│[/] {console.plain(found['text_pair'])}")
+        return
+    a_piece, perplexity = (
+        "-" if number is None else f"{number:{form}}"
+        for number, form in ((found["score_per_token"], ".3f"), (found["perplexity"], ",.1f"))
+    )
+    console.out.print(f"[bold]{found['score']:9.2f}[/] {found['tokens']:6} {a_piece:>8} {perplexity:>11}  {text}")

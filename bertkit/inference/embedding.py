@@ -1,0 +1,260 @@
+"""A BERT's hidden states as features of texts, words or word pieces (Devlin et al. 2018, 5.3 and table 7)."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from bertkit.errors import BertkitError
+from bertkit.forward.pieces import Encoding
+from bertkit.forward.reader import open_reader
+from bertkit.inference.scoring import CutReader
+from bertkit.io.atomic import new_text
+
+POOLINGS = ("mean", "cls", "word", "none")
+FILES = (".npy", ".parquet")
+_TEXTS_AT_ONCE = 4_096
+# Hidden states held at a time, 256 MB of fp32.
+_NUMBERS_AT_ONCE = 2**26
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Which hidden states make a feature. Layer 0 are the embeddings, 1 the first layer, -1 the last.
+
+    Attributes:
+        numbers: the layers; None for the embeddings and all layers.
+        summed: they are added up; else they stand side by side.
+    """
+
+    numbers: tuple[int, ...] | None
+    summed: bool = False
+
+    def of(self, num_layers: int) -> list[int]:
+        """The layers of a model that has so many.
+
+        Raises:
+            BertkitError: it has fewer.
+        """
+        numbers = range(num_layers + 1) if self.numbers is None else self.numbers
+        # The last four are layers: the embeddings are only taken by their number.
+        fewest = -num_layers - (len(numbers) == 1)
+        if self.numbers is not None and not fewest <= min(numbers) <= max(numbers) <= num_layers:
+            raise BertkitError(
+                f"the model has {num_layers} layers: --layers can be 0 (the embeddings) to {num_layers}, -1 (the last) "
+                f"to -{num_layers}, or up to concat-last-{num_layers} and sum-last-{num_layers}"
+            )
+        return list(numbers)
+
+
+def parse_layers(text: str) -> Layers:
+    """``last``, a number, ``concat-last-4``, ``sum-last-4`` or ``all``.
+
+    Raises:
+        BertkitError: something else.
+    """
+    if text == "all":
+        return Layers(None)
+    if text == "last":
+        return Layers((-1,))
+    if re.fullmatch(r"-?\d{1,3}", text, re.ASCII):
+        return Layers((int(text),))
+    named = re.fullmatch(r"(concat|sum)-last-([1-9]\d{0,2})", text, re.ASCII)
+    if named is None:
+        raise BertkitError(
+            f"--layers must be last, a number such as -2, concat-last-4, sum-last-4 or all, got '{text}'"
+        )
+    return Layers(tuple(range(-int(named[2]), 0)), summed=named[1] == "sum")
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Of one text.
+
+    Attributes:
+        rows: fp32 ``[1, width]``; with pooling "word" and "none" ``[tokens, width]``.
+        tokens: what each row stands for; None where it is the text.
+    """
+
+    text: str
+    rows: np.ndarray
+    tokens: list[str] | None
+
+
+class Embedder:
+    """A BERT that turns texts into features.
+
+    Args:
+        model: a folder, a name on the hub, or "embedded".
+        layers: which hidden states, see ``parse_layers``.
+        pooling: "mean" of all tokens, ``[CLS]`` and ``[SEP]`` included (as sentence-transformers does it); "cls", the
+            first token; "word", a row a word, the mean of its pieces; "none", a row a token, the special ones as well.
+        device: "cpu", "cuda", "cuda:1", "mps"; None or "auto" takes the best there is.
+        texts: about how many it will be given, where that is known: a few are read without torch.
+
+    Raises:
+        BertkitError: the model cannot be had, or has not these layers; an unknown device, layer or pooling.
+
+    Example:
+        >>> embedder = Embedder("runs/pretrain-stories", layers="concat-last-4")
+        >>> [(one.text, one.rows.shape) for one in next(embedder.windows(["a cat", "the dog"]))]
+        [('a cat', (1, 1024)), ('the dog', (1, 1024))]
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        layers: str = "last",
+        pooling: str = "mean",
+        device: str | None = None,
+        texts: int | None = None,
+    ) -> None:
+        chosen = parse_layers(layers)
+        if pooling not in POOLINGS:
+            raise BertkitError(f"--pooling must be one of {', '.join(POOLINGS)}, got '{pooling}'")
+        self.texts = CutReader(open_reader(str(model), "none", device, texts))
+        config = self.texts.reader.bert.config
+        self.pooling, self._summed = pooling, chosen.summed
+        self._layers = chosen.of(int(config["num_hidden_layers"]))
+        self._held = len(self._layers) * int(config["hidden_size"])
+        self.width: int = int(config["hidden_size"]) if chosen.summed else self._held
+        self._continuing, self._special = self.texts.continuing(), self.texts.special()
+
+    def windows(self, texts: Iterable[str]) -> Iterator[list[Features]]:
+        """The features of texts in their order, some at a time, so that memory stays bounded."""
+        window: list[str] = []
+        encoded: list[Encoding] = []
+        tokens = 0
+        for text in texts:
+            encoding = self.texts.encode(text)
+            tokens += len(encoding.ids)
+            if window and (tokens * self._held > _NUMBERS_AT_ONCE or len(window) == _TEXTS_AT_ONCE):
+                yield self._features(window, encoded)
+                window, encoded, tokens = [], [], len(encoding.ids)
+            window.append(text)
+            encoded.append(encoding)
+        if window:
+            yield self._features(window, encoded)
+
+    def _features(self, texts: list[str], encoded: list[Encoding]) -> list[Features]:
+        states = self.texts.reader.bert.hidden_states(encoded, self._layers)
+        return [
+            self._pooled(text, one.ids, self._joined(layers))
+            for text, one, layers in zip(texts, encoded, states, strict=True)
+        ]
+
+    def _joined(self, states: np.ndarray) -> np.ndarray:
+        """``[layers, tokens, H]`` → ``[tokens, width]``."""
+        if self._summed:
+            total: np.ndarray = states.sum(axis=0)
+            return total
+        return states.transpose(1, 0, 2).reshape(states.shape[1], -1)
+
+    def _pooled(self, text: str, ids: list[int], rows: np.ndarray) -> Features:
+        # Copies, where it is a part: the states of all tokens would stay in memory with it.
+        if self.pooling == "cls":
+            return Features(text, rows[:1].copy(), None)
+        if self.pooling == "mean":
+            return Features(text, rows.mean(axis=0, keepdims=True), None)
+        names = [str(self.texts.reader.pieces.tokenizer.id_to_token(id_)) for id_ in ids]
+        if self.pooling == "none":
+            return Features(text, rows, names)
+        words = self._words(ids)
+        means = np.array([rows[begin:end].mean(axis=0) for begin, end in words], dtype=np.float32)
+        spelt = ["".join([names[begin], *(name[2:] for name in names[begin + 1 : end])]) for begin, end in words]
+        return Features(text, means.reshape(-1, rows.shape[1]), spelt)
+
+    def _words(self, ids: list[int]) -> list[tuple[int, int]]:
+        """Where each word begins and ends. Special tokens are none."""
+        begins = [place for place, id_ in enumerate(ids) if id_ not in self._special and id_ not in self._continuing]
+        words = []
+        for begin in begins:
+            end = begin + 1
+            while ids[end] in self._continuing:  # a text ends with [SEP]
+                end += 1
+            words.append((begin, end))
+        return words
+
+
+def write_features(path: Path, windows: Iterable[list[Features]], width: int, by_token: bool) -> None:
+    """Writes features as they come into a .npy or a .parquet file, which is there whole or not at all.
+
+    A .npy file is one fp32 array ``[rows, width]``; which token of which text a row is then stands in a table beside
+    it (``tokens_path``). A .parquet file has the columns ``text`` and ``embedding``, or ``text_index``, ``token`` and
+    ``embedding``.
+
+    Raises:
+        BertkitError: another suffix, or a file that cannot be written.
+    """
+    check_output(path)
+    with new_text(path) as file:  # of bytes: they go in below its text layer
+        if path.suffix == ".parquet":
+            _write_parquet(file.buffer, windows, width, by_token)
+        elif by_token:
+            with new_text(tokens_path(path)) as tokens:
+                tokens.write("text_index\ttoken\n")
+                _write_npy(file.buffer, _noting_tokens(windows, tokens), width)
+        else:
+            _write_npy(file.buffer, windows, width)
+
+
+def check_output(path: Path) -> None:
+    """Raises a BertkitError where features cannot be written under this name."""
+    if path.suffix not in FILES:
+        raise BertkitError(f"cannot write {path}: give --output a name that ends in {' or '.join(FILES)}")
+    if not path.parent.is_dir():
+        raise BertkitError(f"no folder {path.parent}: make it, or choose another --output")
+
+
+def tokens_path(path: Path) -> Path:
+    """The table of the tokens that the rows of a .npy file stand for."""
+    return path.with_suffix(".tokens.tsv")
+
+
+def _noting_tokens(windows: Iterable[list[Features]], file: Any) -> Iterator[list[Features]]:
+    number = 0
+    for window in windows:
+        for one in window:
+            file.writelines(f"{number}\t{token}\n" for token in one.tokens or ())
+            number += 1
+        yield window
+
+
+def _write_npy(file: BinaryIO, windows: Iterable[list[Features]], width: int) -> None:
+    _write_header(file, 0, width)
+    begin, count = file.tell(), 0
+    for window in windows:
+        rows = np.concatenate([one.rows for one in window])
+        file.write(np.ascontiguousarray(rows, dtype="<f4").data)
+        count += len(rows)
+    file.seek(0)
+    _write_header(file, count, width)
+    assert file.tell() == begin, "numpy leaves room in the header for the number of rows to grow"
+
+
+def _write_header(file: BinaryIO, count: int, width: int) -> None:
+    header = {"descr": "<f4", "fortran_order": False, "shape": (count, width)}
+    np.lib.format.write_array_header_1_0(file, header)
+
+
+def _write_parquet(file: BinaryIO, windows: Iterable[list[Features]], width: int, by_token: bool) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    named = [("text_index", pyarrow.int64()), ("token", pyarrow.string())] if by_token else [("text", pyarrow.string())]
+    schema = pyarrow.schema([*named, ("embedding", pyarrow.list_(pyarrow.float32(), width))])
+    begin = 0
+    with pyarrow.parquet.ParquetWriter(file, schema) as writer:
+        for window in windows:
+            rows = np.concatenate([one.rows for one in window])
+            embedding = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(rows.reshape(-1)), width)
+            columns: list[Any] = [[one.text for one in window]]
+            if by_token:
+                indices = [begin + number for number, one in enumerate(window) for _ in one.tokens or ()]
+                columns = [indices, [token for one in window for token in one.tokens or ()]]
+            columns = [pyarrow.array(column, kind) for column, (_, kind) in zip(columns, named, strict=True)]
+            writer.write_batch(pyarrow.record_batch([*columns, embedding], schema=schema))
+            begin += len(window)

@@ -1,0 +1,143 @@
+"""How likely a BERT finds a sentence, and how likely one text after another."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from bertkit.forward.pieces import Encoding
+from bertkit.forward.reader import Reader, open_reader
+
+# Masked copies read at a time. Each brings a row as wide as the vocabulary: 512 of 30,522 numbers are 60 MB.
+_COPIES_AT_ONCE = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The pseudo-log-likelihood of a text."""
+
+    score: float
+    """Sum of the log-probabilities of its word pieces, in nats."""
+    tokens: int
+    """Word pieces that were scored; special tokens are not."""
+
+    @property
+    def per_token(self) -> float | None:
+        """Nats a word piece, which texts of different lengths can be compared by; None without any."""
+        return self.score / self.tokens if self.tokens else None
+
+    @property
+    def perplexity(self) -> float | None:
+        """Pseudo-perplexity: ``exp`` of the negative score a word piece."""
+        if self.per_token is None:
+            return None
+        return math.exp(-self.per_token) if -self.per_token < 700 else math.inf
+
+
+class CutReader:
+    """A BERT's texts as ids, cut to what it reads, with a count of those that had to be.
+
+    Attributes:
+        cut: texts so far that were too long.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader, self.cut = reader, 0
+
+    def encode(self, text: str, pair: str | None = None) -> Encoding:
+        """Ids with special tokens; of a text that is too long, its beginning; of a pair, the longer one's end goes."""
+        pieces, most = self.reader.pieces, self.reader.max_tokens
+        encoding = pieces.encode(text, pair)
+        if len(encoding.ids) <= most:
+            return encoding
+        self.cut += 1
+        pieces.tokenizer.enable_truncation(most, strategy="longest_first")
+        try:
+            return pieces.encode(text, pair)
+        finally:
+            pieces.tokenizer.no_truncation()
+
+    def continuing(self) -> set[int]:
+        """Ids of the pieces that go on with a word (``##s``)."""
+        return {id_ for piece, id_ in self.reader.pieces.vocab.items() if piece.startswith("##")}
+
+    def special(self) -> set[int]:
+        """Ids of the special tokens that stand for no text."""
+        pieces = self.reader.pieces
+        return {pieces.mask_id, pieces.cls_id, pieces.sep_id, pieces.pad_id}
+
+
+class Scorer:
+    """A BERT that scores sentences by their pseudo-log-likelihood (Salazar et al. 2020).
+
+    Each word piece is masked in turn, and the log-probabilities that the model gives them are added up. With a piece
+    the later pieces of its word are masked as well (PLL-word-l2r, Kauf & Ivanova 2023): else the end of a rare word
+    of many pieces gives its beginning away, and it scores higher than a common word.
+
+    Args:
+        model: a folder, a name on the hub, or "embedded".
+        device: "cpu", "cuda", "cuda:1", "mps"; None or "auto" takes the best there is.
+        texts: about how many it will score, where that is known: a few are read without torch.
+
+    Raises:
+        BertkitError: the model cannot be had or was trained without a masked-word head; an unknown device.
+
+    Example:
+        >>> scorer = Scorer("runs/pretrain-stories")
+        >>> [round(one.score, 1) for one in scorer.score(["the cat sat on the mat .", "the cat sat in the mat ."])]
+        [-13.2, -17.9]
+    """
+
+    def __init__(self, model: str | Path, device: str | None = None, texts: int | None = None) -> None:
+        self.texts = CutReader(open_reader(str(model), "words", device, texts))
+        self._continuing, self._special = self.texts.continuing(), self.texts.special()
+
+    def score(self, texts: Sequence[str]) -> list[Score]:
+        """The scores of some texts, in their order. Special tokens within them are read, and not scored."""
+        encoded = [self.texts.encode(text) for text in texts]
+        places = [[place for place, id_ in enumerate(one.ids) if id_ not in self._special] for one in encoded]
+        sums = [0.0] * len(texts)
+        # The longest together: their copies then need no padding.
+        order = sorted(range(len(texts)), key=lambda number: -len(encoded[number].ids))
+        wanted = ((number, place) for number in order for place in places[number])
+        while some := list(islice(wanted, _COPIES_AT_ONCE)):
+            copies = [self._masked(encoded[number], place) for number, place in some]
+            found = self.texts.reader.bert.word_log_probabilities(copies, [[place] for _, place in some])
+            for (number, place), logs in zip(some, found, strict=True):
+                sums[number] += float(logs[0, encoded[number].ids[place]])
+        return [Score(total, len(scored)) for total, scored in zip(sums, places, strict=True)]
+
+    def _masked(self, text: Encoding, place: int) -> Encoding:
+        """The text with the piece at a place masked, and those that its word goes on with."""
+        ids = list(text.ids)
+        ids[place] = self.texts.reader.pieces.mask_id
+        for after in range(place + 1, len(ids)):
+            if ids[after] not in self._continuing:
+                break
+            ids[after] = ids[place]
+        return Encoding(ids, text.type_ids)
+
+
+class PairScorer:
+    """A BERT that says how likely the second text of a pair follows the first, by its next-sentence head.
+
+    Args:
+        model, device, texts: as for ``Scorer``.
+
+    Raises:
+        BertkitError: the model cannot be had or was trained without a next-sentence head; an unknown device.
+    """
+
+    def __init__(self, model: str | Path, device: str | None = None, texts: int | None = None) -> None:
+        self.texts = CutReader(open_reader(str(model), "pairs", device, texts))
+
+    def probabilities(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        """Of each pair's being consecutive, in their order."""
+        encoded = [self.texts.encode(*pair) for pair in pairs]
+        logits = self.texts.reader.bert.next_sentence_logits(encoded).astype(np.float64)
+        with np.errstate(over="ignore"):  # a certain "no" is 0
+            shares: list[float] = (1 / (1 + np.exp(logits[:, 1] - logits[:, 0]))).tolist()
+        return shares

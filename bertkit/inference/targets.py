@@ -1,0 +1,83 @@
+"""Fillings of different lengths, compared at the same place of a text.
+
+The more pieces, the smaller the probability of them all, and a BERT that was trained on single masked pieces hardly
+believes in words of several. So it is the whole text that is compared, by the mean log-probability of a word piece:
+the pseudo-log-likelihood (Salazar et al. 2020) with the correction of Kauf & Ivanova (2023), that with a piece the
+later pieces of its word are masked; and with a piece of the filling all that follows of the filling, lest *hong* and
+*kong* vouch for each other. For a word it is what ``bertkit score`` says, a piece.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from bertkit.forward.pieces import Encoding, Pieces
+from bertkit.forward.reader import Bert
+from bertkit.inference.joint import each_answer
+
+CONTEXT = 32
+"""Word pieces before and after the filling that count: long texts would cost much and tell no more."""
+
+
+def shares(bert: Bert, pieces: Pieces, fillings: Sequence[tuple[Encoding, Sequence[int]]]) -> np.ndarray:
+    """How likely each filling of one text is, were it one of these.
+
+    A text counts with its mean log-probability times the pieces of the shortest of them: the probability it would
+    have at their common length.
+
+    Args:
+        bert: with the head "words".
+        pieces: its word pieces.
+        fillings: a filled text, and the places of the filling, in the order of the text.
+
+    Returns:
+        fp64 ``[fillings]``; they sum to one.
+    """
+    logs = log_probabilities(bert, pieces, fillings)
+    common = min(len(one) for one in logs)
+    whole = np.array([common * sum(one) / len(one) for one in logs])
+    weights = np.exp(whole - whole.max())
+    shared: np.ndarray = weights / weights.sum()
+    return shared
+
+
+def log_probabilities(
+    bert: Bert, pieces: Pieces, fillings: Sequence[tuple[Encoding, Sequence[int]]]
+) -> list[list[float]]:
+    """Of each piece of each filled text, in nats, as above. Special tokens and masks that are left do not count."""
+    special = {pieces.mask_id, pieces.cls_id, pieces.sep_id, pieces.pad_id}
+    continuing = {id_ for piece, id_ in pieces.vocab.items() if piece.startswith("##")}
+    copies: list[Encoding] = []
+    scored: list[tuple[int, int]] = []
+    for number, (text, filled) in enumerate(fillings):
+        for place in range(max(0, filled[0] - CONTEXT), min(len(text.ids), filled[-1] + 1 + CONTEXT)):
+            if text.ids[place] not in special or place in filled:
+                copies.append(_masked(text, place, filled, continuing, pieces.mask_id))
+                scored.append((number, place))
+    logs_of: list[list[float]] = [[] for _ in fillings]
+
+    def answer(copy: int, logs: np.ndarray) -> None:
+        number, place = scored[copy]
+        logs_of[number].append(float(logs[0, fillings[number][0].ids[place]]))
+
+    each_answer(bert, copies, [[place] for _, place in scored], answer)
+    return logs_of
+
+
+def _masked(text: Encoding, place: int, filled: Sequence[int], continuing: set[int], mask_id: int) -> Encoding:
+    """The text with the piece at a place masked, and what would give it away."""
+    ids = list(text.ids)
+    for hidden in [place, *_later(text.ids, place, filled, continuing)]:
+        ids[hidden] = mask_id
+    return Encoding(ids, text.type_ids)
+
+
+def _later(ids: Sequence[int], place: int, filled: Sequence[int], continuing: set[int]) -> Iterator[int]:
+    """Places that are masked with a place: the rest of the filling, or of the word."""
+    if place in filled:
+        yield from (other for other in filled if other > place)
+        return
+    for after in range(place + 1, len(ids)):
+        if ids[after] not in continuing:
+            return
+        yield after

@@ -1,0 +1,143 @@
+"""A model's files to the Hugging Face hub, with its card: only what makes the model, and only when asked to."""
+
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bertkit import console
+from bertkit.errors import BertkitError
+from bertkit.io.hub import causes, endpoint, ensure_hub, hub_bars, is_offline, one_line, why_offline
+
+_REPOSITORY = re.compile(r"(?![.-])[\w.-]+/(?![.-])[\w.-]+(?<!\.git)", re.ASCII)
+_CARD = "README.md"
+# All else stays here: checkpoints, optimizer states, logs and predictions are nobody's business.
+_FILES = (
+    "config.json",
+    "model.safetensors",
+    "model-*-of-*.safetensors",
+    "model.safetensors.index.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    _CARD,
+)
+
+
+def push(folder: Path, repository: str, private: bool = False) -> str:
+    """Uploads a model in one commit, into a repository that is made where there is none; returns its address.
+
+    Args:
+        folder: of a model, with its card.
+        repository: its name on the hub, as in ``org/name``.
+        private: nobody else shall see it; refused where the repository is there, and public.
+
+    Raises:
+        BertkitError: no token, no model or no card in the folder (nothing was sent); what the hub refuses.
+    """
+    if not _REPOSITORY.fullmatch(repository):
+        raise BertkitError(f"'{repository}' is no name of a repository: give ORGANISATION/NAME, or USER/NAME")
+    token = _token()
+    files = model_files(folder)
+    ensure_hub()
+    if is_offline():
+        raise BertkitError(f"cannot push to {repository}: {why_offline()}")
+    from huggingface_hub import CommitOperationAdd, HfApi
+
+    hub = HfApi(endpoint=endpoint(), token=token)
+    with _push_errors(repository):
+        hub.create_repo(repository, private=private or None, exist_ok=True)
+        is_private = bool(hub.model_info(repository).private)
+        if private and not is_private:
+            raise BertkitError(f"{repository} is on the hub already, and public: name another, or leave --private out")
+        megabytes = sum(path.stat().st_size for path in files) / 1e6
+        seen_by = "private" if is_private else "public"
+        console.note(
+            f"pushing {len(files)} files ({megabytes:,.1f} MB) to {repository} ({seen_by}): "
+            + ", ".join(path.name for path in files),
+            markup=False,
+        )
+        additions = [CommitOperationAdd(path.name, str(path)) for path in files]
+        with _quieter(), hub_bars(console.err.is_terminal):
+            hub.create_commit(repository, additions, commit_message="Push a model with bertkit")
+    return f"{endpoint()}/{repository}"
+
+
+def model_files(folder: Path) -> list[Path]:
+    """The files of a folder that make the model.
+
+    Raises:
+        BertkitError: it has no configuration, weights, tokenizer or card.
+    """
+    if not folder.is_dir():
+        raise BertkitError(f"no folder {folder}: give the folder of a model")
+    files = [path for pattern in _FILES for path in sorted(folder.glob(pattern)) if path.is_file()]
+    names = {path.name for path in files}
+    if "config.json" not in names or not any(name.endswith(".safetensors") for name in names):
+        raise BertkitError(f"{folder} is no model folder: it lacks config.json or model.safetensors")
+    if not {"tokenizer.json", "vocab.txt"} & names:
+        raise BertkitError(f"{folder} has no tokenizer: put tokenizer.json or vocab.txt beside the model")
+    if _CARD not in names:
+        raise BertkitError(f"{folder} has no {_CARD}, the model's card: say there what it is and what made it")
+    return files
+
+
+def _token() -> str:
+    """The token of the environment or of `hf auth login`.
+
+    Raises:
+        BertkitError: there is none.
+    """
+    from huggingface_hub import get_token
+
+    token = get_token()
+    if token is None:
+        raise BertkitError(
+            f"no token for the hub at {endpoint()}: run `hf auth login`, or set HF_TOKEN, with a token that may write"
+        )
+    return token
+
+
+@contextmanager
+def _push_errors(repository: str) -> Iterator[None]:
+    """Turns whatever goes wrong between here and the hub into one line."""
+    try:
+        yield
+    except BertkitError:
+        raise
+    except Exception as error:
+        raise BertkitError(f"cannot push to {repository}: {_reason(error, repository)}") from error
+
+
+def _reason(error: Exception, repository: str) -> str:
+    from huggingface_hub import errors
+
+    if type(error) is ValueError:  # of the library's own: what is wrong with the card, say
+        return one_line(error)
+    owner = repository.partition("/")[0]
+    for cause in causes(error):
+        if isinstance(cause, errors.HfHubHTTPError):
+            status = cause.response.status_code
+            said = {
+                401: "the hub does not accept the token: run `hf auth login` again, or set HF_TOKEN anew",
+                403: f"the token may not write there: it needs the role write, and {owner} must be you or yours",
+                404: f"the hub at {endpoint()} knows no {owner}, or no such repository that the token may see",
+            }.get(status, f"the hub at {endpoint()} answered with HTTP status {status}")
+            return said + (f" ({' '.join(cause.server_message.split())[:200]})" if cause.server_message else "")
+        if isinstance(cause, (errors.HTTPError, ConnectionError, TimeoutError)):
+            return f"the connection to {endpoint()} failed ({one_line(cause)})"
+    return one_line(error)
+
+
+@contextmanager
+def _quieter() -> Iterator[None]:
+    """Warnings of the library (of the card's front matter, say) in the form of ours."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for warning in caught:
+        if issubclass(warning.category, UserWarning):
+            console.warn(console.plain(" ".join(str(warning.message).split())))

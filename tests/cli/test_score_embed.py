@@ -1,0 +1,161 @@
+"""``bertkit score`` and ``bertkit embed`` as they are typed."""
+
+import gzip
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+import typer
+from test_imports import modules_after
+from typer.testing import CliRunner
+
+from bertkit import console
+from bertkit.cli.embed import embed
+from bertkit.cli.score import score
+from bertkit.errors import BertkitError
+from bertkit.inference.embedding import Embedder
+from bertkit.inference.scoring import PairScorer, Scorer
+
+app = typer.Typer(pretty_exceptions_enable=False)
+app.command()(score)
+app.command()(embed)
+
+
+def run(*arguments: str, text: str | bytes = "") -> Any:
+    return CliRunner().invoke(app, list(arguments), input=text, catch_exceptions=False)
+
+
+def objects(done: Any) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_sentences_come_from_everywhere_in_order(tiny_model: Path, tmp_path: Path) -> None:
+    with gzip.open(tmp_path / "a.txt.gz", "wt", encoding="utf-8") as file:
+        file.write("the 中文\n\ncats\n")
+    (tmp_path / "b.jsonl").write_text('{"n": 1, "text": "a b c"}\n')
+    files = ["--file", str(tmp_path / "a.txt.gz"), "--file", str(tmp_path / "b.jsonl")]
+    done = run("score", "sat", "-", "cat", *files, "--model", str(tiny_model), "--json", text="the cat\n \nsat .\n")
+    texts = ["sat", "the cat", "sat .", "cat", "the 中文", "cats", "a b c"]
+    found = objects(done)
+    assert [one["text"] for one in found] == texts
+    assert [list(one) for one in found] == [["text", "score", "tokens", "score_per_token", "perplexity"]] * 7
+    expected = Scorer(tiny_model, texts=1).score(texts)
+    assert [one["score"] for one in found] == pytest.approx([one.score for one in expected], abs=1e-5)
+    assert [one["perplexity"] for one in found] == pytest.approx([one.perplexity for one in expected], rel=1e-5)
+    assert str(tiny_model) in done.stderr.replace("\n", "")
+
+
+def test_rank_puts_the_likeliest_piece_first(tiny_model: Path) -> None:
+    texts = ["the cat sat", "a", "b", "cats cats", ". . ."]
+    command = ["score", *texts, "--model", str(tiny_model), "--json"]
+    plain, ranked = objects(run(*command)), objects(run(*command, "--rank"))
+    assert sorted(ranked, key=lambda one: one["text"]) == sorted(plain, key=lambda one: one["text"])
+    by_piece = [one["score_per_token"] for one in ranked]
+    assert by_piece == sorted(by_piece, reverse=True) != [one["score_per_token"] for one in plain]
+    table = run(*command[:-1], "--rank").stdout.splitlines()
+    assert table[0].split() == ["score", "pieces", "a", "piece", "perplexity", "text"]
+    assert [line.split(maxsplit=4)[4] for line in table[1:]] == [one["text"] for one in ranked]
+
+
+def test_pairs_are_typed_or_tabbed_or_columns(tiny_model: Path, tmp_path: Path) -> None:
+    table = tmp_path / "pairs.csv"
+    table.write_text('premise,hypothesis\nthe cat,"sat, ."\n')
+    pairs = [("the cat", "sat, ."), ("a b", "")]
+    expected = PairScorer(tiny_model, texts=1).probabilities(pairs)
+    model = ["--model", str(tiny_model), "--next", "--json"]
+    for done in (
+        run("score", *pairs[0], *pairs[1], *model),
+        run("score", "-", *model, text="the cat\tsat, .\n\na b\t\n"),
+        run("score", "the cat\tsat, .", "-", *model, text="a b\t\n"),
+        run("score", "--file", str(table), "-", *model, text="a b\t\n"),
+    ):
+        found = sorted(objects(done), key=lambda one: -len(one["text"]))
+        assert [(one["text"], one["text_pair"]) for one in found] == pairs
+        assert [one["next"] for one in found] == pytest.approx(expected, abs=1e-6)
+    assert "the cat │ sat, ." in run("score", *pairs[0], *model[:-1]).stdout
+
+
+def test_text_from_outside_is_shown_as_it_is(tiny_model: Path) -> None:
+    assert "[bold]x[/] \ufffd[31m" in run("score", "[bold]x[/] \x1b[31m", "--model", str(tiny_model)).stdout
+
+
+def test_many_lines_are_embedded_in_order_by_torch(tiny_model: Path, tmp_path: Path) -> None:
+    texts = [" ".join("abcdefghij"[: 1 + number % 7]) for number in range(40)]
+    texts[5] = ""
+    path = tmp_path / "x.npy"
+    done = run("embed", "-", "--output", str(path), "--model", str(tiny_model), text="\n".join(texts) + "\n")
+    assert done.stdout == f"{path}\n"
+    expected = [one.rows[0] for one in next(Embedder(tiny_model, texts=1).windows(texts))]
+    assert np.load(path) == pytest.approx(np.stack(expected), abs=1e-5)
+
+
+def test_features_are_json_lines_or_parquet(tiny_model: Path, tmp_path: Path) -> None:
+    command = ["embed", "the cats", "\udcff", "--model", str(tiny_model), "--layers", "-2"]
+    found = objects(run(*command))
+    assert [one["text"] for one in found] == ["the cats", "?"]
+    assert {len(one["embedding"]) for one in found} == {16}
+    run(*command, "--output", str(tmp_path / "x.parquet"))
+    assert pyarrow.parquet.read_table(tmp_path / "x.parquet").to_pylist() == found
+    words = objects(run(*command, "--pooling", "word"))
+    assert [(one["text_index"], one["token"]) for one in words] == [(0, "the"), (0, "cats"), (1, "[UNK]")]
+
+
+def test_texts_that_are_too_long_are_counted_once(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(console, "warn", said.append)
+    long = "a " * 40
+    for command in (["score", long, "b", long], ["embed", long, "b", long], ["score", "--next", long, "b"]):
+        run(*command, "--model", str(tiny_model))
+    assert [line.partition(" longer than the 32 tokens")[0] for line in said] == ["2 texts are"] * 2 + ["1 text is"]
+
+
+@pytest.mark.parametrize(
+    ("command", "text", "said"),
+    [
+        (["score"], "", "no text: give sentences, - for lines of stdin, or --file FILE"),
+        (["score", "-"], " \n\n", "no text: nothing but blank lines"),
+        (["embed", "-"], "", "no text"),
+        (["score", "--file", "nowhere.txt"], "", "no file nowhere.txt"),
+        (["score", "-"], b"a\0b", "stdin:1 holds a NUL byte"),
+        (["score", "--next", "a", "b", "c"], "", "two and two, got 3"),
+        (["score", "--next", "-"], "a b\n", "'a b' has 0 tabs"),
+        (["score", "a", "--text-pair", "b"], "", "--text-pair is for pairs: add --next"),
+        (["embed", "a", "--layers", "one"], "", "--layers must be"),
+        (["embed", "a", "--pooling", "max"], "", "--pooling must be"),
+        (["embed", "a", "--output", "x.txt"], "", "ends in .npy or .parquet"),
+        (["score", "a", "--model", "./nowhere"], "", "no folder './nowhere'"),
+    ],
+)
+def test_arguments_are_checked_before_torch_is_needed(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, command: list[str], text: str | bytes, said: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)  # importing it now fails
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    model = [] if "--model" in command else ["--model", str(tiny_model)]
+    with pytest.raises(BertkitError) as error:
+        run(*command, *model, text=text)
+    assert said in str(error.value)
+
+
+COMMAND = """
+import typer
+from bertkit.cli.{name} import {name}
+app = typer.Typer()
+app.command()({name})
+app({arguments!r}, standalone_mode=False)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [("score", ["the cat"]), ("score", ["the cat", "sat", "--next"]), ("embed", ["the cat"])],
+)
+def test_a_few_texts_are_read_without_torch(tiny_model: Path, name: str, arguments: list[str]) -> None:
+    code = COMMAND.format(name=name, arguments=[*arguments, "--model", str(tiny_model)])
+    loaded = modules_after(code)
+    assert "numpy" in loaded
+    assert loaded & {"torch", "transformers", "scipy", "sklearn", "datasets", "accelerate", "pyarrow"} == set()

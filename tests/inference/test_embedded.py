@@ -1,0 +1,61 @@
+"""The model in the box: small enough, whole, and as good as the README says."""
+
+import csv
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from transformers import AutoModelForPreTraining, AutoTokenizer
+
+from bertkit.inference.cloze import EMBEDDED_CLOZE, evaluate_cloze
+from bertkit.inference.mask_fill import MaskFiller
+from bertkit.io.hub import model_folder
+
+FOLDER = model_folder("embedded")
+
+
+def test_it_is_small_and_in_half_precision():
+    assert sum(path.stat().st_size for path in FOLDER.iterdir()) <= 15_000_000
+    assert {weight.dtype for weight in load_file(FOLDER / "model.safetensors").values()} == {np.dtype(np.float16)}
+
+
+def test_plain_transformers_loads_all_of_it():
+    model, told = AutoModelForPreTraining.from_pretrained(FOLDER, output_loading_info=True)
+    assert not told["missing_keys"]
+    assert (model.config.num_hidden_layers, model.config.hidden_size) == (4, 256)
+    assert len(AutoTokenizer.from_pretrained(FOLDER)) == 12_288
+
+
+@pytest.mark.parametrize("text", ["i [MASK] a little boy", "i [MASK] a little boy ."])
+def test_it_knows_what_a_little_boy_says(text):
+    [[guesses]] = MaskFiller("embedded", texts=1).fill([text], top_k=1)
+    assert guesses[0].token_str in ("am", "was")
+
+
+def test_everyday_sentences():
+    figures = evaluate_cloze("embedded", None, None)
+    assert figures["sentences"] == 200
+    assert figures["unknown"] == 0
+    # What was measured when it was made; numbers of a CPU's library may tip one sentence or another.
+    card = (FOLDER / "README.md").read_text(encoding="utf-8")
+    for k, at_least in ((1, 0.25), (5, 0.5)):
+        told = re.search(rf"top-{k} \| ([\d.]+) %", card)
+        assert told
+        assert figures[f"top_{k}"] == pytest.approx(float(told[1]) / 100, abs=0.011)
+        assert figures[f"top_{k}"] >= at_least
+
+
+def test_the_card_credits_every_story():
+    credits = list(csv.DictReader((FOLDER / "CREDITS.tsv").open(encoding="utf-8"), delimiter="\t"))
+    assert len(credits) == 702
+    assert all(row["title"] and row["text"] and row["licence"] for row in credits)
+
+
+def test_the_sentences_are_not_those_it_was_trained_on():
+    corpus = (Path(EMBEDDED_CLOZE).parent / "corpus.txt").read_text(encoding="utf-8").lower()
+    with EMBEDDED_CLOZE.open(encoding="utf-8") as file:
+        for row in csv.DictReader(file, delimiter="\t"):
+            for answer in row["answers"].split("|"):
+                assert row["sentence"].replace("[MASK]", answer).lower() not in corpus

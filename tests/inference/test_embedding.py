@@ -1,0 +1,183 @@
+"""Features of texts, words and word pieces: plain transformers' hidden states, in memory and in files."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+import torch
+from transformers import BertModel, BertTokenizer
+
+from bertkit.errors import BertkitError
+from bertkit.inference import embedding
+from bertkit.inference.embedding import Embedder, Features, tokens_path, write_features
+
+TEXTS = ["the cat sat .", "", "The catss sat. a b c d e f", "中文 cats", "a " * 40]
+LAYERS = ["last", "-2", "0", "1", "concat-last-2", "sum-last-2", "all"]
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = shutil.copytree(tiny_model, tmp_path_factory.mktemp("embed") / "model")
+    bert = BertModel.from_pretrained(folder)
+    torch.manual_seed(2)
+    with torch.no_grad():
+        for weight in bert.parameters():
+            weight.normal_(std=0.4)
+    bert.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def states(model: Path) -> list[list[np.ndarray]]:
+    """By text, by layer (the embeddings first): ``[tokens, 16]``, each text on its own through transformers."""
+    bert, tokenizer = BertModel.from_pretrained(model).eval(), BertTokenizer.from_pretrained(model)
+    found = []
+    for text in TEXTS:
+        inputs = tokenizer(text, truncation=True, max_length=32, return_tensors="pt")
+        with torch.no_grad():
+            hidden = bert(**inputs, output_hidden_states=True).hidden_states
+        found.append([layer[0].numpy() for layer in hidden])
+    return found
+
+
+def joined(layers: list[np.ndarray], name: str) -> np.ndarray:
+    """What the name means, of three layers ``[tokens, 16]``."""
+    embeddings, first, last = layers
+    return {
+        "last": last,
+        "-2": first,
+        "0": embeddings,
+        "1": first,
+        "concat-last-2": np.concatenate([first, last], axis=1),
+        "sum-last-2": first + last,
+        "all": np.concatenate([embeddings, first, last], axis=1),
+    }[name]
+
+
+def features(embedder: Embedder, texts: list[str] = TEXTS) -> list[Features]:
+    return [one for window in embedder.windows(texts) for one in window]
+
+
+@pytest.mark.parametrize("device", [None, "cpu"])
+@pytest.mark.parametrize("layers", LAYERS)
+def test_features_are_the_hidden_states_of_transformers(
+    model: Path, states: list[list[np.ndarray]], layers: str, device: str | None
+) -> None:
+    expected = [joined(one, layers) for one in states]
+    pooled = {"none": lambda rows: rows, "cls": lambda rows: rows[:1], "mean": lambda rows: rows.mean(0)[None]}
+    for pooling, pool in pooled.items():
+        embedder = Embedder(model, layers, pooling, device, texts=1)
+        found = features(embedder)
+        assert [one.text for one in found] == TEXTS
+        assert embedder.texts.cut == 1
+        for one, rows in zip(found, expected, strict=True):
+            assert one.rows.dtype == np.float32
+            assert one.rows.shape == (len(rows) if pooling == "none" else 1, embedder.width)
+            assert one.rows == pytest.approx(pool(rows), abs=1e-5)
+
+
+def test_words_are_the_means_of_their_pieces(model: Path, states: list[list[np.ndarray]]) -> None:
+    found = features(Embedder(model, pooling="word", texts=1))
+    # [CLS] the cat ##s ##s sat . a b c d e f [SEP]
+    rows = states[2][-1]
+    assert found[2].tokens == ["the", "catss", "sat", ".", *"abcdef"]
+    expected = [rows[1], rows[2:5].mean(0), *rows[5:13]]
+    assert found[2].rows == pytest.approx(np.stack(expected), abs=1e-5)
+    assert (found[1].tokens, found[1].rows.shape) == ([], (0, 16))
+    assert found[3].tokens == ["[UNK]", "[UNK]", "cats"]
+    assert features(Embedder(model, pooling="none", texts=1))[0].tokens == ["[CLS]", "the", "cat", "sat", ".", "[SEP]"]
+
+
+@pytest.mark.parametrize("numbers", [1, 200, 10**9])
+def test_windows_change_nothing(model: Path, monkeypatch: pytest.MonkeyPatch, numbers: int) -> None:
+    embedder = Embedder(model, "all", texts=1)
+    expected = features(embedder)
+    monkeypatch.setattr(embedding, "_NUMBERS_AT_ONCE", numbers)
+    windows = list(embedder.windows(iter(TEXTS)))
+    assert (len(windows) == 1) == (numbers == 10**9)
+    assert max(map(len, windows)) == (1 if numbers < 10**9 else 5)
+    for one, wanted in zip([one for window in windows for one in window], expected, strict=True):
+        assert one.text == wanted.text
+        assert one.rows == pytest.approx(wanted.rows, abs=1e-5)
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_a_npy_file_holds_the_rows_in_order(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    monkeypatch.setattr(embedding, "_NUMBERS_AT_ONCE", 1)
+    embedder, path = Embedder(model, texts=1), tmp_path / "x.npy"
+    write_features(path, embedder.windows(TEXTS[:count]), embedder.width, by_token=False)
+    array = np.load(path, mmap_mode="r")
+    assert (array.shape, array.dtype) == ((count, 16), np.float32)
+    if count:
+        assert array.tolist() == [one.rows[0].tolist() for one in features(embedder, TEXTS[:count])]
+    assert [file.name for file in tmp_path.iterdir()] == ["x.npy"]
+
+
+def test_a_npy_file_of_tokens_has_a_table_beside_it(model: Path, tmp_path: Path) -> None:
+    embedder, path = Embedder(model, pooling="word", texts=1), tmp_path / "x.npy"
+    write_features(path, embedder.windows(TEXTS), embedder.width, by_token=True)
+    array, lines = np.load(path), tokens_path(path).read_text(encoding="utf-8").splitlines()
+    found = features(embedder)
+    assert array == pytest.approx(np.concatenate([one.rows for one in found]), abs=0)
+    named = [f"{number}\t{token}" for number, one in enumerate(found) for token in one.tokens or ()]
+    assert lines == ["text_index\ttoken", *named]
+    assert len(array) == len(named)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "none"])
+def test_a_parquet_file_holds_texts_or_tokens(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pooling: str
+) -> None:
+    embedder, path = Embedder(model, "concat-last-2", pooling, texts=1), tmp_path / "x.parquet"
+    found = features(embedder)
+    monkeypatch.setattr(embedding, "_NUMBERS_AT_ONCE", 400)
+    write_features(path, embedder.windows(TEXTS), embedder.width, by_token=pooling == "none")
+    table: dict[str, Any] = pyarrow.parquet.read_table(path).to_pydict()
+    assert np.array(table.pop("embedding")) == pytest.approx(np.concatenate([one.rows for one in found]), abs=1e-5)
+    if pooling == "mean":
+        assert table == {"text": TEXTS}
+    else:
+        named = [(number, token) for number, one in enumerate(found) for token in one.tokens or ()]
+        assert list(zip(table["text_index"], table["token"], strict=True)) == named
+
+
+@pytest.mark.parametrize("name", ["x.npy", "x.parquet"])
+def test_a_file_is_there_whole_or_not_at_all(model: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("as it was")
+    embedder = Embedder(model, pooling="none", texts=1)
+
+    def failing() -> Any:
+        yield from embedder.windows(TEXTS)
+        raise BertkitError("the input ends in the middle")
+
+    with pytest.raises(BertkitError, match="in the middle"):
+        write_features(tmp_path / name, failing(), embedder.width, by_token=True)
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "as it was"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"layers": "first"}, "--layers must be last, a number such as -2, .* got 'first'"),
+        ({"layers": "concat-last-3"}, "the model has 2 layers: --layers can be 0 .* up to concat-last-2"),
+        ({"layers": "-4"}, "the model has 2 layers"),
+        ({"layers": "3"}, "the model has 2 layers"),
+        ({"pooling": "max"}, "--pooling must be one of mean, cls, word, none, got 'max'"),
+    ],
+)
+def test_what_cannot_be_had_is_one_line(model: Path, options: dict[str, str], said: str) -> None:
+    with pytest.raises(BertkitError, match=said):
+        Embedder(model, texts=1, **options)
+    assert Embedder(model, layers="-3", texts=1).width == 16  # the embeddings, by their number
+
+
+@pytest.mark.parametrize(("name", "said"), [("x.csv", r"ends in \.npy or \.parquet"), ("no/x.npy", "no folder")])
+def test_names_are_checked(tmp_path: Path, name: str, said: str) -> None:
+    with pytest.raises(BertkitError, match=said):
+        write_features(tmp_path / name, [], 4, by_token=False)

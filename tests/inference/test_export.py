@@ -1,0 +1,198 @@
+"""Exports: they say what the original says, or are not written."""
+
+import json
+import shutil
+import sys
+
+import numpy as np
+import pytest
+import torch
+import typer
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForMaskedLM, BertConfig, BertForMaskedLM, BertForSequenceClassification
+from typer.testing import CliRunner
+
+from bertkit.cli.export import _default_folder
+from bertkit.cli.export import export as command
+from bertkit.errors import BertkitError
+from bertkit.forward.numpy_bert import NumpyBert
+from bertkit.forward.onnx_bert import OnnxBert
+from bertkit.forward.reader import open_reader
+from bertkit.inference import export as module
+from bertkit.inference.export import export
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model, tmp_path_factory):
+    """The tiny model with larger weights, a card and a recipe."""
+    folder = shutil.copytree(tiny_model, tmp_path_factory.mktemp("export") / "model")
+    weights = load_file(folder / "model.safetensors")
+    save_file(
+        {name: w * 10 if w.ndim > 1 else w for name, w in weights.items()},
+        folder / "model.safetensors",
+        {"format": "pt"},
+    )
+    (folder / "README.md").write_text("# My model\n", encoding="utf-8")
+    (folder / "recipe.toml").write_text("[data]\n", encoding="utf-8")
+    (folder / "optimizer.safetensors").write_bytes(b"x")
+    return folder
+
+
+def changed(model, folder, change):
+    """A copy of the model with other weights."""
+    shutil.copytree(model, folder)
+    weights = load_file(folder / "model.safetensors")
+    save_file({name: change(name, weight) for name, weight in weights.items()}, folder / "model.safetensors")
+    return str(folder)
+
+
+def test_half_is_every_weight_in_half_precision(model, tmp_path):
+    exported = export(str(model), "half", tmp_path / "half")
+    names = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt"}
+    assert {path.name for path in (tmp_path / "half").iterdir()} == names | {"README.md", "recipe.toml"}
+    before, after = load_file(model / "model.safetensors"), load_file(exported.weights)
+    assert before.keys() == after.keys()
+    assert all(torch.equal(weight.half(), after[name]) for name, weight in before.items())
+    assert AutoModelForMaskedLM.from_pretrained(exported.folder).dtype == torch.float16
+    assert isinstance(open_reader(str(exported.folder), "pairs", None, 1).bert, NumpyBert)
+    assert (exported.folder / "README.md").read_bytes() == (model / "README.md").read_bytes()
+    assert (exported.folder / "vocab.txt").read_bytes() == (model / "vocab.txt").read_bytes()
+
+
+def test_differences_are_those_that_are_there(model, tmp_path):
+    """A hand-worked pair of tables, and then a real export."""
+    found, expected = np.array([[0.0, 2.0], [5.0, 4.0]], np.float32), np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)
+    one = module._difference("words", found, expected)
+    assert (one.largest, one.scale, one.same_choice) == (2.0, 4.0, 0.5)
+    assert one.share == pytest.approx((5 / 30) ** 0.5)
+    exported = export(str(model), "onnx", tmp_path / "onnx")
+    assert exported.texts == 44
+    assert exported.tokens[1] == 32
+    assert [one.what for one in exported.differences] == [
+        "word log-probabilities",
+        "next-sentence logits",
+        "hidden states",
+    ]
+    assert all(0 < one.largest <= 1e-5 * one.scale for one in exported.differences)
+
+
+def test_the_graph_holds_tied_weights_once(model, tmp_path):
+    graph = onnx.load(export(str(model), "onnx", tmp_path / "onnx").weights).graph
+    sizes = [int(np.prod(tensor.dims)) for tensor in graph.initializer]
+    assert sum(size == 64 * 16 for size in sizes) == 1  # the words, for the embeddings and for the head
+    # Fewer than in the file: biases that are zero throughout are one as well.
+    assert sum(sizes) <= sum(weight.numel() for weight in load_file(model / "model.safetensors").values())
+
+
+def test_int8_is_smaller_and_near(model, tmp_path):
+    whole, small = export(str(model), "onnx", tmp_path / "onnx"), export(str(model), "onnx", tmp_path / "int8", True)
+    assert {path.name for path in small.folder.iterdir()} == {path.name for path in whole.folder.iterdir()}
+    for one, exact in zip(small.differences, whole.differences, strict=True):
+        assert exact.largest < one.largest
+        assert one.share < 0.15
+    graph = onnx.load(small.weights).graph
+    assert {node.op_type for node in graph.node} >= {"MatMulInteger", "DynamicQuantizeLinear"}
+    assert isinstance(open_reader(str(small.folder), "words").bert, OnnxBert)
+
+
+@pytest.mark.parametrize(
+    ("kind", "heads"),
+    [(BertForMaskedLM, ["word"]), (BertForSequenceClassification, ["class"])],
+    ids=["words", "classes"],
+)
+@pytest.mark.parametrize("form", ["onnx", "half"])
+def test_what_a_model_was_trained_for_is_exported_and_nothing_else(tiny_model, tmp_path, kind, heads, form):
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    kind(BertConfig.from_pretrained(tiny_model, num_labels=4)).save_pretrained(folder)
+    exported = export(str(folder), form, tmp_path / "out")
+    assert [one.what.split()[0].removesuffix("es") for one in exported.differences] == [*heads, "hidden"]
+    if form == "half":
+        assert load_file(exported.weights).keys() == load_file(folder / "model.safetensors").keys()
+
+
+def test_a_graph_that_says_something_else_is_not_written(model, tmp_path, monkeypatch):
+    trace = module._trace
+
+    def wrong(loaded, heads, path):
+        with torch.no_grad():
+            loaded.bert.embeddings.token_type_embeddings.weight[1, 0] += 0.1  # seen in second segments alone
+        trace(loaded, heads, path)
+
+    monkeypatch.setattr(module, "_trace", wrong)
+    with pytest.raises(BertkitError, match="says something else than the original, so nothing was written: its"):
+        export(str(model), "onnx", tmp_path / "onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_graph_for_one_length_is_not_written(model, tmp_path, monkeypatch):
+    real = torch.onnx.export
+    monkeypatch.setattr(torch.onnx, "export", lambda *args, **named: real(*args, **named | {"dynamic_axes": {}}))
+    with pytest.raises(BertkitError, match="cannot run"):
+        export(str(model), "onnx", tmp_path / "onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("form", ["half", "onnx"])
+def test_weights_that_do_not_survive_are_refused(model, tmp_path, form):
+    """Half precision ends at 65,504; what is no number anywhere cannot be compared."""
+    factor = 1e6 if form == "half" else float("nan")
+    broken = changed(model, tmp_path / "broken", lambda name, w: w * factor if "layer.1.output.dense" in name else w)
+    with pytest.raises(BertkitError, match=f"as {form} the model says something else"):
+        export(broken, form, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["broken"]
+
+
+@pytest.mark.parametrize(
+    ("form", "int8", "out", "said"),
+    [
+        ("torchscript", False, "new", "format must be one of onnx, half, got 'torchscript'"),
+        ("half", True, "new", "int8 is for the format onnx"),
+        ("onnx", False, "", "is there already, and not empty: name another folder with --out"),
+        ("onnx", False, "file", "is there already"),
+    ],
+)
+def test_wrong_requests_are_refused_before_anything_is_loaded(model, tmp_path, form, int8, out, said):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(BertkitError, match=said):
+        export("no/such/model", form, tmp_path / out, int8)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("name", ["onnx", "onnxruntime"])
+def test_a_missing_library_is_one_line_before_anything_is_loaded(tmp_path, monkeypatch, name):
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(BertkitError, match=rf"cannot import {name} \(.*\): pip install 'bertkit\[onnx\]'"):
+        export("no/such/model", "onnx", tmp_path / "out")
+
+
+def test_an_export_is_no_model_to_export(model, tmp_path):
+    exported = export(str(model), "onnx", tmp_path / "onnx")
+    with pytest.raises(BertkitError, match="cannot load the model"):
+        export(str(exported.folder), "onnx", tmp_path / "again")
+
+
+def test_the_command_prints_figures_and_json(model, tmp_path):
+    app = typer.Typer()
+    app.command()(command)
+    done = CliRunner().invoke(app, [str(model), "--out", str(tmp_path / "a")])
+    assert done.exit_code == 0, done.output
+    assert "checked against torch on 44 texts of" in done.stdout
+    assert "next-sentence logits" in done.stdout
+    done = CliRunner().invoke(app, [str(model), "--format", "half", "--out", str(tmp_path / "b"), "--json"])
+    facts = json.loads(done.stdout)
+    assert facts["bytes"] == (tmp_path / "b" / "model.safetensors").stat().st_size
+    assert {one["what"] for one in facts["differences"]} >= {"word log-probabilities", "hidden states"}
+
+
+def test_the_default_folder_lies_beside_the_model(tmp_path, monkeypatch):
+    (tmp_path / "run").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert _default_folder("run", "onnx").as_posix() == "run-onnx"
+    assert _default_folder("./run/", "half").as_posix() == "run-half"
+    assert _default_folder(str(tmp_path / "run"), "onnx") == tmp_path / "run-onnx"
+    assert _default_folder("org/model", "onnx").as_posix() == "model-onnx"
+    monkeypatch.chdir(tmp_path / "run")
+    assert _default_folder(".", "onnx") == tmp_path / "run-onnx"
