@@ -9,7 +9,7 @@ import pytest
 
 HEAVY = {
     *("torch", "transformers", "datasets", "accelerate", "evaluate", "tokenizers", "huggingface_hub"),
-    *("numpy", "scipy", "sklearn", "pandas", "pyarrow", "matplotlib", "jinja2"),
+    *("numpy", "scipy", "sklearn", "pandas", "pyarrow", "matplotlib", "jinja2", "onnx", "onnxruntime"),
 }
 MAIN = """
 sys.argv = ["bertkit", *{arguments!r}]

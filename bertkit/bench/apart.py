@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -56,13 +57,16 @@ class _Child:
         self._name, self._build = name, build
         self._process: BaseProcess | None = None
         self._pipe: Connection | None = None
+        self._is_at_work = False
 
     def turn(self) -> Any:
         if self._pipe is None or self._process is None:
             self._process, self._pipe = self._started()
+        self._is_at_work = True
         self._pipe.send(None)
         try:
             answer = self._pipe.recv()
+            self._is_at_work = False
         except EOFError:
             self._process.join(_PATIENCE_S)
             raise BertkitError(
@@ -76,15 +80,16 @@ class _Child:
         return answer
 
     def close(self) -> None:
-        """Ends the process: by itself where it waits for its next turn."""
+        """Ends the process: it leaves by itself where it waits for its next turn."""
         if self._pipe is None or self._process is None:
             return
         self._pipe.close()
-        for end in (lambda: None, self._process.terminate, self._process.kill):
-            end()
+        if not self._is_at_work:
             self._process.join(_PATIENCE_S)
-            if self._process.exitcode is not None:
-                return
+        for end in (self._process.terminate, self._process.kill):
+            if self._process.exitcode is None:
+                end()
+                self._process.join(_PATIENCE_S)
 
     def _started(self) -> tuple[BaseProcess, Connection]:
         # Started afresh, not forked: this process may have threads, and its memory is not to be inherited.
@@ -99,6 +104,7 @@ class _Child:
 def _serve(pipe: Connection, build: Build) -> None:
     """Takes turns until the other side leaves; what goes wrong is sent there."""
     sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (runs tell of themselves, for as long as they live)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that temporary folders go
     # A run's own data workers start as they would elsewhere, not as this process was started.
     multiprocessing.set_start_method(None, force=True)
     run = None

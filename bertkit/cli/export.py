@@ -29,7 +29,7 @@ def export(
         ),
     ] = "onnx",
     int8: Annotated[
-        bool, typer.Option("--int8", help="ONNX with weights of 8 bits: about a third of the size.")
+        bool, typer.Option("--int8", help="ONNX with weights of 8 bits: a quarter to a half of the size.")
     ] = False,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder to write to. [default: MODEL-onnx or MODEL-half]")

@@ -1,10 +1,11 @@
 """BERT's forward pass with torch and transformers: for many texts, on any device."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bertkit.forward.batches import of_like_length, padded
 from bertkit.forward.pieces import Encoding
 from bertkit.models.bert import load_for
 
@@ -88,28 +89,9 @@ class TorchBert:
 
         answers: list[np.ndarray] = [np.empty(0)] * len(texts)
         with torch.inference_mode():
-            for numbers in self._of_like_length(texts):
-                batch = self._batch([texts[number] for number in numbers])
+            for numbers in of_like_length(texts, self._tokens_at_once):
+                arrays = padded([texts[number] for number in numbers], self._pad_id)
+                batch = {name: torch.from_numpy(array).to(self._model.device) for name, array in arrays.items()}
                 for number, found in zip(numbers, answer(numbers, batch), strict=True):
                     answers[number] = found.float().cpu().numpy()
         return answers
-
-    def _of_like_length(self, texts: Sequence[Encoding]) -> Iterator[list[int]]:
-        """The numbers of the texts in batches with hardly any padding, the longest first."""
-        order = sorted(range(len(texts)), key=lambda number: -len(texts[number].ids))
-        begin = 0
-        while begin < len(order):
-            at_once = max(1, self._tokens_at_once // len(texts[order[begin]].ids))
-            yield order[begin : begin + at_once]
-            begin += at_once
-
-    def _batch(self, texts: Sequence[Encoding]) -> dict[str, "torch.Tensor"]:
-        """``input_ids``, ``attention_mask`` and ``token_type_ids``: int64 ``[texts, longest]``."""
-        import torch
-
-        inside = np.arange(max(len(text.ids) for text in texts)) < np.array([[len(text.ids)] for text in texts])
-        ids, types = np.full(inside.shape, self._pad_id, dtype=np.int64), np.zeros(inside.shape, dtype=np.int64)
-        ids[inside] = np.concatenate([text.ids for text in texts])
-        types[inside] = np.concatenate([text.type_ids for text in texts])
-        arrays = {"input_ids": ids, "attention_mask": inside.astype(np.int64), "token_type_ids": types}
-        return {name: torch.from_numpy(array).to(self._model.device) for name, array in arrays.items()}

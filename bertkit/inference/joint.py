@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ALL_ORDERS_UP_TO = 4
 """Masks. Above that (5! = 120) the mean is over some orders, each from another mask on to the right, and round."""
-SOME_ORDERS = 8
+SOME_ORDERS = 4
 MOST_MASKS = 16
 """That are filled together: readings grow with the square of their number."""
 BEAM = 12

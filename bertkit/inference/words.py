@@ -10,7 +10,7 @@ from bertkit.forward.pieces import Encoding, Pieces
 from bertkit.forward.reader import Reader
 from bertkit.inference.joint import Gaps, best_fillings, each_answer
 
-_LENGTHS_READ, _LENGTHS_SEARCHED = 256, 8
+_LENGTHS_READ, _LENGTHS_SEARCHED = 256, 4
 Word = tuple[int, ...]
 
 
@@ -74,8 +74,8 @@ def search(
     word: where it expects another word instead of a ``##`` piece, words of k pieces are improbable. (A mean over the
     pieces would favour what repeats itself: *is ##lin ##lin*.)
 
-    At several masks those combinations of numbers are searched at which the model is surest, of as many combinations
-    as 256 readings tell; ``max_pieces`` is lowered where there are more.
+    At several masks the four combinations of numbers are searched at which the model is surest, of as many as 256
+    readings tell; ``max_pieces`` is lowered where there are more.
 
     Returns:
         ln of the probability, and the words; the best first.
@@ -99,7 +99,7 @@ def _best_lengths(
         max_pieces -= 1
     room = reader.max_tokens - len(text.ids) + len(places)
     lengths = [some for some in product(range(1, max_pieces + 1), repeat=len(places)) if sum(some) <= room]
-    if len(lengths) <= _LENGTHS_SEARCHED:
+    if len(places) == 1 or len(lengths) <= _LENGTHS_SEARCHED:
         return lengths
     sure = [0.0] * len(lengths)
 

@@ -72,7 +72,7 @@ def max_positions(name_or_path: str) -> int:
 
 
 def load_bert_for_pretraining(
-    name_or_path: str, tokenizer: "PreTrainedTokenizerFast | None" = None, seed: int = 0
+    name_or_path: str, tokenizer: "PreTrainedTokenizerFast | None" = None, seed: int = 0, positions: int = 0
 ) -> "tuple[BertForPreTraining, PreTrainedTokenizerFast, list[str]]":
     """A BERT to go on pretraining, in fp32, its tokenizer, and what had to be made new, in plain words.
 
@@ -81,6 +81,8 @@ def load_bert_for_pretraining(
         tokenizer: instead of the model's own: the same pieces under the same ids, and more after them. The
             rows of the vocabulary grow where these need more, up to a multiple of 64.
         seed: of the new weights.
+        positions: tokens that it is to read; where it reads fewer, the places beyond begin as copies of those it
+            has, one after the other (Beltagy et al. 2020, 5: what is near stays near).
 
     Raises:
         BertkitError: the model cannot be loaded, or the tokenizer is not the model's.
@@ -98,7 +100,26 @@ def load_bert_for_pretraining(
         with _quiet(), seeded(seed):
             model.resize_token_embeddings(_padded(len(tokenizer)), mean_resizing=False)
         notes.append(f"{len(tokenizer) - rows:,} word pieces are new: {name_or_path} has rows for {rows:,}")
+    if positions > (known := model.config.max_position_embeddings):
+        _lengthen(model, positions)
+        notes.append(
+            f"the places {known} to {positions - 1} are new, copied from the first: {name_or_path} has {known}"
+        )
     return model, tokenizer, notes
+
+
+def _lengthen(model: Any, positions: int) -> None:
+    import torch
+    from torch import nn
+
+    embeddings = model.bert.embeddings
+    known = embeddings.position_embeddings.weight.detach()
+    longer = known.repeat(-(-positions // len(known)), 1)[:positions].clone()
+    embeddings.position_embeddings = nn.Embedding.from_pretrained(longer, freeze=False)
+    places = torch.arange(positions).unsqueeze(0)
+    embeddings.position_ids = nn.Buffer(places, persistent=False)
+    embeddings.token_type_ids = nn.Buffer(torch.zeros_like(places), persistent=False)
+    model.config.max_position_embeddings = positions
 
 
 def load_for(

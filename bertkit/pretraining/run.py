@@ -29,6 +29,8 @@ EMBEDDED_CORPUS = Path(__file__).parent.parent / "assets" / "corpus.txt"
 # what fits is tried out.
 _MICRO_BATCH_TOKENS = {"cpu": 4_096, "mps": 8_192}
 
+_ANY_LENGTH = 2**31
+
 
 @dataclass(frozen=True)
 class PretrainRequest:
@@ -110,15 +112,17 @@ def _check_inputs(request: PretrainRequest) -> None:
 
 
 def _overrides(request: PretrainRequest) -> list[Override]:
-    """What was asked for, and how long a text the model reads that is to be gone on from."""
+    """What was asked for, and how long a text the model is to read that is gone on from: at least what it does now."""
     if request.model is None:
         return list(request.overrides)
     from bertkit.models.bert import max_positions
 
-    return [
-        Override("model.max_position_embeddings", max_positions(request.model), f"--model {request.model}"),
-        *request.overrides,
-    ]
+    def reading(tokens: int) -> list[Override]:
+        return [Override("model.max_position_embeddings", tokens, f"--model {request.model}"), *request.overrides]
+
+    known = max_positions(request.model)
+    asked = load(PretrainRecipe, "pretrain", request.recipe or "adapt", reading(_ANY_LENGTH)).settings.data.phases
+    return reading(max(known, *(tokens for _, tokens in asked)))
 
 
 @dataclass(frozen=True)
@@ -176,7 +180,9 @@ def _model(request: PretrainRequest, recipe: PretrainRecipe, corpus: Prepared) -
     if request.model is None:
         corpus.tokenizer.model_max_length = recipe.model.max_position_embeddings
         return new_bert(recipe.model, corpus.tokenizer, recipe.train.seed)
-    model, _, notes = load_bert_for_pretraining(request.model, corpus.tokenizer, recipe.train.seed)
+    positions = recipe.model.max_position_embeddings
+    model, _, notes = load_bert_for_pretraining(request.model, corpus.tokenizer, recipe.train.seed, positions)
+    corpus.tokenizer.model_max_length = positions
     for told in notes:
         console.note(console.plain(told))
     return model

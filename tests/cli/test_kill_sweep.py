@@ -99,5 +99,6 @@ def count_lines(out):
 def figures(out):
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     return [
-        {name: value for name, value in line.items() if name not in ("seconds", "tokens_per_second", "data_wait")} for line in lines
+        {name: value for name, value in line.items() if name not in ("seconds", "tokens_per_second", "data_wait")}
+        for line in lines
     ]

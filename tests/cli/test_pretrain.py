@@ -73,7 +73,14 @@ def test_the_resolved_recipe_reproduces_the_run(home, run):
 def test_a_dry_run_says_what_it_would_do_and_leaves_nothing(home):
     result = bertkit(home, "pretrain", "corpus.txt", "--out", "dry", "--dry-run", "--max-steps", "10", *TINY)
     said = result.stderr.splitlines()[-1]
-    for part in ("tiny: ", " parameters on CPU", "10 steps of 16 sequences, 24 tokens long", " tokens/s", "GiB", "until"):
+    for part in (
+        "tiny: ",
+        " parameters on CPU",
+        "10 steps of 16 sequences, 24 tokens long",
+        " tokens/s",
+        "GiB",
+        "until",
+    ):
         assert part in said
     assert not (home / "dry").exists()
 

@@ -58,7 +58,7 @@ def test_the_probability_is_the_mean_over_orders(tiny_model: Path, tmp_path: Pat
     ours = random_model(tiny_model, tmp_path / "model", seed=masks)
     theirs = BertForMaskedLM.from_pretrained(tmp_path / "model").eval()
     gaps = gaps_of(tiny_model, "the cat" + " [MASK]" * masks + " .")
-    round_ = [(0, 1, 2, 3, 4), (1, 2, 3, 4, 0), (2, 3, 4, 0, 1), (3, 4, 0, 1, 2), (4, 0, 1, 2, 3)]
+    round_ = [(0, 1, 2, 3, 4), (1, 2, 3, 4, 0), (2, 3, 4, 0, 1), (3, 4, 0, 1, 2)]
     some_orders = round_ if masks == 5 else list(permutations(range(masks)))
     fillings = [list(range(6, 6 + masks)), [20] * masks]
     found = log_probabilities(ours, [(gaps, pieces) for pieces in fillings])
@@ -76,7 +76,7 @@ def test_the_probabilities_of_all_fillings_sum_to_one(tiny_model: Path, tmp_path
 def test_of_many_masks_some_orders_are_taken() -> None:
     assert orders(4) == list(permutations(range(4)))
     assert len(orders(20)) == joint.SOME_ORDERS
-    assert orders(20)[2] == (*range(5, 20), *range(5))
+    assert orders(20)[1] == (*range(5, 20), *range(5))
     assert all(sorted(order) == list(range(20)) for order in orders(20))
 
 

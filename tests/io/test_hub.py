@@ -13,7 +13,7 @@ from hub import COMMIT, Hub
 FETCH = """
 from bertkit.errors import BertkitError
 from bertkit.io import hub
-hub.ANSWER_TIMEOUT_S = 0.3
+hub.ANSWER_TIMEOUT_S = 1.0
 try:
     print(hub.model_folder("org/tiny"))
 except BertkitError as error:

@@ -208,3 +208,18 @@ def test_transformers_says_nothing_of_its_own(copy: Path, capfd: pytest.CaptureF
     model, tokenizer, _ = load_bert_for_pretraining(str(copy))
     save_model(model, tokenizer, copy)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_model_learns_to_read_longer_texts_from_copies_of_the_places_it_has(tiny_model, tmp_path):
+    model, tokenizer, notes = load_bert_for_pretraining(str(tiny_model), positions=70)
+    assert notes == [f"the places 32 to 69 are new, copied from the first: {tiny_model} has 32"]
+    known = load_file(tiny_model / "model.safetensors")["bert.embeddings.position_embeddings.weight"]
+    longer = model.bert.embeddings.position_embeddings.weight
+    assert torch.equal(longer, torch.cat([known, known, known[:6]]))
+    assert longer.requires_grad
+    ids = torch.randint(5, 21, (2, 70))
+    assert model(input_ids=ids).prediction_logits.shape[:2] == (2, 70)
+    save_model(model, tokenizer, tmp_path / "longer")
+    again, _, notes = load_bert_for_pretraining(str(tmp_path / "longer"), positions=64)
+    assert notes == []
+    assert torch.equal(again.bert.embeddings.position_embeddings.weight, longer)
