@@ -221,7 +221,8 @@ def _ratio(line: Line, ours: Sequence[float], theirs: Sequence[float]) -> str:
 def _amount(figure: Mapping[str, Any], unit: str) -> str:
     if "seconds" in figure:
         return f"{figure['seconds']:.2f} s"
-    return f"{figure['speed']:,.{0 if figure['speed'] >= 100 else 1}f} {unit}"
+    speed = figure["speed"]
+    return f"{speed:,.{0 if speed >= 100 else 1}f} {unit}" if speed >= 1 else f"{speed:.2g} {unit}"
 
 
 def _detail_cells(found: Result) -> Iterator[list[str]]:

@@ -310,7 +310,7 @@ def _extras(one: dict[str, Any]) -> list[str]:
 
 
 def _speed(speed: float) -> str:
-    return f"{speed:,.0f}" if speed >= 100 else f"{speed:,.2f}"
+    return f"{speed:,.0f}" if speed >= 100 else f"{speed:,.2f}" if speed >= 1 else f"{speed:.2g}"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> "Table":

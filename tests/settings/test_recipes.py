@@ -70,7 +70,7 @@ def test_shipped_recipe_says_how_to_launch_it(path: Path) -> None:
     assert header.startswith(f"# {path.stem}: ")
     for command in ("bertkit pretrain", "torchrun --nproc_per_node 8 -m bertkit", "accelerate launch"):
         assert command in header
-    assert header.count(f"--recipe {path.stem}") == 3
+    assert header.count(f"--recipe {path.stem}") >= 3
 
 
 @pytest.mark.parametrize("name", SIZES)
