@@ -9,8 +9,6 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bertkit import console
 from bertkit.corpus.reader import Source, fingerprint, read_paragraphs
 from bertkit.corpus.store import CorpusStore, StoreWriter, is_store, open_store
@@ -120,14 +118,14 @@ def _write_store(folder: Path, preparation: Preparation, tokenizer: Any, encoder
     report = ReadReport()
     total = preparation.estimated_bytes() / 1e6
     text_bytes = 0
-    writer = _PieceWriter(folder, len(tokenizer))
+    writer = StoreWriter(folder, len(tokenizer))
     with (
         console.progress("preparing", total or None, "MB") as line,
         writer,
         contextlib.closing(_pieces(encode, _chunks(preparation.paragraphs(report)))) as pieces,
     ):
         for piece in pieces:
-            writer.add_piece(piece)
+            writer.add_piece(piece.ids, piece.lengths, piece.document_ends)
             text_bytes += piece.text_bytes
             line.update(min(text_bytes / 1e6, total or float("inf")), f"{writer.tokens:,} tokens")
         writer.end_document()
@@ -181,18 +179,3 @@ def _pieces(encode: PieceEncoder, chunks: Iterator[list[str | None]]) -> Generat
     first = list(islice(chunks, _PARALLEL_FROM_CHUNKS))
     processes = min(num_cores(), _MAX_PROCESSES) if len(first) == _PARALLEL_FROM_CHUNKS else 1
     return in_order(encode, chain(first, chunks), processes)
-
-
-class _PieceWriter(StoreWriter):
-    """Writes many documents at once."""
-
-    def add_piece(self, piece: Piece) -> None:
-        """Appends the sentences of a piece and ends its documents; one without a sentence is no document."""
-        ends = np.unique(self.sentences + piece.document_ends)
-        ends = ends[ends > self._sentences_before_document]
-        if len(piece.ids):
-            self.add_sentences(piece.ids, piece.lengths)
-        if len(ends):
-            self._write("documents", ends)
-            self.documents += len(ends)
-            self._sentences_before_document = int(ends[-1])

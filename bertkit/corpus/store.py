@@ -151,6 +151,22 @@ class StoreWriter:
         self.tokens += len(ids)
         self.sentences += len(lengths)
 
+    def add_piece(self, ids: np.ndarray, lengths: np.ndarray, document_ends: np.ndarray) -> None:
+        """Appends sentences, and ends documents before some of them; one without a sentence is no document.
+
+        Args:
+            ids, lengths: as ``add_sentences`` takes them.
+            document_ends: before which of these sentences documents end, int64, ascending.
+        """
+        ends = np.unique(self.sentences + document_ends)
+        ends = ends[ends > self._sentences_before_document]
+        if len(ids):
+            self.add_sentences(ids, lengths)
+        if len(ends):
+            self._write("documents", ends)
+            self.documents += len(ends)
+            self._sentences_before_document = int(ends[-1])
+
     def end_document(self) -> None:
         """Ends the document; one without a sentence is no document."""
         if self.sentences > self._sentences_before_document:

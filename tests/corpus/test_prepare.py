@@ -195,10 +195,9 @@ def test_many_documents_at_once_are_written_as_one_by_one(tmp_path, size):
         one.finish(fingerprint="", tokenizer_fingerprint="", sources=[], text_bytes=0)
     # Sentences and ends of documents as one stream, cut anywhere.
     stream = [event for document in documents for event in (*document, None)]
-    many = module._PieceWriter(folders[1], 90)
-    with many:
+    with StoreWriter(folders[1], 90) as many:
         for start in range(0, len(stream), size):
-            many.add_piece(as_piece(stream[start : start + size]))
+            many.add_piece(*as_piece(stream[start : start + size])[:3])
         many.finish(fingerprint="", tokenizer_fingerprint="", sources=[], text_bytes=0)
     for name in ("ids.bin", "sentences.bin", "documents.bin", "counts.bin", "corpus.json"):
         assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes(), name

@@ -48,7 +48,8 @@ def test_everyday_sentences():
 
 
 def test_the_card_credits_every_story():
-    credits = list(csv.DictReader((FOLDER / "CREDITS.tsv").open(encoding="utf-8"), delimiter="\t"))
+    with (FOLDER / "CREDITS.tsv").open(encoding="utf-8", newline="") as file:
+        credits = list(csv.DictReader(file, delimiter="\t"))
     assert len(credits) == 702
     assert all(row["title"] and row["text"] and row["licence"] for row in credits)
 
