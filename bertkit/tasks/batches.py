@@ -50,7 +50,7 @@ class Encoder:
     def __call__(self, texts: Sequence[tuple[str, ...]]) -> Encoded:
         """The ids of rows of one or two texts."""
         inputs = [row if len(row) == 2 else row[0] for row in texts]
-        encodings = self._backend.encode_batch(inputs)
+        encodings = self._backend.encode_batch_fast(inputs)
         ids = [encoding.ids for encoding in encodings]
         types = [encoding.type_ids for encoding in encodings] if self._with_types else None
         return Encoded(ids, types, np.array([len(row) for row in ids], dtype=np.int64))
