@@ -1,7 +1,7 @@
 """Text to word pieces and back, with or without transformers."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -52,9 +52,36 @@ class Pieces:
         ids: dict[str, int] = self.tokenizer.get_vocab()
         return ids
 
-    def encode(self, text: str, pair: str | None = None) -> Encoding:
-        """Ids with special tokens. Bytes of a command line that are no UTF-8 become question marks."""
-        found = self.tokenizer.encode(_sound(text), None if pair is None else _sound(pair))
+    @cached_property
+    def special_ids(self) -> frozenset[int]:
+        """Of the special tokens that stand for no text."""
+        return frozenset({self.mask_id, self.cls_id, self.sep_id, self.pad_id})
+
+    @cached_property
+    def continuing_ids(self) -> frozenset[int]:
+        """Of the pieces that go on with a word (``##s``)."""
+        return frozenset(id_ for piece, id_ in self.vocab.items() if piece.startswith("##"))
+
+    def rest_of_word(self, ids: Sequence[int], place: int) -> Iterator[int]:
+        """The places of the pieces that go on with the word of a piece."""
+        for after in range(place + 1, len(ids)):
+            if ids[after] not in self.continuing_ids:
+                return
+            yield after
+
+    def encode(self, text: str, pair: str | None = None, *, most: int | None = None) -> Encoding:
+        """Ids with special tokens. Bytes of a command line that are no UTF-8 become question marks.
+
+        Args:
+            text, pair: one text, or two.
+            most: tokens that are kept of more; of a pair, the longer one's end goes first.
+        """
+        if most is not None:
+            self.tokenizer.enable_truncation(most, strategy="longest_first")
+        try:
+            found = self.tokenizer.encode(_sound(text), None if pair is None else _sound(pair))
+        finally:
+            self.tokenizer.no_truncation()
         return Encoding(found.ids, found.type_ids)
 
     def tokenize(self, text: str) -> list[str]:

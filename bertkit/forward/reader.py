@@ -73,22 +73,39 @@ def open_reader(name: str, head: Head, device: str | None = None, texts: int | N
         BertkitError: the model cannot be had, or was trained without the head; an unknown device.
     """
     folder = bert_folder(name)
-    from bertkit.forward.onnx_bert import is_exported
-
-    if is_exported(folder):
-        return _checked(_open_exported(name, folder, head, device))
-    if texts is not None and texts <= FEW_TEXTS and device in (None, "auto"):
-        from bertkit.forward.numpy_bert import NumpyBert, UnsupportedError
-        from bertkit.forward.pieces import light_pieces
-
-        try:
-            return _checked(Reader(name, light_pieces(folder), NumpyBert(folder, head)))
-        except UnsupportedError:
-            pass  # torch may read it, or says better why not
+    light = light_reader(name, folder, head, device, texts)
+    if light is not None:
+        return light
     from bertkit.forward.pieces import any_pieces
     from bertkit.forward.torch_bert import TorchBert
 
     return _checked(Reader(name, any_pieces(folder), TorchBert(name, head, device)))
+
+
+def light_reader(name: str, folder: "Path", head: Head, device: str | None, texts: int | None) -> Reader | None:
+    """What needs no torch: onnxruntime for an export, numpy for a few texts; None where torch is needed, or says better
+    why it cannot be.
+
+    Args:
+        folder: of the model.
+        name, head, device, texts: as for ``open_reader``.
+
+    Raises:
+        BertkitError: an export that cannot be run, or not on the device.
+    """
+    from bertkit.forward.onnx_bert import is_exported
+
+    if is_exported(folder):
+        return _checked(_open_exported(name, folder, head, device))
+    if texts is None or texts > FEW_TEXTS or device not in (None, "auto"):
+        return None
+    from bertkit.forward.numpy_bert import NumpyBert, UnsupportedError
+    from bertkit.forward.pieces import light_pieces
+
+    try:
+        return _checked(Reader(name, light_pieces(folder), NumpyBert(folder, head)))
+    except UnsupportedError:
+        return None
 
 
 def _open_exported(name: str, folder: "Path", head: Head, device: str | None) -> Reader:

@@ -121,7 +121,8 @@ class Embedder:
         self._layers = chosen.of(int(config["num_hidden_layers"]))
         self._held = len(self._layers) * int(config["hidden_size"])
         self.width: int = int(config["hidden_size"]) if chosen.summed else self._held
-        self._continuing, self._special = self.texts.continuing(), self.texts.special()
+        pieces = self.texts.reader.pieces
+        self._continuing, self._special = pieces.continuing_ids, pieces.special_ids
 
     def windows(self, texts: Iterable[str]) -> Iterator[list[Features]]:
         """The features of texts in their order, some at a time, so that memory stays bounded."""

@@ -49,25 +49,11 @@ class CutReader:
 
     def encode(self, text: str, pair: str | None = None) -> Encoding:
         """Ids with special tokens; of a text that is too long, its beginning; of a pair, the longer one's end goes."""
-        pieces, most = self.reader.pieces, self.reader.max_tokens
-        encoding = pieces.encode(text, pair)
-        if len(encoding.ids) <= most:
+        encoding = self.reader.pieces.encode(text, pair)
+        if len(encoding.ids) <= self.reader.max_tokens:
             return encoding
         self.cut += 1
-        pieces.tokenizer.enable_truncation(most, strategy="longest_first")
-        try:
-            return pieces.encode(text, pair)
-        finally:
-            pieces.tokenizer.no_truncation()
-
-    def continuing(self) -> set[int]:
-        """Ids of the pieces that go on with a word (``##s``)."""
-        return {id_ for piece, id_ in self.reader.pieces.vocab.items() if piece.startswith("##")}
-
-    def special(self) -> set[int]:
-        """Ids of the special tokens that stand for no text."""
-        pieces = self.reader.pieces
-        return {pieces.mask_id, pieces.cls_id, pieces.sep_id, pieces.pad_id}
+        return self.reader.pieces.encode(text, pair, most=self.reader.max_tokens)
 
 
 class Scorer:
@@ -93,12 +79,14 @@ class Scorer:
 
     def __init__(self, model: str | Path, device: str | None = None, texts: int | None = None) -> None:
         self.texts = CutReader(open_reader(str(model), "words", device, texts))
-        self._continuing, self._special = self.texts.continuing(), self.texts.special()
+        self._pieces = self.texts.reader.pieces
 
     def score(self, texts: Sequence[str]) -> list[Score]:
         """The scores of some texts, in their order. Special tokens within them are read, and not scored."""
         encoded = [self.texts.encode(text) for text in texts]
-        places = [[place for place, id_ in enumerate(one.ids) if id_ not in self._special] for one in encoded]
+        places = [
+            [place for place, id_ in enumerate(one.ids) if id_ not in self._pieces.special_ids] for one in encoded
+        ]
         sums = [0.0] * len(texts)
         # The longest together: their copies then need no padding.
         order = sorted(range(len(texts)), key=lambda number: -len(encoded[number].ids))
@@ -113,11 +101,8 @@ class Scorer:
     def _masked(self, text: Encoding, place: int) -> Encoding:
         """The text with the piece at a place masked, and those that its word goes on with."""
         ids = list(text.ids)
-        ids[place] = self.texts.reader.pieces.mask_id
-        for after in range(place + 1, len(ids)):
-            if ids[after] not in self._continuing:
-                break
-            ids[after] = ids[place]
+        for hidden in (place, *self._pieces.rest_of_word(text.ids, place)):
+            ids[hidden] = self._pieces.mask_id
         return Encoding(ids, text.type_ids)
 
 

@@ -7,7 +7,7 @@ later pieces of its word are masked; and with a piece of the filling all that fo
 *kong* vouch for each other. For a word it is what ``bertkit score`` says, a piece.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -45,14 +45,12 @@ def log_probabilities(
     bert: Bert, pieces: Pieces, fillings: Sequence[tuple[Encoding, Sequence[int]]]
 ) -> list[list[float]]:
     """Of each piece of each filled text, in nats, as above. Special tokens and masks that are left do not count."""
-    special = {pieces.mask_id, pieces.cls_id, pieces.sep_id, pieces.pad_id}
-    continuing = {id_ for piece, id_ in pieces.vocab.items() if piece.startswith("##")}
     copies: list[Encoding] = []
     scored: list[tuple[int, int]] = []
     for number, (text, filled) in enumerate(fillings):
         for place in range(max(0, filled[0] - CONTEXT), min(len(text.ids), filled[-1] + 1 + CONTEXT)):
-            if text.ids[place] not in special or place in filled:
-                copies.append(_masked(text, place, filled, continuing, pieces.mask_id))
+            if text.ids[place] not in pieces.special_ids or place in filled:
+                copies.append(_masked(text, place, filled, pieces))
                 scored.append((number, place))
     logs_of: list[list[float]] = [[] for _ in fillings]
 
@@ -64,20 +62,10 @@ def log_probabilities(
     return logs_of
 
 
-def _masked(text: Encoding, place: int, filled: Sequence[int], continuing: set[int], mask_id: int) -> Encoding:
+def _masked(text: Encoding, place: int, filled: Sequence[int], pieces: Pieces) -> Encoding:
     """The text with the piece at a place masked, and what would give it away."""
     ids = list(text.ids)
-    for hidden in [place, *_later(text.ids, place, filled, continuing)]:
-        ids[hidden] = mask_id
+    rest = (other for other in filled if other > place) if place in filled else pieces.rest_of_word(text.ids, place)
+    for hidden in (place, *rest):
+        ids[hidden] = pieces.mask_id
     return Encoding(ids, text.type_ids)
-
-
-def _later(ids: Sequence[int], place: int, filled: Sequence[int], continuing: set[int]) -> Iterator[int]:
-    """Places that are masked with a place: the rest of the filling, or of the word."""
-    if place in filled:
-        yield from (other for other in filled if other > place)
-        return
-    for after in range(place + 1, len(ids)):
-        if ids[after] not in continuing:
-            return
-        yield after

@@ -39,10 +39,10 @@ class WordPieces:
     """
 
     def __init__(self, pieces: Pieces) -> None:
-        special = {pieces.mask_id, pieces.cls_id, pieces.sep_id, pieces.pad_id, pieces.vocab[pieces.unk_token]}
+        special = {*pieces.special_ids, pieces.vocab[pieces.unk_token]}
         text = {id_: piece for piece, id_ in pieces.vocab.items() if id_ not in special}
         self.any = np.array(sorted(text))
-        goes_on = np.array([text[id_].startswith("##") for id_ in self.any.tolist()], dtype=bool)
+        goes_on = np.array([id_ in pieces.continuing_ids for id_ in self.any.tolist()], dtype=bool)
         self.beginning, self.continuing = self.any[~goes_on], self.any[goes_on]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertkit.errors import BertkitError
-from bertkit.forward.reader import FEW_TEXTS
+from bertkit.forward.reader import FEW_TEXTS, light_reader
 from bertkit.io.hub import model_folder
 from bertkit.settings.recipes import Override, load
 from bertkit.settings.schema import FinetuneRecipe
@@ -49,9 +49,8 @@ class Classifier:
     def logits(self, texts: Sequence[tuple[str, ...]]) -> Any:
         """float32 ``[rows, classes]``, in the order of the texts."""
         if self.reader is not None:
-            pieces = self.reader.pieces
-            pieces.tokenizer.enable_truncation(self.max_seq_length, strategy="longest_first")
-            return self.reader.bert.class_logits([pieces.encode(*row) for row in texts])
+            encoded = [self.reader.pieces.encode(*row, most=self.max_seq_length) for row in texts]
+            return self.reader.bert.class_logits(encoded)
         from bertkit.tasks.predictor import predict_logits
 
         return predict_logits(self.model, self._encoder, texts)
@@ -75,7 +74,7 @@ def open_classifier(name_or_path: str, device: str, rows: int | None = None) -> 
     """
     folder = model_folder(name_or_path)
     recipe = recipe_of(folder)
-    reader = _reader(name_or_path, folder, device, rows)
+    reader = light_reader(name_or_path, folder, "classes", device, rows)
     if reader is not None:
         # transformers leaves two classes without names out of config.json.
         names = reader.bert.config.get("id2label") or {0: "LABEL_0", 1: "LABEL_1"}
@@ -96,24 +95,6 @@ def recipe_of(folder: Path) -> FinetuneRecipe:
     """The recipe that a model was fine-tuned by; one of defaults where its folder does not tell."""
     file = folder / "recipe.toml"
     return load(FinetuneRecipe, "finetune", str(file), []).settings if file.is_file() else FinetuneRecipe()
-
-
-def _reader(name: str, folder: Path, device: str, rows: int | None) -> "Reader | None":
-    """What needs no torch: an export, or a BERT for a few rows; None where torch is needed, or says better why not."""
-    from bertkit.forward.onnx_bert import is_exported
-    from bertkit.forward.reader import Reader, open_reader
-
-    if is_exported(folder):
-        return open_reader(name, "classes", device)
-    if rows is None or rows > FEW_TEXTS or device != "auto":
-        return None
-    from bertkit.forward.numpy_bert import NumpyBert
-    from bertkit.forward.pieces import UnsupportedError, light_pieces
-
-    try:
-        return Reader(name, light_pieces(folder), NumpyBert(folder, "classes"))
-    except UnsupportedError:
-        return None
 
 
 def _classes(names: dict[int, str], problem_type: str | None) -> tuple[list[str], str]:
