@@ -6,6 +6,9 @@ import numpy as np
 
 from bertkit.forward.pieces import Encoding
 
+TOKENS_AT_ONCE = {"cpu": 4_096, "mps": 8_192, "cuda": 65_536}
+"""Computed at a time, by device: enough to keep it busy, little enough to fit."""
+
 
 def of_like_length(texts: Sequence[Encoding], tokens_at_once: int) -> Iterator[list[int]]:
     """The numbers of the texts in batches of about so many tokens, the longest first."""

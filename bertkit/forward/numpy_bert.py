@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bertkit.forward.batches import TOKENS_AT_ONCE
 from bertkit.forward.pieces import Encoding, UnsupportedError
 
 if TYPE_CHECKING:
     from bertkit.forward.reader import Head
 
 WEIGHTS = "model.safetensors"
-_TOKENS_AT_ONCE = 4_096
 
 
 def erf(x: np.ndarray) -> np.ndarray:
@@ -255,7 +255,7 @@ def _of_one_length(texts: Sequence[Encoding]) -> Iterator[list[int]]:
     for number, text in enumerate(texts):
         numbers.setdefault(len(text.ids), []).append(number)
     for length, alike in numbers.items():
-        at_once = max(1, _TOKENS_AT_ONCE // max(1, length))
+        at_once = max(1, TOKENS_AT_ONCE["cpu"] // max(1, length))
         yield from (alike[begin : begin + at_once] for begin in range(0, len(alike), at_once))
 
 

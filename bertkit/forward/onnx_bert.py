@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bertkit.errors import BertkitError
-from bertkit.forward.batches import of_like_length, padded
+from bertkit.forward.batches import TOKENS_AT_ONCE, of_like_length, padded
 from bertkit.forward.numpy_bert import WEIGHTS, log_softmax
 from bertkit.forward.pieces import Encoding
 
@@ -34,7 +34,7 @@ OUTPUTS: "dict[Head, str]" = {
 }
 """Names of the graph's outputs, by what is asked; hidden states go on with the number of the layer."""
 _PARTS = {"words": "masked-word head", "pairs": "next-sentence head", "classes": "classification head"}
-_TOKENS_AT_ONCE = 4_096
+_TOKENS_AT_ONCE = TOKENS_AT_ONCE["cpu"]
 
 
 def is_exported(folder: Path) -> bool:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bertkit.forward.batches import of_like_length, padded
+from bertkit.forward.batches import TOKENS_AT_ONCE, of_like_length, padded
 from bertkit.forward.pieces import Encoding
 from bertkit.models.bert import load_for
 
@@ -20,8 +20,6 @@ _CLASSES = {
     "classes": "BertForSequenceClassification",
     "none": "BertModel",
 }
-# Tokens computed at a time: enough to keep the device busy, little enough to fit.
-_TOKENS_AT_ONCE = {"cpu": 4_096, "mps": 8_192, "cuda": 65_536}
 
 
 class TorchBert:
@@ -44,7 +42,7 @@ class TorchBert:
         self._model: Any = loaded.to(device if device and ":" in device else kind).eval()
         self._encoder: Any = self._model if head == "none" else self._model.bert
         self._pad_id: int = self._model.config.pad_token_id or 0
-        self._tokens_at_once = _TOKENS_AT_ONCE[kind]
+        self._tokens_at_once = TOKENS_AT_ONCE[kind]
         self.config: dict[str, Any] = self._model.config.to_dict()
         self.rows: int = self._model.config.vocab_size
 

@@ -76,7 +76,7 @@ def export(model: str, form: str, out: Path, int8: bool = False) -> Exported:
         form: "half": a Hugging Face folder with weights of 16 bits, half as large. "onnx": one graph for all that the
             model was trained for, see ``forward/onnx_bert.py``.
         out: a folder that is not there yet, or is empty.
-        int8: the graph's weights as 8-bit numbers, a third as large.
+        int8: the graph's weights as 8-bit numbers, a quarter to a half as large.
 
     Raises:
         BertkitError: the model cannot be had; the folder is not empty; what was written says something else than the

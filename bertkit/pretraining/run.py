@@ -297,8 +297,7 @@ def _train(request: PretrainRequest, started_at_s: float) -> dict[str, Any]:
         folder.check_same_maths(out, run.recipe, run.corpus.fingerprint)
         console.note(console.plain(f"resuming from {found}" if found else f"no checkpoint in {out}: starting fresh"))
     with hardware.memory_errors():
-        run, job = _planned(run, started_at_s, checkpoint.read_progress(found).step if found else 0)
-    facts = _facts(run, job.plan.total_steps)
+        run, job, facts = _planned(run, started_at_s, checkpoint.read_progress(found).step if found else 0)
     if request.dry_run:
         hardware.leave_ranks()
         return facts
@@ -315,8 +314,8 @@ def _train(request: PretrainRequest, started_at_s: float) -> dict[str, Any]:
     return facts
 
 
-def _planned(run: _Run, started_at_s: float, steps_done: int) -> "tuple[_Run, Job]":
-    """The run with what a device computes at a time, and the steps of its budget; says what starts."""
+def _planned(run: _Run, started_at_s: float, steps_done: int) -> "tuple[_Run, Job, dict[str, Any]]":
+    """The run with what a device computes at a time, and the steps of its budget; what starts, said and for run.json."""
     from bertkit.pretraining import forecast
     from bertkit.training.estimate import step_costs, steps_within
 
@@ -336,8 +335,9 @@ def _planned(run: _Run, started_at_s: float, steps_done: int) -> "tuple[_Run, Jo
         job = _job(run)
         stretches = forecast.plan_of(job).stretches()
         costs = [cost._replace(steps=stretch) for cost, stretch in zip(costs, stretches, strict=False)]
-    forecast.say_what_starts(job, run.accelerator, _facts(run, job.plan.total_steps), costs, steps_done)
-    return run, job
+    facts = _facts(run, job.plan.total_steps)
+    forecast.say_what_starts(job, run.accelerator, facts, costs, steps_done)
+    return run, job, facts
 
 
 def with_steps(recipe: PretrainRecipe, max_steps: int | None) -> PretrainRecipe:

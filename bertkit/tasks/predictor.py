@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bertkit.forward.batches import TOKENS_AT_ONCE
 from bertkit.tasks.batches import Encoded, Encoder, by_length, collate
 
 if TYPE_CHECKING:
     import torch
-
-# Rows and tokens computed at a time: a long batch is cut so that memory stays bounded.
-_TOKENS_PER_BATCH = {"cpu": 4_096, "mps": 8_192, "cuda": 65_536}
 
 
 def logits_for(
@@ -29,7 +27,7 @@ def logits_for(
 
     rows: list[int] = []
     parts: list[np.ndarray] = []
-    budget = _TOKENS_PER_BATCH.get(device.type, 4_096)
+    budget = TOKENS_AT_ONCE.get(device.type, TOKENS_AT_ONCE["cpu"])
     size = max(1, budget // max(1, int(encoded.lengths.max(initial=1))))
     with torch.inference_mode():
         for number, batch_rows in enumerate(by_length(encoded.lengths, min(size * 4, 256))):

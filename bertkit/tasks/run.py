@@ -11,6 +11,7 @@ import numpy as np
 
 from bertkit import console
 from bertkit.errors import BertkitError
+from bertkit.forward.batches import TOKENS_AT_ONCE
 from bertkit.io.atomic import write_json, write_text
 from bertkit.settings.recipes import Override, load
 from bertkit.settings.schema import FinetuneRecipe
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from bertkit.training.loop import Fitted
 
 DEFAULT_MODEL = "google-bert/bert-base-uncased"
-_MICRO_BATCH_TOKENS = {"cpu": 4_096, "mps": 8_192, "cuda": 65_536}
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def _build(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneRequest,
     steps_per_epoch = -(-len(data.train.texts) // train.batch_size)
     steps = train.max_steps or max(1, math.ceil((train.epochs or 3) * steps_per_epoch))
     share = -(-train.batch_size // accelerator.num_processes)
-    fits = max(1, _MICRO_BATCH_TOKENS[accelerator.device.type] // int(encoded.lengths.max()))
+    fits = max(1, TOKENS_AT_ONCE[accelerator.device.type] // int(encoded.lengths.max()))
     plan = FinetunePlan(
         encoded,
         data.train.labels,

@@ -10,6 +10,10 @@ import tomllib
 import pyarrow
 import pyarrow.parquet
 import pytest
+from typer.testing import CliRunner
+
+from bertkit.cli import app
+from bertkit.training import estimate
 
 SENTENCES = [
     "The cat sat on the mat.",
@@ -85,18 +89,29 @@ def test_a_dry_run_says_what_it_would_do_and_leaves_nothing(home):
     assert not (home / "dry").exists()
 
 
-def test_a_budget_is_turned_into_steps_that_a_resume_keeps(home):
-    bertkit(home, "pretrain", "corpus.txt", "--out", "timed", "--budget", "6s", *TINY)
-    record = json.loads((home / "timed" / "run.json").read_text())
-    recipe = tomllib.loads((home / "timed" / "recipe.toml").read_text())
-    lines = [json.loads(line) for line in (home / "timed" / "metrics.jsonl").read_text().splitlines()]
-    assert recipe["train"]["max_steps"] == record["max_steps"] == lines[-1]["step"] > 1
-    assert lines[-2]["lr"] < lines[0]["lr"]  # the schedule has come down by then
+def test_a_budget_is_turned_into_steps_that_a_resume_keeps(home, monkeypatch):
+    # Steps that are said to take 1,000 s, so that it does not matter how long the start takes: an evaluation of 16
+    # examples, a batch, a third of that; (20,800 - 333) / (1,000 + 333 / 500) are 20.5.
+    monkeypatch.setattr(
+        estimate,
+        "step_costs",
+        lambda _, __, stretches, ___: [estimate.StepCost(one, 1_000.0, 300) for one in stretches],
+    )
+    monkeypatch.setenv("BERTKIT_CACHE", str(home / "cache"))
+    out = home / "timed"
+    command = ["pretrain", str(home / "corpus.txt"), "--out", str(out), *TINY, "--set", "max_eval_examples=16",
+               "--device", "cpu", "--mixed-precision", "no", "--budget"]  # fmt: skip
+    assert CliRunner().invoke(app, [*command, "20800s"], catch_exceptions=False).exit_code == 0
+    record = json.loads((out / "run.json").read_text())
+    recipe = tomllib.loads((out / "recipe.toml").read_text())
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert recipe["train"]["max_steps"] == record["max_steps"] == lines[-1]["step"] == 20
+    assert lines[-2]["lr"] < lines[10]["lr"]  # the schedule has come down by then
 
-    (home / "timed" / "run.json").write_text(json.dumps({**record, "finished": False}))
-    again = bertkit(home, "pretrain", "corpus.txt", "--out", "timed", "--budget", "1h", "--resume", *TINY)
-    assert f"resuming from timed/checkpoint-{record['max_steps']}" in again.stderr
-    assert json.loads((home / "timed" / "run.json").read_text())["max_steps"] == record["max_steps"]
+    (out / "run.json").write_text(json.dumps({**record, "finished": False}))
+    again = CliRunner().invoke(app, [*command, "1h", "--resume"], catch_exceptions=False)
+    assert f"resuming from {out}/checkpoint-20" in again.stderr
+    assert json.loads((out / "run.json").read_text())["max_steps"] == 20
 
 
 def test_a_budget_and_a_number_of_steps_exclude_each_other(home):

@@ -1,11 +1,10 @@
 """The cloze test: its ranks by hand, its intervals from SciPy, its guesses from transformers' pipeline, its sentences."""
 
 import re
-import shutil
 from pathlib import Path
 
 import pytest
-import torch
+from loud import loud
 from scipy.stats import binomtest
 from transformers import BertForPreTraining, pipeline
 
@@ -25,13 +24,8 @@ def write(path: Path, rows: list[tuple[str, str]]) -> Path:
 @pytest.fixture(scope="module")
 def model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model with larger weights, so that its guesses differ."""
-    folder = shutil.copytree(tiny_model, tmp_path_factory.mktemp("cloze") / "model")
-    bert = BertForPreTraining.from_pretrained(folder)
-    torch.manual_seed(3)
-    with torch.no_grad():
-        for weight in bert.parameters():
-            weight.normal_(std=0.5)
-    bert.save_pretrained(folder)
+    folder = tmp_path_factory.mktemp("cloze") / "model"
+    loud(tiny_model, folder, BertForPreTraining, seed=3, std=0.5)
     return folder
 
 

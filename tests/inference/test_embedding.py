@@ -1,6 +1,5 @@
 """Features of texts, words and word pieces: plain transformers' hidden states, in memory and in files."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 import torch
+from loud import loud
 from transformers import BertModel, BertTokenizer
 
 from bertkit.errors import BertkitError
@@ -20,13 +20,8 @@ LAYERS = ["last", "-2", "0", "1", "concat-last-2", "sum-last-2", "all"]
 
 @pytest.fixture(scope="module")
 def model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = shutil.copytree(tiny_model, tmp_path_factory.mktemp("embed") / "model")
-    bert = BertModel.from_pretrained(folder)
-    torch.manual_seed(2)
-    with torch.no_grad():
-        for weight in bert.parameters():
-            weight.normal_(std=0.4)
-    bert.save_pretrained(folder)
+    folder = tmp_path_factory.mktemp("embed") / "model"
+    loud(tiny_model, folder, BertModel, seed=2, std=0.4)
     return folder
 
 

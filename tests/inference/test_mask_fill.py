@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import typer
+from loud import loud
 from transformers import BertForPreTraining, BertModel, pipeline
 from typer.testing import CliRunner
 
@@ -25,12 +26,9 @@ app.command()(mask_fill)
 @pytest.fixture(scope="module")
 def model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model with larger weights, so that its guesses differ, and padding rows that want to come out."""
-    folder = shutil.copytree(tiny_model, tmp_path_factory.mktemp("fill") / "model")
-    bert = BertForPreTraining.from_pretrained(folder)
-    torch.manual_seed(1)
+    folder = tmp_path_factory.mktemp("fill") / "model"
+    bert = loud(tiny_model, folder, BertForPreTraining, seed=1, std=0.5)
     with torch.no_grad():
-        for weight in bert.parameters():
-            weight.normal_(std=0.5)
         bert.cls.predictions.bias[21:] = 9.0
     bert.save_pretrained(folder)
     return folder

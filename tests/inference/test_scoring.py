@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from loud import loud
 from transformers import BertForMaskedLM, BertForNextSentencePrediction, BertForPreTraining, BertTokenizer
 
 from bertkit.errors import BertkitError
@@ -21,13 +22,8 @@ SENTENCES = ["the cat sat .", "a", "The cats sat. a b c d e f", "zebra cat", "th
 @pytest.fixture(scope="module")
 def model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model with larger weights, so that what it says differs."""
-    folder = shutil.copytree(tiny_model, tmp_path_factory.mktemp("score") / "model")
-    bert = BertForPreTraining.from_pretrained(folder)
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for weight in bert.parameters():
-            weight.normal_(std=1.0)
-    bert.save_pretrained(folder)
+    folder = tmp_path_factory.mktemp("score") / "model"
+    loud(tiny_model, folder, BertForPreTraining, seed=1, std=1.0)
     return folder
 
 
