@@ -9,7 +9,7 @@ import typer
 
 from bertkit import console
 from bertkit.cli.options import Device, Model
-from bertkit.cli.score import Files, given_rows, peeked, say_cut, single, watched
+from bertkit.cli.texts import Files, given_rows, peeked, say_cut, single, watched
 from bertkit.io.hub import EMBEDDED
 
 if TYPE_CHECKING:

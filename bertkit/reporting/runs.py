@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from bertkit.errors import BertkitError
-from bertkit.training.folder import RECIPE, read_run
+from bertkit.training.folder import RECIPE, flat, read_run
 from bertkit.training.log import FILE as METRICS
 from bertkit.training.log import read_metrics
 
@@ -110,14 +110,6 @@ def model_folders(run: Run) -> list[tuple[int, Path]]:
     if (run.folder / "model.safetensors").is_file():
         by_step[run.step] = run.folder  # the last checkpoint holds the same weights
     return sorted(by_step.items())
-
-
-def flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested tables by dotted keys: ``{"train": {"seed": 1}}`` → ``{"train.seed": 1}``."""
-    found: dict[str, Any] = {}
-    for name, value in table.items():
-        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return found
 
 
 def mistakes(run: Run, most: int) -> list[dict[str, Any]]:

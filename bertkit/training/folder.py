@@ -132,8 +132,8 @@ def check_same_maths(out: Path, settings: Settings, fingerprint: str) -> None:
     path = out / RECIPE
     if not path.is_file():
         return
-    before = _flat(tomllib.loads(path.read_text(encoding="utf-8")))
-    now = _flat(tomllib.loads(dump(settings)))
+    before = flat(tomllib.loads(path.read_text(encoding="utf-8")))
+    now = flat(tomllib.loads(dump(settings)))
     for name in sorted(before.keys() | now.keys()):
         if name not in _FREE and before.get(name) != now.get(name):
             raise BertkitError(
@@ -145,11 +145,12 @@ def check_same_maths(out: Path, settings: Settings, fingerprint: str) -> None:
         raise BertkitError(f"cannot resume {out}: its data or tokenizer has changed since it was begun")
 
 
-def _flat(tables: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(tables: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables by dotted keys: ``{"train": {"seed": 1}}`` → ``{"train.seed": 1}``."""
+    found: dict[str, Any] = {}
     for name, value in tables.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return flat
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return found
 
 
 def record(out: Path, settings: Settings, facts: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,82 @@
+"""The texts that `score` and `embed` are given: typed, from stdin, or from files; and how far their reading has come."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from itertools import chain, islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bertkit import console
+from bertkit.errors import BertkitError
+
+Files = Annotated[
+    list[str] | None,
+    typer.Option("--file", metavar="FILE", help="Lines of text, or a table; also .gz, .xz, .zst. As often as needed."),
+]
+
+
+def given_rows(
+    texts: Sequence[str] | None, files: Sequence[str] | None, columns: Sequence[str]
+) -> Iterator[tuple[str, ...]]:
+    """The texts of the command line with the lines of stdin in the place of ``-``, then those of files, in order.
+
+    Raises:
+        BertkitError: a file is not there, or none is given and no text.
+    """
+    if not texts and not files:
+        raise BertkitError("no text: give sentences, - for lines of stdin, or --file FILE")
+    for file in files or ():
+        if not Path(file).is_file():
+            raise BertkitError(f"no file {file}: give lines of text, or a table")
+    return _rows(texts or (), files or (), tuple(columns))
+
+
+def _rows(texts: Sequence[str], files: Sequence[str], columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    from bertkit.tasks.data import read_texts
+
+    for text in texts:
+        if text == "-":
+            yield from read_texts("-", ())
+        else:
+            yield (text.encode("utf-8", "replace").decode(),)
+    for file in files:
+        yield from read_texts(file, columns)
+
+
+def single(row: tuple[str, ...]) -> str:
+    """The one text of a row."""
+    if len(row) > 1:
+        raise BertkitError("a table with the columns of pairs: name the one column to read with --text")
+    return row[0]
+
+
+def peeked(items: Iterator[Any]) -> tuple[Iterator[Any], int | None]:
+    """The same items, and how many they are where they are few enough to be read without torch."""
+    from bertkit.forward.reader import FEW_TEXTS
+
+    first = list(islice(items, FEW_TEXTS + 1))
+    if not first:
+        raise BertkitError("no text: nothing but blank lines, or nothing at all")
+    return chain(first, items), len(first) if len(first) <= FEW_TEXTS else None
+
+
+def say_cut(cut: int, most: int, name: str) -> None:
+    """A warning where texts were longer than the model reads."""
+    if cut:
+        what = "1 text is" if cut == 1 else f"{cut:,} texts are"
+        console.warn(f"{what} longer than the {most} tokens that {console.plain(name)} reads: cut to that")
+
+
+def watched(windows: Iterator[list[Any]], label: str, always: bool) -> Iterator[list[Any]]:
+    """The same windows, under a progress line, unless it would get between results on the same terminal."""
+    done = 0
+    shown = always or not sys.stdout.isatty()
+    with console.progress(label, None, "text") if shown else nullcontext() as line:
+        for window in windows:
+            yield window
+            done += len(window)
+            if line:
+                line.update(done)
