@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from transformers import AutoConfig, DataCollatorWithPadding, default_data_collator
 
 from bertkit.bench.apart import apart
@@ -86,7 +87,7 @@ def _flops_an_example(work: _Work) -> float | None:
     if not all(hasattr(config, name) for name in ("hidden_size", "num_hidden_layers", "intermediate_size")):
         return None
     lengths = Encoder(classifier_tokenizer(folder), work.recipe.data.max_seq_length)(work.texts).lengths
-    return TRAINING * forward_flops(config, lengths) / len(lengths)
+    return TRAINING * forward_flops(config, lengths, np.ones_like(lengths)) / len(lengths)
 
 
 def _ours(request: FinetuneRequest, steps: int) -> Callable[[], Turn]:

@@ -26,21 +26,26 @@ def peak_flops(device: str, precision: str) -> float:
     return 2 * side**3 / best
 
 
-def forward_flops(config: Any, lengths: np.ndarray, masked: int = 0, first_token_only: bool = False) -> float:
-    """Operations of a forward pass that must be made (PaLM, appendix B; the MLM head at masked positions only).
+def forward_flops(config: Any, lengths: np.ndarray, wanted: np.ndarray, masked: int = 0) -> float:
+    """Operations of a forward pass that must be made (PaLM, appendix B).
+
+    Of tokens whose last state no head reads, the last layer's keys and values are needed alone, and the MLM head is
+    counted at masked positions only.
 
     Args:
         config: of the encoder.
         lengths: tokens of each sequence, padding not counted; each attends to those of its own sequence.
+        wanted: of each sequence, those whose last state is read.
         masked: predicted tokens of all sequences.
-        first_token_only: only that one's state is used, so that the last layer needs of the others their keys and
-            values alone.
     """
     hidden, wide = config.hidden_size, config.intermediate_size
-    layers = config.num_hidden_layers - first_token_only
-    lengths = lengths.astype(np.float64)
-    multiplications = layers * ((4 * hidden**2 + 2 * hidden * wide) * lengths + 2 * hidden * lengths**2)
-    if first_token_only:
-        multiplications += 2 * hidden**2 * lengths + 2 * hidden**2 + 2 * hidden * wide + 2 * hidden * lengths
+    lengths, wanted = lengths.astype(np.float64), wanted.astype(np.float64)
+
+    def layer(asking: np.ndarray) -> np.ndarray:
+        projected = 2 * hidden**2 * lengths + (2 * hidden**2 + 2 * hidden * wide) * asking
+        attended: np.ndarray = projected + 2 * hidden * lengths * asking
+        return attended
+
+    multiplications = (config.num_hidden_layers - 1) * layer(lengths) + layer(wanted)
     head = hidden**2 + hidden * config.vocab_size
     return float(2 * (multiplications.sum() + head * masked))

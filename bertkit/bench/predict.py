@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import pipeline
 
@@ -59,7 +60,7 @@ def bench_predict(request: PredictBench, rounds: int) -> dict[str, Any]:
         classifier = apply.open_classifier(model, device)
     lengths = Encoder(classifier.tokenizer, classifier.max_seq_length)(texts).lengths
     peak = peak_flops(device, "no")
-    asked = forward_flops(classifier.model.config, lengths, first_token_only=True) / len(texts)
+    asked = forward_flops(classifier.model.config, lengths, np.ones_like(lengths)) / len(texts)
     return {
         "work": f"predict {len(texts):,} rows of {request.task or request.source or WORD_ORDER.name} "
         f"({lengths.mean():.0f} tokens on average) by {request.model or 'a new tiny'}",

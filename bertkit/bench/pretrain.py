@@ -17,6 +17,7 @@ from bertkit.bench.rounds import OURS, Turn, compare
 from bertkit.bench.trainer import TRAINER, trainer_turn
 from bertkit.models.bert import choose_attention, new_bert, save_model
 from bertkit.pretraining.dataset import PretrainingPlan
+from bertkit.pretraining.masking import IGNORE
 from bertkit.pretraining.objective import BertPretrainingObjective
 from bertkit.pretraining.prepare import Prepared
 from bertkit.pretraining.run import PretrainRequest, inspect
@@ -84,8 +85,9 @@ def flops_a_token(work: Work, steps: int) -> float:
     """Operations for a real token, forward and backward, on average over all steps but the first."""
     batches = [work.plan.fetch(work.plan.examples(step)) for step in range(1, steps)]
     lengths = np.concatenate([batch["attention_mask"].sum(dim=1).numpy() for batch in batches])
-    masked = sum(int((batch["labels"] != -100).sum()) for batch in batches)
-    return TRAINING * forward_flops(work.model().config, lengths, masked) / float(lengths.sum())
+    masked = np.concatenate([(batch["labels"] != IGNORE).sum(dim=1).numpy() for batch in batches])
+    wanted = masked + (work.recipe.data.sentence_objective != "none")  # and [CLS]
+    return TRAINING * forward_flops(work.model().config, lengths, wanted, masked.sum()) / float(lengths.sum())
 
 
 def ours(request: PretrainRequest, steps: int) -> Callable[[], Turn]:

@@ -10,6 +10,7 @@ from bertkit.models.bert import load_quietly, seeded
 from bertkit.models.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel
 
 
@@ -75,6 +76,34 @@ def load_classifier(name_or_path: str) -> "tuple[PreTrainedModel, Any]":
             f"{name_or_path} first"
         )
     return model, classifier_tokenizer(folder)
+
+
+def class_logits(model: Any, **batch: "torch.Tensor") -> "torch.Tensor":
+    """``model(…).logits``, ``[B, classes]``, without the work that a BERT's head throws away.
+
+    The head reads the last layer's state of ``[CLS]`` alone; of two layers that saves 42 % of the multiplications, of
+    twelve 7 %.
+
+    Args:
+        model: a sequence classifier of transformers; another than BERT's runs as it is.
+        batch: as the model takes it, int64 ``[B, L]`` each.
+    """
+    import torch
+    from transformers import BertForSequenceClassification
+
+    from bertkit.models.unpadded import attend_unpadded, encode
+
+    if not isinstance(model, BertForSequenceClassification) or model.config.is_decoder:
+        logits: torch.Tensor = model(**batch).logits
+        return logits
+    attend_unpadded(model)
+    ids, mask = batch["input_ids"], batch["attention_mask"]
+    wanted = torch.zeros_like(mask, dtype=torch.bool)
+    wanted[:, 0] = True
+    first = encode(model.bert, ids, mask, batch.get("token_type_ids"), wanted)
+    assert model.bert.pooler is not None
+    classes: torch.Tensor = model.classifier(model.dropout(model.bert.pooler(first.unsqueeze(1))))
+    return classes
 
 
 def classifier_tokenizer(folder: Path) -> Any:

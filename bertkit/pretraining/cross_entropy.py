@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy, linear
 
+from bertkit.pretraining.masking import IGNORE
+
 _CHUNK_ELEMENTS = {"cpu": 2**20, "cuda": 2**27, "mps": 2**24}
 """Logits worked on at a time: as many as stay in a CPU's cache; on a GPU few kernels matter more."""
 
@@ -22,7 +24,7 @@ def vocabulary_loss(
         hidden: float ``[predicted, hidden_size]``.
         weight: float ``[vocabulary, hidden_size]``.
         bias: float ``[vocabulary]``.
-        labels: int64 ``[predicted]``, each a row of the vocabulary.
+        labels: int64 ``[predicted]``, each a row of the vocabulary, or ``IGNORE``.
     """
     device = hidden.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
@@ -47,16 +49,17 @@ class _VocabularyLoss(torch.autograd.Function):
         rows = max(1, _CHUNK_ELEMENTS.get(hidden.device.type, 2**24) // len(weight))
         losses, correct, of_bias = [], [], torch.zeros_like(bias)
         for chunk, wanted in zip(logits.split(rows), labels.split(rows), strict=True):
-            exact, places = chunk.float(), wanted.unsqueeze(1)
-            highest, guesses = exact.max(dim=1, keepdim=True)
+            counted, places = (wanted != IGNORE).unsqueeze(1), wanted.clamp(min=0).unsqueeze(1)
+            exact = chunk.float()
+            highest = exact.amax(dim=1, keepdim=True)
             right = exact.gather(1, places) - highest
+            correct.append(_count_right(exact, right, wanted))
             shares = exact.sub_(highest).exp_()
             total = shares.sum(dim=1, keepdim=True)
-            losses.append((total.log() - right).sum())
-            correct.append((guesses == places).sum())
+            losses.append(((total.log() - right) * counted).sum())
             if trained:
-                shares.mul_(total.reciprocal_())
-                shares.scatter_add_(1, places, -torch.ones_like(total))
+                shares.mul_(counted / total)
+                shares.scatter_add_(1, places, -counted.to(shares.dtype))
                 of_bias += shares.sum(dim=0)
                 chunk.copy_(shares)
         none = hidden.new_zeros((), dtype=torch.float32)
@@ -70,3 +73,9 @@ class _VocabularyLoss(torch.autograd.Function):
     def backward(ctx: Any, factor: torch.Tensor, _: torch.Tensor) -> tuple[Any, ...]:
         of_hidden, of_weight, of_bias = ctx.saved_tensors
         return of_hidden * factor, of_weight * factor, of_bias * factor, None
+
+
+def _count_right(logits: torch.Tensor, right: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """How many labels are their row's ``argmax``, which is slow to find: only where none is greater (``right`` is 0)."""
+    candidates = (right == 0).squeeze(1).nonzero().squeeze(1)
+    return (logits[candidates].argmax(dim=1) == labels[candidates]).sum()

@@ -4,6 +4,8 @@ import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 
+from bertkit.models.classifier import class_logits
+from bertkit.models.dropout import draw_cheaply
 from bertkit.training.figures import Sums
 from bertkit.training.steps import Batch
 
@@ -22,6 +24,7 @@ class ClassificationObjective(nn.Module):
     def __init__(self, model: nn.Module, class_weights: torch.Tensor | None = None) -> None:
         super().__init__()
         self.model = model
+        draw_cheaply(model)
         self.problem_type: str = model.config.problem_type  # type: ignore[union-attr, assignment]
         self.class_weights = class_weights
 
@@ -38,7 +41,7 @@ class ClassificationObjective(nn.Module):
             labels: int64 ``[batch]``; float32 ``[batch]`` for numbers; float32 ``[batch, classes]`` for several labels.
             inputs: as the model takes them, int64 ``[batch, length]``.
         """
-        logits = self.model(**inputs).logits.float()
+        logits = class_logits(self.model, **inputs).float()
         weights = self.class_weights.to(logits) if self.class_weights is not None else None
         return {"loss": loss_sum(logits, labels, self.problem_type, weights)}
 

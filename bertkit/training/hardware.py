@@ -106,6 +106,15 @@ def keep_freed_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
+def seed_torch(device: torch.device, seed: int) -> None:
+    """``torch.manual_seed`` for the CPU and one device; that looks at every kind of device there is, in 0.8 ms."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
+
+
 @contextmanager
 def memory_errors() -> Iterator[None]:
     """Turns a GPU whose memory is full into one line."""

@@ -24,7 +24,7 @@ from bertkit.errors import BertkitError, Interrupted
 from bertkit.settings.schema import TrainSettings
 from bertkit.training import checkpoint
 from bertkit.training.figures import Sums, means, part_of, reduced, shown_figures
-from bertkit.training.hardware import memory_errors
+from bertkit.training.hardware import memory_errors, seed_torch
 from bertkit.training.health import Health
 from bertkit.training.log import FILE, MetricsLog, trackers
 from bertkit.training.optimizer import build_optimizer
@@ -101,7 +101,7 @@ class _Run:
         torch.use_deterministic_algorithms(self.settings.deterministic)
         self.sharding = Sharding(accelerator, job.objective)
         optimizer = build_optimizer(job.objective.to(accelerator.device), self.settings)
-        self.module, self.optimizer = accelerator.prepare(job.objective, optimizer)
+        self.module, self.optimizer = accelerator.prepare(job.objective.train(), optimizer)
         if self.settings.torch_compile:
             self.module.compile(dynamic=True)
         if resume_from:
@@ -175,7 +175,6 @@ class _Run:
     def _train_step(self, micro_batches: list[tuple[Batch, bool]], stop: StopRequest) -> str:
         """One optimizer step; returns what to show beside the progress bar."""
         step = self.progress.step
-        self.module.train()
         rate = self._set_learning_rate(step)
         counts = self._step_counts(micro_batches, stop)
         sums = self._backward(step, micro_batches, counts)
@@ -184,7 +183,7 @@ class _Run:
         if self.health.allows(step, sums, counts, float(grad_norm)):
             self.optimizer.step()
         self.progress.skipped_steps += self.health.skipped(step)
-        self.optimizer.zero_grad()
+        self.module.zero_grad()
         self.progress.step += 1
         self.progress.tokens += int(counts["tokens"])
         self.progress.seconds = self._seconds_before + time.monotonic() - self._started_at_s
@@ -228,9 +227,10 @@ class _Run:
     def _backward(self, step: int, micro_batches: list[tuple[Batch, bool]], counts: dict[str, float]) -> Sums:
         """Adds up the gradient of the step's loss; returns this rank's sums."""
         sums: Sums = {}
+        device = self.accelerator.device
         for number, (batch, real) in enumerate(micro_batches):
-            torch.manual_seed(key(self.settings.seed, step, self.accelerator.process_index, number))
-            batch = {name: tensor.to(self.accelerator.device, non_blocking=True) for name, tensor in batch.items()}
+            seed_torch(device, key(self.settings.seed, step, self.accelerator.process_index, number))
+            batch = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
             last = number == len(micro_batches) - 1
             with nullcontext() if last else self.accelerator.no_sync(self.module):
                 parts: Sums = self.module(**batch)
@@ -270,6 +270,7 @@ class _Run:
             return
         started_at_s = time.monotonic()
         results = self.job.evaluate(self.sharding.whole(self.module).eval(), self.progress.step)
+        self.module.train()
         values = {"step": self.progress.step, **results}
         self.log.write(values)
         console.note(f"step {self.progress.step:,}: " + shown_figures(results))

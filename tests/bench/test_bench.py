@@ -94,9 +94,11 @@ def test_the_work_of_a_step_counts_each_weight_six_times_a_token():
     head = model.cls.predictions.transform.dense.weight.numel() + model.bert.embeddings.word_embeddings.weight.numel()
     attention = 2 * 2 * 16 * 8  # by layer: queries times keys and shares times values, a multiplication and an addition
     expected = 6 * (layers * 96 + head * 15) + 3 * 2 * attention * 96
-    assert TRAINING * forward_flops(config, np.full(12, 8), masked=15) == expected
+    eight = np.full(12, 8)
+    assert TRAINING * forward_flops(config, eight, eight, masked=15) == expected
     # Each token attends to its own sequence alone: 4 + 12 tokens are more work than 8 + 8.
-    more = forward_flops(config, np.array([4, 12])) - forward_flops(config, np.array([8, 8]))
+    uneven, even = np.array([4, 12]), np.array([8, 8])
+    more = forward_flops(config, uneven, uneven) - forward_flops(config, even, even)
     assert more == 4 * 2 * 16 * (4**2 + 12**2 - 2 * 8**2)
 
 
@@ -104,9 +106,7 @@ def test_the_work_of_a_classifier_is_that_of_its_first_token_in_the_last_layer()
     config = BertConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=40, vocab_size=64)
     # 5 keys and values, 1 query and output, 1 token through the feed-forward, 5 products with keys, 5 with values
     expected = 2 * (5 * 2 * 16 * 16 + 2 * 16 * 16 + 2 * 16 * 40 + 5 * 16 + 5 * 16)
-    assert forward_flops(config, np.array([5]), first_token_only=True) == expected
-    alone = np.array([1, 1])  # of one token there is nothing to leave out
-    assert forward_flops(config, alone, first_token_only=True) == forward_flops(config, alone)
+    assert forward_flops(config, np.array([5]), np.array([1])) == expected
 
 
 def test_the_peak_is_a_number_of_operations():

@@ -18,8 +18,8 @@ from transformers import (
 )
 
 from bertkit.errors import BertkitError
+from bertkit.models.classifier import class_logits
 from bertkit.tasks import apply
-from bertkit.tasks.predictor import first_token_only
 
 ROWS = [
     ("the cat sat .",),
@@ -99,13 +99,12 @@ def test_the_last_layer_at_the_first_token_is_the_whole_model(make: Make) -> Non
     model = BertForSequenceClassification.from_pretrained(make()).eval()
     ids = torch.tensor([[2, 6, 7, 8, 3], [2, 9, 3, 0, 0], [2, 3, 0, 0, 0]])
     batch = {"input_ids": ids, "attention_mask": (ids > 0).long(), "token_type_ids": torch.zeros_like(ids)}
+    expected = model(**batch).logits.detach()
     for attention in ("sdpa", "eager"):
         model.set_attn_implementation(attention)
         with torch.no_grad():
-            expected = model(**batch).logits
-            assert first_token_only(model)(**batch).logits == pytest.approx(expected, abs=2e-6)
-    assert len(model.bert.encoder.layer) == 2
-    assert model(**batch).logits.detach() == pytest.approx(expected, abs=2e-6)
+            assert class_logits(model, **batch) == pytest.approx(expected, abs=2e-6)
+            assert model(**batch).logits == pytest.approx(expected, abs=2e-6)  # reads padded batches as before
 
 
 def test_rows_are_cut_to_what_the_model_reads(make: Make) -> None:
@@ -126,7 +125,6 @@ def test_another_encoder_goes_to_torch(tiny_model: Path, tmp_path: Path) -> None
     (folder / "tokenizer_config.json").write_text(json.dumps(told))
     classifier = apply.open_classifier(str(folder), "auto", 1)
     assert classifier.reader is None
-    assert first_token_only(classifier.model) is classifier.model
     assert classifier.logits(ROWS[:1]).shape == (1, 2)
 
 

@@ -39,7 +39,8 @@ def test_loss_equals_transformers_own(problem_type):
 def test_weighted_loss_is_torchs_weighted_mean():
     model = classifier("single_label_classification", 3)
     weights = torch.tensor([0.5, 2.0, 1.0])
-    batch = {"input_ids": torch.randint(5, 50, (4, 9)), "labels": torch.tensor([0, 2, 1, 2])}
+    ids = torch.randint(5, 50, (4, 9))
+    batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": torch.tensor([0, 2, 1, 2])}
     objective = ClassificationObjective(model, weights)
     ours = objective(**batch)["loss"] / objective.counts(batch)[""]
     logits = model(input_ids=batch["input_ids"]).logits
