@@ -8,6 +8,7 @@ import numpy as np
 from bertkit.forward.batches import TOKENS_AT_ONCE, of_like_length, padded
 from bertkit.forward.pieces import Encoding
 from bertkit.models.bert import load_for
+from bertkit.models.classifier import class_logits
 
 if TYPE_CHECKING:
     import torch
@@ -35,12 +36,14 @@ class TorchBert:
     """
 
     def __init__(self, name: str, head: "Head", device: str | None) -> None:
+        from bertkit.models.unpadded import attend_unpadded
         from bertkit.training.hardware import choose_device
 
         kind = choose_device(device)
         loaded, _ = load_for(_CLASSES[head], name, optional=("pooler.",) if head == "none" else ())
         self._model: Any = loaded.to(device if device and ":" in device else kind).eval()
         self._encoder: Any = self._model if head == "none" else self._model.bert
+        attend_unpadded(self._encoder)
         self._pad_id: int = self._model.config.pad_token_id or 0
         self._tokens_at_once = TOKENS_AT_ONCE[kind]
         self.config: dict[str, Any] = self._model.config.to_dict()
@@ -48,13 +51,18 @@ class TorchBert:
 
     def word_log_probabilities(self, texts: Sequence[Encoding], places: Sequence[Sequence[int]]) -> list[np.ndarray]:
         """As in ``reader.Bert``."""
+        from bertkit.models.unpadded import encode
 
         def answer(numbers: list[int], batch: dict[str, "torch.Tensor"]) -> list["torch.Tensor"]:
-            hidden = self._encoder(**batch)[0]
+            import torch
+
             rows = [row for row, number in enumerate(numbers) for _ in places[number]]
             columns = [place for number in numbers for place in places[number]]
-            # The head over the vocabulary is most of the work of a small model: at these places alone.
-            logs = self._model.cls(hidden[rows, columns]).log_softmax(dim=-1)
+            wanted = torch.zeros_like(batch["attention_mask"], dtype=torch.bool)
+            wanted[rows, columns] = True
+            which = (wanted.flatten().cumsum(0) - 1).view_as(wanted)[rows, columns]
+            # The last layer and the head over the vocabulary, most of the work of a small model, at these places alone.
+            logs = self._model.cls(encode(self._encoder, **batch, wanted=wanted)[which]).log_softmax(dim=-1)
             return list(logs.split([len(places[number]) for number in numbers]))
 
         return self._answers(texts, answer)
@@ -63,7 +71,9 @@ class TorchBert:
         """As in ``reader.Bert``."""
         return np.stack(self._answers(texts, lambda _, batch: list(self._model(**batch).logits)))
 
-    class_logits = next_sentence_logits
+    def class_logits(self, texts: Sequence[Encoding]) -> np.ndarray:
+        """As in ``reader.Bert``."""
+        return np.stack(self._answers(texts, lambda _, batch: list(class_logits(self._model, **batch))))
 
     def hidden_states(self, texts: Sequence[Encoding], layers: Sequence[int]) -> list[np.ndarray]:
         """As in ``reader.Bert``."""

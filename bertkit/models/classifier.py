@@ -85,18 +85,17 @@ def class_logits(model: Any, **batch: "torch.Tensor") -> "torch.Tensor":
     twelve 7 %.
 
     Args:
-        model: a sequence classifier of transformers; another than BERT's runs as it is.
+        model: a sequence classifier of transformers that ``attend_unpadded`` has seen; another than BERT's runs as it is.
         batch: as the model takes it, int64 ``[B, L]`` each.
     """
     import torch
     from transformers import BertForSequenceClassification
 
-    from bertkit.models.unpadded import attend_unpadded, encode
+    from bertkit.models.unpadded import encode
 
     if not isinstance(model, BertForSequenceClassification) or model.config.is_decoder:
         logits: torch.Tensor = model(**batch).logits
         return logits
-    attend_unpadded(model)
     ids, mask = batch["input_ids"], batch["attention_mask"]
     wanted = torch.zeros_like(mask, dtype=torch.bool)
     wanted[:, 0] = True

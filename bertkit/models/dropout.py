@@ -1,7 +1,5 @@
 """Dropout whose random numbers cost little on a CPU."""
 
-from typing import Any
-
 import torch
 from torch import nn
 
@@ -33,25 +31,6 @@ def drop(states: torch.Tensor, rate: float) -> torch.Tensor:
     dropped = round(rate * _VALUES)
     if states.device.type != "cpu" or dropped in (0, _VALUES):
         return nn.functional.dropout(states, rate)
-    found: torch.Tensor = _Dropped.apply(states, dropped)
-    return found
-
-
-class _Dropped(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, states: torch.Tensor, dropped: int) -> torch.Tensor:
-        draws = torch.empty(-(-states.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
-        bits = draws.view(torch.int16)[: states.numel()].view(states.shape)
-        kept = bits >= dropped - _VALUES // 2
-        ctx.save_for_backward(kept)
-        ctx.scale = _VALUES / (_VALUES - dropped)
-        return _scaled(states, kept, ctx.scale)
-
-    @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None]:
-        (kept,) = ctx.saved_tensors
-        return _scaled(grad, kept, ctx.scale), None
-
-
-def _scaled(states: torch.Tensor, kept: torch.Tensor, scale: float) -> torch.Tensor:
-    return kept.to(states.dtype).mul_(states).mul_(scale)
+    draws = torch.empty(-(-states.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+    kept = draws.view(torch.int16)[: states.numel()].view(states.shape) >= dropped - _VALUES // 2
+    return (states * kept.to(states.dtype)).mul_(_VALUES / (_VALUES - dropped))

@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
+from transformers import BertModel
 from transformers.models.bert.modeling_bert import BertLayer
 
 from bertkit.models.dropout import drop
 from bertkit.models.layout import Layout, Wanted, gathered, scattered
 
 if TYPE_CHECKING:
-    from transformers import BertModel, PreTrainedModel
+    from transformers import PreTrainedModel
 
 
 def encode(
-    bert: "BertModel",
+    bert: BertModel,
     input_ids: torch.Tensor,
     attention_mask: torch.Tensor,
     token_type_ids: torch.Tensor | None,
@@ -56,7 +57,9 @@ def _laid_out(batch: torch.Tensor, layout: Layout) -> torch.Tensor:
 
 
 def attend_unpadded(model: "PreTrainedModel") -> None:
-    """Lets ``encode`` run a model, which reads padded batches as before."""
+    """Lets ``encode`` run a BERT, which reads padded batches as before; another model is left as it is."""
+    if not isinstance(model.base_model, BertModel):
+        return
     for layer in model.base_model.encoder.layer:
         # The layers' ``__call__`` stays, and with it what FSDP and gradient checkpointing hang on to it.
         layer.forward = MethodType(_layer, layer)

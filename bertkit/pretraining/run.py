@@ -94,7 +94,8 @@ def inspect(request: PretrainRequest) -> tuple[PretrainingPlan, Prepared, Pretra
     _check_inputs(request)
     _, recipe = _recipe(request, hardware.choose_device(request.device))
     corpus = _corpus(request, recipe)
-    return _plan(recipe, corpus, lambda _: recipe.train.batch_size), corpus, recipe
+    whole = recipe.train.batch_size
+    return _plan(recipe, corpus, partial(_micro_batch_size, whole, whole, 1)), corpus, recipe
 
 
 def _check_inputs(request: PretrainRequest) -> None:

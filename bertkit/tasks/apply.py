@@ -83,10 +83,12 @@ def open_classifier(name_or_path: str, device: str, rows: int | None = None) -> 
         )
         return Classifier(None, None, *classes, recipe, reader)
     from bertkit.models.classifier import load_classifier
+    from bertkit.models.unpadded import attend_unpadded
     from bertkit.training.hardware import choose_device
 
     kind = choose_device(device)
     model, tokenizer = load_classifier(name_or_path)
+    attend_unpadded(model)
     classes = _classes(model.config.id2label, model.config.problem_type)
     return Classifier(model.to(kind).eval(), tokenizer, *classes, recipe)
 

@@ -6,6 +6,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 
 from bertkit.models.classifier import class_logits
 from bertkit.models.dropout import draw_cheaply
+from bertkit.models.unpadded import attend_unpadded
 from bertkit.training.figures import Sums
 from bertkit.training.steps import Batch
 
@@ -24,6 +25,7 @@ class ClassificationObjective(nn.Module):
     def __init__(self, model: nn.Module, class_weights: torch.Tensor | None = None) -> None:
         super().__init__()
         self.model = model
+        attend_unpadded(model)
         draw_cheaply(model)
         self.problem_type: str = model.config.problem_type  # type: ignore[union-attr, assignment]
         self.class_weights = class_weights

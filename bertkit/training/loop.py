@@ -27,7 +27,7 @@ from bertkit.training.figures import Sums, means, part_of, reduced, shown_figure
 from bertkit.training.hardware import memory_errors, seed_torch
 from bertkit.training.health import Health
 from bertkit.training.log import FILE, MetricsLog, trackers
-from bertkit.training.optimizer import build_optimizer
+from bertkit.training.optimizer import build_optimizer, clip_grad_norm
 from bertkit.training.schedule import learning_rate
 from bertkit.training.sharding import Sharding
 from bertkit.training.signals import StopRequest, stop_on_signals
@@ -179,8 +179,8 @@ class _Run:
         counts = self._step_counts(micro_batches, stop)
         sums = self._backward(step, micro_batches, counts)
         limit = self.settings.max_grad_norm or math.inf
-        grad_norm = self.accelerator.clip_grad_norm_(self.module.parameters(), limit)
-        if self.health.allows(step, sums, counts, float(grad_norm)):
+        grad_norm = clip_grad_norm(self.accelerator, self.module, limit)
+        if self.health.allows(step, sums, counts, grad_norm):
             self.optimizer.step()
         self.progress.skipped_steps += self.health.skipped(step)
         self.module.zero_grad()
@@ -189,7 +189,7 @@ class _Run:
         self.progress.seconds = self._seconds_before + time.monotonic() - self._started_at_s
         self._interval_tokens += int(counts["tokens"])
         if self._due(self.settings.logging_steps) or self.progress.step in (1, self.job.plan.total_steps):
-            return self._log_step(sums, counts, rate, float(grad_norm))
+            return self._log_step(sums, counts, rate, grad_norm)
         return ""
 
     def _set_learning_rate(self, step: int) -> float:

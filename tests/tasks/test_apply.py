@@ -19,6 +19,7 @@ from transformers import (
 
 from bertkit.errors import BertkitError
 from bertkit.models.classifier import class_logits
+from bertkit.models.unpadded import attend_unpadded
 from bertkit.tasks import apply
 
 ROWS = [
@@ -100,6 +101,7 @@ def test_the_last_layer_at_the_first_token_is_the_whole_model(make: Make) -> Non
     ids = torch.tensor([[2, 6, 7, 8, 3], [2, 9, 3, 0, 0], [2, 3, 0, 0, 0]])
     batch = {"input_ids": ids, "attention_mask": (ids > 0).long(), "token_type_ids": torch.zeros_like(ids)}
     expected = model(**batch).logits.detach()
+    attend_unpadded(model)
     for attention in ("sdpa", "eager"):
         model.set_attn_implementation(attention)
         with torch.no_grad():

@@ -47,6 +47,23 @@ def test_losses_gradients_and_weights_do_not_depend_on_the_micro_batch(tmp_path,
         assert difference <= 1e-5 * torch.linalg.norm(parameter) + 1e-7, name
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # dynamo's own looking
+def test_compiled_steps_are_the_same_to_rounding(tmp_path, monkeypatch):
+    plain = run(tmp_path, "plain")
+    compile_, asked = torch.nn.Module.compile, []
+
+    def without_a_compiler(module, **options):  # captured and differentiated as ever; only C++ is not made of it
+        asked.append(options)
+        compile_(module, backend="aot_eager", **options)
+
+    monkeypatch.setattr(torch.nn.Module, "compile", without_a_compiler)
+    compiled = run(tmp_path, "compiled", torch_compile=True)
+    assert asked == [{"dynamic": True}]
+    for one, other in zip(training_lines(plain.out), training_lines(compiled.out), strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-5), one["step"]
+        assert one["grad_norm"] == pytest.approx(other["grad_norm"], rel=1e-4), one["step"]
+
+
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")  # of more workers than cores
 @pytest.mark.parametrize("num_workers", [1, 3])
 def test_workers_change_nothing_at_all(tmp_path, num_workers):
