@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel
 
-from bertkit.models import layout
+from bertkit.models import layout, unpadded
 from bertkit.models.layout import Layout
 from bertkit.models.unpadded import attend_unpadded, encode
 
@@ -65,6 +65,37 @@ def test_states_and_gradients_are_those_of_the_padded_batch(batch, attention, la
     for name, weight in model.named_parameters():
         if name in gradients:
             torch.testing.assert_close(weight.grad, gradients[name], rtol=1e-4, atol=1e-5, msg=name)
+
+
+def attend_text_by_text(query, key, value, asking, ends, most, longest, *, scale):
+    """What ``torch.nn.attention.varlen.varlen_attn`` is documented to do, which runs on a GPU alone."""
+    (q, k), found = (one.diff().tolist() for one in (asking, ends)), []
+    assert (max(q), max(k)) == (most, longest)
+    for one, key_, value_ in zip(query.split(q), key.split(k), value.split(k), strict=True):
+        scores = torch.einsum("qhs,khs->hqk", one, key_) * scale
+        found.append(torch.einsum("hqk,khs->qhs", scores.softmax(dim=-1), value_))
+    return torch.cat(found)
+
+
+@pytest.mark.parametrize("which", [ALL, FIRST, SOME])
+def test_the_kernel_for_texts_of_several_lengths_is_told_where_each_ends(batch, which, monkeypatch):
+    monkeypatch.setitem(layout.ROWS_AT_ONCE, "cpu", 1)  # as on a GPU
+    monkeypatch.setattr(unpadded, "_has_kernel", lambda query: True)
+    monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", attend_text_by_text)
+    model, wanted = model_with("sdpa"), wanted_of(batch, which)
+    expected = model(**batch).last_hidden_state[wanted]
+    attend_unpadded(model)
+    torch.testing.assert_close(encode(model, **batch, wanted=wanted), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="the kernel is a GPU's")
+@pytest.mark.parametrize("which", [ALL, FIRST, SOME])
+def test_the_kernel_itself_is_the_padded_batch_to_bf16(batch, which):
+    model, wanted = model_with("sdpa").to("cuda", torch.bfloat16), wanted_of(batch, which).cuda()
+    batch = {name: one.cuda() for name, one in batch.items()}
+    expected = model(**batch).last_hidden_state[wanted]
+    attend_unpadded(model)
+    torch.testing.assert_close(encode(model, **batch, wanted=wanted), expected, rtol=0.02, atol=0.02)
 
 
 def test_a_batch_without_padding(batch):
