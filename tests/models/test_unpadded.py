@@ -80,7 +80,7 @@ def attend_text_by_text(query, key, value, asking, ends, most, longest, *, scale
 @pytest.mark.parametrize("which", [ALL, FIRST, SOME])
 def test_the_kernel_for_texts_of_several_lengths_is_told_where_each_ends(batch, which, monkeypatch):
     monkeypatch.setitem(layout.ROWS_AT_ONCE, "cpu", 1)  # as on a GPU
-    monkeypatch.setattr(unpadded, "_has_kernel", lambda query: True)
+    monkeypatch.setattr(unpadded, "_has_kernel", lambda _: True)
     monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", attend_text_by_text)
     model, wanted = model_with("sdpa"), wanted_of(batch, which)
     expected = model(**batch).last_hidden_state[wanted]

@@ -1,6 +1,6 @@
 """Clipping beside torch's own, over the limit and under it."""
 
-import copy
+import math
 
 import pytest
 import torch
@@ -20,8 +20,7 @@ def with_gradients():
 
 @pytest.mark.parametrize("limit", [0.5, 1e6, float("inf")])
 def test_norm_and_gradients_are_torch_s(limit):
-    ours = with_gradients()
-    theirs = copy.deepcopy(ours)
+    ours, theirs = with_gradients(), with_gradients()
     norm = clip_grad_norm(Accelerator(cpu=True), ours, limit)
     assert norm == float(nn.utils.clip_grad_norm_(theirs.parameters(), limit))
     for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
@@ -34,4 +33,4 @@ def test_norm_and_gradients_are_torch_s(limit):
 def test_a_norm_that_is_no_number_is_told():
     module = with_gradients()
     module[0].weight.grad[0, 0] = float("nan")
-    assert clip_grad_norm(Accelerator(cpu=True), module, 1.0) != clip_grad_norm(Accelerator(cpu=True), module, 1.0)
+    assert math.isnan(clip_grad_norm(Accelerator(cpu=True), module, 1.0))
