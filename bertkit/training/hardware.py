@@ -94,9 +94,10 @@ def build_accelerator(device: str, precision: str, trackers: tuple[str, ...], fo
 def keep_freed_memory() -> None:
     """Has the process keep the memory that it frees, where the system's allocator is glibc's.
 
-    That gives every block of some megabytes back as soon as it is free, and each step would ask for zeroed pages anew:
-    4/256 in bf16, 128 x 32 tokens on two cores, 10,200 tokens/s with that and 11,600 without (2026-11-24). Whoever
-    sets MALLOC_… has chosen otherwise.
+    That gives every block of some megabytes back as soon as it is free, and each step would ask for zeroed pages anew.
+    Batches of 32 x 128 tokens in bf16 on two cores: 2/128 32,600 tokens/s with that and 39,200 without, 4/256 10,900 and
+    11,500 (medians of three and six runs in turns, 2026-11-24); fine-tuning is as fast either way. Whoever sets MALLOC_… has
+    chosen otherwise.
     """
     if sys.platform != "linux" or any(name.startswith("MALLOC_") for name in os.environ):
         return
