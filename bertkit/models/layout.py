@@ -24,8 +24,7 @@ class Layout(NamedTuple):
     def of(cls, mask: torch.Tensor) -> "Layout":
         """That of a mask."""
         places, size = _where(mask.flatten()), mask.numel()
-        at_once = ROWS_AT_ONCE.get(mask.device.type, 1)
-        rows = -(-len(places) // at_once) * at_once
+        rows = len(places) + missing_rows(len(places), mask.device)
         if rows >= size:
             return cls(mask, torch.arange(size, device=mask.device), len(places) < size)
         padding = _where(~mask.flatten())[: rows - len(places)]
@@ -58,6 +57,11 @@ class Wanted(NamedTuple):
         most = int(counts.max())
         grid = torch.arange(most, device=mask.device) < counts
         return cls(_where(mask.flatten()[tokens.places]), _where(grid.flatten()), (len(mask), most))
+
+
+def missing_rows(rows: int, device: torch.device) -> int:
+    """How many rows fill so many up to a multiple of ``ROWS_AT_ONCE``."""
+    return -rows % ROWS_AT_ONCE.get(device.type, 1)
 
 
 def _where(mask: torch.Tensor) -> torch.Tensor:

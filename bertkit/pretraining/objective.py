@@ -6,7 +6,7 @@ from torch.nn.functional import cross_entropy, pad
 from transformers import BertForPreTraining
 
 from bertkit.models.dropout import draw_cheaply
-from bertkit.models.layout import ROWS_AT_ONCE
+from bertkit.models.layout import missing_rows
 from bertkit.models.unpadded import attend_unpadded, encode
 from bertkit.pretraining.cross_entropy import vocabulary_loss
 from bertkit.pretraining.masking import IGNORE
@@ -79,5 +79,5 @@ class BertPretrainingObjective(nn.Module):
 
 def _filled_up(masked: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """``[M, hidden_size]`` and ``[M]``, and after them rows that do not count, up to a multiple of ``ROWS_AT_ONCE``."""
-    missing = -len(masked) % ROWS_AT_ONCE.get(masked.device.type, 1)
+    missing = missing_rows(len(masked), masked.device)
     return pad(masked, (0, 0, 0, missing)), pad(targets, (0, missing), value=IGNORE)
