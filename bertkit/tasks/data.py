@@ -14,6 +14,7 @@ from bertkit.io.hub import ensure_hub, hub_errors
 from bertkit.io.tables import TABLE_SUFFIXES, columns, form, read_rows
 from bertkit.io.text import ReadReport, open_binary, read_lines
 from bertkit.settings.schema import TaskSettings
+from bertkit.tasks.kinds import as_text, refuse_other_tasks
 from bertkit.tasks.labels import Labelling, find_labelling
 
 _TEXT_NAMES = ("text", "sentence", "review", "content", "document", "comment", "body")
@@ -234,8 +235,10 @@ def _load_own(request: DataRequest) -> LabelledData:
     if not rows:
         raise BertkitError(f"{source} has no rows")
     names = list(rows[0][1])
+    refuse_other_tasks(*rows[0])
     text = _columns_of(request.task.text, names, source, "--text") or _guessed_text(source, names)
     label = _columns_of(request.task.label, names, source, "--label") or _guessed_label(source, names)
+    refuse_other_tasks(*rows[0], text, label)
     notes = [] if request.task.text and request.task.label else [f"text: {', '.join(text)}; label: {', '.join(label)}"]
     labelling = find_labelling(rows, label, request.task, request.known_labels)
     first = Split("train" if request.train else "validation", _texts(rows, text), labelling.encode(rows, label))
@@ -330,12 +333,7 @@ def _row_texts(row: Row, names: Sequence[str]) -> tuple[str, ...]:
     missing = next((name for name in names if name not in values), None)
     if missing is not None:
         raise BertkitError(f"{place} has no column '{missing}', only {', '.join(values)}")
-    return tuple(_text(values[name]) for name in names)
-
-
-def _text(value: Any) -> str:
-    # SST-2's parquet has blanks at the ends that its TSV has not: they mean nothing to a tokenizer.
-    return "" if value is None else str(value).strip()
+    return tuple(as_text(values[name], place, name) for name in names)
 
 
 def _unlabelled(value: Any) -> bool:

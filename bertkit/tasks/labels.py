@@ -9,6 +9,7 @@ import numpy as np
 
 from bertkit.errors import BertkitError
 from bertkit.settings.schema import TaskSettings
+from bertkit.tasks.kinds import a_kind, shown
 
 _MOST_NUMBERED_CLASSES = 50
 
@@ -129,6 +130,9 @@ def _chosen(place: str, row: dict[str, Any], columns: Sequence[str]) -> list[str
     listed = _as_list(row.get(columns[0]))
     if listed is None:
         raise BertkitError(f"{place}: the label '{row.get(columns[0])}' is no list, as the first row's is")
+    nested = next((one for one in listed if isinstance(one, (list, dict))), None)
+    if nested is not None:
+        raise BertkitError(f"{place}: a label in '{columns[0]}' is {a_kind(nested)}, not a name: {shown(nested)}")
     return [class_name(one) for one in listed]
 
 
@@ -148,6 +152,8 @@ def _value(place: str, row: dict[str, Any], column: str) -> Any:
     value = row.get(column)
     if value is None or value == "":
         raise BertkitError(f"{place} has no label in column '{column}'")
+    if isinstance(value, (list, tuple, dict)):
+        raise BertkitError(f"{place}: the label '{column}' is {a_kind(value)}, not a class: {shown(value)}")
     return value
 
 

@@ -157,3 +157,44 @@ def test_every_task_of_glue_is_there():
         assert len(settings.submission) == len(settings.test_splits)
         assert set(settings.test_splits) <= settings.tsv.files.keys()
         assert set(settings.validation_splits) <= settings.tsv.files.keys()
+
+
+TAGGED = {"tokens": ["ana", "moved", "to", "oslo"], "ner_tags": ["B-PER", "O", "O", "B-LOC"]}
+ASKED = {"context": "ana moved to oslo", "question": "where?", "answers": {"text": ["oslo"], "answer_start": [13]}}
+CHOSEN = {"question": "what did she buy?", "choices": ["a lamp", "a boat"], "label": 1}
+SWAG = {"sent1": "she opened the shop", "ending0": "it rained", "ending1": "a lamp fell", "label": 0}
+
+
+@pytest.mark.parametrize(
+    ("row", "text", "label", "said"),
+    [
+        (TAGGED, ["tokens"], ["ner_tags"], "a label for each of the 4 tokens"),
+        (TAGGED, ["tokens"], ["tokens"], "a label for each"),
+        (ASKED, ["context", "question"], ["answers"], "the label 'answers' is an object"),
+        (CHOSEN, ["question"], ["choices"], "multiple choice"),
+        (CHOSEN, [], [], "multiple choice"),
+        (SWAG, ["sent1"], ["label"], "multiple choice"),
+        ({"text": ["a", "b"], "label": "x"}, [], [], "'text' is a list of 2, not a text"),
+        ({"text": {"en": "a"}, "label": "x"}, [], [], "'text' is an object, not a text"),
+        ({"text": "a", "label": {"x": 1}}, [], [], "the label 'label' is an object"),
+        ({"text": "a", "label": [{"x": 1}]}, [], [], "a label in 'label' is an object, not a name"),
+    ],
+)
+def test_lists_and_objects_are_no_texts_and_no_classes(tmp_path, row, text, label, said):
+    table = "\n".join(
+        json.dumps(one)
+        for one in (row, row, row | {"label": "y"} if isinstance(row.get("text"), (list, dict)) else row)
+    )
+    with pytest.raises(BertkitError, match=said):
+        own(tmp_path, table, name="a.jsonl", task=TaskSettings(text=tuple(text), label=tuple(label)))
+
+
+def test_a_list_among_words_is_no_class(tmp_path):
+    rows = [{"text": "a", "label": "x"}, {"text": "b", "label": ["x"]}, {"text": "c", "label": "y"}]
+    with pytest.raises(BertkitError, match=r"a.jsonl:2: the label 'label' is a list of 1, not a class"):
+        own(tmp_path, "\n".join(json.dumps(row) for row in rows), name="a.jsonl")
+
+
+def test_a_list_is_no_text_to_predict(tmp_path):
+    with pytest.raises(BertkitError, match="not a text"):
+        list(read_texts(str(write(tmp_path, "a.jsonl", json.dumps({"text": ["a"]}))), ("text",)))

@@ -1,0 +1,63 @@
+"""What a column holds, and rows of tasks that are no classification: named, so that none is read as a classifier's."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from bertkit.errors import BertkitError
+
+_CHOICE_NAMES = ("choices", "endings", "options")
+_SHOWN_CHARACTERS = 40
+
+
+def refuse_other_tasks(place: str, row: dict[str, Any], text: Sequence[str] = (), label: Sequence[str] = ()) -> None:
+    """Refuses tagging, question answering and multiple choice, which bertkit does not train.
+
+    Args:
+        place: of the row, for the message.
+        row: the first one of a table.
+        text: the columns of its texts, where they are chosen already.
+        label: likewise.
+
+    Raises:
+        BertkitError: the row is of such a task.
+    """
+    choices = next((name for name in _CHOICE_NAMES if isinstance(row.get(name), list)), None)
+    choices = choices or ("ending0" if "ending0" in row and "ending1" in row else None)
+    if choices:
+        raise _not_trained(place, f"'{choices}' beside a label that numbers them is multiple choice")
+    for tokens in text:
+        for tags in label:
+            if isinstance(row.get(tokens), list) and isinstance(row.get(tags), list):
+                raise _not_trained(
+                    place, f"'{tags}' has a label for each of the {len(row[tokens])} tokens of '{tokens}': tagging"
+                )
+    for answers in label:
+        if isinstance(row.get(answers), dict):
+            raise _not_trained(place, f"the label '{answers}' is an object, {shown(row[answers])}: question answering")
+
+
+def _not_trained(place: str, what: str) -> BertkitError:
+    return BertkitError(f"{place}: {what}; bertkit trains on a text, or two, with a class, several, or a number a row")
+
+
+def as_text(value: Any, place: str, column: str) -> str:
+    """A cell as the text that it is; nothing is a text by being printed.
+
+    Raises:
+        BertkitError: a list or an object.
+    """
+    if isinstance(value, (list, tuple, dict, set)):
+        raise BertkitError(f"{place}: '{column}' is {a_kind(value)}, not a text: {shown(value)}")
+    # SST-2's parquet has blanks at the ends that its TSV has not: they mean nothing to a tokenizer.
+    return "" if value is None else str(value).strip()
+
+
+def a_kind(value: Any) -> str:
+    """What a cell is, in words."""
+    return "an object" if isinstance(value, dict) else f"a list of {len(value)}"
+
+
+def shown(value: Any) -> str:
+    """The beginning of a cell, for a message."""
+    text = str(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
