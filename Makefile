@@ -46,7 +46,7 @@ test-browser: $(VENV)/.installed  ## Look at the pages in a real browser (instal
 bench: $(VENV)/.installed  ## Measure bertkit beside plain transformers on this machine (half an hour) → runs/bench.md
 	$(BIN)/python -m pip install --quiet -c .ci/constraints.txt -e ".[fast]"
 	mkdir -p runs
-	$(BIN)/bertkit bench table --out runs/bench.md
+	cd tests && ../$(BIN)/python -m benchmarks table --out ../runs/bench.md
 
 check: $(VENV)/.installed  ## Lint, formatting and types
 	$(BIN)/ruff check .

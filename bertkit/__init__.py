@@ -12,7 +12,7 @@ _PUBLIC = {
     "BertkitError": "bertkit.errors",
     "DataCollatorForBertPretraining": "bertkit.pretraining.collator",
     "pretrain": "bertkit.pretraining.run",
-    "MaskFiller": "bertkit.inference.mask_fill",
+    "MaskFiller": "bertkit.inference.mask_filling.filler",
 }
 __all__ = ["__version__", *_PUBLIC]
 

@@ -8,11 +8,11 @@ import bertkit
 
 FLOORS = [
     {"cli"},
-    {"pretraining", "tasks", "inference", "reporting", "bench"},
-    {"forward"},
+    {"pretraining", "finetuning", "inference", "reporting"},
+    {"runtime"},
     {"corpus", "training", "models"},
     {"settings", "io"},
-    {"console", "errors", "draws"},
+    {"hardware", "assets", "console", "errors", "draws"},
 ]
 LEVEL = {part: level for level, floor in enumerate(FLOORS) for part in floor}
 # `__init__` holds names that are imported on first use; `__main__` is the way in.
@@ -43,8 +43,7 @@ def violations(package: Path) -> list[str]:
             continue
         assert part in LEVEL, f"{path}: say in this test on which floor '{part}' is"
         for line, other in imported_parts(ast.parse(path.read_text(encoding="utf-8"))):
-            neighbours = part == "bench" and other in FLOORS[LEVEL[part]]
-            if not (other == part or neighbours or LEVEL.get(other, -1) > LEVEL[part]):
+            if not (other == part or LEVEL.get(other, -1) > LEVEL[part]):
                 found.append(f"{path.relative_to(package).as_posix()}:{line} imports {other}")
     return found
 
@@ -63,8 +62,7 @@ def test_planted_violations_are_found(tmp_path: Path) -> None:
         "io/text.py": "from bertkit.corpus.store import Store",
         "corpus/store.py": "from bertkit import __version__, console\nfrom bertkit.corpus import other",
         "training/loop.py": "def f():\n    import bertkit.corpus.store as store",
-        "tasks/run.py": "from bertkit import draws, pretraining",
-        "bench/run.py": "from bertkit.tasks.run import run\nfrom bertkit.cli import app",
+        "finetuning/run.py": "from bertkit import draws, pretraining",
         "models/odd.py": "from bertkit import nowhere",
         "cli/train.py": "from bertkit.errors import E\nfrom bertkit.training.loop import f",
     }
@@ -73,10 +71,9 @@ def test_planted_violations_are_found(tmp_path: Path) -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
     assert violations(tmp_path) == [
-        "bench/run.py:2 imports cli",
         "console.py:1 imports errors",
+        "finetuning/run.py:1 imports pretraining",
         "io/text.py:1 imports corpus",
         "models/odd.py:1 imports nowhere",
-        "tasks/run.py:1 imports pretraining",
         "training/loop.py:2 imports corpus",
     ]

@@ -12,7 +12,6 @@ import typer
 from bertkit import __version__, console
 from bertkit.cli import (
     attention,
-    bench,
     embed,
     evaluate,
     export,
@@ -73,4 +72,3 @@ _register("report", report.report)
 _register("export", export.export)
 _register("push", push.push)
 app.add_typer(recipes.app, name="recipes")
-app.add_typer(bench.app, name="bench")

@@ -86,7 +86,7 @@ def evaluate(
     elif corpus:
         results, show = _corpus(model, files or [], seq_len, max_examples, sets, device), _print_corpus
     else:
-        from bertkit.tasks.apply import evaluate as evaluated
+        from bertkit.finetuning.predict import evaluate as evaluated
 
         results, show = evaluated(model, task, data, validation, options.overrides(sets), device), _print
     if as_json:
@@ -115,7 +115,7 @@ def _cloze(model: str, files: list[str], device: str) -> dict[str, Any]:
 def _corpus(
     model: str, files: list[str], seq_len: int | None, max_examples: int | None, sets: list[str] | None, device: str
 ) -> dict[str, Any]:
-    from bertkit.pretraining.evaluate import DEFAULT_EXAMPLES, CorpusRequest, evaluate_corpus
+    from bertkit.pretraining.corpus_evaluation import DEFAULT_EXAMPLES, CorpusRequest, evaluate_corpus
 
     if not files:
         raise BertkitError("--corpus needs text: bertkit evaluate MODEL --corpus FILE...")

@@ -48,8 +48,8 @@ def finetune(
     overwrite: options.Overwrite = False,
 ) -> None:
     """Fine-tune a BERT on labelled text."""
-    from bertkit.tasks.run import DEFAULT_MODEL, FinetuneRequest
-    from bertkit.tasks.run import finetune as run
+    from bertkit.finetuning.run import DEFAULT_MODEL, FinetuneRequest
+    from bertkit.finetuning.run import finetune as run
 
     if (task is None) == (train is None):
         raise BertkitError("give --task NAME (see bertkit recipes), or --train FILE with rows of your own")
@@ -75,10 +75,10 @@ def finetune(
     if seeds == 1 and grid is None:
         _say_result(run(request))
     else:
-        from bertkit.tasks.sweep import parse_grid, sweep
+        from bertkit.finetuning.sweep import parse_grid, sweep
 
         _say_result(sweep(request, seeds, parse_grid(grid) if grid else None))
-    from bertkit.training.hardware import leave_ranks
+    from bertkit.hardware import leave_ranks
 
     leave_ranks()
 

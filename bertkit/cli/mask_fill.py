@@ -17,7 +17,7 @@ from bertkit.errors import BertkitError
 from bertkit.io.hub import EMBEDDED
 
 if TYPE_CHECKING:
-    from bertkit.inference.mask_fill import Candidate, Completion, MaskFiller
+    from bertkit.inference.mask_filling.filler import Candidate, Completion, MaskFiller
 
 BAR_WIDTH = 12
 LINES_AT_ONCE = 1024
@@ -53,7 +53,7 @@ def mask_fill(
     of as many masks. Where a target has several pieces, all are compared by the whole text, as `bertkit score` does,
     a piece; the percentages are then shares.
     """
-    from bertkit.inference.mask_fill import MOST_MASKS, MaskFiller
+    from bertkit.inference.mask_filling.filler import MOST_MASKS, MaskFiller
 
     words = None if targets is None else [word.strip() for word in targets.split(",") if word.strip()]
     if words and max_pieces > 1:
@@ -98,7 +98,7 @@ def _filled(
 
 def _lines(texts: list[str]) -> Iterator[str]:
     """The texts in order, with the non-blank lines of stdin in the place of ``-``."""
-    from bertkit.inference.mask_fill import check_text
+    from bertkit.inference.mask_filling.filler import check_text
 
     for text in texts:
         for line in sys.stdin if text == "-" else [text]:

@@ -37,7 +37,7 @@ def predict(
     device: options.Device = "auto",
 ) -> None:
     """Predict labels for new text: one JSON line a row, in order."""
-    from bertkit.tasks import apply
+    from bertkit.finetuning import predict
 
     if zip_file is not None:
         _zip(Path(model), zip_file)
@@ -47,11 +47,11 @@ def predict(
     if source not in (None, "-") and not Path(str(source)).is_file():
         raise BertkitError(f"no file {source}: give lines of text, a table, or - for stdin")
     if task is not None:
-        classifier = apply.open_classifier(model, device)
-        for path in apply.write_task_submission(classifier, task, data, output or Path(model)):
+        classifier = predict.open_classifier(model, device)
+        for path in predict.write_task_submission(classifier, task, data, output or Path(model)):
             console.out.print(str(path), markup=False)
         return
-    rows = apply.predict_rows(model, str(source), [name for name in (text, text_pair) if name], device)
+    rows = predict.predict_rows(model, str(source), [name for name in (text, text_pair) if name], device)
     if output is None:
         for row in rows:
             sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
@@ -59,12 +59,12 @@ def predict(
     tsv = output.suffix == ".tsv"
     with new_text(output) as file, console.progress("predicting", None, "row") as line:
         for number, row in enumerate(rows, 1):
-            file.write((apply.as_tsv(row) if tsv else json.dumps(row, ensure_ascii=False)) + "\n")
+            file.write((predict.as_tsv(row) if tsv else json.dumps(row, ensure_ascii=False)) + "\n")
             line.update(number)
 
 
 def _zip(runs: Path, out: Path) -> None:
-    from bertkit.tasks.submission import zip_submissions
+    from bertkit.finetuning.glue import zip_submissions
 
     path, missing = zip_submissions(runs, out)
     if missing:

@@ -29,7 +29,7 @@ def prepare(
 ) -> None:
     """Turn text into token ids on disk, ready for `bertkit pretrain`."""
     from bertkit.corpus.prepare import Preparation
-    from bertkit.corpus.reader import find_sources
+    from bertkit.corpus.sources import find_sources
     from bertkit.models.tokenizer import load_tokenizer
     from bertkit.pretraining.prepare import prepare_corpus
     from bertkit.settings.recipes import load

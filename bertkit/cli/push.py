@@ -15,6 +15,6 @@ def push(
     """Push a model and its card to the Hugging Face hub, with the token of `hf auth login` or HF_TOKEN."""
     from pathlib import Path
 
-    from bertkit.io.push import push as upload
+    from bertkit.models.push import push as upload
 
     console.out.print(upload(Path(model), repository, private), markup=False)

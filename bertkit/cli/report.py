@@ -34,7 +34,7 @@ def report(
     ] = None,
 ) -> None:
     """Show runs on one page: curves, settings and their differences, sample fills, errors."""
-    from bertkit.inference.mask_fill import check_text
+    from bertkit.inference.mask_filling.filler import check_text
     from bertkit.reporting.pages import check_target
     from bertkit.reporting.runs import read_runs
 
@@ -61,7 +61,7 @@ def _sentences(run: "Run") -> Sequence[str]:
 
 def _fills(run: "Run", texts: Sequence[str]) -> list["Fill"]:
     """What each checkpoint of a run, and its model at the end, makes of some sentences."""
-    from bertkit.inference.mask_fill import MaskFiller
+    from bertkit.inference.mask_filling.filler import MaskFiller
     from bertkit.reporting.report import Fill
     from bertkit.reporting.runs import model_folders
 

@@ -35,7 +35,7 @@ def given_rows(
 
 
 def _rows(texts: Sequence[str], files: Sequence[str], columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    from bertkit.tasks.data import read_texts
+    from bertkit.finetuning.data import read_texts
 
     for text in texts:
         if text == "-":
@@ -55,7 +55,7 @@ def single(row: tuple[str, ...]) -> str:
 
 def peeked(items: Iterator[Any]) -> tuple[Iterator[Any], int | None]:
     """The same items, and how many they are where they are few enough to be read without torch."""
-    from bertkit.forward.reader import FEW_TEXTS
+    from bertkit.runtime.load import FEW_TEXTS
 
     first = list(islice(items, FEW_TEXTS + 1))
     if not first:

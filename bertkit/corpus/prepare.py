@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from bertkit import console
-from bertkit.corpus.reader import Source, fingerprint, read_paragraphs
+from bertkit.corpus.encoders import ENCODERS, Differs, Piece, PieceEncoder, suitable_encoders
+from bertkit.corpus.sources import Source, fingerprint, read_paragraphs
 from bertkit.corpus.store import CorpusStore, StoreWriter, is_store, open_store
-from bertkit.corpus.tokens import ENCODERS, Differs, Piece, PieceEncoder, suitable_encoders
 from bertkit.corpus.workers import in_order, num_cores
 from bertkit.errors import BertkitError
 from bertkit.io.atomic import new_folder

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from bertkit import console
+from bertkit.assets import EMBEDDED_CLOZE
 from bertkit.errors import BertkitError
-from bertkit.inference.mask_fill import MASK, Candidate, MaskFiller
+from bertkit.inference.mask_filling.filler import MASK, Candidate, MaskFiller
 from bertkit.io.tables import TABLE_SUFFIXES, form, read_rows
 
-EMBEDDED_CLOZE = Path(__file__).parent.parent / "assets" / "cloze.tsv"
 SHOWN_GUESSES = 5
 _RANKED = 100
 """Guesses that are looked through for a right one; a rank beyond adds less than 0.01 to the mean reciprocal rank."""

@@ -9,10 +9,10 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from bertkit.errors import BertkitError
-from bertkit.forward.pieces import Encoding
-from bertkit.forward.reader import open_reader
 from bertkit.inference.scoring import CutReader
 from bertkit.io.atomic import new_text
+from bertkit.runtime.load import open_reader
+from bertkit.runtime.text import Encoding
 
 POOLINGS = ("mean", "cls", "word", "none")
 FILES = (".npy", ".parquet")

@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bertkit.assets import EMBEDDED_CORPUS
 from bertkit.errors import BertkitError
-from bertkit.forward.onnx_bert import GRAPH, OUTPUTS, OnnxBert, import_extra
-from bertkit.forward.pieces import Encoding, Pieces, any_pieces
-from bertkit.forward.reader import Bert, Head
 from bertkit.io.atomic import disk_errors, new_folder
 from bertkit.models.bert import bert_folder, load_for, save_model
 from bertkit.models.tokenizer import load_tokenizer, save_tokenizer
+from bertkit.runtime.load import Bert, Head
+from bertkit.runtime.onnx_bert import GRAPH, OUTPUTS, OnnxBert, import_extra
+from bertkit.runtime.text import Encoding, Pieces, any_pieces
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 FORMATS = ("onnx", "half")
-_TEXTS = Path(__file__).parent.parent / "assets" / "corpus.txt"
 # Beside the weights: the card, and the recipe, from which `predict` knows the length and the columns of a classifier.
 _COMPANIONS = ("README.md", "recipe.toml")
 # Largest differences allowed, as shares of the largest number there is (or of 1, where all are smaller).
@@ -74,7 +74,7 @@ def export(model: str, form: str, out: Path, int8: bool = False) -> Exported:
     Args:
         model: a folder, a name on the hub, or "embedded".
         form: "half": a Hugging Face folder with weights of 16 bits, half as large. "onnx": one graph for all that the
-            model was trained for, see ``forward/onnx_bert.py``.
+            model was trained for, see ``runtime/onnx_bert.py``.
         out: a folder that is not there yet, or is empty.
         int8: the graph's weights as 8-bit numbers, a quarter to a half as large.
 
@@ -136,7 +136,7 @@ def _load(model: str, folder: Path) -> "tuple[list[Head], PreTrainedModel]":
 
 
 def _torch_bert(model: str, head: Head) -> Bert:
-    from bertkit.forward.torch_bert import TorchBert
+    from bertkit.runtime.torch_bert import TorchBert
 
     return TorchBert(model, head, "cpu")
 
@@ -161,7 +161,7 @@ def _write_onnx(
 
 
 def _trace(loaded: "PreTrainedModel", heads: Sequence[Head], path: Path) -> None:
-    """Writes the graph that ``forward/onnx_bert.py`` describes."""
+    """Writes the graph that ``runtime/onnx_bert.py`` describes."""
     import torch
 
     # Plain matrix products, which onnxruntime fuses by itself.
@@ -240,7 +240,7 @@ class _Check:
 
     def __init__(self, pieces: Pieces, heads: Sequence[Head], longest: int, has_segments: bool) -> None:
         self.heads: list[Head] = [*heads, "none"]
-        lines = [line for line in _TEXTS.read_text(encoding="utf-8").splitlines() if line]
+        lines = [line for line in EMBEDDED_CORPUS.read_text(encoding="utf-8").splitlines() if line]
         encoded = [pieces.encode(line) for line in lines[:32]]
         encoded += [pieces.encode(" ".join(lines[50 : 50 + number])) for number in (4, 12, 50, 100)]
         if has_segments:

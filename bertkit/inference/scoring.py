@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bertkit.forward.pieces import Encoding
-from bertkit.forward.reader import Reader, open_reader
+from bertkit.runtime.load import Reader, open_reader
+from bertkit.runtime.text import Encoding
 
 # Masked copies read at a time. Each brings a row as wide as the vocabulary: 512 of 30,522 numbers are 60 MB.
 _COPIES_AT_ONCE = 512

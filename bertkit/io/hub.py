@@ -11,10 +11,10 @@ from functools import cache
 from pathlib import Path
 
 from bertkit import console
+from bertkit.assets import EMBEDDED_MODEL
 from bertkit.errors import BertkitError
 
 EMBEDDED = "embedded"
-_EMBEDDED_FOLDER = Path(__file__).parent.parent / "assets" / "model"
 ANSWER_TIMEOUT_S = 3.0
 _TRUE = {"1", "ON", "YES", "TRUE"}
 # Answers after which the libraries would try again for half a minute.
@@ -162,7 +162,7 @@ def model_folder(name_or_path: str, weights: bool = True) -> Path:
         BertkitError: there is no such folder, or it cannot be fetched.
     """
     if name_or_path == EMBEDDED:
-        return _EMBEDDED_FOLDER
+        return EMBEDDED_MODEL
     path = Path(name_or_path)
     if path.is_dir():
         return path

@@ -91,7 +91,7 @@ def class_logits(model: Any, **batch: "torch.Tensor") -> "torch.Tensor":
     import torch
     from transformers import BertForSequenceClassification
 
-    from bertkit.models.unpadded import encode
+    from bertkit.models.fast.attention import encode
 
     if not isinstance(model, BertForSequenceClassification) or model.config.is_decoder:
         logits: torch.Tensor = model(**batch).logits

@@ -59,7 +59,7 @@ class Evaluator:
         import torch
         from accelerate.utils import gather_object
 
-        from bertkit.training.figures import means
+        from bertkit.training.sums import means
 
         length = self._max_seq_length(max(0, steps_done - 1))
         examples, size = self._sets(length), self._micro_batch_size(length)

@@ -5,13 +5,13 @@ from torch import nn
 from torch.nn.functional import cross_entropy, pad
 from transformers import BertForPreTraining
 
-from bertkit.models.dropout import draw_cheaply
-from bertkit.models.layout import missing_rows
-from bertkit.models.unpadded import attend_unpadded, encode
-from bertkit.pretraining.cross_entropy import vocabulary_loss
+from bertkit.models.fast.attention import attend_unpadded, encode
+from bertkit.models.fast.cross_entropy import vocabulary_loss
+from bertkit.models.fast.dropout import draw_cheaply
+from bertkit.models.fast.layout import missing_rows
 from bertkit.pretraining.masking import IGNORE
-from bertkit.training.figures import Sums
 from bertkit.training.steps import Batch
+from bertkit.training.sums import Sums
 
 
 class BertPretrainingObjective(nn.Module):

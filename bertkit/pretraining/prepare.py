@@ -9,7 +9,7 @@ from typing import Any
 from bertkit import console
 from bertkit.corpus.merge import merged
 from bertkit.corpus.prepare import Preparation, cache_folder, nothing_in, prepare, tokenizer_fingerprint
-from bertkit.corpus.reader import find_sources, fingerprint
+from bertkit.corpus.sources import find_sources, fingerprint
 from bertkit.corpus.store import CorpusStore, is_store
 from bertkit.corpus.vocabulary import sample, train_vocabulary
 from bertkit.errors import BertkitError

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertkit import console
-from bertkit.corpus.reader import find_sources
+from bertkit.assets import EMBEDDED_CORPUS
+from bertkit.corpus.sources import find_sources
 from bertkit.errors import BertkitError
 from bertkit.io.atomic import write_text
 from bertkit.pretraining.dataset import EvaluationSet, PretrainingPlan, collator_for, sampler_for
@@ -16,7 +17,7 @@ from bertkit.pretraining.evaluation import Evaluator, LearningWatch
 from bertkit.pretraining.prepare import Prepared, is_prepared, prepare_for_training
 from bertkit.settings.recipes import Override, load
 from bertkit.settings.schema import PretrainRecipe
-from bertkit.training import folder
+from bertkit.training import run_folder
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from bertkit.training.loop import Job
 
-EMBEDDED_CORPUS = Path(__file__).parent.parent / "assets" / "corpus.txt"
 # Tokens a device computes at a time where nothing else is said: enough to keep it busy, little enough to fit. On a GPU
 # what fits is tried out.
 _MICRO_BATCH_TOKENS = {"cpu": 4_096, "mps": 8_192}
@@ -76,10 +76,10 @@ def pretrain(request: PretrainRequest) -> dict[str, Any]:
     _check_inputs(request)
     if request.dry_run:
         return _train(request, started_at_s)
-    with folder.claimed(request.folder, request.resume, request.overwrite):
-        if request.resume and folder.is_finished(request.folder):
+    with run_folder.claimed(request.folder, request.resume, request.overwrite):
+        if request.resume and run_folder.is_finished(request.folder):
             console.note(console.plain(f"{request.folder} is finished: nothing to resume"))
-            return folder.read_run(request.folder)
+            return run_folder.read_run(request.folder)
         return _train(request, started_at_s)
 
 
@@ -89,7 +89,7 @@ def inspect(request: PretrainRequest) -> tuple[PretrainingPlan, Prepared, Pretra
     Raises:
         BertkitError: as ``pretrain`` before its first step.
     """
-    from bertkit.training import hardware
+    from bertkit import hardware
 
     _check_inputs(request)
     _, recipe = _recipe(request, hardware.choose_device(request.device))
@@ -141,8 +141,8 @@ class _Run:
 
 
 def _set_up(request: PretrainRequest) -> _Run:
+    from bertkit import hardware
     from bertkit.models.bert import choose_attention
-    from bertkit.training import hardware
 
     device = hardware.choose_device(request.device)
     name, recipe = _recipe(request, device)
@@ -152,7 +152,7 @@ def _set_up(request: PretrainRequest) -> _Run:
     choose_attention(model, device, precision, max(tokens for _, tokens in recipe.data.phases))
     accelerator = hardware.build_accelerator(device, precision, recipe.train.report_to, str(request.folder))
     # A resume computes as the run began, to the bit.
-    known = folder.read_run(request.folder).get("micro_batch_tokens") if request.resume else None
+    known = run_folder.read_run(request.folder).get("micro_batch_tokens") if request.resume else None
     return _Run(request, name, recipe, corpus, model, accelerator, known or _MICRO_BATCH_TOKENS.get(device))
 
 
@@ -162,7 +162,7 @@ def _recipe(request: PretrainRequest, device: str) -> tuple[str, PretrainRecipe]
     recipe = load(PretrainRecipe, "pretrain", name, _overrides(request)).settings
     if request.budget_s is not None and request.resume:
         # The steps of a budget are chosen once.
-        recipe = with_steps(recipe, folder.read_run(request.folder).get("max_steps") or recipe.train.max_steps)
+        recipe = with_steps(recipe, run_folder.read_run(request.folder).get("max_steps") or recipe.train.max_steps)
     return name, recipe
 
 
@@ -260,7 +260,7 @@ def _job(run: _Run) -> "Job":
 
 def _facts(run: _Run, total_steps: int) -> dict[str, Any]:
     """What ``run.json`` says before the first step."""
-    from bertkit.training import hardware
+    from bertkit import hardware
 
     info, accelerator = run.corpus.store.info, run.accelerator
     return {
@@ -287,15 +287,16 @@ def _facts(run: _Run, total_steps: int) -> dict[str, Any]:
 
 
 def _train(request: PretrainRequest, started_at_s: float) -> dict[str, Any]:
+    from bertkit import hardware
     from bertkit.models.bert import save_model
-    from bertkit.training import checkpoint, hardware
+    from bertkit.training import checkpoint
     from bertkit.training.loop import fit
 
     run, out = _set_up(request), request.folder
     accelerator = run.accelerator
     found = checkpoint.newest_checkpoint(out) if request.resume else None
     if request.resume:
-        folder.check_same_maths(out, run.recipe, run.corpus.fingerprint)
+        run_folder.check_same_maths(out, run.recipe, run.corpus.fingerprint)
         console.note(console.plain(f"resuming from {found}" if found else f"no checkpoint in {out}: starting fresh"))
     with hardware.memory_errors():
         run, job, facts = _planned(run, started_at_s, checkpoint.read_progress(found).step if found else 0)
@@ -303,9 +304,9 @@ def _train(request: PretrainRequest, started_at_s: float) -> dict[str, Any]:
         hardware.leave_ranks()
         return facts
     if request.overwrite and not request.resume:
-        folder.clear(out)
+        run_folder.clear(out)
     if accelerator.is_main_process:
-        folder.record(out, run.recipe, facts)
+        run_folder.record(out, run.recipe, facts)
     progress, objective = fit(job, accelerator, found)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
@@ -317,27 +318,27 @@ def _train(request: PretrainRequest, started_at_s: float) -> dict[str, Any]:
 
 def _planned(run: _Run, started_at_s: float, steps_done: int) -> "tuple[_Run, Job, dict[str, Any]]":
     """The run with what a device computes at a time, and the steps of its budget; what starts, said and for run.json."""
-    from bertkit.pretraining import forecast
-    from bertkit.training.estimate import step_costs, steps_within
+    from bertkit.pretraining import budget
+    from bertkit.training.step_cost import step_costs, steps_within
 
     request, job = run.request, _job(run)
     if run.micro_batch_tokens is None and run.recipe.train.micro_batch_size is None:
-        found = forecast.micro_batch_tokens(job, run.accelerator)
+        found = budget.micro_batch_tokens(job, run.accelerator)
         run = replace(run, micro_batch_tokens=found)
         job = _job(run)
-    plan = forecast.plan_of(job)
+    plan = budget.plan_of(job)
     costs = step_costs(job.objective, plan, plan.stretches(), run.accelerator)
-    if request.budget_s is not None and not (request.resume and folder.read_run(request.folder)):
+    if request.budget_s is not None and not (request.resume and run_folder.read_run(request.folder)):
         left_s = request.budget_s - (time.monotonic() - started_at_s)
         steps = steps_within(
             left_s, costs, run.recipe.data.max_eval_examples, run.recipe.train.batch_size, run.recipe.train.eval_steps
         )
         run = replace(run, recipe=with_steps(run.recipe, steps))
         job = _job(run)
-        stretches = forecast.plan_of(job).stretches()
+        stretches = budget.plan_of(job).stretches()
         costs = [cost._replace(steps=stretch) for cost, stretch in zip(costs, stretches, strict=False)]
     facts = _facts(run, job.plan.total_steps)
-    forecast.say_what_starts(job, run.accelerator, facts, costs, steps_done)
+    budget.say_what_starts(job, run.accelerator, facts, costs, steps_done)
     return run, job, facts
 
 
@@ -350,11 +351,11 @@ def with_steps(recipe: PretrainRecipe, max_steps: int | None) -> PretrainRecipe:
 def _finish(run: _Run, facts: dict[str, Any]) -> dict[str, Any]:
     """Writes the record and the model card; on the main process only."""
     from bertkit.pretraining.card import pretraining_card
-    from bertkit.training.log import read_metrics
+    from bertkit.training.metrics_log import read_metrics
 
     out = run.request.folder
     evaluations = [line for line in read_metrics(out) if "eval_loss" in line]
     results = evaluations[-1] if evaluations else {}
-    record = folder.record(out, run.recipe, {**facts, "results": results, "finished": True})
+    record = run_folder.record(out, run.recipe, {**facts, "results": results, "finished": True})
     write_text(out / "README.md", pretraining_card(out, record, run.recipe))
     return record

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from bertkit.errors import BertkitError
-from bertkit.training.folder import RECIPE, flat, read_run
-from bertkit.training.log import FILE as METRICS
-from bertkit.training.log import read_metrics
+from bertkit.training.metrics_log import FILE as METRICS
+from bertkit.training.metrics_log import read_metrics
+from bertkit.training.run_folder import RECIPE, flat, read_run
 
 RESULTS, PREDICTIONS = "eval_results.json", "predictions.jsonl"
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
@@ -136,7 +136,7 @@ def _badness(row: dict[str, Any]) -> float:
 
 
 def _is_confusion(found: Any) -> bool:
-    """Whether it has the form that ``tasks.metrics.confusion`` gives it: the file may be anybody's."""
+    """Whether it has the form that ``finetuning.metrics.confusion`` gives it: the file may be anybody's."""
     try:
         labels, matrix, per_class = found["labels"], found["matrix"], found["per_class"]
         figures = [one[kind] for one in per_class.values() for kind in ("precision", "recall", "f1", "support")]

@@ -192,7 +192,7 @@ class TaskSettings(Settings):
     problem_type: Literal["single_label_classification", "multi_label_classification", "regression"] | None = None
     """As ``transformers.PretrainedConfig.problem_type``; None is found from the data."""
     metrics: tuple[str, ...] = ()
-    """Names in tasks.metrics; the first is the headline, by which the best epoch is kept. None suit the data."""
+    """Names in finetuning.metrics; the first is the headline, by which the best epoch is kept. None suit the data."""
     train_split: str = "train"
     """Empty where there are no training rows."""
     validation_splits: tuple[str, ...] = ("validation",)

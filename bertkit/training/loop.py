@@ -21,17 +21,17 @@ from torch import nn
 from bertkit import console
 from bertkit.draws import key
 from bertkit.errors import BertkitError, Interrupted
+from bertkit.hardware import memory_errors, seed_torch
 from bertkit.settings.schema import TrainSettings
 from bertkit.training import checkpoint
-from bertkit.training.figures import Sums, means, part_of, reduced, shown_figures
-from bertkit.training.hardware import memory_errors, seed_torch
-from bertkit.training.health import Health
-from bertkit.training.log import FILE, MetricsLog, trackers
+from bertkit.training.metrics_log import FILE, MetricsLog, trackers
+from bertkit.training.nonfinite import Health
 from bertkit.training.optimizer import build_optimizer, clip_grad_norm
 from bertkit.training.schedule import learning_rate
 from bertkit.training.sharding import Sharding
 from bertkit.training.signals import StopRequest, stop_on_signals
 from bertkit.training.steps import Batch, StepPlan, step_batches
+from bertkit.training.sums import Sums, means, part_of, reduced, shown_figures
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

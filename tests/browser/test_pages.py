@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from reporting.made import finetuning_run, pretraining_run
+from helpers.made import finetuning_run, pretraining_run
 
 pytestmark = pytest.mark.browser
 

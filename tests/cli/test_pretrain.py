@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bertkit.cli import app
-from bertkit.training import estimate
+from bertkit.training import step_cost
 
 SENTENCES = [
     "The cat sat on the mat.",
@@ -93,9 +93,9 @@ def test_a_budget_is_turned_into_steps_that_a_resume_keeps(home, monkeypatch):
     # Steps that are said to take 1,000 s, so that it does not matter how long the start takes: an evaluation of 16
     # examples, a batch, a third of that; (20,800 - 333) / (1,000 + 333 / 500) are 20.5.
     monkeypatch.setattr(
-        estimate,
+        step_cost,
         "step_costs",
-        lambda _, __, stretches, ___: [estimate.StepCost(one, 1_000.0, 300) for one in stretches],
+        lambda _, __, stretches, ___: [step_cost.StepCost(one, 1_000.0, 300) for one in stretches],
     )
     monkeypatch.setenv("BERTKIT_CACHE", str(home / "cache"))
     out = home / "timed"

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from stores import SPECIAL
+from helpers.stores import SPECIAL
 
 from bertkit.corpus import prepare as module
+from bertkit.corpus.encoders import Piece
 from bertkit.corpus.merge import merged
 from bertkit.corpus.prepare import Preparation, prepare
-from bertkit.corpus.reader import find_sources
+from bertkit.corpus.sources import find_sources
 from bertkit.corpus.store import StoreWriter, open_store, read_info
-from bertkit.corpus.tokens import Piece
 from bertkit.corpus.vocabulary import train_vocabulary
 from bertkit.errors import BertkitError
 from bertkit.models.tokenizer import build_tokenizer

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate import Accelerator
-from fuzz.mutate import ends_well, mutations
-from training.toy import toy_job
+from helpers.mutate import ends_well, mutations
+from helpers.toy import toy_job
 
 from bertkit.errors import BertkitError
 from bertkit.models.bert import load_bert_for_pretraining

@@ -10,13 +10,13 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 import zstandard
-from fuzz.mutate import ends_well, mutations
+from helpers.mutate import ends_well, mutations
+from helpers.stores import toy_tokenizer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from stores import toy_tokenizer
 
 from bertkit.corpus.prepare import Preparation, prepare
-from bertkit.corpus.reader import find_sources
+from bertkit.corpus.sources import find_sources
 from bertkit.corpus.store import is_store
 from bertkit.io.text import ReadReport
 

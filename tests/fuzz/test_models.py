@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import yaml
-from fuzz.mutate import ends_well, mutations
+from helpers.mutate import ends_well, mutations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
@@ -16,11 +16,11 @@ from rich.console import Console
 
 from bertkit import console
 from bertkit.cli.mask_fill import _print_table
-from bertkit.forward.numpy_bert import NumpyBert
-from bertkit.forward.pieces import UnsupportedError, light_pieces
-from bertkit.inference.mask_fill import MaskFiller
+from bertkit.inference.mask_filling.filler import MaskFiller
 from bertkit.models.card import model_card
 from bertkit.models.tokenizer import load_tokenizer
+from bertkit.runtime.numpy_bert import NumpyBert
+from bertkit.runtime.text import UnsupportedError, light_pieces
 
 pytestmark = pytest.mark.slow
 HUNDREDS = settings(max_examples=500, deadline=None, derandomize=True)

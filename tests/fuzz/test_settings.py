@@ -1,7 +1,7 @@
 """Hostile recipes and overrides: taken, or refused in one line; names do not leave the recipes' folder."""
 
 import pytest
-from fuzz.mutate import ends_well, mutations
+from helpers.mutate import ends_well, mutations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -6,13 +6,13 @@ from io import BytesIO
 import pyarrow
 import pyarrow.parquet
 import pytest
-from fuzz.mutate import ends_well, mutations
+from helpers.mutate import ends_well, mutations
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bertkit.finetuning.data import DataRequest, load_labelled, read_texts
 from bertkit.settings.recipes import load
 from bertkit.settings.schema import FinetuneRecipe, TaskSettings
-from bertkit.tasks.data import DataRequest, load_labelled, read_texts
 
 pytestmark = pytest.mark.slow
 ROWS = [{"text": f'text {n}, ünï "quoted" 字', "label": "good" if n % 2 else "bad"} for n in range(24)]

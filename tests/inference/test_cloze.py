@@ -4,13 +4,14 @@ import re
 from pathlib import Path
 
 import pytest
-from loud import loud
+from helpers.loud import loud
 from scipy.stats import binomtest
 from transformers import BertForPreTraining, pipeline
 
+from bertkit.assets import EMBEDDED_CLOZE
 from bertkit.errors import BertkitError
 from bertkit.inference import cloze as module
-from bertkit.inference.cloze import EMBEDDED_CLOZE, evaluate_cloze, rank_of, read_cloze, wilson_interval
+from bertkit.inference.cloze import evaluate_cloze, rank_of, read_cloze, wilson_interval
 
 ROWS = [("the [MASK] sat .", "cat|a"), ("a b [MASK] d", "c"), ("[MASK] cat sat", "the|zebra"), ("g h [MASK]", "zebra")]
 

@@ -9,8 +9,9 @@ import pytest
 from safetensors.numpy import load_file
 from transformers import AutoModelForPreTraining, AutoTokenizer
 
-from bertkit.inference.cloze import EMBEDDED_CLOZE, evaluate_cloze
-from bertkit.inference.mask_fill import MaskFiller
+from bertkit.assets import EMBEDDED_CLOZE
+from bertkit.inference.cloze import evaluate_cloze
+from bertkit.inference.mask_filling.filler import MaskFiller
 from bertkit.io.hub import model_folder
 
 FOLDER = model_folder("embedded")

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 import torch
-from loud import loud
+from helpers.loud import loud
 from transformers import BertModel, BertTokenizer
 
 from bertkit.errors import BertkitError

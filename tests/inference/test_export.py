@@ -15,11 +15,11 @@ from typer.testing import CliRunner
 from bertkit.cli.export import _default_folder
 from bertkit.cli.export import export as command
 from bertkit.errors import BertkitError
-from bertkit.forward.numpy_bert import NumpyBert
-from bertkit.forward.onnx_bert import OnnxBert
-from bertkit.forward.reader import open_reader
 from bertkit.inference import export as module
 from bertkit.inference.export import export
+from bertkit.runtime.load import open_reader
+from bertkit.runtime.numpy_bert import NumpyBert
+from bertkit.runtime.onnx_bert import OnnxBert
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")

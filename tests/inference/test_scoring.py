@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from loud import loud
+from helpers.loud import loud
 from transformers import BertForMaskedLM, BertForNextSentencePrediction, BertForPreTraining, BertTokenizer
 
 from bertkit.errors import BertkitError
-from bertkit.forward.numpy_bert import NumpyBert
-from bertkit.forward.torch_bert import TorchBert
 from bertkit.inference import scoring
 from bertkit.inference.scoring import PairScorer, Score, Scorer
+from bertkit.runtime.numpy_bert import NumpyBert
+from bertkit.runtime.torch_bert import TorchBert
 
 DEVICES = [None, "cpu"]  # numpy and torch
 SENTENCES = ["the cat sat .", "a", "The cats sat. a b c d e f", "zebra cat", "the cat sat on the cats"]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hub import COMMIT, Hub
+from helpers.hub import COMMIT, Hub
 
 FETCH = """
 from bertkit.errors import BertkitError

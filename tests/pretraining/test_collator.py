@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from stores import toy_tokenizer
+from helpers.stores import toy_tokenizer
 from torch.utils.data import DataLoader
 from transformers import DataCollatorForLanguageModeling
 

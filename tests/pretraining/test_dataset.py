@@ -1,7 +1,7 @@
 """The plan of a pretraining run: phases, epochs, static masking, evaluation that stays the same."""
 
 import torch
-from stores import random_documents, toy_tokenizer, write_store
+from helpers.stores import random_documents, toy_tokenizer, write_store
 
 from bertkit.pretraining.dataset import EvaluationSet, PretrainingPlan, collator_for
 from bertkit.pretraining.pairs import split_documents

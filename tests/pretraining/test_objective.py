@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from stores import toy_tokenizer
+from helpers.stores import toy_tokenizer
 
 from bertkit.models.bert import new_bert
 from bertkit.pretraining.collator import DataCollatorForBertPretraining

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from stores import random_documents, write_store
+from helpers.stores import random_documents, write_store
 
 from bertkit.errors import BertkitError
 from bertkit.pretraining.pairs import IS_NEXT, NO_PAIR, NOT_NEXT, PairSampler, in_order, split_documents

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from reporting.made import finetuning_run, pretraining_run
+from helpers.made import finetuning_run, pretraining_run
 
 from bertkit.reporting import plots
 from bertkit.reporting.palette import COLOURS

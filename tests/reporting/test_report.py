@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from reporting.made import SCRIPT, finetuning_run, pretraining_run
+from helpers.made import SCRIPT, finetuning_run, pretraining_run
 from typer.testing import CliRunner
 
 from bertkit.cli.report import report
@@ -140,7 +140,7 @@ def test_a_page_takes_the_place_of_a_page_and_of_nothing_else(tmp_path: Path) ->
 
 
 def test_the_command_fills_masks_at_each_checkpoint(tmp_path: Path, tiny_model: Path) -> None:
-    from bertkit.inference.mask_fill import MaskFiller
+    from bertkit.inference.mask_filling.filler import MaskFiller
 
     run = pretraining_run(tmp_path / "a")
     for where in (run / "checkpoint-50", run):

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from reporting.made import LABELS, finetuning_run, pretraining_run
+from helpers.made import LABELS, finetuning_run, pretraining_run
 
 from bertkit.errors import BertkitError
 from bertkit.reporting.runs import Run, is_number, mistakes, model_folders, read_runs

@@ -8,8 +8,8 @@ itself; BERT ignores it. The loss and the gradient come out multiplied by the ac
 
 import pytest
 from accelerate import Accelerator
+from helpers.toy import toy_job
 from training.test_loop import training_lines
-from training.toy import toy_job
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from bertkit.training.loop import fit

@@ -10,13 +10,13 @@ import threading
 import pytest
 import torch
 from accelerate import Accelerator
+from helpers.toy import toy_job
 from safetensors import safe_open
-from training.toy import toy_job
 
 from bertkit.errors import BertkitError, Interrupted
 from bertkit.training import checkpoint
-from bertkit.training.log import MetricsLog, read_metrics
 from bertkit.training.loop import fit
+from bertkit.training.metrics_log import MetricsLog, read_metrics
 
 
 def run(tmp_path, name, resume_from=None, **options):
@@ -257,7 +257,7 @@ def test_a_resume_of_a_run_that_had_ended_early_trains_no_further(tmp_path):
 
 
 def test_a_launchers_gradient_accumulation_changes_nothing(tmp_path, monkeypatch):
-    from bertkit.training.hardware import build_accelerator
+    from bertkit.hardware import build_accelerator
 
     plain = training_lines(run(tmp_path, "plain", steps=2).out)
     monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")

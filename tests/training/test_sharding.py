@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 from accelerate import Accelerator
+from helpers.toy import toy_job
 from safetensors.numpy import load_file
-from training.toy import toy_job
 
 from bertkit.errors import BertkitError
-from bertkit.training.log import read_metrics
 from bertkit.training.loop import fit
+from bertkit.training.metrics_log import read_metrics
 
 
 def sharded(tmp_path, *arguments):
-    script = Path(__file__).with_name("sharded_run.py")
+    script = Path(__file__).parent.parent / "helpers" / "sharded_run.py"
     environment = {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     result = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(script),

@@ -1,0 +1,125 @@
+"""Several runs of one task: seeds, and the paper's grid of settings, chosen on validation."""
+
+import itertools
+import math
+import shutil
+import statistics
+from pathlib import Path
+from typing import Any
+
+from bertkit import console
+from bertkit.errors import BertkitError
+from bertkit.finetuning.data import LabelledData, check_inputs, load_labelled
+from bertkit.finetuning.run import FinetuneRequest, data_request, finetune_on, load_recipe, with_settings
+from bertkit.io.atomic import write_json
+from bertkit.training import run_folder
+
+PAPER_GRID: dict[str, list[Any]] = {
+    "batch_size": [16, 32],
+    "learning_rate": [5e-5, 3e-5, 2e-5],
+    "epochs": [2, 3, 4],
+}
+"""Devlin et al. 2018, A.3."""
+
+
+def parse_grid(text: str) -> dict[str, list[Any]]:
+    """``"paper"``, or ``"learning_rate=5e-5,3e-5 epochs=2,3"`` as setting → values.
+
+    Raises:
+        BertkitError: not of this form.
+    """
+    if text == "paper":
+        return PAPER_GRID
+    import tomllib
+
+    grid: dict[str, list[Any]] = {}
+    for part in text.split():
+        name, _, values = part.partition("=")
+        try:
+            grid[name.removeprefix("train.")] = tomllib.loads(f"x = [{values}]")["x"]
+        except tomllib.TOMLDecodeError:
+            values = ""
+        if name.removeprefix("train.") in ("seed", "mixed_precision"):
+            raise BertkitError(f"--grid cannot vary {name}: {'use --seeds N' if 'seed' in name else 'make two runs'}")
+        if not values.strip():
+            raise BertkitError(
+                f"--grid '{part}' is not NAME=VALUE,VALUE: give 'paper', or such as 'learning_rate=5e-5,3e-5 epochs=2,3'"
+            )
+    return grid
+
+
+def sweep(request: FinetuneRequest, seeds: int, grid: dict[str, list[Any]] | None) -> dict[str, Any]:
+    """Runs each combination of the grid with each of so many seeds, in sub-folders; the best becomes the model.
+
+    Returns and writes (``eval_results.json``): the best run's results, and under "sweep" all runs; for seeds the
+    mean, the standard deviation, and how many collapsed (came out no better than the most frequent class).
+    """
+    recipe = load_recipe(request)
+    check_inputs(data_request(request, recipe))
+    out = request.folder
+    names = list(grid or {})
+    settings = [
+        {**dict(zip(names, values, strict=True)), "seed": recipe.train.seed + number}
+        for values in itertools.product(*(grid or {}).values())
+        for number in range(seeds)
+    ]
+    for chosen in settings:
+        load_recipe(with_settings(request, out, **chosen))  # what is not allowed is said before the first run
+    with run_folder.claimed(out, request.resume, request.overwrite):
+        data = load_labelled(data_request(request, recipe))
+        if request.overwrite and not request.resume:
+            run_folder.clear(out)
+        runs = []
+        for number, chosen in enumerate(settings, 1):
+            label = "-".join(f"{name}={value}" for name, value in chosen.items())
+            console.note(f"[bold]run {number} of {len(settings)}[/]: {console.plain(label)}")
+            runs.append(_one(request, data, chosen, out / label))
+        return _summary(out, runs, data)
+
+
+def _one(request: FinetuneRequest, data: LabelledData, chosen: dict[str, Any], out: Path) -> dict[str, Any]:
+    one = with_settings(request, out, **chosen)
+    run = run_folder.read_run(out)
+    if not (request.resume and run.get("finished")):
+        with run_folder.claimed(out, request.resume, request.overwrite):
+            run = finetune_on(data, load_recipe(one), one)
+        for checkpoint in out.glob("checkpoint-*") if console.is_main_process() else ():
+            shutil.rmtree(checkpoint, ignore_errors=True)
+    return {"settings": chosen, "out": str(out), **{key: run[key] for key in ("results", "metrics", "seconds")}}
+
+
+def _summary(out: Path, runs: list[dict[str, Any]], data: LabelledData) -> dict[str, Any]:
+    from bertkit.finetuning.metrics import METRICS
+
+    headline = f"eval_{runs[0]['metrics'][0]}"
+    figures = [run["results"][headline] for run in runs]
+    sign = 1 if METRICS[runs[0]["metrics"][0]].greater_is_better else -1
+    best = max(runs, key=lambda run: sign * run["results"][headline])
+    results = {
+        **best["results"],
+        "sweep": {
+            "metric": headline,
+            "mean": statistics.fmean(figures),
+            "standard_deviation": statistics.stdev(figures) if len(figures) > 1 else 0.0,
+            "best": best["results"][headline],
+            "collapsed": sum(_collapsed(run["results"], headline, data) for run in runs),
+            "runs": [{**run["settings"], headline: run["results"][headline]} for run in runs],
+        },
+    }
+    record = {"out": str(out), "metrics": best["metrics"], "seconds": sum(run["seconds"] for run in runs)}
+    if not console.is_main_process():
+        return {**record, "results": results}
+    for path in Path(best["out"]).iterdir():
+        if path.is_file() and path.name != run_folder.LOCK:
+            shutil.copy2(path, out / path.name)
+    write_json(out / "eval_results.json", results)
+    return {**run_folder.read_run(out), **record, "results": results}
+
+
+def _collapsed(results: dict[str, Any], headline: str, data: LabelledData) -> bool:
+    """Whether a run learned nothing: it predicts a single class, no better than the most frequent one, or a constant."""
+    if data.problem_type == "single_label_classification":
+        predicted = [any(column) for column in zip(*results["confusion"]["matrix"], strict=True)]
+        no_better = headline == "eval_accuracy" and results[headline] <= results["majority_baseline"]
+        return sum(predicted) == 1 or no_better
+    return headline != "eval_mse" and math.isclose(results[headline], 0.0, abs_tol=1e-9)

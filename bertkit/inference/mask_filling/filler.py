@@ -1,0 +1,244 @@
+"""What belongs at a ``[MASK]``: a BERT's ranked guesses, as transformers' fill-mask pipeline gives them.
+
+Beyond it: several masks filled together (``joint.py``), words of several pieces (``words.py``, ``targets.py``).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from bertkit.errors import BertkitError
+from bertkit.inference.mask_filling.joint import BEAM, MOST_MASKS, Gaps, best_fillings, largest
+from bertkit.inference.mask_filling.phrases import shares
+from bertkit.inference.mask_filling.words import Filling, Word, WordPieces, search, widened
+from bertkit.runtime.load import open_reader
+from bertkit.runtime.text import Encoding
+
+MASK = "[MASK]"
+MOST_PIECES = 8
+"""Of a word in the place of a mask."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A guess for one mask. The fields are the keys of the fill-mask pipeline."""
+
+    score: float
+    """Probability of the word piece, or of all pieces of the word, over all that the model knows. With targets of
+    several pieces: how likely it is this one of them (``targets.py``)."""
+    token: int | Word
+    """Id of the word piece, or ids of several."""
+    token_str: str
+    sequence: str
+    """The text with this in the mask's place; other masks stay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A guess for all masks of a text together."""
+
+    score: float
+    """Probability of the whole (``joint.py``)."""
+    tokens: tuple[int | Word, ...]
+    """For each mask, id of the word piece, or ids of several."""
+    token_strs: tuple[str, ...]
+    sequence: str
+
+
+def check_text(text: str) -> None:
+    """Raises a BertkitError where a text has no ``[MASK]``."""
+    if MASK not in text:
+        raise BertkitError(f"no {MASK} in '{_short(text)}': put {MASK} where a word should be guessed")
+
+
+class MaskFiller:
+    """A BERT that fills masks.
+
+    Args:
+        model: a folder, or a name on the hub.
+        device: "cpu", "cuda", "cuda:1", "mps"; None or "auto" takes the best there is.
+        texts: about how many it will fill, where that is known: a few are read without torch.
+
+    Raises:
+        BertkitError: the model cannot be had or was trained without a masked-word head; an unknown device.
+
+    Example:
+        >>> filler = MaskFiller("runs/pretrain-stories")
+        >>> filler.fill(["The cat sat on the [MASK]."], top_k=1)[0][0][0].token_str
+        'mat'
+    """
+
+    def __init__(self, model: str | Path, device: str | None = None, texts: int | None = None) -> None:
+        self.name = str(model)
+        self.reader = open_reader(self.name, "words", device, texts)
+
+    def fill(
+        self, texts: Sequence[str], top_k: int = 5, targets: Sequence[str] | None = None, max_pieces: int = 1
+    ) -> list[list[list[Candidate]]]:
+        """Ranks what belongs at the masks.
+
+        Args:
+            texts: each with one ``[MASK]`` or more; those of one text are guessed independently.
+            top_k: guesses a mask.
+            targets: only these words or phrases are compared.
+            max_pieces: above 1, whole words of up to so many pieces are guessed.
+
+        Returns:
+            By text, by mask, the guesses, the best first.
+
+        Raises:
+            BertkitError: a text has no mask or is too long for the model; a target is unknown to it.
+        """
+        words = self._checked(top_k, targets, max_pieces)
+        encoded = [self._encode(text) for text in texts]
+        if max_pieces > 1:
+            return [[self._guess_words(one, place, top_k, max_pieces) for place in self._masks(one)] for one in encoded]
+        if words is not None and any(len(word) > 1 for word in words):
+            return [[self._compare_words(one, place, words)[:top_k] for place in self._masks(one)] for one in encoded]
+        masks = [self._masks(one) for one in encoded]
+        target_ids = None if words is None else [piece for (piece,) in words]
+        filled = []
+        for one, places, logs in zip(
+            encoded, masks, self.reader.bert.word_log_probabilities(encoded, masks), strict=True
+        ):
+            ranked = self._ranked(np.exp(logs), top_k, target_ids)
+            filled.append([
+                [self._candidate(one, place, score, (token,)) for score, token in zip(*guesses, strict=True)]
+                for place, guesses in zip(places, ranked, strict=True)
+            ])  # fmt: skip
+        return filled
+
+    def fill_jointly(self, texts: Sequence[str], top_k: int = 5, max_pieces: int = 1) -> list[list[Completion]]:
+        """Ranks what belongs at all masks of a text together.
+
+        Args:
+            texts: each with one ``[MASK]`` or more.
+            top_k: guesses a text.
+            max_pieces: above 1, whole words of up to so many pieces are guessed.
+
+        Returns:
+            By text the guesses, the best first; none for a text with one mask, or with more than ``MOST_MASKS``.
+
+        Raises:
+            BertkitError: a text has no mask or is too long for the model.
+        """
+        self._checked(top_k, None, max_pieces)
+        return [self._fill_all(self._encode(text), top_k, max_pieces) for text in texts]
+
+    def compares_texts(self, targets: Sequence[str]) -> bool:
+        """Whether a target has several pieces, so that all are compared by the whole text (``targets.py``)."""
+        return any(len(word) > 1 for word in self._target_words(targets))
+
+    def _checked(self, top_k: int, targets: Sequence[str] | None, max_pieces: int) -> list[Word] | None:
+        """The targets as word pieces, where all is as it should be."""
+        if top_k < 1:
+            raise BertkitError(f"top_k must be at least 1, got {top_k}")
+        if not 1 <= max_pieces <= MOST_PIECES:
+            raise BertkitError(f"max_pieces must be 1 to {MOST_PIECES}, got {max_pieces}")
+        if targets is None:
+            return None
+        if max_pieces > 1:
+            raise BertkitError("targets have the pieces that they have: leave max_pieces out")
+        words = self._target_words(targets)
+        if not words:
+            raise BertkitError("no targets given: name the words to compare, or leave targets out")
+        return words
+
+    def _guess_words(self, text: Encoding, place: int, top_k: int, max_pieces: int) -> list[Candidate]:
+        """The best words at one mask."""
+        found = search(self.reader, self._kinds, text, [place], max_pieces, max(BEAM, top_k))
+        return [self._candidate(text, place, math.exp(log), *filling.words) for log, filling in found[:top_k]]
+
+    def _compare_words(self, text: Encoding, place: int, words: Sequence[Word]) -> list[Candidate]:
+        """These words at one mask, with their shares."""
+        fillings = [Filling(*widened(text, [place], [len(word)]), (word,)) for word in words]
+        for one in fillings:
+            self._check_length(one.text, self._decode(one.filled.ids, True))
+        scores = shares(self.reader.bert, self.reader.pieces, [(one.filled, one.places) for one in fillings])
+        ranked = sorted(zip(scores.tolist(), words, strict=True), key=lambda item: -item[0])
+        return [self._candidate(text, place, score, word) for score, word in ranked]
+
+    def _fill_all(self, text: Encoding, top_k: int, max_pieces: int) -> list[Completion]:
+        masks, beam = self._masks(text), max(BEAM, 2 * top_k)
+        if not 1 < len(masks) <= MOST_MASKS:
+            return []
+        if max_pieces > 1:
+            found = search(self.reader, self._kinds, text, masks, max_pieces, beam)
+        else:
+            best = best_fillings(self.reader.bert, Gaps(text, masks), [self._kinds.any] * len(masks), beam)
+            found = [(log, Filling(text, tuple(masks), tuple((id_,) for id_ in pieces))) for log, pieces in best]
+        return [self._completion(math.exp(log), filling) for log, filling in found[:top_k]]
+
+    @cached_property
+    def _kinds(self) -> WordPieces:
+        return WordPieces(self.reader.pieces)
+
+    def _masks(self, text: Encoding) -> list[int]:
+        return [place for place, id_ in enumerate(text.ids) if id_ == self.reader.pieces.mask_id]
+
+    def _encode(self, text: str) -> Encoding:
+        pieces = self.reader.pieces
+        marked = text.replace(MASK, pieces.mask_token)
+        if pieces.mask_token not in marked:
+            check_text(text)
+        encoding = pieces.encode(marked)
+        self._check_length(encoding, text)
+        return encoding
+
+    def _check_length(self, encoding: Encoding, text: str) -> None:
+        if len(encoding.ids) > self.reader.max_tokens:
+            raise BertkitError(
+                f"'{_short(text)}' has {len(encoding.ids)} tokens, and {self.name} reads {self.reader.max_tokens} at "
+                "most: shorten it"
+            )
+
+    def _target_words(self, targets: Sequence[str]) -> list[Word]:
+        vocab, unknown = self.reader.pieces.vocab, self.reader.pieces.unk_token
+        words = set()
+        for target in targets:
+            pieces = [target] if target in vocab else self.reader.pieces.tokenize(target)
+            if not pieces or unknown in pieces:
+                raise BertkitError(f"target '{target}' is unknown to this model: no word pieces spell it")
+            words.add(tuple(vocab[piece] for piece in pieces))
+        return sorted(words)
+
+    def _ranked(
+        self, probabilities: np.ndarray, top_k: int, target_ids: Sequence[int] | None
+    ) -> list[tuple[list[float], list[int]]]:
+        """Scores and ids of the best pieces at each mask, out of ``[masks, rows]``."""
+        # The rows that pad the vocabulary to a multiple of 64 stand for no word.
+        compared = np.arange(len(self.reader.pieces.vocab)) if target_ids is None else np.array(target_ids)
+        kept = probabilities[:, compared]
+        best = largest(kept, min(top_k, kept.shape[1]))
+        scores = np.take_along_axis(kept, best, axis=1).tolist()
+        return list(zip(scores, compared[best].tolist(), strict=True))
+
+    def _candidate(self, text: Encoding, place: int, score: float, word: Word) -> Candidate:
+        # As in the pipeline: special tokens go, but not where other masks would go with them.
+        only_mask = len(self._masks(text)) == 1
+        filled = [*text.ids[:place], *word, *text.ids[place + 1 :]]
+        return Candidate(score, _token(word), self.reader.pieces.decode(word), self._decode(filled, only_mask))
+
+    def _completion(self, score: float, filling: Filling) -> Completion:
+        return Completion(
+            score,
+            tuple(_token(word) for word in filling.words),
+            tuple(self.reader.pieces.decode(word) for word in filling.words),
+            self._decode(filling.filled.ids, True),
+        )
+
+    def _decode(self, ids: Sequence[int], skip_special_tokens: bool) -> str:
+        shown = [id_ for id_ in ids if id_ != self.reader.pieces.pad_id]
+        return self.reader.pieces.decode(shown, skip_special_tokens)
+
+
+def _token(word: Word) -> int | Word:
+    return word[0] if len(word) == 1 else word
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:59]}…"

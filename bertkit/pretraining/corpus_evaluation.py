@@ -1,0 +1,150 @@
+"""``bertkit evaluate MODEL --corpus``: the held-out figures of a pretrained model, on any text."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bertkit import console
+from bertkit.corpus.sources import find_sources
+from bertkit.errors import BertkitError
+from bertkit.models.bert import bert_folder, max_positions
+from bertkit.pretraining.dataset import EvaluationSet, collator_for
+from bertkit.pretraining.evaluation import Evaluator
+from bertkit.pretraining.prepare import Prepared, is_prepared, prepare_for_training
+from bertkit.settings.recipes import Override, load
+from bertkit.settings.schema import PretrainRecipe
+from bertkit.training.run_folder import RECIPE, read_run
+
+if TYPE_CHECKING:
+    from transformers import BertForPreTraining
+
+DEFAULT_LENGTH, DEFAULT_EXAMPLES = 128, 2_000
+_TOKENS_AT_ONCE = 4_096
+"""As pretraining evaluates on a CPU: the same batches, and so the same rounding."""
+
+
+@dataclass(frozen=True)
+class CorpusRequest:
+    """What a person asks of ``bertkit evaluate --corpus``; see its options."""
+
+    model: str
+    corpus: Sequence[str]
+    seq_len: int | None = None
+    """Tokens a sequence; None is 128, or what the model reads at most."""
+    max_examples: int = DEFAULT_EXAMPLES
+    overrides: Sequence[Override] = ()
+    device: str = "auto"
+
+
+def evaluate_corpus(request: CorpusRequest) -> dict[str, Any]:
+    """Masked-word and next-sentence figures on all documents of a text.
+
+    The examples and their masks are drawn as pretraining draws those of ``--validation``, by the recipe and the seed
+    in the model's folder (else by the defaults), and are the same in every call. Numbers are fp32 on every
+    device: a run that evaluated itself in bf16 differs by bf16's rounding.
+
+    Returns:
+        The names of ``metrics.jsonl`` (``eval_mlm_loss`` in nats, …), those of the next sentence only where the model
+        has learned it and the text has pairs; beside them ``most_frequent_token_share`` and ``unigram_entropy``
+        of the text: the accuracy of always guessing one piece, and the loss of knowing frequencies alone.
+
+    Raises:
+        BertkitError: the model or the text cannot be had; the model has no masked-word head; a length that it
+            cannot read.
+    """
+    recipe = _recipe(request)
+    if not is_prepared(request.corpus):
+        find_sources(request.corpus)
+    model, learns_pairs = _model(request.model, recipe)
+    corpus = _corpus(request, recipe, model.config.vocab_size)
+    figures = _figures(model, corpus, recipe, request.device, learns_pairs)
+    if learns_pairs and "eval_nsp_loss" not in figures:
+        console.note("the text has no document of two sentences: masked words only")
+    info = corpus.store.info
+    return {
+        "model": request.model,
+        "corpus": info.sources,
+        "documents": info.documents,
+        "tokens_in_corpus": info.tokens,
+        "unknown_token_share": float(corpus.store.token_counts[corpus.tokenizer.unk_token_id]) / info.tokens,
+        "seed": recipe.train.seed,
+        **figures,
+        "most_frequent_token_share": corpus.baseline.most_frequent,
+        "unigram_entropy": corpus.baseline.entropy,
+    }
+
+
+def _recipe(request: CorpusRequest) -> PretrainRecipe:
+    """How the model was pretrained, where its folder tells, with the length and the number of examples asked for."""
+    folder, positions = bert_folder(request.model), max_positions(request.model)
+    kept = folder / RECIPE
+    # The recipe of a fine-tuned classifier says nothing of pretraining.
+    is_known = kept.is_file() and read_run(folder).get("kind", "pretrain") == "pretrain"
+    length = min(DEFAULT_LENGTH, positions) if request.seq_len is None else request.seq_len
+    asked = [
+        Override("model.max_position_embeddings", positions, f"the model {request.model}"),
+        Override("data.max_seq_length", length, f"--seq-len {length}"),
+        Override("data.max_eval_examples", request.max_examples, f"--max-examples {request.max_examples}"),
+        *request.overrides,
+    ]
+    return load(PretrainRecipe, "pretrain", str(kept) if is_known else "tiny", asked).settings
+
+
+def _model(name: str, recipe: PretrainRecipe) -> "tuple[BertForPreTraining, bool]":
+    """The model, and whether it has learned to tell sentence pairs."""
+    from bertkit.models.bert import load_for
+
+    model, new = load_for("BertForPreTraining", name, ("cls.seq_relationship.", "bert.pooler."))
+    if new:
+        console.note(console.plain(f"{name} has no {' and no '.join(new)}: masked words only"))
+    elif recipe.data.sentence_objective == "none":
+        console.note(console.plain(f"{name} was pretrained without sentence pairs: masked words only"))
+    return model, not new and recipe.data.sentence_objective != "none"
+
+
+def _corpus(request: CorpusRequest, recipe: PretrainRecipe, rows: int) -> Prepared:
+    """The text, all of it held out; ``rows`` are the vocabulary's in the model."""
+    from bertkit.models.tokenizer import load_tokenizer
+
+    tokenizer = load_tokenizer(str(bert_folder(request.model)))
+    if len(tokenizer) > rows:
+        raise BertkitError(
+            f"{request.model} has {len(tokenizer):,} word pieces in its tokenizer, and {rows:,} in its model"
+        )
+    return prepare_for_training(request.corpus, request.corpus, tokenizer, recipe)
+
+
+class _ShownSet(EvaluationSet):
+    """An evaluation set that shows how far its evaluation has come."""
+
+    line: console.ProgressLine
+
+    def fetch(self, positions: Sequence[int]) -> dict[str, Any]:
+        self.line.update(positions[0])
+        return super().fetch(positions)
+
+
+def _figures(
+    model: "BertForPreTraining", corpus: Prepared, recipe: PretrainRecipe, device: str, learns_pairs: bool
+) -> dict[str, Any]:
+    from bertkit import hardware
+    from bertkit.pretraining.objective import BertPretrainingObjective
+
+    # A model without sentence pairs reads one segment, as it was trained.
+    data = recipe.data if learns_pairs else recipe.data.model_copy(update={"sentence_objective": "none"})
+    [(_, length)] = data.phases
+    collate = collator_for(corpus.tokenizer, data)
+    examples = _ShownSet(corpus.validation_store, corpus.validation, data, collate, length, recipe.train.seed)
+    accelerator = hardware.build_accelerator(hardware.choose_device(device), "no", (), ".")
+    objective = BertPretrainingObjective(model, learns_pairs).to(accelerator.device).eval()
+    evaluator = Evaluator(
+        accelerator, lambda _: examples, lambda _: length, lambda _: max(1, _TOKENS_AT_ONCE // length)
+    )
+    with console.progress("evaluating", len(examples), "example") as examples.line, hardware.memory_errors():
+        if not any(objective.counts(examples.fetch([number]))["mlm"] for number in range(len(examples))):
+            raise BertkitError(
+                f"none of the {len(examples):,} examples has a word piece that could be predicted: the text is all "
+                "unknown to the tokenizer"
+            )
+        figures = evaluator(objective, 0)
+    return {"sentence_objective": data.sentence_objective, "examples": len(examples), **figures}

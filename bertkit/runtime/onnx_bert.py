@@ -1,0 +1,134 @@
+"""BERT's forward pass by onnxruntime, over the graph that ``bertkit export`` writes: no torch, no transformers.
+
+One graph holds all that a model was trained for, so that no weight is stored twice. Shapes: B texts of L tokens, H the
+hidden size, N places, V rows of the vocabulary.
+
+- inputs, int64: ``input_ids``, ``attention_mask`` and ``token_type_ids`` ``[B, L]``; and ``places`` ``[N]`` where it has
+  a masked-word head: which tokens to guess, counted through the batch (text · L + token); it may be empty.
+- outputs, fp32: ``word_logits`` ``[N, V]``, ``pair_logits`` ``[B, 2]``, ``class_logits`` ``[B, classes]``, those of them
+  that the model has; and ``hidden_0`` (the embeddings), ``hidden_1`` … of each layer, ``[B, L, H]``.
+"""
+
+import importlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bertkit.errors import BertkitError
+from bertkit.runtime.batches import TOKENS_AT_ONCE, of_like_length, padded
+from bertkit.runtime.numpy_bert import WEIGHTS, log_softmax
+from bertkit.runtime.text import Encoding
+
+if TYPE_CHECKING:
+    from bertkit.runtime.load import Head
+
+GRAPH = "model.onnx"
+OUTPUTS: "dict[Head, str]" = {
+    "words": "word_logits",
+    "pairs": "pair_logits",
+    "classes": "class_logits",
+    "none": "hidden_",
+}
+"""Names of the graph's outputs, by what is asked; hidden states go on with the number of the layer."""
+_PARTS = {"words": "masked-word head", "pairs": "next-sentence head", "classes": "classification head"}
+_TOKENS_AT_ONCE = TOKENS_AT_ONCE["cpu"]
+
+
+def is_exported(folder: Path) -> bool:
+    """Whether a folder holds a graph, and no weights that torch reads."""
+    return (folder / GRAPH).is_file() and not (folder / WEIGHTS).is_file()
+
+
+def import_extra(name: str) -> Any:
+    """A module of the extra ``onnx``: onnxruntime to run a graph, and onnx to write one.
+
+    Raises:
+        BertkitError: it, or a library that it needs, is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise BertkitError(f"cannot import {name} ({error}): pip install 'bertkit[onnx]'") from None
+
+
+class OnnxBert:
+    """A BERT (a ``reader.Bert``), on the CPU.
+
+    Args:
+        folder: with config.json and model.onnx.
+        head: what will be asked of it.
+
+    Raises:
+        BertkitError: onnxruntime is not installed, the graph cannot be read, or has no such head.
+    """
+
+    def __init__(self, folder: Path, head: "Head") -> None:
+        onnxruntime = import_extra("onnxruntime")
+        self._path = folder / GRAPH
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4  # what goes wrong is raised, and said in our own words
+        try:
+            self.config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            self._layers = int(self.config["num_hidden_layers"]) + 1
+            self._session = onnxruntime.InferenceSession(str(self._path), options, ["CPUExecutionProvider"])
+        except Exception as error:  # the files come from outside: whatever is wrong, they cannot be loaded
+            raise BertkitError(f"cannot load {self._path}: {type(error).__name__}: {error}") from error
+        shapes = {output.name: output.shape for output in self._session.get_outputs()}
+        self._takes_places = "places" in {wanted.name for wanted in self._session.get_inputs()}
+        if self._layers != sum(name.startswith(OUTPUTS["none"]) for name in shapes):
+            raise BertkitError(f"{self._path} is not what bertkit exports for its config.json: export the model again")
+        if head != "none" and OUTPUTS[head] not in shapes:
+            raise BertkitError(f"the model {folder} has no {_PARTS[head]}: export a model that was trained with it")
+        self.rows: int = shapes[OUTPUTS["words"]][1] if head == "words" else self.config["vocab_size"]
+
+    def word_log_probabilities(self, texts: Sequence[Encoding], places: Sequence[Sequence[int]]) -> list[np.ndarray]:
+        """As in ``reader.Bert``."""
+        answers: list[np.ndarray] = [np.empty(0)] * len(texts)
+        for numbers, (logits,) in self._runs(texts, [OUTPUTS["words"]], places):
+            ends = np.cumsum([len(places[number]) for number in numbers])
+            for number, logs in zip(numbers, np.split(log_softmax(logits), ends[:-1]), strict=True):
+                answers[number] = logs
+        return answers
+
+    def next_sentence_logits(self, texts: Sequence[Encoding]) -> np.ndarray:
+        """As in ``reader.Bert``."""
+        return self._by_text(texts, OUTPUTS["pairs"])
+
+    def class_logits(self, texts: Sequence[Encoding]) -> np.ndarray:
+        """As in ``reader.Bert``."""
+        return self._by_text(texts, OUTPUTS["classes"])
+
+    def hidden_states(self, texts: Sequence[Encoding], layers: Sequence[int]) -> list[np.ndarray]:
+        """As in ``reader.Bert``."""
+        answers: list[np.ndarray] = [np.empty(0)] * len(texts)
+        names = [f"{OUTPUTS['none']}{range(self._layers)[layer]}" for layer in layers]
+        for numbers, states in self._runs(texts, names):
+            for row, number in enumerate(numbers):
+                answers[number] = np.stack([state[row, : len(texts[number].ids)] for state in states])
+        return answers
+
+    def _by_text(self, texts: Sequence[Encoding], output: str) -> np.ndarray:
+        rows: dict[int, np.ndarray] = {}
+        for numbers, (logits,) in self._runs(texts, [output]):
+            rows |= dict(zip(numbers, logits, strict=True))
+        return np.stack([rows[number] for number in range(len(texts))])
+
+    def _runs(
+        self, texts: Sequence[Encoding], outputs: Sequence[str], places: Sequence[Sequence[int]] | None = None
+    ) -> Iterator[tuple[list[int], list[np.ndarray]]]:
+        """The numbers of the texts of each batch, and some outputs for it."""
+        for numbers in of_like_length(texts, _TOKENS_AT_ONCE):
+            batch = padded([texts[number] for number in numbers], self.config.get("pad_token_id") or 0)
+            length = batch["input_ids"].shape[1]
+            if self._takes_places:
+                asked = [] if places is None else [places[number] for number in numbers]
+                flat = [row * length + place for row, of_text in enumerate(asked) for place in of_text]
+                batch["places"] = np.array(flat, dtype=np.int64)
+            try:
+                found = self._session.run(list(outputs), batch)
+            except Exception as error:  # a graph from outside that does not fit its config.json or tokenizer
+                raise BertkitError(f"cannot run {self._path}: {error}") from error
+            yield numbers, found

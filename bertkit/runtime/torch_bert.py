@@ -1,0 +1,105 @@
+"""BERT's forward pass with torch and transformers: for many texts, on any device."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bertkit.models.bert import load_for
+from bertkit.models.classifier import class_logits
+from bertkit.runtime.batches import TOKENS_AT_ONCE, of_like_length, padded
+from bertkit.runtime.text import Encoding
+
+if TYPE_CHECKING:
+    import torch
+
+    from bertkit.runtime.load import Head
+
+_CLASSES = {
+    "words": "BertForMaskedLM",
+    "pairs": "BertForNextSentencePrediction",
+    "classes": "BertForSequenceClassification",
+    "none": "BertModel",
+}
+
+
+class TorchBert:
+    """A BERT (a ``reader.Bert``).
+
+    Args:
+        name: a folder, or a name on the hub.
+        head: what will be asked of it.
+        device: "cpu", "cuda", "cuda:1", "mps"; None or "auto" takes the best there is.
+
+    Raises:
+        BertkitError: the model cannot be had, or was trained without the head; an unknown device.
+    """
+
+    def __init__(self, name: str, head: "Head", device: str | None) -> None:
+        from bertkit.hardware import choose_device
+        from bertkit.models.fast.attention import attend_unpadded
+
+        kind = choose_device(device)
+        loaded, _ = load_for(_CLASSES[head], name, optional=("pooler.",) if head == "none" else ())
+        self._model: Any = loaded.to(device if device and ":" in device else kind).eval()
+        self._encoder: Any = self._model if head == "none" else self._model.bert
+        attend_unpadded(self._encoder)
+        self._pad_id: int = self._model.config.pad_token_id or 0
+        self._tokens_at_once = TOKENS_AT_ONCE[kind]
+        self.config: dict[str, Any] = self._model.config.to_dict()
+        self.rows: int = self._model.config.vocab_size
+
+    def word_log_probabilities(self, texts: Sequence[Encoding], places: Sequence[Sequence[int]]) -> list[np.ndarray]:
+        """As in ``reader.Bert``."""
+        from bertkit.models.fast.attention import encode
+
+        def answer(numbers: list[int], batch: dict[str, "torch.Tensor"]) -> list["torch.Tensor"]:
+            import torch
+
+            rows = [row for row, number in enumerate(numbers) for _ in places[number]]
+            columns = [place for number in numbers for place in places[number]]
+            wanted = torch.zeros_like(batch["attention_mask"], dtype=torch.bool)
+            wanted[rows, columns] = True
+            which = (wanted.flatten().cumsum(0) - 1).view_as(wanted)[rows, columns]
+            # The last layer and the head over the vocabulary, most of the work of a small model, at these places alone.
+            logs = self._model.cls(encode(self._encoder, **batch, wanted=wanted)[which]).log_softmax(dim=-1)
+            return list(logs.split([len(places[number]) for number in numbers]))
+
+        return self._answers(texts, answer)
+
+    def next_sentence_logits(self, texts: Sequence[Encoding]) -> np.ndarray:
+        """As in ``reader.Bert``."""
+        return np.stack(self._answers(texts, lambda _, batch: list(self._model(**batch).logits)))
+
+    def class_logits(self, texts: Sequence[Encoding]) -> np.ndarray:
+        """As in ``reader.Bert``."""
+        return np.stack(self._answers(texts, lambda _, batch: list(class_logits(self._model, **batch))))
+
+    def hidden_states(self, texts: Sequence[Encoding], layers: Sequence[int]) -> list[np.ndarray]:
+        """As in ``reader.Bert``."""
+
+        def answer(numbers: list[int], batch: dict[str, "torch.Tensor"]) -> list["torch.Tensor"]:
+            import torch
+
+            states = self._encoder(**batch, output_hidden_states=True).hidden_states
+            wanted = torch.stack([states[layer] for layer in layers], dim=1)
+            return [wanted[row, :, : len(texts[number].ids)] for row, number in enumerate(numbers)]
+
+        return self._answers(texts, answer)
+
+    def _answers(
+        self,
+        texts: Sequence[Encoding],
+        answer: Callable[[list[int], dict[str, "torch.Tensor"]], list["torch.Tensor"]],
+    ) -> list[np.ndarray]:
+        """What ``answer`` gives for each text, given the texts' numbers and their padded batch."""
+        import torch
+
+        answers: list[np.ndarray] = [np.empty(0)] * len(texts)
+        with torch.inference_mode():
+            for numbers in of_like_length(texts, self._tokens_at_once):
+                arrays = padded([texts[number] for number in numbers], self._pad_id)
+                batch = {name: torch.from_numpy(array).to(self._model.device) for name, array in arrays.items()}
+                for number, found in zip(numbers, answer(numbers, batch), strict=True):
+                    answers[number] = found.float().cpu().numpy()
+        return answers

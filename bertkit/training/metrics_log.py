@@ -1,0 +1,74 @@
+"""metrics.jsonl, and the trackers beside it."""
+
+import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bertkit.io.atomic import disk_errors, write_text
+from bertkit.settings.schema import TrainSettings
+from bertkit.training.run_folder import TRACKED
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+FILE = "metrics.jsonl"
+
+
+class MetricsLog:
+    """Appends to a run's ``metrics.jsonl`` (main process only) and to the trackers.
+
+    A resume drops the lines of steps after its checkpoint, so that the file has no gap and no double.
+    """
+
+    def __init__(self, out: Path, accelerator: "Accelerator", resumed_at_step: int) -> None:
+        self._path = out / FILE
+        self._accelerator = accelerator
+        if accelerator.is_main_process:
+            kept = [line for line in read_metrics(out) if line["step"] <= resumed_at_step] if resumed_at_step else []
+            write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
+
+    def write(self, values: dict[str, Any]) -> None:
+        """Adds one object, in full precision, at once on disk."""
+        if self._accelerator.is_main_process:
+            with disk_errors(self._path), self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({name: _json(value) for name, value in values.items()}, allow_nan=False) + "\n")
+        if self._accelerator.trackers:
+            numbers = {name: value for name, value in values.items() if name != "step"}
+            self._accelerator.log(numbers, step=values["step"])
+
+
+def _json(value: Any) -> Any:
+    """JSON has no infinity and no NaN: null."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@contextmanager
+def trackers(accelerator: "Accelerator", settings: TrainSettings, out: Path) -> Iterator[None]:
+    """The trackers of ``settings.report_to`` at work while the block runs."""
+    if settings.report_to:
+        told = {name: str(value) for name, value in settings.model_dump().items()}  # TensorBoard takes no None, no list
+        accelerator.init_trackers(TRACKED, {"out": str(out), **told})
+    try:
+        yield
+    finally:
+        for tracker in accelerator.trackers:
+            tracker.finish()
+
+
+def read_metrics(out: Path) -> list[dict[str, Any]]:
+    """The objects of a run's metrics.jsonl; a line that is none (cut off by a crash, say) is left out."""
+    path = out / FILE
+    if not path.is_file():
+        return []
+    objects = []
+    for line in path.read_text(encoding="utf-8").split("\n"):
+        try:
+            found = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(found, dict) and isinstance(found.get("step"), int):
+            objects.append(found)
+    return objects

@@ -1,0 +1,88 @@
+"""Gradients that are no numbers: the step is named, its batch kept for study, and the run ended or the step skipped."""
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safetensors.torch import save
+
+from bertkit import console
+from bertkit.errors import BertkitError
+from bertkit.io.atomic import disk_errors
+from bertkit.settings.schema import TrainSettings
+from bertkit.training.steps import StepPlan
+from bertkit.training.sums import Sums, reduced
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+_MOST_REFUSED_IN_A_ROW = 10
+"""Steps without a finite gradient after which skipping ends too: the weights are lost, not the batches."""
+_MOST_SCALED_DOWN_IN_A_ROW = 50
+"""The same where fp16's scaler looks for its scale: it halves 65,536 at each."""
+
+
+class Health:
+    """Whether a run's gradients are numbers.
+
+    Args:
+        out: the run's folder.
+        plan: of its steps.
+        settings: ``skip_nonfinite_steps`` skips where the run would end.
+    """
+
+    def __init__(self, out: Path, plan: StepPlan, settings: TrainSettings, accelerator: "Accelerator") -> None:
+        self._out, self._plan, self._settings, self._accelerator = out, plan, settings, accelerator
+        self._skipped_in_a_row = 0
+        self._skips_this = False
+
+    def allows(self, step: int, sums: Sums, counts: dict[str, float], grad_norm: float) -> bool:
+        """Whether the optimizer may use the gradient of a (0-based) step; all ranks ask together.
+
+        Raises:
+            BertkitError: it is not finite, and not to be skipped.
+        """
+        self._skips_this = self._accelerator.scaler is None and not math.isfinite(grad_norm)
+        if not self._skips_this:
+            return True
+        kept = kept_for_study(self._out, self._plan, step) if self._accelerator.is_main_process else None
+        totals = reduced(self._accelerator, sums)
+        parts = ", ".join(f"{name} {value:g}" for name, value in totals.items() if name.endswith("loss"))
+        what = f"the gradient of step {step + 1} is {grad_norm} (summed {parts} over {counts}; its batch: {kept})"
+        if not self._settings.skip_nonfinite_steps or self._skipped_in_a_row + 1 >= _MOST_REFUSED_IN_A_ROW:
+            raise BertkitError(
+                f"{what}: lower --lr (now {self._settings.learning_rate:g}) or use --mixed-precision no; where one bad "
+                "batch is to blame, --resume with --set train.skip_nonfinite_steps=true goes on without it"
+            )
+        console.warn(f"{console.plain(what)}: skipped")
+        return False
+
+    def skipped(self, step: int) -> bool:
+        """Whether the step that was just made changed nothing; fp16's scaler skips some by itself.
+
+        Raises:
+            BertkitError: the scaler finds no scale any more.
+        """
+        scaled_down = self._accelerator.scaler is not None and self._accelerator.optimizer_step_was_skipped
+        skipped = self._skips_this or scaled_down
+        self._skipped_in_a_row = self._skipped_in_a_row + 1 if skipped else 0
+        if scaled_down and self._skipped_in_a_row >= _MOST_SCALED_DOWN_IN_A_ROW:
+            raise BertkitError(
+                f"fp16 found no finite gradient in the {self._skipped_in_a_row} steps up to {step + 1}: lower --lr (now "
+                f"{self._settings.learning_rate:g}) or use --mixed-precision bf16 or no"
+            )
+        return skipped
+
+
+def kept_for_study(out: Path, plan: StepPlan, step: int) -> Path:
+    """Writes the whole batch of a step, and which examples it is of, into the run's folder.
+
+    The file holds the batch's tensors under their names; its metadata has, under ``examples``, the indices that the
+    plan's ``fetch`` takes, as JSON.
+    """
+    references = plan.examples(step)
+    path = out / f"not-finite-step-{step + 1}.safetensors"
+    with disk_errors(path):
+        path.write_bytes(save(plan.fetch(references), {"examples": json.dumps(references)}))
+    return path

@@ -1,0 +1,339 @@
+"""``python -m benchmarks`` (in ``tests/``): how fast this machine is with bertkit, beside what one would use instead."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bertkit import console
+from bertkit.cli import options
+from bertkit.errors import BertkitError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from bertkit.pretraining.run import PretrainRequest
+
+app = typer.Typer(help="How fast bertkit is on this machine, beside plain transformers.", no_args_is_help=True)
+
+Corpus = Annotated[list[str] | None, typer.Argument(metavar="[CORPUS]...", help="As `bertkit pretrain`.")]
+Recipe = Annotated[str, typer.Option("--recipe", help="A name of `bertkit recipes`.")]
+Steps = Annotated[int, typer.Option("--steps", min=2, help="Optimizer steps a run.")]
+Rounds = Annotated[int, typer.Option("--rounds", min=1, help="Runs of each, taking turns.")]
+Tokenizer = Annotated[
+    str | None, typer.Option("--tokenizer", help="A folder, vocab.txt or hub name, instead of learning word pieces.")
+]
+GlueData = Annotated[Path | None, typer.Option("--data", help="Folder with GLUE's own TSVs.")]
+
+
+@app.command()
+@console.reader_may_leave()
+def pretrain(
+    corpus: Corpus = None,
+    recipe: Recipe = "tiny",
+    steps: Steps = 20,
+    rounds: Rounds = 3,
+    tokenizer: Tokenizer = None,
+    vocab_size: options.VocabSize = None,
+    batch_size: options.BatchSize = None,
+    seq_len: options.SeqLen = None,
+    mixed_precision: options.MixedPrecision = None,
+    sets: options.Set = None,
+    device: options.Device = "auto",
+    as_json: options.Json = False,
+) -> None:
+    """Pretraining: our loop beside transformers' Trainer."""
+    given = {"vocab_size": vocab_size, "mixed_precision": mixed_precision}
+    request = _pretraining(corpus, recipe, tokenizer, batch_size, seq_len, sets, device, **given)
+    from benchmarks.pretrain import bench_pretrain
+
+    _show(bench_pretrain(request, steps, rounds), as_json)
+
+
+@app.command()
+@console.reader_may_leave()
+def finetune(
+    task: Annotated[str | None, typer.Option("--task", help="A task of `bertkit recipes`, such as sst2.")] = None,
+    data: GlueData = None,
+    train: Annotated[str | None, typer.Option("--train", help="Rows of your own.")] = None,
+    model: options.Model = None,
+    steps: Steps = 100,
+    rounds: Rounds = 3,
+    batch_size: options.BatchSize = None,
+    seq_len: options.SeqLen = None,
+    mixed_precision: options.MixedPrecision = None,
+    sets: options.Set = None,
+    device: options.Device = "auto",
+    as_json: options.Json = False,
+) -> None:
+    """Fine-tuning: our batches of like length beside transformers' Trainer, padded either way."""
+    from bertkit.finetuning.data import check_inputs
+    from bertkit.finetuning.run import DEFAULT_MODEL, FinetuneRequest, data_request, load_recipe
+
+    if (task is None) == (train is None):
+        raise BertkitError("give --task NAME (see bertkit recipes), or --train FILE with rows of your own")
+    given = options.overrides(
+        sets,
+        batch_size=batch_size,
+        seq_len=seq_len,
+        mixed_precision=mixed_precision,
+        validation_split=0.1 if train else None,
+    )
+    request = FinetuneRequest(task, data, train, None, given, model or DEFAULT_MODEL, device=device)
+    check_inputs(data_request(request, load_recipe(request)))
+    from benchmarks.finetune import bench_finetune
+
+    _show(bench_finetune(request, steps, rounds), as_json)
+
+
+@app.command()
+@console.reader_may_leave()
+def predict(
+    source: Annotated[
+        str | None, typer.Argument(metavar="[FILE]", help="Lines of text, or a table; none: the embedded rows.")
+    ] = None,
+    task: Annotated[str | None, typer.Option("--task", help="Its validation rows, instead of a file's.")] = None,
+    data: GlueData = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="A classifier, or an encoder (it gets a random head); none: a new one, tiny."),
+    ] = None,
+    rounds: Rounds = 3,
+    device: options.Device = "auto",
+    as_json: options.Json = False,
+) -> None:
+    """Prediction: rows of like length together, beside transformers' text-classification pipeline."""
+    if source is not None and task is not None:
+        raise BertkitError("give a FILE of rows, or --task NAME (see bertkit recipes), not both")
+    if source is not None and not Path(source).is_file():
+        raise BertkitError(f"no file {source}: give lines of text or a table, or --task with --data")
+    from benchmarks.predict import PredictBench, bench_predict
+
+    _show(bench_predict(PredictBench(source, task, data, model, device), rounds), as_json)
+
+
+@app.command()
+@console.reader_may_leave()
+def prepare(
+    corpus: Corpus = None,
+    megabytes: Annotated[float, typer.Option("--megabytes", min=0.01, help="Of the corpus's text, at most.")] = 10,
+    rounds: Rounds = 3,
+    tokenizer: Tokenizer = None,
+    as_json: options.Json = False,
+) -> None:
+    """Preparation: sentences and ids on disk, beside tokenizing and grouping with datasets."""
+    from benchmarks.prepare import bench_prepare
+
+    _show(bench_prepare(corpus or [], megabytes, rounds, tokenizer), as_json)
+
+
+@app.command()
+@console.reader_may_leave()
+def collator(
+    corpus: Corpus = None,
+    batches: Annotated[int, typer.Option("--batches", min=1, help="Different batches to collate.")] = 50,
+    rounds: Rounds = 3,
+    tokenizer: Tokenizer = None,
+    batch_size: options.BatchSize = None,
+    seq_len: options.SeqLen = None,
+    sets: options.Set = None,
+    as_json: options.Json = False,
+) -> None:
+    """The collator beside transformers' one, on one core."""
+    request = _pretraining(corpus, "tiny", tokenizer, batch_size, seq_len, sets, "cpu")
+    from benchmarks.collator import bench_collator
+
+    _show(bench_collator(request, batches, rounds), as_json)
+
+
+@app.command("mask-fill")
+@console.reader_may_leave()
+def mask_fill(
+    model: options.Model = None,
+    recipe: Annotated[
+        str, typer.Option("--recipe", help="Without --model: size of a new model with random weights, such as base.")
+    ] = "tiny",
+    tokenizer: Annotated[str | None, typer.Option("--tokenizer", help="Of the new model.")] = None,
+    rounds: Rounds = 5,
+    as_json: options.Json = False,
+) -> None:
+    """Filling a mask, from the command to its end, beside a process with the fill-mask pipeline."""
+    from benchmarks.processes import bench_mask_fill
+
+    _show(bench_mask_fill(model, recipe, tokenizer, rounds), as_json)
+
+
+@app.command()
+@console.reader_may_leave()
+def start(rounds: Rounds = 5, as_json: options.Json = False) -> None:
+    """Starting: `bertkit --help` beside importing transformers and torch."""
+    from benchmarks.processes import bench_start
+
+    _show(bench_start(rounds), as_json)
+
+
+@app.command()
+@console.reader_may_leave()
+def scaling(
+    corpus: Corpus = None,
+    recipe: Annotated[str, typer.Option("--recipe", help="The size that the other axes are measured with.")] = "tiny",
+    steps: Steps = 8,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="Runs of each setting.")] = 1,
+    tokenizer: Tokenizer = None,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Picture to draw: .png, .svg or .pdf.")] = None,
+    mixed_precision: options.MixedPrecision = None,
+    sets: options.Set = None,
+    device: options.Device = "auto",
+    as_json: options.Json = False,
+) -> None:
+    """Pretraining's speed against model size, length, batch, data workers and processes."""
+    request = _pretraining(corpus, recipe, tokenizer, None, None, sets, device, mixed_precision=mixed_precision)
+    from benchmarks import scaling as bench
+
+    if plot is not None:
+        bench.check_plot(plot)
+    result = bench.bench_scaling(request, steps, rounds)
+    _show(result, as_json)
+    if plot is not None:
+        bench.plot(result, plot)
+        console.note(f"drawn: {console.plain(str(plot))}")
+
+
+@app.command()
+@console.reader_may_leave()
+def table(
+    corpus: Corpus = None,
+    tokenizer: Annotated[
+        str | None, typer.Option("--tokenizer", help="Folder, vocab.txt or hub name; none: one of 30,522 pieces.")
+    ] = None,
+    model: Annotated[str | None, typer.Option("--model", help="A small BERT; none: a new one of 2/128.")] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Folder with GLUE's SST-2; none: the embedded word-order rows.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", min=2, help="Of training runs; none: each bench's own.")
+    ] = None,
+    rounds: Rounds = 3,
+    out: Annotated[Path | None, typer.Option("--out", help="Markdown file to write.", dir_okay=False)] = None,
+) -> None:
+    """Every bench, one after another, as a table in Markdown with what is to be reached (half an hour)."""
+    from benchmarks.table import TableRequest, bench_table
+    from bertkit.io.atomic import write_text
+
+    text, problems = bench_table(TableRequest(corpus or (), tokenizer, model, data, steps, rounds))
+    if out is None:
+        print(text, end="")
+    else:
+        write_text(out, text)
+        console.out.print(str(out), markup=False)
+    if problems:
+        many = "1 bench" if len(problems) == 1 else f"{len(problems)} benches"
+        raise BertkitError(f"{many} could not be run: {'; '.join(problems)}")
+
+
+def _pretraining(
+    corpus: list[str] | None,
+    recipe: str,
+    tokenizer: str | None,
+    batch_size: int | None,
+    seq_len: int | None,
+    sets: list[str] | None,
+    device: str,
+    **given: Any,
+) -> "PretrainRequest":
+    """Length 128 and batches of 32 where nothing else is said, whatever the recipe has.
+
+    Raises:
+        BertkitError: no such corpus or recipe, which is found before anything heavy is imported.
+    """
+    from bertkit.corpus.sources import find_sources
+    from bertkit.pretraining.prepare import is_prepared
+    from bertkit.pretraining.run import PretrainRequest
+    from bertkit.settings.recipes import load
+    from bertkit.settings.schema import PretrainRecipe
+
+    overrides = options.overrides(
+        sets,
+        batch_size=32 if batch_size is None else batch_size,
+        seq_len=128 if seq_len is None else seq_len,
+        **given,
+    )
+    load(PretrainRecipe, "pretrain", recipe, overrides)
+    if corpus and not is_prepared(corpus):
+        find_sources(corpus)
+    return PretrainRequest(corpus=corpus or (), recipe=recipe, overrides=overrides, tokenizer=tokenizer, device=device)
+
+
+def _show(result: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(result))
+        return
+    peak = f", peak {result['peak_tflops']:.2f} TFLOP/s" if "peak_tflops" in result else ""
+    console.out.print(f"{console.plain(result['work'])} on {console.plain(result['device'])}{peak}")
+    console.out.print(_points(result) if "points" in result else _figures(result))
+
+
+def _figures(result: dict[str, Any]) -> "Table":
+    """The contestants, and bertkit beside each of the others."""
+    rows = []
+    for number, one in enumerate(result["figures"]):
+        amount = f"{one['seconds']:.2f}" if "seconds" in one else _speed(one["speed"])
+        ratio = f"{one['ratio']:.2f} ({one['ratio_low']:.2f} to {one['ratio_high']:.2f})"
+        rows.append([one["name"], amount, ratio if number else "", *_extras(one)])
+    return _table(("", result["unit"], "bertkit is × as fast", *_EXTRAS), rows)
+
+
+def _points(result: dict[str, Any]) -> "Table":
+    """The settings along each axis."""
+    rows, axis = [], ""
+    for one in result["points"]:
+        rows.append(
+            ["" if one["axis"] == axis else one["axis"], str(one["value"]), _speed(one["speed"]), *_extras(one)]
+        )
+        axis = one["axis"]
+    return _table(("", "", result["unit"], *_EXTRAS), rows)
+
+
+_EXTRAS = ("of peak", "memory", "waiting")
+
+
+def _extras(one: dict[str, Any]) -> list[str]:
+    """Share of the matrix peak, the most memory, and share of the time spent waiting, where they are known."""
+    peak, memory, waiting = (one.get(name) for name in ("share_of_peak", "memory_bytes", "waiting"))
+    return [
+        "" if peak is None else f"{peak:.1%}",
+        "" if memory is None else f"{memory / 2**20:,.0f} MiB",
+        "" if waiting is None else f"{waiting:.1%}",
+    ]
+
+
+def _speed(speed: float) -> str:
+    return f"{speed:,.0f}" if speed >= 100 else f"{speed:,.2f}" if speed >= 1 else f"{speed:.2g}"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> "Table":
+    """Without the columns that have nothing to say; names are broken where the terminal is narrow, figures are not."""
+    from rich.table import Table
+
+    kept = [place for place in range(len(head)) if any(row[place] for row in rows)]
+    shown = Table(box=None, pad_edge=False)
+    for place in kept:
+        shown.add_column(head[place], min_width=None if place else 16, no_wrap=place > 0)
+    for row in rows:
+        shown.add_row(*(console.plain(row[place]) for place in kept))
+    return shown
+
+
+def main() -> None:
+    """Runs a benchmark; what a person can mend ends with one line and exit code 1."""
+    try:
+        app()
+    except BertkitError as error:
+        console.err.print(f"[bold red]error:[/] {console.plain(str(error))}")
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""The fast ways to the ids against tokenizers itself, and what becomes of one that is wrong."""
+
+import json
+import sys
+import unicodedata
+
+import numpy as np
+import pytest
+from helpers.stores import SPECIAL
+from tokenizers import AddedToken
+
+from bertkit.corpus import encoders
+from bertkit.corpus import prepare as preparing
+from bertkit.corpus.encoders import LibraryEncoder, PieceEncoder, split_sentences, suitable_encoders
+from bertkit.corpus.prepare import Preparation, prepare
+from bertkit.corpus.sources import find_sources
+from bertkit.models.tokenizer import build_tokenizer
+
+STORE = ("ids.bin", "sentences.bin", "documents.bin", "counts.bin", "corpus.json", "tokenizer.json")
+SENTENCES = [
+    "The unaffable cats' cat [SEP] sat, didn't it? Caf\u00e9s CAF\u00c9S cafe\u0301!",
+    "\u6211\u559c\u6b22\u5317\u4eac\u3002cat\u5f88\u5927\u201ccat\u201d\u2014sat\u2026",
+    "   ",
+    "a" * 300 + " " + "b" * 100,
+    "\u0416\u0443\u043a \u0438 \u0436\u0443\u043a\u0438 \U0001f468\u200d\U0001f469 x\u0338=\u0338 \u2260 \u037e",
+    "",
+]
+
+
+def vocabulary():
+    letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ\u0436\u0443\u043a\u00e9\u00c9"
+    marks = ".,!?'[]\u201c\u201d\u2014\u2026=;\u0338\u0301\u6211\u4eac\u5927\u3002"
+    words = ["the", "cat", "un", "##aff", "##able", "sat", "##fe", "##\u0443\u043a", "caf"]
+    return [*SPECIAL, *letters, *("##" + letter for letter in letters), *marks, *words]
+
+
+def tokenizer_json(lowercase=True):
+    return build_tokenizer(vocabulary(), lowercase).backend_tokenizer.to_str()
+
+
+def fast_encoder(name, text):
+    if name == "nanotoken":
+        pytest.importorskip("nanotoken")
+        return encoders.NanotokenEncoder(text)
+    return encoders.WordsEncoder(text)
+
+
+def assert_same(encode, text, sentences):
+    for found, true in zip(encode(sentences), LibraryEncoder(text)(sentences), strict=True):
+        assert found.tolist() == true.tolist()
+
+
+@pytest.mark.parametrize("lowercase", [True, False])
+@pytest.mark.parametrize("name", ["words", "nanotoken"])
+def test_the_ids_are_those_of_tokenizers(name, lowercase):
+    text = tokenizer_json(lowercase)
+    encode = fast_encoder(name, text)
+    assert_same(encode, text, SENTENCES)
+    assert_same(encode, text, SENTENCES[::-1] * 3)  # what it remembers by now
+    assert_same(encode, text, [])
+    assert_same(encode, text, list(encoders._HARD))
+
+
+def characters(step):
+    codes = (code for code in range(1, sys.maxunicode + 1, step) if not 0xD800 <= code < 0xE000)
+    # As sentences come: the reader ends lines at line ends, and other spaces than plain ones are replaced.
+    return [chr(code) for code in codes if not chr(code).isspace()]
+
+
+@pytest.mark.parametrize("name", ["words", "nanotoken"])
+@pytest.mark.parametrize("step", [211, pytest.param(1, marks=pytest.mark.slow)])
+def test_the_ids_are_those_of_tokenizers_with_any_character(name, step):
+    for lowercase in (True, False):
+        # Each is a piece of its own too, where its normal form is one character: else all of them were [UNK].
+        pieces = {unicodedata.normalize("NFD", one) for one in characters(211)} - set(vocabulary())
+        pieces = sorted(one for one in pieces if len(one) == 1)
+        text = build_tokenizer([*vocabulary(), *pieces, *("##" + one for one in pieces)], lowercase)
+        text = text.backend_tokenizer.to_str()
+        encode = fast_encoder(name, text)
+        for shape in ("{}", "a{}b", "cat.{}\u0301s x{}y!"):
+            sentences = [shape.replace("{}", one) for one in characters(step)]
+            for start in range(0, len(sentences), 20_000):  # all at once takes 2 GB
+                assert_same(encode, text, sentences[start : start + 20_000])
+
+
+def test_words_are_forgotten_when_they_are_many(monkeypatch):
+    text = tokenizer_json()
+    encode = encoders.WordsEncoder(text)
+    monkeypatch.setattr(encoders, "_KEPT_BYTES", 1_000)
+    for start in range(0, 200, 20):
+        assert_same(encode, text, [f"the cat{n:04} sat cat{n:04} \u0436{n}\u0443" for n in range(start, start + 20)])
+        assert len(encode._numbers) < 100
+
+
+def test_ours_is_for_plain_bert_only():
+    tokenizer = build_tokenizer(vocabulary(), True)
+    names = ["words", "tokenizers"]
+    assert suitable_encoders(tokenizer.backend_tokenizer.to_str(), names) == names
+    changed = json.loads(tokenizer_json())
+    changed["normalizer"]["handle_chinese_chars"] = False
+    assert suitable_encoders(json.dumps(changed), names) == ["tokenizers"]
+    changed["normalizer"] = None
+    assert suitable_encoders(json.dumps(changed), names) == ["tokenizers"]
+    tokenizer.add_tokens([AddedToken("the cat")])
+    assert suitable_encoders(tokenizer.backend_tokenizer.to_str(), names) == ["tokenizers"]
+
+
+def test_sentences_without_a_token_are_none_and_documents_end_where_they_did():
+    encode = PieceEncoder("tokenizers", tokenizer_json(), "en")
+    piece = encode(["\u200b", None, "The cat. Sat.", "cat", None, None, "\u200b", "sat"])
+    assert piece.lengths.tolist() == [3, 2, 1, 1]
+    assert piece.document_ends.tolist() == [0, 3, 3]
+    assert len(piece.ids) == 7
+    assert piece.text_bytes == len("\u200b\nThe cat. Sat.\ncat\n\u200b\nsat\n".encode())
+
+
+def test_the_splitter_s_panics_are_survived():
+    assert split_sentences("A cat.\u00a0It sat.\u3000B.", "en") == ["A cat. ", "It sat. ", "B."]
+    assert "".join(split_sentences("x\u2003.\u2028 y\tz", "de")) == "x .  y z"
+
+
+@pytest.fixture
+def corpus(tmp_path, monkeypatch):
+    monkeypatch.setenv("BERTKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(preparing, "CHUNK_CHARACTERS", 600)
+    monkeypatch.setattr(preparing, "num_cores", lambda: 2)
+    path = tmp_path / "corpus.txt"
+    lines = ["\n", *(sentence + f" cat{n % 13} sat. The x{n}.\n" for n in range(9) for sentence in SENTENCES)]
+    path.write_text("".join(line + "\n" * (n % 4 == 0) for n, line in enumerate(lines)), encoding="utf-8")
+    return Preparation(find_sources([str(path)]))
+
+
+def stored(preparation, out, encoders):
+    folder = prepare(preparation, build_tokenizer(vocabulary(), True), out, encoders).folder
+    return {name: (folder / name).read_bytes() for name in STORE}
+
+
+def test_the_store_is_the_same_to_the_byte_with_every_encoder_and_with_processes(corpus, tmp_path, monkeypatch):
+    installed = suitable_encoders(tokenizer_json())
+    many = {name: stored(corpus, tmp_path / f"many-{name}", [name]) for name in installed}
+    monkeypatch.setattr(preparing, "num_cores", lambda: 1)
+    one = {name: stored(corpus, tmp_path / f"one-{name}", [name]) for name in installed}
+    assert len(installed) >= 2
+    assert all(store == one["tokenizers"] for store in (*many.values(), *one.values()))
+
+
+class Wrong(encoders.WordsEncoder):
+    """Right but for the word "x7"."""
+
+    def __call__(self, sentences):
+        ids, lengths = super().__call__(sentences)
+        for number, sentence in enumerate(sentences):
+            if self.trap in sentence:
+                ids = ids.copy()
+                ids[lengths[:number].sum()] += 1
+        return ids, lengths
+
+
+@pytest.mark.parametrize(("trap", "checked"), [("x7", 1), ("\u1e9e", 256)])
+def test_an_encoder_that_differs_is_given_up(corpus, tmp_path, monkeypatch, capsys, trap, checked):
+    right = stored(corpus, tmp_path / "right", ["tokenizers"])
+    monkeypatch.setattr(preparing, "num_cores", lambda: 1)
+    monkeypatch.setattr(encoders, "_CHECKED", checked)
+    monkeypatch.setattr(encoders, "WordsEncoder", Wrong)
+    Wrong.trap = trap
+    assert stored(corpus, tmp_path / "found", ["words", "tokenizers"]) == right
+    told = capsys.readouterr().err
+    assert told == "warning: words gave other ids than tokenizers: preparing without it\n"
+    assert sorted(path.name for path in tmp_path.iterdir() if not path.name.startswith(".")) == [
+        "corpus.txt", "found", "right"]  # fmt: skip
+    assert not list(tmp_path.glob(".tmp-*"))
+
+
+def test_a_fast_encoder_that_does_not_know_the_tokenizer_is_given_up(corpus, tmp_path, monkeypatch, capsys):
+    def refuse(_):
+        raise ValueError("unsupported normalizer\nPrecompiled")
+
+    monkeypatch.setattr(encoders, "NanotokenEncoder", refuse)
+    monkeypatch.setattr(encoders, "find_spec", lambda _: True)
+    monkeypatch.setattr(preparing, "num_cores", lambda: 1)
+    assert stored(corpus, tmp_path / "a", ["nanotoken", "words"]) == stored(corpus, tmp_path / "b", ["tokenizers"])
+    told = capsys.readouterr().err
+    assert told == "warning: nanotoken cannot read this tokenizer (unsupported normalizer): preparing without it\n"
+
+
+def test_the_arrays_of_a_piece_have_the_types_that_the_store_takes():
+    for name in suitable_encoders(tokenizer_json()):
+        piece = PieceEncoder(name, tokenizer_json(), "en")(["The cat.", None])
+        assert (piece.ids.dtype, piece.lengths.dtype) == (np.uint32, np.int64)

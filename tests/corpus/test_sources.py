@@ -1,0 +1,273 @@
+"""From what a person names to documents, each against the rule by hand."""
+
+import gzip
+import io
+import json
+import lzma
+import os
+from pathlib import Path
+
+import datasets
+import pyarrow
+import pyarrow.parquet
+import pytest
+import zstandard
+
+from bertkit.corpus import sources
+from bertkit.corpus.sources import Source, find_sources, fingerprint, read_paragraphs
+from bertkit.errors import BertkitError
+from bertkit.io.text import MAX_LINE_CHARS, ReadReport
+
+COMPRESS = {".gz": gzip.compress, ".xz": lzma.compress, ".zst": zstandard.ZstdCompressor().compress}
+HUB = Source("org/name:config", hub=("org/name", "config"))
+
+
+def paragraphs(path, column="text", report=None):
+    return list(read_paragraphs(find_sources([str(path)])[0], column, report or ReadReport()))
+
+
+def write(folder, name, content):
+    path = folder / name
+    path.parent.mkdir(exist_ok=True, parents=True)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def found(*inputs):
+    return [source.path.name for source in find_sources([str(one) for one in inputs])]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("\n\n one \ntwo\n \u3000\t\nthree\n\x0c\n\n", ["one", "two", None, "three", None]),
+        ("one", ["one", None]),
+        ("one\r\n\r\ntwo\r\n", ["one", None, "two", None]),
+        ("one\r\rtwo", ["one", None, "two", None]),
+        ("\ufeff\n\none\n\n\n\ntwo\n\u2028\n", ["one", None, "two", None]),
+    ],
+)
+def test_a_blank_line_of_any_white_space_ends_a_document(tmp_path, content, expected):
+    assert paragraphs(write(tmp_path, "a.txt", content)) == expected
+
+
+def test_a_gap_within_a_very_long_line_ends_no_document(tmp_path):
+    path = write(tmp_path, "a.txt", "one" + " " * 30 * MAX_LINE_CHARS + "two\n\nthree")
+    assert paragraphs(path) == ["one", "two", None, "three", None]
+
+
+@pytest.mark.parametrize("suffix", COMPRESS)
+def test_compressed_text_reads_as_plain_and_damage_is_named(tmp_path, suffix):
+    plain = ("a line of text\n" * 5000 + "\nend").encode()
+    whole = write(tmp_path, "a.txt" + suffix, COMPRESS[suffix](plain))
+    assert paragraphs(whole) == ["a line of text"] * 5000 + [None, "end", None]
+    cut = write(tmp_path, "b.txt" + suffix, COMPRESS[suffix](plain)[:-20])
+    with pytest.raises(BertkitError, match=r"b\.txt.* is damaged"):
+        paragraphs(cut)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.txt", ""),
+        ("a.txt", " \n\n"),
+        ("a.csv", ""),
+        ("a.csv", "text\n"),
+        ("a.jsonl", '{"text": null}\n{"text": " "}'),
+    ],
+)
+def test_empty_files_are_counted(tmp_path, name, content):
+    report = ReadReport()
+    path = write(tmp_path, name, content)
+    assert paragraphs(path, report=report) == []
+    assert (report.files, report.empty_files) == (1, [str(path)])
+
+
+def test_every_table_gives_the_same_documents(tmp_path):
+    texts = ["one\r\n\ntwo, three\rfour", 'she said "no"', "", "five\u2028six"]
+    jsonl = write(tmp_path, "a.jsonl", "\n".join(json.dumps({"n": 1, "text": x}) for x in texts))
+    quoted = "\n".join('"' + x.replace('"', '""') + '",1' for x in texts)
+    csv = write(tmp_path, "a.csv", "\ufefftext,n\r\n" + quoted)
+    parquet = tmp_path / "a.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"text": [*texts, None]}), parquet)
+    zipped = write(tmp_path, "b.jsonl.gz", gzip.compress(jsonl.read_bytes()))
+    expected = ["one", "two, three", "four", None, 'she said "no"', None, "five six", None]
+    for path in (jsonl, csv, parquet, zipped):
+        assert paragraphs(path) == expected, path
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.jsonl", '{"text": 3}\n', r"a\.jsonl:1: 'text' is not text but int"),
+        (
+            "a.jsonl",
+            '{"text": "x"}\n{"body": "y"}\n',
+            r"a\.jsonl:2 has no column 'text': use --column with one of body",
+        ),
+        ("a.csv", "body,n\nx,1\n", r"a\.csv:2 has no column 'text': use --column with one of body, n"),
+    ],
+)
+def test_a_column_that_is_missing_or_no_text_is_named(tmp_path, name, content, message):
+    with pytest.raises(BertkitError, match=message):
+        paragraphs(write(tmp_path, name, content))
+
+
+def test_sources_are_files_folders_and_globs_each_file_once(tmp_path):
+    for name in ("b.txt", "a.jsonl.gz", "sub/c.md", "sub/wiki_00", ".hidden.txt", ".git/x.txt", "notes.pdf"):
+        write(tmp_path, name, "x")
+    assert found(tmp_path) == ["a.jsonl.gz", "b.txt", "c.md", "wiki_00"]
+    assert found(tmp_path / "b.txt", tmp_path / "sub" / ".." / "b.txt", tmp_path / "*.txt") == ["b.txt"]
+    assert found(tmp_path / "sub", tmp_path / "b.txt") == ["c.md", "wiki_00", "b.txt"]
+    assert found(tmp_path / "**" / "*.md") == ["c.md"]
+    assert found(tmp_path / "sub" / "wiki_*") == ["wiki_00"]
+    assert found(tmp_path / "*") == ["a.jsonl.gz", "b.txt"]
+    for given in ("notes.pdf", "*.pdf"):
+        with pytest.raises(BertkitError, match=r"notes\.pdf: cannot read '\.pdf' files; give one of"):
+            found(tmp_path / given)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BertkitError, match="no text in the folder"):
+        found(tmp_path / "empty")
+
+
+def test_a_file_whose_name_looks_like_a_glob_is_found(tmp_path):
+    assert found(write(tmp_path, "a[1].txt", "x")) == ["a[1].txt"]
+
+
+@pytest.mark.parametrize(
+    ("given", "hub"),
+    [
+        ("org/name", ("org/name", None)),
+        ("org/name:config", ("org/name", "config")),
+        ("wikimedia/wikipedia:20231101.en", ("wikimedia/wikipedia", "20231101.en")),
+        ("teknium/OpenHermes-2.5", ("teknium/OpenHermes-2.5", None)),
+    ],
+)
+def test_hub_names_are_known_by_their_form(given, hub):
+    assert find_sources([given, given]) == [Source(given, hub=hub)]
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        "nope.txt",
+        "/no/such/folder",
+        "org/name.txt",
+        "org/name.jsonl.gz",
+        "../name",
+        "*.none",
+        "~nobody/a.txt",
+        "",
+        "word " * 1000,
+    ],  # fmt: skip
+)
+def test_what_is_not_there_says_what_can_be_given(missing):
+    with pytest.raises(BertkitError) as caught:
+        find_sources([missing])
+    assert str(caught.value) == (
+        f"no corpus at {missing}: give a text file (a blank line between documents), a folder, a glob, - for stdin, "
+        "or a hub dataset org/name"
+    )
+
+
+def test_an_existing_file_wins_over_a_hub_name(tmp_path, monkeypatch):
+    write(tmp_path, "org/name", "text")
+    monkeypatch.chdir(tmp_path)
+    assert find_sources(["org/name"]) == [Source("org/name", Path("org/name"))]
+
+
+def test_stdin_can_be_read_twice_and_its_copy_goes_at_exit(monkeypatch):
+    leavers = []
+    monkeypatch.setattr(sources.atexit, "register", lambda *call, **options: leavers.append((call, options)))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"one\n\ntwo\n")))
+    (source,) = find_sources(["-", "-"])
+    for _ in range(2):
+        assert list(read_paragraphs(source, "text", ReadReport())) == ["one", None, "two", None]
+    ((leave, *arguments), options) = leavers[0]
+    leave(*arguments, **options)
+    assert not source.path.exists()
+
+
+def test_the_fingerprint_follows_contents_order_and_column(tmp_path):
+    def of(*names, column="text"):
+        return fingerprint(find_sources([str(tmp_path / name) for name in names]), column)
+
+    contents = {"a.txt": "x", "b.txt": "x", "c": "x", "d.txt": "y", "e.txt": "xy", "t.csv": "x", "a.gz": "x"}
+    for name, content in contents.items():
+        write(tmp_path, name, content)
+    assert of("a.txt") == of("b.txt") == of("c") == of("a.txt", column="body")
+    assert len(of("a.txt")) == 32
+    different = [of("a.txt"), of("d.txt"), of("a.txt", "d.txt"), of("d.txt", "a.txt"), of("e.txt"), of("t.csv"),
+                 of("t.csv", column="body"), of("a.gz")]  # fmt: skip
+    assert len(set(different)) == len(different)
+
+
+def test_a_saved_dataset_is_read(tmp_path):
+    data = datasets.Dataset.from_dict({"text": ["one", None, "two\n\nthree"], "n": [1, 2, 3]})
+    data.save_to_disk(tmp_path / "one")
+    datasets.DatasetDict({"train": data}).save_to_disk(tmp_path / "dict")
+    datasets.DatasetDict({"test": data}).save_to_disk(tmp_path / "test")
+    for name in ("one", "dict"):
+        assert paragraphs(tmp_path / name) == ["one", None, "two", "three", None]
+    with pytest.raises(BertkitError, match="row 1: 'n' is not text but int"):
+        paragraphs(tmp_path / "one", "n")
+    with pytest.raises(BertkitError, match="one, row 1 has no column 'body': use --column with one of text, n"):
+        paragraphs(tmp_path / "one", "body")
+    with pytest.raises(BertkitError, match="no split 'train': give one of its folders test"):
+        paragraphs(tmp_path / "test")
+    write(tmp_path, "one/dataset_info.json", "{")
+    with pytest.raises(BertkitError, match="one cannot be read as a saved dataset"):
+        paragraphs(tmp_path / "one")
+
+
+@pytest.mark.parametrize("knows_columns", [True, False])
+def test_a_hub_dataset_is_streamed(monkeypatch, knows_columns):
+    def rows():
+        yield {"text": "one\ntwo", "image": 1}
+        yield {"text": "", "image": 1}
+        yield {"text": "three", "image": 1}
+
+    def load_dataset(*arguments, **options):
+        assert arguments == HUB.hub
+        assert options == {"split": "train", "streaming": True}
+        features = datasets.Features(text=datasets.Value("string"), image=datasets.Value("int64"))
+        return datasets.IterableDataset.from_generator(rows, features=features if knows_columns else None)
+
+    monkeypatch.setattr(sources, "ensure_hub", lambda: None)
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    report = ReadReport()
+    assert list(read_paragraphs(HUB, "text", report)) == ["one", "two", None, "three", None]
+    with pytest.raises(
+        BertkitError, match="org/name:config, row 1 has no column 'body': use --column with one of text"
+    ):
+        list(read_paragraphs(HUB, "body", report))
+
+
+def test_a_hub_dataset_that_cannot_be_fetched_is_one_line(monkeypatch):
+    def load_dataset(*_, **__):
+        raise ValueError("Unknown split\n'train'")
+
+    monkeypatch.setattr(sources, "ensure_hub", lambda: None)
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    with pytest.raises(
+        BertkitError, match="cannot fetch dataset 'org/name:config': Unknown split 'train'; give a file"
+    ):
+        list(read_paragraphs(HUB, "text", ReadReport()))
+
+
+def test_the_fingerprint_of_a_hub_dataset_follows_its_revision(monkeypatch):
+    class Info:
+        sha = "abc"
+
+    monkeypatch.setattr(sources, "ensure_hub", lambda: None)
+    monkeypatch.setattr(sources, "is_offline", lambda: False)
+    monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", lambda *_: Info)
+    first, same = fingerprint([HUB], "text"), fingerprint([HUB], "text")
+    Info.sha = "def"
+    assert first == same != fingerprint([HUB], "text")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows needs rights to make links")
+def test_a_linked_file_counts_once(tmp_path):
+    (tmp_path / "b.txt").symlink_to(write(tmp_path, "a.txt", "x"))
+    assert found(tmp_path) == ["a.txt"]

@@ -1,0 +1,239 @@
+"""Figures against scikit-learn and SciPy called directly, and against ones worked out by hand."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import evaluate
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn import metrics as sklearn_metrics
+
+from bertkit.errors import BertkitError
+from bertkit.finetuning.metrics import (
+    METRICS,
+    bootstrap_interval,
+    check_names,
+    compute,
+    confusion,
+    majority_baseline,
+    metric_names,
+)
+
+CLASSES, NUMBERS, SETS = "single_label_classification", "regression", "multi_label_classification"
+Arrays = tuple[np.ndarray, np.ndarray]
+
+# True class 1: 6 right, 1 missed; true class 0: 3 right, 2 wrongly called 1 (TP 6, FN 1, TN 3, FP 2).
+HAND_LABELS = [1] * 7 + [0] * 5
+HAND_PREDICTIONS = [1] * 6 + [0] + [0] * 3 + [1] * 2
+
+
+def random_classes(classes: int) -> Arrays:
+    random = np.random.default_rng(classes)
+    labels = random.integers(0, classes, 300)
+    return np.where(random.random(300) < 0.7, labels, random.integers(0, classes, 300)), labels
+
+
+def random_numbers(all_different: bool = False) -> Arrays:
+    random = np.random.default_rng(5)
+    labels = random.integers(0, 11, 200).astype(np.float32) / 2  # with ties, as in STS-B
+    labels += random.random(200, dtype=np.float32) * all_different
+    return (labels + random.normal(size=200)).astype(np.float32), labels
+
+
+def random_sets() -> Arrays:
+    random = np.random.default_rng(6)
+    labels = (random.random((150, 4)) < 0.3).astype(np.float32)
+    return np.where(random.random(labels.shape) < 0.8, labels, 1 - labels), labels
+
+
+def f1(average: str) -> Callable[[np.ndarray, np.ndarray], float]:
+    return lambda p, y: sklearn_metrics.f1_score(y, p, average=average)
+
+
+@pytest.mark.parametrize(
+    ("name", "arrays", "expected"),
+    [
+        ("accuracy", random_classes(3), lambda p, y: sklearn_metrics.accuracy_score(y, p)),
+        ("f1", random_classes(2), f1("binary")),
+        ("macro_f1", random_classes(2), f1("macro")),
+        ("macro_f1", random_classes(5), f1("macro")),
+        ("precision", random_classes(2), lambda p, y: sklearn_metrics.precision_score(y, p)),
+        ("precision", random_classes(4), lambda p, y: sklearn_metrics.precision_score(y, p, average="macro")),
+        ("recall", random_classes(2), lambda p, y: sklearn_metrics.recall_score(y, p)),
+        ("recall", random_classes(4), lambda p, y: sklearn_metrics.recall_score(y, p, average="macro")),
+        ("matthews_correlation", random_classes(2), lambda p, y: sklearn_metrics.matthews_corrcoef(y, p)),
+        ("matthews_correlation", random_classes(3), lambda p, y: sklearn_metrics.matthews_corrcoef(y, p)),
+        ("pearson", random_numbers(), lambda p, y: stats.pearsonr(p.astype(float), y.astype(float)).statistic),
+        ("spearmanr", random_numbers(), lambda p, y: stats.spearmanr(p, y).statistic),
+        ("mse", random_numbers(), lambda p, y: np.mean((p.astype(float) - y) ** 2)),
+        ("micro_f1", random_sets(), f1("micro")),
+        ("macro_f1", random_sets(), f1("macro")),
+        ("accuracy", random_sets(), lambda p, y: np.mean((p == y).all(axis=1))),
+    ],
+)
+def test_figures_are_those_of_the_libraries(
+    name: str, arrays: Arrays, expected: Callable[[np.ndarray, np.ndarray], float]
+) -> None:
+    assert compute([name], *arrays) == {name: pytest.approx(expected(*arrays), abs=1e-12)}
+
+
+def test_two_classes_by_hand() -> None:
+    names = ["accuracy", "f1", "macro_f1", "precision", "recall", "matthews_correlation"]
+    assert compute(names, HAND_PREDICTIONS, HAND_LABELS) == pytest.approx(
+        {
+            "accuracy": 9 / 12,
+            "f1": 12 / 15,  # 2 TP / (2 TP + FP + FN)
+            "macro_f1": (12 / 15 + 6 / 9) / 2,
+            "precision": 6 / 8,
+            "recall": 6 / 7,
+            "matthews_correlation": (6 * 3 - 2 * 1) / math.sqrt(8 * 7 * 5 * 4),
+        }
+    )
+
+
+def test_numbers_by_hand() -> None:
+    # Labels less their mean: -1.5 -.5 .5 1.5; predictions: -3 -2 -1 6. Products sum to 14; squares to 5 and 50.
+    # Ranks of the predictions are 1 2 3 4 as well.
+    found = compute(["pearson", "spearmanr", "mse"], [1.0, 2.0, 3.0, 10.0], [1.0, 2.0, 3.0, 4.0])
+    assert found == pytest.approx({"pearson": 14 / math.sqrt(5 * 50), "spearmanr": 1.0, "mse": 36 / 4})
+    # Ranks 1 2 4 3 against 1 2 3 4: 1 - 6 · (0 + 0 + 1 + 1) / (4 · 15).
+    assert compute(["spearmanr"], [1.0, 2.0, 9.0, 3.0], [1.0, 2.0, 3.0, 4.0])["spearmanr"] == pytest.approx(0.8)
+
+
+def test_sets_by_hand() -> None:
+    # Class by class: TP 1, FP 1, FN 0; TP 1, FP 0, FN 1; TP 0, FP 0, FN 1. Only the second row is right throughout.
+    labels, predictions = [[1, 1, 0], [0, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 1, 0], [1, 0, 0]]
+    assert compute(["micro_f1", "macro_f1", "accuracy"], predictions, labels) == pytest.approx(
+        {"micro_f1": 4 / 7, "macro_f1": (2 / 3 + 2 / 3 + 0) / 3, "accuracy": 1 / 3}
+    )
+
+
+def test_degenerate_predictions_are_zero_without_warnings(capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["matthews_correlation", "f1", "precision", "recall"]
+    assert compute(names, [0, 0, 0], [0, 1, 1]) == dict.fromkeys(names, 0.0)
+    assert compute(names, [0, 0], [0, 0]) == dict.fromkeys(names, 0.0)
+    assert capsys.readouterr().err == ""
+    for predictions, labels in [([2.0, 2.0, 2.0], [1.0, 2.0, 3.0]), ([1.0], [2.0])]:
+        assert compute(["pearson", "spearmanr"], predictions, labels) == {"pearson": 0.0, "spearmanr": 0.0}
+        err = capsys.readouterr().err
+        assert "pearson is undefined" in err
+        assert "spearmanr is undefined" in err
+        assert bootstrap_interval("pearson", predictions, labels, seed=1, resamples=20) == (0.0, 0.0)
+    assert capsys.readouterr().err == ""
+
+
+def test_evaluate_writes_nothing_that_lingers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache, temporary = tmp_path / "cache", tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setattr(evaluate.config, "HF_METRICS_CACHE", cache)
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    compute(["accuracy", "macro_f1"], *random_classes(3))
+    assert not cache.exists()
+    assert list(temporary.iterdir()) == []
+
+
+def test_metrics_are_plain_evaluate_metrics(tmp_path: Path) -> None:
+    for name, metric in METRICS.items():
+        loaded = metric(cache_dir=str(tmp_path), keep_in_memory=True)
+        assert isinstance(loaded, evaluate.Metric)
+        assert loaded.name == name
+        assert loaded.description
+    accuracy = METRICS["accuracy"](cache_dir=str(tmp_path), keep_in_memory=True)
+    accuracy.add_batch(predictions=[0, 1], references=[0, 0])
+    accuracy.add_batch(predictions=[1, 1], references=[1, 1])
+    assert accuracy.compute() == {"accuracy": 0.75}
+
+
+def test_defaults_fit_their_problem() -> None:
+    for problem_type, num_labels in [(CLASSES, 2), (CLASSES, 7), (NUMBERS, None), (SETS, 4)]:
+        check_names(metric_names(problem_type, num_labels), problem_type, num_labels)
+    assert metric_names(CLASSES) == ("accuracy", "macro_f1")
+    assert metric_names(CLASSES, 2) == ("accuracy", "f1")
+
+
+@pytest.mark.parametrize(
+    ("name", "predictions", "labels", "message"),
+    [
+        ("acuracy", [0], [0], r"no metric 'acuracy'\. Did you mean 'accuracy'\? There are: accuracy, f1,"),
+        ("pearson", [0, 1], [0, 1], "pearson does not fit single_label_classification of 2 classes: choose of acc"),
+        ("f1", [0, 2], [0, 1], "f1 does not fit single_label_classification of 3 classes: choose of accuracy, macro"),
+        ("accuracy", [0.5], [1.0], "accuracy does not fit regression: choose of pearson, spearmanr, mse"),
+        ("mse", [math.nan], [1.0], "not finite"),
+        ("accuracy", [], [], "no rows"),
+    ],
+)
+def test_what_cannot_be_computed_is_refused(name: str, predictions: list, labels: list, message: str) -> None:
+    with pytest.raises(BertkitError, match=message):
+        compute([name], predictions, labels)
+    with pytest.raises(BertkitError, match=message):
+        bootstrap_interval(name, predictions, labels, seed=1)
+
+
+def test_bootstrap_of_accuracy_is_the_binomial_interval() -> None:
+    rows, share, resamples = 2_000, 0.8, 4_000
+    labels = np.ones(rows, dtype=np.int64)
+    predictions = (np.arange(rows) < share * rows).astype(np.int64)
+    low, high = bootstrap_interval("accuracy", predictions, labels, seed=3, resamples=resamples)
+    deviation = math.sqrt(share * (1 - share) / rows)
+    # A 2.5 % quantile of N draws deviates by sqrt(.025 · .975 / N) / density(-1.96) = .042 standard deviations here;
+    # four of these, and half a row for the binomial's steps.
+    tolerance = deviation * 4 * math.sqrt(0.025 * 0.975 / resamples) / stats.norm.pdf(1.96) + 0.5 / rows
+    assert low == pytest.approx(share - 1.96 * deviation, abs=tolerance)
+    assert high == pytest.approx(share + 1.96 * deviation, abs=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("name", "arrays"),
+    [
+        ("macro_f1", random_classes(3)),
+        ("recall", random_classes(4)),
+        ("spearmanr", random_numbers()),
+        ("pearson", random_numbers(all_different=True)),
+    ],
+)
+def test_bootstrap_is_that_of_resampled_rows(name: str, arrays: Arrays) -> None:
+    predictions, labels = arrays
+    random, resamples = np.random.default_rng(8), 300
+    rows = [random.integers(0, len(labels), len(labels)) for _ in range(resamples)]
+    figures = [compute([name], predictions[drawn], labels[drawn])[name] for drawn in rows]
+    found = bootstrap_interval(name, predictions, labels, seed=9, resamples=resamples)
+    # Both ends are quantiles of 300 draws: the error of one (see above), times sqrt(2) for two of them, four times.
+    tolerance = 4 * math.sqrt(2) * np.std(figures) * math.sqrt(0.025 * 0.975 / resamples) / stats.norm.pdf(1.96)
+    assert found == pytest.approx(tuple(np.percentile(figures, [2.5, 97.5])), abs=tolerance)
+
+
+def test_bootstrap_of_a_mean_over_classes_loses_no_rare_class() -> None:
+    # Drawn from all rows alike, the class of a single row would be missing from a third of the resamples.
+    labels = [0] * 20 + [1] * 20 + [2]
+    assert bootstrap_interval("macro_f1", labels, labels, seed=1, resamples=100) == (1.0, 1.0)
+    never_found = [0] * 20 + [1] * 20 + [0]
+    low, high = bootstrap_interval("macro_f1", never_found, labels, seed=1, resamples=100)
+    assert low <= high <= 2 / 3
+
+
+def test_bootstrap_depends_on_the_seed_alone() -> None:
+    predictions, labels = random_sets()
+    first = bootstrap_interval("micro_f1", predictions, labels, seed=1, resamples=100)
+    order = np.random.default_rng(0).permutation(len(labels))
+    assert bootstrap_interval("micro_f1", predictions[order], labels[order], seed=1, resamples=100) == first
+    assert bootstrap_interval("micro_f1", predictions, labels, seed=2, resamples=100) != first
+
+
+def test_confusion_by_hand() -> None:
+    found = confusion(np.array(HAND_PREDICTIONS), np.array(HAND_LABELS), ["no", "yes", "never"])
+    assert json.loads(json.dumps(found)) == found
+    assert found["labels"] == ["no", "yes", "never"]
+    assert found["matrix"] == [[3, 2, 0], [1, 6, 0], [0, 0, 0]]
+    assert found["per_class"] == {
+        "no": {"precision": 3 / 4, "recall": 3 / 5, "f1": pytest.approx(6 / 9), "support": 5},
+        "yes": {"precision": 6 / 8, "recall": 6 / 7, "f1": pytest.approx(12 / 15), "support": 7},
+        "never": {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0},
+    }
+
+
+def test_majority_baseline_is_the_share_of_the_largest_class() -> None:
+    assert majority_baseline(HAND_LABELS) == 7 / 12
+    assert majority_baseline(np.array([4, 4, 4])) == 1.0

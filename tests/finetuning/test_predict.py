@@ -1,0 +1,143 @@
+"""A saved classifier asked for a few rows, without torch, and for many: the same answers, those of transformers."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from test_imports import MAIN, modules_after
+from transformers import (
+    BertForSequenceClassification,
+    BertTokenizer,
+    DistilBertConfig,
+    DistilBertForSequenceClassification,
+)
+
+from bertkit.errors import BertkitError
+from bertkit.finetuning import predict
+from bertkit.models.classifier import class_logits
+from bertkit.models.fast.attention import attend_unpadded
+
+ROWS = [
+    ("the cat sat .",),
+    ("",),
+    ("a b c d e f g h i j the cats",),
+    ("the cat", "sat on the cats ."),
+    ("a", "b c d e f g h i j a b c d e f"),
+    ("中文 cats",),
+]
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def make(tiny_model: Path, tmp_path: Path) -> Make:
+    """Writes a classifier with random weights that `bertkit finetune` could have written, of 12 tokens at most."""
+
+    def make(**settings: Any) -> Path:
+        folder = shutil.copytree(tiny_model, tmp_path / "classifier")
+        torch.manual_seed(3)
+        model = BertForSequenceClassification.from_pretrained(tiny_model, **settings)
+        with torch.no_grad():
+            for weight in model.parameters():
+                weight.normal_(std=0.5)
+        model.save_pretrained(folder)
+        (folder / "recipe.toml").write_text("[data]\nmax_seq_length = 12\n")
+        return folder
+
+    return make
+
+
+KINDS: list[dict[str, Any]] = [
+    {"id2label": {0: "bad", 1: "good", 2: "so so"}, "problem_type": "single_label_classification"},
+    {"id2label": {0: "bad", 1: "good"}},
+    {"num_labels": 3, "problem_type": "multi_label_classification"},
+    {},
+    {"num_labels": 1},
+    {"num_labels": 1, "num_hidden_layers": 1, "hidden_act": "relu"},
+]
+
+
+@pytest.mark.parametrize("settings", KINDS)
+def test_a_few_rows_get_what_transformers_says(make: Make, settings: dict[str, Any]) -> None:
+    folder = make(**settings)
+    few, many = predict.open_classifier(str(folder), "auto", len(ROWS)), predict.open_classifier(str(folder), "cpu")
+    assert (few.reader is None, many.reader is None) == (False, True)
+    assert (few.label_names, few.problem_type) == (many.label_names, many.problem_type)
+    model, tokenizer = (
+        BertForSequenceClassification.from_pretrained(folder).eval(),
+        BertTokenizer.from_pretrained(folder),
+    )
+    expected = []
+    for row in ROWS:
+        with torch.no_grad():
+            inputs = tokenizer(*row, truncation="longest_first", max_length=12, return_tensors="pt")
+            expected.append(model(**inputs).logits[0].numpy())
+    assert np.ptp(expected, axis=0).min() > 0.01
+    assert few.logits(ROWS) == pytest.approx(np.stack(expected), abs=2e-6)
+    assert many.logits(ROWS) == pytest.approx(np.stack(expected), abs=2e-6)
+
+
+@pytest.mark.parametrize("settings", KINDS)
+def test_predictions_are_the_same_from_both(make: Make, settings: dict[str, Any]) -> None:
+    folder = make(**settings)
+    few, many = (
+        list(predict.predictions(predict.open_classifier(str(folder), "auto", rows), iter(ROWS))) for rows in (6, 33)
+    )
+    assert [list(row) for row in few] == [list(row) for row in many]
+    for one, other in zip(few, many, strict=True):
+        if "probabilities" not in one:
+            assert one.pop("prediction") == pytest.approx(other.pop("prediction"), abs=2e-6)
+            continue
+        assert one.pop("probabilities") == pytest.approx(other.pop("probabilities"), abs=2e-6)
+        assert one == other
+
+
+def test_the_last_layer_at_the_first_token_is_the_whole_model(make: Make) -> None:
+    model = BertForSequenceClassification.from_pretrained(make()).eval()
+    ids = torch.tensor([[2, 6, 7, 8, 3], [2, 9, 3, 0, 0], [2, 3, 0, 0, 0]])
+    batch = {"input_ids": ids, "attention_mask": (ids > 0).long(), "token_type_ids": torch.zeros_like(ids)}
+    expected = model(**batch).logits.detach()
+    attend_unpadded(model)
+    for attention in ("sdpa", "eager"):
+        model.set_attn_implementation(attention)
+        with torch.no_grad():
+            assert class_logits(model, **batch) == pytest.approx(expected, abs=2e-6)
+            assert model(**batch).logits == pytest.approx(expected, abs=2e-6)  # reads padded batches as before
+
+
+def test_rows_are_cut_to_what_the_model_reads(make: Make) -> None:
+    folder = make()
+    (folder / "recipe.toml").unlink()  # what is left of its length is the default, 128
+    for rows in (1, None):
+        classifier = predict.open_classifier(str(folder), "auto", rows)
+        cut, whole = classifier.logits([("a " * 99,), ("a " * 30,)])
+        assert cut == pytest.approx(whole, abs=2e-6)
+
+
+def test_another_encoder_goes_to_torch(tiny_model: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_model, tmp_path / "other")
+    (folder / "config.json").unlink()
+    config = DistilBertConfig(vocab_size=64, dim=16, n_layers=1, n_heads=2, hidden_dim=32, max_position_embeddings=32)
+    DistilBertForSequenceClassification(config).save_pretrained(folder)
+    told = json.loads((folder / "tokenizer_config.json").read_text()) | {"tokenizer_class": "PreTrainedTokenizerFast"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(told))
+    classifier = predict.open_classifier(str(folder), "auto", 1)
+    assert classifier.reader is None
+    assert classifier.logits(ROWS[:1]).shape == (1, 2)
+
+
+def test_a_model_that_was_not_fine_tuned_is_refused_alike(tiny_model: Path) -> None:
+    for rows in (1, None):
+        with pytest.raises(BertkitError, match="was not fine-tuned"):
+            predict.open_classifier(str(tiny_model), "auto", rows)
+
+
+def test_a_few_rows_are_predicted_without_torch(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "lines.txt").write_text("the cat\n\nsat .\n")
+    loaded = modules_after(MAIN.format(arguments=["predict", str(make()), str(tmp_path / "lines.txt")]))
+    assert "numpy" in loaded
+    assert loaded & {"torch", "transformers", "scipy", "sklearn", "datasets", "accelerate", "pyarrow"} == set()
