@@ -12,7 +12,8 @@ FLOORS = [
     {"runtime"},
     {"corpus", "training", "models"},
     {"settings", "io"},
-    {"hardware", "assets", "console", "errors", "draws"},
+    {"hardware"},
+    {"assets", "console", "errors", "draws"},
 ]
 LEVEL = {part: level for level, floor in enumerate(FLOORS) for part in floor}
 # `__init__` holds names that are imported on first use; `__main__` is the way in.
