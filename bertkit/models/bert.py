@@ -17,6 +17,8 @@ from bertkit.settings.schema import ModelSettings
 if TYPE_CHECKING:
     from transformers import BertForPreTraining, PreTrainedModel, PreTrainedTokenizerFast
 
+IGNORE = -100
+"""The label of a token that is not predicted (the ``ignore_index`` of cross-entropy)."""
 # Matrix products are fastest on multiples of 64 (NVIDIA's matrix multiplication guide).
 VOCAB_MULTIPLE = 64
 _LONGEST_PLAIN_ATTENTION = 128

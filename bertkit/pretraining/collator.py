@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bertkit.errors import BertkitError
+from bertkit.models.bert import IGNORE
 from bertkit.models.tokenizer import continuation_mask, replacement_ids, special_ids
-from bertkit.pretraining.masking import IGNORE, MaskingRates, Vocabulary, mask_tokens
+from bertkit.pretraining.masking import MaskingRates, Vocabulary, mask_tokens
 
 if TYPE_CHECKING:
     import torch

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from bertkit.corpus.store import CorpusStore
+from bertkit.models.bert import IGNORE
 from bertkit.pretraining.dataset import PretrainingPlan
 from bertkit.pretraining.evaluation import Unigrams
-from bertkit.pretraining.masking import IGNORE
 
 _BATCH = 256
 _DUPLICATES_LOOKED_AT = 5_000_000

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bertkit.draws import uniform_grid
+from bertkit.models.bert import IGNORE
 
-IGNORE = -100
-"""The label of a token that is not predicted (the ``ignore_index`` of cross-entropy)."""
 _CHOOSE, _COUNT, _SHOW, _REPLACE = range(4)
 
 

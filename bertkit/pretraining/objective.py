@@ -5,11 +5,11 @@ from torch import nn
 from torch.nn.functional import cross_entropy, pad
 from transformers import BertForPreTraining
 
+from bertkit.models.bert import IGNORE
 from bertkit.models.fast.attention import attend_unpadded, encode
 from bertkit.models.fast.cross_entropy import vocabulary_loss
 from bertkit.models.fast.dropout import draw_cheaply
 from bertkit.models.fast.layout import missing_rows
-from bertkit.pretraining.masking import IGNORE
 from bertkit.training.steps import Batch
 from bertkit.training.sums import Sums
 

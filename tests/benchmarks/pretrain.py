@@ -16,9 +16,8 @@ from benchmarks.machine import TRAINING, forward_flops, peak_flops
 from benchmarks.rounds import OURS, Turn, compare
 from benchmarks.trainer import TRAINER, trainer_turn
 from bertkit import hardware
-from bertkit.models.bert import choose_attention, new_bert, save_model
+from bertkit.models.bert import IGNORE, choose_attention, new_bert, save_model
 from bertkit.pretraining.dataset import PretrainingPlan
-from bertkit.pretraining.masking import IGNORE
 from bertkit.pretraining.objective import BertPretrainingObjective
 from bertkit.pretraining.prepare import Prepared
 from bertkit.pretraining.run import PretrainRequest, inspect

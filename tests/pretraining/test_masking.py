@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from bertkit.pretraining.masking import IGNORE, MaskingRates, Vocabulary, mask_tokens
+from bertkit.models.bert import IGNORE
+from bertkit.pretraining.masking import MaskingRates, Vocabulary, mask_tokens
 
 CLS, SEP, PAD, MASK = 2, 3, 0, 4
 ROWS = 1000

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy, linear
 
-from bertkit.pretraining.masking import IGNORE
+from bertkit.models.bert import IGNORE
 
 _CHUNK_ELEMENTS = {"cpu": 2**20, "cuda": 2**27, "mps": 2**24}
 """Logits worked on at a time: as many as stay in a CPU's cache; on a GPU few kernels matter more."""
