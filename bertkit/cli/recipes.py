@@ -1,14 +1,17 @@
 """``bertkit recipes``: what is there to start from."""
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bertkit import console
 from bertkit.cli.options import Json
 from bertkit.errors import BertkitError
-from bertkit.settings.recipes import KINDS, did_you_mean, recipe_names, recipe_path
+from bertkit.settings.recipes import KINDS, did_you_mean, load, recipe_names, recipe_path
+
+if TYPE_CHECKING:
+    from bertkit.settings.schema import Settings
 
 app = typer.Typer(rich_markup_mode="rich")
 
@@ -36,6 +39,10 @@ def recipes(context: typer.Context, as_json: Json = False) -> None:
 @console.reader_may_leave()
 def show(
     name: Annotated[str, typer.Argument(help="A name of the list, or kind/name where two kinds share it.")],
+    every: Annotated[
+        bool,
+        typer.Option("--all", help="Every setting there is, those left at their default as well, with its meaning."),
+    ] = False,
 ) -> None:
     """Print a recipe, to save and change it: bertkit recipes show tiny > mine.toml"""
     known = {f"{kind}/{bare}": (kind, bare) for kind in KINDS for bare in recipe_names(kind)}
@@ -45,7 +52,15 @@ def show(
         raise BertkitError(f"no recipe '{name}'.{hint} There are: {', '.join(known)}")
     if len(matches) > 1:
         raise BertkitError(f"'{name}' may be {' or '.join(matches)}: say which")
-    typer.echo(recipe_path(*known[matches[0]]).read_text(encoding="utf-8"), nl=False)
+    kind, bare = known[matches[0]]
+    if every:
+        from bertkit.settings.reference import as_commented_toml
+        from bertkit.settings.schema import FinetuneRecipe, PretrainRecipe
+
+        schema: type[Settings] = PretrainRecipe if kind == "pretrain" else FinetuneRecipe
+        typer.echo(as_commented_toml(load(schema, kind, bare, ()).settings), nl=False)
+        return
+    typer.echo(recipe_path(kind, bare).read_text(encoding="utf-8"), nl=False)
 
 
 def _about(kind: str, name: str) -> str:

@@ -12,20 +12,26 @@ Phase = tuple[Annotated[float, Field(gt=0, le=1)], Annotated[int, Field(ge=8)]]
 class Settings(BaseModel):
     """A table of a recipe: unknown keys are refused, and a table never changes once it is read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class ModelSettings(Settings):
     """The size of a new BERT, by the names of ``transformers.BertConfig``. Ignored when going on from a model."""
 
     num_hidden_layers: Positive = 12
+    """Transformer layers."""
     hidden_size: Positive = 768
+    """Width of the states between the layers."""
     num_attention_heads: Positive = 12
+    """Attention heads a layer; they share the width equally."""
     intermediate_size: Positive = 3072
+    """Width of the feed-forward part of a layer; four times hidden_size in every BERT."""
     max_position_embeddings: Annotated[int, Field(ge=8)] = 512
     """Longest sequence the model can ever read, in tokens."""
     hidden_dropout_prob: Probability = 0.1
+    """Share of the hidden states dropped in training."""
     attention_probs_dropout_prob: Probability = 0.1
+    """Share of the attention weights dropped in training."""
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> "ModelSettings":
@@ -107,8 +113,11 @@ class TrainSettings(Settings):
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     """Decoupled; not on biases and LayerNorm weights."""
     adam_beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Share of the mean gradient that a step keeps from those before it."""
     adam_beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Share of the mean squared gradient that a step keeps: 0.999 remembers about 1,000 steps, 0.98 about 50."""
     adam_epsilon: Annotated[float, Field(gt=0)] = 1e-6
+    """Added to the root of the mean squared gradient, which divides the step."""
     max_grad_norm: Annotated[float, Field(ge=0)] = 1.0
     """Gradients are scaled down to this norm; 0 leaves them as they are."""
     skip_nonfinite_steps: bool = False
@@ -118,9 +127,11 @@ class TrainSettings(Settings):
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third more work."""
     torch_compile: bool = False
+    """Compile the model with torch.compile: faster steps after a minute or two, for long runs."""
     deterministic: bool = False
     """Only deterministic algorithms of torch (slower on a GPU; a CPU is deterministic as it is)."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 42
+    """Of everything random: new weights, examples, masks, dropout, what is held out."""
     logging_steps: Positive = 50
     """Steps between two lines of metrics.jsonl."""
     eval_steps: Annotated[int, Field(ge=0)] = 1_000
@@ -166,6 +177,7 @@ class GlueTsv(Settings):
     folder: str
     """Folder inside ``--data DIR``, as GLUE's download unpacks: "SST-2", "MRPC", …"""
     header: bool = True
+    """Whether the first line of train and dev files holds column names."""
     text: tuple[int, ...]
     """0-based columns of the text, or of the two texts, in train and dev files."""
     label: int
@@ -173,6 +185,7 @@ class GlueTsv(Settings):
     test_text: tuple[int, ...]
     """The same in the test file, which has no label."""
     test_header: bool = True
+    """The same of the test file."""
     files: dict[str, str] = {"train": "train.tsv", "validation": "dev.tsv", "test": "test.tsv"}
     """Split → file."""
 
@@ -183,6 +196,7 @@ class TaskSettings(Settings):
     dataset: str | None = None
     """Hub name; None where the user's own files are given."""
     subset: str | None = None
+    """Configuration of the hub dataset, as "sst2" of nyu-mll/glue."""
     text: tuple[str, ...] = ()
     """One column, or two for pairs of texts; none are guessed."""
     label: tuple[str, ...] = ()
@@ -198,11 +212,13 @@ class TaskSettings(Settings):
     validation_splits: tuple[str, ...] = ("validation",)
     """The first one chooses the best epoch; all of them are reported."""
     test_splits: tuple[str, ...] = ("test",)
+    """Splits without labels, which `predict --task` answers."""
     submission: tuple[str, ...] = ()
     """File names of GLUE's leaderboard, one a test split."""
     submission_labels: tuple[str, ...] = ()
     """How the classes are written there, by id; none writes ids (or numbers, for regression)."""
     tsv: GlueTsv | None = None
+    """Where the columns lie in GLUE's original TSVs; none for tasks that are not of GLUE."""
 
 
 class FinetuneDataSettings(Settings):
