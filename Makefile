@@ -8,7 +8,7 @@ SENTENCES := "i [MASK] a little boy" "she is a little [MASK] ." "the snow is col
 WORD_ORDER := --model $(DEMO) --train bertkit/assets/word_order/train.tsv --lr 5e-4 --epochs 6 --overwrite \
 	--validation bertkit/assets/word_order/validation.tsv
 
-.PHONY: help demo test test-slow test-browser check format bench build clean
+.PHONY: help demo test test-slow test-browser check docs format bench build clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -53,6 +53,11 @@ check: $(VENV)/.installed  ## Lint, formatting and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(VENV)/.installed  ## Write the generated pages and build docs/site, strictly
+	$(BIN)/python -m pip install --quiet --group docs
+	$(BIN)/python docs/generate.py
+	$(BIN)/zensical build --strict --config-file docs/zensical.toml
+
 format: $(VENV)/.installed  ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -61,4 +66,4 @@ build: $(VENV)/.installed  ## Build the wheel
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean:  ## Remove the virtual environment and what was built
-	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) dist build docs/site docs/.cache .pytest_cache .mypy_cache .ruff_cache
