@@ -17,6 +17,7 @@ _PRETRAINED = "Pretrained models"
 _TAKES = {
     "labelled rows": ("--task", "--data", "--validation", "--set"),
     "--cloze": ("FILE",),
+    "--minimal-pairs": ("FILE",),
     "--corpus": ("FILE", "--seq-len", "--max-examples", "--set"),
 }
 
@@ -28,7 +29,7 @@ def evaluate(
     ],
     files: Annotated[
         list[str] | None,
-        typer.Argument(metavar="FILE", help="What --cloze or --corpus reads.", show_default=False),
+        typer.Argument(metavar="FILE", help="What --cloze, --corpus or --minimal-pairs reads.", show_default=False),
     ] = None,
     task: Annotated[str | None, typer.Option("--task", help="A task; else the one it was fine-tuned on.")] = None,
     data: Annotated[
@@ -49,6 +50,15 @@ def evaluate(
         typer.Option(
             "--corpus",
             help="Held-out figures on the text of FILE..., as `bertkit pretrain --validation` reports them.",
+            rich_help_panel=_PRETRAINED,
+        ),
+    ] = False,
+    minimal_pairs: Annotated[
+        bool,
+        typer.Option(
+            "--minimal-pairs",
+            help="How often the right one of two sentences is scored higher: a FILE or folder of BLiMP's .jsonl, of .tsv "
+            "with the columns good and bad, or of .txt with wrong and right lines in turn.",
             rich_help_panel=_PRETRAINED,
         ),
     ] = False,
@@ -76,13 +86,17 @@ def evaluate(
     as_json: options.Json = False,
 ) -> None:
     """Evaluate a fine-tuned classifier on labelled text, or a pretrained model on plain text."""
-    if cloze and corpus:
-        raise BertkitError("give --cloze or --corpus, not both")
-    kind = "--cloze" if cloze else "--corpus" if corpus else "labelled rows"
+    chosen = {"--cloze": cloze, "--corpus": corpus, "--minimal-pairs": minimal_pairs}
+    kinds = [name for name, wanted in chosen.items() if wanted] or ["labelled rows"]
+    if len(kinds) > 1:
+        raise BertkitError(f"give {' or '.join(kinds)}, not both")
+    kind = kinds[0]
     given = {"FILE": files, "--task": task, "--data": data, "--validation": validation, "--set": sets}
     _check_options(kind, given | {"--seq-len": seq_len, "--max-examples": max_examples})
     if cloze:
         results, show = _cloze(model, files or [], device), _print_cloze
+    elif minimal_pairs:
+        results, show = _minimal_pairs(model, files or [], device), _print_minimal_pairs
     elif corpus:
         results, show = _corpus(model, files or [], seq_len, max_examples, sets, device), _print_corpus
     else:
@@ -110,6 +124,16 @@ def _cloze(model: str, files: list[str], device: str) -> dict[str, Any]:
     if len(files) > 1:
         raise BertkitError(f"--cloze takes one file, got {len(files)}: {' '.join(files)}")
     return evaluate_cloze(model, Path(files[0]) if files else None, device)
+
+
+def _minimal_pairs(model: str, files: list[str], device: str) -> dict[str, Any]:
+    from bertkit.inference.minimal_pairs import evaluate_minimal_pairs
+
+    if len(files) != 1:
+        raise BertkitError(
+            f"--minimal-pairs takes one file or folder, got {len(files)}: bertkit evaluate MODEL --minimal-pairs FILE"
+        )
+    return evaluate_minimal_pairs(model, Path(files[0]), device)
 
 
 def _corpus(
@@ -156,6 +180,23 @@ def _print_cloze(results: dict[str, Any]) -> None:
         before, after = one["sentence"].split("[MASK]")
         guessed = f"{before}[{one['predictions'][0]['token_str']}]{after}"
         console.out.print(f"  {console.plain(guessed)}  [green]{console.plain(', '.join(one['answers']))}[/]")
+
+
+def _print_minimal_pairs(results: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    _print_head(results, f"{results['pairs']:,} minimal pairs of {results['minimal_pairs']}")
+    table = Table("", "right", "95 % interval", "pairs", box=None, pad_edge=False)
+    parts = results.get("by_phenomenon", results["by_file"])
+    for name, figures in {**(parts if len(parts) > 1 else {}), "all": results}.items():
+        low, high = figures["accuracy_interval_95"]
+        share, interval = f"{figures['accuracy']:.1%}", f"{low:.1%} to {high:.1%}"
+        table.add_row(console.plain(name), share, interval, f"{figures['pairs']:,}")
+    console.out.print(table)
+    if results["equal"]:
+        console.note(f"pairs with equal scores, as of unknown words, which do not count as right: {results['equal']:,}")
+    if results["cut"]:
+        console.warn(f"sentences cut to what the model reads: {results['cut']:,}")
 
 
 def _print_corpus(results: dict[str, Any]) -> None:

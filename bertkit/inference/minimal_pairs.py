@@ -1,0 +1,130 @@
+"""Minimal pairs: how often a BERT finds the grammatical one of two sentences likelier (Warstadt et al. 2020, BLiMP)."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from bertkit import console
+from bertkit.errors import BertkitError
+from bertkit.inference.cloze import wilson_interval
+from bertkit.inference.scoring import Scorer
+from bertkit.io.tables import form, read_rows
+from bertkit.io.text import ReadReport, open_binary, read_lines
+
+_NAMES = (("sentence_good", "sentence_bad"), ("good", "bad"))
+_PAIRS_AT_ONCE = 1_000
+"""Enough that sentences of one length fill whole batches, few enough that the progress bar moves."""
+_FORMS = (
+    "BLiMP's .jsonl (sentence_good, sentence_bad), a .tsv or .csv with the columns good and bad, or a .txt whose odd lines "
+    "are wrong and whose even lines are right (Zorro)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MinimalPair:
+    """Two sentences that differ in what makes one of them wrong.
+
+    Attributes:
+        file: the file it stands in, without its suffix.
+        phenomenon: what it is about ("binding"), by BLiMP's ``linguistics_term`` or the file's name before its last "-";
+            "" where neither says it.
+    """
+
+    good: str
+    bad: str
+    file: str
+    phenomenon: str
+
+
+def read_pairs(source: Path) -> list[MinimalPair]:
+    """The pairs of a file, or of all files of a folder in the order of their names.
+
+    Raises:
+        BertkitError: nothing there, or a file that does not hold pairs, with its line.
+    """
+    if not source.exists():
+        raise BertkitError(f"no file or folder {source}: give {_FORMS}")
+    files = sorted(path for path in source.iterdir() if path.is_file()) if source.is_dir() else [source]
+    pairs = [pair for path in files for pair in (_lines if form(path) == "txt" else _rows)(path)]
+    if not pairs:
+        raise BertkitError(f"{source} has no pairs: give {_FORMS}")
+    return pairs
+
+
+def _rows(path: Path) -> Iterator[MinimalPair]:
+    stem = path.name.split(".")[0]
+    for place, row in read_rows(path):
+        good, bad = next((names for names in _NAMES if all(isinstance(row.get(name), str) for name in names)), ("", ""))
+        if not good:
+            raise BertkitError(f"{place} has no texts 'good' and 'bad', only {', '.join(row)}: give {_FORMS}")
+        yield MinimalPair(row[good], row[bad], stem, str(row.get("linguistics_term") or _phenomenon(stem)))
+
+
+def _lines(path: Path) -> Iterator[MinimalPair]:
+    stem = path.name.split(".")[0]
+    with open_binary(path) as stream:
+        lines = [line.strip() for _, line in read_lines(stream, str(path), ReadReport()) if line.strip()]
+    if len(lines) % 2:
+        raise BertkitError(f"{path} has {len(lines)} lines, which are no pairs: odd lines are wrong, even lines right")
+    for bad, good in zip(lines[::2], lines[1::2], strict=True):
+        yield MinimalPair(good, bad, stem, _phenomenon(stem))
+
+
+def _phenomenon(stem: str) -> str:
+    return stem.rpartition("-")[0]
+
+
+def evaluate_minimal_pairs(model: str, source: Path, device: str | None) -> dict[str, Any]:
+    """How often a model scores the right sentence of a pair above the wrong one.
+
+    The score is the pseudo-log-likelihood of ``Scorer``. Two equal scores, as of sentences that differ in unknown words
+    alone, do not count as right.
+
+    Args:
+        model: a folder, a hub name, or "embedded".
+        source: as ``read_pairs``.
+        device: as ``Scorer``.
+
+    Returns:
+        ``accuracy`` (the mean over all pairs) with its 95 % interval, ``pairs``, ``equal`` (pairs of equal scores),
+        ``cut`` (sentences longer than the model reads), ``by_file`` and, where it is known, ``by_phenomenon``: an
+        object with ``accuracy``, its interval and ``pairs`` for each.
+
+    Raises:
+        BertkitError: the pairs or the model cannot be had.
+    """
+    pairs = read_pairs(source)
+    scorer = Scorer(model, device, texts=2 * len(pairs))
+    differences: list[float] = []
+    with console.progress("scoring", len(pairs), "pair") as line:
+        for begin in range(0, len(pairs), _PAIRS_AT_ONCE):
+            some = pairs[begin : begin + _PAIRS_AT_ONCE]
+            scores = [one.score for one in scorer.score([text for pair in some for text in (pair.good, pair.bad)])]
+            differences += [good - bad for good, bad in zip(scores[::2], scores[1::2], strict=True)]
+            line.update(len(differences))
+    rights = [difference > 0 for difference in differences]
+    figures = {"model": model, "minimal_pairs": str(source), **_figures(rights)}
+    figures["equal"] = sum(difference == 0 for difference in differences)
+    figures["cut"] = scorer.texts.cut
+    figures["by_file"] = _grouped([pair.file for pair in pairs], rights)
+    phenomena = [pair.phenomenon for pair in pairs]
+    return figures | ({"by_phenomenon": _grouped(phenomena, rights)} if all(phenomena) else {})
+
+
+def _figures(rights: Sequence[bool]) -> dict[str, Any]:
+    hits = sum(rights)
+    return {
+        "accuracy": hits / len(rights),
+        "accuracy_interval_95": list(wilson_interval(hits, len(rights))),
+        "pairs": len(rights),
+    }
+
+
+def _grouped(names: Sequence[str], rights: Sequence[bool]) -> dict[str, dict[str, Any]]:
+    ordered = sorted(zip(names, rights, strict=True))
+    return {
+        name: _figures([right for _, right in of_name])
+        for name, of_name in groupby(ordered, key=lambda named: named[0])
+    }
