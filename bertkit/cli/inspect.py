@@ -60,7 +60,7 @@ def inspect(
         return
     drawn = list(inspection.dumped(plan, prepared.tokenizer, max(_SAMPLE, examples)))
     special = prepared.tokenizer.all_special_ids
-    corpus_figures = inspection.corpus_report(prepared.store, prepared.tokenizer.unk_token_id, prepared.baseline)
+    corpus_figures = inspection.corpus_report(prepared)
     example_figures = inspection.example_report(
         drawn, plan.max_seq_length(0), special, prepared.tokenizer.mask_token_id
     )

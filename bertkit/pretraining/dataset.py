@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from bertkit.corpus.store import CorpusStore
 from bertkit.draws import Permutation, key
 from bertkit.pretraining.collator import DataCollatorForBertPretraining
-from bertkit.pretraining.pairs import DocumentSet, Example, PairSampler
+from bertkit.pretraining.pairs import Example, PairSampler
+from bertkit.pretraining.split import DocumentSet
 from bertkit.settings.schema import DataSettings
 
 _EVALUATION = 0xE7A1

@@ -10,7 +10,7 @@ import numpy as np
 from bertkit.corpus.store import CorpusStore
 from bertkit.models.bert import IGNORE
 from bertkit.pretraining.dataset import PretrainingPlan
-from bertkit.pretraining.evaluation import Unigrams
+from bertkit.pretraining.prepare import Prepared
 
 _BATCH = 256
 _DUPLICATES_LOOKED_AT = 5_000_000
@@ -24,6 +24,8 @@ class CorpusReport:
     documents: int
     sentences: int
     tokens: int
+    training_tokens: int
+    held_out_tokens: int
     vocab_size: int
     tokens_per_document_mean: float
     tokens_per_document_median: float
@@ -53,8 +55,9 @@ class ExampleReport:
     shown_as_is: float
 
 
-def corpus_report(store: CorpusStore, unknown_id: int, baseline: Unigrams) -> CorpusReport:
+def corpus_report(prepared: Prepared) -> CorpusReport:
     """The figures of a prepared corpus."""
+    store, baseline = prepared.store, prepared.baseline
     starts = np.asarray(store.document_starts)
     tokens_per_document = np.diff(np.asarray(store.sentence_starts)[starts])
     hashes = _sentence_hashes(store)
@@ -63,11 +66,13 @@ def corpus_report(store: CorpusStore, unknown_id: int, baseline: Unigrams) -> Co
         documents=store.info.documents,
         sentences=store.info.sentences,
         tokens=store.info.tokens,
+        training_tokens=prepared.training.tokens,
+        held_out_tokens=prepared.validation.tokens,
         vocab_size=store.info.vocab_size,
         tokens_per_document_mean=float(tokens_per_document.mean()),
         tokens_per_document_median=float(np.median(tokens_per_document)),
         one_sentence_documents=float((np.diff(starts) == 1).mean()),
-        unknown_tokens=float(store.token_counts[unknown_id] / store.info.tokens),
+        unknown_tokens=float(store.token_counts[prepared.tokenizer.unk_token_id] / store.info.tokens),
         duplicate_sentences=_duplicates(hashes),
         duplicate_documents=_duplicates(_document_hashes(hashes, documents)),
         unigram_entropy=baseline.entropy,

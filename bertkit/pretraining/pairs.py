@@ -15,14 +15,13 @@ one half each. What differs from the script, and why:
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
 
 from bertkit.corpus.store import CorpusStore
-from bertkit.draws import Draws, Permutation, key
-from bertkit.errors import BertkitError
+from bertkit.draws import Draws, Permutation
+from bertkit.pretraining.split import DocumentSet
 
 IS_NEXT, NOT_NEXT, NO_PAIR = 0, 1, -100
 Objective = Literal["nsp", "sop", "none"]
@@ -40,46 +39,6 @@ class Example(NamedTuple):
     """0 B follows A (SOP: the order is right), 1 it does not, -100 there is no B to judge."""
     key: int
     """64-bit key of the example's further draws (its masks)."""
-
-
-@dataclass(frozen=True)
-class DocumentSet:
-    """The documents of a corpus that one side, training or validation, may use.
-
-    Attributes:
-        starts: int64 ``[documents + 1]``, where each document starts, in sentences.
-        mine: bool ``[documents]``, the documents of this side.
-    """
-
-    starts: np.ndarray
-    mine: np.ndarray
-
-
-def split_documents(store: CorpusStore, share: float, seed: int) -> tuple[DocumentSet, DocumentSet]:
-    """Training and validation documents: each document falls to validation with probability ``share``.
-
-    A corpus of one document holds out the last part of it instead, as a document of its own. Where chance gave
-    validation nothing, it gets one document.
-    """
-    starts, n = store.document_starts, store.info.documents
-    if share == 0:
-        return DocumentSet(starts, np.ones(n, bool)), DocumentSet(starts, np.zeros(n, bool))
-    if n == 1:
-        if store.info.sentences < 4:
-            raise BertkitError(
-                f"a corpus of one document with {store.info.sentences} sentences cannot hold out a part for "
-                "validation: give more text, --validation FILE, or --set validation_split=0"
-            )
-        cut = min(max(2, round(store.info.sentences * (1 - share))), store.info.sentences - 2)
-        starts = np.array([0, cut, store.info.sentences])
-        held_out = np.array([False, True])
-    else:
-        held_out = np.random.Generator(np.random.Philox(key(seed))).random(n) < share
-        if not held_out.any():
-            held_out[Draws(seed).below(n)] = True
-        if held_out.all():
-            held_out[Draws(seed).below(n)] = False
-    return DocumentSet(starts, ~held_out), DocumentSet(starts, held_out)
 
 
 class PairSampler:

@@ -17,7 +17,7 @@ from bertkit.io.atomic import new_folder
 from bertkit.io.text import ReadReport
 from bertkit.models.tokenizer import build_tokenizer, load_tokenizer, save_tokenizer, special_ids
 from bertkit.pretraining.evaluation import Unigrams, unigrams
-from bertkit.pretraining.pairs import DocumentSet, split_documents
+from bertkit.pretraining.split import DocumentSet, split_documents
 from bertkit.settings.schema import PretrainRecipe, TokenizerSettings
 
 
@@ -121,12 +121,23 @@ def prepare_for_training(
     else:
         validation_store = store
         training, held_out = split_documents(store, recipe.data.validation_split, seed)
+        _say_what_is_held_out(training, held_out, recipe.data.validation_split)
     if validation and not unigrams(validation_store.token_counts, special_ids(tokenizer)).most_frequent:
         raise BertkitError(
             f"{validation[0]} has no word piece that could be predicted: it is all unknown to the tokenizer"
         )
     baseline = unigrams(store.token_counts, special_ids(tokenizer))
     return Prepared(store, training, validation_store, held_out, tokenizer, baseline)
+
+
+def _say_what_is_held_out(training: DocumentSet, held_out: DocumentSet, asked: float) -> None:
+    share = held_out.tokens / (training.tokens + held_out.tokens)
+    if share:
+        more = f", more than the {asked:.1%} asked for: less would give no figure" if share > 1.25 * asked else ""
+        console.note(
+            f"{training.tokens:,} tokens to train on, {held_out.tokens:,} held out for validation ({share:.1%}{more}; "
+            "change it with --validation FILE or --set data.validation_split=0.1)"
+        )
 
 
 def _preparation(inputs: Sequence[str], recipe: PretrainRecipe) -> Preparation:

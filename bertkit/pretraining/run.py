@@ -200,8 +200,8 @@ def total_steps(recipe: PretrainRecipe, corpus: Prepared) -> int:
         examples = len(sampler_for(corpus.store, corpus.training, recipe.data, tokens, recipe.train.seed))
         if examples < batch_size:
             raise BertkitError(
-                f"the corpus has {corpus.store.info.tokens:,} tokens, which are {examples:,} examples of {tokens}: "
-                f"fewer than one batch of {batch_size}; give more text, or lower --batch-size"
+                f"the corpus has {corpus.training.tokens:,} tokens to train on, which are {examples:,} examples of "
+                f"{tokens}: fewer than one batch of {batch_size}; give more text, or lower --batch-size"
             )
         epochs_a_step += share * batch_size / examples
     if recipe.train.max_steps is not None:
@@ -280,6 +280,8 @@ def _facts(run: _Run, total_steps: int) -> dict[str, Any]:
         "documents": info.documents,
         "sentences": info.sentences,
         "tokens_in_corpus": info.tokens,
+        "training_tokens": run.corpus.training.tokens,
+        "held_out_tokens": run.corpus.validation.tokens,
         "unigram_entropy": run.corpus.baseline.entropy,
         "most_frequent_token_share": run.corpus.baseline.most_frequent,
         "max_steps": total_steps,

@@ -6,7 +6,7 @@ from bertkit.models.bert import new_bert, save_model
 from bertkit.pretraining.dataset import EvaluationSet, PretrainingPlan, collator_for
 from bertkit.pretraining.evaluation import Evaluator
 from bertkit.pretraining.objective import BertPretrainingObjective
-from bertkit.pretraining.pairs import split_documents
+from bertkit.pretraining.split import split_documents
 from bertkit.settings.schema import DataSettings, ModelSettings, TrainSettings
 from bertkit.training.loop import Job
 from helpers.stores import random_documents, toy_tokenizer, write_store

@@ -4,7 +4,7 @@ import torch
 from helpers.stores import random_documents, toy_tokenizer, write_store
 
 from bertkit.pretraining.dataset import EvaluationSet, PretrainingPlan, collator_for
-from bertkit.pretraining.pairs import split_documents
+from bertkit.pretraining.split import split_documents
 from bertkit.settings.schema import DataSettings
 
 

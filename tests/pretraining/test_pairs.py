@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from helpers.stores import random_documents, write_store
 
-from bertkit.errors import BertkitError
-from bertkit.pretraining.pairs import IS_NEXT, NO_PAIR, NOT_NEXT, PairSampler, in_order, split_documents
+from bertkit.pretraining.pairs import IS_NEXT, NO_PAIR, NOT_NEXT, PairSampler, in_order
+from bertkit.pretraining.split import split_documents
 
 
 def numbered(lengths_by_document):
@@ -151,26 +151,3 @@ def test_without_a_sentence_objective_one_segment_fills_the_room(places):
     long_enough = [e for e in examples(sampler(store, 16, "none"), epochs=1) if len(e.a) == 14]
     assert all(e.b is None and e.next_sentence_label == NO_PAIR for e in examples(sampler(store, 16, "none"), 1))
     assert len(long_enough) > 100
-
-
-def test_validation_documents_are_disjoint_and_about_the_share(tmp_path):
-    store = write_store(tmp_path / "s", random_documents(2000, sentences=(2, 3)))
-    training, validation = split_documents(store, 0.1, seed=4)
-    assert not (training.mine & validation.mine).any()
-    assert (training.mine | validation.mine).all()
-    assert abs(validation.mine.sum() - 200) < 4 * np.sqrt(2000 * 0.1 * 0.9)
-
-
-def test_one_document_holds_out_its_last_part(tmp_path):
-    documents, tokens = numbered([[10] * 100])
-    store = write_store(tmp_path / "s", documents, vocab_size=tokens)
-    training, validation = split_documents(store, 0.1, seed=4)
-    assert training.starts.tolist() == [0, 90, 100]
-    assert training.mine.tolist() == [True, False]
-    assert validation.mine.tolist() == [False, True]
-
-
-def test_a_tiny_document_cannot_be_split(tmp_path):
-    store = write_store(tmp_path / "s", [[[5, 6], [7, 8]]])
-    with pytest.raises(BertkitError, match="cannot hold out"):
-        split_documents(store, 0.1, seed=4)
