@@ -30,7 +30,7 @@ def pretrain(
     ] = None,
     validation: Annotated[
         list[str] | None,
-        typer.Option("--validation", help="Held-out text, instead of a share of the documents."),
+        typer.Option("--validation", help="Held-out text, instead of a share of the corpus."),
     ] = None,
     vocab_size: options.VocabSize = None,
     column: options.Column = None,

@@ -71,7 +71,7 @@ class DataSettings(Settings):
     sentence_objective: Literal["nsp", "sop", "none"] = "nsp"
     """Next-sentence prediction, sentence order (ALBERT), or none."""
     validation_split: Annotated[float, Field(ge=0, lt=1)] = 0.02
-    """Share of the documents held out, where no validation files are given; 0 holds out none."""
+    """Share of the tokens held out, where no validation files are given; 0 holds out none. A small corpus holds out more."""
     max_eval_examples: Positive = 2_000
     """At most so many held-out examples are evaluated."""
     column: str = "text"
