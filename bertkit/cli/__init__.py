@@ -16,6 +16,7 @@ from bertkit.cli import (
     evaluate,
     export,
     finetune,
+    import_checkpoint,
     inspect,
     mask_fill,
     predict,
@@ -69,6 +70,7 @@ _register("finetune", finetune.finetune)
 _register("evaluate", evaluate.evaluate)
 _register("predict", predict.predict)
 _register("report", report.report)
+_register("import", import_checkpoint.import_checkpoint)
 _register("export", export.export)
 _register("push", push.push)
 app.add_typer(recipes.app, name="recipes")

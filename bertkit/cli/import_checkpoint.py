@@ -1,0 +1,39 @@
+"""``bertkit import``: a checkpoint of TensorFlow, or of old PyTorch names, as a plain Hugging Face folder."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bertkit import console
+
+
+def import_checkpoint(
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CHECKPOINT",
+            help="A folder with bert_model.ckpt.*, a checkpoint by its name without .index, or a pytorch_model.bin.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write to: new, or empty.")],
+    config: Annotated[
+        Path | None, typer.Option("--config", help="bert_config.json, where it is not beside the checkpoint.")
+    ] = None,
+    vocab: Annotated[
+        Path | None, typer.Option("--vocab", help="vocab.txt, where it is not beside the checkpoint.")
+    ] = None,
+) -> None:
+    """Turn a checkpoint of google-research/bert or the model garden into a plain model folder, without TensorFlow.
+
+    bertkit import uncased_L-12_H-768_A-12 --out bert-base
+    """
+    from bertkit.models.import_tf import import_checkpoint as import_into
+
+    imported = import_into(checkpoint, out, config, vocab)
+    console.note(f"{imported.cls_name}, {imported.parameters / 1e6:,.1f}M parameters")
+    if imported.left_out:
+        console.note(f"left out: {imported.left_out:,} tensors of the optimizer")
+    for part in imported.missing:
+        console.warn(f"the checkpoint has no {part}: the model has none either")
+    console.out.print(str(imported.folder), markup=False)

@@ -1,0 +1,302 @@
+"""``bertkit import``: checkpoints of other worlds as a plain Hugging Face folder.
+
+Read are TensorFlow's checkpoints of google-research/bert (also with Adam's slots, also of a classifier) and of TensorFlow's
+model garden (the encoder), and ``pytorch_model.bin`` with the names of pytorch-pretrained-bert (gamma, beta, module.).
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bertkit.errors import BertkitError
+from bertkit.io.atomic import new_folder
+from bertkit.models.bert import save_model
+from bertkit.models.tf_checkpoint import TensorFlowCheckpoint
+from bertkit.models.tokenizer import load_tokenizer
+
+if TYPE_CHECKING:
+    import torch
+
+_LARGEST_CONFIG_BYTES = 1 << 20
+_OPTIMIZER = re.compile(
+    r"(^|/)(adam_[mv]|global_step|save_counter|_CHECKPOINTABLE_OBJECT_GRAPH)(/|$)|optimizer|\.OPTIMIZER_SLOT"
+)
+# google-research/bert names a weight as transformers does, with / for . and these words for others.
+_WORDS = {"kernel": "weight", "gamma": "weight", "output_weights": "weight", "beta": "bias", "output_bias": "bias"}
+# The model garden's names for the parts of a layer.
+_GARDEN = {
+    "_attention_layer": "attention.self",
+    "_attention_layer_norm": "attention.output.LayerNorm",
+    "_attention_output_dense": "attention.output.dense",
+    "_query_dense": "query",
+    "_key_dense": "key",
+    "_value_dense": "value",
+    "_intermediate_dense": "intermediate.dense",
+    "_output_dense": "output.dense",
+    "_output_layer_norm": "output.LayerNorm",
+}
+_GARDEN_EMBEDDINGS = ("word_embeddings", "position_embeddings", "token_type_embeddings")
+_GARDEN_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What came out.
+
+    Attributes:
+        folder: the new model folder.
+        cls_name: the class of transformers that it is.
+        parameters: numbers in it.
+        left_out: tensors of the checkpoint that belong to the optimizer.
+        missing: parts that the checkpoint lacks, in words; they are not in the folder either.
+    """
+
+    folder: Path
+    cls_name: str
+    parameters: int
+    left_out: int
+    missing: tuple[str, ...]
+
+
+def import_checkpoint(checkpoint: Path, out: Path, config: Path | None = None, vocab: Path | None = None) -> Imported:
+    """Writes a checkpoint as a plain Hugging Face folder.
+
+    Args:
+        checkpoint: a folder with one checkpoint, or the checkpoint by TensorFlow's name for it (without ".index"), or a
+            ``pytorch_model.bin``.
+        out: a folder that is not there yet, or is empty.
+        config: bert_config.json (or config.json); None takes the one beside the checkpoint.
+        vocab: vocab.txt; None takes the one beside the checkpoint.
+
+    Raises:
+        BertkitError: something is not there, torn, or does not fit. Nothing is left behind.
+    """
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise BertkitError(f"{out} is there already, and not empty: name another folder with --out")
+    source = _source(checkpoint)
+    settings = _config(config or _beside(source, ("bert_config.json", "config.json"), "--config"))
+    tokenizer = load_tokenizer(str(vocab or _beside(source, ("vocab.txt",), "--vocab")))
+    if source.suffix == ".bin":
+        weights, left_out = _old_pytorch(source), 0
+    else:
+        weights, left_out = _tensorflow(TensorFlowCheckpoint(source), int(settings.get("num_hidden_layers", 12)))
+    if len(tokenizer) > len(weights.get("bert.embeddings.word_embeddings.weight", ())):
+        raise BertkitError(
+            f"{source} has {len(weights.get('bert.embeddings.word_embeddings.weight', ())):,} rows for word pieces, and its "
+            f"vocabulary {len(tokenizer):,}: give the vocab.txt that it was trained with (--vocab)"
+        )
+    model, missing = _model(weights, settings, source)
+    with new_folder(out) as fresh:
+        save_model(model, tokenizer, fresh)
+    return Imported(out, type(model).__name__, model.num_parameters(), left_out, tuple(missing))
+
+
+def _source(checkpoint: Path) -> Path:
+    """The file or TensorFlow prefix of the one checkpoint that is meant."""
+    if checkpoint.suffix == ".index":
+        return checkpoint.with_suffix("")
+    if not checkpoint.is_dir():
+        return checkpoint
+    prefixes = sorted(path.with_suffix("") for path in checkpoint.glob("*.index"))
+    newest = _named_newest(checkpoint)
+    if newest in prefixes:
+        return newest
+    prefixes += [path for path in (checkpoint / "pytorch_model.bin",) if path.is_file()]
+    if len(prefixes) != 1:
+        several = (
+            f"several checkpoints, {', '.join(one.name for one in prefixes)}: name one"
+            if prefixes
+            else ("no checkpoint: it needs bert_model.ckpt.index with its .data files, or pytorch_model.bin")
+        )
+        raise BertkitError(f"{checkpoint} has {several}")
+    return prefixes[0]
+
+
+def _named_newest(folder: Path) -> Path | None:
+    """What TensorFlow's file ``checkpoint`` calls the newest one."""
+    try:
+        named = re.search(r'^model_checkpoint_path: "([^"]+)"', (folder / "checkpoint").read_text("utf-8"), re.M)
+    except (OSError, UnicodeDecodeError):
+        return None
+    return folder / Path(named[1]).name if named else None
+
+
+def _beside(source: Path, names: tuple[str, ...], flag: str) -> Path:
+    for name in names:
+        if (source.parent / name).is_file():
+            return source.parent / name
+    raise BertkitError(f"there is no {names[0]} beside {source}: give it with {flag}")
+
+
+def _config(path: Path) -> dict[str, Any]:
+    """The fields of a configuration that make a BERT, and no others."""
+    from transformers import BertConfig
+
+    try:
+        if path.stat().st_size > _LARGEST_CONFIG_BYTES:
+            raise ValueError("it is too large")
+        given = json.loads(path.read_text(encoding="utf-8"))
+        known = set(BertConfig().to_dict())
+        return {name: value for name, value in given.items() if name in known and isinstance(value, (int, float, str))}
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise BertkitError(f"{path} is no configuration of a BERT: {error}") from None
+
+
+def _tensorflow(checkpoint: TensorFlowCheckpoint, num_layers: int) -> "tuple[dict[str, torch.Tensor], int]":
+    """Weights by transformers' names, and how many tensors are the optimizer's."""
+    import torch
+
+    kept = [name for name in checkpoint.shapes if not _OPTIMIZER.search(name)]
+    is_garden = any("layer_with_weights-" in name for name in kept)
+    weights = {}
+    for name in kept:
+        array = checkpoint.read(name)
+        if name.removesuffix(_GARDEN_SUFFIX).endswith("kernel"):
+            array = _as_matrix(array, name).T
+        elif "/_attention_layer/" in name:  # a bias [heads, width of a head]
+            array = array.reshape(-1)
+        new_name = _garden_name(name, num_layers) if is_garden else _research_name(name)
+        weights[new_name] = torch.from_numpy(np.ascontiguousarray(array))
+    return weights, len(checkpoint.shapes) - len(kept)
+
+
+def _as_matrix(kernel: np.ndarray, name: str) -> np.ndarray:
+    """A kernel ``[in, out]``; the model garden has [in, heads, width of a head], or [heads, width of a head, out]."""
+    if kernel.ndim == 3:
+        return (
+            kernel.reshape(kernel.shape[0], -1) if "_output_dense" not in name else kernel.reshape(-1, kernel.shape[2])
+        )
+    return kernel
+
+
+def _research_name(name: str) -> str:
+    """google-research/bert's name as transformers': ``bert/encoder/layer_0/output/dense/kernel``.
+
+    Example:
+        >>> _research_name("bert/encoder/layer_0/output/dense/kernel")
+        'bert.encoder.layer.0.output.dense.weight'
+        >>> _research_name("output_weights")
+        'classifier.weight'
+    """
+    if name in ("output_weights", "output_bias"):
+        return f"classifier.{_WORDS[name]}"
+    if name == "cls/predictions/output_bias":
+        return "cls.predictions.bias"
+    *parts, last = name.split("/")
+    last = f"{last}.weight" if last.endswith("_embeddings") else _WORDS.get(last, last)
+    return ".".join([*(part.replace("layer_", "layer.") for part in parts), last])
+
+
+def _garden_name(name: str, num_layers: int) -> str:
+    """The model garden's name as transformers': its layers are the three embeddings, their norm, BERT's layers, the pooler.
+
+    Example:
+        >>> _garden_name("model/layer_with_weights-5/_output_layer_norm/gamma/.ATTRIBUTES/VARIABLE_VALUE", 2)
+        'bert.encoder.layer.1.output.LayerNorm.weight'
+    """
+    parts = name.removesuffix(_GARDEN_SUFFIX).split("/")
+    at = next((place for place, part in enumerate(parts) if part.startswith("layer_with_weights-")), 0)
+    number = int(parts[at].rpartition("-")[2]) if parts[at].rpartition("-")[2].isdigit() else -1
+    inner = parts[at + 1 :]
+    if 0 <= number < len(_GARDEN_EMBEDDINGS):
+        return f"bert.embeddings.{_GARDEN_EMBEDDINGS[number]}.weight"
+    if number == 3:
+        return f"bert.embeddings.LayerNorm.{_WORDS.get(inner[-1], inner[-1])}"
+    if number == 4 + num_layers:
+        return f"bert.pooler.dense.{_WORDS.get(inner[-1], inner[-1])}"
+    if inner[:2] == ["_attention_layer", "_output_dense"]:
+        inner = ["_attention_output_dense", *inner[2:]]
+    where = ".".join(_GARDEN.get(part, _WORDS.get(part, part)) for part in inner)
+    return f"bert.encoder.layer.{number - 4}.{where}"
+
+
+def _old_pytorch(path: Path) -> "dict[str, torch.Tensor]":
+    """Tensors of a pickled file by today's names; nothing but tensors is unpickled."""
+    import torch
+
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch's advice is to trust the file: not ours
+        raise BertkitError(
+            f"{path} cannot be read as tensors alone: it is damaged, or holds more than weights"
+        ) from error
+    if not isinstance(loaded, dict) or not all(isinstance(one, torch.Tensor) for one in loaded.values()):
+        raise BertkitError(f"{path} is no table of weights by name")
+    weights = {}
+    for name, tensor in loaded.items():
+        name = str(name).removeprefix("module.")
+        if name.endswith("embeddings.position_ids"):  # 0, 1, 2, …, which older versions saved
+            continue
+        name = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name))
+        weights[name if name.startswith(("bert.", "cls.", "classifier.")) else f"bert.{name}"] = tensor.float()
+    return weights
+
+
+def _classes(weights: "dict[str, torch.Tensor]") -> Iterator[str]:
+    """The classes of transformers that the weights may be, the fullest first."""
+    if "classifier.weight" in weights:
+        yield "BertForSequenceClassification"
+    words, pairs = "cls.predictions.bias" in weights, "cls.seq_relationship.weight" in weights
+    if words:
+        yield "BertForPreTraining" if pairs else "BertForMaskedLM"
+    elif pairs:
+        yield "BertForNextSentencePrediction"
+    yield "BertModel"
+
+
+def _model(weights: "dict[str, torch.Tensor]", settings: dict[str, Any], source: Path) -> tuple[Any, list[str]]:
+    """The model with these weights, each of which has its place, and the parts that it lacks."""
+    import transformers
+
+    cls_name = next(_classes(weights))
+    if cls_name == "BertForSequenceClassification":
+        settings = settings | {"num_labels": len(weights["classifier.weight"])}
+    rows = weights.get("bert.embeddings.word_embeddings.weight")
+    told = settings.get("vocab_size")
+    if rows is None or (told is not None and told != len(rows)):
+        there = "none" if rows is None else f"{len(rows):,}"
+        raise BertkitError(f"{source} has {there} rows for word pieces, and its configuration {told}")
+    _check_layers(weights, settings, source)
+    model = getattr(transformers, cls_name)(transformers.BertConfig(**settings))
+    wanted = model.state_dict()
+    if cls_name == "BertModel":
+        weights = {name.removeprefix("bert."): tensor for name, tensor in weights.items()}
+    tied = {"cls.predictions.decoder.weight", "cls.predictions.decoder.bias"}
+    unknown = sorted(weights.keys() - wanted.keys() - tied)
+    lacking = sorted(wanted.keys() - weights.keys() - tied)
+    pooler = [name for name in lacking if cls_name == "BertModel" and name.startswith("pooler.")]
+    wrong = [name for name in lacking if name not in pooler]
+    if unknown or wrong:
+        what = f"'{unknown[0]}' has no place in a BERT" if unknown else f"it has no '{wrong[0]}'"
+        raise BertkitError(f"{source} is no checkpoint of a BERT of {settings.get('num_hidden_layers')} layers: {what}")
+    for name in weights.keys() & wanted.keys():
+        if weights[name].shape != wanted[name].shape:
+            raise BertkitError(
+                f"{source}: {name} is {list(weights[name].shape)}, and by the configuration {list(wanted[name].shape)}"
+            )
+    model.load_state_dict(weights, strict=False)
+    model.tie_weights()
+    if pooler:
+        model.pooler = None
+    return model.eval(), ["pooler"] if pooler else []
+
+
+def _check_layers(weights: "dict[str, torch.Tensor]", settings: dict[str, Any], source: Path) -> None:
+    """Holds the sizes of a configuration against the weights before memory is taken for them."""
+    layers = {int(found[1]) for name in weights if (found := re.match(r"bert\.encoder\.layer\.(\d+)\.", name))}
+    width = weights["bert.embeddings.word_embeddings.weight"].shape[-1]
+    rows = {
+        "intermediate_size": "bert.encoder.layer.0.intermediate.dense.weight",
+        "max_position_embeddings": "bert.embeddings.position_embeddings.weight",
+        "type_vocab_size": "bert.embeddings.token_type_embeddings.weight",
+    }
+    there = {"num_hidden_layers": len(layers), "hidden_size": width}
+    there |= {name: len(weights[weight]) for name, weight in rows.items() if weight in weights}
+    for name, number in there.items():
+        if settings.get(name, number) != number:
+            raise BertkitError(f"{source} has {name} {number:,}, and its configuration {settings[name]:,}")

@@ -1,0 +1,167 @@
+"""TensorFlow's checkpoints against the logits that TensorFlow computed with them (tests/helpers/tensorflow_bert.py)."""
+
+import json
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from helpers import tensorflow_bert
+
+from bertkit.errors import BertkitError
+from bertkit.models.import_tf import import_checkpoint
+
+KEPT = Path(__file__).with_name("tensorflow")
+CLASSES = {
+    "pretraining": "BertForPreTraining",
+    "classifier": "BertForSequenceClassification",
+    "garden": "BertModel",
+}
+
+
+def answers(folder, cls_name):
+    model = getattr(transformers, cls_name).from_pretrained(folder).double().eval()
+    inputs = {"input_ids": tensorflow_bert.IDS, "token_type_ids": tensorflow_bert.TYPES}
+    with torch.no_grad():
+        out = model(**{name: torch.tensor(value) for name, value in inputs.items()})
+        if cls_name == "BertModel":
+            return {"states": out.last_hidden_state[0]}
+        if cls_name == "BertForSequenceClassification":
+            return {"classes": out.logits}
+        states = model.bert(**{name: torch.tensor(value) for name, value in inputs.items()}).last_hidden_state[0]
+        return {"states": states, "words": out.prediction_logits[0], "pairs": out.seq_relationship_logits}
+
+
+def assert_same_answers(folder, checkpoint, kind):
+    expected = np.load(checkpoint / "logits.npz")
+    found = answers(folder, CLASSES[kind])
+    assert set(found) == set(expected)
+    for name, values in found.items():
+        np.testing.assert_allclose(values.numpy(), expected[name], atol=1e-7, rtol=0, err_msg=name)
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_logits_are_those_of_tensorflow(tmp_path, kind):
+    imported = import_checkpoint(KEPT / kind, tmp_path / "out")
+    assert imported.cls_name == CLASSES[kind]
+    assert (imported.left_out > 10) == (kind == "pretraining")  # Adam's slots and the step
+    assert_same_answers(tmp_path / "out", KEPT / kind, kind)
+    assert (tmp_path / "out" / "vocab.txt").read_text() == (KEPT / kind / "vocab.txt").read_text()
+
+
+@pytest.mark.skipif(not find_spec("tensorflow"), reason="TensorFlow is not installed")
+@pytest.mark.parametrize("kind", CLASSES)
+def test_checkpoints_written_now(tmp_path, kind):
+    tensorflow_bert.write(tmp_path / kind, kind)
+    import_checkpoint(tmp_path / kind, tmp_path / "out")
+    assert_same_answers(tmp_path / "out", tmp_path / kind, kind)
+
+
+def test_a_checkpoint_is_named_by_prefix_index_or_folder(tmp_path):
+    for number, name in enumerate(("model.ckpt-1234", "model.ckpt-1234.index", "")):
+        import_checkpoint(KEPT / "pretraining" / name, tmp_path / str(number))
+    weights = [(tmp_path / str(number) / "model.safetensors").read_bytes() for number in range(3)]
+    assert weights[0] == weights[1] == weights[2]
+
+
+def test_configuration_and_vocabulary_may_lie_elsewhere(tmp_path):
+    for path in (KEPT / "pretraining").glob("model.ckpt*"):
+        shutil.copy(path, tmp_path)
+    with pytest.raises(BertkitError, match="no bert_config.json beside .*--config"):
+        import_checkpoint(tmp_path / "model.ckpt-1234", tmp_path / "out")
+    config, vocab = KEPT / "pretraining" / "bert_config.json", KEPT / "pretraining" / "vocab.txt"
+    with pytest.raises(BertkitError, match="no vocab.txt beside .*--vocab"):
+        import_checkpoint(tmp_path / "model.ckpt-1234", tmp_path / "out", config)
+    import_checkpoint(tmp_path / "model.ckpt-1234", tmp_path / "out", config, vocab)
+    assert_same_answers(tmp_path / "out", KEPT / "pretraining", "pretraining")
+
+
+def test_old_pytorch_names_are_read(tmp_path):
+    import_checkpoint(KEPT / "pretraining", tmp_path / "new")
+    model = transformers.BertForPreTraining.from_pretrained(tmp_path / "new")
+    old = {
+        "module." + name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): one
+        for name, one in model.state_dict().items()
+    }
+    folder = tmp_path / "old"
+    folder.mkdir()
+    torch.save(old, folder / "pytorch_model.bin")
+    for name in ("bert_config.json", "vocab.txt"):
+        shutil.copy(KEPT / "pretraining" / name, folder)
+    import_checkpoint(folder, tmp_path / "out")
+    assert_same_answers(tmp_path / "out", KEPT / "pretraining", "pretraining")
+
+
+def test_objects_are_never_unpickled(tmp_path):
+    shutil.copytree(KEPT / "pretraining", tmp_path / "old", ignore=shutil.ignore_patterns("model.ckpt*", "checkpoint"))
+    torch.save({"weights": Path("x")}, tmp_path / "old" / "pytorch_model.bin")
+    with pytest.raises(BertkitError, match="holds more than weights") as error:
+        import_checkpoint(tmp_path / "old", tmp_path / "out")
+    assert "weights_only" not in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+def changed(tmp_path, name, change):
+    folder = tmp_path / "changed"
+    shutil.copytree(KEPT / "pretraining", folder)
+    path = folder / name
+    path.write_bytes(change(path.read_bytes()))
+    return folder
+
+
+def flipped(at):
+    def flip(data):
+        place = at % len(data)
+        return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+
+    return flip
+
+
+def with_config(**values):
+    return lambda data: json.dumps(json.loads(data) | values).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("model.ckpt-1234.index", lambda data: data[:-9], "damaged, or no index"),
+        ("model.ckpt-1234.index", lambda _: b"", "damaged, or no index"),
+        ("model.ckpt-1234.index", flipped(40), "checksum is another"),
+        ("model.ckpt-1234.data-00000-of-00001", lambda data: data[:4000], "it ends before byte"),
+        ("model.ckpt-1234.data-00000-of-00001", flipped(-30), "damaged at '.*': its checksum is another"),
+        ("bert_config.json", lambda _: b"{", "no configuration"),
+        ("bert_config.json", lambda _: b"[" * 100_000, "no configuration"),
+        ("bert_config.json", with_config(num_hidden_layers=10**9), "num_hidden_layers 2, and its configuration 1,000,000,000"),
+        ("bert_config.json", with_config(hidden_size=10**9), "hidden_size 8, and its configuration"),
+        ("bert_config.json", with_config(max_position_embeddings=10**9), "max_position_embeddings 12, and its"),
+        ("bert_config.json", with_config(vocab_size=10**8), "20 rows for word pieces, and its configuration 100000000"),
+        ("vocab.txt", lambda data: data + b"dog\nfish\n", "20 rows for word pieces, and its vocabulary 22"),
+    ],
+)  # fmt: skip
+def test_torn_foreign_and_hostile_files_are_one_line(tmp_path, name, change, said):
+    with pytest.raises(BertkitError, match=said) as error:
+        import_checkpoint(changed(tmp_path, name, change), tmp_path / "out")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_every_flipped_byte_of_the_index_is_noticed(tmp_path):
+    """A checksum covers the blocks, and the footer's handles and magic are held against them."""
+    data = (KEPT / "pretraining" / "model.ckpt-1234.index").read_bytes()
+    random = np.random.default_rng(3)
+    for at in random.choice(len(data) - 48, 40, replace=False):
+        folder = changed(tmp_path / str(at), "model.ckpt-1234.index", flipped(int(at)))
+        with pytest.raises(BertkitError):
+            import_checkpoint(folder, tmp_path / "out")
+
+
+def test_a_folder_without_a_checkpoint_says_what_it_needs(tmp_path):
+    with pytest.raises(BertkitError, match="no checkpoint: it needs bert_model.ckpt.index"):
+        import_checkpoint(tmp_path, tmp_path / "out")
+    for name in ("bert_config.json", "vocab.txt"):
+        shutil.copy(KEPT / "pretraining" / name, tmp_path)
+    with pytest.raises(BertkitError, match="no checkpoint .*nothing: there is no nothing.index beside it"):
+        import_checkpoint(tmp_path / "nothing", tmp_path / "out")
