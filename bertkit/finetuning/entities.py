@@ -1,0 +1,139 @@
+"""Entities as tags on words, and how many of them are right: precision, recall and F1 as seqeval counts them.
+
+Three ways to write the same are read: BIO (``B-PER I-PER O``), IOB1 (``B-`` only where an entity follows another of its type),
+and BIOES (``S-`` for one word, ``E-`` for the last of several).
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+OUTSIDE = "O"
+_BEGINS, _GOES_ON, _MAY_GO_ON = {"B", "S"}, {"I", "E"}, {"B", "I"}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Entity:
+    """The words ``begin`` to ``end`` (exclusive) of a row, and what they are."""
+
+    begin: int
+    end: int
+    label: str
+
+
+def split_tag(tag: str) -> tuple[str, str]:
+    """The prefix and the type of a tag; a type without a prefix is taken as inside.
+
+    Example:
+        >>> split_tag("B-PER"), split_tag("O"), split_tag("NOUN")
+        (('B', 'PER'), ('O', ''), ('I', 'NOUN'))
+    """
+    if tag == OUTSIDE:
+        return OUTSIDE, ""
+    prefix, dash, label = tag.partition("-")
+    return (prefix, label) if dash and prefix in _BEGINS | _GOES_ON else ("I", tag)
+
+
+def entities(tags: Sequence[str]) -> list[Entity]:
+    """The entities of a row of tags, whatever the scheme: what begins nothing, begins.
+
+    A word goes on with the entity before it where its tag is ``I-`` or ``E-``, the word before has ``B-`` or ``I-``, and both are
+    of one type; any other word with a type begins an entity. It is what conlleval and seqeval's default do.
+
+    Example:
+        >>> [(one.begin, one.end, one.label) for one in entities(["B-PER", "I-PER", "O", "I-LOC", "B-LOC"])]
+        [(0, 2, 'PER'), (3, 4, 'LOC'), (4, 5, 'LOC')]
+    """
+    gathered: list[Entity] = []
+    begin, before, label = 0, OUTSIDE, ""
+    for place, tag in enumerate([*tags, OUTSIDE]):
+        prefix, own = split_tag(tag)
+        if prefix in _GOES_ON and before in _MAY_GO_ON and own == label:
+            before = prefix
+            continue
+        if before != OUTSIDE:
+            gathered.append(Entity(begin, place, label))
+        begin, before, label = place, prefix, own
+    return gathered
+
+
+def strict_entities(tags: Sequence[str], scheme: str) -> list[Entity]:
+    """The entities that are whole by their scheme: in BIO those that begin with ``B-``, in BIOES those that are ``S-`` or go from
+    ``B-`` to ``E-``; in IOB1 all of them."""
+    return [
+        one for one in entities(tags) if _is_whole([split_tag(tag)[0] for tag in tags[one.begin : one.end]], scheme)
+    ]
+
+
+def _is_whole(prefixes: Sequence[str], scheme: str) -> bool:
+    if scheme == "BIOES":
+        return prefixes == ["S"] or (len(prefixes) > 1 and prefixes[0] == "B" and prefixes[-1] == "E")
+    return scheme != "BIO" or prefixes[0] == "B"
+
+
+def begins_nothing(tags: Sequence[str]) -> int:
+    """How many tags of a row in BIO or BIOES go on with an entity that is not there (``I-PER`` after ``O``)."""
+    number, before, label = 0, OUTSIDE, ""
+    for tag in tags:
+        prefix, own = split_tag(tag)
+        number += prefix in _GOES_ON and not (before in _MAY_GO_ON and own == label)
+        before, label = prefix, own
+    return number
+
+
+def scheme_of(rows: Iterable[Sequence[str]]) -> str:
+    """ "BIOES", "IOB1", "BIO", or "" where the tags have no prefixes (parts of speech), from all rows of a data set.
+
+    IOB1 is told by its entities that begin with ``I-`` while ``B-`` occurs only between two entities of one type.
+    """
+    begins, begins_inside, ends, plain = 0, 0, 0, True
+    for tags in rows:
+        before, label = OUTSIDE, ""
+        for tag in tags:
+            prefix, own = split_tag(tag)
+            plain &= prefix == OUTSIDE or tag == own
+            ends += prefix in ("E", "S")
+            begins += prefix == "B" and not (before != OUTSIDE and own == label)
+            begins_inside += prefix == "I" and (before == OUTSIDE or own != label)
+            before, label = prefix, own
+    if plain:
+        return ""
+    return "BIOES" if ends else "IOB1" if begins_inside > begins else "BIO"
+
+
+def tags_of(spans: Iterable[Entity], num_words: int) -> list[str]:
+    """Tags in BIO for the entities of a row.
+
+    Example:
+        >>> tags_of([Entity(1, 3, "LOC")], 4)
+        ['O', 'B-LOC', 'I-LOC', 'O']
+    """
+    tags = [OUTSIDE] * num_words
+    for span in spans:
+        tags[span.begin : span.end] = [
+            f"{'I' if place else 'B'}-{span.label}" for place in range(span.end - span.begin)
+        ]
+    return tags
+
+
+def entity_scores(
+    predicted: Sequence[Sequence[Entity]], right: Sequence[Sequence[Entity]]
+) -> dict[str, dict[str, float]]:
+    """Precision, recall, F1 and support (how many are right) of each type, and of all together under "".
+
+    An entity is right where its words and its type are. Precision is 0 where nothing was predicted, recall where nothing is
+    there.
+    """
+    said, there, both = Counter[str](), Counter[str](), Counter[str]()
+    for one, other in zip(predicted, right, strict=True):
+        said.update(entity.label for entity in one)
+        there.update(entity.label for entity in other)
+        both.update(entity.label for entity in set(one) & set(other))
+    scores = {label: _figures(both[label], said[label], there[label]) for label in sorted(said | there)}
+    return {"": _figures(both.total(), said.total(), there.total()), **scores}
+
+
+def _figures(both: int, said: int, there: int) -> dict[str, float]:
+    precision, recall = both / said if said else 0.0, both / there if there else 0.0
+    f1 = 2 * precision * recall / (precision + recall) if both else 0.0
+    return {"precision": precision, "recall": recall, "f1": f1, "support": there}

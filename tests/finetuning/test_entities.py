@@ -1,0 +1,113 @@
+"""Entities and their figures, against seqeval (the field's reference), and by hand."""
+
+import random
+import warnings
+
+import pytest
+from seqeval.metrics import classification_report, f1_score, precision_score, recall_score
+from seqeval.metrics.sequence_labeling import get_entities
+from seqeval.scheme import IOB2, IOBES
+
+from bertkit.finetuning.entities import (
+    Entity,
+    begins_nothing,
+    entities,
+    entity_scores,
+    scheme_of,
+    split_tag,
+    strict_entities,
+    tags_of,
+)
+
+TAGS = {
+    "BIO": ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"],
+    "BIOES": ["O"] + [f"{prefix}-{label}" for prefix in "BIES" for label in ("PER", "LOC", "x-y")],
+}
+
+
+def rows(scheme, seed, number=200):
+    """Random rows, most of which are not valid by any scheme."""
+    draw = random.Random(seed)
+    return [[draw.choice(TAGS[scheme]) for _ in range(draw.randint(0, 12))] for _ in range(number)]
+
+
+@pytest.mark.parametrize("scheme", TAGS)
+def test_entities_are_those_of_seqeval(scheme):
+    for tags in rows(scheme, 1, 2_000):
+        theirs = [(begin, last + 1, label) for label, begin, last in get_entities(tags)]
+        assert [(one.begin, one.end, one.label) for one in entities(tags)] == theirs
+
+
+@pytest.mark.parametrize("scheme", TAGS)
+@pytest.mark.parametrize("seed", range(5))
+def test_figures_are_those_of_seqeval(scheme, seed):
+    right, predicted = rows(scheme, seed), [list(tags) for tags in rows(scheme, seed)]
+    draw = random.Random(seed)
+    for tags in predicted:
+        for place in range(len(tags)):
+            if draw.random() < 0.2:
+                tags[place] = draw.choice(TAGS[scheme])
+    scores = entity_scores([entities(tags) for tags in predicted], [entities(tags) for tags in right])
+    assert scores[""]["precision"] == pytest.approx(precision_score(right, predicted), abs=1e-12)
+    assert scores[""]["recall"] == pytest.approx(recall_score(right, predicted), abs=1e-12)
+    assert scores[""]["f1"] == pytest.approx(f1_score(right, predicted), abs=1e-12)
+    report = classification_report(right, predicted, output_dict=True)
+    for label in scores.keys() - {""}:
+        assert scores[label]["f1"] == pytest.approx(report[label]["f1-score"], abs=1e-12)
+        assert scores[label]["support"] == report[label]["support"]
+
+
+@pytest.mark.parametrize(("scheme", "theirs"), [("BIO", IOB2), ("BIOES", IOBES)])
+def test_strict_figures_are_those_of_seqeval(scheme, theirs):
+    valid = [tags for tags in rows(scheme, 7, 3_000) if tags and not begins_nothing(tags)]
+    if scheme == "BIOES":
+        valid = [tags for tags in valid if strict_entities(tags, scheme) == entities(tags)]
+    assert len(valid) > 50
+    predicted = [valid[(number * 7 + 3) % len(valid)][: len(tags)] for number, tags in enumerate(valid)]
+    predicted = [tags + ["O"] * (len(right) - len(tags)) for tags, right in zip(predicted, valid, strict=True)]
+    if scheme == "BIOES":  # what was cut in two is whole again
+        predicted = [
+            tags if strict_entities(tags, scheme) == entities(tags) else ["O"] * len(tags) for tags in predicted
+        ]
+    scores = entity_scores(
+        [strict_entities(tags, scheme) for tags in predicted], [strict_entities(tags, scheme) for tags in valid]
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert scores[""]["f1"] == pytest.approx(f1_score(valid, predicted, mode="strict", scheme=theirs), abs=1e-12)
+
+
+def test_strict_drops_what_begins_nothing():
+    tags = ["I-PER", "O", "B-LOC", "I-LOC", "I-PER"]
+    assert entities(tags) == [Entity(0, 1, "PER"), Entity(2, 4, "LOC"), Entity(4, 5, "PER")]
+    assert strict_entities(tags, "BIO") == [Entity(2, 4, "LOC")]
+    assert begins_nothing(tags) == 2
+
+
+@pytest.mark.parametrize(
+    ("tagged", "scheme"),
+    [
+        ([["B-PER", "I-PER", "O", "B-LOC"]], "BIO"),
+        ([["I-PER", "I-PER", "O", "I-LOC", "B-LOC"]], "IOB1"),
+        ([["S-PER", "O", "B-LOC", "E-LOC"]], "BIOES"),
+        ([["NOUN", "VERB", "ADP-x"]], ""),
+        ([["O", "O"]], ""),
+        ([["B-PER", "I-PER"]] * 9 + [["O", "I-PER"]], "BIO"),
+    ],
+)
+def test_the_scheme_is_told_from_the_tags(tagged, scheme):
+    assert scheme_of(tagged) == scheme
+
+
+def test_one_entity_in_iob1_and_in_bio_is_the_same():
+    iob1, bio = ["I-PER", "I-PER", "B-PER", "O"], ["B-PER", "I-PER", "B-PER", "O"]
+    assert entities(iob1) == entities(bio) == [Entity(0, 2, "PER"), Entity(2, 3, "PER")]
+    assert tags_of(entities(iob1), 4) == bio
+
+
+def test_a_type_may_hold_a_dash():
+    assert split_tag("B-geo-loc") == ("B", "geo-loc")
+
+
+def test_nothing_said_is_no_division_by_zero():
+    assert entity_scores([[]], [[]]) == {"": {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}}
