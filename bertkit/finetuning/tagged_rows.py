@@ -1,0 +1,208 @@
+"""Tagged text: from CoNLL's columns, from lists of tokens and tags, and from texts with entities marked by characters."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bertkit.errors import BertkitError
+from bertkit.finetuning.entities import OUTSIDE, Entity, tags_of
+from bertkit.io.text import ReadReport, open_binary, read_lines
+
+COLUMN_SUFFIXES = (".conll", ".bio", ".iob", ".iob2")
+"""Files that hold a word and its tag a line, whatever is in them; .txt and .tsv do where their lines look so."""
+TOKEN_NAMES = ("tokens", "words")
+TAG_NAMES = ("ner_tags", "pos_tags", "chunk_tags", "tags", "labels")
+_SPAN_NAMES = ("entities", "spans", "label", "labels", "annotations")
+_DOCUMENT = "-DOCSTART-"
+_TAG = re.compile(r"O|[BIESLU]-\S+")
+_LOOKED_AT = 200
+
+
+@dataclass(frozen=True)
+class TaggedRow:
+    """A text with its words and their tags, or with entities marked by characters.
+
+    Attributes:
+        place: where it stands, for messages: "train.conll:12".
+        words: the first character and the last (exclusive) of each word; None where only a tokenizer can tell.
+        tags: one a word; None where there are none, or none yet.
+        marked: entities by their characters, where these were given; they do not overlap.
+    """
+
+    place: str
+    text: str
+    words: list[tuple[int, int]] | None = None
+    tags: list[str] | None = None
+    marked: list[Entity] | None = None
+
+
+def of_tokens(place: str, tokens: Sequence[Any], tags: Sequence[Any] | None, names: Sequence[str] = ()) -> TaggedRow:
+    """A row of a list of words and a list of as many tags.
+
+    Args:
+        names: of the tags, by number, where these are numbers.
+
+    Raises:
+        BertkitError: unequal lengths, words that are no texts, a number that has no name.
+    """
+    wrong = next((token for token in tokens if not isinstance(token, str)), None)
+    if wrong is not None:
+        raise BertkitError(f"{place}: the token {wrong!r} is no text")
+    if tags is not None and len(tags) != len(tokens):
+        raise BertkitError(f"{place} has {len(tokens)} tokens and {len(tags)} tags: there must be one for each")
+    text, words = "", []
+    for token in tokens:
+        text += " " if words else ""
+        words.append((len(text), len(text) + len(token)))
+        text += token
+    return TaggedRow(place, text, words, None if tags is None else [_tag_name(place, tag, names) for tag in tags])
+
+
+def _tag_name(place: str, tag: Any, names: Sequence[str]) -> str:
+    if isinstance(tag, str) and tag.strip():
+        return tag.strip()
+    if isinstance(tag, int) and not isinstance(tag, bool):
+        if 0 <= tag < len(names):
+            return names[tag]
+        raise BertkitError(
+            f'{place}: the tag {tag} has no name: give the names in order, --set task.labels=\'["O", "B-PER", …]\''
+        )
+    raise BertkitError(f"{place}: the tag {tag!r} is no name")
+
+
+def looks_like_columns(path: Path) -> bool:
+    """Whether the first lines of a text file are a word and a tag each."""
+    seen = 0
+    with open_binary(path) as stream:
+        for _, line in read_lines(stream, str(path), ReadReport()):
+            parts = line.split()
+            if len(parts) > 1 and parts[0] != _DOCUMENT:
+                if not _TAG.fullmatch(parts[-1]):
+                    return False
+                seen += 1
+            elif len(parts) == 1:
+                return False
+            if seen == _LOOKED_AT:
+                break
+    return seen > 0
+
+
+def read_columns(path: Path) -> Iterator[TaggedRow]:
+    """The rows of a CoNLL file: a word first and its tag last on a line, a blank line after each row.
+
+    Columns are parted by tabs where the line has one, else by blanks. ``-DOCSTART-`` lines part rows as blank ones do.
+
+    Raises:
+        BertkitError: a line with a single column, named by file and line.
+    """
+    tokens: list[str] = []
+    tags: list[str] = []
+    first_line = 1
+    with open_binary(path) as stream:
+        for number, line in read_lines(stream, str(path), ReadReport()):
+            # A word may be empty, or a blank, where a tab parts it from its tag: real files have emoji that were lost.
+            parts = line.rstrip("\r\n").split("\t") if line.rstrip().count("\t") else line.split()
+            if parts and parts[-1].strip() and not parts[0].startswith(_DOCUMENT):
+                if len(parts) == 1:
+                    raise BertkitError(f"{path}:{number} has one column: each line is a word and, last, its tag")
+                first_line = first_line if tokens else number
+                tokens.append(parts[0].strip())
+                tags.append(parts[-1])
+            elif tokens:
+                yield of_tokens(f"{path}:{first_line}", tokens, tags)
+                tokens, tags = [], []
+    if tokens:
+        yield of_tokens(f"{path}:{first_line}", tokens, tags)
+
+
+def marked_entities(row: dict[str, Any]) -> list[Any] | None:
+    """What marks the entities of a text by their characters, in the forms of doccano, Prodigy, spaCy and Label Studio; None where
+    the row is of none of them."""
+    row = _of_label_studio(row)
+    if not isinstance(row.get("text"), str):
+        return None
+    for name in _SPAN_NAMES:
+        value = row.get(name)
+        if isinstance(value, list) and all(_span(one) is not None for one in value):
+            return value
+    return None
+
+
+def of_entities(place: str, row: dict[str, Any]) -> tuple[TaggedRow, int]:
+    """A row of a text whose entities are marked by characters, and how many of these overlap a longer one and are left out.
+
+    Raises:
+        BertkitError: an entity that is not within its text.
+    """
+    text = _of_label_studio(row)["text"]
+    spans = [span for one in marked_entities(row) or [] if (span := _span(one)) is not None]
+    kept: list[Entity] = []
+    for span in sorted(spans, key=lambda one: (one.begin - one.end, one.begin)):
+        if not 0 <= span.begin < span.end <= len(text):
+            raise BertkitError(
+                f"{place}: the entity {span.label} from {span.begin} to {span.end} is not within its text of "
+                f"{len(text)} characters"
+            )
+        if all(span.end <= one.begin or one.end <= span.begin for one in kept):
+            kept.append(span)
+    return TaggedRow(place, text, marked=sorted(kept)), len(spans) - len(kept)
+
+
+def with_words(row: TaggedRow, words: list[tuple[int, int]]) -> tuple[TaggedRow, int]:
+    """A row with the words that a tokenizer sees in it, tagged by its marked entities, and how many of these begin or end
+    within a word: they are widened to the whole of it.
+
+    Example:
+        >>> row = TaggedRow("", "in New Yorker", marked=[Entity(3, 11, "LOC")])
+        >>> tagged, widened = with_words(row, [(0, 2), (3, 6), (7, 13)])
+        >>> tagged.tags, widened
+        (['O', 'B-LOC', 'I-LOC'], 1)
+    """
+    entities: list[Entity] = []
+    widened = 0
+    for one in row.marked or []:
+        inside = [number for number, (begin, end) in enumerate(words) if begin < one.end and end > one.begin]
+        inside = [number for number in inside if not entities or number >= entities[-1].end]
+        if inside:
+            entities.append(Entity(inside[0], inside[-1] + 1, one.label))
+            whole = row.text[words[inside[0]][0] : words[inside[-1]][1]]
+            widened += whole != row.text[one.begin : one.end].strip()
+    tags = None if row.marked is None else tags_of(entities, len(words))
+    return TaggedRow(row.place, row.text, words, tags, row.marked), widened
+
+
+def _of_label_studio(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of Label Studio's export as {"text", "entities"}; any other row as it is."""
+    data, annotations = row.get("data"), row.get("annotations")
+    if not isinstance(data, dict) or not isinstance(annotations, list):
+        return row
+    text = next((value for value in data.values() if isinstance(value, str)), None)
+    results = [one.get("result") for one in annotations if isinstance(one, dict)]
+    values = [
+        one.get("value")
+        for one in (results[0] if results and isinstance(results[0], list) else [])
+        if isinstance(one, dict)
+    ]
+    return {"text": text, "entities": [value for value in values if isinstance(value, dict) and "labels" in value]}
+
+
+def _span(value: Any) -> Entity | None:
+    """An entity of ``[0, 5, "PER"]``, of ``{"start", "end", "label"}``, or of ``{"start", "end", "labels": ["PER"]}``."""
+    if isinstance(value, dict):
+        labels = value.get("labels")
+        label = value.get("label", labels[0] if isinstance(labels, list) and labels else None)
+        value = [value.get("start", value.get("start_offset")), value.get("end", value.get("end_offset")), label]
+    if not isinstance(value, (list, tuple)) or len(value) != 3:
+        return None
+    begin, end, label = value
+    whole = all(isinstance(one, int) and not isinstance(one, bool) for one in (begin, end))
+    return Entity(begin, end, label) if whole and isinstance(label, str) and label else None
+
+
+def tag_names(rows: Iterable[TaggedRow]) -> list[str]:
+    """All tags of some rows: "O" first, then by type, ``B-`` before ``I-``."""
+    tags = {tag for row in rows for tag in row.tags or ()}
+    tags |= {tag for row in rows for one in row.marked or () for tag in (OUTSIDE, f"B-{one.label}", f"I-{one.label}")}
+    return sorted(tags, key=lambda tag: (tag != OUTSIDE, tag.partition("-")[2] or tag, tag))

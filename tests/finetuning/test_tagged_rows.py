@@ -1,0 +1,167 @@
+"""Tagged text in every form that people keep it in, by hand."""
+
+import pytest
+
+from bertkit.errors import BertkitError
+from bertkit.finetuning.entities import Entity
+from bertkit.finetuning.tagged_rows import (
+    TaggedRow,
+    looks_like_columns,
+    marked_entities,
+    of_entities,
+    of_tokens,
+    read_columns,
+    tag_names,
+    with_words,
+)
+
+
+def write(path, text):
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def tokens(row):
+    return [row.text[begin:end] for begin, end in row.words]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "EU NNP B-NP B-ORG\nrejects VBZ B-VP O\n\n日本 NN O B-LOC\n",
+        "-DOCSTART- -X- O O\n\nEU NNP B-NP B-ORG\nrejects VBZ B-VP O\n\n\n日本 NN O B-LOC",
+        "EU\tB-ORG\nrejects\tO\n\t\n日本\tB-LOC\n",
+        "\ufeffEU\tB-ORG\r\nrejects\tO\r\n\r\n日本\tB-LOC\r\n",
+    ],
+)
+def test_columns_of_words_and_tags(tmp_path, text):
+    rows = list(read_columns(write(tmp_path / "a.conll", text)))
+    assert [(tokens(row), row.tags) for row in rows] == [(["EU", "rejects"], ["B-ORG", "O"]), (["日本"], ["B-LOC"])]
+    assert rows[0].text == "EU rejects"
+
+
+def test_a_row_knows_the_line_it_begins_in(tmp_path):
+    rows = list(read_columns(write(tmp_path / "a.conll", "a O\nb O\n\nc O\n")))
+    assert [row.place.rpartition(":")[2] for row in rows] == ["1", "4"]
+
+
+def test_a_line_of_one_column_is_named(tmp_path):
+    with pytest.raises(BertkitError, match=r"a.conll:2 has one column"):
+        list(read_columns(write(tmp_path / "a.conll", "a O\nb\n")))
+
+
+@pytest.mark.parametrize(
+    ("text", "is_columns"),
+    [
+        ("a O\nb B-PER\n\n", True),
+        ("-DOCSTART- O\n\na\tO\n", True),
+        ("text\tlabel\na b\tx\n", False),
+        ("a sentence that ends in O\nand another one .\n", False),
+        ("word\n", False),
+        ("", False),
+    ],
+)
+def test_columns_are_told_from_other_text(tmp_path, text, is_columns):
+    assert looks_like_columns(write(tmp_path / "a.txt", text)) is is_columns
+
+
+def test_a_lost_word_before_a_tab_keeps_its_place(tmp_path):
+    (row,) = read_columns(write(tmp_path / "a.conll", "a\tO\n \tO\n\tB-X\nb\tO\n\t\n"))
+    assert (tokens(row), row.tags) == (["a", "", "", "b"], ["O", "O", "B-X", "O"])
+
+
+def test_lists_of_tokens_and_tags():
+    row = of_tokens("a:1", ["in", "New", "York"], [0, 1, 2], ["O", "B-LOC", "I-LOC"])
+    assert row == TaggedRow("a:1", "in New York", [(0, 2), (3, 6), (7, 11)], ["O", "B-LOC", "I-LOC"])
+    assert of_tokens("a:1", [], []).words == []
+
+
+@pytest.mark.parametrize(
+    ("tokens_", "tags", "said"),
+    [
+        (["a", "b"], ["O"], "a:3 has 2 tokens and 1 tags"),
+        (["a", 5], ["O", "O"], "the token 5 is no text"),
+        (["a"], [3], "the tag 3 has no name"),
+        (["a"], [None], "the tag None is no name"),
+        (["a"], [True], "the tag True is no name"),
+    ],
+)
+def test_tokens_that_cannot_be_read_are_named(tokens_, tags, said):
+    with pytest.raises(BertkitError, match=said):
+        of_tokens("a:3", tokens_, tags, ["O"])
+
+
+TEXT = "Ana moved to New York."
+MARKED = [Entity(0, 3, "PER"), Entity(13, 21, "LOC")]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"text": TEXT, "entities": [{"start": 13, "end": 21, "label": "LOC"}, {"start": 0, "end": 3, "label": "PER"}]},
+        {"text": TEXT, "label": [[0, 3, "PER"], [13, 21, "LOC"]]},
+        {"text": TEXT, "entities": [{"id": 1, "start_offset": 0, "end_offset": 3, "label": "PER"}, [13, 21, "LOC"]]},
+        {"text": TEXT, "spans": [{"start": 0, "end": 3, "label": "PER"}, {"start": 13, "end": 21, "label": "LOC"}]},
+        {
+            "text": TEXT,
+            "label": [{"start": 0, "end": 3, "labels": ["PER"]}, {"start": 13, "end": 21, "labels": ["LOC"]}],
+        },
+        {
+            "data": {"text": TEXT},
+            "annotations": [
+                {
+                    "result": [
+                        {"value": {"start": 0, "end": 3, "text": "Ana", "labels": ["PER"]}, "type": "labels"},
+                        {"value": {"start": 13, "end": 21, "labels": ["LOC"]}, "type": "labels"},
+                        {"value": {"choices": ["good"]}, "type": "choices"},
+                    ]
+                }
+            ],
+        },
+    ],
+    ids=["plain", "doccano", "doccano-relations", "prodigy", "label-studio-min", "label-studio"],
+)
+def test_entities_marked_by_characters(row):
+    tagged, left_out = of_entities("a:1", row)
+    assert (tagged.text, tagged.marked, left_out) == (TEXT, MARKED, 0)
+    words, widened = with_words(tagged, [(0, 3), (4, 9), (10, 12), (13, 16), (17, 21), (21, 22)])
+    assert (words.tags, widened) == (["B-PER", "O", "O", "B-LOC", "I-LOC", "O"], 0)
+
+
+def test_of_overlapping_entities_the_longest_stays():
+    row = {"text": TEXT, "label": [[13, 16, "ADJ"], [13, 21, "LOC"], [0, 3, "PER"]]}
+    tagged, left_out = of_entities("a:1", row)
+    assert (tagged.marked, left_out) == (MARKED, 1)
+
+
+def test_an_entity_within_a_word_is_widened_and_counted():
+    tagged, _ = of_entities("a:1", {"text": "the Yorkers", "entities": [[4, 8, "LOC"]]})
+    words, widened = with_words(tagged, [(0, 3), (4, 11)])
+    assert (words.tags, widened) == (["O", "B-LOC"], 1)
+
+
+@pytest.mark.parametrize("span", [[0, 99, "X"], [-1, 2, "X"], [3, 3, "X"], [5, 2, "X"]])
+def test_an_entity_beyond_its_text_is_refused(span):
+    with pytest.raises(BertkitError, match=r"a:1: the entity X from .* is not within its text of 22 characters"):
+        of_entities("a:1", {"text": TEXT, "entities": [span]})
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"text": TEXT, "label": "happy"},
+        {"text": TEXT, "label": ["happy", "sad"]},
+        {"text": ["a"], "entities": [[0, 1, "X"]]},
+        {"text": TEXT, "entities": [[0, 1]]},
+    ],
+)
+def test_other_rows_are_none_of_it(row):
+    assert marked_entities(row) is None
+
+
+def test_names_of_tags_begin_with_outside_and_keep_types_together():
+    rows = [
+        of_tokens("", ["a"] * 4, ["I-PER", "B-PER", "O", "B-LOC"]),
+        of_entities("", {"text": "x", "entities": [[0, 1, "A"]]})[0],
+    ]
+    assert tag_names(rows) == ["O", "B-A", "I-A", "B-LOC", "B-PER", "I-PER"]
