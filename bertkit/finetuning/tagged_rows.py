@@ -52,7 +52,7 @@ def of_tokens(place: str, tokens: Sequence[Any], tags: Sequence[Any] | None, nam
         raise BertkitError(f"{place}: the token {wrong!r} is no text")
     if tags is not None and len(tags) != len(tokens):
         raise BertkitError(f"{place} has {len(tokens)} tokens and {len(tags)} tags: there must be one for each")
-    text, words = "", []
+    text, words = "", list[tuple[int, int]]()
     for token in tokens:
         text += " " if words else ""
         words.append((len(text), len(text) + len(token)))
