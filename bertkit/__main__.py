@@ -3,29 +3,56 @@
 import os
 import sys
 import time
+import traceback
+from typing import NoReturn
 
 
 def main() -> None:
-    """Runs the command line and turns the known endings into exit codes (1 user's error, 130/143 signals)."""
-    from bertkit import console
-    from bertkit.cli import app
-    from bertkit.errors import BertkitError, Interrupted
+    """Runs the command line and turns the known endings into exit codes (1 user's error, 130/143 signals).
 
+    What the machine outside of us says (files, memory) is one line too; a bug of ours keeps its traceback.
+    """
+    from bertkit import console
+    from bertkit.errors import BertkitError, Interrupted, from_outside
+
+    console.open_streams()
     try:
-        app()
-    except BertkitError as error:
-        where = ""
-        if not console.is_main_process():
-            # What befell all ranks the main one says, and its end ends this one; what befell this one alone it says.
-            time.sleep(3)
-            where = f" (rank {os.environ.get('RANK')})"
-        console.err.print(f"[bold red]error{where}:[/] {console.plain(str(error))}")
-        sys.exit(1)
+        console.check_ranks()
+        from bertkit.cli import app
+
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except Interrupted as ending:
         console.note(console.plain(str(ending)))
         sys.exit(ending.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
+    except BertkitError as error:
+        _refuse(str(error))
+    except Exception as error:
+        said = from_outside(error)
+        if said is not None:
+            _refuse(said)
+        sys.stderr.write(console.masked(traceback.format_exc()))
+        sys.exit(1)
+
+
+def _refuse(said: str) -> NoReturn:
+    from bertkit import console
+
+    where, rank = "", os.environ.get("RANK", "0")
+    if rank.isdecimal() and int(rank):
+        # What befell all ranks the main one says, and its end ends this one; what befell this one alone it says.
+        time.sleep(3)
+        where = f" (rank {rank})"
+    console.err.print(f"[bold red]error{where}:[/] {console.plain(said)}")
+    try:
+        sys.stdout.flush()
+    except OSError:
+        console.abandon_stdout()
+    sys.exit(1)
 
 
 if __name__ == "__main__":

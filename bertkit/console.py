@@ -1,25 +1,51 @@
 """What people read: results on stdout, notes and progress on stderr, and only from the main process."""
 
+import io
+import json
 import os
 import re
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from bertkit.errors import BertkitError
 
-class _Stdout(Console):
+# Of the Hugging Face hub, and what a request carries one as.
+_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{8,}|(?<=Bearer )[^\s'\"]{8,}")
+_TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+
+
+def masked(text: str) -> str:
+    """Text without tokens of the hub: a server may send them back, and a library put them into its message."""
+    known = [os.environ.get(name, "") for name in _TOKEN_VARIABLES]
+    hub = sys.modules.get("huggingface_hub")  # where it was not loaded no token was sent
+    known.append((hub.get_token() or "") if hub else "")
+    for token in known:
+        if len(token) >= 8:  # a shorter one would black out words
+            text = text.replace(token, "<token>")
+    return _TOKEN.sub("<token>", text)
+
+
+class _Masking(Console):
+    def print(self, *objects: Any, **how: Any) -> None:
+        """As rich does it, without tokens."""
+        super().print(*(masked(one) if isinstance(one, str) else one for one in objects), **how)
+
+
+class _Stdout(_Masking):
     def on_broken_pipe(self) -> None:
         """Leaves it to ``reader_may_leave``: rich would end with exit code 1."""
         raise BrokenPipeError
 
 
 out = _Stdout(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+err = _Masking(stderr=True, highlight=False, soft_wrap=True)
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 PLAIN_LINE_EVERY_S = 10.0
@@ -27,12 +53,27 @@ PLAIN_LINE_EVERY_S = 10.0
 
 def is_main_process() -> bool:
     """Whether this process speaks for the run (rank 0, or no ranks at all)."""
-    return int(os.environ.get("RANK", "0")) == 0
+    return _number("RANK") == 0
 
 
 def is_local_main_process() -> bool:
     """Whether this process does the work that is needed once per machine."""
-    return int(os.environ.get("LOCAL_RANK", os.environ.get("RANK", "0"))) == 0
+    return _number("LOCAL_RANK" if "LOCAL_RANK" in os.environ else "RANK") == 0
+
+
+def check_ranks() -> None:
+    """Raises a BertkitError where what a launcher says of this process's place among the ranks is no number."""
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+        _number(name)
+
+
+def _number(name: str) -> int:
+    said = os.environ.get(name, "0")
+    if not said.strip().isdecimal():
+        raise BertkitError(
+            f"the environment's {name} is '{said}', but must be a number: unset it, or start by torchrun or accelerate"
+        )
+    return int(said)
 
 
 def plain(text: str) -> str:
@@ -59,9 +100,39 @@ def reader_may_leave() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except BrokenPipeError:
-        # A flush at exit would only raise once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        abandon_stdout()
         sys.exit(0)
+
+
+def print_json(value: object, indent: int | None = None) -> None:
+    """A line of JSON on stdout (several with ``indent``): as UTF-8, and in ASCII where stdout is something else."""
+    is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    text = json.dumps(value, ensure_ascii=not is_utf8, indent=indent)
+    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
+
+
+def open_streams() -> None:
+    """Makes stdin, stdout and stderr what all code relies on, however this process was started.
+
+    A stream that was closed would be None here, and its number that of the next file that is opened: what is printed
+    would go into that. It becomes one that refuses to be read or written, and stderr one that swallows all. What the
+    encoding of stdout lacks is written as an escape.
+    """
+    closed = {"stdin": (0, os.O_WRONLY, "r"), "stdout": (1, os.O_RDONLY, "w"), "stderr": (2, os.O_WRONLY, "w")}
+    for name, (number, access, mode) in closed.items():
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, access)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def abandon_stdout() -> None:
+    """Lets go of what was not written: Python's flush at exit would only raise once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class ProgressLine:

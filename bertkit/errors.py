@@ -1,15 +1,48 @@
-"""The two kinds of ending that are not a bug."""
+"""The endings that are not a bug: a user's errors, signals, and what the machine outside of us says."""
+
+import os
+import re
+
+_RUST = re.compile(r"\(os error (\d+)\)")
+# torch has no exception of its own for the memory of a CPU.
+_NO_MEMORY = re.compile(r"DefaultCPUAllocator|can't allocate memory|std::bad_alloc")
 
 
 class BertkitError(Exception):
     """A user's error: one clear line that says what is wrong, where, what is allowed and what to do.
 
-    The command line prints it as ``error: …`` and exits with 1. Anything else that escapes is a bug of ours
-    and keeps its traceback.
+    The command line prints it as ``error: …`` and exits with 1. So it does with what ``from_outside`` knows. Anything
+    else that escapes is a bug of ours and keeps its traceback.
     """
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.split()))  # what it quotes may hold line breaks
+
+
+def os_error_number(error: BaseException) -> int | None:
+    """The operating system's number (``errno``) of an error that comes from it, whatever library passed it on.
+
+    What is written by Rust (safetensors, tokenizers) says "os error N" in an exception of its own.
+    """
+    if isinstance(error, OSError):
+        return error.errno
+    said = _RUST.search(str(error))
+    return int(said[1]) if said else None
+
+
+def from_outside(error: BaseException) -> str | None:
+    """What to say, in a line, of an error of the machine: its files, its memory; None for a bug of ours."""
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error))):
+        return (
+            "out of memory: use a smaller model or --batch-size, a smaller --micro-batch where there is one, or a "
+            "machine with more memory"
+        )
+    number = os_error_number(error)
+    if number is None:
+        return None
+    file = getattr(error, "filename", None)
+    reason = os.strerror(number).lower()
+    return reason if file is None else f"{os.fsdecode(file) if not isinstance(file, int) else file}: {reason}"
 
 
 def is_library_failure(error: BaseException) -> bool:

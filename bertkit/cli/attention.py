@@ -1,7 +1,6 @@
 """``bertkit attention``: what the heads of a model look at in a text."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +8,7 @@ import typer
 from rich.table import Table
 
 from bertkit import console
-from bertkit.cli.options import Json
+from bertkit.cli.options import Json, ReplaceFile
 
 if TYPE_CHECKING:
     from bertkit.reporting.attention import Attention, Link
@@ -30,19 +29,20 @@ def attention(
         bool, typer.Option("--all", help="Also links with [CLS] and [SEP], and of a token to itself.")
     ] = False,
     as_json: Json = False,
+    overwrite: ReplaceFile = False,
 ) -> None:
     """Show what a model's heads look at in a text: the strongest links, and a page of all of them."""
     from bertkit.reporting.attention import read_attention, strongest_links, write_attention
     from bertkit.reporting.pages import check_target
 
     if out is not None:
-        check_target(out)
+        check_target(out, overwrite)
     found = read_attention(model, text, text_b, layer, head)
     links = strongest_links(found, LINKS, every)
     if out is not None:
         write_attention(found, out)
     if as_json:
-        print(json.dumps(_as_json(found, links), ensure_ascii=False))
+        console.print_json(_as_json(found, links))
         return
     _print(found, links, every)
     if out is None:

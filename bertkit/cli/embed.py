@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bertkit import console
-from bertkit.cli.options import Device, Model
+from bertkit.cli.options import Device, Model, ReplaceFile
 from bertkit.cli.texts import Files, given_rows, peeked, say_cut, single, watched
 from bertkit.io.hub import EMBEDDED
 
@@ -43,19 +43,20 @@ def embed(
     ] = "mean",
     model: Model = None,
     device: Device = "auto",
+    overwrite: ReplaceFile = False,
 ) -> None:
     """Turn texts into features: JSON lines, or a .npy or .parquet file with --output, in the order of the texts.
 
     Blank lines are texts too: row n is line n.
     """
-    from bertkit.inference.embedding import Embedder, check_output, tokens_path, write_features
+    from bertkit.inference.embedding import Embedder, check_place, tokens_path, write_features
 
+    by_token = pooling in ("word", "none")
     if output is not None:
-        check_output(output)
+        check_place(output, by_token, overwrite)
     name = model or EMBEDDED
     some, few = peeked(map(single, given_rows(texts, files, [text] if text else [])))
     embedder = Embedder(name, layers, pooling, device, few)
-    by_token = pooling in ("word", "none")
     console.note(f"[dim]{console.plain(name)}: {embedder.width:,} numbers a {'token' if by_token else 'text'}[/]")
     windows = watched(embedder.windows(some), "embedding", always=output is not None)
     if output is not None:

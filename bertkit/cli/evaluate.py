@@ -1,6 +1,5 @@
 """``bertkit evaluate``: the figures of a saved model: a classifier's on labelled rows, a pretrained one's on text."""
 
-import json
 import math
 from pathlib import Path
 from typing import Annotated, Any
@@ -104,7 +103,7 @@ def evaluate(
 
         results, show = evaluated(model, task, data, validation, options.overrides(sets), device), _print
     if as_json:
-        typer.echo(json.dumps(results, indent=2, ensure_ascii=False))
+        console.print_json(results, indent=2)
     else:
         show(results)
 

@@ -1,6 +1,5 @@
 """``bertkit inspect``: what the model will see of a corpus."""
 
-import json
 from typing import Annotated, Any
 
 import typer
@@ -56,7 +55,7 @@ def inspect(
 
     if dump is not None:
         for example in inspection.dumped(plan, prepared.tokenizer, dump):
-            typer.echo(json.dumps(example, ensure_ascii=False))
+            console.print_json(example)
         return
     drawn = list(inspection.dumped(plan, prepared.tokenizer, max(_SAMPLE, examples)))
     special = prepared.tokenizer.all_special_ids
@@ -67,7 +66,7 @@ def inspect(
     told = inspection.warnings(corpus_figures, example_figures, settings.data.sentence_objective != "none")
     report = inspection.as_json(corpus_figures, example_figures, told)
     if as_json:
-        typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
+        console.print_json(report, indent=2)
         return
     _print_report(report)
     for example in drawn[:examples]:

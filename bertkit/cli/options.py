@@ -97,4 +97,7 @@ Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N o
 Out = Annotated[Path | None, typer.Option("--out", help="Folder to write to.", file_okay=False)]
 ResumeOpt = Annotated[bool, typer.Option("--resume", help="Go on from the newest whole checkpoint.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is in the folder.")]
+ReplaceFile = Annotated[
+    bool, typer.Option("--overwrite", help="Replace a file at the place of the output that bertkit did not write.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]

@@ -1,27 +1,37 @@
 """``bertkit predict``: what a fine-tuned classifier says of new text."""
 
-import json
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.cells import cell_len
 
 from bertkit import console
 from bertkit.cli import options
 from bertkit.errors import BertkitError
-from bertkit.io.atomic import new_text
+
+_FILES = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".parquet", ".gz", ".xz", ".zst")
+_WIDEST_CLASS = 30
 
 
 def predict(
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="A folder of `bertkit finetune`, a hub name, or a folder of runs.")
     ],
-    source: Annotated[
-        str | None, typer.Argument(metavar="FILE", help="Lines of text, a table, or - for stdin.")
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="TEXT|FILE...", help="Texts; files of lines, tables; or - for stdin.", show_default=False
+        ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", help="File to write: JSON lines, or .tsv; with --task a folder.")
+        Path | None,
+        typer.Option(
+            "--output", help="File to write, by its name .jsonl, .csv, .tsv or .parquet; with --task a folder."
+        ),
     ] = None,
     text: Annotated[str | None, typer.Option("--text", help="Column of the text, for tables.")] = None,
     text_pair: Annotated[str | None, typer.Option("--text-pair", help="Column of the second text of a pair.")] = None,
@@ -35,38 +45,79 @@ def predict(
         Path | None, typer.Option("--zip", help="Collect the leaderboard files under MODEL, a folder of runs, here.")
     ] = None,
     device: options.Device = "auto",
+    as_json: options.Json = False,
+    overwrite: options.ReplaceFile = False,
 ) -> None:
-    """Predict labels for new text: one JSON line a row, in order."""
+    """Predict labels for new text, in order: a table on a terminal, JSON lines to a pipe and with --json."""
     from bertkit.finetuning import predict
 
     if zip_file is not None:
-        _zip(Path(model), zip_file)
+        _zip(Path(model), zip_file, overwrite)
         return
-    if (source is None) == (task is None):
-        raise BertkitError("give a FILE to predict (- for stdin), or --task NAME for GLUE's test split")
-    if source not in (None, "-") and not Path(str(source)).is_file():
-        raise BertkitError(f"no file {source}: give lines of text, a table, or - for stdin")
+    if (not sources) == (task is None):
+        raise BertkitError("give a TEXT or FILE to predict (- for stdin), or --task NAME for GLUE's test split")
     if task is not None:
         classifier = predict.open_classifier(model, device)
         for path in predict.write_task_submission(classifier, task, data, output or Path(model)):
             console.out.print(str(path), markup=False)
         return
-    rows = predict.predict_rows(model, str(source), [name for name in (text, text_pair) if name], device)
-    if output is None:
-        for row in rows:
-            sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
-        return
-    tsv = output.suffix == ".tsv"
-    with new_text(output) as file, console.progress("predicting", None, "row") as line:
+    for source in sources or ():
+        _check_source(source)
+    from bertkit.io.rows import check_place, write_rows
+
+    if output is not None:
+        check_place(output, overwrite)
+    rows = predict.predict_rows(model, sources or [], [name for name in (text, text_pair) if name], device)
+    if output is not None:
+        write_rows(output, _watched(row for _, row in rows))
+    elif as_json or not sys.stdout.isatty():
+        for _, row in rows:
+            console.print_json(row)
+    else:
+        for texts, row in rows:
+            _print(texts, row)
+
+
+def _check_source(source: str) -> None:
+    """Refuses what was meant for a file that is not there; any other text is one to predict."""
+    is_word = not any(letter.isspace() for letter in source)
+    if source != "-" and is_word and source.endswith(_FILES) and not os.path.isfile(source):
+        raise BertkitError(f"no file {source}: give texts, lines of text, a table, or - for stdin")
+    if os.path.isdir(source):
+        raise BertkitError(f"{source} is a folder: give texts, lines of text, a table, or - for stdin")
+
+
+def _watched(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    with console.progress("predicting", None, "row") as line:
         for number, row in enumerate(rows, 1):
-            file.write((predict.as_tsv(row) if tsv else json.dumps(row, ensure_ascii=False)) + "\n")
+            yield row
             line.update(number)
 
 
-def _zip(runs: Path, out: Path) -> None:
+def _print(texts: Any, row: dict[str, Any]) -> None:
+    """A row of the table: the answer, how likely it is where one class is chosen, and as much of the text as fits."""
+    answer, shares = row.get("prediction"), row.get("probabilities") or {}
+    shown = ", ".join(answer) or "none" if isinstance(answer, list) else _figure(answer)
+    width = min(_WIDEST_CLASS, max(map(cell_len, [*shares, shown])))
+    share = f"{shares[answer]:7.1%}" if isinstance(answer, str) and answer in shares else ""
+    text = " │ ".join(map(str, texts)) if isinstance(texts, list | tuple) else str(texts)
+    console.out.print(
+        f"[bold green]{console.plain(shown)}[/]{' ' * (width - cell_len(shown))}[cyan]{share}[/]  "
+        f"{console.plain(' '.join(text.split()))}",
+        soft_wrap=False,
+        no_wrap=True,
+        overflow="ellipsis",
+    )
+
+
+def _figure(answer: Any) -> str:
+    return f"{answer:.4g}" if isinstance(answer, float) else str(answer)
+
+
+def _zip(runs: Path, out: Path, overwrite: bool) -> None:
     from bertkit.finetuning.glue import zip_submissions
 
-    path, missing = zip_submissions(runs, out)
+    path, missing = zip_submissions(runs, out, overwrite)
     if missing:
         console.warn(f"not there yet: {', '.join(missing)}")
     console.out.print(str(path), markup=False)

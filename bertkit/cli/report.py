@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bertkit import console
+from bertkit.cli.options import ReplaceFile
 from bertkit.errors import BertkitError
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def report(
         list[str] | None,
         typer.Option("--fill", metavar="TEXT", help="A sentence with [MASK] for the checkpoints, as often as needed."),
     ] = None,
+    overwrite: ReplaceFile = False,
 ) -> None:
     """Show runs on one page: curves, settings and their differences, sample fills, errors."""
     from bertkit.inference.mask_filling.filler import check_text
@@ -40,12 +42,12 @@ def report(
 
     for text in fill or ():
         check_text(text)
-    check_target(out)
+    check_target(out, overwrite)
     found = read_runs(runs)
     fills = {run.name: _fills(run, fill or _sentences(run)) for run in found if run.is_pretraining}
     from bertkit.reporting.report import write_report
 
-    for path in write_report(found, fills, out, png):
+    for path in write_report(found, fills, out, png, overwrite):
         console.out.print(str(path), markup=False)
 
 

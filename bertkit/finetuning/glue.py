@@ -1,14 +1,13 @@
 """GLUE's leaderboard files (gluebenchmark.com, FAQ): one TSV a test set, zipped flat."""
 
 import math
-import os
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from bertkit.errors import BertkitError
 from bertkit.io.atomic import disk_errors, write_text
+from bertkit.io.outputs import check_output, new_output
 
 GLUE_ROWS: dict[str, int] = {
     "CoLA.tsv": 1_063,
@@ -78,6 +77,8 @@ def check_submission(path: Path) -> None:
         BertkitError: its name, header, number of rows, indices or predictions are not as they must be.
     """
     _check_name(path.name)
+    if not path.is_file():
+        raise BertkitError(f"{path} is no plain file: write it anew with bertkit predict")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -85,15 +86,18 @@ def check_submission(path: Path) -> None:
     _check_lines(path.name, text.removesuffix("\n").split("\n"), path)
 
 
-def zip_submissions(runs: Path, out: Path) -> tuple[Path, list[str]]:
+def zip_submissions(runs: Path, out: Path, overwrite: bool = False) -> tuple[Path, list[str]]:
     """Zips the newest leaderboard file of each name found anywhere under ``runs``, flat.
 
     Returns:
         The path of the zip file, and the names of the files that were not found.
 
     Raises:
-        BertkitError: there is none, or one fails ``check_submission``.
+        BertkitError: there is none, or one fails ``check_submission``; ``out`` is there and no such zip.
     """
+    check_output(
+        out, _is_submission_zip, what="zip of leaderboard files", overwrite=overwrite, needs_file=True, flag="--zip"
+    )
     found: dict[str, Path] = {}
     for path in sorted(runs.rglob("*.tsv"), key=lambda path: path.stat().st_mtime_ns):
         if path.name in GLUE_ROWS:
@@ -102,22 +106,17 @@ def zip_submissions(runs: Path, out: Path) -> tuple[Path, list[str]]:
         raise BertkitError(f"no leaderboard files under {runs}: write some with bertkit predict MODEL --task NAME")
     for path in found.values():
         check_submission(path)
-    with disk_errors(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        _write_zip(out, [found[name] for name in GLUE_ROWS if name in found])
+    with new_output(out) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in GLUE_ROWS:
+            if name in found:
+                archive.write(found[name], name)
     return out, [name for name in GLUE_ROWS if name not in found]
 
 
-def _write_zip(out: Path, files: Sequence[Path]) -> None:
-    handle, name = tempfile.mkstemp(prefix=f".tmp-{out.name}-", dir=out.parent)
-    try:
-        with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-            for path in files:
-                archive.write(path, path.name)
-        os.replace(name, out)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+def _is_submission_zip(sample: bytes) -> bool:
+    """Whether a zip's first file is one for the leaderboard: behind 26 bytes stand the length of its name, and it."""
+    length = int.from_bytes(sample[26:28], "little")
+    return sample.startswith(b"PK\x03\x04") and sample[30 : 30 + length].decode("utf-8", "replace") in GLUE_ROWS
 
 
 def _check_name(file_name: str) -> None:

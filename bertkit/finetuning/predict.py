@@ -1,10 +1,10 @@
 """``bertkit evaluate`` and ``bertkit predict``: a saved classifier on labelled and unlabelled text."""
 
-import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, islice
+from itertools import chain, islice, tee
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -166,18 +166,27 @@ def predictions(classifier: Classifier, rows: Iterator[tuple[str, ...]]) -> Iter
         begin += len(texts)
 
 
-def predict_rows(model: str, source: str, columns: Sequence[str], device: str) -> Iterator[dict[str, Any]]:
-    """Predictions for the lines or rows of a file, or of standard input ("-").
+def predict_rows(
+    model: str, sources: Sequence[str], columns: Sequence[str], device: str
+) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+    """What was read and what is predicted of it, row by row: of texts, of the rows of files, of standard input ("-").
 
     Raises:
         BertkitError: the model or the rows cannot be had.
     """
     recipe = recipe_of(model_folder(model))
-    rows = read_texts(source, tuple(columns) or recipe.task.text)
+    rows = chain.from_iterable(_rows(source, tuple(columns) or recipe.task.text) for source in sources)
     # The first rows are read before seconds go into importing torch, which a few can do without.
     first = list(islice(rows, FEW_TEXTS + 1))
     classifier = open_classifier(model, device, len(first))
-    return predictions(classifier, chain(first, rows))
+    read, asked = tee(chain(first, rows))
+    return zip(read, predictions(classifier, asked), strict=True)
+
+
+def _rows(source: str, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    if source == "-" or os.path.isfile(source):  # of a text that is too long for a name Path.is_file raises
+        return read_texts(source, columns)
+    return iter([(source.encode("utf-8", "replace").decode(),)])
 
 
 def write_task_submission(classifier: Classifier, task: str, data: Path | None, folder: Path) -> list[Path]:
@@ -203,11 +212,3 @@ def write_task_submission(classifier: Classifier, task: str, data: Path | None, 
         decided = decide(classifier.logits(texts), classifier.problem_type).tolist()
         written.append(write_submission(folder, name, decided, settings.submission_labels))
     return written
-
-
-def as_tsv(row: dict[str, Any]) -> str:
-    """A prediction as a line: index, prediction, and the probabilities in the order of the classes."""
-    shares = [f"{share:.6f}" for share in row.get("probabilities", {}).values()]
-    prediction = row["prediction"]
-    shown = prediction if isinstance(prediction, str) else json.dumps(prediction)
-    return "\t".join([str(row["index"]), shown, *shares])

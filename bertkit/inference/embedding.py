@@ -10,12 +10,13 @@ import numpy as np
 
 from bertkit.errors import BertkitError
 from bertkit.inference.scoring import CutReader
-from bertkit.io.atomic import new_text
+from bertkit.io.outputs import check_output, new_output
 from bertkit.runtime.load import open_reader
 from bertkit.runtime.text import Encoding
 
 POOLINGS = ("mean", "cls", "word", "none")
 FILES = (".npy", ".parquet")
+_TOKENS_HEADER = b"text_index\ttoken\n"
 _TEXTS_AT_ONCE = 4_096
 # Hidden states held at a time, 256 MB of fp32.
 _NUMBERS_AT_ONCE = 2**26
@@ -190,24 +191,45 @@ def write_features(path: Path, windows: Iterable[list[Features]], width: int, by
     Raises:
         BertkitError: another suffix, or a file that cannot be written.
     """
-    check_output(path)
-    with new_text(path) as file:  # of bytes: they go in below its text layer
+    check_suffix(path)
+    with new_output(path) as file:
         if path.suffix == ".parquet":
-            _write_parquet(file.buffer, windows, width, by_token)
+            _write_parquet(file, windows, width, by_token)
         elif by_token:
-            with new_text(tokens_path(path)) as tokens:
-                tokens.write("text_index\ttoken\n")
-                _write_npy(file.buffer, _noting_tokens(windows, tokens), width)
+            with new_output(tokens_path(path)) as tokens:
+                tokens.write(_TOKENS_HEADER)
+                _write_npy(file, _noting_tokens(windows, tokens), width)
         else:
-            _write_npy(file.buffer, windows, width)
+            _write_npy(file, windows, width)
 
 
-def check_output(path: Path) -> None:
+def check_suffix(path: Path) -> None:
     """Raises a BertkitError where features cannot be written under this name."""
     if path.suffix not in FILES:
         raise BertkitError(f"cannot write {path}: give --output a name that ends in {' or '.join(FILES)}")
-    if not path.parent.is_dir():
-        raise BertkitError(f"no folder {path.parent}: make it, or choose another --output")
+
+
+def check_place(path: Path, by_token: bool, overwrite: bool) -> None:
+    """Looks before the work whether ``write_features`` may write there.
+
+    Raises:
+        BertkitError: another suffix, or see ``check_output``.
+    """
+    check_suffix(path)
+    is_ours = _is_parquet if path.suffix == ".parquet" else _is_npy
+    check_output(path, is_ours, what="features", overwrite=overwrite, needs_file=True)
+    if by_token and path.suffix == ".npy":
+        check_output(tokens_path(path), lambda sample: sample.startswith(_TOKENS_HEADER), overwrite=overwrite)
+
+
+def _is_npy(sample: bytes) -> bool:
+    """Whether a file begins as a matrix of fp32, as ours do."""
+    return re.match(rb"\x93NUMPY..*?'descr': '<f4'.*?'shape': \(\d+, \d+\)", sample, re.DOTALL) is not None
+
+
+def _is_parquet(sample: bytes) -> bool:
+    """Whether a table has a column of ours; the names of its columns stand at its end."""
+    return sample.startswith(b"PAR1") and b"embedding" in sample
 
 
 def tokens_path(path: Path) -> Path:
@@ -215,11 +237,11 @@ def tokens_path(path: Path) -> Path:
     return path.with_suffix(".tokens.tsv")
 
 
-def _noting_tokens(windows: Iterable[list[Features]], file: Any) -> Iterator[list[Features]]:
+def _noting_tokens(windows: Iterable[list[Features]], file: BinaryIO) -> Iterator[list[Features]]:
     number = 0
     for window in windows:
         for one in window:
-            file.writelines(f"{number}\t{token}\n" for token in one.tokens or ())
+            file.writelines(f"{number}\t{token}\n".encode() for token in one.tokens or ())
             number += 1
         yield window
 

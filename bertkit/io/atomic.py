@@ -1,19 +1,19 @@
 """Files and folders that are there whole or not at all."""
 
 import errno
+import io
 import json
 import os
-import re
 import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
-from bertkit.errors import BertkitError
+from bertkit.errors import BertkitError, os_error_number
 
-_DISK = {
+_ADVICE = {
     errno.ENOSPC: "no space left on device: free some, then run again",
     errno.EDQUOT: "the disk quota is used up: free some, then run again",
     errno.EFBIG: "the file is larger than the file system or `ulimit -f` allows",
@@ -22,36 +22,74 @@ _DISK = {
     errno.EPERM: "permission denied: choose another folder, or change its permissions",
     errno.EEXIST: "a file is in its way: choose another name",
     errno.ENOTDIR: "a file is in its way: choose another name",
+    errno.ENAMETOOLONG: "the name is too long for the file system: choose a shorter one",
 }
+_NAME_LETTERS = 40
+"""Of a name that a temporary one repeats: a name may fill all of the 255 bytes that file systems allow."""
 
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turns a full or unwritable disk into one line that names ``path``."""
+    """Turns what the operating system says against writing ``path`` into one line that names it.
+
+    Errors about other files, and of connections, pass: they are said where they are known, or by ``__main__``.
+    """
     try:
         yield
+    except BertkitError:
+        raise
     except Exception as error:
-        # What is written by Rust (safetensors, tokenizers) says "os error N" in an exception of its own.
-        said = re.search(r"\(os error (\d+)\)", str(error))
-        number = error.errno if isinstance(error, OSError) else int(said[1]) if said else None
-        if isinstance(error, BertkitError) or number not in _DISK:
+        number = os_error_number(error)
+        if number is None or isinstance(error, (ConnectionError, TimeoutError)) or _is_elsewhere(error, path):
             raise
-        raise BertkitError(f"cannot write {path}: {_DISK[number]}") from error
+        reason = _ADVICE.get(number) or os.strerror(number).lower()
+        raise BertkitError(f"cannot write {path}: {reason}") from error
+
+
+def _is_elsewhere(error: Exception, path: Path) -> bool:
+    """Whether an error is about a file that lies neither at, below, above nor beside ``path``."""
+    named = getattr(error, "filename", None)
+    if not isinstance(named, str | bytes | os.PathLike):
+        return False
+    file, place = Path(os.path.abspath(os.fsdecode(named))), Path(os.path.abspath(path))
+    return place.parent not in (file.parent, *file.parents) and file not in place.parents
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """A temporary file of bytes that takes the place of ``path`` when the block has ended well, and vanishes otherwise.
+
+    Its mode is what the umask gives.
+    """
+    with disk_errors(path):
+        fresh = _temporary_name(path.parent, path.name)
+        try:
+            with fresh.open("xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            _put(fresh, path)
+        finally:
+            fresh.unlink(missing_ok=True)
+
+
+def _put(fresh: Path, path: Path) -> None:
+    try:
+        os.replace(fresh, path)
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        shutil.copyfile(fresh, path)  # a file that is a mount of its own, as in containers, has to stay
 
 
 @contextmanager
 def new_text(path: Path) -> Iterator[TextIO]:
-    """A temporary file that takes the place of ``path`` when the block has ended well, and vanishes otherwise."""
-    with disk_errors(path):
-        fresh = _temporary_sibling(path)
-        try:
-            with fresh.open("x", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(fresh, path)
-        finally:
-            fresh.unlink(missing_ok=True)
+    """``new_file`` for text: UTF-8, ``\\n`` line ends, lone surrogates as escapes, which JSON reads back."""
+    with new_file(path) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="\n")
+        yield text
+        text.flush()
+        text.detach()  # new_file closes what lies below
 
 
 def write_text(path: Path, text: str) -> None:
@@ -73,32 +111,54 @@ def write_json(path: Path, value: object) -> None:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """A temporary sibling folder that becomes ``path`` when the block has ended well, and vanishes otherwise.
+    """A temporary folder that becomes ``path`` when the block has ended well, and vanishes otherwise.
 
-    Where another process has made ``path`` meanwhile, ours is dropped.
+    It is made beside ``path`` and renamed. Where an empty folder stands there already, which may be a mount that can be
+    neither renamed nor replaced (a Docker volume), it is made within, and what it holds is moved up at the end.
+    Where another process has filled ``path`` meanwhile, ours is dropped.
     """
     with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = _temporary_sibling(path)
+        is_there = path.is_dir() and not contents(path)
+        place = path if is_there else path.parent
+        place.mkdir(parents=True, exist_ok=True)
+        fresh = _temporary_name(place, path.name)
         fresh.mkdir()
         try:
             yield fresh
             for file in fresh.rglob("*"):
                 if file.is_file():
                     _sync(file)
-            try:
-                os.replace(fresh, path)
-            except OSError:
-                if not path.is_dir() or not any(path.iterdir()):
-                    raise
-            _sync(path.parent)
+            if not is_there:
+                _rename(fresh, path)
+            elif contents(path) == [fresh]:
+                _move_up(fresh)
+            _sync(path if is_there else path.parent)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
 
 
-def _temporary_sibling(path: Path) -> Path:
+def contents(folder: Path) -> list[Path]:
+    """What lies in a folder, sorted, without what the file system itself keeps in its topmost one."""
+    return sorted(path for path in folder.iterdir() if path.name != "lost+found")
+
+
+def _rename(fresh: Path, path: Path) -> None:
+    try:
+        os.replace(fresh, path)
+    except OSError:
+        if not path.is_dir() or not contents(path):
+            raise
+
+
+def _move_up(fresh: Path) -> None:
+    # JSON last: a folder is known by it, so that a half-moved one is not taken for a whole one.
+    for file in sorted(fresh.iterdir(), key=lambda file: file.suffix == ".json"):
+        os.replace(file, fresh.parent / file.name)
+
+
+def _temporary_name(folder: Path, name: str) -> Path:
     # Not from tempfile: its files and folders are closed to everybody else, against the user's umask.
-    return path.with_name(f".tmp-{path.name}-{secrets.token_hex(6)}")
+    return folder / f".tmp-{name[:_NAME_LETTERS]}-{secrets.token_hex(6)}"
 
 
 def _sync(path: Path) -> None:

@@ -65,7 +65,9 @@ class Table:
         return len(set(values)) > 1
 
 
-def write_report(runs: Sequence[Run], fills: Mapping[str, Sequence[Fill]], out: Path, png: bool = False) -> list[Path]:
+def write_report(
+    runs: Sequence[Run], fills: Mapping[str, Sequence[Fill]], out: Path, png: bool = False, overwrite: bool = False
+) -> list[Path]:
     """Writes the page and, where asked for, its plots beside it; returns the files.
 
     Args:
@@ -73,13 +75,14 @@ def write_report(runs: Sequence[Run], fills: Mapping[str, Sequence[Fill]], out: 
         fills: by a run's name, what its checkpoints make of some sentences.
         out: the page.
         png: write each plot as ``<page's name>-<plot>.png`` too.
+        overwrite: replace a file that is no page of ours.
 
     Raises:
         BertkitError: the disk is full or cannot be written; a file is in the way that is no page of ours.
     """
     from markupsafe import Markup
 
-    check_target(out)
+    check_target(out, overwrite)
     panels = plots.panels(runs)
     names = [run.name for run in runs]
     curves = [(panel, Markup(plots.as_svg(plots.curve_figure(panel), _described(panel, names)))) for panel in panels]

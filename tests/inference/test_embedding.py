@@ -172,7 +172,10 @@ def test_what_cannot_be_had_is_one_line(model: Path, options: dict[str, str], sa
     assert Embedder(model, layers="-3", texts=1).width == 16  # the embeddings, by their number
 
 
-@pytest.mark.parametrize(("name", "said"), [("x.csv", r"ends in \.npy or \.parquet"), ("no/x.npy", "no folder")])
+@pytest.mark.parametrize(
+    ("name", "said"), [("x.csv", r"ends in \.npy or \.parquet"), ("file/x.npy", "a file is in its way")]
+)
 def test_names_are_checked(tmp_path: Path, name: str, said: str) -> None:
+    (tmp_path / "file").write_text("")
     with pytest.raises(BertkitError, match=said):
         write_features(tmp_path / name, [], 4, by_token=False)

@@ -1,0 +1,107 @@
+"""``bertkit predict``: what it takes for texts and files, and how its answers come out."""
+
+import csv
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+import torch
+from transformers import BertForSequenceClassification
+from typer.testing import CliRunner
+
+from bertkit.cli import app
+from bertkit.cli.predict import predict
+from bertkit.errors import BertkitError
+
+TEXTS = ["the cat sat .", "the cats\tsat", ""]
+
+
+@pytest.fixture(scope="module")
+def classifier(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = shutil.copytree(tiny_model, tmp_path_factory.mktemp("predict") / "classifier")
+    torch.manual_seed(3)
+    names = {"id2label": {0: "bad", 1: "[bold]good"}, "label2id": {"bad": 0, "[bold]good": 1}}
+    BertForSequenceClassification.from_pretrained(tiny_model, **names).save_pretrained(folder)
+    return str(folder)
+
+
+def run(*arguments: str, text: str | None = None) -> Any:
+    return CliRunner().invoke(app, ["predict", *arguments], input=text, catch_exceptions=False)
+
+
+def lines(done: Any) -> list[dict[str, Any]]:
+    assert done.exit_code == 0, done.output
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_texts_files_and_stdin_are_read_in_the_order_given(classifier: str, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("".join(f"{text}\n" for text in TEXTS))
+    expected = lines(run(classifier, *TEXTS))
+    assert [row["index"] for row in expected] == [0, 1, 2]
+    assert lines(run(classifier, str(tmp_path / "a.txt"))) == expected
+    assert lines(run(classifier, "-", text=(tmp_path / "a.txt").read_text())) == expected
+    assert lines(run(classifier, TEXTS[0], "-", "--json", text="\n".join(TEXTS[1:]) + "\n")) == expected
+
+
+def test_every_form_of_output_says_the_same(classifier: str, tmp_path: Path) -> None:
+    expected = lines(run(classifier, *TEXTS))
+    for name in ("a.jsonl", "a.csv", "a.tsv", "a.parquet"):
+        run(classifier, *TEXTS, "--output", str(tmp_path / name))
+    assert [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()] == expected
+    flat = [[row["index"], row["prediction"], *row["probabilities"].values()] for row in expected]
+    with (tmp_path / "a.csv").open(newline="") as file:
+        assert list(csv.reader(file))[1:] == [[str(value) for value in row] for row in flat]
+    assert (tmp_path / "a.tsv").read_text() == "".join("\t".join(map(str, row)) + "\n" for row in flat)
+    table = pyarrow.parquet.read_table(tmp_path / "a.parquet").to_pylist()
+    assert [list(row.values()) for row in table] == flat
+
+
+def test_a_terminal_gets_a_table(
+    classifier: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = lines(run(classifier, *TEXTS))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
+    predict(classifier, [*TEXTS, "word " * 99])
+    shown = capsys.readouterr().out.splitlines()
+    assert len(shown) == 4
+    for line, row, text in zip(shown, expected, TEXTS, strict=False):
+        share = f"{row['probabilities'][row['prediction']]:7.1%}"
+        assert line.rstrip() == f"{row['prediction']:10}{share}  {' '.join(text.split())}".rstrip()
+    assert shown[3].endswith("…")
+    predict(classifier, TEXTS, as_json=True)
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere.csv"], r"no file nowhere\.csv"),
+        (["./no/texts.txt"], r"no file \./no/texts\.txt"),
+        (["."], r"\. is a folder"),
+        ([], "give a TEXT or FILE to predict"),
+        (["a", "--task", "sst2"], "give a TEXT or FILE to predict"),
+        (["a", "--output", "x.xlsx"], r"ends in \.jsonl"),
+        (["a", "--output", "."], r"\. is a folder"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_before_the_model_is_read(arguments: list[str], said: str) -> None:
+    with pytest.raises(BertkitError, match=said):
+        run("no-such-model", *arguments)
+
+
+def test_what_is_there_is_replaced_only_where_it_is_ours_or_asked_for(classifier: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    path.write_text('{"text": "my own"}\n')
+    with pytest.raises(BertkitError, match="no predictions of bertkit"):
+        run(classifier, str(path), "--output", str(path))
+    assert path.read_text() == '{"text": "my own"}\n'
+    for _ in range(2):
+        run(classifier, "a", "--output", str(path), "--overwrite")
+    run(classifier, "b", "--output", str(path))
+    assert len(path.read_text().splitlines()) == 1

@@ -1,0 +1,80 @@
+"""Answers as files: read back by the csv module, pyarrow and json."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+
+from bertkit.errors import BertkitError
+from bertkit.io.rows import check_place, write_rows
+
+CLASSES = [
+    {"index": 0, "prediction": "so, so", "probabilities": {"so, so": 0.75, 'a\t"b"\n\\': 0.25}},
+    {"index": 1, "prediction": 'a\t"b"\n\\', "probabilities": {"so, so": 0.1, 'a\t"b"\n\\': 0.9}},
+]
+SEVERAL = [{"index": 0, "prediction": [], "score": 1.5}, {"index": 1, "prediction": ["a", "é"], "score": -2.0}]
+
+
+@pytest.mark.parametrize("rows", [CLASSES, SEVERAL, []])
+@pytest.mark.parametrize("name", ["a.jsonl", "a.txt", "a"])
+def test_json_lines_are_the_rows(tmp_path: Path, rows: list[Any], name: str) -> None:
+    write_rows(tmp_path / name, rows)
+    assert [json.loads(line) for line in (tmp_path / name).read_text("utf-8").splitlines()] == rows
+
+
+def test_csv_is_read_back(tmp_path: Path) -> None:
+    write_rows(tmp_path / "a.csv", CLASSES)
+    with (tmp_path / "a.csv").open(encoding="utf-8", newline="") as file:
+        found = list(csv.DictReader(file))
+    assert list(found[0]) == ["index", "prediction", "probabilities.so, so", 'probabilities.a\t"b"\n\\']
+    assert [row["prediction"] for row in found] == [row["prediction"] for row in CLASSES]
+    assert [float(row["probabilities.so, so"]) for row in found] == [0.75, 0.1]
+    write_rows(tmp_path / "b.csv", SEVERAL)
+    assert (tmp_path / "b.csv").read_text("utf-8") == 'index,prediction,score\n0,[],1.5\n1,"[""a"", ""é""]",-2.0\n'
+
+
+def test_tsv_is_a_line_a_row_whatever_a_class_is_called(tmp_path: Path) -> None:
+    write_rows(tmp_path / "a.tsv", CLASSES)
+    assert (tmp_path / "a.tsv").read_text("utf-8") == '0\tso, so\t0.75\t0.25\n1\ta\\t"b"\\n\\\\\t0.1\t0.9\n'
+
+
+@pytest.mark.parametrize("rows", [CLASSES, SEVERAL])
+def test_parquet_has_columns_with_types(tmp_path: Path, rows: list[Any]) -> None:
+    write_rows(tmp_path / "a.parquet", rows)
+    found = pyarrow.parquet.read_table(tmp_path / "a.parquet").to_pylist()
+    flat = [
+        {**row, **{f"probabilities.{name}": share for name, share in row.get("probabilities", {}).items()}}
+        for row in rows
+    ]
+    for row in flat:
+        row.pop("probabilities", None)
+    assert found == flat
+
+
+def test_parquet_of_more_rows_than_are_written_at_once(tmp_path: Path) -> None:
+    rows = [{"index": number, "prediction": float(number)} for number in range(10_000)]
+    write_rows(tmp_path / "a.parquet", iter(rows))
+    assert pyarrow.parquet.read_table(tmp_path / "a.parquet").to_pylist() == rows
+    write_rows(tmp_path / "none.parquet", [])
+    assert pyarrow.parquet.read_table(tmp_path / "none.parquet").num_rows == 0
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a", "a.csv", "a.tsv", "a.parquet"])
+def test_only_files_of_this_form_are_replaced(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    for rows in (SEVERAL, CLASSES):
+        write_rows(path, rows)
+        check_place(path, overwrite=False)
+    for foreign in ("a letter\n", '{"text": "my own rows", "index": 3}\n', "text\tlabel\n", "text,label\n", "PAR1"):
+        path.write_text(foreign)
+        with pytest.raises(BertkitError, match="is there and no predictions of bertkit"):
+            check_place(path, overwrite=False)
+        check_place(path, overwrite=True)
+
+
+def test_another_form_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BertkitError, match=r"ends in \.jsonl, \.csv, \.tsv, \.parquet"):
+        check_place(tmp_path / "a.xlsx", overwrite=True)
