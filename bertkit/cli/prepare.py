@@ -1,13 +1,16 @@
 """``bertkit prepare``: only the preparation of a corpus."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bertkit import console
 from bertkit.cli import options
 from bertkit.errors import BertkitError
+
+if TYPE_CHECKING:
+    from bertkit.corpus.store import CorpusStore
 
 
 @console.reader_may_leave()
@@ -25,23 +28,38 @@ def prepare(
         str | None, typer.Option("--shard", metavar="I/N", help="Only part I of N (1/8 … 8/8); needs --tokenizer.")
     ] = None,
     column: options.Column = None,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Read all of what is prepared already, of a text or in folders, for damage."),
+    ] = False,
     sets: options.Set = None,
 ) -> None:
     """Turn text into token ids on disk, ready for `bertkit pretrain`."""
     from bertkit.corpus.prepare import Preparation
     from bertkit.corpus.sources import find_sources
+    from bertkit.corpus.stopping import stopped_cleanly
+    from bertkit.corpus.store import open_verified
     from bertkit.models.tokenizer import load_tokenizer
-    from bertkit.pretraining.prepare import prepare_corpus
+    from bertkit.pretraining.prepare import is_prepared, prepare_corpus
     from bertkit.settings.recipes import load
     from bertkit.settings.schema import PretrainRecipe
 
     given = options.overrides(sets, vocab_size=vocab_size, column=column)
     recipe = load(PretrainRecipe, "pretrain", "tiny", given).settings
-    sources = find_sources(corpus)
-    if out is not None and out.exists() and any(out.iterdir()):
-        raise BertkitError(f"{out} is not empty: name a new folder with --out")
-    preparation = Preparation(sources, recipe.data.column, recipe.data.language, _parse_shard(shard, tokenizer))
-    store, _ = prepare_corpus(preparation, recipe.tokenizer, load_tokenizer(tokenizer) if tokenizer else None, out)
+    if verify and is_prepared(corpus):
+        for folder in corpus:
+            _print_store(open_verified(Path(folder)))
+        return
+    with stopped_cleanly():  # from here on, as standard input is copied
+        sources = find_sources(corpus)
+        if out is not None and out.exists() and any(out.iterdir()):
+            raise BertkitError(f"{out} is not empty: name a new folder with --out")
+        preparation = Preparation(sources, recipe.data.column, recipe.data.language, _parse_shard(shard, tokenizer))
+        given_tokenizer = load_tokenizer(tokenizer) if tokenizer else None
+        _print_store(prepare_corpus(preparation, recipe.tokenizer, given_tokenizer, out, verify)[0])
+
+
+def _print_store(store: "CorpusStore") -> None:
     console.note(
         f"{store.info.documents:,} documents, {store.info.sentences:,} sentences, {store.info.tokens:,} tokens, "
         f"{store.info.vocab_size:,} word pieces"

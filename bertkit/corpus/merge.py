@@ -1,4 +1,4 @@
-"""Several prepared pieces as one corpus."""
+"""Several prepared parts as one corpus."""
 
 import hashlib
 from collections.abc import Sequence
@@ -7,21 +7,20 @@ from pathlib import Path
 
 import numpy as np
 
-from bertkit.corpus.prepare import cache_folder
-from bertkit.corpus.store import CorpusStore, is_store, open_store, write_info
+from bertkit.corpus.cache import cache_folder, opened
+from bertkit.corpus.store import IDS_FILE, CorpusStore, open_store, write_info
 from bertkit.errors import BertkitError
-from bertkit.io.atomic import new_folder
 
 _COPY_BYTES = 2**24
 
 
-def merged(pieces: Sequence[Path]) -> CorpusStore:
-    """The pieces of ``bertkit prepare --shard`` one after the other, as a store in the cache.
+def merged(parts: Sequence[Path]) -> CorpusStore:
+    """The parts of ``bertkit prepare --shard`` one after the other, as a store in the cache.
 
     Raises:
-        BertkitError: pieces that were prepared with different tokenizers.
+        BertkitError: parts that were prepared with different tokenizers.
     """
-    stores = [open_store(piece) for piece in pieces]
+    stores = [open_store(part) for part in parts]
     if len(stores) == 1:
         return stores[0]
     for store in stores[1:]:
@@ -31,21 +30,14 @@ def merged(pieces: Sequence[Path]) -> CorpusStore:
     for store in stores:
         text.update(store.info.fingerprint.encode())
     folder = cache_folder() / "corpora" / f"merged-{text.hexdigest()}-{stores[0].info.tokenizer_fingerprint[:8]}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    from filelock import FileLock
-
-    with FileLock(folder.with_name(f".{folder.name}.lock")):
-        if not is_store(folder):
-            with new_folder(folder) as fresh:
-                _write(fresh, stores, text.hexdigest())
-    return open_store(folder)
+    return opened(folder, open_store, lambda fresh: _write(fresh, stores, text.hexdigest()))
 
 
 def _write(folder: Path, stores: Sequence[CorpusStore], fingerprint: str) -> None:
-    with (folder / "ids.bin").open("wb") as ids:
+    with (folder / IDS_FILE).open("wb") as ids:
         for store in stores:
-            with (store.folder / "ids.bin").open("rb") as piece:
-                while block := piece.read(_COPY_BYTES):
+            with (store.folder / IDS_FILE).open("rb") as part:
+                while block := part.read(_COPY_BYTES):
                     ids.write(block)
     for name, attribute in (("sentences.bin", "sentence_starts"), ("documents.bin", "document_starts")):
         shift = 0

@@ -2,20 +2,21 @@
 
 import contextlib
 import hashlib
-import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from bertkit import console
+from bertkit.corpus.cache import cache_folder, opened
+from bertkit.corpus.contents import Contents, contents
 from bertkit.corpus.encoders import ENCODERS, Differs, Piece, PieceEncoder, suitable_encoders
-from bertkit.corpus.sources import Source, fingerprint, read_paragraphs
-from bertkit.corpus.store import CorpusStore, StoreWriter, is_store, open_store
+from bertkit.corpus.sources import Source, read_paragraphs
+from bertkit.corpus.store import CorpusStore, StoreWriter, open_store, open_verified
 from bertkit.corpus.workers import in_order, num_cores
 from bertkit.errors import BertkitError
-from bertkit.io.atomic import new_folder
 from bertkit.io.text import ReadReport
 
 CHUNK_CHARACTERS = 2**20
@@ -40,6 +41,15 @@ class Preparation:
     def names(self) -> list[str]:
         return [source.name for source in self.sources]
 
+    @cached_property
+    def contents(self) -> Contents:
+        """The inputs as they were when they were first asked for, hashed once.
+
+        Raises:
+            BertkitError: see ``corpus.contents``.
+        """
+        return contents(self.sources, self.column)
+
     def paragraphs(self, report: ReadReport) -> Iterator[str | None]:
         """The whole corpus, paragraph by paragraph; None ends a document."""
         mine, shards = self.shard
@@ -58,20 +68,14 @@ class Preparation:
         )
 
 
-def cache_folder() -> Path:
-    """Where prepared corpora are kept: ``BERTKIT_CACHE``, else the platform's cache folder."""
-    from platformdirs import user_cache_path
-
-    return Path(os.environ.get("BERTKIT_CACHE") or user_cache_path("bertkit"))
-
-
 def prepare(
-    preparation: Preparation, tokenizer: Any, out: Path | None = None, encoders: Sequence[str] = ENCODERS
+    preparation: Preparation,
+    tokenizer: Any,
+    out: Path | None = None,
+    encoders: Sequence[str] = ENCODERS,
+    verify: bool = False,
 ) -> CorpusStore:
     """Tokenises the corpus into a store, in the cache or in ``out``, or opens the one that is there.
-
-    Two processes that ask for the same store wait for one another; a killed one leaves only a temporary
-    folder behind, which is never taken for a store.
 
     Args:
         preparation: the text.
@@ -79,33 +83,33 @@ def prepare(
         out: None takes the cache.
         encoders: the ways to these ids, fastest first; all write the same store. One that is found to differ from
             ``tokenizers`` is given up, with a warning, and its work is done again by the next.
+        verify: read all of a store that is there, rather than the ends of its files.
 
     Raises:
-        BertkitError: nothing to read, or unreadable (see ``corpus.reader``), or the disk is full.
+        BertkitError: nothing to read, or unreadable (see ``corpus.sources``), or changed while it was read; the disk
+            is full; ``out`` holds a damaged store.
+        Interrupted: a signal came; nothing was kept.
     """
-    from filelock import FileLock
-
-    text = fingerprint(preparation.sources, preparation.column)
+    text = preparation.contents.fingerprint
     if preparation.shard != (0, 1):
         text += "-{}of{}".format(*preparation.shard)
     text += f"-{preparation.language}"
     pieces = tokenizer_fingerprint(tokenizer)
     name = hashlib.blake2b(f"1 {text} {pieces}".encode(), digest_size=16).hexdigest()
-    folder = out or cache_folder() / "corpora" / name
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(f".{folder.name}.lock")):
-        if not is_store(folder):
+
+    def make(folder: Path) -> None:
+        with preparation.contents.unchanged():
             for encoder in suitable_encoders(tokenizer.backend_tokenizer.to_str(), encoders):
                 try:
-                    with new_folder(folder) as fresh:
-                        _write_store(
-                            fresh, preparation, tokenizer, encoder, fingerprint=text, tokenizer_fingerprint=pieces
-                        )
+                    _write_store(
+                        folder, preparation, tokenizer, encoder, fingerprint=text, tokenizer_fingerprint=pieces
+                    )
                 except Differs as difference:
                     console.warn(f"{difference}: preparing without it")
                 else:
                     break
-    return open_store(folder)
+
+    return opened(out or cache_folder() / "corpora" / name, open_verified if verify else open_store, make)
 
 
 def tokenizer_fingerprint(tokenizer: Any) -> str:
@@ -132,6 +136,7 @@ def _write_store(folder: Path, preparation: Preparation, tokenizer: Any, encoder
         if not writer.tokens:
             raise nothing_in(preparation)
         notes = _reading_notes(report)
+        tokenizer.save_pretrained(folder)
         writer.finish(
             sources=preparation.names,
             text_bytes=text_bytes,
@@ -139,7 +144,6 @@ def _write_store(folder: Path, preparation: Preparation, tokenizer: Any, encoder
             notes=notes,
             **described,
         )
-    tokenizer.save_pretrained(folder)
     for told in notes:
         console.warn(console.plain(told))
 

@@ -1,19 +1,20 @@
 """From what a person names (files, folders, globs, stdin, a hub dataset) to paragraphs and documents."""
 
-import atexit
 import functools
 import glob
-import hashlib
 import os
 import re
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bertkit.corpus.cache import new_spool
+from bertkit.corpus.checksums import damaged
+from bertkit.corpus.stopping import stopped_cleanly
+from bertkit.corpus.store import IDS_FILE, INFO_FILE, is_store
 from bertkit.errors import BertkitError
 from bertkit.io.atomic import disk_errors
 from bertkit.io.hub import ensure_hub, hub_errors, is_offline
@@ -22,7 +23,6 @@ from bertkit.io.text import ReadReport, lines_of, open_binary, read_lines
 
 _HUB_NAME = re.compile(r"(?P<name>(?![.-])[\w.-]+/(?![.-])[\w.-]+)(:(?P<config>[^/]+))?", re.ASCII)
 _FILE_SUFFIXES = (*TEXT_SUFFIXES, *TABLE_SUFFIXES, *COMPRESSED_SUFFIXES)
-_HASH_BLOCK = 2**20
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,10 @@ def _sources(one: str) -> list[Source]:
 
 
 def _in_folder(folder: Path) -> list[Source]:
+    if is_store(folder):
+        raise BertkitError(f"{folder} is a corpus that is prepared already: it cannot be read as text, nor beside text")
+    if (folder / IDS_FILE).is_file():
+        raise damaged(folder / INFO_FILE, "it is missing")
     if _is_saved_dataset(folder):
         return [Source(str(folder), folder)]
     files = [
@@ -112,48 +116,18 @@ def _spooled_stdin() -> Path:
     """Standard input in a temporary file, as it is read more than once (but comes only once)."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise BertkitError("several ranks cannot share standard input: `bertkit prepare - --out FOLDER` first")
-    folder = Path(tempfile.mkdtemp(prefix="bertkit-stdin-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    path = folder / "stdin.txt"
-    with disk_errors(path), path.open("wb") as file:
+    path = new_spool() / "stdin.txt"
+    with stopped_cleanly(), disk_errors(path), path.open("wb") as file:
         shutil.copyfileobj(sys.stdin.buffer, file)
     return path
 
 
-def fingerprint(sources: Sequence[Source], column: str) -> str:
-    """Hash (32 hex digits) of the contents in order; of a hub dataset, of its revision.
+def hub_revision(source: Source) -> str:
+    """The commit that a hub dataset is at.
 
     Raises:
-        BertkitError: a file cannot be read; the hub cannot be asked.
+        BertkitError: the hub cannot be asked.
     """
-    total = hashlib.blake2b(digest_size=16)
-    for source in sources:
-        if source.hub is not None:
-            total.update(repr((source.hub, _hub_revision(source), column)).encode())
-            continue
-        assert source.path is not None
-        files = sorted(source.path.rglob("*")) if source.is_saved_dataset else [source.path]
-        kind = "dataset" if source.is_saved_dataset else form(source.path)
-        compression = source.path.suffix if source.path.suffix in COMPRESSED_SUFFIXES else ""
-        total.update(repr((kind, "" if kind == "txt" else column, compression)).encode())
-        for path in files:
-            if path.is_file():
-                total.update(_file_hash(path))
-    return total.hexdigest()
-
-
-def _file_hash(path: Path) -> bytes:
-    digest = hashlib.blake2b(digest_size=16)
-    try:
-        with path.open("rb") as file:
-            while block := file.read(_HASH_BLOCK):
-                digest.update(block)
-    except OSError as error:
-        raise BertkitError(f"cannot read {path}: {error.strerror}") from error
-    return digest.digest()
-
-
-def _hub_revision(source: Source) -> str:
     ensure_hub()
     if is_offline():
         return "cached"

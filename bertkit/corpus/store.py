@@ -1,14 +1,15 @@
 """The prepared corpus: flat token ids on disk with the offsets of sentences and documents, memory-mapped.
 
-A folder of four flat little-endian files, which stay out of memory until they are read:
+A folder of four flat little-endian files, which stay out of memory until they are read, beside the tokenizer's:
 
     ids.bin         the tokens of all sentences, one after the other, without special tokens (uint16 or uint32)
     sentences.bin   int64 [sentences + 1], where each sentence starts, in tokens
     documents.bin   int64 [documents + 1], where each document starts, in sentences
     counts.bin      int64 [vocabulary], how often each token occurs
-    corpus.json     what it was made from, and how large it is: written last
+    corpus.json     what it was made from, how large it is, and the checksums of all files: written last
 """
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,10 +18,12 @@ from types import TracebackType
 
 import numpy as np
 
+from bertkit.corpus.checksums import Checksum, checksums, damaged, verify
 from bertkit.errors import BertkitError
 
-INFO_FILE = "corpus.json"
+INFO_FILE, IDS_FILE = "corpus.json", "ids.bin"
 _FORMAT = 1
+_CHECKED_AT_ONCE = 2**22  # numbers
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class CorpusInfo:
     replaced_characters: int = 0
     notes: list[str] = field(default_factory=list)
     format: int = _FORMAT
+    files: dict[str, Checksum] = field(default_factory=dict)
+    """Checksums of all other files in the folder; none in a store of before they were kept."""
 
 
 @dataclass(frozen=True)
@@ -80,36 +85,87 @@ def read_info(folder: Path) -> CorpusInfo:
     """
     path = folder / INFO_FILE
     try:
-        info = CorpusInfo(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise BertkitError(f"{path} does not describe a prepared corpus; prepare it anew") from error
+        values = json.loads(path.read_text(encoding="utf-8"))
+        checksum = values.pop("checksum", None)
+        info = CorpusInfo(**values)
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise BertkitError(f"{path} does not describe a prepared corpus: prepare the corpus anew") from error
     if info.format != _FORMAT:
-        raise BertkitError(f"{path} has format {info.format}, this version reads {_FORMAT}; prepare it anew")
+        raise BertkitError(f"{path} has format {info.format}, this version reads {_FORMAT}: prepare the corpus anew")
+    if checksum not in (None, _checksum(values)):
+        raise damaged(path, "its content is not what was written")
     return info
 
 
 def write_info(folder: Path, info: CorpusInfo) -> None:
-    """Writes the description, which makes a folder a whole prepared corpus."""
-    text = json.dumps(asdict(info), indent=2, ensure_ascii=False) + "\n"
+    """Writes the description, which makes a folder a whole prepared corpus, with the checksums of what is there."""
+    values = {**asdict(info), "files": checksums(folder, but=INFO_FILE)}
+    text = json.dumps({**values, "checksum": _checksum(values)}, indent=2, ensure_ascii=False) + "\n"
     (folder / INFO_FILE).write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def _checksum(values: dict[str, object]) -> str:
+    return hashlib.blake2b(json.dumps(values, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def open_store(folder: Path) -> CorpusStore:
     """Opens a prepared corpus; only the offsets that are used are ever read from disk.
 
     Raises:
-        BertkitError: the folder is no prepared corpus, or its files do not have the sizes it states.
+        BertkitError: the folder is no prepared corpus, or the sizes or the ends of its files are not what was written.
     """
     info = read_info(folder)
+    verify(folder, info.files, wholly=False)
     ids_dtype = _ids_dtype(info.vocab_size)
     return CorpusStore(
         folder=folder,
         info=info,
-        ids=_map(folder / "ids.bin", ids_dtype, info.tokens),
+        ids=_map(folder / IDS_FILE, ids_dtype, info.tokens),
         sentence_starts=_map(folder / "sentences.bin", "<i8", info.sentences + 1),
         document_starts=_map(folder / "documents.bin", "<i8", info.documents + 1),
         token_counts=_map(folder / "counts.bin", "<i8", info.vocab_size),
     )
+
+
+def open_verified(folder: Path) -> CorpusStore:
+    """Opens a prepared corpus after all of it was read and held against its checksums, and against its own rules.
+
+    Raises:
+        BertkitError: anything is not what was written.
+    """
+    store = open_store(folder)
+    verify(folder, store.info.files, wholly=True)
+    check_starts(store)
+    for begin in range(0, store.info.tokens, _CHECKED_AT_ONCE):
+        check_ids(store, store.ids[begin : begin + _CHECKED_AT_ONCE])
+    return store
+
+
+def check_starts(store: CorpusStore) -> None:
+    """Makes sure that the starts of sentences and documents rise from 0 to the end, in bounded memory.
+
+    Raises:
+        BertkitError: they do not.
+    """
+    for name, starts, end in (
+        ("documents.bin", store.document_starts, store.info.sentences),
+        ("sentences.bin", store.sentence_starts, store.info.tokens),
+    ):
+        rises = starts[0] == 0 and starts[-1] == end
+        for begin in range(0, len(starts) - 1, _CHECKED_AT_ONCE):
+            rises = rises and bool((np.diff(starts[begin : begin + _CHECKED_AT_ONCE + 1]) > 0).all())
+        if not rises:
+            raise damaged(store.folder / name, "its starts do not rise to the end")
+
+
+def check_ids(store: CorpusStore, ids: np.ndarray) -> None:
+    """Makes sure that ids of a store are of its vocabulary.
+
+    Raises:
+        BertkitError: they are not.
+    """
+    if len(ids) and ids.max() >= store.info.vocab_size:
+        raise damaged(store.folder / IDS_FILE, f"it holds ids beyond the {store.info.vocab_size:,} of the vocabulary")
 
 
 def _ids_dtype(vocab_size: int) -> str:
@@ -119,7 +175,7 @@ def _ids_dtype(vocab_size: int) -> str:
 def _map(path: Path, dtype: str, length: int) -> np.ndarray:
     expected = length * np.dtype(dtype).itemsize
     if not path.is_file() or path.stat().st_size != expected:
-        raise BertkitError(f"{path} is damaged (not the {expected:,} bytes it should have); prepare the corpus anew")
+        raise damaged(path, f"not the {expected:,} bytes it should have")
     return np.memmap(path, dtype=dtype, mode="r") if length else np.zeros(0, dtype)
 
 
@@ -175,7 +231,9 @@ class StoreWriter:
             self._sentences_before_document = self.sentences
 
     def finish(self, **described: object) -> None:
-        """Writes the counts and, last, the description."""
+        """Writes the counts and, last, the description; whatever else the folder is to hold must be there."""
+        for file in self._files.values():
+            file.flush()
         (self._folder / "counts.bin").write_bytes(self.counts.astype("<i8").tobytes())
         info = CorpusInfo(
             documents=self.documents,

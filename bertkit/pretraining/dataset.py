@@ -1,10 +1,12 @@
 """The pretraining data of a run, step by step, and its fixed evaluation set."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from bertkit.corpus.store import CorpusStore
+import numpy as np
+
+from bertkit.corpus.store import CorpusStore, check_ids
 from bertkit.draws import Permutation, key
 from bertkit.pretraining.collator import DataCollatorForBertPretraining
 from bertkit.pretraining.pairs import Example, PairSampler
@@ -53,6 +55,18 @@ def feature(example: Example) -> dict[str, Any]:
     return example._asdict()
 
 
+def _features(store: CorpusStore, examples: Iterable[Example]) -> list[dict[str, Any]]:
+    """Examples as the collator takes them, of which no id is beyond the vocabulary.
+
+    Raises:
+        BertkitError: one is: the store is damaged.
+    """
+    features = [feature(example) for example in examples]
+    segments = [one[part] for one in features for part in ("a", "b") if one[part] is not None]
+    check_ids(store, np.concatenate(segments))
+    return features
+
+
 class PretrainingPlan:
     """Which examples each optimizer step sees (a ``training.steps.StepPlan``).
 
@@ -73,6 +87,7 @@ class PretrainingPlan:
     ) -> None:
         self.total_steps = total_steps
         self.batch_size = batch_size
+        self._store = store
         self._collate, self._static, self._micro_batch_size = collate, data.static_masking, micro_batch_size
         self._lengths = [tokens for _, tokens in data.phases]
         self._phases: list[_Phase] = []
@@ -124,7 +139,7 @@ class PretrainingPlan:
         return self._phases[phase].sampler.example(0 if self._static else epoch, number)
 
     def fetch(self, references: Sequence[Reference]) -> dict[str, Any]:
-        return self._collate([feature(self.example(reference)) for reference in references])
+        return self._collate(_features(self._store, map(self.example, references)))
 
     def _order(self, phase: int, epoch: int) -> Permutation:
         if (phase, epoch) not in self._orders:
@@ -144,6 +159,7 @@ class EvaluationSet:
         max_seq_length: int,
         seed: int,
     ) -> None:
+        self._store = store
         self._sampler = sampler_for(store, documents, data, max_seq_length, key(seed, _EVALUATION))
         self._order = self._sampler.epoch_order(0)
         self._collate = collate
@@ -154,4 +170,6 @@ class EvaluationSet:
 
     def fetch(self, positions: Sequence[int]) -> dict[str, Any]:
         """The collated batch of some of its examples (0 … len - 1)."""
-        return self._collate([feature(self._sampler.example(0, self._order(position))) for position in positions])
+        return self._collate(
+            _features(self._store, (self._sampler.example(0, self._order(position)) for position in positions))
+        )

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from bertkit import console
+from bertkit.corpus.cache import cache_folder, opened
+from bertkit.corpus.checksums import check_against_checksums, write_checksums
 from bertkit.corpus.merge import merged
-from bertkit.corpus.prepare import Preparation, cache_folder, nothing_in, prepare, tokenizer_fingerprint
-from bertkit.corpus.sources import find_sources, fingerprint
-from bertkit.corpus.store import CorpusStore, is_store
+from bertkit.corpus.prepare import Preparation, nothing_in, prepare, tokenizer_fingerprint
+from bertkit.corpus.sources import find_sources
+from bertkit.corpus.store import CorpusStore, check_starts, is_store
 from bertkit.corpus.vocabulary import sample, train_vocabulary
 from bertkit.errors import BertkitError
-from bertkit.io.atomic import new_folder
 from bertkit.io.text import ReadReport
 from bertkit.models.tokenizer import build_tokenizer, load_tokenizer, save_tokenizer, special_ids
 from bertkit.pretraining.evaluation import Unigrams, unigrams
@@ -27,24 +28,26 @@ def train_tokenizer(preparation: Preparation, settings: TokenizerSettings) -> An
     Raises:
         BertkitError: the corpus is empty, or the size does not suit it (see ``train_vocabulary``).
     """
-    from filelock import FileLock
+    wanted = f"1 {preparation.contents.fingerprint} {settings.vocab_size} {settings.lowercase}"
+    name = hashlib.blake2b(wanted.encode(), digest_size=16).hexdigest()
 
-    text = fingerprint(preparation.sources, preparation.column)
-    wanted = f"1 {text} {settings.vocab_size} {settings.lowercase}"
-    folder = cache_folder() / "tokenizers" / hashlib.blake2b(wanted.encode(), digest_size=16).hexdigest()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(f".{folder.name}.lock")):
-        if not (folder / "vocab.txt").is_file():
-            console.note("learning the word pieces of the corpus …")
+    def texts() -> Iterable[str]:
+        return sample(preparation.paragraphs(ReadReport()), preparation.estimated_bytes(), seed=0)
 
-            def texts() -> Iterable[str]:
-                return sample(preparation.paragraphs(ReadReport()), preparation.estimated_bytes(), seed=0)
-
+    def learn(folder: Path) -> None:
+        console.note("learning the word pieces of the corpus …")
+        with preparation.contents.unchanged():
             if next(iter(texts()), None) is None:
                 raise nothing_in(preparation)
             pieces = train_vocabulary(texts, settings.vocab_size, settings.lowercase)
-            with new_folder(folder) as fresh:
-                save_tokenizer(build_tokenizer(pieces, settings.lowercase), fresh)
+        save_tokenizer(build_tokenizer(pieces, settings.lowercase), folder)
+        write_checksums(folder)
+
+    return opened(cache_folder() / "tokenizers" / name, _learned_tokenizer, learn)
+
+
+def _learned_tokenizer(folder: Path) -> Any:
+    check_against_checksums(folder)
     return load_tokenizer(str(folder))
 
 
@@ -53,14 +56,18 @@ def prepare_corpus(
     settings: TokenizerSettings,
     tokenizer: Any | None = None,
     out: Path | None = None,
+    verify: bool = False,
 ) -> tuple[CorpusStore, Any]:
     """The prepared corpus and its tokenizer: the given one, or WordPiece learned on the corpus.
+
+    Args:
+        out, verify: as ``corpus.prepare.prepare`` takes them.
 
     Raises:
         BertkitError: nothing to read, or unreadable; a vocabulary size that does not suit the corpus.
     """
     tokenizer = tokenizer or train_tokenizer(preparation, settings)
-    return prepare(preparation, tokenizer, out), tokenizer
+    return prepare(preparation, tokenizer, out, verify=verify), tokenizer
 
 
 @dataclass(frozen=True)
@@ -108,6 +115,7 @@ def prepare_for_training(
             )
     else:
         store, tokenizer = prepare_corpus(_preparation(inputs, recipe), recipe.tokenizer, tokenizer)
+    check_starts(store)
     seed = recipe.train.seed
     if validation:
         if is_prepared(validation):
@@ -116,6 +124,7 @@ def prepare_for_training(
                 raise BertkitError(f"{validation[0]} was prepared with another tokenizer than the corpus")
         else:
             validation_store, _ = prepare_corpus(_preparation(validation, recipe), recipe.tokenizer, tokenizer)
+        check_starts(validation_store)
         training, _ = split_documents(store, 0, seed)
         held_out, _ = split_documents(validation_store, 0, seed)
     else:

@@ -6,6 +6,8 @@ from typing import Any, Protocol
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from bertkit.errors import BertkitError
+
 Batch = dict[str, torch.Tensor]
 
 
@@ -45,8 +47,19 @@ class _Fetcher(Dataset):
     def __init__(self, fetch: Callable[[Sequence[Any]], Batch]) -> None:
         self._fetch = fetch
 
-    def __getitem__(self, references: Sequence[Any]) -> Batch:
-        return self._fetch(references)
+    def __getitem__(self, references: Sequence[Any]) -> Batch | BertkitError:
+        try:
+            return self._fetch(references)
+        except (
+            BertkitError
+        ) as error:  # raised here, it would come to the other process with its traceback in its message
+            return error
+
+
+def _whole(batch: Batch | BertkitError) -> Batch:
+    if isinstance(batch, BertkitError):
+        raise batch
+    return batch
 
 
 def step_batches(
@@ -75,4 +88,4 @@ def step_batches(
     )
     fetched = iter(loader)
     for step in range(first_step, plan.total_steps):
-        yield [(next(fetched), bool(references)) for references in micro_batches(step)]
+        yield [(_whole(next(fetched)), bool(references)) for references in micro_batches(step)]

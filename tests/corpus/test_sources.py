@@ -13,8 +13,9 @@ import pyarrow.parquet
 import pytest
 import zstandard
 
-from bertkit.corpus import sources
-from bertkit.corpus.sources import Source, find_sources, fingerprint, read_paragraphs
+from bertkit.corpus import cache, sources
+from bertkit.corpus.contents import contents
+from bertkit.corpus.sources import Source, find_sources, read_paragraphs
 from bertkit.errors import BertkitError
 from bertkit.io.text import MAX_LINE_CHARS, ReadReport
 
@@ -178,22 +179,22 @@ def test_an_existing_file_wins_over_a_hub_name(tmp_path, monkeypatch):
 
 def test_stdin_can_be_read_twice_and_its_copy_goes_at_exit(monkeypatch):
     leavers = []
-    monkeypatch.setattr(sources.atexit, "register", lambda *call, **options: leavers.append((call, options)))
+    monkeypatch.setattr(cache.atexit, "register", lambda *call, **options: leavers.append((call, options)))
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"one\n\ntwo\n")))
     (source,) = find_sources(["-", "-"])
     for _ in range(2):
         assert list(read_paragraphs(source, "text", ReadReport())) == ["one", None, "two", None]
-    ((leave, *arguments), options) = leavers[0]
-    leave(*arguments, **options)
+    for (leave, *arguments), options in reversed(leavers):
+        leave(*arguments, **options)
     assert not source.path.exists()
 
 
 def test_the_fingerprint_follows_contents_order_and_column(tmp_path):
     def of(*names, column="text"):
-        return fingerprint(find_sources([str(tmp_path / name) for name in names]), column)
+        return contents(find_sources([str(tmp_path / name) for name in names]), column).fingerprint
 
-    contents = {"a.txt": "x", "b.txt": "x", "c": "x", "d.txt": "y", "e.txt": "xy", "t.csv": "x", "a.gz": "x"}
-    for name, content in contents.items():
+    texts = {"a.txt": "x", "b.txt": "x", "c": "x", "d.txt": "y", "e.txt": "xy", "t.csv": "x", "a.gz": "x"}
+    for name, content in texts.items():
         write(tmp_path, name, content)
     assert of("a.txt") == of("b.txt") == of("c") == of("a.txt", column="body")
     assert len(of("a.txt")) == 32
@@ -262,9 +263,9 @@ def test_the_fingerprint_of_a_hub_dataset_follows_its_revision(monkeypatch):
     monkeypatch.setattr(sources, "ensure_hub", lambda: None)
     monkeypatch.setattr(sources, "is_offline", lambda: False)
     monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", lambda *_: Info)
-    first, same = fingerprint([HUB], "text"), fingerprint([HUB], "text")
+    first, same = contents([HUB], "text").fingerprint, contents([HUB], "text").fingerprint
     Info.sha = "def"
-    assert first == same != fingerprint([HUB], "text")
+    assert first == same != contents([HUB], "text").fingerprint
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows needs rights to make links")

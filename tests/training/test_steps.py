@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from bertkit.errors import BertkitError
 from bertkit.training.steps import shares, step_batches
 
 
@@ -46,3 +47,15 @@ def test_batches_follow_the_plan_from_any_step_on(workers):
 def test_a_rank_without_examples_takes_part_with_one_that_does_not_count():
     last = list(step_batches(ToyPlan(), 0, 1, 2, 0, False))[-1]
     assert [(batch["ids"].tolist(), real) for batch, real in last] == [([20], False)]
+
+
+class DamagedPlan(ToyPlan):
+    def fetch(self, references):
+        raise BertkitError(f"ids.bin is damaged, said of {references}")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_a_data_worker_refuses_is_one_line_without_its_traceback(workers):
+    with pytest.raises(BertkitError) as refusal:
+        next(step_batches(DamagedPlan(), 0, 0, 1, workers, False))
+    assert str(refusal.value) == "ids.bin is damaged, said of [0, 1, 2]"

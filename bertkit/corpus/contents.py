@@ -1,0 +1,88 @@
+"""What the inputs hold: their fingerprint, and whether what was read is what was hashed."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from bertkit.corpus.sources import Source, hub_revision
+from bertkit.errors import BertkitError
+from bertkit.io.tables import COMPRESSED_SUFFIXES, form
+
+_HASH_BLOCK = 2**20
+
+
+class _File(NamedTuple):
+    path: Path
+    size_bytes: int
+    modified_ns: int
+    inode: int
+    digest: bytes
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The inputs as they were when they were hashed."""
+
+    fingerprint: str
+    """32 hex digits: of the contents in order; of a hub dataset, of its revision."""
+    files: Sequence[_File]
+
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """The block reads the inputs; at its end they must be what they were.
+
+        Raises:
+            BertkitError: a file that has another size, time, inode or hash, whatever else was wrong with it.
+        """
+        try:
+            yield
+        except BertkitError:
+            self._check()
+            raise
+        self._check()
+
+    def _check(self) -> None:
+        for file in self.files:
+            if not file.path.is_file() or _look_at(file.path) != file:
+                raise BertkitError(
+                    f"{file.path} changed while it was read: nothing was kept; run again when nobody writes to it"
+                )
+
+
+def contents(sources: Sequence[Source], column: str) -> Contents:
+    """Reads and hashes the inputs.
+
+    Raises:
+        BertkitError: a file cannot be read; the hub cannot be asked.
+    """
+    total = hashlib.blake2b(digest_size=16)
+    files: list[_File] = []
+    for source in sources:
+        if source.hub is not None:
+            total.update(repr((source.hub, hub_revision(source), column)).encode())
+            continue
+        assert source.path is not None
+        paths = sorted(source.path.rglob("*")) if source.is_saved_dataset else [source.path]
+        kind = "dataset" if source.is_saved_dataset else form(source.path)
+        compression = source.path.suffix if source.path.suffix in COMPRESSED_SUFFIXES else ""
+        total.update(repr((kind, "" if kind == "txt" else column, compression)).encode())
+        for path in paths:
+            if path.is_file():
+                files.append(_look_at(path))
+                total.update(files[-1].digest)
+    return Contents(total.hexdigest(), files)
+
+
+def _look_at(path: Path) -> _File:
+    digest = hashlib.blake2b(digest_size=16)
+    try:
+        about = path.stat()  # before the content: a change that comes after is one
+        with path.open("rb") as file:
+            while block := file.read(_HASH_BLOCK):
+                digest.update(block)
+    except OSError as error:
+        raise BertkitError(f"cannot read {path}: {error.strerror}") from error
+    return _File(path, about.st_size, about.st_mtime_ns, about.st_ino, digest.digest())
