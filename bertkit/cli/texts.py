@@ -14,7 +14,9 @@ from bertkit.errors import BertkitError
 
 Files = Annotated[
     list[str] | None,
-    typer.Option("--file", metavar="FILE", help="Lines of text, or a table; also .gz, .xz, .zst. As often as needed."),
+    typer.Option(
+        "--file", metavar="FILE", help="Lines of text, or a table; also .gz, .xz, .zst, .bz2. As often as needed."
+    ),
 ]
 
 

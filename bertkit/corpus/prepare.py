@@ -24,7 +24,7 @@ CHUNK_CHARACTERS = 2**20
 _PARALLEL_FROM_CHUNKS = 8
 """Less text than this is done before other processes have started."""
 _MAX_PROCESSES = 8  # reading, which one process does for all, is about eight times as fast as the rest
-_COMPRESSED = (".gz", ".xz", ".zst")
+_COMPRESSED = (".gz", ".xz", ".zst", ".bz2")
 
 
 @dataclass(frozen=True)

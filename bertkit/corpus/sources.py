@@ -104,11 +104,11 @@ def _is_saved_dataset(folder: Path) -> bool:
 
 
 def _is_readable_form(path: Path) -> bool:
+    """Whether a file in a folder is text; its .json files are settings and the like more often than not."""
     try:
-        form(path)
+        return bool(form(path)) and ".json" not in path.suffixes
     except BertkitError:
         return False
-    return True
 
 
 @functools.cache

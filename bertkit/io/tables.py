@@ -1,30 +1,31 @@
-"""Rows of .jsonl, .csv, .tsv and .parquet files, also compressed, as a stream."""
+"""Rows of .jsonl, .json, .csv, .tsv and .parquet files, also compressed, as a stream."""
 
 import codecs
-import csv
+import functools
 import io
 import json
 import re
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bertkit import console
 from bertkit.errors import BertkitError
+from bertkit.io.delimited import LONGEST_VALUE_CHARS, Delimited, Refuse, Row, bounded, open_delimited
 from bertkit.io.text import open_binary
 
 TEXT_SUFFIXES = (".txt", ".text", ".md")
-TABLE_SUFFIXES = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
-COMPRESSED_SUFFIXES = (".gz", ".xz", ".zst")
+TABLE_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".tab", ".parquet")
+COMPRESSED_SUFFIXES = (".gz", ".xz", ".zst", ".bz2")
 _FORMS = dict.fromkeys([*TEXT_SUFFIXES, ""], "txt")
-_FORMS |= {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet"}
+_FORMS |= {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "tsv", ".tab": "tsv"}
+_FORMS |= {".parquet": "parquet"}
+_SHEETS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-
-Row = tuple[str, dict[str, Any]]
-"""(FILE:LINE, column → value)."""
+_BLANKS = re.compile(r"[ \t\n\r]*")
 
 
 def form(path: Path) -> str:
@@ -37,37 +38,63 @@ def form(path: Path) -> str:
     plain = path.with_suffix("") if is_compressed else path
     found = _FORMS.get(plain.suffix.lower())
     if found is None:
-        allowed = ".txt, .jsonl, .csv, .tsv, .parquet, each also .gz, .xz or .zst"
-        raise BertkitError(f"{path}: cannot read '{plain.suffix}' files; give one of {allowed}")
+        allowed = ".txt, .jsonl, .json, .csv, .tsv, .parquet, each also .gz, .xz, .zst or .bz2"
+        way = "save the sheet as .csv in UTF-8" if plain.suffix.lower() in _SHEETS else f"give one of {allowed}"
+        raise BertkitError(f"{path}: cannot read '{plain.suffix}' files; {way}")
     return found
 
 
-def read_rows(path: Path) -> Iterator[Row]:
+def read_rows(path: Path, unusable: list[str] | None = None) -> Iterator[Row]:
     """The rows of a table in order, with the place of each (its first line; in parquet its row) for messages.
 
-    csv has RFC 4180's quoting, tsv none (as GLUE's files); both have their column names in the first line, and
-    their values are all text. Blank lines are no rows.
+    csv has RFC 4180's quoting; csv and tsv have their column names in the first line, and their values are all text.
+    Blank lines are no rows. JSON is one object a line, or one array of objects. Bytes of parquet are text in UTF-8.
+    How a csv or tsv is read is said where its suffix does not tell.
+
+    Args:
+        unusable: where given, it takes what is said of a row that cannot be read, which is left out.
 
     Raises:
         BertkitError: naming file and line, where a row cannot be read.
     """
+
+    def refuse(message: str) -> None:
+        if unusable is None:
+            raise BertkitError(message)
+        unusable.append(message)
+
     kind = form(path)
     if kind == "parquet":
-        yield from _parquet_rows(path)
+        yield from _parquet_rows(path, refuse)
         return
     with _open_text(path) as text:
-        yield from _json_rows(text, path) if kind == "jsonl" else _csv_rows(text, path, kind)
+        if kind == "jsonl":
+            yield from _json_rows(text, path, refuse)
+            return
+        table = _delimited(text, path, kind)
+        for remark in table.remarks:
+            _say_once(f"{path} is read as {remark}")
+        yield from table.rows(refuse)
 
 
 def columns(path: Path) -> list[str]:
-    """The column names of a table; of .jsonl those of its first row."""
+    """The column names of a table; of JSON those of its first row."""
     if form(path) == "parquet":
         with _parquet(path) as file:
             return list(file.schema_arrow.names)
     if form(path) == "jsonl":
         return next((list(row) for _, row in read_rows(path)), [])
     with _open_text(path) as text:
-        return next(_csv_reader(text, form(path)), [])
+        return _delimited(text, path, form(path)).names
+
+
+def _delimited(text: io.TextIOWrapper, path: Path, kind: str) -> Delimited:
+    return open_delimited(bounded(text, path), path, "\t" if kind == "tsv" else ",")
+
+
+@functools.cache
+def _say_once(remark: str) -> None:
+    console.note(console.plain(remark))
 
 
 @contextmanager
@@ -75,7 +102,8 @@ def _open_text(path: Path) -> Iterator[io.TextIOWrapper]:
     try:
         with open_binary(path) as stream:
             # Line ends within csv's quotes belong to the value.
-            yield io.TextIOWrapper(stream, encoding="utf-8-sig", newline="" if form(path) == "csv" else None)
+            newline = None if form(path) == "jsonl" else ""
+            yield io.TextIOWrapper(stream, encoding="utf-8-sig", newline=newline)
     except UnicodeDecodeError as error:
         raise _not_utf8(path) from error
 
@@ -87,57 +115,97 @@ def _not_utf8(path: Path) -> BertkitError:
             try:
                 line.decode("utf-8")
             except UnicodeDecodeError:
-                encoding = "utf-16" if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "latin1"
-                return BertkitError(f"{path}:{number} is not UTF-8: convert the file (iconv -f {encoding} -t utf-8)")
+                return BertkitError(
+                    f"{path}:{number} is not UTF-8: convert the file (iconv -f {_encoding(line)} -t utf-8)"
+                )
     raise AssertionError(f"{path} has changed while it was read")
 
 
-def _json_rows(text: io.TextIOWrapper, path: Path) -> Iterator[Row]:
-    for number, line in enumerate(text, 1):
+def _encoding(line: bytes) -> str:
+    """What a line that is not UTF-8 may be in."""
+    if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    try:
+        line.decode("cp1252")
+    except UnicodeDecodeError:  # of its 256 bytes five mean nothing
+        return "latin1"
+    return "cp1252"
+
+
+def _json_rows(text: io.TextIOWrapper, path: Path, refuse: Refuse) -> Iterator[Row]:
+    begun = False
+    for number, line in enumerate(bounded(text, path), 1):
         if not line.strip():
             continue
-        place = f"{path}:{number}"
+        if not begun and line.lstrip().startswith("["):
+            yield from _array_rows(line, text, path, number)
+            return
+        begun = True
+        row = _object(line, f"{path}:{number}", refuse)
+        if row is not None:
+            yield f"{path}:{number}", row
+
+
+def _object(line: str, place: str, refuse: Refuse) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line, object_pairs_hook=_without_twins)
+    except (ValueError, RecursionError) as error:
+        refuse(f"{place} is not JSON: {_reason(error)}; each line must be one object")
+        return None
+    if not isinstance(row, dict):
+        refuse(f'{place} is no JSON object: each line must be one, like {{"text": "…"}}')
+        return None
+    # JSON may escape half a character, which no tokenizer takes.
+    return {name: _whole(value) for name, value in row.items()} if "\\u" in line else row
+
+
+def _array_rows(first: str, text: io.TextIOWrapper, path: Path, line: int) -> Iterator[Row]:
+    """The objects of one array, of which ``first`` is the first line that is not blank."""
+    content = first + text.read(LONGEST_VALUE_CHARS)
+    if text.read(1):
+        raise BertkitError(
+            f"{path} is one array of over {LONGEST_VALUE_CHARS:,} characters: write one object a line, as .jsonl"
+        )
+    decoder = json.JSONDecoder(object_pairs_hook=_without_twins)
+    place, separator = content.index("[") + 1, "["
+    while separator != "]":
+        begin = _behind_blanks(content, place)
+        at = f"{path}:{line + content.count(chr(10), 0, begin)}"
+        if separator == "[" and content.startswith("]", begin):
+            return
         try:
-            row = json.loads(line)
+            row, end = decoder.raw_decode(content, begin)
         except (ValueError, RecursionError) as error:
-            reason = (
-                f"{error.msg}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)[:100]
-            )
-            raise BertkitError(f"{place} is not JSON: {reason}; each line must be one object") from error
+            raise BertkitError(f"{at} is not JSON: {_reason(error)}; the array must hold objects") from error
         if not isinstance(row, dict):
-            raise BertkitError(f'{place} is no JSON object: each line must be one, like {{"text": "…"}}')
-        # JSON may escape half a character, which no tokenizer takes.
-        yield place, {name: _whole(value) for name, value in row.items()} if "\\u" in line else row
+            raise BertkitError(f'{at} is no JSON object: the array must hold objects, like {{"text": "…"}}')
+        yield at, {name: _whole(value) for name, value in row.items()}
+        place = _behind_blanks(content, end) + 1
+        separator = content[place - 1 : place]
+        if separator not in (",", "]"):
+            raise BertkitError(f"{at} is not followed by ',' or ']': the array is cut or damaged")
+
+
+def _behind_blanks(content: str, place: int) -> int:
+    blanks = _BLANKS.match(content, place)
+    return blanks.end() if blanks else place
+
+
+def _reason(error: Exception) -> str:
+    return f"{error.msg}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)[:100]
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; JSON itself would keep the last of two values of one name."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"'{next(name for name in names if names.count(name) > 1)}' stands twice in one object")
+    return found
 
 
 def _whole(value: Any) -> Any:
     return _LONE_SURROGATE.sub("\ufffd", value) if isinstance(value, str) else value
-
-
-def _csv_reader(text: io.TextIOWrapper, kind: str) -> Any:
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    if kind == "tsv":
-        return csv.reader(text, delimiter="\t", quoting=csv.QUOTE_NONE)
-    # Strict, as a quote that is never closed would swallow the rest of the file in silence.
-    return csv.reader(text, strict=True)
-
-
-def _csv_rows(text: io.TextIOWrapper, path: Path, kind: str) -> Iterator[Row]:
-    reader = _csv_reader(text, kind)
-    first_line = 1
-    try:
-        names: list[str] = next(reader, [])
-        first_line = reader.line_num + 1
-        for values in reader:
-            place = f"{path}:{first_line}"
-            first_line = reader.line_num + 1
-            if not values:
-                continue
-            if len(values) != len(names):
-                raise BertkitError(f"{place} has {len(values)} fields, the first line has {len(names)}")
-            yield place, dict(zip(names, values, strict=True))
-    except csv.Error as error:
-        raise BertkitError(f"{path}:{first_line} has quotes that do not match ({error})") from error
 
 
 @contextmanager
@@ -158,18 +226,37 @@ def _parquet(path: Path) -> Iterator[Any]:
             yield file
 
 
-def _parquet_rows(path: Path) -> Iterator[Row]:
+def _parquet_rows(path: Path, refuse: Refuse) -> Iterator[Row]:
     import pyarrow
 
     number = 0
     with _parquet(path) as file:
+        names = list(file.schema_arrow.names)
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise BertkitError(f"{path} has two columns '{twice}': rename one, or take it out")
         try:
             for batch in file.iter_batches(batch_size=1024):
                 for row in batch.to_pylist():
                     number += 1
-                    yield f"{path}:{number}", row
+                    place = f"{path}:{number}"
+                    found = decoded(place, row, refuse)
+                    if found is not None:
+                        yield place, found
         except (pyarrow.ArrowException, OSError, ValueError) as error:
             raise BertkitError(f"{path} is damaged after row {number}: {_first_line(error)}") from error
+
+
+def decoded(place: str, row: dict[str, Any], refuse: Refuse) -> dict[str, Any] | None:
+    """A row whose bytes are read as text in UTF-8; None where they are none and that was not raised."""
+    for name, value in row.items():
+        if isinstance(value, bytes):
+            try:
+                row[name] = value.decode("utf-8")
+            except UnicodeDecodeError:
+                refuse(f"{place}: '{name}' holds bytes that are not UTF-8: store it as text")
+                return None
+    return row
 
 
 def _first_line(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """Lines of text out of files of any compression, line end and size, in bounded memory."""
 
+import bz2
 import gzip
 import io
 import lzma
@@ -39,7 +40,7 @@ class ReadReport:
 
 @contextmanager
 def open_binary(path: Path) -> Iterator[BinaryIO]:
-    """Opens a file for reading, decompressed by its last suffix (.gz, .xz, .zst), as a stream.
+    """Opens a file for reading, decompressed by its last suffix (.gz, .xz, .zst, .bz2), as a stream.
 
     Raises:
         BertkitError: the file cannot be read, or its compression is damaged or cut off.
@@ -60,6 +61,9 @@ def _decompressed(raw: BinaryIO, suffix: str) -> Iterator[BinaryIO]:
             yield stream  # type: ignore[misc]
     elif suffix == ".xz":
         with lzma.open(raw) as stream:
+            yield stream  # type: ignore[misc]
+    elif suffix == ".bz2":
+        with bz2.open(raw) as stream:
             yield stream  # type: ignore[misc]
     elif suffix == ".zst":
         with io.BufferedReader(_ZstStream(raw)) as stream:
@@ -233,5 +237,5 @@ class _Decoder:
         if enough and self._replaced > MAX_REPLACED_SHARE * self._characters:
             raise BertkitError(
                 f"{self._name} is not UTF-8: {self._replaced:,} of {self._characters:,} characters, first in line "
-                f"{self._first_line}; convert it (iconv -f latin1 -t utf-8)"
+                f"{self._first_line}; convert it (iconv -f cp1252 -t utf-8)"
             )

@@ -1,5 +1,6 @@
 """Rows out of odd tables, against what was put in and by other libraries' writers."""
 
+import bz2
 import csv
 import gzip
 import json
@@ -15,7 +16,8 @@ import zstandard
 from bertkit.errors import BertkitError
 from bertkit.io.tables import columns, form, read_rows
 
-COMPRESS = {"": bytes, ".gz": gzip.compress, ".xz": lzma.compress, ".zst": zstandard.ZstdCompressor().compress}
+COMPRESS = {"": bytes, ".gz": gzip.compress, ".xz": lzma.compress, ".bz2": bz2.compress}
+COMPRESS[".zst"] = zstandard.ZstdCompressor().compress
 ROWS = [
     {"text": "one\ntwo, three", "label": "0"},
     {"text": 'she said "no"', "label": "1"},
@@ -94,8 +96,18 @@ def test_empty_tables_have_neither_rows_nor_columns(tmp_path, name):
         ("a.csv", 'text,n\n"two\nlines",1\none,too,many\n', r"a\.csv:4 has 3 fields, the first line has 2"),
         ("a.csv", 'text\nfine\n"never closed\nand on\n', r"a\.csv:3 has quotes that do not match"),
         ("a.tsv", "text\tn\nx\t1\nx\n", r"a\.tsv:3 has 1 fields, the first line has 2"),
-        ("a.csv", b"text,n\nfine,1\nK\xe4se,2\n", r"a\.csv:3 is not UTF-8: convert the file \(iconv -f latin1 "),
+        ("a.csv", b"text,n\nfine,1\nK\xe4se \x93,2\n", r"a\.csv:3 is not UTF-8: convert the file \(iconv -f cp1252 "),
+        ("a.csv", b"text,n\nK\xe4se \x81,2\n", r"a\.csv:2 is not UTF-8: convert the file \(iconv -f latin1 "),
         ("a.csv", "text,n\n".encode("utf-16"), r"a\.csv:1 is not UTF-8: convert the file \(iconv -f utf-16 "),
+        ("a.csv", "text,n\nx,1\ntext,n\n", r"a\.csv:3 repeats the header"),
+        ("a.csv", "text,text\nx,1\n", r"a\.csv has two columns 'text'"),
+        ("a.csv", "text,n\nwell, no,1\n", r"a\.csv:2 has 3 fields, .* a value with a ',' needs quotes"),
+        ("a.csv", "sep=;\ntext;n\nx;1\nx\n", r"a\.csv:4 has 1 fields, the first line has 2"),
+        ("a.json", '[{"text": "x"},\n{"text": "y"}', r"a\.json:2 is not followed by ',' or '\]'"),
+        ("a.json", '[\n{"text": "x"},\n3]', r"a\.json:3 is no JSON object: the array must hold objects"),
+        ("a.json", '[\n{"text": "x"},\n]', r"a\.json:3 is not JSON"),
+        ("a.json", '{\n"text": "x"}', r"a\.json:1 is not JSON: .*each line must be one object"),
+        ("a.jsonl", '{"text": "x", "text": "y"}', r"a\.jsonl:1 is not JSON: 'text' stands twice in one object"),
         ("a.parquet", "PAR1 nothing", r"a\.parquet cannot be read as parquet"),
         ("a.jsonl.gz", gzip.compress(b'{"text": "x"}\n' * 999)[:-9], r"a\.jsonl\.gz is damaged"),
     ],
@@ -112,6 +124,8 @@ def test_forms_are_told_by_name():
     assert {name: form(Path(name)) for name in names} == names
     with pytest.raises(BertkitError, match=r"a\.pdf: cannot read '\.pdf' files; give one of \.txt, \.jsonl"):
         form(Path("a.pdf"))
+    with pytest.raises(BertkitError, match=r"a\.XLSX: cannot read '\.XLSX' files; save the sheet as \.csv"):
+        form(Path("a.XLSX"))
 
 
 @pytest.mark.parametrize(("suffix", "pack"), [("", bytes), (".gz", gzip.compress), (".xz", lzma.compress)])
@@ -122,3 +136,95 @@ def test_parquet_is_read_also_compressed_as_a_whole(tmp_path, suffix, pack):
     path.write_bytes(pack(buffer.getvalue()))
     assert [row for _, row in read_rows(path)] == [{"text": "a", "n": 1}, {"text": "b", "n": 2}]
     assert columns(path) == ["text", "n"]
+
+
+SPOKEN = [{"text": 'one; two, "three"', "label": "a"}, {"text": "four | five", "label": "b"}] * 3
+
+
+@pytest.mark.parametrize(("separator", "said"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")])
+@pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
+@pytest.mark.parametrize("excel", [False, True])
+def test_separators_that_the_suffix_does_not_say_are_told_and_said(tmp_path, capsys, separator, said, quoting, excel):
+    path = tmp_path / "a.csv"
+    with path.open("w", encoding="utf-8-sig", newline="") as file:
+        file.write(f"sep={separator}\r\n" * excel)
+        writer = csv.DictWriter(file, ["text", "label"], delimiter=separator, quoting=quoting)
+        writer.writeheader()
+        writer.writerows(SPOKEN)
+    assert rows_of(path) == SPOKEN
+    assert next(read_rows(path))[0] == f"{path}:{2 + excel}"
+    assert columns(path) == ["text", "label"]
+    assert capsys.readouterr().err.replace("\n", " ").count(f"separated by {said}") == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "rows"),
+    [
+        ("text\na;b\nc\n", [{"text": "a;b"}, {"text": "c"}]),  # one column, as lines to predict
+        ("text,n\na;b,1\nc;d,2\n", [{"text": "a;b", "n": "1"}, {"text": "c;d", "n": "2"}]),
+        ("text, n\na, 1\n", [{"text": "a", "n": "1"}]),
+        ('text, n\n"a, b", 1\n', [{"text": "a, b", "n": "1"}]),
+        ('text, n\n1, "a, b"\n', [{"text": "1", "n": "a, b"}]),
+        (" text,n\n a,1\n", [{" text": " a", "n": "1"}]),
+    ],
+)
+def test_commas_stay_where_they_fit(tmp_path, content, rows):
+    assert rows_of(write(tmp_path, "a.csv", content)) == rows
+
+
+@pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
+def test_tsv_that_a_csv_writer_wrote_is_read_back(tmp_path, quoting):
+    path = tmp_path / "a.tsv"
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["text", "label"], delimiter="\t", quoting=quoting)
+        writer.writeheader()
+        writer.writerows(ROWS)
+    assert rows_of(path) == ROWS
+
+
+def test_an_utterance_in_quotes_keeps_them_in_tsv(tmp_path):
+    path = write(tmp_path, "a.tsv", 'text\tn\n"Well."\t1\nno quotes\t2\n')
+    assert rows_of(path) == [{"text": '"Well."', "n": "1"}, {"text": "no quotes", "n": "2"}]
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.json.bz2"])
+def test_arrays_of_json_are_read_back(tmp_path, indent, name):
+    content = b"\n" + json.dumps(ROWS, indent=indent).encode()
+    path = write(tmp_path, name, bz2.compress(content) if name.endswith("bz2") else content)
+    assert rows_of(path) == ROWS
+    lines = [2 + (indent is not None) * (1 + 4 * number) for number in range(4)]
+    assert [place for place, _ in read_rows(path)] == [f"{path}:{line}" for line in lines]
+    assert rows_of(write(tmp_path, "empty.json", " [ ] ")) == []
+
+
+def test_bytes_of_parquet_are_text_in_utf8(tmp_path):
+    path = tmp_path / "a.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"text": ["für".encode(), b"b"], "n": [1, 2]}), path)
+    assert rows_of(path) == [{"text": "für", "n": 1}, {"text": "b", "n": 2}]
+    pyarrow.parquet.write_table(pyarrow.table({"text": [b"b", b"f\xfcr"]}), path)
+    with pytest.raises(BertkitError, match=r"a\.parquet:2: 'text' holds bytes that are not UTF-8"):
+        rows_of(path)
+
+
+def test_rows_that_cannot_be_read_are_left_out_and_told_where_that_is_wanted(tmp_path):
+    unusable: list[str] = []
+    path = write(tmp_path, "a.csv", "text,n\nx,1\ntext,n\ny\nz,2\n")
+    assert [row["text"] for _, row in read_rows(path, unusable)] == ["x", "z"]
+    assert [one.split(" ")[0] for one in unusable] == [f"{path}:3", f"{path}:4"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", 'text,n\nx,1\n"' + "y" * 2_000, r"a\.csv:3 has over 1,000 characters"),
+        ("a.csv", 'text,n\nx,1\n"' + "y\n" * 2_000, r"a\.csv:3 begins a value of over 1,000 characters"),
+        ("a.jsonl", '{"text": "x"}\n{"text": "' + "y" * 2_000 + '"}', r"a\.jsonl:2 has over 1,000 characters"),
+        ("a.json", "[\n" + '{"text": "x"},\n' * 200 + "]", r"a\.json is one array of over 1,000 characters"),
+    ],
+)
+def test_memory_is_bounded(tmp_path, monkeypatch, name, content, message):
+    for module in ("delimited", "tables"):
+        monkeypatch.setattr(f"bertkit.io.{module}.LONGEST_VALUE_CHARS", 1_000)
+    with pytest.raises(BertkitError, match=message):
+        rows_of(write(tmp_path, name, content))

@@ -106,7 +106,7 @@ def test_a_few_invalid_bytes_are_replaced_counted_and_placed():
 
 @pytest.mark.parametrize("fine_bytes", [0, 10])
 def test_another_encoding_is_refused(fine_bytes):
-    with pytest.raises(BertkitError, match=r"file is not UTF-8: .* first in line 2; convert it \(iconv -f latin1"):
+    with pytest.raises(BertkitError, match=r"file is not UTF-8: .* first in line 2; convert it \(iconv -f cp1252"):
         numbered(b"." * fine_bytes + b"\n" + "für Käse\n".encode("latin1") * 50)
 
 

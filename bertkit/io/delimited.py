@@ -1,0 +1,178 @@
+"""Rows of .csv and .tsv files: separator, quoting and header are told from how the file begins."""
+
+import csv
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from bertkit.errors import BertkitError
+
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+LONGEST_VALUE_CHARS = 2**26
+"""A longer line, or value in quotes, is refused: it is held in memory several times over."""
+_SAMPLE_LINES = 1_000
+_SAMPLE_CHARS = 2**20
+_EXCEL = re.compile(r'"?sep=(.)"?\s*')
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
+
+Row = tuple[str, dict[str, Any]]
+"""(FILE:LINE, column → value)."""
+Refuse = Callable[[str], None]
+"""What is done with a row that cannot be used: raises, or counts it and goes on."""
+
+
+@dataclass(frozen=True)
+class Delimited:
+    """A file of values between separators, open for reading.
+
+    Attributes:
+        names: of the columns.
+        remarks: what was taken for granted that its suffix does not say.
+    """
+
+    path: Path
+    names: list[str]
+    remarks: list[str]
+    _reader: Any
+    _lines_before: int = 0
+    """Lines of the file before the header, as Excel's ``sep=;``."""
+    _separator: str = field(default=",")
+
+    def rows(self, refuse: Refuse) -> Iterator[Row]:
+        """The rows in order; blank lines are none.
+
+        Raises:
+            BertkitError: quotes that do not match, or a value that is too long.
+        """
+        begin = self._reader.line_num + 1
+        try:
+            for values in self._reader:
+                place = f"{self.path}:{begin + self._lines_before}"
+                begin = self._reader.line_num + 1
+                if not values:
+                    continue
+                if len(values) != len(self.names):
+                    hint = f"; a value with a '{self._separator}' needs quotes" if len(values) > len(self.names) else ""
+                    refuse(f"{place} has {len(values)} fields, the first line has {len(self.names)}{hint}")
+                elif values == self.names:
+                    refuse(f"{place} repeats the header: take the line out")
+                else:
+                    yield place, dict(zip(self.names, values, strict=True))
+        except csv.Error as error:
+            raise _not_matching(self.path, begin + self._lines_before, error) from error
+
+
+def open_delimited(lines: Iterator[str], path: Path, usual: str) -> Delimited:
+    """Reads how a file begins.
+
+    The separator is ``usual``, unless the beginning is a table with another one alone. A first line ``sep=;``, as
+    Excel writes it, is no header. tsv has no quoting, as GLUE's files, unless its header is in quotes, or all values in
+    quotes need them.
+
+    Raises:
+        BertkitError: two columns of one name.
+    """
+    csv.field_size_limit(LONGEST_VALUE_CHARS)
+    sample, whole = _beginning(lines)
+    excel = _EXCEL.fullmatch(sample[0]) if sample else None
+    if excel:
+        sample = sample[1:]
+    separator = excel[1] if excel else _separator(sample, whole, usual)
+    quoted = separator != "\t" or _is_quoted(sample, whole)
+    remarks = [] if separator == usual else [f"separated by {SEPARATORS.get(separator, repr(separator))}"]
+    if separator == usual == "\t" and quoted:
+        remarks = ["with values in quotes"]
+    options = _options(separator, quoted)
+    names = next(_parsed(sample, whole, options), [])
+    if len(names) > 1 and all(name.startswith(" ") for name in names[1:]):
+        options["skipinitialspace"] = True  # a blank behind each separator belongs to it
+    reader = csv.reader(chain(sample, lines), **options)
+    try:
+        names = next(reader, [])
+    except csv.Error as error:
+        raise _not_matching(path, 1 + bool(excel), error) from error
+    twice = next((name for name in names if name and names.count(name) > 1), None)
+    if twice is not None:
+        raise BertkitError(f"{path} has two columns '{twice}': rename one, or take it out")
+    return Delimited(path, names, remarks, reader, int(bool(excel)), separator)
+
+
+def bounded(text: Any, path: Path) -> Iterator[str]:
+    """The lines of an open text, none of them too long to hold.
+
+    Raises:
+        BertkitError: a line of over ``LONGEST_VALUE_CHARS`` characters.
+    """
+    number = 0
+    while line := text.readline(LONGEST_VALUE_CHARS + 1):
+        number += 1
+        if len(line) > LONGEST_VALUE_CHARS:
+            raise BertkitError(f"{path}:{number} has over {LONGEST_VALUE_CHARS:,} characters: cut it into several rows")
+        yield line
+
+
+def _beginning(lines: Iterator[str]) -> tuple[list[str], bool]:
+    """The first lines, and whether they are all."""
+    sample, characters = [], 0
+    for line in lines:
+        sample.append(line)
+        characters += len(line)
+        if len(sample) == _SAMPLE_LINES or characters > _SAMPLE_CHARS:
+            return sample, False
+    return sample, True
+
+
+def _options(separator: str, quoted: bool) -> dict[str, Any]:
+    if not quoted:
+        return {"delimiter": separator, "quoting": csv.QUOTE_NONE}
+    # Strict, as a quote that is never closed would swallow the rest of the file in silence.
+    return {"delimiter": separator, "strict": True}
+
+
+def _parsed(sample: list[str], whole: bool, options: dict[str, Any]) -> Iterator[list[str]]:
+    """The rows of the sample; ends at what it cannot parse, which it yields as an empty row unless the sample is cut."""
+    reader = csv.reader(iter(sample), **options)
+    try:
+        for values in reader:
+            if values and (whole or reader.line_num < len(sample)):
+                yield values
+    except csv.Error:
+        if whole or reader.line_num < len(sample):
+            yield []
+
+
+def _separator(sample: list[str], whole: bool, usual: str) -> str:
+    """The usual separator, or else the one by which all rows of the sample have two values or more, as many each."""
+    for separator in dict.fromkeys([usual, *SEPARATORS]):
+        counts = {len(values) for values in _parsed(sample, whole, _options(separator, separator != "\t"))}
+        if len(counts) == 1 and counts.pop() > 1:
+            return separator
+    return usual
+
+
+def _is_quoted(sample: list[str], whole: bool) -> bool:
+    rows = list(_parsed(sample, whole, _options("\t", quoted=True)))
+    if [] in rows or len({len(values) for values in rows}) != 1:
+        return False
+    fields = [value for line in sample for value in line.rstrip("\r\n").split("\t")]
+    names = sample[0].rstrip("\r\n").split("\t")
+    if all(_QUOTED.fullmatch(name) for name in names):
+        return True
+    in_quotes = [value for value in fields if value.startswith('"')]
+    return bool(in_quotes) and all(_needs_quotes(value) for value in in_quotes)
+
+
+def _needs_quotes(value: str) -> bool:
+    """Whether a value is in quotes because of what it holds; a quoted one with a tab or line end is only its beginning."""
+    return '""' in value[1:-1] or not _QUOTED.fullmatch(value)
+
+
+def _not_matching(path: Path, line: int, error: csv.Error) -> BertkitError:
+    if "field larger" in str(error):
+        return BertkitError(
+            f"{path}:{line} begins a value of over {LONGEST_VALUE_CHARS:,} characters: is a quote never closed?"
+        )
+    return BertkitError(f"{path}:{line} has quotes that do not match ({error})")
