@@ -22,6 +22,7 @@ def finetune(
     validation_split: Annotated[
         float | None, typer.Option("--validation-split", help="Or the share of --train to hold out.")
     ] = None,
+    head: Annotated[str | None, typer.Option("--head", help="Kind of task: sequence; found from the rows.")] = None,
     text: Annotated[str | None, typer.Option("--text", help="Column of the text; guessed when plain.")] = None,
     text_pair: Annotated[str | None, typer.Option("--text-pair", help="Column of the second text of a pair.")] = None,
     label: Annotated[
@@ -68,6 +69,7 @@ def finetune(
         validation_split=validation_split,
         text=None if text is None and text_pair is None else [name for name in (text, text_pair) if name],
         label=label,
+        head=head,
     )
     request = FinetuneRequest(
         task, data, train, validation, given, model or DEFAULT_MODEL, out, device, resume, overwrite

@@ -24,6 +24,7 @@ _SETTINGS = {
     "validation_split": "data.validation_split",
     "text": "task.text",
     "label": "task.label",
+    "head": "task.head",
 }
 
 

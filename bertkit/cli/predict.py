@@ -57,8 +57,8 @@ def predict(
     if (not sources) == (task is None):
         raise BertkitError("give a TEXT or FILE to predict (- for stdin), or --task NAME for GLUE's test split")
     if task is not None:
-        classifier = predict.open_classifier(model, device)
-        for path in predict.write_task_submission(classifier, task, data, output or Path(model)):
+        predictor = predict.open_predictor(model, device)
+        for path in predict.write_task_submission(predictor, task, data, output or Path(model)):
             console.out.print(str(path), markup=False)
         return
     for source in sources or ():

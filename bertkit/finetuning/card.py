@@ -1,13 +1,14 @@
-"""The model card of a fine-tuned classifier, from what its run left on record."""
+"""The model card of a fine-tuned model, from what its run left on record."""
 
 from pathlib import Path
 from typing import Any
 
+from bertkit.finetuning.heads.base import Head
 from bertkit.models.card import CardFacts, model_card
 from bertkit.settings.schema import FinetuneRecipe
 
 
-def classifier_card(out: Path, run: dict[str, Any], recipe: FinetuneRecipe, label_names: list[str]) -> str:
+def finetuned_card(out: Path, run: dict[str, Any], recipe: FinetuneRecipe, head: Head) -> str:
     """Markdown with front matter for the folder ``out``, from its ``run.json``."""
     results = {name: value for name, value in run["results"].items() if isinstance(value, float)}
     headline = run["metrics"][0]
@@ -18,17 +19,12 @@ def classifier_card(out: Path, run: dict[str, Any], recipe: FinetuneRecipe, labe
     return model_card(
         CardFacts(
             title=f"{out.name}: fine-tuned with bertkit",
-            pipeline_tag="text-classification",
+            pipeline_tag=head.pipeline_tag,
             what=(
-                f"{run['base_model']}, fine-tuned on {run['task']}"
-                + (f" to tell apart {len(label_names)} classes: {', '.join(label_names[:20])}." if label_names else ".")
-                + f" Seed {run['seed']}; the weights are those of the best evaluation (step {run['best_step']})."
+                f"{run['base_model']}, fine-tuned on {run['task']}{head.purpose}. "
+                f"Seed {run['seed']}; the weights are those of the best evaluation (step {run['best_step']})."
             ),
-            usage=(
-                "from transformers import pipeline\n\n"
-                f'classify = pipeline("text-classification", model="{out.as_posix()}")\n'
-                'print(classify("what a lovely day"))'
-            ),
+            usage=head.usage(out.as_posix()),
             command=run["command"],
             device=f"{run['device']}, {run['num_processes']} process(es), mixed precision: {run['mixed_precision']}",
             seconds=run["seconds"],

@@ -1,63 +1,37 @@
 """Labelled text: a task's splits from the hub or from GLUE's own TSVs, or rows of one's own."""
 
+import sys
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import chain, groupby
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from bertkit import console
 from bertkit.errors import BertkitError
-from bertkit.finetuning.kinds import as_text, refuse_other_tasks
-from bertkit.finetuning.labels import Labelling, find_labelling
+from bertkit.finetuning.heads.base import Columns, Head, Row, Split
+from bertkit.finetuning.heads.registry import head_for, rows_of
+from bertkit.finetuning.heads.sequence import SequenceHead
 from bertkit.io.hub import ensure_hub, hub_errors
 from bertkit.io.tables import TABLE_SUFFIXES, columns, form, read_rows
 from bertkit.io.text import ReadReport, open_binary, read_lines
 from bertkit.settings.schema import TaskSettings
 
-_TEXT_NAMES = ("text", "sentence", "review", "content", "document", "comment", "body")
-_PAIR_NAMES = (
-    ("sentence1", "sentence2"),
-    ("premise", "hypothesis"),
-    ("question1", "question2"),
-    ("question", "sentence"),
-    ("text_a", "text_b"),
-)
-_LABEL_NAMES = ("label", "labels", "class", "target", "category", "score", "rating", "sentiment")
-
 _MOST_SHORT_ROWS = 0.001
 """Share of a TSV's rows that may lack fields."""
-
-Row = tuple[str, dict[str, Any]]
-"""(where it stands, column → value)."""
-
-
-@dataclass(frozen=True)
-class Split:
-    """Rows in order.
-
-    Attributes:
-        texts: one or two texts a row.
-        labels: int64 ``[rows]`` of class ids, float32 ``[rows]`` of numbers, float32 ``[rows, classes]`` of 0 and 1
-            for several labels a row; None where there are none.
-    """
-
-    name: str
-    texts: list[tuple[str, ...]]
-    labels: np.ndarray | None
 
 
 @dataclass(frozen=True)
 class LabelledData:
-    """What a classifier is trained and judged on. The first validation split chooses the best weights."""
+    """What a model is trained and judged on. The first validation split chooses the best weights."""
 
     train: Split | None
     validation: list[Split]
-    label_names: list[str]
-    """By id; empty for regression."""
-    problem_type: str
+    head: Head
+    """What they are read and learned by."""
     notes: list[str] = field(default_factory=list)
     """What was guessed or met on the way, to be told."""
 
@@ -74,8 +48,8 @@ class DataRequest:
     validation: str | None
     validation_split: float | None
     seed: int
-    known_labels: list[str] | None = None
-    """Of a model that is only evaluated."""
+    head: Head | None = None
+    """Of a model that is only evaluated; None is found from the rows."""
 
 
 def check_inputs(request: DataRequest) -> None:
@@ -94,7 +68,7 @@ def check_inputs(request: DataRequest) -> None:
 def _check_table(source: str) -> None:
     if not Path(source).is_file():
         raise BertkitError(f"no file {source}: give a .csv, .tsv, .jsonl or .parquet file, or a hub dataset org/name")
-    if form(Path(source)) == "txt":
+    if rows_of(Path(source)) is None and form(Path(source)) == "txt":
         raise BertkitError(f"{source} has no columns: give a table ({', '.join(TABLE_SUFFIXES)})")
 
 
@@ -114,16 +88,26 @@ def load_labelled(request: DataRequest) -> LabelledData:
     return _load_own(request)
 
 
-def load_split(task: TaskSettings, data: Path | None, split: str) -> Split:
-    """One split of a task by its name, from the hub or from GLUE's TSVs; without labels where it has none."""
+def load_split(task: TaskSettings, data: Path | None, split: str, head: Head | None = None) -> Split:
+    """One split of a task by its name, from the hub or from GLUE's TSVs; without labels where it has none.
+
+    Args:
+        head: reads the rows; None is what the recipe asks for.
+    """
+    return _task_split(task, data, split, head)[1]
+
+
+def _task_split(task: TaskSettings, data: Path | None, split: str, head: Head | None) -> tuple[Head, Split]:
     if not task.label or (task.dataset is None and data is None):
         raise BertkitError("these rows are not those of a task: give --validation FILE, or --task NAME")
     rows = list(_task_rows(task, data, split))
-    texts = _texts(rows, task.text)
-    if not rows or _unlabelled(rows[0][1].get(task.label[0])):
-        return Split(split, texts, None)
-    labelling = Labelling(list(task.labels), task.problem_type or "single_label_classification")
-    return Split(split, texts, labelling.encode(rows, task.label))
+    if not rows:
+        raise BertkitError(f"the split '{split}' of {task.subset or task.dataset} has no rows")
+    first = rows[0][1]
+    kind = type(head) if head else head_for(task, rows[0])
+    columns = _columns(kind, task, list(first), f"the split '{split}'", not _unlabelled(first.get(task.label[0])))
+    head = head or kind.fit(rows, columns, task)
+    return head, _split(split, rows, head, columns)
 
 
 def read_texts(source: str, wanted: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
@@ -132,44 +116,66 @@ def read_texts(source: str, wanted: tuple[str, ...]) -> Iterator[tuple[str, ...]
     Raises:
         BertkitError: no such columns, or an unreadable file.
     """
-    if source == "-":
-        import sys
+    if source == "-" or form(Path(source)) == "txt":
+        for line in _lines(source):
+            yield (line,)
+    else:
+        yield from read_inputs(source, TaskSettings(text=wanted), SequenceHead())
 
-        yield from _lines(sys.stdin.buffer, "stdin")
+
+def read_inputs(source: str, task: TaskSettings, head: Head) -> Iterator[Any]:
+    """What a head reads of a table's rows or of a plain file's lines, or of the lines of standard input ("-"), as a
+    stream.
+
+    Raises:
+        BertkitError: no such columns, or an unreadable file.
+    """
+    path, kind = Path(source), type(head)
+    if source != "-" and (rows := kind.rows_of(path)) is not None:
+        for row in rows:
+            yield head.input(row, _columns(kind, task, list(row[1]), source, learned=False))
         return
-    path = Path(source)
-    if form(path) == "txt":
-        with open_binary(path) as stream:
-            yield from _lines(stream, source)
+    if source == "-" or form(path) == "txt":
+        for number, line in enumerate(_lines(source), 1):
+            yield text_input(line, head, f"{source}:{number}")
         return
-    names = columns(path)
-    chosen = wanted if wanted and all(name in names for name in wanted) else ()
-    if wanted and not chosen:
-        missing = next(name for name in wanted if name not in names)
-        raise _no_column(source, missing, names, "--text")
-    chosen = chosen or _guessed_text(source, names)
+    chosen = _columns(kind, task, list(columns(path)), source, learned=False)
     for row in read_rows(path):
-        yield _row_texts(row, chosen)
+        yield head.input(row, chosen)
 
 
-def _lines(stream: BinaryIO, name: str) -> Iterator[tuple[str, ...]]:
+def text_input(text: str, head: Head, place: str) -> Any:
+    """What a head reads of a text alone.
+
+    Raises:
+        BertkitError: it needs more, such as a question.
+    """
+    columns = _columns(type(head), TaskSettings(text=("text",)), ["text"], place, learned=False)
+    return head.input((place, {"text": text}), columns)
+
+
+def _lines(source: str) -> Iterator[str]:
     """Each line, blank ones too, so that the n-th answer is that of the n-th line; of very long ones the beginning."""
-    for _, pieces in groupby(read_lines(stream, name, ReadReport()), key=lambda numbered: numbered[0]):
-        yield (next(pieces)[1],)
+    stream = nullcontext(sys.stdin.buffer) if source == "-" else open_binary(Path(source))
+    with stream as lines:
+        read = read_lines(lines, "stdin" if source == "-" else source, ReadReport())
+        for _, parts in groupby(read, key=lambda numbered: numbered[0]):
+            yield next(parts)[1]
 
 
 def _load_task(request: DataRequest) -> LabelledData:
-    task = request.task
-    train = load_split(task, request.data, task.train_split) if task.train_split else None
-    validation = [load_split(task, request.data, name) for name in task.validation_splits]
-    for split in validation:
+    task, head, splits = request.task, request.head, []
+    for name in [*([task.train_split] if task.train_split else []), *task.validation_splits]:
+        head, split = _task_split(task, request.data, name, head)
+        splits.append(split)
+    assert head is not None
+    train = splits.pop(0) if task.train_split else None
+    for split in splits:
         if split.labels is None:
             raise BertkitError(
                 f"the split '{split.name}' of {task.subset or task.dataset} has no labels to validate on"
             )
-    notes = [told for split in validation for told in _empty_texts(split)]
-    problem_type = task.problem_type or "single_label_classification"
-    return LabelledData(train, validation, list(task.labels), problem_type, notes)
+    return LabelledData(train, splits, head, [told for split in splits for told in _empty_texts(split)])
 
 
 def _task_rows(task: TaskSettings, data: Path | None, split: str) -> Iterator[Row]:
@@ -228,52 +234,81 @@ def _tsv_rows(task: TaskSettings, data: Path, split: str) -> Iterator[Row]:
 
 
 def _load_own(request: DataRequest) -> LabelledData:
-    """Rows of one's own; columns, problem type and classes are found from the training rows (or are a model's)."""
+    """Rows of one's own; head, columns and classes are found from the training rows (or are a model's)."""
     source = request.train or request.validation
     assert source is not None
     rows = list(_own_rows(source))
     if not rows:
         raise BertkitError(f"{source} has no rows")
-    names = list(rows[0][1])
-    refuse_other_tasks(*rows[0])
-    text = _columns_of(request.task.text, names, source, "--text") or _guessed_text(source, names)
-    label = _columns_of(request.task.label, names, source, "--label") or _guessed_label(source, names)
-    refuse_other_tasks(*rows[0], text, label)
-    notes = [] if request.task.text and request.task.label else [f"text: {', '.join(text)}; label: {', '.join(label)}"]
-    labelling = find_labelling(rows, label, request.task, request.known_labels)
-    first = Split("train" if request.train else "validation", _texts(rows, text), labelling.encode(rows, label))
+    if request.head is not None:
+        head, columns = request.head, _columns(type(request.head), request.task, list(rows[0][1]), source)
+        head.check(rows[0], columns)
+    else:
+        head, columns = _fitted(request.task, rows, source)
+    chosen = "; ".join(f"{role}: {', '.join(names)}" for role, names in columns.items())
+    notes = [] if request.task.text and request.task.label else [chosen]
+    first = _split("train" if request.train else "validation", rows, head, columns)
     if request.train is None:
-        return LabelledData(None, [first], labelling.names, labelling.problem_type, notes)
+        return LabelledData(None, [first], head, notes)
     if request.validation is not None:
         if _is_hub_name(request.validation) and request.validation == request.train:
             raise BertkitError(f"--validation {request.validation} is --train: use --validation-split 0.1 instead")
         held_out = list(_own_rows(request.validation, ("validation", "test", "train")))
-        second = Split("validation", _texts(held_out, text), labelling.encode(held_out, label))
+        second = _split("validation", held_out, head, columns)
     elif request.validation_split is not None:
         first, second = _held_out(first, request.validation_split, request.seed)
     else:
         raise BertkitError("nothing to validate on: give --validation FILE, or --validation-split 0.1")
     if not second.texts:
         raise BertkitError(f"{request.validation or source} has no rows to validate on")
-    notes += [_described(labelling, first)] + _empty_texts(first) + _empty_texts(second)
-    return LabelledData(first, [second], labelling.names, labelling.problem_type, notes)
+    notes += [head.described(first)] + _empty_texts(first) + _empty_texts(second)
+    return LabelledData(first, [second], head, [told for told in notes if told])
 
 
-def _described(labelling: Labelling, train: Split) -> str:
-    """What the labels were taken for."""
-    assert train.labels is not None
-    if labelling.problem_type == "regression":
-        return f"the labels are numbers, from {train.labels.min():g} to {train.labels.max():g}: a regression"
-    kind = "several labels a row" if labelling.problem_type == "multi_label_classification" else "one label a row"
-    more = ", …" if len(labelling.names) > 12 else ""
-    return f"{len(labelling.names)} classes, {kind}: {', '.join(labelling.names[:12])}{more}"
+def _fitted(task: TaskSettings, rows: Sequence[Row], source: str) -> tuple[Head, Columns]:
+    """The head that the rows are for, and their columns."""
+    if not rows:
+        raise BertkitError(f"{source} has no rows")
+    kind = head_for(task, rows[0])
+    columns = _columns(kind, task, list(rows[0][1]), source)
+    kind.check(rows[0], columns)
+    return kind.fit(rows, columns, task), columns
+
+
+def _columns(kind: type[Head], task: TaskSettings, names: list[str], source: str, learned: bool = True) -> Columns:
+    """The columns of each role of a head: as they were asked for, or by their usual names."""
+    asked: Columns = {role: (column,) for role, column in (task.columns or {}).items()}
+    asked |= {role: names for role, names in (("text", task.text), ("label", task.label)) if names}
+    unknown = next((role for role in asked if role not in kind.roles), None)
+    if unknown is not None:
+        raise BertkitError(f"the head {kind.name} has no '{unknown}': a row of it has {', '.join(kind.roles)}")
+    chosen: Columns = {}
+    for role, usual in kind.roles.items():
+        if role == "label" and not learned:
+            continue
+        flag = f"--{role}" if role in ("text", "label") else f"--set 'task.columns={{{role}=\"NAME\"}}'"
+        missing = next((name for name in asked.get(role, ()) if name not in names), None)
+        if missing is not None:
+            raise _no_column(source, missing, names, flag)
+        found = asked.get(role) or next((some for some in usual if all(name in names for name in some)), None)
+        if found is None:
+            raise BertkitError(f"which column of {source} is the {role}? use {flag} with one of {', '.join(names)}")
+        if found:
+            chosen[role] = tuple(found)
+    return chosen
+
+
+def _split(name: str, rows: Sequence[Row], head: Head, columns: Columns) -> Split:
+    """Rows as a head reads them."""
+    texts = [head.input(row, columns) for row in rows]
+    return Split(name, texts, head.labels(rows, columns) if "label" in columns else None)
 
 
 def _own_rows(source: str, splits: tuple[str, ...] = ("train",)) -> Iterator[Row]:
     """Rows of a file, or of the first of these splits that a dataset of the hub has."""
     if not _is_hub_name(source):
         _check_table(source)
-        return read_rows(Path(source))
+        return rows_of(Path(source)) or read_rows(Path(source))
     name, _, subset = source.partition(":")
     return _hub_rows(name, subset or None, *splits)
 
@@ -282,58 +317,20 @@ def _held_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:
     """Training and validation rows by a seeded draw, stratified for classes where each has two rows or more."""
     from sklearn.model_selection import train_test_split
 
-    assert split.labels is not None
-    labels = split.labels
-    stratify = labels if labels.dtype == np.int64 and np.bincount(labels).min() > 1 else None
-    rows = np.arange(len(labels))
+    labels, rows = split.labels, np.arange(len(split.texts))
+    are_classes = isinstance(labels, np.ndarray) and labels.dtype == np.int64
+    stratify = labels if are_classes and np.bincount(labels).min() > 1 else None
     try:
         kept, held = train_test_split(rows, test_size=share, random_state=seed % 2**32, stratify=stratify)
     except ValueError as error:
         raise BertkitError(f"cannot hold out {share:g} of {len(rows)} rows: {error}") from error
     kept.sort()
     held.sort()
-    return (
-        Split("train", [split.texts[row] for row in kept], labels[kept]),
-        Split("validation", [split.texts[row] for row in held], labels[held]),
-    )
-
-
-def _columns_of(wanted: Sequence[str], names: list[str], source: str, flag: str) -> tuple[str, ...]:
-    for name in wanted:
-        if name not in names:
-            raise _no_column(source, name, names, flag)
-    return tuple(wanted)
+    return split.taken("train", kept.tolist()), split.taken("validation", held.tolist())
 
 
 def _no_column(source: str, name: str, names: Sequence[str], flag: str) -> BertkitError:
     return BertkitError(f"{source} has no column '{name}': use {flag} with one of {', '.join(names)}")
-
-
-def _guessed_text(source: str, names: Sequence[str]) -> tuple[str, ...]:
-    pair = next((pair for pair in _PAIR_NAMES if all(name in names for name in pair)), None)
-    single = next((name for name in _TEXT_NAMES if name in names), None)
-    if pair is None and single is None:
-        raise BertkitError(f"which column of {source} is the text? use --text with one of {', '.join(names)}")
-    return pair or (str(single),)
-
-
-def _guessed_label(source: str, names: Sequence[str]) -> tuple[str, ...]:
-    found = next((name for name in _LABEL_NAMES if name in names), None)
-    if found is None:
-        raise BertkitError(f"which column of {source} is the label? use --label with one of {', '.join(names)}")
-    return (found,)
-
-
-def _texts(rows: Sequence[Row], names: Sequence[str]) -> list[tuple[str, ...]]:
-    return [_row_texts(row, names) for row in rows]
-
-
-def _row_texts(row: Row, names: Sequence[str]) -> tuple[str, ...]:
-    place, values = row
-    missing = next((name for name in names if name not in values), None)
-    if missing is not None:
-        raise BertkitError(f"{place} has no column '{missing}', only {', '.join(values)}")
-    return tuple(as_text(values[name], place, name) for name in names)
 
 
 def _unlabelled(value: Any) -> bool:
@@ -341,5 +338,5 @@ def _unlabelled(value: Any) -> bool:
 
 
 def _empty_texts(split: Split) -> list[str]:
-    empty = sum(1 for text in chain.from_iterable(split.texts) if not text)
+    empty = sum(1 for text in chain.from_iterable(split.texts) if text == "")
     return [f"{empty:,} empty texts in {split.name}"] if empty else []

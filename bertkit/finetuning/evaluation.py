@@ -1,113 +1,149 @@
-"""A classifier's figures on whole splits, over all ranks, each row exactly once."""
+"""A model's figures on whole splits, over all ranks, each row exactly once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bertkit.finetuning.batches import Encoded, Encoder
-from bertkit.finetuning.data import Split
-from bertkit.finetuning.predictor import decide, logits_for, probabilities
+from bertkit.finetuning.batches import by_length, collate
+from bertkit.finetuning.heads.base import Features, Head, Split
+from bertkit.runtime.batches import TOKENS_AT_ONCE
 
 if TYPE_CHECKING:
+    import torch
     from accelerate import Accelerator
+
+    from bertkit.finetuning.windows import Encoder
 
 
 @dataclass(frozen=True)
 class Scored:
-    """A split with a classifier's logits, float32 ``[rows, classes]``, in the order of its rows."""
+    """A split with labels, and what a model makes of it.
+
+    Attributes:
+        figures: "loss" (without class weights) and the metrics.
+        predictions: one plain object a row, as ``Head.decode`` gives it.
+    """
 
     split: Split
-    logits: np.ndarray
+    figures: dict[str, float]
+    predictions: list[dict[str, Any]]
+
+
+def scored(
+    head: Head, logits: Sequence[np.ndarray], features: Features, split: Split, metrics: Sequence[str]
+) -> Scored:
+    """The figures of a split by the logits of each unit of its features."""
+    predictions = head.decode(logits, features, split)
+    figures = {"loss": _loss(head, logits, features), **head.score(predictions, split, metrics)}
+    return Scored(split, figures, predictions)
+
+
+def _loss(head: Head, logits: Sequence[np.ndarray], features: Features) -> float:
+    """In fp64, and as one sum."""
+    import torch
+
+    targets = head.tensors(features, range(len(features.units)))
+    exact = {name: one.double() if one.is_floating_point() else one for name, one in targets.items()}
+    total = head.loss(torch.from_numpy(head.joined(logits)).double(), exact)
+    return float(total) / (head.count(targets) or 1)
+
+
+def figures_of(splits: Sequence[Scored]) -> dict[str, float]:
+    """``eval_loss`` and ``eval_<metric>`` of the first split, and those of the others with their names behind."""
+    return {
+        f"eval_{name}{f'_{one.split.name}' if number else ''}": value
+        for number, one in enumerate(splits)
+        for name, value in one.figures.items()
+    }
+
+
+def results_of(splits: Sequence[Scored], head: Head, metrics: Sequence[str], seed: int) -> dict[str, Any]:
+    """``eval_results.json``: the figures of all splits, how sure those of the first are, and where its errors lie."""
+    if not splits:
+        return {}
+    first = splits[0]
+    details = head.details(first.predictions, first.split, metrics, seed)
+    return {**figures_of(splits), "eval_rows": len(first.split.texts), **details}
 
 
 @dataclass
 class SplitEvaluator:
-    """Evaluates an objective on validation splits; remembers the logits of its last call.
+    """Evaluates an objective on validation splits; remembers what came of its last call.
 
     Attributes:
         splits: the first one's figures are plain ``eval_<metric>``, those of the others carry the split's name.
-        metrics: names in ``finetuning.metrics``.
+        metrics: names that the head knows.
     """
 
     accelerator: "Accelerator"
     splits: list[Split]
-    encoder: Encoder
+    encoder: "Encoder"
     metrics: tuple[str, ...]
-    problem_type: str
+    head: Head
     scored: list[Scored] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._encoded: list[Encoded] = [self.encoder(split.texts) for split in self.splits]
+        self.features: list[Features] = [self.head.features(split, self.encoder) for split in self.splits]
 
     def __call__(self, objective: Any, _steps_done: int) -> dict[str, float]:
         self.scored = [
-            Scored(split, self._logits(objective, encoded))
-            for split, encoded in zip(self.splits, self._encoded, strict=True)
+            scored(self.head, self._logits(objective.model, features), features, split, self.metrics)
+            for split, features in zip(self.splits, self.features, strict=True)
         ]
-        found: dict[str, float] = {}
-        for number, scored in enumerate(self.scored):
-            suffix = "" if number == 0 else f"_{scored.split.name}"
-            figures = split_figures(scored, self.metrics, self.problem_type)
-            found |= {f"eval_{name}{suffix}": value for name, value in figures.items()}
-        return found
+        return figures_of(self.scored)
 
-    def _logits(self, objective: Any, encoded: Encoded) -> np.ndarray:
+    def _logits(self, model: Any, features: Features) -> list[np.ndarray]:
         from accelerate.utils import gather_object
 
         accelerator = self.accelerator
         # In fp32 whatever the run's precision: these are the figures that the saved model has everywhere.
         mine = logits_for(
-            objective.model,
-            encoded,
+            model,
+            self.head,
+            features,
             self.encoder.pad_id,
             accelerator.device,
             accelerator.process_index,
             accelerator.num_processes,
         )
-        ordered = np.zeros((len(encoded.ids), objective.model.config.num_labels), dtype=np.float32)
-        for rows, logits in gather_object([mine]):
-            ordered[rows] = logits
-        return ordered
+        return in_order(gather_object(mine))
 
 
-def split_figures(scored: Scored, metrics: tuple[str, ...], problem_type: str) -> dict[str, float]:
-    """``loss`` (without class weights) and the metrics of one split."""
+def in_order(numbered: Sequence[tuple[int, np.ndarray]]) -> list[np.ndarray]:
+    """Arrays by their numbers."""
+    return [array for _, array in sorted(numbered, key=lambda one: one[0])]
+
+
+def logits_for(
+    model: Any,
+    head: Head,
+    features: Features,
+    pad_id: int,
+    device: "torch.device",
+    rank: int = 0,
+    ranks: int = 1,
+) -> list[tuple[int, np.ndarray]]:
+    """This rank's units with their logits, float32.
+
+    Args:
+        model: in evaluation mode, on the device.
+        features: of all ranks; rank ``r`` takes the batches ``r``, ``r + ranks``, …
+    """
     import torch
 
-    from bertkit.finetuning.metrics import compute
-    from bertkit.finetuning.objective import loss_sum
-
-    labels = scored.split.labels
-    assert labels is not None
-    logits = torch.from_numpy(scored.logits).double()
-    exact = torch.from_numpy(labels)
-    total = loss_sum(logits, exact.double() if exact.is_floating_point() else exact, problem_type)
-    loss = float(total) / len(labels)
-    return {"loss": loss, **compute(metrics, decide(scored.logits, problem_type), labels)}
-
-
-def prediction_rows(scored: Scored, label_names: list[str], problem_type: str) -> list[dict[str, Any]]:
-    """One plain object a row: index, prediction, probabilities (or the number), and the true label where known."""
-    predictions = decide(scored.logits, problem_type)
-    shares = probabilities(scored.logits, problem_type)
-    rows: list[dict[str, Any]] = []
-    for index in range(len(predictions)):
-        row: dict[str, Any] = {"index": index}
-        if problem_type == "regression":
-            row["prediction"] = float(predictions[index])
-        else:
-            row["prediction"] = _named(predictions[index], label_names)
-            row["probabilities"] = dict(zip(label_names, shares[index].tolist(), strict=True))
-        if scored.split.labels is not None:
-            label = scored.split.labels[index]
-            row["label"] = float(label) if problem_type == "regression" else _named(label, label_names)
-        rows.append(row)
-    return rows
-
-
-def _named(label: Any, names: list[str]) -> str | list[str]:
-    """A class id as its name, or a 0/1 row as the names of its classes."""
-    if np.ndim(label) == 0:
-        return names[int(label)]
-    return [name for name, on in zip(names, label, strict=True) if on]
+    tokens = features.tokens
+    found: list[tuple[int, np.ndarray]] = []
+    budget = TOKENS_AT_ONCE.get(device.type, TOKENS_AT_ONCE["cpu"])
+    size = max(1, budget // max(1, int(tokens.max(initial=1))))
+    with torch.inference_mode():
+        for number, units in enumerate(by_length(tokens, min(size * 4, 256))):
+            if number % ranks != rank:
+                continue
+            at_once = max(1, budget // int(tokens[units[0]]))
+            for some in (units[begin : begin + at_once] for begin in range(0, len(units), at_once)):
+                batch = {name: one.to(device) for name, one in collate(features, some, pad_id, head).items()}
+                logits = head.parted(head.logits(model, batch).float().cpu(), batch)
+                found += zip(some, (one.numpy() for one in logits), strict=True)
+    return found

@@ -10,7 +10,7 @@ _SHOWN_CHARACTERS = 40
 
 
 def refuse_other_tasks(place: str, row: dict[str, Any], text: Sequence[str] = (), label: Sequence[str] = ()) -> None:
-    """Refuses tagging, question answering and multiple choice, which bertkit does not train.
+    """Refuses tagging, question answering and multiple choice, which are other heads' work.
 
     Args:
         place: of the row, for the message.
@@ -37,7 +37,9 @@ def refuse_other_tasks(place: str, row: dict[str, Any], text: Sequence[str] = ()
 
 
 def _not_trained(place: str, what: str) -> BertkitError:
-    return BertkitError(f"{place}: {what}; bertkit trains on a text, or two, with a class, several, or a number a row")
+    return BertkitError(
+        f"{place}: {what}; the head sequence trains on a text, or two, with a class, several, or a number a row"
+    )
 
 
 def as_text(value: Any, place: str, column: str) -> str:

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 
 from bertkit.errors import BertkitError
+from bertkit.finetuning.heads.base import Row
 from bertkit.finetuning.kinds import a_kind, shown
 from bertkit.settings.schema import TaskSettings
 
 _MOST_NUMBERED_CLASSES = 50
-
-Row = tuple[str, dict[str, Any]]
 
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -23,7 +22,8 @@ class Labelling:
     """The classes by id (none for regression) and what kind of problem they make."""
 
     names: list[str]
-    problem_type: str
+    kind: str
+    """As ``transformers.PretrainedConfig`` calls it."""
 
     def encode(self, rows: Sequence[Row], columns: Sequence[str]) -> np.ndarray:
         """int64 ``[rows]``, float32 ``[rows]``, or float32 ``[rows, classes]`` of 0 and 1.
@@ -31,14 +31,14 @@ class Labelling:
         Raises:
             BertkitError: naming file and line of a label that is missing, unknown or no number.
         """
-        if self.problem_type == "multi_label_classification":
+        if self.kind == "multi_label_classification":
             return self._several(rows, columns)
         values = [self._one(place, row, columns[0]) for place, row in rows]
-        return np.array(values, dtype=np.float32 if self.problem_type == "regression" else np.int64)
+        return np.array(values, dtype=np.float32 if self.kind == "regression" else np.int64)
 
     def _one(self, place: str, row: dict[str, Any], column: str) -> float:
         value = _value(place, row, column)
-        if self.problem_type == "regression":
+        if self.kind == "regression":
             number = as_number(value)
             if number is None or not np.isfinite(number):
                 raise BertkitError(f"{place}: the label '{value}' is no number")
@@ -68,10 +68,8 @@ class Labelling:
         return encoded
 
 
-def find_labelling(
-    rows: Sequence[Row], columns: Sequence[str], task: TaskSettings, known: list[str] | None
-) -> Labelling:
-    """The classes and the kind of problem, from the settings, a model, or the labels of the training rows.
+def find_labelling(rows: Sequence[Row], columns: Sequence[str], task: TaskSettings) -> Labelling:
+    """The classes and the kind of problem, from the settings, or from the labels of the training rows.
 
     Several 0/1 columns or lists make a multi-label problem; words make classes, in alphabetical order; whole
     numbers make classes, in numerical order, where they are few; other numbers make a regression.
@@ -79,20 +77,18 @@ def find_labelling(
     Raises:
         BertkitError: no labels, a single class.
     """
-    kind = task.problem_type or _kind(rows, columns, known)
+    kind = task.problem_type or _kind(rows, columns)
     if kind == "regression":
         return Labelling([], kind)
-    names = known or list(task.labels) or _names(rows, columns, kind)
+    names = list(task.labels) or _names(rows, columns, kind)
     if len(names) < 2 and kind == "single_label_classification":
         raise BertkitError(f"a single class, '{names[0]}', in column {columns[0]}: there is nothing to tell apart")
     return Labelling(names, kind)
 
 
-def _kind(rows: Sequence[Row], columns: Sequence[str], known: list[str] | None) -> str:
+def _kind(rows: Sequence[Row], columns: Sequence[str]) -> str:
     if len(columns) > 1 or _as_list(rows[0][1].get(columns[0])) is not None:
         return "multi_label_classification"
-    if known is not None:
-        return "single_label_classification" if known else "regression"
     values = [_value(place, row, columns[0]) for place, row in rows]
     numbers = [as_number(value) for value in values]
     if any(number is None for number in numbers):

@@ -48,15 +48,13 @@ class Rows:
 
 
 class Score(evaluate.Metric):
-    """One figure of predictions against references; nan where it is undefined. ``config_name`` is a problem type.
+    """One figure of predictions against references; nan where it is undefined. ``config_name`` is a kind of labels.
 
     Attributes:
-        fits: the problem types it can be computed for; the first is the default.
-        greater_is_better: whether the best model has the greatest figure.
+        fits: the kinds of labels it can be computed for; the first is the default.
     """
 
     fits: ClassVar[tuple[str, ...]] = (CLASSES,)
-    greater_is_better: ClassVar[bool] = True
 
     @staticmethod
     def score(rows: Rows) -> float:
@@ -158,7 +156,6 @@ class Mse(Score):
     """Mean squared error."""
 
     fits = (NUMBERS,)
-    greater_is_better = False
 
     @staticmethod
     def score(rows: Rows) -> float:
@@ -179,20 +176,20 @@ METRICS: dict[str, type[Score]] = {
 }
 
 
-def metric_names(problem_type: str, num_labels: int | None = None) -> tuple[str, ...]:
+def metric_names(kind: str, num_labels: int | None = None) -> tuple[str, ...]:
     """What is reported of one's own data unless a recipe says otherwise; the first is the headline."""
-    if problem_type == NUMBERS:
+    if kind == NUMBERS:
         return ("pearson", "spearmanr", "mse")
-    if problem_type == SETS:
+    if kind == SETS:
         return ("micro_f1", "macro_f1", "accuracy")
     return ("accuracy", "f1" if num_labels == 2 else "macro_f1")
 
 
-def check_names(names: Sequence[str], problem_type: str, num_labels: int | None = None) -> None:
+def check_names(names: Sequence[str], kind: str, num_labels: int | None = None) -> None:
     """Refuses what ``compute`` would refuse, before anything is trained.
 
     Raises:
-        BertkitError: there is no such metric, or it does not fit the problem type or the number of classes.
+        BertkitError: there is no such metric, or it does not fit the kind of labels or the number of classes.
     """
     for name in names:
         if name not in METRICS:
@@ -202,11 +199,11 @@ def check_names(names: Sequence[str], problem_type: str, num_labels: int | None 
         fitting = [
             other
             for other, metric in METRICS.items()
-            if problem_type in metric.fits and not (other == "f1" and (num_labels or 2) > 2)
+            if kind in metric.fits and not (other == "f1" and (num_labels or 2) > 2)
         ]
         if name not in fitting:
             classes = f" of {num_labels} classes" if num_labels else ""
-            raise BertkitError(f"metric {name} does not fit {problem_type}{classes}: choose of {', '.join(fitting)}")
+            raise BertkitError(f"metric {name} does not fit {kind}{classes}: choose of {', '.join(fitting)}")
 
 
 def compute(names: Sequence[str], predictions: ArrayLike, labels: ArrayLike) -> dict[str, float]:
@@ -215,12 +212,12 @@ def compute(names: Sequence[str], predictions: ArrayLike, labels: ArrayLike) -> 
     Raises:
         BertkitError: a metric is unknown or does not fit; there are no rows; predictions are not finite.
     """
-    predicted, true, problem_type = _checked(names, predictions, labels)
+    predicted, true, kind = _checked(names, predictions, labels)
     figures: dict[str, float] = {}
     # Predictions stay in memory, yet an evaluate.Metric makes a folder in its cache, shared by all processes.
     with tempfile.TemporaryDirectory(prefix="bertkit-metrics-", ignore_cleanup_errors=True) as folder:
         for name in names:
-            metric = METRICS[name](config_name=problem_type, keep_in_memory=True, cache_dir=folder, seed=0)
+            metric = METRICS[name](config_name=kind, keep_in_memory=True, cache_dir=folder, seed=0)
             (value,) = metric.compute(predictions=predicted, references=true).values()
             if np.isnan(value):
                 console.note(f"{name} is undefined (predictions or labels are all the same): counted as 0")
@@ -291,7 +288,7 @@ def _quiet_score(metric: type[Score], rows: Rows) -> float:
 
 
 def _checked(names: Sequence[str], predictions: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray, str]:
-    """Both sides as arrays of one kind, and the problem type."""
+    """Both sides as arrays of one kind, and the kind of labels."""
     predicted, true = np.asarray(predictions), np.asarray(labels)
     assert predicted.shape == true.shape, f"{predicted.shape} predictions for {true.shape} labels"
     if not len(true):
@@ -299,11 +296,11 @@ def _checked(names: Sequence[str], predictions: ArrayLike, labels: ArrayLike) ->
     if not np.isfinite(predicted).all():
         raise BertkitError("the model's predictions are not finite: its training has diverged; lower --lr")
     floats = np.issubdtype(np.result_type(predicted, true), np.floating)
-    problem_type = SETS if true.ndim == 2 else NUMBERS if floats else CLASSES
-    dtype = np.float64 if problem_type == NUMBERS else np.int64
-    num_labels = 1 + int(max(predicted.max(), true.max())) if problem_type == CLASSES else None
-    check_names(names, problem_type, num_labels)
-    return predicted.astype(dtype), true.astype(dtype), problem_type
+    kind = SETS if true.ndim == 2 else NUMBERS if floats else CLASSES
+    dtype = np.float64 if kind == NUMBERS else np.int64
+    num_labels = 1 + int(max(predicted.max(), true.max())) if kind == CLASSES else None
+    check_names(names, kind, num_labels)
+    return predicted.astype(dtype), true.astype(dtype), kind
 
 
 def _rows(predictions: np.ndarray, labels: np.ndarray) -> Rows:

@@ -70,7 +70,7 @@ def data_request(request: FinetuneRequest, recipe: FinetuneRecipe) -> DataReques
 
 
 def finetune(request: FinetuneRequest) -> dict[str, Any]:
-    """Fine-tunes a classifier and leaves a model folder; returns what ``run.json`` holds.
+    """Fine-tunes a model and leaves its folder; returns what ``run.json`` holds.
 
     Raises:
         BertkitError: anything a person can mend.
@@ -128,56 +128,54 @@ class _Run:
 
 
 def _build(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneRequest, accelerator: "Accelerator") -> _Run:
-    import torch
-
-    from bertkit.finetuning.batches import Encoder, FinetunePlan
+    from bertkit.finetuning.batches import FinetunePlan
     from bertkit.finetuning.evaluation import SplitEvaluator
-    from bertkit.finetuning.metrics import METRICS, check_names, metric_names
-    from bertkit.finetuning.objective import ClassificationObjective
+    from bertkit.finetuning.objective import FinetuneObjective
+    from bertkit.finetuning.windows import Encoder, cut_rows
     from bertkit.models.bert import choose_attention, save_model
-    from bertkit.models.classifier import new_classifier
+    from bertkit.models.headed import new_headed
     from bertkit.training.loop import Job
 
     assert data.train is not None
-    assert data.train.labels is not None
-    train = recipe.train
-    model, tokenizer, notes = new_classifier(
-        request.model, data.label_names, data.problem_type, train.dropout, train.seed, train.from_scratch
+    train, head = recipe.train, data.head
+    metrics = head.metrics(recipe.task.metrics)
+    learned = head.balanced(data.train) if train.class_weights == "balanced" else head
+    model, tokenizer, notes = new_headed(
+        head.auto_class, request.model, head.model_config(), train.dropout, train.seed, train.from_scratch
     )
+    _check_length(recipe.data.max_seq_length, model, request.model)
+    encoder = Encoder.of(tokenizer, recipe.data)
+    features = head.features(data.train, encoder)
+    evaluator = SplitEvaluator(accelerator, data.validation, encoder, metrics, head)
+    for split, made in zip([data.train, *data.validation], [features, *evaluator.features], strict=True):
+        if made.cut_rows:
+            notes.append(cut_rows(made.cut_rows, len(split.texts), split.name, encoder.max_length))
     for told in notes:
         console.note(console.plain(told))
-    _check_length(recipe.data.max_seq_length, model, request.model)
-    encoder = Encoder(tokenizer, recipe.data.max_seq_length)
-    encoded = encoder(data.train.texts)
-    choose_attention(model, accelerator.device.type, accelerator.mixed_precision, int(encoded.lengths.max()))
-    steps_per_epoch = -(-len(data.train.texts) // train.batch_size)
+    choose_attention(model, accelerator.device.type, accelerator.mixed_precision, features.longest)
+    steps_per_epoch = -(-len(features.units) // train.batch_size)
     steps = train.max_steps or max(1, math.ceil((train.epochs or 3) * steps_per_epoch))
     share = -(-train.batch_size // accelerator.num_processes)
-    fits = max(1, TOKENS_AT_ONCE[accelerator.device.type] // int(encoded.lengths.max()))
+    fits = max(1, TOKENS_AT_ONCE[accelerator.device.type] // int(features.tokens.max()))
     plan = FinetunePlan(
-        encoded,
-        data.train.labels,
+        features,
+        head,
         encoder.pad_id,
         train.batch_size,
         steps,
         train.seed,
         min(share, train.micro_batch_size or fits),
     )
-    metrics = recipe.task.metrics or metric_names(data.problem_type, len(data.label_names))
-    check_names(metrics, data.problem_type, len(data.label_names))
-    sign = 1 if METRICS[metrics[0]].greater_is_better else -1
-    evaluator = SplitEvaluator(accelerator, data.validation, encoder, metrics, data.problem_type)
-    weights = balanced_weights(data.train.labels, len(data.label_names)) if train.class_weights == "balanced" else None
     settings = train.model_copy(update={"eval_steps": train.eval_steps or steps_per_epoch})
     facts = _facts(data, request, train, accelerator, tokenizer, model) | {"metrics": list(metrics), "max_steps": steps}
     job = Job(
-        objective=ClassificationObjective(model, None if weights is None else torch.from_numpy(weights)),
+        objective=FinetuneObjective(model, learned),
         plan=plan,
         settings=settings,
         out=request.folder,
         save_model=lambda model, where: save_model(model, tokenizer, where),
         evaluate=evaluator if data.validation else None,
-        better=(lambda found: sign * found[f"eval_{metrics[0]}"]) if data.validation else None,
+        better=(lambda found: head.goodness(metrics[0], found)) if data.validation else None,
         patience=train.early_stopping_patience,
     )
     return _Run(job, evaluator, facts, tokenizer)
@@ -221,18 +219,6 @@ def _check_length(max_seq_length: int, model: Any, name: str) -> None:
         )
 
 
-def balanced_weights(labels: np.ndarray, num_labels: int) -> np.ndarray:
-    """float32 ``[classes]``: rows / (classes × rows of the class), as scikit-learn's "balanced".
-
-    Raises:
-        BertkitError: the labels are no classes.
-    """
-    if labels.dtype != np.int64:
-        raise BertkitError("class_weights = 'balanced' needs one class a row; it does not fit these labels")
-    counts = np.bincount(labels, minlength=num_labels)
-    return (len(labels) / (len(counts) * np.maximum(counts, 1))).astype(np.float32)
-
-
 def data_fingerprint(data: LabelledData, tokenizer: Any) -> str:
     """Hash of the rows and of everything that decides their ids."""
     import hashlib
@@ -241,7 +227,9 @@ def data_fingerprint(data: LabelledData, tokenizer: Any) -> str:
     for split in [data.train, *data.validation]:
         if split is not None:
             digest.update(json.dumps(split.texts, ensure_ascii=False).encode())
-            digest.update(b"" if split.labels is None else split.labels.tobytes())
+            labels = split.labels
+            is_array = isinstance(labels, np.ndarray)
+            digest.update(labels.tobytes() if is_array else b"" if labels is None else json.dumps(labels).encode())
     digest.update(tokenizer.backend_tokenizer.to_str().encode())
     return digest.hexdigest()
 
@@ -250,9 +238,8 @@ def _finish(
     run: _Run, data: LabelledData, recipe: FinetuneRecipe, fitted: "Fitted", accelerator: "Accelerator"
 ) -> dict:
     """The best checkpoint's weights, its figures over the whole validation set, and the model folder."""
-    from bertkit.finetuning.card import classifier_card
-    from bertkit.finetuning.evaluation import prediction_rows
-    from bertkit.finetuning.results import evaluation_results
+    from bertkit.finetuning.card import finetuned_card
+    from bertkit.finetuning.evaluation import results_of
     from bertkit.models.bert import save_model
     from bertkit.training import checkpoint
 
@@ -260,9 +247,10 @@ def _finish(
     best = out / f"checkpoint-{progress.best_step}" if progress.best_step else None
     if best is not None and progress.best_step != progress.step:
         checkpoint.load_weights(best, objective.model)
-    figures = run.evaluator(objective, progress.step) if data.validation else {}
+    if data.validation:
+        run.evaluator(objective, progress.step)
     how = {"seconds": progress.seconds, "skipped_steps": progress.skipped_steps, "best_step": progress.best_step}
-    results = evaluation_results(figures, run.evaluator.scored, data, run.facts["metrics"], recipe.train.seed)
+    results = results_of(run.evaluator.scored, data.head, run.facts["metrics"], recipe.train.seed)
     record = {**run.facts, **how, "results": results, "finished": True}
     accelerator.wait_for_everyone()
     if not accelerator.is_main_process:
@@ -270,13 +258,13 @@ def _finish(
     save_model(objective.model, run.tokenizer, out)
     write_json(out / "eval_results.json", results)
     if run.evaluator.scored:
-        scored = run.evaluator.scored[0]
-        rows = prediction_rows(scored, data.label_names, data.problem_type)
+        first = run.evaluator.scored[0]
         # The texts too: `bertkit report` shows what was got wrong.
-        rows = [{**row, "text": list(texts)} for row, texts in zip(rows, scored.split.texts, strict=True)]
+        told = zip(first.predictions, map(data.head.shown, first.split.texts), strict=True)
+        rows = [{**row, **text} for row, text in told]
         write_text(out / "predictions.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     record = run_folder.record(out, recipe, record)
-    write_text(out / "README.md", classifier_card(out, record, recipe, data.label_names))
+    write_text(out / "README.md", finetuned_card(out, record, recipe, data.head))
     return record
 
 

@@ -1,7 +1,6 @@
 """Several runs of one task: seeds, and the paper's grid of settings, chosen on validation."""
 
 import itertools
-import math
 import shutil
 import statistics
 from pathlib import Path
@@ -89,12 +88,10 @@ def _one(request: FinetuneRequest, data: LabelledData, chosen: dict[str, Any], o
 
 
 def _summary(out: Path, runs: list[dict[str, Any]], data: LabelledData) -> dict[str, Any]:
-    from bertkit.finetuning.metrics import METRICS
-
-    headline = f"eval_{runs[0]['metrics'][0]}"
+    metric, head = runs[0]["metrics"][0], data.head
+    headline = f"eval_{metric}"
     figures = [run["results"][headline] for run in runs]
-    sign = 1 if METRICS[runs[0]["metrics"][0]].greater_is_better else -1
-    best = max(runs, key=lambda run: sign * run["results"][headline])
+    best = max(runs, key=lambda run: head.goodness(metric, run["results"]))
     results = {
         **best["results"],
         "sweep": {
@@ -102,7 +99,7 @@ def _summary(out: Path, runs: list[dict[str, Any]], data: LabelledData) -> dict[
             "mean": statistics.fmean(figures),
             "standard_deviation": statistics.stdev(figures) if len(figures) > 1 else 0.0,
             "best": best["results"][headline],
-            "collapsed": sum(_collapsed(run["results"], headline, data) for run in runs),
+            "collapsed": sum(head.has_collapsed(run["results"], metric) for run in runs),
             "runs": [{**run["settings"], headline: run["results"][headline]} for run in runs],
         },
     }
@@ -114,12 +111,3 @@ def _summary(out: Path, runs: list[dict[str, Any]], data: LabelledData) -> dict[
             shutil.copy2(path, out / path.name)
     write_json(out / "eval_results.json", results)
     return {**run_folder.read_run(out), **record, "results": results}
-
-
-def _collapsed(results: dict[str, Any], headline: str, data: LabelledData) -> bool:
-    """Whether a run learned nothing: it predicts a single class, no better than the most frequent one, or a constant."""
-    if data.problem_type == "single_label_classification":
-        predicted = [any(column) for column in zip(*results["confusion"]["matrix"], strict=True)]
-        no_better = headline == "eval_accuracy" and results[headline] <= results["majority_baseline"]
-        return sum(predicted) == 1 or no_better
-    return headline != "eval_mse" and math.isclose(results[headline], 0.0, abs_tol=1e-9)

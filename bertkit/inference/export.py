@@ -18,9 +18,10 @@ from bertkit.assets import EMBEDDED_CORPUS
 from bertkit.errors import BertkitError
 from bertkit.io.atomic import disk_errors, new_folder
 from bertkit.models.bert import bert_folder, load_for, save_model
+from bertkit.models.headed import LINEAR_HEADS, linear_class
 from bertkit.models.tokenizer import load_tokenizer, save_tokenizer
 from bertkit.runtime.load import Bert, Head
-from bertkit.runtime.onnx_bert import GRAPH, OUTPUTS, OnnxBert, import_extra
+from bertkit.runtime.onnx_bert import CLASS_LOGITS, GRAPH, OUTPUTS, TOKEN_LOGITS, OnnxBert, import_extra
 from bertkit.runtime.text import Encoding, Pieces, any_pieces
 
 if TYPE_CHECKING:
@@ -118,8 +119,8 @@ def export(model: str, form: str, out: Path, int8: bool = False) -> Exported:
 def _load(model: str, folder: Path) -> "tuple[list[Head], PreTrainedModel]":
     """What a model was trained for, and the model as the class of transformers that has just that."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    if any("SequenceClassification" in str(name) for name in config.get("architectures") or ()):
-        return ["classes"], load_for("BertForSequenceClassification", model)[0]
+    if (task := linear_class(config)) is not None:
+        return ["task"], load_for(task, model)[0]
     parts = ("cls.predictions.", "cls.seq_relationship.", "bert.pooler.")
     loaded, new = load_for("BertForPreTraining", model, optional=parts)
     words, pairs = "masked-word head" not in new, not {"next-sentence head", "pooler"} & {*new}
@@ -172,11 +173,11 @@ def _trace(loaded: "PreTrainedModel", heads: Sequence[Head], path: Path) -> None
     inputs = {"input_ids": torch.zeros_like(types), "attention_mask": mask, "token_type_ids": types}
     if "words" in heads:
         inputs["places"] = torch.tensor([1, 7, 8])
-    outputs = [*(OUTPUTS[head] for head in heads), *(f"{OUTPUTS['none']}{layer}" for layer in range(layers))]
+    outputs = [*(_output(head, loaded) for head in heads), *(f"{OUTPUTS['none']}{layer}" for layer in range(layers))]
     text = {0: "batch", 1: "length"}
     free: dict[str, dict[int, str]] = dict.fromkeys((*inputs, *outputs), text)
     free |= {"places": {0: "places"}, "word_logits": {0: "places"}}
-    free |= {OUTPUTS[head]: {0: "batch"} for head in ("pairs", "classes")}
+    free |= dict.fromkeys((OUTPUTS["pairs"], CLASS_LOGITS), {0: "batch"})
     torch.onnx.export(
         _all_outputs(loaded, heads).eval(),
         tuple(inputs.values()),
@@ -187,6 +188,13 @@ def _trace(loaded: "PreTrainedModel", heads: Sequence[Head], path: Path) -> None
         output_names=outputs,
         dynamic_axes={name: axes for name, axes in free.items() if name in (*inputs, *outputs)},
     )
+
+
+def _output(head: Head, loaded: "PreTrainedModel") -> str:
+    """The name of the graph's output for what is asked of a model."""
+    if head != "task":
+        return OUTPUTS[head]
+    return CLASS_LOGITS if LINEAR_HEADS[type(loaded).__name__].is_pooled else TOKEN_LOGITS
 
 
 def _all_outputs(loaded: Any, heads: Sequence[Head]) -> Any:
@@ -216,7 +224,8 @@ def _all_outputs(loaded: Any, heads: Sequence[Head]) -> Any:
                 elif head == "pairs":
                     outputs.append(self.model.cls.seq_relationship(read.pooler_output))
                 else:
-                    outputs.append(self.model.classifier(read.pooler_output))
+                    layer, is_pooled, _ = LINEAR_HEADS[type(self.model).__name__]
+                    outputs.append(getattr(self.model, layer)(read.pooler_output if is_pooled else read[0]))
             return (*outputs, *read.hidden_states)
 
     return AllOutputs()
@@ -258,8 +267,8 @@ class _Check:
             return np.concatenate(bert.word_log_probabilities(self._masked, self.places))
         if head == "pairs":
             return bert.next_sentence_logits(self.texts)
-        if head == "classes":
-            return bert.class_logits(self.texts)
+        if head == "task":
+            return np.concatenate([np.atleast_2d(one) for one in bert.head_logits(self.texts)])
         layers = range(bert.config["num_hidden_layers"] + 1)
         states = bert.hidden_states(self.texts, layers)
         return np.concatenate([one.transpose(1, 0, 2).reshape(one.shape[1], -1) for one in states])
@@ -268,7 +277,7 @@ class _Check:
 _NAMES: dict[Head, str] = {
     "words": "word log-probabilities",
     "pairs": "next-sentence logits",
-    "classes": "class logits",
+    "task": "class logits",
     "none": "hidden states",
 }
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from bertkit.runtime.text import Encoding, Pieces
 
-Head = Literal["words", "pairs", "classes", "none"]
-"""What is asked of a BERT: words at masks, next sentences, classes of texts, or hidden states alone."""
+Head = Literal["words", "pairs", "task", "none"]
+"""What is asked of a BERT: words at masks, next sentences, what it was fine-tuned for, or hidden states alone."""
 FEW_TEXTS = 32
 """Up to so many texts, starting torch would take longer than reading them in numpy."""
 
@@ -36,8 +36,9 @@ class Bert(Protocol):
     def next_sentence_logits(self, texts: "Sequence[Encoding]") -> "np.ndarray":
         """``[texts, 2]``: of the second segment following the first, and of its being random. Head "pairs"."""
 
-    def class_logits(self, texts: "Sequence[Encoding]") -> "np.ndarray":
-        """``[texts, classes]``. Head "classes"."""
+    def head_logits(self, texts: "Sequence[Encoding]") -> "list[np.ndarray]":
+        """Of the linear head of a task: ``[outputs]`` a text where it reads the pooled state, ``[tokens, outputs]`` where
+        it reads each token. Head "task"."""
 
     def hidden_states(self, texts: "Sequence[Encoding]", layers: Sequence[int]) -> "list[np.ndarray]":
         """``[layers, tokens, hidden_size]`` a text. Layer 0 are the embeddings, -1 is the last layer."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bertkit.models.headed import LINEAR_HEADS, LinearHead, linear_class
 from bertkit.runtime.batches import TOKENS_AT_ONCE
 from bertkit.runtime.text import Encoding, UnsupportedError
 
@@ -108,9 +109,12 @@ class NumpyBert:
         """As in ``reader.Bert``."""
         return self._linear(self._pooled(texts), "cls.seq_relationship")
 
-    def class_logits(self, texts: Sequence[Encoding]) -> np.ndarray:
+    def head_logits(self, texts: Sequence[Encoding]) -> list[np.ndarray]:
         """As in ``reader.Bert``."""
-        return self._linear(self._pooled(texts), "classifier")
+        head = self._task_head()
+        if head.is_pooled:
+            return list(self._linear(self._pooled(texts), head.layer))
+        return self._by_length(texts, lambda _, states: list(self._linear(states[-1], head.layer)))
 
     def hidden_states(self, texts: Sequence[Encoding], layers: Sequence[int]) -> list[np.ndarray]:
         """As in ``reader.Bert``."""
@@ -244,9 +248,17 @@ class NumpyBert:
         pooler = _dense("bert.pooler.dense", size, size)
         if head == "pairs":
             return pooler | _dense("cls.seq_relationship", 2, size)
-        if head == "classes":
-            return pooler | _dense("classifier", len(self.config.get("id2label", (0, 1))), size)
+        if head == "task":
+            task = self._task_head()
+            outputs = task.outputs or len(self.config.get("id2label", (0, 1)))
+            return (pooler if task.is_pooled else {}) | _dense(task.layer, outputs, size)
         return {}
+
+    def _task_head(self) -> LinearHead:
+        name = linear_class(self.config)
+        if name is None:
+            raise UnsupportedError("it has no linear head of a task")
+        return LINEAR_HEADS[name]
 
 
 def _of_one_length(texts: Sequence[Encoding]) -> Iterator[list[int]]:
@@ -275,4 +287,8 @@ def _normalisation(name: str, size: int) -> dict[str, list[int]]:
 def _name_of_today(name: str) -> str:
     """The name of a weight as transformers writes it now."""
     name = name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
-    return name if name.startswith(("bert.", "cls.", "classifier.")) else f"bert.{name}"
+    return (
+        name
+        if name.startswith(("bert.", "cls.", *(f"{head.layer}." for head in LINEAR_HEADS.values())))
+        else f"bert.{name}"
+    )

@@ -5,8 +5,9 @@ hidden size, N places, V rows of the vocabulary.
 
 - inputs, int64: ``input_ids``, ``attention_mask`` and ``token_type_ids`` ``[B, L]``; and ``places`` ``[N]`` where it has
   a masked-word head: which tokens to guess, counted through the batch (text · L + token); it may be empty.
-- outputs, fp32: ``word_logits`` ``[N, V]``, ``pair_logits`` ``[B, 2]``, ``class_logits`` ``[B, classes]``, those of them
-  that the model has; and ``hidden_0`` (the embeddings), ``hidden_1`` … of each layer, ``[B, L, H]``.
+- outputs, fp32: ``word_logits`` ``[N, V]``, ``pair_logits`` ``[B, 2]``, ``class_logits`` ``[B, outputs]`` or ``token_logits``
+  ``[B, L, outputs]`` of the head of a task, those of them that the model has; and ``hidden_0`` (the embeddings),
+  ``hidden_1`` … of each layer, ``[B, L, H]``.
 """
 
 import importlib
@@ -29,11 +30,12 @@ GRAPH = "model.onnx"
 OUTPUTS: "dict[Head, str]" = {
     "words": "word_logits",
     "pairs": "pair_logits",
-    "classes": "class_logits",
     "none": "hidden_",
 }
 """Names of the graph's outputs, by what is asked; hidden states go on with the number of the layer."""
-_PARTS = {"words": "masked-word head", "pairs": "next-sentence head", "classes": "classification head"}
+CLASS_LOGITS, TOKEN_LOGITS = "class_logits", "token_logits"
+"""Those of the head of a task, which reads the pooled state or each token."""
+_PARTS = {"words": "masked-word head", "pairs": "next-sentence head", "task": "head of a task"}
 _TOKENS_AT_ONCE = TOKENS_AT_ONCE["cpu"]
 
 
@@ -80,7 +82,9 @@ class OnnxBert:
         self._takes_places = "places" in {wanted.name for wanted in self._session.get_inputs()}
         if self._layers != sum(name.startswith(OUTPUTS["none"]) for name in shapes):
             raise BertkitError(f"{self._path} is not what bertkit exports for its config.json: export the model again")
-        if head != "none" and OUTPUTS[head] not in shapes:
+        self._outputs = set(shapes)
+        named = {CLASS_LOGITS, TOKEN_LOGITS} if head == "task" else {OUTPUTS[head]}
+        if head != "none" and not named & self._outputs:
             raise BertkitError(f"the model {folder} has no {_PARTS[head]}: export a model that was trained with it")
         self.rows: int = shapes[OUTPUTS["words"]][1] if head == "words" else self.config["vocab_size"]
 
@@ -97,9 +101,15 @@ class OnnxBert:
         """As in ``reader.Bert``."""
         return self._by_text(texts, OUTPUTS["pairs"])
 
-    def class_logits(self, texts: Sequence[Encoding]) -> np.ndarray:
+    def head_logits(self, texts: Sequence[Encoding]) -> list[np.ndarray]:
         """As in ``reader.Bert``."""
-        return self._by_text(texts, OUTPUTS["classes"])
+        if CLASS_LOGITS in self._outputs:
+            return list(self._by_text(texts, CLASS_LOGITS))
+        answers: list[np.ndarray] = [np.empty(0)] * len(texts)
+        for numbers, (logits,) in self._runs(texts, [TOKEN_LOGITS]):
+            for row, number in enumerate(numbers):
+                answers[number] = logits[row, : len(texts[number].ids)]
+        return answers
 
     def hidden_states(self, texts: Sequence[Encoding], layers: Sequence[int]) -> list[np.ndarray]:
         """As in ``reader.Bert``."""

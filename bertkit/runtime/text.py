@@ -79,14 +79,14 @@ class Pieces:
         if most is not None:
             self.tokenizer.enable_truncation(most, strategy="longest_first")
         try:
-            found = self.tokenizer.encode(_sound(text), None if pair is None else _sound(pair))
+            found = self.tokenizer.encode(sound(text), None if pair is None else sound(pair))
         finally:
             self.tokenizer.no_truncation()
         return Encoding(found.ids, found.type_ids)
 
     def tokenize(self, text: str) -> list[str]:
         """Word pieces without special tokens."""
-        pieces: list[str] = self.tokenizer.encode(_sound(text), add_special_tokens=False).tokens
+        pieces: list[str] = self.tokenizer.encode(sound(text), add_special_tokens=False).tokens
         return pieces
 
     def decode(self, ids: Sequence[int], skip_special_tokens: bool = False) -> str:
@@ -151,6 +151,6 @@ def _check(config: dict[str, Any], content: dict[str, Any]) -> None:
         raise UnsupportedError("its tokenizer is not a plain BERT tokenizer")
 
 
-def _sound(text: str) -> str:
+def sound(text: str) -> str:
     """Without lone surrogates, which no tokenizer takes."""
     return text.encode("utf-8", "replace").decode()

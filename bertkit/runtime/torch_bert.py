@@ -1,12 +1,14 @@
 """BERT's forward pass with torch and transformers: for many texts, on any device."""
 
+import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bertkit.models.bert import load_for
-from bertkit.models.classifier import class_logits
+from bertkit.errors import BertkitError
+from bertkit.models.bert import bert_folder, load_for
+from bertkit.models.headed import LINEAR_HEADS, linear_class, pooled_logits, token_logits
 from bertkit.runtime.batches import TOKENS_AT_ONCE, of_like_length, padded
 from bertkit.runtime.text import Encoding
 
@@ -18,9 +20,16 @@ if TYPE_CHECKING:
 _CLASSES = {
     "words": "BertForMaskedLM",
     "pairs": "BertForNextSentencePrediction",
-    "classes": "BertForSequenceClassification",
     "none": "BertModel",
 }
+
+
+def _task_class(name: str) -> str:
+    config = json.loads((bert_folder(name) / "config.json").read_text(encoding="utf-8"))
+    cls = linear_class(config)
+    if cls is None:
+        raise BertkitError(f"{name} has no linear head of a task: it is one of {', '.join(LINEAR_HEADS)} that has")
+    return cls
 
 
 class TorchBert:
@@ -40,7 +49,8 @@ class TorchBert:
         from bertkit.models.fast.attention import attend_unpadded
 
         kind = choose_device(device)
-        loaded, _ = load_for(_CLASSES[head], name, optional=("pooler.",) if head == "none" else ())
+        cls = _CLASSES[head] if head != "task" else _task_class(name)
+        loaded, _ = load_for(cls, name, optional=("pooler.",) if head == "none" else ())
         self._model: Any = loaded.to(device if device and ":" in device else kind).eval()
         self._encoder: Any = self._model if head == "none" else self._model.bert
         attend_unpadded(self._encoder)
@@ -71,9 +81,16 @@ class TorchBert:
         """As in ``reader.Bert``."""
         return np.stack(self._answers(texts, lambda _, batch: list(self._model(**batch).logits)))
 
-    def class_logits(self, texts: Sequence[Encoding]) -> np.ndarray:
+    def head_logits(self, texts: Sequence[Encoding]) -> list[np.ndarray]:
         """As in ``reader.Bert``."""
-        return np.stack(self._answers(texts, lambda _, batch: list(class_logits(self._model, **batch))))
+
+        def answer(numbers: list[int], batch: dict[str, "torch.Tensor"]) -> list["torch.Tensor"]:
+            if LINEAR_HEADS[type(self._model).__name__].is_pooled:
+                return list(pooled_logits(self._model, batch))
+            logits = token_logits(self._model, batch, batch["attention_mask"].bool())
+            return list(logits.split([len(texts[number].ids) for number in numbers]))
+
+        return self._answers(texts, answer)
 
     def hidden_states(self, texts: Sequence[Encoding], layers: Sequence[int]) -> list[np.ndarray]:
         """As in ``reader.Bert``."""

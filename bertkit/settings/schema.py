@@ -203,6 +203,10 @@ class TaskSettings(Settings):
     """One column; several 0/1 columns for multi-label data; none is guessed."""
     labels: tuple[str, ...] = ()
     """Names of the classes by id; none are taken from the data."""
+    head: str | None = None
+    """Kind of task, by its name in finetuning.heads.registry; None is found from the data."""
+    columns: dict[str, str] | None = None
+    """Columns of what a head reads besides ``text`` and ``label``, by role: ``{question = "ask"}``."""
     problem_type: Literal["single_label_classification", "multi_label_classification", "regression"] | None = None
     """As ``transformers.PretrainedConfig.problem_type``; None is found from the data."""
     metrics: tuple[str, ...] = ()
@@ -225,7 +229,12 @@ class FinetuneDataSettings(Settings):
     """How labelled texts become batches."""
 
     max_seq_length: Annotated[int, Field(ge=4)] = 128
-    """Longest input in tokens, special tokens included; longer texts are truncated, the longer of a pair first."""
+    """Longest input in tokens, special tokens included; what is longer is cut, the longer of a pair first."""
+    overflow: Literal["truncate", "windows"] | None = None
+    """Rows that are longer: "truncate" keeps their beginning, "windows" reads all in windows that overlap. None is what
+    suits the task; "truncate" for sequences."""
+    stride: Annotated[int, Field(ge=0)] | None = None
+    """Tokens that two windows share; None is a quarter of ``max_seq_length``."""
     validation_split: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Share of the training rows held out, where no validation file is given."""
 

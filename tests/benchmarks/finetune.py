@@ -18,11 +18,11 @@ from benchmarks.rounds import OURS, Turn, compare
 from benchmarks.trainer import TRAINER, trainer_turn
 from bertkit import hardware
 from bertkit.errors import BertkitError
-from bertkit.finetuning.batches import Encoder
 from bertkit.finetuning.data import LabelledData, load_labelled
 from bertkit.finetuning.run import FinetuneRequest, data_request, finetune_on, load_recipe, with_settings
+from bertkit.finetuning.windows import Encoder
 from bertkit.io.hub import model_folder
-from bertkit.models.classifier import classifier_tokenizer, new_classifier
+from bertkit.models.headed import encoder_tokenizer, new_headed
 from bertkit.settings.schema import FinetuneRecipe
 from bertkit.training.metrics_log import read_metrics
 
@@ -86,7 +86,7 @@ def _flops_an_example(work: _Work) -> float | None:
     config = AutoConfig.from_pretrained(folder)
     if not all(hasattr(config, name) for name in ("hidden_size", "num_hidden_layers", "intermediate_size")):
         return None
-    lengths = Encoder(classifier_tokenizer(folder), work.recipe.data.max_seq_length)(work.texts).lengths
+    lengths = Encoder.of(encoder_tokenizer(folder), work.recipe.data)(work.texts).tokens
     return TRAINING * forward_flops(config, lengths, np.ones_like(lengths)) / len(lengths)
 
 
@@ -115,8 +115,13 @@ def _their_turn(work: _Work, padded: bool) -> Turn:
     data, train = work.data, work.recipe.train
     assert data.train is not None
     assert data.train.labels is not None
-    model, tokenizer, _ = new_classifier(
-        work.request.model, data.label_names, data.problem_type, train.dropout, train.seed, train.from_scratch
+    model, tokenizer, _ = new_headed(
+        data.head.auto_class,
+        work.request.model,
+        data.head.model_config(),
+        train.dropout,
+        train.seed,
+        train.from_scratch,
     )
     # In the order of a shuffled epoch after another, as the Trainer would take them.
     drawn, wanted = random.Random(train.seed), train.batch_size * work.steps

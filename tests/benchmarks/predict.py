@@ -18,10 +18,10 @@ from benchmarks.stand_in import write_random_bert
 from bertkit import hardware
 from bertkit.errors import BertkitError
 from bertkit.finetuning import predict
-from bertkit.finetuning.batches import Encoder
 from bertkit.finetuning.data import load_split, read_texts
+from bertkit.finetuning.heads.sequence import OneClass, SequenceHead
 from bertkit.models.bert import save_model
-from bertkit.models.classifier import load_classifier, new_classifier
+from bertkit.models.headed import load_headed, new_headed
 from bertkit.settings.recipes import load
 from bertkit.settings.schema import FinetuneRecipe
 
@@ -57,8 +57,8 @@ def bench_predict(request: PredictBench, rounds: int) -> dict[str, Any]:
         wanted = {OURS: partial(ours, model, texts, device), PIPELINE: partial(theirs, model, texts, device)}
         with apart(wanted) as contestants:
             figures = compare(contestants, rounds)
-        classifier = predict.open_classifier(model, device)
-    lengths = Encoder(classifier.tokenizer, classifier.max_seq_length)(texts).lengths
+        classifier = predict.open_predictor(model, device)
+    lengths = classifier.encoder(texts).tokens
     peak = peak_flops(device, "no")
     asked = forward_flops(classifier.model.config, lengths, np.ones_like(lengths)) / len(texts)
     return {
@@ -88,11 +88,12 @@ def _classifier(model: str | None, folder: Path) -> str:
         write_random_bert(folder / "bert", "tiny", None)
         model = str(folder / "bert")
     try:
-        load_classifier(model)
+        load_headed(SequenceHead.auto_class, model)
     except BertkitError as error:
         if "was not fine-tuned" not in str(error):
             raise
-        made, tokenizer, _ = new_classifier(model, ["negative", "positive"], "single_label_classification", None, 0)
+        head = OneClass(["negative", "positive"])
+        made, tokenizer, _ = new_headed(head.auto_class, model, head.model_config(), None, 0)
         save_model(made, tokenizer, folder / "classifier")
         return str(folder / "classifier")
     return model
@@ -100,13 +101,13 @@ def _classifier(model: str | None, folder: Path) -> str:
 
 def ours(model: str, texts: Rows, device: str) -> Callable[[], Turn]:
     """``bertkit predict`` from the rows to what it prints."""
-    classifier = predict.open_classifier(model, device)
+    classifier = predict.open_predictor(model, device)
     return _warm(lambda rows: list(predict.predictions(classifier, iter(rows))), texts)
 
 
 def theirs(model: str, texts: Rows, device: str) -> Callable[[], Turn]:
     """transformers' pipeline over a list of the rows."""
-    longest = predict.open_classifier(model, device).max_seq_length
+    longest = predict.open_predictor(model, device).encoder.max_length
     classify = pipeline("text-classification", model=model, device=torch.device(device), batch_size=BATCH_SIZE)
     return _warm(lambda rows: classify(as_inputs(rows), truncation=True, max_length=longest, top_k=None), texts)
 

@@ -24,8 +24,9 @@ from benchmarks.rounds import Turn, compare, figure, repeated
 from benchmarks.trainer import trainer_turn
 from bertkit.errors import BertkitError
 from bertkit.finetuning import predict
+from bertkit.finetuning.heads.sequence import OneClass
 from bertkit.models.bert import save_model
-from bertkit.models.classifier import new_classifier
+from bertkit.models.headed import new_headed
 from bertkit.models.tokenizer import load_tokenizer
 from bertkit.pretraining.dataset import collator_for, feature
 from bertkit.pretraining.pairs import Example
@@ -159,7 +160,7 @@ def test_what_is_measured_of_the_trainer_begins_after_the_first_step(tiny_model)
         time.sleep(slept_s[-1])
         return DataCollatorWithPadding(tokenizer)(rows)
 
-    model, *_ = new_classifier(str(tiny_model), ["a", "b"], "single_label_classification", None, 3)
+    model, *_ = new_headed(OneClass.auto_class, str(tiny_model), OneClass(["a", "b"]).model_config(), None, 3)
     rows = [{"input_ids": [2, 6, 3], "labels": 0}] * 8
     turn = trainer_turn(model, slow, rows, TrainSettings(batch_size=2), 4, "cpu", "no", 6)
     assert len(slept_s) == 4
@@ -196,10 +197,10 @@ def test_both_collators_get_and_give_the_same_sequences(tiny_model):
 
 
 def test_the_pipeline_predicts_the_same(tiny_model, tmp_path):
-    model, tokenizer, _ = new_classifier(str(tiny_model), ["a", "b"], "single_label_classification", None, 3)
+    model, tokenizer, _ = new_headed(OneClass.auto_class, str(tiny_model), OneClass(["a", "b"]).model_config(), None, 3)
     save_model(model, tokenizer, tmp_path)
     rows = [("the cat",), ("sat .",), ("a b c d the",)]
-    ours = list(predict.predictions(predict.open_classifier(str(tmp_path), "cpu"), iter(rows)))
+    ours = list(predict.predictions(predict.open_predictor(str(tmp_path), "cpu"), iter(rows)))
     theirs = pipeline("text-classification", model=str(tmp_path), device="cpu")(as_inputs(rows), top_k=None)
     for one, other in zip(ours, theirs, strict=True):
         assert one["probabilities"] == pytest.approx({score["label"]: score["score"] for score in other}, abs=1e-6)

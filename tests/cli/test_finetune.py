@@ -151,10 +151,11 @@ def test_a_killed_run_resumes_to_the_very_same_weights(tiny_model, tmp_path):
 
 
 def test_from_scratch_takes_the_sizes_and_none_of_the_weights(tiny_model, tmp_path):
-    from bertkit.models.classifier import new_classifier
+    from bertkit.finetuning.heads.sequence import OneClass
+    from bertkit.models.headed import new_headed
 
-    arguments = (str(tiny_model), ["a", "b"], "single_label_classification", None, 1)
-    pretrained, scratch = (new_classifier(*arguments, from_scratch=flag)[0].state_dict() for flag in (False, True))
+    arguments = (OneClass.auto_class, str(tiny_model), OneClass(["a", "b"]).model_config(), None, 1)
+    pretrained, scratch = (new_headed(*arguments, from_scratch=flag)[0].state_dict() for flag in (False, True))
     original = load_file(tiny_model / "model.safetensors")
     name = "bert.encoder.layer.0.output.dense.weight"
     assert np.array_equal(pretrained[name], original[name])

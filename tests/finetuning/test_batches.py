@@ -4,7 +4,22 @@ import numpy as np
 import pytest
 from helpers.stores import toy_tokenizer
 
-from bertkit.finetuning.batches import Encoder, FinetunePlan, by_length, collate
+from bertkit.finetuning.batches import FinetunePlan, by_length, collate
+from bertkit.finetuning.heads.base import Split
+from bertkit.finetuning.heads.sequence import OneClass
+from bertkit.finetuning.windows import Encoder
+from bertkit.settings.schema import FinetuneDataSettings
+
+HEAD = OneClass(["a", "b"])
+
+
+def encoder(tokenizer, most):
+    return Encoder.of(tokenizer, FinetuneDataSettings(max_seq_length=most))
+
+
+def labelled(texts):
+    split = Split("", [(one,) for one in texts], np.zeros(len(texts), np.int64))
+    return HEAD.features(split, encoder(toy_tokenizer(), 128))
 
 
 def text(n):
@@ -14,7 +29,7 @@ def text(n):
 def test_ids_are_those_of_the_tokenizer_with_the_longer_text_truncated_first():
     tokenizer = toy_tokenizer()
     rows = [(text(3), text(20)), (text(30), text(4)), (text(2), text(2))]
-    encoded = Encoder(tokenizer, 16)(rows)
+    encoded = encoder(tokenizer, 16)(rows)
     for number, (first, second) in enumerate(rows):
         expected = tokenizer(first, second, truncation="longest_first", max_length=16)
         assert encoded.ids[number] == expected["input_ids"]
@@ -24,30 +39,30 @@ def test_ids_are_those_of_the_tokenizer_with_the_longer_text_truncated_first():
 def test_a_batch_equals_the_tokenizers_padding():
     tokenizer = toy_tokenizer()
     texts = [text(3), text(9), ""]
-    encoded = Encoder(tokenizer, 32)([(one,) for one in texts])
-    batch = collate(encoded, [0, 1, 2], tokenizer.pad_token_id)
+    encoded = encoder(tokenizer, 32)([(one,) for one in texts])
+    batch = collate(encoded, [0, 1, 2], tokenizer.pad_token_id, HEAD)
     expected = tokenizer(texts, padding=True, return_tensors="pt")
     assert all((batch[name] == expected[name]).all() for name in expected)
 
 
 @pytest.mark.parametrize("rows", [1, 31, 32, 333])
 def test_each_row_is_seen_once_an_epoch_in_another_order(rows):
-    encoded = Encoder(toy_tokenizer(), 64)([(text(1 + number % 40),) for number in range(rows)])
-    plan = FinetunePlan(encoded, np.zeros(rows, np.int64), 0, 8, 1000, seed=3, micro_batch_size=8)
+    features = labelled([text(1 + number % 40) for number in range(rows)])
+    plan = FinetunePlan(features, HEAD, 0, 8, 1000, seed=3, micro_batch_size=8)
     epochs = [
         [plan.examples(epoch * plan.steps_per_epoch + step) for step in range(plan.steps_per_epoch)] for epoch in (0, 1)
     ]
     for epoch in epochs:
         assert sorted(row for batch in epoch for row in batch) == list(range(rows))
     assert rows == 1 or epochs[0] != epochs[1]
-    again = FinetunePlan(encoded, np.zeros(rows, np.int64), 0, 8, 1000, seed=3, micro_batch_size=8)
+    again = FinetunePlan(features, HEAD, 0, 8, 1000, seed=3, micro_batch_size=8)
     assert again.examples(plan.steps_per_epoch) == epochs[1][0]
 
 
 def test_hardly_any_padding_is_computed():
     rng = np.random.default_rng(0)
-    encoded = Encoder(toy_tokenizer(), 128)([(text(int(n)),) for n in rng.integers(1, 60, 2000)])
-    plan = FinetunePlan(encoded, np.zeros(2000, np.int64), 0, 32, 1000, seed=3, micro_batch_size=32)
+    features = labelled([text(int(n)) for n in rng.integers(1, 60, 2000)])
+    plan = FinetunePlan(features, HEAD, 0, 32, 1000, seed=3, micro_batch_size=32)
     real = padded = 0
     for step in range(plan.steps_per_epoch):
         batch = plan.fetch(plan.examples(step))

@@ -31,10 +31,10 @@ def own(tmp_path, train, validation=None, name="a.csv", **more):
 
 def test_words_become_classes_in_alphabetical_order(tmp_path):
     data = own(tmp_path, "text,label\none,sad\ntwo,happy\n", "text,label\nthree,happy\n")
-    assert data.label_names == ["happy", "sad"]
+    assert data.head.label_names == ["happy", "sad"]
     assert data.train.labels.tolist() == [1, 0]
     assert data.validation[0].texts == [("three",)]
-    assert data.problem_type == "single_label_classification"
+    assert data.head.problem_type == "single_label_classification"
     assert data.notes == ["text: text; label: label", "2 classes, one label a row: happy, sad"]
 
 
@@ -42,23 +42,23 @@ def test_whole_numbers_become_classes_in_numerical_order(tmp_path):
     data = own(
         tmp_path, "review,stars\n" + "".join(f"x,{n}\n" for n in (10, 2, 1) * 4), task=TaskSettings(label=("stars",))
     )
-    assert data.label_names == ["1", "2", "10"]
+    assert data.head.label_names == ["1", "2", "10"]
     assert data.train.labels[:3].tolist() == [2, 1, 0]
 
 
 def test_other_numbers_are_a_regression(tmp_path):
     data = own(tmp_path, "text,score\na,0.5\nb,2\n")
-    assert (data.problem_type, data.label_names) == ("regression", [])
+    assert (data.head.problem_type, data.head.label_names) == ("regression", [])
     assert data.train.labels.dtype == np.float32
 
 
 def test_lists_and_flag_columns_are_several_labels_a_row(tmp_path):
     listed = "\n".join(json.dumps({"text": "x", "label": row}) for row in (["b", "a"], [], ["c"]))
     data = own(tmp_path, listed, name="a.jsonl")
-    assert data.label_names == ["a", "b", "c"]
+    assert data.head.label_names == ["a", "b", "c"]
     assert data.train.labels.tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 1]]
     flags = own(tmp_path, "text,x,y\none,0,1\n", task=TaskSettings(label=("x", "y")))
-    assert (flags.problem_type, flags.train.labels.tolist()) == ("multi_label_classification", [[0, 1]])
+    assert (flags.head.problem_type, flags.train.labels.tolist()) == ("multi_label_classification", [[0, 1]])
 
 
 def test_pairs_are_found_by_their_usual_names(tmp_path):

@@ -19,8 +19,9 @@ from transformers import (
 
 from bertkit.errors import BertkitError
 from bertkit.finetuning import predict
-from bertkit.models.classifier import class_logits
+from bertkit.finetuning.heads.base import Split
 from bertkit.models.fast.attention import attend_unpadded
+from bertkit.models.headed import pooled_logits
 
 ROWS = [
     ("the cat sat .",),
@@ -51,6 +52,10 @@ def make(tiny_model: Path, tmp_path: Path) -> Make:
     return make
 
 
+def logits(predictor: predict.Predictor, rows: list[tuple[str, ...]]) -> list[np.ndarray]:
+    return predictor.logits(predictor.head.features(Split("", rows, None), predictor.encoder))
+
+
 KINDS: list[dict[str, Any]] = [
     {"id2label": {0: "bad", 1: "good", 2: "so so"}, "problem_type": "single_label_classification"},
     {"id2label": {0: "bad", 1: "good"}},
@@ -64,9 +69,9 @@ KINDS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("settings", KINDS)
 def test_a_few_rows_get_what_transformers_says(make: Make, settings: dict[str, Any]) -> None:
     folder = make(**settings)
-    few, many = predict.open_classifier(str(folder), "auto", len(ROWS)), predict.open_classifier(str(folder), "cpu")
+    few, many = predict.open_predictor(str(folder), "auto", len(ROWS)), predict.open_predictor(str(folder), "cpu")
     assert (few.reader is None, many.reader is None) == (False, True)
-    assert (few.label_names, few.problem_type) == (many.label_names, many.problem_type)
+    assert (type(few.head), few.head.label_names) == (type(many.head), many.head.label_names)
     model, tokenizer = (
         BertForSequenceClassification.from_pretrained(folder).eval(),
         BertTokenizer.from_pretrained(folder),
@@ -77,15 +82,15 @@ def test_a_few_rows_get_what_transformers_says(make: Make, settings: dict[str, A
             inputs = tokenizer(*row, truncation="longest_first", max_length=12, return_tensors="pt")
             expected.append(model(**inputs).logits[0].numpy())
     assert np.ptp(expected, axis=0).min() > 0.01
-    assert few.logits(ROWS) == pytest.approx(np.stack(expected), abs=2e-6)
-    assert many.logits(ROWS) == pytest.approx(np.stack(expected), abs=2e-6)
+    for one in (few, many):
+        assert np.stack(logits(one, ROWS)) == pytest.approx(np.stack(expected), abs=2e-6)
 
 
 @pytest.mark.parametrize("settings", KINDS)
 def test_predictions_are_the_same_from_both(make: Make, settings: dict[str, Any]) -> None:
     folder = make(**settings)
     few, many = (
-        list(predict.predictions(predict.open_classifier(str(folder), "auto", rows), iter(ROWS))) for rows in (6, 33)
+        list(predict.predictions(predict.open_predictor(str(folder), "auto", rows), iter(ROWS))) for rows in (6, 33)
     )
     assert [list(row) for row in few] == [list(row) for row in many]
     for one, other in zip(few, many, strict=True):
@@ -105,7 +110,7 @@ def test_the_last_layer_at_the_first_token_is_the_whole_model(make: Make) -> Non
     for attention in ("sdpa", "eager"):
         model.set_attn_implementation(attention)
         with torch.no_grad():
-            assert class_logits(model, **batch) == pytest.approx(expected, abs=2e-6)
+            assert pooled_logits(model, batch) == pytest.approx(expected, abs=2e-6)
             assert model(**batch).logits == pytest.approx(expected, abs=2e-6)  # reads padded batches as before
 
 
@@ -113,8 +118,8 @@ def test_rows_are_cut_to_what_the_model_reads(make: Make) -> None:
     folder = make()
     (folder / "recipe.toml").unlink()  # what is left of its length is the default, 128
     for rows in (1, None):
-        classifier = predict.open_classifier(str(folder), "auto", rows)
-        cut, whole = classifier.logits([("a " * 99,), ("a " * 30,)])
+        classifier = predict.open_predictor(str(folder), "auto", rows)
+        cut, whole = logits(classifier, [("a " * 99,), ("a " * 30,)])
         assert cut == pytest.approx(whole, abs=2e-6)
 
 
@@ -125,15 +130,15 @@ def test_another_encoder_goes_to_torch(tiny_model: Path, tmp_path: Path) -> None
     DistilBertForSequenceClassification(config).save_pretrained(folder)
     told = json.loads((folder / "tokenizer_config.json").read_text()) | {"tokenizer_class": "PreTrainedTokenizerFast"}
     (folder / "tokenizer_config.json").write_text(json.dumps(told))
-    classifier = predict.open_classifier(str(folder), "auto", 1)
+    classifier = predict.open_predictor(str(folder), "auto", 1)
     assert classifier.reader is None
-    assert classifier.logits(ROWS[:1]).shape == (1, 2)
+    assert [one.shape for one in logits(classifier, ROWS[:1])] == [(2,)]
 
 
 def test_a_model_that_was_not_fine_tuned_is_refused_alike(tiny_model: Path) -> None:
     for rows in (1, None):
         with pytest.raises(BertkitError, match="was not fine-tuned"):
-            predict.open_classifier(str(tiny_model), "auto", rows)
+            predict.open_predictor(str(tiny_model), "auto", rows)
 
 
 def test_a_few_rows_are_predicted_without_torch(make: Make, tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_int8_is_smaller_and_near(model, tmp_path):
 @pytest.mark.parametrize(
     ("kind", "heads"),
     [(BertForMaskedLM, ["word"]), (BertForSequenceClassification, ["class"])],
-    ids=["words", "classes"],
+    ids=["words", "task"],
 )
 @pytest.mark.parametrize("form", ["onnx", "half"])
 def test_what_a_model_was_trained_for_is_exported_and_nothing_else(tiny_model, tmp_path, kind, heads, form):

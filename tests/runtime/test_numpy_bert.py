@@ -105,11 +105,11 @@ def test_pairs_classes_and_hidden_states_are_those_of_torch(tiny_model, tmp_path
     assert {type_id for one in encoded for type_id in one.type_ids} == {0, 1}
     for head, kind, ask in (
         ("pairs", BertForPreTraining, lambda bert: bert.next_sentence_logits(encoded)),
-        ("classes", BertForSequenceClassification, lambda bert: bert.class_logits(encoded)),
+        ("task", BertForSequenceClassification, lambda bert: np.stack(bert.head_logits(encoded))),
     ):
-        folder = model_with(tiny_model, tmp_path / head, kind, num_labels=3 if head == "classes" else 2)
+        folder = model_with(tiny_model, tmp_path / head, kind, num_labels=3 if head == "task" else 2)
         ours, theirs = ask(NumpyBert(folder, head)), ask(TorchBert(str(folder), head, "cpu"))
-        assert ours.shape == (len(encoded), 3 if head == "classes" else 2)
+        assert ours.shape == (len(encoded), 3 if head == "task" else 2)
         assert ours == pytest.approx(theirs, abs=1e-5)
     folder = model_with(tiny_model, tmp_path / "none", BertModel)
     ours = NumpyBert(folder, "none").hidden_states(encoded, [0, -1])
@@ -198,10 +198,10 @@ def test_files_it_cannot_read_are_left_to_torch(tiny_model, tmp_path, broken):
         (light_pieces(folder), NumpyBert(folder, "words"))
 
 
-@pytest.mark.parametrize("head", ["pairs", "classes"])
-def test_a_head_that_is_not_there_is_left_to_torch(tiny_model, tmp_path, head):
+@pytest.mark.parametrize(("head", "lacking"), [("pairs", "bert.pooler.dense"), ("task", "no linear head")])
+def test_a_head_that_is_not_there_is_left_to_torch(tiny_model, tmp_path, head, lacking):
     folder = model_with(tiny_model, tmp_path / "model", BertForMaskedLM)
-    with pytest.raises(UnsupportedError, match="bert.pooler.dense"):
+    with pytest.raises(UnsupportedError, match=lacking):
         NumpyBert(folder, head)
     with pytest.raises(BertkitError, match="has no"):
         open_reader(str(folder), head, None, 1)

@@ -43,7 +43,7 @@ KINDS = {
     "pretraining": (BertForPreTraining, ["words", "pairs", "none"]),
     "words": (BertForMaskedLM, ["words", "none"]),
     "pairs": (BertForNextSentencePrediction, ["pairs", "none"]),
-    "classes": (BertForSequenceClassification, ["classes", "none"]),
+    "task": (BertForSequenceClassification, ["task", "none"]),
     "encoder": (BertModel, ["none"]),
 }
 
@@ -55,7 +55,7 @@ def models(tiny_model, tmp_path_factory):
     for kind, (cls, _) in KINDS.items():
         folder = shutil.copytree(tiny_model, tmp_path_factory.mktemp("models") / kind)
         torch.manual_seed(3)
-        model = cls(BertConfig.from_pretrained(tiny_model, num_labels=3 if kind == "classes" else 2))
+        model = cls(BertConfig.from_pretrained(tiny_model, num_labels=3 if kind == "task" else 2))
         with torch.no_grad():
             for weight in model.parameters():
                 weight.normal_(std=0.3)
@@ -93,7 +93,7 @@ def test_all_heads_say_what_torch_says(models, kind, tokens_at_once, monkeypatch
         elif head == "none":
             answers = [bert.hidden_states(texts, [0, -2, 1, -1]) for bert in (ours, theirs)]
         else:
-            ask = "next_sentence_logits" if head == "pairs" else "class_logits"
+            ask = "next_sentence_logits" if head == "pairs" else "head_logits"
             answers = [getattr(bert, ask)(texts) for bert in (ours, theirs)]
         assert_close(*answers)
 
@@ -150,7 +150,7 @@ def test_neither_torch_nor_transformers_is_imported(models):
 
 
 def test_a_head_that_is_not_there_is_one_line(models):
-    for kind, head, said in (("words", "pairs", "next-sentence"), ("classes", "words", "masked-word")):
+    for kind, head, said in (("words", "pairs", "next-sentence"), ("task", "words", "masked-word")):
         with pytest.raises(BertkitError, match=f"has no {said} head: export a model that was trained with it"):
             open_reader(str(models[kind][1]), head)
 

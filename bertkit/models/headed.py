@@ -1,0 +1,169 @@
+"""A pretrained encoder with the head of a task on top, new or its own."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bertkit.errors import BertkitError
+from bertkit.io.hub import model_folder
+from bertkit.models.bert import load_quietly, seeded
+from bertkit.models.tokenizer import load_tokenizer
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+
+class LinearHead(NamedTuple):
+    """One linear layer on top of a BERT, as transformers has it."""
+
+    layer: str
+    """Name of its weights."""
+    is_pooled: bool
+    """Whether it reads the pooled state of ``[CLS]``, or the last state of each token."""
+    outputs: int | None = None
+    """None is one for each class of the configuration."""
+
+
+LINEAR_HEADS = {
+    "BertForSequenceClassification": LinearHead("classifier", is_pooled=True),
+    "BertForMultipleChoice": LinearHead("classifier", is_pooled=True, outputs=1),
+    "BertForTokenClassification": LinearHead("classifier", is_pooled=False),
+    "BertForQuestionAnswering": LinearHead("qa_outputs", is_pooled=False, outputs=2),
+}
+
+
+def linear_class(config: dict[str, Any]) -> str | None:
+    """The class of transformers that a model is of, where that is a BERT with a linear head for a task."""
+    return next((name for name in config.get("architectures") or () if name in LINEAR_HEADS), None)
+
+
+def new_headed(
+    auto_class: str,
+    name_or_path: str,
+    config: dict[str, Any],
+    dropout: float | None,
+    seed: int,
+    from_scratch: bool = False,
+) -> "tuple[PreTrainedModel, Any, list[str]]":
+    """A pretrained encoder under a new head, its tokenizer, and what else had to be made new.
+
+    Args:
+        auto_class: of transformers, such as ``AutoModelForTokenClassification``.
+        name_or_path: a folder or a hub name, of a BERT or another encoder that the class knows.
+        config: of the head: ``num_labels`` and the like.
+        dropout: of hidden states, attention and head; None keeps the model's own.
+        seed: of the new weights.
+        from_scratch: only the model's sizes and tokenizer are taken; all weights are new.
+
+    Raises:
+        BertkitError: the model or its tokenizer cannot be loaded, or lacks weights of the encoder.
+    """
+    import transformers
+
+    folder, cls = model_folder(name_or_path), getattr(transformers, auto_class)
+    rates = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
+    config = config | ({} if dropout is None else dict.fromkeys(rates, dropout))
+    model, missing = load_quietly(cls, folder, name_or_path, seed, True, **config)
+    if from_scratch:
+        with seeded(seed):
+            model = cls.from_config(model.config)
+        return model, encoder_tokenizer(folder), ["all weights are random: the pretrained ones are left out"]
+    encoder = f"{model.base_model_prefix}."
+    lacking = [name for name in missing if name.startswith(encoder) and "pooler" not in name]
+    if lacking:
+        raise BertkitError(f"the model {name_or_path} has no weights for {lacking[0]}: give a pretrained encoder")
+    notes = [f"the pooler is new: {name_or_path} has none"] if any("pooler" in name for name in missing) else []
+    return model, encoder_tokenizer(folder), notes
+
+
+def load_headed(auto_class: str, name_or_path: str) -> "tuple[PreTrainedModel, Any]":
+    """A model that was fine-tuned before, and its tokenizer.
+
+    Raises:
+        BertkitError: it cannot be loaded, or has no head of its own.
+    """
+    import transformers
+
+    folder = model_folder(name_or_path)
+    model, missing = load_quietly(getattr(transformers, auto_class), folder, name_or_path, seed=0)
+    if missing:
+        raise BertkitError(
+            f"{name_or_path} was not fine-tuned: it has no weights for {missing[0]}; run bertkit finetune --model "
+            f"{name_or_path} first"
+        )
+    return model, encoder_tokenizer(folder)
+
+
+def pooled_logits(model: Any, batch: "dict[str, torch.Tensor]") -> "torch.Tensor":
+    """What a head on the pooled state says, ``[B, outputs]``, without the work that a BERT's head throws away.
+
+    The head reads the last layer's state of ``[CLS]`` alone; of two layers that saves 42 % of the multiplications, of
+    twelve 7 %.
+
+    Args:
+        model: of transformers, which ``attend_unpadded`` has seen; another than BERT's runs as it is.
+        batch: ids, mask and segments as the model takes them, int64 ``[B, L]`` each.
+    """
+    import torch
+
+    if not _is_linear(model, pooled=True):
+        logits: torch.Tensor = model(**inputs_of(batch)).logits
+        return logits
+    wanted = torch.zeros_like(batch["attention_mask"], dtype=torch.bool)
+    wanted[:, 0] = True
+    first = _encode(model, batch, wanted)
+    assert model.bert.pooler is not None
+    said: torch.Tensor = model.classifier(model.dropout(model.bert.pooler(first.unsqueeze(1))))
+    return said
+
+
+def token_logits(model: Any, batch: "dict[str, torch.Tensor]", wanted: "torch.Tensor") -> "torch.Tensor":
+    """What a head on each token says at some tokens, ``[W, outputs]``, text after text; the last layer is computed there
+    alone.
+
+    Args:
+        model, batch: as for ``pooled_logits``.
+        wanted: bool ``[B, L]``, within the mask.
+    """
+    import torch
+
+    if not _is_linear(model, pooled=False):
+        said = model(**inputs_of(batch))
+        each = said.logits if "logits" in said else torch.stack([said.start_logits, said.end_logits], dim=-1)
+        at_tokens: torch.Tensor = each[wanted]
+        return at_tokens
+    states = _encode(model, batch, wanted)
+    head = getattr(model, LINEAR_HEADS[type(model).__name__].layer)
+    logits: torch.Tensor = head(model.dropout(states) if hasattr(model, "dropout") else states)
+    return logits
+
+
+def inputs_of(batch: "dict[str, torch.Tensor]") -> "dict[str, torch.Tensor]":
+    """What a model reads of a batch."""
+    return {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids") if name in batch}
+
+
+def _is_linear(model: Any, pooled: bool) -> bool:
+    known = LINEAR_HEADS.get(type(model).__name__)
+    return known is not None and known.is_pooled == pooled and not model.config.is_decoder
+
+
+def _encode(model: Any, batch: "dict[str, torch.Tensor]", wanted: "torch.Tensor") -> "torch.Tensor":
+    from bertkit.models.fast.attention import encode
+
+    return encode(model.bert, batch["input_ids"], batch["attention_mask"], batch.get("token_type_ids"), wanted)
+
+
+def encoder_tokenizer(folder: Path) -> Any:
+    """A BERT's tokenizer by our own rules, another encoder's by transformers'."""
+    from transformers import AutoConfig, AutoTokenizer
+
+    if AutoConfig.from_pretrained(folder).model_type == "bert":
+        return load_tokenizer(str(folder))
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except Exception as error:  # the files come from outside
+        raise BertkitError(f"no tokenizer in {folder}: {str(error).splitlines()[0]}") from error
+    if getattr(tokenizer, "backend_tokenizer", None) is None:
+        raise BertkitError(f"the tokenizer of {folder} has no fast form (tokenizer.json)")
+    return tokenizer
