@@ -222,7 +222,10 @@ def test_evaluating_a_model_of_ones_own_rows_asks_for_rows_and_takes_no_others(t
     kept = json.loads((tmp_path / "m" / "eval_results.json").read_text())
     assert same["eval_accuracy"] == kept["eval_accuracy"]
     (tmp_path / "lists.jsonl").write_text('{"text": "a", "label": ["happy"]}\n')
-    for more, message in (([], "give --validation FILE"), (["--validation", "lists.jsonl"], "unknown label")):
+    for more, message in (
+        ([], "give --validation FILE"),
+        (["--validation", "lists.jsonl"], "is a list of 1, not a class"),
+    ):
         result = bertkit(tmp_path, environment, "evaluate", "m", *more, check=False)
         assert (result.returncode, "Traceback" in result.stderr) == (1, False)
         assert message in result.stderr
