@@ -1,6 +1,5 @@
 """``bertkit evaluate`` and ``bertkit predict``: a saved model on labelled and unlabelled rows."""
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from bertkit.finetuning.heads.base import Features, Head, Split
 from bertkit.finetuning.heads.registry import head_of_model
 from bertkit.finetuning.heads.sequence import SequenceHead
 from bertkit.finetuning.windows import Encoder, cut_rows
-from bertkit.io.hub import model_folder
+from bertkit.models.folder import checked_folder, own_length, read_config
 from bertkit.runtime.load import FEW_TEXTS, light_reader
 from bertkit.runtime.text import Encoding, sound
 from bertkit.settings.recipes import Override, load
@@ -24,7 +23,7 @@ from bertkit.settings.schema import FinetuneDataSettings, FinetuneRecipe, TaskSe
 if TYPE_CHECKING:
     import numpy as np
 
-    from bertkit.runtime.load import Reader
+    from bertkit.runtime.base import Reader
 
 _ROWS_AT_ONCE = 4_096
 
@@ -75,13 +74,14 @@ def open_predictor(
     Raises:
         BertkitError: it cannot be loaded, was not fine-tuned, or has a head of another kind.
     """
-    folder = model_folder(name_or_path)
+    folder = checked_folder(name_or_path)
     recipe = recipe_of(folder, overrides)
-    head = head_of_model(name_or_path, _config(folder), recipe.task)
+    head = head_of_model(name_or_path, read_config(folder, name_or_path), recipe.task)
     reader = light_reader(name_or_path, folder, "task", device, rows)
     if reader is not None:
-        settings = _fitting(recipe.data, reader.bert.config.get("max_position_embeddings"))
-        encoder = Encoder(reader.pieces.tokenizer, reader.pieces.pad_id, True, settings)
+        config, pieces = reader.bert.config, reader.pieces
+        settings = _fitting(recipe.data, config.get("max_position_embeddings"))
+        encoder = Encoder(pieces.tokenizer, pieces.pad_id, config.get("type_vocab_size", 2) > 1, settings)
         return Predictor(head, recipe, encoder, None, reader)
     from bertkit.hardware import choose_device
     from bertkit.models.fast.attention import attend_unpadded
@@ -95,19 +95,13 @@ def open_predictor(
 
 
 def recipe_of(folder: Path, overrides: Sequence[Override] = ()) -> FinetuneRecipe:
-    """The recipe that a model was fine-tuned by; one of defaults where its folder does not tell."""
+    """The recipe that a model was fine-tuned by; where its folder does not tell, one of its own length and of defaults."""
     file = folder / "recipe.toml"
-    return load(FinetuneRecipe, "finetune", str(file) if file.is_file() else "own", overrides).settings
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        config["architectures"] = [str(name) for name in config.get("architectures") or ()]
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise BertkitError(f"{path} is no model configuration: {error}") from None
-    return dict(config)
+    if file.is_file():
+        return load(FinetuneRecipe, "finetune", str(file), overrides).settings
+    length = own_length(folder)
+    own = [] if length is None else [Override("data.max_seq_length", length, f"the model {folder}")]
+    return load(FinetuneRecipe, "finetune", "own", [*own, *overrides]).settings
 
 
 def _fitting(settings: FinetuneDataSettings, positions: int | None) -> FinetuneDataSettings:
@@ -178,10 +172,10 @@ def predict_rows(
     Raises:
         BertkitError: the model or the rows cannot be had.
     """
-    folder = model_folder(model)
+    folder = checked_folder(model)
     task = recipe_of(folder).task
     task = task.model_copy(update={"text": tuple(columns) or task.text})
-    head = head_of_model(model, _config(folder), task)
+    head = head_of_model(model, read_config(folder, model), task)
     rows = chain.from_iterable(_inputs(source, task, head) for source in sources)
     # The first rows are read before seconds go into importing torch, which a few can do without.
     first = list(islice(rows, FEW_TEXTS + 1))

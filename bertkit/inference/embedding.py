@@ -123,7 +123,7 @@ class Embedder:
         self._held = len(self._layers) * int(config["hidden_size"])
         self.width: int = int(config["hidden_size"]) if chosen.summed else self._held
         pieces = self.texts.reader.pieces
-        self._continuing, self._special = pieces.continuing_ids, pieces.special_ids
+        self._special = pieces.special_ids
 
     def windows(self, texts: Iterable[str]) -> Iterator[list[Features]]:
         """The features of texts in their order, some at a time, so that memory stays bounded."""
@@ -144,7 +144,7 @@ class Embedder:
     def _features(self, texts: list[str], encoded: list[Encoding]) -> list[Features]:
         states = self.texts.reader.bert.hidden_states(encoded, self._layers)
         return [
-            self._pooled(text, one.ids, self._joined(layers))
+            self._pooled(text, one, self._joined(layers))
             for text, one, layers in zip(texts, encoded, states, strict=True)
         ]
 
@@ -155,30 +155,26 @@ class Embedder:
             return total
         return states.transpose(1, 0, 2).reshape(states.shape[1], -1)
 
-    def _pooled(self, text: str, ids: list[int], rows: np.ndarray) -> Features:
+    def _pooled(self, text: str, encoded: Encoding, rows: np.ndarray) -> Features:
         # Copies, where it is a part: the states of all tokens would stay in memory with it.
         if self.pooling == "cls":
             return Features(text, rows[:1].copy(), None)
         if self.pooling == "mean":
             return Features(text, rows.mean(axis=0, keepdims=True), None)
-        names = [str(self.texts.reader.pieces.tokenizer.id_to_token(id_)) for id_ in ids]
+        pieces = self.texts.reader.pieces
         if self.pooling == "none":
-            return Features(text, rows, names)
-        words = self._words(ids)
+            return Features(text, rows, [str(pieces.tokenizer.id_to_token(id_)) for id_ in encoded.ids])
+        words = self._words(encoded)
         means = np.array([rows[begin:end].mean(axis=0) for begin, end in words], dtype=np.float32)
-        spelt = ["".join([names[begin], *(name[2:] for name in names[begin + 1 : end])]) for begin, end in words]
+        spelt = [pieces.decode(encoded.ids[begin:end]).strip() for begin, end in words]
         return Features(text, means.reshape(-1, rows.shape[1]), spelt)
 
-    def _words(self, ids: list[int]) -> list[tuple[int, int]]:
+    def _words(self, text: Encoding) -> list[tuple[int, int]]:
         """Where each word begins and ends. Special tokens are none."""
-        begins = [place for place, id_ in enumerate(ids) if id_ not in self._special and id_ not in self._continuing]
-        words = []
-        for begin in begins:
-            end = begin + 1
-            while ids[end] in self._continuing:  # a text ends with [SEP]
-                end += 1
-            words.append((begin, end))
-        return words
+        pieces = self.texts.reader.pieces
+        text_places = [place for place, id_ in enumerate(text.ids) if id_ not in self._special]
+        begins = [place for place in text_places if not pieces.goes_on(text, place)]
+        return [(begin, max((begin, *pieces.rest_of_word(text, begin))) + 1) for begin in begins]
 
 
 def write_features(path: Path, windows: Iterable[list[Features]], width: int, by_token: bool) -> None:

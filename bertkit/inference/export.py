@@ -17,10 +17,11 @@ import numpy as np
 from bertkit.assets import EMBEDDED_CORPUS
 from bertkit.errors import BertkitError
 from bertkit.io.atomic import disk_errors, new_folder
-from bertkit.models.bert import bert_folder, load_for, save_model
+from bertkit.models.bert import load_for, own_tokenizer, save_model
+from bertkit.models.folder import bert_folder
 from bertkit.models.headed import LINEAR_HEADS, linear_class
-from bertkit.models.tokenizer import load_tokenizer, save_tokenizer
-from bertkit.runtime.load import Bert, Head
+from bertkit.models.tokenizer import save_tokenizer
+from bertkit.runtime.base import Bert, Head
 from bertkit.runtime.onnx_bert import CLASS_LOGITS, GRAPH, OUTPUTS, TOKEN_LOGITS, OnnxBert, import_extra
 from bertkit.runtime.text import Encoding, Pieces, any_pieces
 
@@ -94,8 +95,10 @@ def export(model: str, form: str, out: Path, int8: bool = False) -> Exported:
             import_extra(name)
     folder = bert_folder(model)
     heads, loaded = _load(model, folder)
-    tokenizer = load_tokenizer(str(folder))
-    check = _Check(any_pieces(folder), heads, loaded.config.max_position_embeddings, loaded.config.type_vocab_size > 1)
+    tokenizer = own_tokenizer(folder, model)
+    check = _Check(
+        any_pieces(folder, model), heads, loaded.config.max_position_embeddings, loaded.config.type_vocab_size > 1
+    )
     # As the reader of torch sees it: the very numbers that the other commands give.
     expected = {head: check.answers(_torch_bert(model, head), head) for head in check.heads}
     with new_folder(out) as fresh:
@@ -143,7 +146,13 @@ def _torch_bert(model: str, head: Head) -> Bert:
 
 
 def _write_half(loaded: "PreTrainedModel", tokenizer: "PreTrainedTokenizerFast", folder: Path) -> None:
-    save_model(loaded.half(), tokenizer, folder)
+    for name, weight in loaded.half().named_parameters():
+        if not bool(weight.isfinite().all()):
+            raise BertkitError(
+                f"as half the model says something else than the original: {name} has numbers over 65,504, the largest "
+                "that 16 bits hold; keep the original, or export it in another form"
+            )
+    save_model(loaded, tokenizer, folder)
 
 
 def _write_onnx(

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bertkit.runtime.load import Reader, open_reader
+from bertkit.runtime.base import Reader
+from bertkit.runtime.load import open_reader
 from bertkit.runtime.text import Encoding
 
 # Masked copies read at a time. Each brings a row as wide as the vocabulary: 512 of 30,522 numbers are 60 MB.
@@ -101,7 +102,7 @@ class Scorer:
     def _masked(self, text: Encoding, place: int) -> Encoding:
         """The text with the piece at a place masked, and those that its word goes on with."""
         ids = list(text.ids)
-        for hidden in (place, *self._pieces.rest_of_word(text.ids, place)):
+        for hidden in (place, *self._pieces.rest_of_word(text, place)):
             ids[hidden] = self._pieces.mask_id
         return Encoding(ids, text.type_ids)
 

@@ -1,6 +1,5 @@
 """BERTs made anew, loaded from a folder or the hub, and saved as plain Hugging Face folders."""
 
-import json
 import logging
 import shutil
 from collections.abc import Iterator
@@ -10,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from bertkit.errors import BertkitError
 from bertkit.io.atomic import disk_errors
-from bertkit.io.hub import model_folder
+from bertkit.io.hub import one_line
+from bertkit.models.folder import bert_folder, check_rows, is_bert, read_config
 from bertkit.models.tokenizer import load_tokenizer, save_tokenizer
 from bertkit.settings.schema import ModelSettings
 
 if TYPE_CHECKING:
-    from transformers import BertForPreTraining, PreTrainedModel, PreTrainedTokenizerFast
+    from transformers import BertForPreTraining, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 IGNORE = -100
 """The label of a token that is not predicted (the ``ignore_index`` of cross-entropy)."""
@@ -45,34 +45,6 @@ def new_bert(settings: ModelSettings, tokenizer: "PreTrainedTokenizerFast", seed
         return BertForPreTraining(config)
 
 
-def bert_folder(name_or_path: str, weights: bool = True) -> Path:
-    """The local folder of a BERT: fetched where the name is the hub's. Costs no import of torch.
-
-    Raises:
-        BertkitError: it is not there, cannot be fetched, or is no BERT.
-    """
-    folder = model_folder(name_or_path, weights)
-    path = folder / "config.json"
-    if not path.is_file():
-        raise BertkitError(f"{name_or_path} is no model folder: it has no config.json")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        kind = config.get("model_type")
-        named = config.get("architectures") or [""]
-    except (OSError, ValueError, AttributeError) as error:
-        raise BertkitError(f"{path} is no model configuration: {_one_line(error)}") from None
-    # The first configurations named the class alone.
-    if kind != "bert" and not (kind is None and str(named[0]).startswith("Bert")):
-        raise BertkitError(f"{name_or_path} is a model of type '{kind}': bertkit works with 'bert'")
-    return folder
-
-
-def max_positions(name_or_path: str) -> int:
-    """Tokens that a BERT reads at most, by its config.json."""
-    config = json.loads((bert_folder(name_or_path) / "config.json").read_text(encoding="utf-8"))
-    return int(config.get("max_position_embeddings", 512))
-
-
 def load_bert_for_pretraining(
     name_or_path: str, tokenizer: "PreTrainedTokenizerFast | None" = None, seed: int = 0, positions: int = 0
 ) -> "tuple[BertForPreTraining, PreTrainedTokenizerFast, list[str]]":
@@ -96,8 +68,9 @@ def load_bert_for_pretraining(
         _check_same_vocabulary(tokenizer, folder, name_or_path)
     optional = ("cls.predictions.", "cls.seq_relationship.", "bert.pooler.")
     model, new = load_for("BertForPreTraining", name_or_path, optional, seed)
-    notes = [f"the {part} is new: {name_or_path} has none" for part in new]
+    notes = [f"the {part} is new: {name_or_path} has none" for part in new] + left_out(folder, name_or_path)
     rows = model.config.vocab_size
+    read_segments(tokenizer, model.config.type_vocab_size)
     if len(tokenizer) > rows:
         with _quiet(), seeded(seed):
             model.resize_token_embeddings(_padded(len(tokenizer)), mean_resizing=False)
@@ -176,23 +149,77 @@ def load_quietly(
 
     try:
         with _quiet(), seeded(seed):
+            own = _configuration(folder, config)
             # Sizes that do not fit are told apart below, with their names; transformers would point to its report.
             model, info = cls.from_pretrained(
                 folder,
+                config=own,
                 dtype=torch.float32,
                 weights_only=True,
                 local_files_only=True,
                 trust_remote_code=False,
                 ignore_mismatched_sizes=True,
                 output_loading_info=True,
-                **config,
+                key_mapping={r"^module\.": ""},  # as data-parallel training saves them
             )
     except Exception as error:  # the files come from outside: whatever is wrong, they cannot be loaded
-        raise BertkitError(f"cannot load the model {name}: {_one_line(error)}") from error
+        raise BertkitError(f"cannot load the model {name}: {_why(error)}") from error
     encoder = f"{model.base_model_prefix}."
     other_head = {key[0] for key in info["mismatched_keys"] if new_head and not key[0].startswith(encoder)}
     _check_fit({key for key in info["mismatched_keys"] if key[0] not in other_head}, name)
+    for weight, values in model.named_parameters():
+        if not bool(torch.isfinite(values).all()):
+            raise BertkitError(f"the weights of {name} are not finite ({weight}): give a model that was saved whole")
     return model, sorted({*info["missing_keys"], *other_head})
+
+
+def _configuration(folder: Path, changes: dict[str, Any]) -> "PreTrainedConfig":
+    """A model's configuration with some changes, without what no configuration of its kind knows.
+
+    So neither a stranger's code (``auto_map``) nor what changes the form of answers is carried on, or saved.
+    """
+    from transformers import AutoConfig, BertConfig
+
+    cls = BertConfig if is_bert(read_config(folder)) else AutoConfig
+    config = cls.from_pretrained(folder, **changes)
+    for field in config.to_dict().keys() - type(config)().to_dict().keys():
+        delattr(config, field)
+    config.return_dict, config.output_attentions, config.output_hidden_states = True, False, False
+    return config
+
+
+def left_out(folder: Path, name: str) -> list[str]:
+    """A line that names the fields of a BERT's config.json that no BERT has, which ``load_quietly`` leaves out.
+
+    Args:
+        name: of the model, for the line.
+    """
+    from transformers import BertConfig
+
+    config = read_config(folder, name)
+    fields = sorted(config.keys() - {*BertConfig().to_dict(), "torch_dtype", "position_embedding_type"})
+    if not is_bert(config):
+        return []
+    return [f"left out of the config.json of {name}: {', '.join(fields)} (no BERT has them)"] if fields else []
+
+
+def own_tokenizer(folder: Path, name: str) -> "PreTrainedTokenizerFast":
+    """The tokenizer of a BERT, by our own rules (see ``load_tokenizer``); its segments are those of the model.
+
+    Raises:
+        BertkitError: it cannot be read, or has word pieces that the model has no rows for.
+    """
+    config = read_config(folder, name)
+    tokenizer = load_tokenizer(str(folder))
+    check_rows(name, len(tokenizer), config.get("vocab_size", len(tokenizer)))
+    read_segments(tokenizer, config.get("type_vocab_size", 2))
+    return tokenizer
+
+
+def read_segments(tokenizer: "PreTrainedTokenizerFast", type_vocab_size: int) -> None:
+    """Makes a tokenizer give segment ids where its model tells two segments apart, and none where it knows one alone."""
+    names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
+    tokenizer.model_input_names = [*names[:1], *(["token_type_ids"] if type_vocab_size > 1 else []), *names[1:]]
 
 
 def choose_attention(model: "PreTrainedModel", device: str, precision: str, longest: int) -> None:
@@ -271,5 +298,8 @@ def _quiet() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+def _why(error: BaseException) -> str:
+    """Why a model cannot be loaded; torch would advise to unpickle whatever code a file holds."""
+    if "weights_only" in str(error) or "nsafe" in type(error).__name__:
+        return "its weights are pickled objects that may run code: give weights of tensors alone (model.safetensors)"
+    return one_line(error)

@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bertkit.errors import BertkitError
-from bertkit.io.hub import model_folder
-from bertkit.models.bert import load_quietly, seeded
-from bertkit.models.tokenizer import load_tokenizer
+from bertkit.models.bert import left_out, load_quietly, own_tokenizer, seeded
+from bertkit.models.folder import checked_folder, is_bert, read_config
 
 if TYPE_CHECKING:
     import torch
@@ -60,20 +59,21 @@ def new_headed(
     """
     import transformers
 
-    folder, cls = model_folder(name_or_path), getattr(transformers, auto_class)
+    folder, cls = checked_folder(name_or_path), getattr(transformers, auto_class)
     rates = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
     config = config | ({} if dropout is None else dict.fromkeys(rates, dropout))
     model, missing = load_quietly(cls, folder, name_or_path, seed, True, **config)
     if from_scratch:
         with seeded(seed):
             model = cls.from_config(model.config)
-        return model, encoder_tokenizer(folder), ["all weights are random: the pretrained ones are left out"]
+        told = ["all weights are random: the pretrained ones are left out", *left_out(folder, name_or_path)]
+        return model, encoder_tokenizer(folder, name_or_path), told
     encoder = f"{model.base_model_prefix}."
     lacking = [name for name in missing if name.startswith(encoder) and "pooler" not in name]
     if lacking:
         raise BertkitError(f"the model {name_or_path} has no weights for {lacking[0]}: give a pretrained encoder")
     notes = [f"the pooler is new: {name_or_path} has none"] if any("pooler" in name for name in missing) else []
-    return model, encoder_tokenizer(folder), notes
+    return model, encoder_tokenizer(folder, name_or_path), notes + left_out(folder, name_or_path)
 
 
 def load_headed(auto_class: str, name_or_path: str) -> "tuple[PreTrainedModel, Any]":
@@ -84,14 +84,14 @@ def load_headed(auto_class: str, name_or_path: str) -> "tuple[PreTrainedModel, A
     """
     import transformers
 
-    folder = model_folder(name_or_path)
+    folder = checked_folder(name_or_path)
     model, missing = load_quietly(getattr(transformers, auto_class), folder, name_or_path, seed=0)
     if missing:
         raise BertkitError(
             f"{name_or_path} was not fine-tuned: it has no weights for {missing[0]}; run bertkit finetune --model "
             f"{name_or_path} first"
         )
-    return model, encoder_tokenizer(folder)
+    return model, encoder_tokenizer(folder, name_or_path)
 
 
 def pooled_logits(model: Any, batch: "dict[str, torch.Tensor]") -> "torch.Tensor":
@@ -154,14 +154,14 @@ def _encode(model: Any, batch: "dict[str, torch.Tensor]", wanted: "torch.Tensor"
     return encode(model.bert, batch["input_ids"], batch["attention_mask"], batch.get("token_type_ids"), wanted)
 
 
-def encoder_tokenizer(folder: Path) -> Any:
+def encoder_tokenizer(folder: Path, name: str) -> Any:
     """A BERT's tokenizer by our own rules, another encoder's by transformers'."""
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoTokenizer
 
-    if AutoConfig.from_pretrained(folder).model_type == "bert":
-        return load_tokenizer(str(folder))
+    if is_bert(read_config(folder, name)):
+        return own_tokenizer(folder, name)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # the files come from outside
         raise BertkitError(f"no tokenizer in {folder}: {str(error).splitlines()[0]}") from error
     if getattr(tokenizer, "backend_tokenizer", None) is None:

@@ -2,14 +2,16 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bertkit import console
 from bertkit.errors import BertkitError, is_library_failure
 from bertkit.io.hub import model_folder
+from bertkit.models.tokenizer_rules import check_rules
 
 if TYPE_CHECKING:
     from transformers import BertTokenizer, PreTrainedTokenizerFast
@@ -21,7 +23,13 @@ SPECIAL_TOKENS = {
     "sep_token": "[SEP]",
     "mask_token": "[MASK]",
 }
+OF_STRANGERS = ("auto_map", "trust_remote_code", "custom_pipelines", "is_local", "local_files_only")
+"""Fields of a tokenizer_config.json that lead to code or places of others; they are left out of what is saved."""
 _CONTINUATION = "##"
+# Classes that read tokenizer.json to the letter. (A BertTokenizer is built anew from tokenizer_config.json.)
+_LITERAL = ("PreTrainedTokenizerFast", "TokenizersBackend")
+_WORDPIECE = (None, "BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer", "DistilBertTokenizerFast",
+              "ElectraTokenizer", "ElectraTokenizerFast")  # fmt: skip
 _UNUSED = re.compile(r"\[unused\d+\]")
 
 
@@ -37,13 +45,15 @@ def load_tokenizer(name_or_path: str) -> "PreTrainedTokenizerFast":
     """
     path = Path(name_or_path)
     if path.is_file() and path.suffix == ".txt":
-        return _from_vocab_file(path, {})
+        vocab = _read_vocab(path)
+        _check_special_tokens(vocab, SPECIAL_TOKENS, str(path))
+        return build_tokenizer(list(vocab), not _is_cased(vocab))
     folder = path.parent if path.is_file() and path.name == "tokenizer.json" else None
     folder = folder or model_folder(name_or_path, weights=False)
     if (folder / "tokenizer.json").is_file():
         return _from_tokenizer_json(folder)
     if (folder / "vocab.txt").is_file():
-        return _from_vocab_file(folder / "vocab.txt", _json_object(folder / "tokenizer_config.json"))
+        return _from_vocab_folder(folder)
     raise BertkitError(f"no tokenizer in {name_or_path}: it has neither tokenizer.json nor vocab.txt")
 
 
@@ -67,7 +77,9 @@ def build_tokenizer(vocab: Sequence[str], lowercase: bool, model_max_length: int
 
 
 def save_tokenizer(tokenizer: "PreTrainedTokenizerFast", folder: Path) -> None:
-    """Writes tokenizer.json, tokenizer_config.json and vocab.txt (one piece a line, by id)."""
+    """Writes tokenizer.json, tokenizer_config.json and vocab.txt (one piece a line, by id); no way to anybody's code."""
+    for name in OF_STRANGERS:
+        tokenizer.init_kwargs.pop(name, None)
     tokenizer.save_pretrained(folder)
     pieces = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
     with (Path(folder) / "vocab.txt").open("w", encoding="utf-8", newline="\n") as file:
@@ -88,6 +100,12 @@ def replacement_ids(tokenizer: "PreTrainedTokenizerFast") -> np.ndarray:
     return np.array(kept, dtype=np.int64)
 
 
+def marks_words(tokenizer: "PreTrainedTokenizerFast") -> bool:
+    """Whether an id tells if it goes on with a word: by a prefix (``##``), or because each word is one piece."""
+    model = tokenizer.backend_tokenizer.model
+    return bool(getattr(model, "continuing_subword_prefix", None)) or type(model).__name__ == "WordLevel"
+
+
 def continuation_mask(tokenizer: "PreTrainedTokenizerFast") -> np.ndarray:
     """For every id whether its piece goes on with a word (``##ing``), bool ``[len(tokenizer)]``."""
     prefix: str = getattr(tokenizer.backend_tokenizer.model, "continuing_subword_prefix", None) or ""
@@ -100,16 +118,54 @@ def continuation_mask(tokenizer: "PreTrainedTokenizerFast") -> np.ndarray:
     return np.array(marks, dtype=np.bool_)
 
 
-def _from_vocab_file(path: Path, config: Mapping[str, Any]) -> "BertTokenizer":
+def _read_vocab(path: Path) -> dict[str, int]:
+    """The pieces of a vocab.txt with their ids, in order."""
     try:
         # By \n alone: U+2028, at which str.splitlines() breaks too, is a piece of real vocabularies.
         lines = path.read_bytes().decode("utf-8-sig").rstrip("\r\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise BertkitError(f"{path} is no vocabulary in UTF-8, one piece a line: {error}") from None
-    vocab = [line.removesuffix("\r") for line in lines]
-    _check_special_tokens(_numbered(vocab, str(path)), SPECIAL_TOKENS, str(path))
-    lowercase = config.get("do_lower_case", not any(_is_upper(piece) for piece in vocab))
-    return build_tokenizer(vocab, bool(lowercase), config.get("model_max_length"))
+    return _numbered([line.removesuffix("\r") for line in lines], str(path))
+
+
+def _from_vocab_folder(folder: Path) -> "BertTokenizer":
+    """A `BertTokenizer` by vocab.txt and what the files beside it say (tokenizer_config.json, added_tokens.json, …)."""
+    from transformers import BertTokenizer
+
+    path = folder / "vocab.txt"
+    config = _settings(folder)
+    if config.get("tokenizer_class") not in _WORDPIECE:
+        raise BertkitError(f"{folder} has a {config['tokenizer_class']}, and no tokenizer.json: bertkit cannot read it")
+    ids = _read_vocab(path)
+    names = {name: _content(config.get(name) or token) for name, token in SPECIAL_TOKENS.items()}
+    added = _json_object(folder / "added_tokens.json")
+    _check_special_tokens({**ids, **added}, names, str(path))
+    if "do_lower_case" not in config and _is_cased(ids):
+        console.note(
+            console.plain(f"{path} holds upper-case words, and nothing beside it speaks of case: read as cased")
+        )
+    lowercase = config.get("do_lower_case", not _is_cased(ids))
+    try:
+        tokenizer = BertTokenizer.from_pretrained(folder, vocab=ids, do_lower_case=bool(lowercase))
+    except BaseException as error:  # whatever a broken file makes the libraries raise
+        if not is_library_failure(error):
+            raise
+        raise BertkitError(f"{folder} has no tokenizer that can be read: {_first_line(error)}") from error
+    for token, id_ in added.items():
+        if tokenizer.convert_tokens_to_ids(token) != id_:
+            raise BertkitError(
+                f"{folder / 'added_tokens.json'}: the id {id_} of '{token}' does not follow the {len(ids)} pieces of vocab.txt"
+            )
+    return tokenizer
+
+
+def _is_cased(vocab: Iterable[str]) -> bool:
+    return any(_is_upper(piece) for piece in vocab)
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    """What the files beside a vocabulary say of it."""
+    return _json_object(folder / "special_tokens_map.json") | _json_object(folder / "tokenizer_config.json")
 
 
 def _is_upper(piece: str) -> bool:
@@ -125,7 +181,7 @@ def _numbered(vocab: Sequence[str], where: str) -> dict[str, int]:
     return ids
 
 
-def _check_special_tokens(pieces: Mapping[str, Any], names: Mapping[str, str], where: str) -> None:
+def _check_special_tokens(pieces: Container[str], names: Mapping[str, str], where: str) -> None:
     missing = [token for token in names.values() if token not in pieces]
     if missing:
         raise BertkitError(
@@ -141,7 +197,8 @@ def _from_tokenizer_json(folder: Path) -> "PreTrainedTokenizerFast":
     """
     path = folder / "tokenizer.json"
     content = _json_object(path)
-    config = _json_object(folder / "special_tokens_map.json") | _json_object(folder / "tokenizer_config.json")
+    config = _settings(folder)
+    check_rules(content, path)
     try:
         added = {token["content"]: token["id"] for token in content.get("added_tokens") or []}
         ids = dict(content["model"]["vocab"]) | added
@@ -176,23 +233,53 @@ def _bert_tokenizer(folder: Path, content: Mapping[str, Any], config: Mapping[st
         "strip_accents": rules["strip_accents"],
         "tokenize_chinese_chars": rules["handle_chinese_chars"],
     }
+    if config.get("tokenizer_class") in _LITERAL:
+        return BertTokenizer.from_pretrained(folder, **told) if rules["clean_text"] else None
     silent = {name: value for name, value in told.items() if name not in config}
+    built = {name: config.get(name, usual) for name, usual in zip(told, (True, None, True), strict=True)}
+    if _effects(**built) != _effects(**(built | silent)):
+        _say_unlike(folder)
     return BertTokenizer.from_pretrained(folder, **silent)
 
 
+def _effects(do_lower_case: bool, strip_accents: bool | None, tokenize_chinese_chars: bool) -> tuple[bool, bool, bool]:
+    """What a BertNormalizer does: where nothing is said of accents, they go with the upper case."""
+    return do_lower_case, do_lower_case if strip_accents is None else strip_accents, tokenize_chinese_chars
+
+
 def _other_tokenizer(folder: Path, content: Mapping[str, Any], names: Mapping[str, str]) -> "PreTrainedTokenizerFast":
+    """Any other tokenizer to the letter; one that adds no special tokens of its own is given those of BERT."""
+    from tokenizers.decoders import ByteLevel
+    from tokenizers.processors import Sequence as Processors
     from tokenizers.processors import TemplateProcessing
     from transformers import PreTrainedTokenizerFast
 
+    if _settings(folder).get("tokenizer_class") not in _LITERAL:
+        _say_unlike(folder)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, **names)
-    if content.get("post_processor") is None:
+    backend = tokenizer.backend_tokenizer
+    if backend.decoder is None and (content.get("pre_tokenizer") or {}).get("type") == "ByteLevel":
+        backend.decoder = ByteLevel()  # else pieces would be shown one by one
+    if backend.num_special_tokens_to_add(is_pair=False) == 0:
         cls, sep = names["cls_token"], names["sep_token"]
-        tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        ours = TemplateProcessing(
             single=f"{cls} $A {sep}",
             pair=f"{cls} $A {sep} $B:1 {sep}:1",
             special_tokens=[(cls, tokenizer.cls_token_id), (sep, tokenizer.sep_token_id)],
         )
+        kind = (content.get("post_processor") or {}).get("type")
+        # One that looks after offsets alone goes on doing so.
+        backend.post_processor = Processors([backend.post_processor, ours]) if kind == "ByteLevel" else ours
     return tokenizer
+
+
+def _say_unlike(folder: Path) -> None:
+    console.note(
+        console.plain(
+            f"the tokenizer.json of {folder} is followed to the letter: transformers may build another tokenizer from "
+            "that folder, but not from those that bertkit saves"
+        )
+    )
 
 
 def _content(token: Any) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 
 from bertkit.errors import BertkitError
 from bertkit.models.bert import IGNORE
-from bertkit.models.tokenizer import continuation_mask, replacement_ids, special_ids
+from bertkit.models.tokenizer import continuation_mask, marks_words, replacement_ids, special_ids
 from bertkit.pretraining.masking import MaskingRates, Vocabulary, mask_tokens
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ class DataCollatorForBertPretraining:
         pad_to: pad to this many tokens; None pads to the longest sequence of the batch.
 
     Raises:
-        BertkitError: the tokenizer has no [MASK], or the rates do not fit together.
+        BertkitError: the tokenizer has no [MASK], or does not say where words begin though ``whole_word_mask`` asks for
+            it; the rates do not fit together.
 
     Example:
         >>> collate = DataCollatorForBertPretraining(tokenizer)
@@ -70,6 +71,11 @@ class DataCollatorForBertPretraining:
         if mask_replace_prob + random_replace_prob > 1 + 1e-9 or not 0 < mlm_probability <= 1:
             raise BertkitError(
                 "mlm_probability must be in (0, 1] and mask_replace_prob + random_replace_prob at most 1"
+            )
+        if whole_word_mask and not marks_words(tokenizer):
+            raise BertkitError(
+                "whole_word_mask needs a tokenizer that marks what goes on with a word, as the ## pieces of BERT's do, "
+                "and this one does not: --set data.whole_word_mask=false"
             )
         self._cls, self._sep, self._pad = (
             tokenizer.cls_token_id,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from bertkit import console
 from bertkit.corpus.sources import find_sources
 from bertkit.errors import BertkitError
-from bertkit.models.bert import bert_folder, max_positions
+from bertkit.models.folder import bert_folder, max_positions
 from bertkit.pretraining.dataset import EvaluationSet, collator_for
 from bertkit.pretraining.evaluation import Evaluator
 from bertkit.pretraining.prepare import Prepared, is_prepared, prepare_for_training
@@ -56,7 +56,7 @@ def evaluate_corpus(request: CorpusRequest) -> dict[str, Any]:
     if not is_prepared(request.corpus):
         find_sources(request.corpus)
     model, learns_pairs = _model(request.model, recipe)
-    corpus = _corpus(request, recipe, model.config.vocab_size)
+    corpus = _corpus(request, recipe)
     figures = _figures(model, corpus, recipe, request.device, learns_pairs)
     if learns_pairs and "eval_nsp_loss" not in figures:
         console.note("the text has no document of two sentences: masked words only")
@@ -99,18 +99,17 @@ def _model(name: str, recipe: PretrainRecipe) -> "tuple[BertForPreTraining, bool
         console.note(console.plain(f"{name} has no {' and no '.join(new)}: masked words only"))
     elif recipe.data.sentence_objective == "none":
         console.note(console.plain(f"{name} was pretrained without sentence pairs: masked words only"))
-    return model, not new and recipe.data.sentence_objective != "none"
+    elif model.config.type_vocab_size < 2:
+        console.note(console.plain(f"{name} knows one segment alone (type_vocab_size is 1): masked words only"))
+    learns_pairs = recipe.data.sentence_objective != "none" and model.config.type_vocab_size > 1
+    return model, not new and learns_pairs
 
 
-def _corpus(request: CorpusRequest, recipe: PretrainRecipe, rows: int) -> Prepared:
-    """The text, all of it held out; ``rows`` are the vocabulary's in the model."""
-    from bertkit.models.tokenizer import load_tokenizer
+def _corpus(request: CorpusRequest, recipe: PretrainRecipe) -> Prepared:
+    """The text, all of it held out."""
+    from bertkit.models.bert import own_tokenizer
 
-    tokenizer = load_tokenizer(str(bert_folder(request.model)))
-    if len(tokenizer) > rows:
-        raise BertkitError(
-            f"{request.model} has {len(tokenizer):,} word pieces in its tokenizer, and {rows:,} in its model"
-        )
+    tokenizer = own_tokenizer(bert_folder(request.model), request.model)
     return prepare_for_training(request.corpus, request.corpus, tokenizer, recipe)
 
 

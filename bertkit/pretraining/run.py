@@ -116,7 +116,7 @@ def _overrides(request: PretrainRequest) -> list[Override]:
     """What was asked for, and how long a text the model is to read that is gone on from: at least what it does now."""
     if request.model is None:
         return list(request.overrides)
-    from bertkit.models.bert import max_positions
+    from bertkit.models.folder import max_positions
 
     def reading(tokens: int) -> list[Override]:
         return [Override("model.max_position_embeddings", tokens, f"--model {request.model}"), *request.overrides]
@@ -158,8 +158,12 @@ def _set_up(request: PretrainRequest) -> _Run:
 
 def _recipe(request: PretrainRequest, device: str) -> tuple[str, PretrainRecipe]:
     """The recipe that was asked for, or the one that suits the device, with what was overridden."""
+    from bertkit.models.folder import check_pairs
+
     name = request.recipe or ("adapt" if request.model else "base" if device == "cuda" else "tiny")
     recipe = load(PretrainRecipe, "pretrain", name, _overrides(request)).settings
+    if request.model is not None and recipe.data.sentence_objective != "none":
+        check_pairs(request.model)
     if request.budget_s is not None and request.resume:
         # The steps of a budget are chosen once.
         recipe = with_steps(recipe, run_folder.read_run(request.folder).get("max_steps") or recipe.train.max_steps)
@@ -167,7 +171,7 @@ def _recipe(request: PretrainRequest, device: str) -> tuple[str, PretrainRecipe]
 
 
 def _corpus(request: PretrainRequest, recipe: PretrainRecipe) -> Prepared:
-    from bertkit.models.bert import bert_folder
+    from bertkit.models.folder import bert_folder
     from bertkit.models.tokenizer import load_tokenizer
 
     given = request.tokenizer or (str(bert_folder(request.model)) if request.model else None)

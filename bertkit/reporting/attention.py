@@ -65,11 +65,11 @@ def read_attention(
     """
     if not text.strip() or (text_b is not None and not text_b.strip()):
         raise BertkitError("the text is empty: give a sentence")
-    from bertkit.models.bert import bert_folder, load_for
-    from bertkit.models.tokenizer import load_tokenizer
+    from bertkit.models.bert import load_for, own_tokenizer
+    from bertkit.models.folder import bert_folder
 
     # The cheap checks first: importing torch takes seconds.
-    tokenizer = load_tokenizer(str(bert_folder(model)))
+    tokenizer = own_tokenizer(bert_folder(model), model)
     # A byte of the command line that is no UTF-8 reaches us as a lone surrogate, which no tokenizer takes.
     texts = [one.encode("utf-8", "replace").decode() for one in (text, text_b) if one is not None]
     encoded = tokenizer(*texts, verbose=False)

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bertkit.models.folder import WEIGHTS, name_of_today
 from bertkit.models.headed import LINEAR_HEADS, LinearHead, linear_class
+from bertkit.runtime.base import finite
 from bertkit.runtime.batches import TOKENS_AT_ONCE
 from bertkit.runtime.text import Encoding, UnsupportedError
 
 if TYPE_CHECKING:
-    from bertkit.runtime.load import Head
-
-WEIGHTS = "model.safetensors"
+    from bertkit.runtime.base import Head
 
 
 def erf(x: np.ndarray) -> np.ndarray:
@@ -68,7 +68,7 @@ def log_softmax(x: np.ndarray) -> np.ndarray:
 
 
 class NumpyBert:
-    """A BERT (a ``reader.Bert``).
+    """A BERT (a ``base.Bert``).
 
     Args:
         folder: with config.json and model.safetensors, also with the names of old checkpoints (gamma, beta).
@@ -84,7 +84,7 @@ class NumpyBert:
         try:
             self.config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
             self._file = safe_open(folder / WEIGHTS, "np")
-            self._names = {_name_of_today(name): name for name in self._file.keys()}  # noqa: SIM118 (not a dictionary)
+            self._names = {name_of_today(name): name for name in self._file.keys()}  # noqa: SIM118 (not a dictionary)
             self._check_config()
             self._check_weights(head)
             self.heads = int(self.config["num_attention_heads"])
@@ -97,27 +97,31 @@ class NumpyBert:
         self._loaded: dict[str, np.ndarray] = {}
         self.rows: int = self.config["vocab_size"]
 
+    @finite
     def word_log_probabilities(self, texts: Sequence[Encoding], places: Sequence[Sequence[int]]) -> list[np.ndarray]:
-        """As in ``reader.Bert``."""
+        """As in ``base.Bert``."""
         found = self._by_length(texts, lambda numbers, states: [
             state[list(places[number])] for number, state in zip(numbers, states[-1], strict=True)
         ])  # fmt: skip
         with _overflowing():
             return [log_softmax(self._word_logits(hidden)) for hidden in found]
 
+    @finite
     def next_sentence_logits(self, texts: Sequence[Encoding]) -> np.ndarray:
-        """As in ``reader.Bert``."""
+        """As in ``base.Bert``."""
         return self._linear(self._pooled(texts), "cls.seq_relationship")
 
+    @finite
     def head_logits(self, texts: Sequence[Encoding]) -> list[np.ndarray]:
-        """As in ``reader.Bert``."""
+        """As in ``base.Bert``."""
         head = self._task_head()
         if head.is_pooled:
             return list(self._linear(self._pooled(texts), head.layer))
         return self._by_length(texts, lambda _, states: list(self._linear(states[-1], head.layer)))
 
+    @finite
     def hidden_states(self, texts: Sequence[Encoding], layers: Sequence[int]) -> list[np.ndarray]:
-        """As in ``reader.Bert``."""
+        """As in ``base.Bert``."""
         return self._by_length(texts, lambda _, states: list(
             np.stack([states[layer] for layer in layers], axis=1)
         ))  # fmt: skip
@@ -282,13 +286,3 @@ def _dense(name: str, rows: int, columns: int) -> dict[str, list[int]]:
 
 def _normalisation(name: str, size: int) -> dict[str, list[int]]:
     return {f"{name}.LayerNorm.weight": [size], f"{name}.LayerNorm.bias": [size]}
-
-
-def _name_of_today(name: str) -> str:
-    """The name of a weight as transformers writes it now."""
-    name = name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
-    return (
-        name
-        if name.startswith(("bert.", "cls.", *(f"{head.layer}." for head in LINEAR_HEADS.values())))
-        else f"bert.{name}"
-    )

@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bertkit.errors import BertkitError
+from bertkit.models.folder import WEIGHTS
+from bertkit.runtime.base import finite
 from bertkit.runtime.batches import TOKENS_AT_ONCE, of_like_length, padded
-from bertkit.runtime.numpy_bert import WEIGHTS, log_softmax
+from bertkit.runtime.numpy_bert import log_softmax
 from bertkit.runtime.text import Encoding
 
 if TYPE_CHECKING:
-    from bertkit.runtime.load import Head
+    from bertkit.runtime.base import Head
 
 GRAPH = "model.onnx"
 OUTPUTS: "dict[Head, str]" = {
@@ -57,7 +59,7 @@ def import_extra(name: str) -> Any:
 
 
 class OnnxBert:
-    """A BERT (a ``reader.Bert``), on the CPU.
+    """A BERT (a ``base.Bert``), on the CPU.
 
     Args:
         folder: with config.json and model.onnx.
@@ -88,8 +90,9 @@ class OnnxBert:
             raise BertkitError(f"the model {folder} has no {_PARTS[head]}: export a model that was trained with it")
         self.rows: int = shapes[OUTPUTS["words"]][1] if head == "words" else self.config["vocab_size"]
 
+    @finite
     def word_log_probabilities(self, texts: Sequence[Encoding], places: Sequence[Sequence[int]]) -> list[np.ndarray]:
-        """As in ``reader.Bert``."""
+        """As in ``base.Bert``."""
         answers: list[np.ndarray] = [np.empty(0)] * len(texts)
         for numbers, (logits,) in self._runs(texts, [OUTPUTS["words"]], places):
             ends = np.cumsum([len(places[number]) for number in numbers])
@@ -97,12 +100,14 @@ class OnnxBert:
                 answers[number] = logs
         return answers
 
+    @finite
     def next_sentence_logits(self, texts: Sequence[Encoding]) -> np.ndarray:
-        """As in ``reader.Bert``."""
+        """As in ``base.Bert``."""
         return self._by_text(texts, OUTPUTS["pairs"])
 
+    @finite
     def head_logits(self, texts: Sequence[Encoding]) -> list[np.ndarray]:
-        """As in ``reader.Bert``."""
+        """As in ``base.Bert``."""
         if CLASS_LOGITS in self._outputs:
             return list(self._by_text(texts, CLASS_LOGITS))
         answers: list[np.ndarray] = [np.empty(0)] * len(texts)
@@ -111,8 +116,9 @@ class OnnxBert:
                 answers[number] = logits[row, : len(texts[number].ids)]
         return answers
 
+    @finite
     def hidden_states(self, texts: Sequence[Encoding], layers: Sequence[int]) -> list[np.ndarray]:
-        """As in ``reader.Bert``."""
+        """As in ``base.Bert``."""
         answers: list[np.ndarray] = [np.empty(0)] * len(texts)
         names = [f"{OUTPUTS['none']}{range(self._layers)[layer]}" for layer in layers]
         for numbers, states in self._runs(texts, names):

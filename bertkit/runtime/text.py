@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bertkit.errors import is_library_failure
+from bertkit.models.folder import read_config
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -26,7 +27,9 @@ class Encoding(NamedTuple):
 
     ids: list[int]
     type_ids: list[int]
-    """The segment of each token: 0 for the first text, 1 for the second."""
+    """The segment of each token: 0 for the first text, 1 for the second (0 in a model that knows one segment)."""
+    words: Sequence[int | None] = ()
+    """Which word of its text each token belongs to, None for special tokens; empty where the text was put together."""
 
 
 class Pieces:
@@ -36,10 +39,11 @@ class Pieces:
         tokenizer: of the library ``tokenizers``; padding and truncation are switched off.
         special: ``mask_token``, ``unk_token``, ``pad_token``, ``cls_token`` and ``sep_token``.
         cleans_up: whether decoded text is tidied as transformers does it (``i do n't .`` → ``i don't.``).
+        segments: that the model tells apart (``type_vocab_size``).
     """
 
-    def __init__(self, tokenizer: "Tokenizer", special: dict[str, str], cleans_up: bool) -> None:
-        self.tokenizer, self._cleans_up = tokenizer, cleans_up
+    def __init__(self, tokenizer: "Tokenizer", special: dict[str, str], cleans_up: bool, segments: int = 2) -> None:
+        self.tokenizer, self._cleans_up, self._segments = tokenizer, cleans_up, segments
         tokenizer.no_padding()
         tokenizer.no_truncation()
         self.mask_token, self.unk_token = special["mask_token"], special["unk_token"]
@@ -62,10 +66,16 @@ class Pieces:
         """Of the pieces that go on with a word (``##s``)."""
         return frozenset(id_ for piece, id_ in self.vocab.items() if piece.startswith("##"))
 
-    def rest_of_word(self, ids: Sequence[int], place: int) -> Iterator[int]:
+    def goes_on(self, text: Encoding, place: int) -> bool:
+        """Whether the token at a place goes on with the word of the one before it."""
+        if not text.words:
+            return text.ids[place] in self.continuing_ids
+        return text.words[place] is not None and text.words[place] == text.words[place - 1]
+
+    def rest_of_word(self, text: Encoding, place: int) -> Iterator[int]:
         """The places of the pieces that go on with the word of a piece."""
-        for after in range(place + 1, len(ids)):
-            if ids[after] not in self.continuing_ids:
+        for after in range(place + 1, len(text.ids)):
+            if not self.goes_on(text, after):
                 return
             yield after
 
@@ -82,7 +92,8 @@ class Pieces:
             found = self.tokenizer.encode(sound(text), None if pair is None else sound(pair))
         finally:
             self.tokenizer.no_truncation()
-        return Encoding(found.ids, found.type_ids)
+        types = found.type_ids if self._segments > 1 else [0] * len(found.ids)
+        return Encoding(found.ids, types, found.word_ids)
 
     def tokenize(self, text: str) -> list[str]:
         """Word pieces without special tokens."""
@@ -108,10 +119,12 @@ def light_pieces(folder: Path) -> Pieces:
     try:
         config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
         content = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
-        _check(config, content)
+        _check(folder, config, content)
         special = {name: str(config[name]) for name in _SPECIAL}
-        pieces = Pieces(Tokenizer.from_file(str(folder / "tokenizer.json")), special, cleans_up=True)
-        pieces.encode(pieces.mask_token)
+        segments = read_config(folder).get("type_vocab_size", 2)
+        pieces = Pieces(Tokenizer.from_file(str(folder / "tokenizer.json")), special, True, segments)
+        if pieces.encode("").ids != [pieces.cls_id, pieces.sep_id] or not _known(config) <= pieces.vocab.keys():
+            raise UnsupportedError("its tokenizer is put together from several files")
     except UnsupportedError:
         raise
     except BaseException as error:  # whatever a broken file makes the library raise: transformers' way says it well
@@ -121,20 +134,31 @@ def light_pieces(folder: Path) -> Pieces:
     return pieces
 
 
-def any_pieces(folder: Path) -> Pieces:
+def any_pieces(folder: Path, name: str = "") -> Pieces:
     """Those of any BERT's folder, by transformers.
 
+    Args:
+        name: of the model, for messages.
+
     Raises:
-        BertkitError: no tokenizer there, or none of a BERT.
+        BertkitError: no tokenizer there, none of a BERT, or one that is larger than its model.
     """
-    from bertkit.models.tokenizer import load_tokenizer
+    from bertkit.models.bert import own_tokenizer
 
-    tokenizer = load_tokenizer(str(folder))
+    tokenizer = own_tokenizer(folder, name or str(folder))
     special = {name: str(getattr(tokenizer, name)) for name in _SPECIAL}
-    return Pieces(tokenizer.backend_tokenizer, special, bool(tokenizer.clean_up_tokenization_spaces))
+    segments = read_config(folder).get("type_vocab_size", 2)
+    return Pieces(tokenizer.backend_tokenizer, special, bool(tokenizer.clean_up_tokenization_spaces), segments)
 
 
-def _check(config: dict[str, Any], content: dict[str, Any]) -> None:
+def _known(config: dict[str, Any]) -> set[str]:
+    """The words that a tokenizer_config.json adds to a vocabulary, as far as they are not there yet."""
+    added = [token["content"] for token in (config.get("added_tokens_decoder") or {}).values()]
+    further = (config.get("extra_special_tokens") or [], config.get("additional_special_tokens") or [])
+    return {*added, *(str(token) for tokens in further for token in tokens)}
+
+
+def _check(folder: Path, config: dict[str, Any], content: dict[str, Any]) -> None:
     """Only a plain BERT tokenizer, whose two files agree."""
     rules = content["normalizer"]
     told = {
@@ -144,10 +168,14 @@ def _check(config: dict[str, Any], content: dict[str, Any]) -> None:
         "clean_up_tokenization_spaces": True,
         "tokenizer_class": "BertTokenizer",
     }
+    if (folder / "added_tokens.json").is_file():
+        raise UnsupportedError("its tokenizer is put together from several files")
     for name, value in told.items():
         if config.get(name, value) != value:
             raise UnsupportedError(f"its tokenizer: {name} is {config[name]}")
-    if rules["type"] != "BertNormalizer" or content["post_processor"]["type"] != "TemplateProcessing":
+    kinds = [content[part]["type"] for part in ("normalizer", "pre_tokenizer", "post_processor", "model")]
+    plain = ["BertNormalizer", "BertPreTokenizer", "TemplateProcessing", "WordPiece"]
+    if kinds != plain or not rules["clean_text"]:
         raise UnsupportedError("its tokenizer is not a plain BERT tokenizer")
 
 

@@ -1,21 +1,22 @@
 """BERT's forward pass with torch and transformers: for many texts, on any device."""
 
-import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bertkit.errors import BertkitError
-from bertkit.models.bert import bert_folder, load_for
+from bertkit.models.bert import load_for
+from bertkit.models.folder import bert_folder, read_config
 from bertkit.models.headed import LINEAR_HEADS, linear_class, pooled_logits, token_logits
+from bertkit.runtime.base import finite
 from bertkit.runtime.batches import TOKENS_AT_ONCE, of_like_length, padded
 from bertkit.runtime.text import Encoding
 
 if TYPE_CHECKING:
     import torch
 
-    from bertkit.runtime.load import Head
+    from bertkit.runtime.base import Head
 
 _CLASSES = {
     "words": "BertForMaskedLM",
@@ -25,15 +26,14 @@ _CLASSES = {
 
 
 def _task_class(name: str) -> str:
-    config = json.loads((bert_folder(name) / "config.json").read_text(encoding="utf-8"))
-    cls = linear_class(config)
+    cls = linear_class(read_config(bert_folder(name), name))
     if cls is None:
         raise BertkitError(f"{name} has no linear head of a task: it is one of {', '.join(LINEAR_HEADS)} that has")
     return cls
 
 
 class TorchBert:
-    """A BERT (a ``reader.Bert``).
+    """A BERT (a ``base.Bert``).
 
     Args:
         name: a folder, or a name on the hub.
@@ -59,8 +59,9 @@ class TorchBert:
         self.config: dict[str, Any] = self._model.config.to_dict()
         self.rows: int = self._model.config.vocab_size
 
+    @finite
     def word_log_probabilities(self, texts: Sequence[Encoding], places: Sequence[Sequence[int]]) -> list[np.ndarray]:
-        """As in ``reader.Bert``."""
+        """As in ``base.Bert``."""
         from bertkit.models.fast.attention import encode
 
         def answer(numbers: list[int], batch: dict[str, "torch.Tensor"]) -> list["torch.Tensor"]:
@@ -77,12 +78,14 @@ class TorchBert:
 
         return self._answers(texts, answer)
 
+    @finite
     def next_sentence_logits(self, texts: Sequence[Encoding]) -> np.ndarray:
-        """As in ``reader.Bert``."""
+        """As in ``base.Bert``."""
         return np.stack(self._answers(texts, lambda _, batch: list(self._model(**batch).logits)))
 
+    @finite
     def head_logits(self, texts: Sequence[Encoding]) -> list[np.ndarray]:
-        """As in ``reader.Bert``."""
+        """As in ``base.Bert``."""
 
         def answer(numbers: list[int], batch: dict[str, "torch.Tensor"]) -> list["torch.Tensor"]:
             if LINEAR_HEADS[type(self._model).__name__].is_pooled:
@@ -92,8 +95,9 @@ class TorchBert:
 
         return self._answers(texts, answer)
 
+    @finite
     def hidden_states(self, texts: Sequence[Encoding], layers: Sequence[int]) -> list[np.ndarray]:
-        """As in ``reader.Bert``."""
+        """As in ``base.Bert``."""
 
         def answer(numbers: list[int], batch: dict[str, "torch.Tensor"]) -> list["torch.Tensor"]:
             import torch

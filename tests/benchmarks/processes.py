@@ -57,7 +57,7 @@ def bench_start(rounds: int) -> dict[str, Any]:
 
 
 def _local(model: str) -> Path:
-    from bertkit.models.bert import bert_folder
+    from bertkit.models.folder import bert_folder
 
     return bert_folder(model)
 

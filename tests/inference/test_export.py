@@ -140,7 +140,9 @@ def test_weights_that_do_not_survive_are_refused(model, tmp_path, form):
     """Half precision ends at 65,504; what is no number anywhere cannot be compared."""
     factor = 1e6 if form == "half" else float("nan")
     broken = changed(model, tmp_path / "broken", lambda name, w: w * factor if "layer.1.output.dense" in name else w)
-    with pytest.raises(BertkitError, match=f"as {form} the model says something else"):
+    with pytest.raises(
+        BertkitError, match="as half the model says something else" if form == "half" else "are not finite"
+    ):
         export(broken, form, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["broken"]
 

@@ -144,7 +144,7 @@ def test_texts_are_decoded_as_transformers_does(tiny_model):
         for text in [*TEXTS, "i do n't , he 's ' here ' . ok ! we 've 're 'm", "[CLS] a [SEP]", "ü 中文 cats"]:
             ids = ours.encode(text).ids
             assert ids == theirs(text)["input_ids"]
-            assert ours.encode(text, "the cat") == tuple(theirs(text, "the cat")[name] for name in INPUTS)
+            assert ours.encode(text, "the cat")[:2] == tuple(theirs(text, "the cat")[name] for name in INPUTS)
             assert ours.tokenize(text) == theirs.tokenize(text)
             for skip in (False, True):
                 assert ours.decode(ids, skip) == theirs.decode(ids, skip_special_tokens=skip)

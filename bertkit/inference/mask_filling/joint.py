@@ -20,7 +20,7 @@ import numpy as np
 from bertkit.runtime.text import Encoding
 
 if TYPE_CHECKING:
-    from bertkit.runtime.load import Bert
+    from bertkit.runtime.base import Bert
 
 ALL_ORDERS_UP_TO = 4
 """Masks. Above that (5! = 120) the mean is over some orders, each from another mask on to the right, and round."""

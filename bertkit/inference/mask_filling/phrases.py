@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bertkit.inference.mask_filling.joint import each_answer
-from bertkit.runtime.load import Bert
+from bertkit.runtime.base import Bert
 from bertkit.runtime.text import Encoding, Pieces
 
 CONTEXT = 32
@@ -65,7 +65,7 @@ def log_probabilities(
 def _masked(text: Encoding, place: int, filled: Sequence[int], pieces: Pieces) -> Encoding:
     """The text with the piece at a place masked, and what would give it away."""
     ids = list(text.ids)
-    rest = (other for other in filled if other > place) if place in filled else pieces.rest_of_word(text.ids, place)
+    rest = (other for other in filled if other > place) if place in filled else pieces.rest_of_word(text, place)
     for hidden in (place, *rest):
         ids[hidden] = pieces.mask_id
     return Encoding(ids, text.type_ids)

@@ -7,7 +7,7 @@ from itertools import accumulate, product
 import numpy as np
 
 from bertkit.inference.mask_filling.joint import Gaps, best_fillings, each_answer
-from bertkit.runtime.load import Reader
+from bertkit.runtime.base import Reader
 from bertkit.runtime.text import Encoding, Pieces
 
 _LENGTHS_READ, _LENGTHS_SEARCHED = 256, 4

@@ -13,7 +13,8 @@ from bertkit.inference.mask_filling import phrases
 from bertkit.inference.mask_filling.filler import MaskFiller
 from bertkit.inference.mask_filling.phrases import log_probabilities, shares
 from bertkit.inference.scoring import Scorer
-from bertkit.runtime.load import Reader, open_reader
+from bertkit.runtime.base import Reader
+from bertkit.runtime.load import open_reader
 from bertkit.runtime.text import Encoding
 
 
