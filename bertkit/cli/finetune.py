@@ -45,6 +45,9 @@ def finetune(
         typer.Option("--grid", help="Try settings: 'paper', or such as 'learning_rate=5e-5,3e-5 epochs=2,3'."),
     ] = None,
     device: options.Device = "auto",
+    skip_bad_rows: Annotated[
+        bool, typer.Option("--skip-bad-rows", help="Leave out rows without a text or label, and count them.")
+    ] = False,
     resume: options.ResumeOpt = False,
     overwrite: options.Overwrite = False,
 ) -> None:
@@ -72,7 +75,7 @@ def finetune(
         head=head,
     )
     request = FinetuneRequest(
-        task, data, train, validation, given, model or DEFAULT_MODEL, out, device, resume, overwrite
+        task, data, train, validation, given, model or DEFAULT_MODEL, out, device, resume, overwrite, skip_bad_rows
     )
     if seeds == 1 and grid is None:
         _say_result(run(request))

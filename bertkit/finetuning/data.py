@@ -4,24 +4,24 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from itertools import chain, groupby
+from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bertkit import console
 from bertkit.errors import BertkitError
+from bertkit.finetuning.columns import LOOKED_AT, choose_columns
+from bertkit.finetuning.glue_tsv import read_split
 from bertkit.finetuning.heads.base import Columns, Head, Row, Split
 from bertkit.finetuning.heads.registry import head_for, rows_of
 from bertkit.finetuning.heads.sequence import SequenceHead
+from bertkit.finetuning.held_out import held_out
+from bertkit.finetuning.kinds import refuse_missing_texts
+from bertkit.finetuning.table_check import Lengths, TableCheck, check_table
 from bertkit.io.hub import ensure_hub, hub_errors
-from bertkit.io.tables import TABLE_SUFFIXES, columns, form, read_rows
+from bertkit.io.tables import TABLE_SUFFIXES, decoded, form, read_rows
 from bertkit.io.text import ReadReport, open_binary, read_lines
 from bertkit.settings.schema import TaskSettings
-
-_MOST_SHORT_ROWS = 0.001
-"""Share of a TSV's rows that may lack fields."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class LabelledData:
     """What they are read and learned by."""
     notes: list[str] = field(default_factory=list)
     """What was guessed or met on the way, to be told."""
+    left_out: list[str] = field(default_factory=list)
+    """Of each row of one's own that could not be used, where it is and why."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,10 @@ class DataRequest:
     seed: int
     head: Head | None = None
     """Of a model that is only evaluated; None is found from the rows."""
+    skip_bad_rows: bool = False
+    """Rows that cannot be used are left out and counted; else they are refused."""
+    weighed: bool = False
+    """Whether classes are weighed by their shares."""
 
 
 def check_inputs(request: DataRequest) -> None:
@@ -105,7 +111,7 @@ def _task_split(task: TaskSettings, data: Path | None, split: str, head: Head | 
         raise BertkitError(f"the split '{split}' of {task.subset or task.dataset} has no rows")
     first = rows[0][1]
     kind = type(head) if head else head_for(task, rows[0])
-    columns = _columns(kind, task, list(first), f"the split '{split}'", not _unlabelled(first.get(task.label[0])))
+    columns, _ = _columns(kind, task, rows, f"the split '{split}'", not _unlabelled(first.get(task.label[0])))
     head = head or kind.fit(rows, columns, task)
     return head, _split(split, rows, head, columns)
 
@@ -131,17 +137,16 @@ def read_inputs(source: str, task: TaskSettings, head: Head) -> Iterator[Any]:
         BertkitError: no such columns, or an unreadable file.
     """
     path, kind = Path(source), type(head)
-    if source != "-" and (rows := kind.rows_of(path)) is not None:
-        for row in rows:
-            yield head.input(row, _columns(kind, task, list(row[1]), source, learned=False))
-        return
-    if source == "-" or form(path) == "txt":
+    own = None if source == "-" else kind.rows_of(path)
+    if source == "-" or (own is None and form(path) == "txt"):
         for number, line in enumerate(_lines(source), 1):
             yield text_input(line, head, f"{source}:{number}")
         return
-    chosen = _columns(kind, task, list(columns(path)), source, learned=False)
-    for row in read_rows(path):
-        yield head.input(row, chosen)
+    rows = own or read_rows(path)
+    first = list(islice(rows, LOOKED_AT))
+    columns, _ = _columns(kind, task, first, source, learned=False) if first else ({}, [])
+    for row in chain(first, rows):
+        yield head.input(row, columns)
 
 
 def text_input(text: str, head: Head, place: str) -> Any:
@@ -150,8 +155,9 @@ def text_input(text: str, head: Head, place: str) -> Any:
     Raises:
         BertkitError: it needs more, such as a question.
     """
-    columns = _columns(type(head), TaskSettings(text=("text",)), ["text"], place, learned=False)
-    return head.input((place, {"text": text}), columns)
+    row = place, {"text": text}
+    columns, _ = _columns(type(head), TaskSettings(text=("text",)), [row], place, learned=False)
+    return head.input(row, columns)
 
 
 def _lines(source: str) -> Iterator[str]:
@@ -180,7 +186,7 @@ def _load_task(request: DataRequest) -> LabelledData:
 
 def _task_rows(task: TaskSettings, data: Path | None, split: str) -> Iterator[Row]:
     if data is not None:
-        return _tsv_rows(task, data, split)
+        return read_split(task, data, split)
     return _hub_rows(task.dataset or "", task.subset, split)
 
 
@@ -197,140 +203,98 @@ def _hub_rows(name: str, subset: str | None, *splits: str) -> Iterator[Row]:
     if len(splits) > 1:
         console.note(console.plain(f"{name}: validating on its split '{split}'"))
     for number, row in enumerate(rows):
-        yield f"{name}, {split}, row {number}", row
-
-
-def _tsv_rows(task: TaskSettings, data: Path, split: str) -> Iterator[Row]:
-    """GLUE's own files: no quoting, columns by position, the class as a word or a number."""
-    tsv = task.tsv
-    if tsv is None or split not in tsv.files:
-        raise BertkitError(f"the split '{split}' has no file in GLUE's TSVs: leave --data out to read the hub")
-    path = data / tsv.folder / tsv.files[split]
-    path = path if path.is_file() else data / tsv.files[split]
-    if not path.is_file():
-        raise BertkitError(f"no file {data / tsv.folder / tsv.files[split]}: give GLUE's folder with --data")
-    test = split.startswith("test")
-    places = tsv.test_text if test else tsv.text
-    read, short = 0, []
-    with open_binary(path) as stream:
-        for number, line in read_lines(stream, str(path), ReadReport()):
-            if number == 1 and (tsv.test_header if test else tsv.header) or not line:
-                continue
-            fields = line.split("\t")
-            try:
-                row: dict[str, Any] = dict(zip(task.text, (fields[place] for place in places), strict=True))
-                row[task.label[0]] = None if test else fields[tsv.label]
-            except IndexError:
-                short.append(number)
-                continue
-            read += 1
-            yield f"{path}:{number}", row
-    if len(short) > _MOST_SHORT_ROWS * read:
-        raise BertkitError(f"{path}:{short[0]} has too few fields for {task.subset}, as {len(short):,} rows have")
-    if short:  # as a handful in QQP's own file
-        console.warn(
-            f"{console.plain(str(path))}: left out {len(short)} rows with too few fields, the first in line {short[0]}"
-        )
+        place = f"{name}, {split}, row {number}"
+        yield place, decoded(place, row)
 
 
 def _load_own(request: DataRequest) -> LabelledData:
-    """Rows of one's own; head, columns and classes are found from the training rows (or are a model's)."""
+    """Rows of one's own, some of them held out where no others are given."""
+    data = load_table(request)
+    if data.train is None:
+        return data
+    splits = [data.train, *data.validation]
+    look = look_at(data)
+    notes = [*data.notes, data.head.described(data.train), *look.warnings(request.weighed)]
+    if not data.validation:
+        if request.validation_split is None:
+            raise BertkitError("nothing to validate on: give --validation FILE, or --validation-split 0.1")
+        kept, held = held_out(data.train.texts, data.train.labels, request.validation_split, request.seed)
+        splits = [data.train.taken("train", kept), data.train.taken("validation", held)]
+        notes += ["rows of equal texts are held out together, or not at all"] * bool(look.splits[0].repeated)
+    if not splits[1].texts:
+        raise BertkitError(f"{request.validation} has no rows to validate on")
+    return LabelledData(splits[0], splits[1:], data.head, [told for told in notes if told], data.left_out)
+
+
+def load_table(request: DataRequest) -> LabelledData:
+    """Rows of one's own as they are, nothing held out; head, columns and classes are found from them (or are a model's).
+
+    Raises:
+        BertkitError: rows that cannot be had or used, named by file and line.
+    """
     source = request.train or request.validation
     assert source is not None
-    rows = list(_own_rows(source))
+    unusable: list[str] | None = [] if request.skip_bad_rows else None
+    rows = list(_own_rows(source, unusable))
     if not rows:
         raise BertkitError(f"{source} has no rows")
-    if request.head is not None:
-        head, columns = request.head, _columns(type(request.head), request.task, list(rows[0][1]), source)
-        head.check(rows[0], columns)
-    else:
-        head, columns = _fitted(request.task, rows, source)
-    chosen = "; ".join(f"{role}: {', '.join(names)}" for role, names in columns.items())
-    notes = [] if request.task.text and request.task.label else [chosen]
-    first = _split("train" if request.train else "validation", rows, head, columns)
-    if request.train is None:
-        return LabelledData(None, [first], head, notes)
-    if request.validation is not None:
+    kind = type(request.head) if request.head is not None else head_for(request.task, rows[0])
+    columns, notes = _columns(kind, request.task, rows, source)
+    kind.check(rows[0], columns)
+    head = request.head or kind.fit(rows, columns, request.task)
+    splits = [_split("train" if request.train else "validation", rows, head, columns, unusable)]
+    if request.train is not None and request.validation is not None:
         if _is_hub_name(request.validation) and request.validation == request.train:
             raise BertkitError(f"--validation {request.validation} is --train: use --validation-split 0.1 instead")
-        held_out = list(_own_rows(request.validation, ("validation", "test", "train")))
-        second = _split("validation", held_out, head, columns)
-    elif request.validation_split is not None:
-        first, second = _held_out(first, request.validation_split, request.seed)
-    else:
-        raise BertkitError("nothing to validate on: give --validation FILE, or --validation-split 0.1")
-    if not second.texts:
-        raise BertkitError(f"{request.validation or source} has no rows to validate on")
-    notes += [head.described(first)] + _empty_texts(first) + _empty_texts(second)
-    return LabelledData(first, [second], head, [told for told in notes if told])
+        rows = list(_own_rows(request.validation, unusable, ("validation", "test", "train")))
+        splits.append(_split("validation", rows, head, columns, unusable))
+    train = splits.pop(0) if request.train else None
+    return LabelledData(train, splits, head, notes, unusable or [])
 
 
-def _fitted(task: TaskSettings, rows: Sequence[Row], source: str) -> tuple[Head, Columns]:
-    """The head that the rows are for, and their columns."""
-    if not rows:
-        raise BertkitError(f"{source} has no rows")
-    kind = head_for(task, rows[0])
-    columns = _columns(kind, task, list(rows[0][1]), source)
-    kind.check(rows[0], columns)
-    return kind.fit(rows, columns, task), columns
+def look_at(data: LabelledData, lengths: Lengths | None = None, limit: int | None = None) -> TableCheck:
+    """The figures of labelled rows; see ``check_table``."""
+    splits = [*([data.train] if data.train else []), *data.validation]
+    kind = getattr(data.head, "problem_type", "")
+    return check_table(splits, data.head.label_names, kind, data.left_out, lengths, limit)
 
 
-def _columns(kind: type[Head], task: TaskSettings, names: list[str], source: str, learned: bool = True) -> Columns:
-    """The columns of each role of a head: as they were asked for, or by their usual names."""
+def _columns(
+    kind: type[Head], task: TaskSettings, rows: Sequence[Row], source: str, learned: bool = True
+) -> tuple[Columns, list[str]]:
+    """The columns of each role of a head, and what was guessed about them."""
     asked: Columns = {role: (column,) for role, column in (task.columns or {}).items()}
     asked |= {role: names for role, names in (("text", task.text), ("label", task.label)) if names}
     unknown = next((role for role in asked if role not in kind.roles), None)
     if unknown is not None:
         raise BertkitError(f"the head {kind.name} has no '{unknown}': a row of it has {', '.join(kind.roles)}")
-    chosen: Columns = {}
-    for role, usual in kind.roles.items():
-        if role == "label" and not learned:
-            continue
-        flag = f"--{role}" if role in ("text", "label") else f"--set 'task.columns={{{role}=\"NAME\"}}'"
-        missing = next((name for name in asked.get(role, ()) if name not in names), None)
-        if missing is not None:
-            raise _no_column(source, missing, names, flag)
-        found = asked.get(role) or next((some for some in usual if all(name in names for name in some)), None)
-        if found is None:
-            raise BertkitError(f"which column of {source} is the {role}? use {flag} with one of {', '.join(names)}")
-        if found:
-            chosen[role] = tuple(found)
-    return chosen
+    roles = {role: usual for role, usual in kind.roles.items() if learned or role != "label"}
+    return choose_columns(roles, asked, rows, source)
 
 
-def _split(name: str, rows: Sequence[Row], head: Head, columns: Columns) -> Split:
-    """Rows as a head reads them."""
+def _split(name: str, rows: Sequence[Row], head: Head, columns: Columns, unusable: list[str] | None = None) -> Split:
+    """Rows as a head reads them; those that it cannot are told to ``unusable``, or refused where that is None."""
+    if unusable is not None:
+        usable = []
+        for row in rows:
+            try:
+                _split(name, [row], head, columns)
+                usable.append(row)
+            except BertkitError as error:
+                unusable.append(str(error))
+        rows = usable
+    refuse_missing_texts(rows, columns.get("text", ()))
     texts = [head.input(row, columns) for row in rows]
     return Split(name, texts, head.labels(rows, columns) if "label" in columns else None)
 
 
-def _own_rows(source: str, splits: tuple[str, ...] = ("train",)) -> Iterator[Row]:
+def _own_rows(source: str, unusable: list[str] | None, splits: tuple[str, ...] = ("train",)) -> Iterator[Row]:
     """Rows of a file, or of the first of these splits that a dataset of the hub has."""
     if not _is_hub_name(source):
         _check_table(source)
-        return rows_of(Path(source)) or read_rows(Path(source))
+        return rows_of(Path(source)) or read_rows(Path(source), unusable)
     name, _, subset = source.partition(":")
     return _hub_rows(name, subset or None, *splits)
-
-
-def _held_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:
-    """Training and validation rows by a seeded draw, stratified for classes where each has two rows or more."""
-    from sklearn.model_selection import train_test_split
-
-    labels, rows = split.labels, np.arange(len(split.texts))
-    are_classes = isinstance(labels, np.ndarray) and labels.dtype == np.int64
-    stratify = labels if are_classes and np.bincount(labels).min() > 1 else None
-    try:
-        kept, held = train_test_split(rows, test_size=share, random_state=seed % 2**32, stratify=stratify)
-    except ValueError as error:
-        raise BertkitError(f"cannot hold out {share:g} of {len(rows)} rows: {error}") from error
-    kept.sort()
-    held.sort()
-    return split.taken("train", kept.tolist()), split.taken("validation", held.tolist())
-
-
-def _no_column(source: str, name: str, names: Sequence[str], flag: str) -> BertkitError:
-    return BertkitError(f"{source} has no column '{name}': use {flag} with one of {', '.join(names)}")
 
 
 def _unlabelled(value: Any) -> bool:

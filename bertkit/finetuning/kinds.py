@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bertkit.errors import BertkitError
+from bertkit.finetuning.cells import refuse_empty
 
 _CHOICE_NAMES = ("choices", "endings", "options")
 _SHOWN_CHARACTERS = 40
@@ -51,7 +52,18 @@ def as_text(value: Any, place: str, column: str) -> str:
     if isinstance(value, (list, tuple, dict, set)):
         raise BertkitError(f"{place}: '{column}' is {a_kind(value)}, not a text: {shown(value)}")
     # SST-2's parquet has blanks at the ends that its TSV has not: they mean nothing to a tokenizer.
-    return "" if value is None else str(value).strip()
+    return "" if value is None or value != value else str(value).strip()  # NaN alone is not itself
+
+
+def refuse_missing_texts(rows: Sequence[tuple[str, dict[str, Any]]], columns: Sequence[str]) -> None:
+    """Refuses rows whose text is null or NaN, all of them at once; an empty text is one.
+
+    Raises:
+        BertkitError: there are such rows.
+    """
+    for column in columns:
+        empty = [place for place, row in rows if row.get(column, "") is None or row.get(column) != row.get(column)]
+        refuse_empty(empty, len(rows), f"no text in column '{column}'")
 
 
 def a_kind(value: Any) -> str:

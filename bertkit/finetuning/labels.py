@@ -1,6 +1,6 @@
 """Labels as people write them (words, numbers, lists) and as losses take them."""
 
-import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from bertkit.errors import BertkitError
+from bertkit.finetuning import cells
 from bertkit.finetuning.heads.base import Row
 from bertkit.finetuning.kinds import a_kind, shown
 from bertkit.settings.schema import TaskSettings
 
 _MOST_NUMBERED_CLASSES = 50
-
-_LARGEST = float(np.finfo(np.float32).max)
+_BETWEEN = re.compile(r"[|;]|, ")
+_SET = "--set task.problem_type="
 
 
 @dataclass(frozen=True)
@@ -29,144 +30,174 @@ class Labelling:
         """int64 ``[rows]``, float32 ``[rows]``, or float32 ``[rows, classes]`` of 0 and 1.
 
         Raises:
-            BertkitError: naming file and line of a label that is missing, unknown or no number.
+            BertkitError: naming file and line of labels that are missing, unknown or no number.
         """
-        if self.kind == "multi_label_classification":
+        several = self.kind == "multi_label_classification"
+        _refuse_missing(rows, columns, several)
+        if several:
             return self._several(rows, columns)
-        values = [self._one(place, row, columns[0]) for place, row in rows]
+        ids = {name: number for number, name in enumerate(self.names)}
+        values = [self._one(place, row, columns[0], ids) for place, row in rows]
         return np.array(values, dtype=np.float32 if self.kind == "regression" else np.int64)
 
-    def _one(self, place: str, row: dict[str, Any], column: str) -> float:
+    def _one(self, place: str, row: dict[str, Any], column: str, ids: dict[str, int]) -> float:
         value = _value(place, row, column)
         if self.kind == "regression":
-            number = as_number(value)
-            if number is None or not np.isfinite(number):
-                raise BertkitError(f"{place}: the label '{value}' is no number")
+            number = cells.as_number(value)
+            if number is None:
+                raise BertkitError(f"{place}: the label '{shown(value)}' is no number")
             return number
-        number = self._id(value)
-        if number is None:
-            raise BertkitError(f"{place}: unknown label '{value}'; training has {', '.join(self.names[:20])}")
-        return number
-
-    def _id(self, value: Any) -> int | None:
-        """The id of a class that is given by its name, or by its number where the classes have other names."""
-        name = class_name(value)
-        if name in self.names:
-            return self.names.index(name)
-        number = as_number(value)
-        if number is not None and not _are_numbers(self.names) and number in range(len(self.names)):
-            return int(number)
-        return None
+        found = ids.get(cells.class_name(value))
+        # By its number, where the classes have other names: as hub datasets store them.
+        if found is None and cells.is_whole(value) and not all(map(cells.is_whole, self.names)):
+            found = int(float(value)) if float(value) in range(len(ids)) else None
+        if found is None:
+            raise self._unknown(place, value)
+        return found
 
     def _several(self, rows: Sequence[Row], columns: Sequence[str]) -> np.ndarray:
         encoded = np.zeros((len(rows), len(self.names)), dtype=np.float32)
+        ids = {name: number for number, name in enumerate(self.names)}
         for number, (place, row) in enumerate(rows):
-            for name in _chosen(place, row, columns):
-                if name not in self.names:
-                    raise BertkitError(f"{place}: unknown label '{name}'; training has {', '.join(self.names[:20])}")
-                encoded[number, self.names.index(name)] = 1
+            for name in self._chosen(place, row, columns, ids):
+                if name not in ids:
+                    raise self._unknown(place, name)
+                encoded[number, ids[name]] = 1
         return encoded
+
+    def _chosen(self, place: str, row: dict[str, Any], columns: Sequence[str], ids: dict[str, int]) -> list[str]:
+        if len(columns) == 1:
+            listed = cells.as_list(row[columns[0]])
+            if listed is not None and cells.are_flags([listed], len(self.names)):
+                return [name for name, flag in zip(self.names, listed, strict=True) if flag]
+            if listed is None and isinstance(row[columns[0]], str):
+                ways = [cells.split(row[columns[0]], separator) for separator in cells.SEPARATORS]
+                return next((names for names in ways if all(name in ids for name in names)), ways[0])
+        return _names_of(place, row, columns)
+
+    def _unknown(self, place: str, value: Any) -> BertkitError:
+        more = f" and {len(self.names) - 20:,} more" if len(self.names) > 20 else ""
+        return BertkitError(f"{place}: unknown label '{shown(value)}'; training has {', '.join(self.names[:20])}{more}")
 
 
 def find_labelling(rows: Sequence[Row], columns: Sequence[str], task: TaskSettings) -> Labelling:
     """The classes and the kind of problem, from the settings, or from the labels of the training rows.
 
-    Several 0/1 columns or lists make a multi-label problem; words make classes, in alphabetical order; whole
-    numbers make classes, in numerical order, where they are few; other numbers make a regression.
+    Several 0/1 columns or lists make a multi-label problem; words make classes, in alphabetical order; plain whole
+    numbers make classes, in numerical order, where they are few; other plain numbers make a regression. Cells without a
+    label are left to ``encode``.
 
     Raises:
-        BertkitError: no labels, a single class.
+        BertkitError: no labels, a single class, labels that can be read in two ways.
     """
-    kind = task.problem_type or _kind(rows, columns)
+    kind: str = task.problem_type or ""
+    names = list(task.labels)
+    if not kind or not (names or kind == "regression"):
+        labelled = [row for row in rows if not any(cells.is_missing(row[1].get(name)) for name in columns)]
+        if not labelled:
+            _refuse_missing(rows, columns, several=False)
+        kind = kind or _kind(labelled, columns)
+        names = names or ([] if kind == "regression" else _names(labelled, columns, kind))
     if kind == "regression":
         return Labelling([], kind)
-    names = list(task.labels) or _names(rows, columns, kind)
     if len(names) < 2 and kind == "single_label_classification":
         raise BertkitError(f"a single class, '{names[0]}', in column {columns[0]}: there is nothing to tell apart")
     return Labelling(names, kind)
 
 
 def _kind(rows: Sequence[Row], columns: Sequence[str]) -> str:
-    if len(columns) > 1 or _as_list(rows[0][1].get(columns[0])) is not None:
+    lists = [cells.as_list(row[columns[0]]) for _, row in rows]
+    if len(columns) > 1 or all(one is not None for one in lists):
         return "multi_label_classification"
-    values = [_value(place, row, columns[0]) for place, row in rows]
-    numbers = [as_number(value) for value in values]
-    if any(number is None for number in numbers):
+    values = [row[columns[0]] for _, row in rows]
+    _refuse_two_ways(rows, columns[0], lists)
+    if not all(cells.is_plain_number(value) for value in values):
         return "single_label_classification"
-    distinct = set(numbers)
-    whole = all(float(number).is_integer() for number in distinct if number is not None)
+    distinct = {cells.class_name(value) for value in values}
     few = len(distinct) <= min(_MOST_NUMBERED_CLASSES, max(2, len(rows) // 2))
-    return "single_label_classification" if whole and few else "regression"
+    return "single_label_classification" if few and all(map(cells.is_whole, values)) else "regression"
+
+
+def _refuse_two_ways(rows: Sequence[Row], column: str, lists: Sequence[list[Any] | None]) -> None:
+    """Labels that look like lists or numbers, and cannot be read as such."""
+    for (place, row), listed in zip(rows, lists, strict=True):
+        if isinstance(row[column], (list, tuple, dict)):
+            raise BertkitError(
+                f"{place}: the label '{column}' is {a_kind(row[column])}, not a class: {shown(row[column])}"
+            )
+        if listed is not None:
+            raise BertkitError(
+                f"{place}: the label {shown(row[column])} looks like a list, which those of other rows are not: write all "
+                f"of them as JSON lists, or use {_SET}single_label_classification"
+            )
+    place, first = rows[0][0], str(rows[0][1][column])
+    values = [row[column] for _, row in rows]
+    if all(isinstance(value, str) and value.strip()[:1] == "[" and value.strip()[-1] == "]" for value in values):
+        raise BertkitError(
+            f'{place}: the label {shown(first)} looks like a list, but is none in JSON: write ["a", "b"] or [0, 1], or use '
+            f"{_SET}single_label_classification"
+        )
+    if all(cells.has_decimal_comma(value) or cells.is_whole(value) for value in values) and not all(
+        map(cells.is_whole, values)
+    ):
+        raise BertkitError(
+            f"{place}: the label '{shown(first)}' is a number with a comma, as the others: write a point for decimals and "
+            f"nothing for thousands, or use {_SET}single_label_classification"
+        )
 
 
 def _names(rows: Sequence[Row], columns: Sequence[str], kind: str) -> list[str]:
-    if kind == "multi_label_classification":
-        if len(columns) > 1:
-            return list(columns)
-        return _ordered({name for place, row in rows for name in _chosen(place, row, columns)})
-    return _ordered({class_name(_value(place, row, columns[0])) for place, row in rows})
+    if kind == "single_label_classification":
+        return _ordered({cells.class_name(_value(place, row, columns[0])) for place, row in rows})
+    if len(columns) > 1:
+        return list(columns)
+    lists = [cells.as_list(row[columns[0]]) for _, row in rows]
+    if all(one is not None for one in lists):
+        if cells.are_flags([one for one in lists if one is not None]):
+            return [str(position) for position in range(len(lists[0] or ()))]
+        return _ordered({name for place, row in rows for name in _names_of(place, row, columns)})
+    written = [str(_value(place, row, columns[0])) for place, row in rows]
+    separator = next((one for one in cells.SEPARATORS if any(one in value for value in written)), cells.SEPARATORS[0])
+    return _ordered({name for value in written for name in cells.split(value, separator)})
 
 
 def _ordered(names: set[str]) -> list[str]:
-    return sorted(names, key=float) if _are_numbers(names) else sorted(names)
+    return sorted(names, key=int) if all(map(cells.is_whole, names)) else sorted(names)
 
 
-def _are_numbers(names: Any) -> bool:
-    return all(as_number(name) is not None for name in names)
-
-
-def _chosen(place: str, row: dict[str, Any], columns: Sequence[str]) -> list[str]:
+def _names_of(place: str, row: dict[str, Any], columns: Sequence[str]) -> list[str]:
     """The names of a row's labels, from several 0/1 columns or from one list."""
     if len(columns) > 1:
-        flags = {column: as_number(_value(place, row, column)) for column in columns}
-        wrong = next((column for column, flag in flags.items() if flag not in (0, 1)), None)
+        flags = {column: cells.as_flag(_value(place, row, column)) for column in columns}
+        wrong = next((column for column, flag in flags.items() if flag is None), None)
         if wrong is not None:
-            raise BertkitError(f"{place}: column '{wrong}' must be 0 or 1, got '{row[wrong]}'")
-        return [column for column, flag in flags.items() if flag == 1]
-    listed = _as_list(row.get(columns[0]))
+            raise BertkitError(f"{place}: column '{wrong}' must be 0 or 1, got '{shown(row[wrong])}'")
+        return [column for column, flag in flags.items() if flag]
+    listed = cells.as_list(row[columns[0]])
     if listed is None:
-        raise BertkitError(f"{place}: the label '{row.get(columns[0])}' is no list, as the first row's is")
-    nested = next((one for one in listed if isinstance(one, (list, dict))), None)
+        raise BertkitError(f"{place}: the label '{shown(row[columns[0]])}' is no list, as those of other rows are")
+    nested = next((one for one in listed if isinstance(one, (list, tuple, dict))), None)
     if nested is not None:
         raise BertkitError(f"{place}: a label in '{columns[0]}' is {a_kind(nested)}, not a name: {shown(nested)}")
-    return [class_name(one) for one in listed]
+    return [cells.class_name(one) for one in listed]
 
 
-def _as_list(value: Any) -> list[Any] | None:
-    if isinstance(value, list):
-        return value
-    if isinstance(value, str) and value.startswith("["):
-        try:
-            loaded = json.loads(value)
-        except ValueError:
-            return None
-        return loaded if isinstance(loaded, list) else None
-    return None
+def _refuse_missing(rows: Sequence[Row], columns: Sequence[str], several: bool) -> None:
+    """Refuses rows without a label, all of them at once. Where a cell may hold several, an empty one is none of them."""
+    for column in columns:
+        empty = [
+            place
+            for place, row in rows
+            if cells.is_missing(row.get(column)) and not (several and len(columns) == 1 and row.get(column) == "")
+        ]
+        written = [row[column] for _, row in rows if isinstance(row.get(column), str)] if empty and not several else []
+        listed = any(_BETWEEN.search(value) for value in written)
+        way = f"; where a cell holds several, use {_SET}multi_label_classification" if listed else ""
+        cells.refuse_empty(empty, len(rows), f"no label in column '{column}'", way)
 
 
 def _value(place: str, row: dict[str, Any], column: str) -> Any:
-    value = row.get(column)
-    if value is None or value == "":
-        raise BertkitError(f"{place} has no label in column '{column}'")
+    value = row[column]
     if isinstance(value, (list, tuple, dict)):
         raise BertkitError(f"{place}: the label '{column}' is {a_kind(value)}, not a class: {shown(value)}")
     return value
-
-
-def class_name(value: Any) -> str:
-    """A class as text: 1, 1.0 and "1" are one class."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    number = as_number(value)
-    return str(int(number)) if number is not None and float(number).is_integer() else str(value).strip()
-
-
-def as_number(value: Any) -> float | None:
-    """The finite fp32 number that a value is, or is written as."""
-    if isinstance(value, bool):
-        return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return number if abs(number) <= _LARGEST else None

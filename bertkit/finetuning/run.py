@@ -41,6 +41,7 @@ class FinetuneRequest:
     device: str = "auto"
     resume: bool = False
     overwrite: bool = False
+    skip_bad_rows: bool = False
 
     @property
     def folder(self) -> Path:
@@ -66,6 +67,8 @@ def data_request(request: FinetuneRequest, recipe: FinetuneRecipe) -> DataReques
         validation=request.validation,
         validation_split=recipe.data.validation_split,
         seed=recipe.train.seed,
+        skip_bad_rows=request.skip_bad_rows,
+        weighed=recipe.train.class_weights == "balanced",
     )
 
 

@@ -66,6 +66,8 @@ def sweep(request: FinetuneRequest, seeds: int, grid: dict[str, list[Any]] | Non
         load_recipe(with_settings(request, out, **chosen))  # what is not allowed is said before the first run
     with run_folder.claimed(out, request.resume, request.overwrite):
         data = load_labelled(data_request(request, recipe))
+        for told in data.notes:
+            console.note(console.plain(told))
         if request.overwrite and not request.resume:
             run_folder.clear(out)
         runs = []

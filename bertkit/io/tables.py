@@ -240,23 +240,30 @@ def _parquet_rows(path: Path, refuse: Refuse) -> Iterator[Row]:
                 for row in batch.to_pylist():
                     number += 1
                     place = f"{path}:{number}"
-                    found = decoded(place, row, refuse)
-                    if found is not None:
+                    try:
+                        found = decoded(place, row)
+                    except BertkitError as error:
+                        refuse(str(error))
+                    else:
                         yield place, found
         except (pyarrow.ArrowException, OSError, ValueError) as error:
             raise BertkitError(f"{path} is damaged after row {number}: {_first_line(error)}") from error
 
 
-def decoded(place: str, row: dict[str, Any], refuse: Refuse) -> dict[str, Any] | None:
-    """A row whose bytes are read as text in UTF-8; None where they are none and that was not raised."""
+def decoded(place: str, row: dict[str, Any]) -> dict[str, Any]:
+    """A row whose bytes are read as text in UTF-8.
+
+    Raises:
+        BertkitError: they are none.
+    """
+    found = dict(row)
     for name, value in row.items():
         if isinstance(value, bytes):
             try:
-                row[name] = value.decode("utf-8")
+                found[name] = value.decode("utf-8")
             except UnicodeDecodeError:
-                refuse(f"{place}: '{name}' holds bytes that are not UTF-8: store it as text")
-                return None
-    return row
+                raise BertkitError(f"{place}: '{name}' holds bytes that are not UTF-8: store it as text") from None
+    return found
 
 
 def _first_line(error: Exception) -> str:

@@ -35,7 +35,7 @@ def test_words_become_classes_in_alphabetical_order(tmp_path):
     assert data.train.labels.tolist() == [1, 0]
     assert data.validation[0].texts == [("three",)]
     assert data.head.problem_type == "single_label_classification"
-    assert data.notes == ["text: text; label: label", "2 classes, one label a row: happy, sad"]
+    assert data.notes == ["text: text; label: label", "2 classes, one label a row: happy (1), sad (1)"]
 
 
 def test_whole_numbers_become_classes_in_numerical_order(tmp_path):
@@ -80,8 +80,8 @@ def test_a_held_out_share_is_seeded_stratified_and_whole(tmp_path):
     [
         ("text,label\na,x\nb,y\n", "text,label\na,z\n", {}, r"va\.csv:2: unknown label 'z'; training has x, y"),
         ("text,label\na,x\nb,x\n", None, {}, "a single class, 'x'"),
-        ("text,label\na,x\nb,\n", None, {}, r"a\.csv:3 has no label in column 'label'"),
-        ("body,label\na,x\n", None, {"text": ("text",)}, "no column 'text': use --text with one of body, label"),
+        ("text,label\na,x\nb,\nc,y\n", None, {}, r"1 of 3 rows have no label in column 'label': .*a\.csv:3"),
+        ("body,label\na,x\n", None, {"text": ("text",)}, "no column 'text': use --text with one of 'body', 'label'"),
         ("foo,label\na,x\n", None, {}, r"which column of .* is the text\? use --text"),
         ("text,foo\na,x\n", None, {}, r"which column of .* is the label\? use --label"),
         (
@@ -198,3 +198,20 @@ def test_a_list_among_words_is_no_class(tmp_path):
 def test_a_list_is_no_text_to_predict(tmp_path):
     with pytest.raises(BertkitError, match="not a text"):
         list(read_texts(str(write(tmp_path, "a.jsonl", json.dumps({"text": ["a"]}))), ("text",)))
+
+
+def test_rows_without_a_text_are_refused_or_left_out_and_counted(tmp_path):
+    rows = [{"text": text, "label": "xy"[n % 2]} for n, text in enumerate(["a", None, "", "b", float("nan"), "c"])]
+    rows.append({"text": "d", "label": float("nan")})
+    table = "\n".join(map(json.dumps, rows))
+    with pytest.raises(BertkitError, match=r"2 of 7 rows have no text in column 'text': .*a\.jsonl:2, 5; fill them in"):
+        own(tmp_path, table, name="a.jsonl")
+    data = own(tmp_path, table, name="a.jsonl", skip_bad_rows=True)
+    assert data.train.texts == [("a",), ("",), ("b",), ("c",)]
+    assert len(data.left_out) == 6  # three of the training and three of the validation rows
+    assert any("left out: 6; " in told and "a.jsonl:2 has no text" in told for told in data.notes)
+
+
+def test_a_null_to_predict_is_an_empty_text(tmp_path):
+    table = write(tmp_path, "a.jsonl", '{"text": null}\n{"text": NaN}\n{"text": "a"}\n')
+    assert list(read_texts(str(table), ())) == [("",), ("",), ("a",)]

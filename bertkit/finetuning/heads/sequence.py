@@ -14,14 +14,13 @@ from bertkit.errors import BertkitError
 from bertkit.finetuning.heads.base import Batch, Columns, Features, Head, Row, Split
 from bertkit.finetuning.kinds import as_text, refuse_other_tasks
 from bertkit.finetuning.labels import Labelling, find_labelling
+from bertkit.finetuning.table_check import check_table
 from bertkit.settings.schema import TaskSettings
 
 if TYPE_CHECKING:
     import torch
 
     from bertkit.finetuning.windows import Encoder
-
-_SHOWN_CLASSES = 12
 
 
 class SequenceHead(Head):
@@ -158,12 +157,8 @@ class SequenceHead(Head):
         interval = bootstrap_interval(metrics[0], self.encoded(predictions), split.labels, seed)
         return {f"eval_{metrics[0]}_interval_95": list(interval)}
 
-    def described(self, split: Split) -> str:  # noqa: ARG002 (numbers are told by the labels)
-        more = ", …" if len(self.label_names) > _SHOWN_CLASSES else ""
-        names = ", ".join(self.label_names[:_SHOWN_CLASSES])
-        return f"{len(self.label_names)} classes, {self._labels_a_row} a row: {names}{more}"
-
-    _labels_a_row: ClassVar[str] = ""
+    def described(self, split: Split) -> str:
+        return check_table([split], self.label_names, self.problem_type).described()
 
     @property
     def purpose(self) -> str:
@@ -182,7 +177,6 @@ class OneClass(SequenceHead):
 
     problem_type = "single_label_classification"
     class_weights: np.ndarray | None = None
-    _labels_a_row = "one label"
 
     def __init__(self, label_names: Sequence[str] = ()) -> None:
         super().__init__(label_names)
@@ -247,7 +241,6 @@ class SeveralClasses(SequenceHead):
 
     problem_type = "multi_label_classification"
     metric_names = ("micro_f1", "macro_f1", "accuracy")
-    _labels_a_row = "several labels"
 
     def loss(self, logits: "torch.Tensor", batch: Batch) -> "torch.Tensor":
         from torch.nn.functional import binary_cross_entropy_with_logits
@@ -298,9 +291,6 @@ class Number(SequenceHead):
 
     def encoded(self, predictions: list[dict[str, Any]]) -> np.ndarray:
         return np.array([row["prediction"] for row in predictions])
-
-    def described(self, split: Split) -> str:
-        return f"the labels are numbers, from {split.labels.min():g} to {split.labels.max():g}: a regression"
 
 
 _KINDS: dict[str, type[SequenceHead]] = {kind.problem_type: kind for kind in (OneClass, SeveralClasses, Number)}

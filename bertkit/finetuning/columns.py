@@ -1,0 +1,143 @@
+"""Which columns of a table play which role: as asked for, by their usual names, or by what they hold."""
+
+import re
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bertkit.errors import BertkitError
+from bertkit.finetuning import cells
+from bertkit.finetuning.heads.base import Row
+
+_LONG_TEXT_WORDS = 4
+_TIMES_LONGER = 3
+_FEW_VALUES = 20
+LOOKED_AT = 1_000
+"""Rows of which names and values are looked at."""
+
+Roles = Mapping[str, Sequence[Sequence[str]]]
+"""Role → the columns that it may stand in, the likeliest first; ``()`` lets it be absent."""
+
+
+def choose_columns(
+    roles: Roles, asked: Mapping[str, Sequence[str]], rows: Sequence[Row], source: str
+) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+    """The columns of each role, and what was guessed about them.
+
+    A name fits also where case, blanks and punctuation differ. Where no usual name is there, "text" is the one column of
+    long text, and "label" the one of few values.
+
+    Args:
+        asked: role → columns that somebody named.
+        rows: the first ones, of which the names and values are looked at.
+        source: the table, for messages.
+
+    Raises:
+        BertkitError: a column that is asked for is not there, or a role has none; there is no header.
+    """
+    names = list(dict.fromkeys(name for _, row in rows[:LOOKED_AT] for name in row))
+    chosen = {role: _named(asked[role], names, role, source) for role in roles if asked.get(role)}
+    usual = {role: _usual(roles[role], names) for role in roles if role not in chosen}
+    by_content = []
+    for role, columns in usual.items():
+        if columns is None:
+            taken = {name for some in (*chosen.values(), *usual.values()) for name in some or ()}
+            columns = _by_content(role, [name for name in names if name not in taken], rows[:LOOKED_AT])
+            if columns is None:
+                _refuse_without_header(names, rows, source)
+                raise BertkitError(
+                    f"which column of {source} is the {role}? use {_flag(role)} with one of {_quoted(names)}"
+                )
+            by_content.append(role)
+        if columns:
+            chosen[role] = usual[role] = columns
+    if by_content:
+        _refuse_without_header(names, rows, source)
+    ordered = {role: chosen[role] for role in roles if role in chosen}
+    guessed = [
+        f"{role}: {', '.join(map(_shown, columns))}" + (" (by what it holds)" if role in by_content else "")
+        for role, columns in ordered.items()
+    ]
+    return ordered, ["; ".join(guessed)] if any(role not in asked or not asked[role] for role in ordered) else []
+
+
+def _named(wanted: Sequence[str], names: Sequence[str], role: str, source: str) -> tuple[str, ...]:
+    """Columns that were asked for, each by its very name, or else by the one that differs in case and blanks alone."""
+    found = []
+    for one in wanted:
+        alike = [one] if one in names else [name for name in names if _plain(name) == _plain(one) != ""]
+        if len(alike) != 1:
+            raise BertkitError(f"{source} has no column '{one}': use {_flag(role)} with one of {_quoted(names)}")
+        found.append(alike[0])
+    return tuple(found)
+
+
+def _usual(alternatives: Sequence[Sequence[str]], names: Sequence[str]) -> tuple[str, ...] | None:
+    """The first alternative whose names are all there, very names before those that differ in case and blanks."""
+    plain: dict[str, str] = {}
+    for name in names:
+        plain.setdefault(_plain(name), name)
+    for known in ({name: name for name in names}, plain):
+        for some in alternatives:
+            if some and all(name in known for name in some):
+                return tuple(known[name] for name in some)
+    return () if any(not some for some in alternatives) else None
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^\w]|_", "", name).casefold()
+
+
+def _by_content(role: str, names: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...] | None:
+    values = {name: [row[name] for _, row in rows if not cells.is_missing(row.get(name))] for name in names}
+    if role == "text":
+        return _longest(values)
+    if role != "label":
+        return None
+    few = [name for name, held in values.items() if _is_of_few_values(held)]
+    return (few[0],) if len(few) == 1 else None
+
+
+def _longest(values: Mapping[str, Sequence[Any]]) -> tuple[str, ...] | None:
+    """The one column of sentences: several times as long as any other."""
+    words = {
+        name: statistics.fmean(len(value.split()) if isinstance(value, str) else 0 for value in held)
+        for name, held in values.items()
+        if held
+    }
+    ranked = sorted(words, key=lambda name: -words[name])
+    if not ranked or words[ranked[0]] < _LONG_TEXT_WORDS:
+        return None
+    alone = len(ranked) == 1 or words[ranked[0]] >= _TIMES_LONGER * words[ranked[1]]
+    return (ranked[0],) if alone else None
+
+
+def _is_of_few_values(held: Sequence[Any]) -> bool:
+    """Whether each value of a column stands in five rows on average, and there are two or more."""
+    scalars = [value for value in held if isinstance(value, (str, int, float))]
+    distinct = len({str(value).strip() for value in scalars})
+    return len(scalars) == len(held) and 2 <= distinct <= min(_FEW_VALUES, len(held) // 5)
+
+
+def _refuse_without_header(names: Sequence[str], rows: Sequence[Row], source: str) -> None:
+    """Refuses a table whose names are values: one that its own column holds again, or a number."""
+    again = [name for name in names if name and any(row.get(name) == name for _, row in rows[:LOOKED_AT])]
+    numbers = [name for name in names if cells.is_plain_number(name)]
+    if again or numbers:
+        raise BertkitError(
+            f"{source} has no header: its first line looks like a row ({_quoted(names)}); put the names of the columns, "
+            "such as text,label, above it"
+        )
+
+
+def _flag(role: str) -> str:
+    return f"--{role}" if role in ("text", "label") else f"--set 'task.columns={{{role}=\"NAME\"}}'"
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
+
+
+def _shown(name: str) -> str:
+    """A name as it is, in quotes where it would not be seen whole."""
+    return name if re.fullmatch(r"[\w-]+", name) else f"'{name}'"

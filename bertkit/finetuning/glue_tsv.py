@@ -1,0 +1,51 @@
+"""Rows of GLUE's own TSVs, as gluebenchmark.com gives them: no quoting, columns by position."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bertkit import console
+from bertkit.errors import BertkitError
+from bertkit.finetuning.heads.base import Row
+from bertkit.io.text import ReadReport, open_binary, read_lines
+from bertkit.settings.schema import TaskSettings
+
+_MOST_SHORT_ROWS = 0.001
+"""Share of a TSV's rows that may lack fields."""
+
+
+def read_split(task: TaskSettings, data: Path, split: str) -> Iterator[Row]:
+    """The rows of one split, under the columns' names on the hub; without a label for a test split.
+
+    Raises:
+        BertkitError: the split has no file there, or more than a handful of its rows lack fields.
+    """
+    tsv = task.tsv
+    if tsv is None or split not in tsv.files:
+        raise BertkitError(f"the split '{split}' has no file in GLUE's TSVs: leave --data out to read the hub")
+    path = data / tsv.folder / tsv.files[split]
+    path = path if path.is_file() else data / tsv.files[split]
+    if not path.is_file():
+        raise BertkitError(f"no file {data / tsv.folder / tsv.files[split]}: give GLUE's folder with --data")
+    test = split.startswith("test")
+    places = tsv.test_text if test else tsv.text
+    read, short = 0, []
+    with open_binary(path) as stream:
+        for number, line in read_lines(stream, str(path), ReadReport()):
+            if number == 1 and (tsv.test_header if test else tsv.header) or not line:
+                continue
+            fields = line.split("\t")
+            try:
+                row: dict[str, Any] = dict(zip(task.text, (fields[place] for place in places), strict=True))
+                row[task.label[0]] = None if test else fields[tsv.label]
+            except IndexError:
+                short.append(number)
+                continue
+            read += 1
+            yield f"{path}:{number}", row
+    if len(short) > _MOST_SHORT_ROWS * read:
+        raise BertkitError(f"{path}:{short[0]} has too few fields for {task.subset}, as {len(short):,} rows have")
+    if short:  # as a handful in QQP's own file
+        console.warn(
+            f"{console.plain(str(path))}: left out {len(short)} rows with too few fields, the first in line {short[0]}"
+        )

@@ -1,0 +1,240 @@
+"""A look at labelled rows before anything is learned: what they are, and what would make the figures worthless."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bertkit.finetuning import cells
+
+if TYPE_CHECKING:
+    from bertkit.finetuning.heads.base import Split
+
+SHOWN_CLASSES = 12
+_UNEVEN = 5
+_SET = "--set task.problem_type="
+_POINT_ZERO = re.compile(r"(-?[0-9]+)\.0+")
+
+Lengths = Callable[[Sequence[Any]], Sequence[int]]
+"""Texts of rows → how many tokens each takes, special tokens included."""
+
+
+@dataclass(frozen=True)
+class SplitCheck:
+    """Figures of one split.
+
+    Attributes:
+        classes: name → rows of it; empty for numbers.
+        without_class: rows with none of several classes.
+        repeated: rows whose text stood in a row before.
+        shared: rows whose text is also trained on; 0 for the training rows themselves.
+        over_limit: rows of more tokens than are read; None where that was not counted.
+        longest: tokens of the longest row; likewise.
+    """
+
+    name: str
+    rows: int
+    classes: dict[str, int]
+    without_class: int = 0
+    least: float | None = None
+    mean: float | None = None
+    largest: float | None = None
+    repeated: int = 0
+    contradictory: int = 0
+    shared: int = 0
+    empty: int = 0
+    median: int | None = None
+    longest: int | None = None
+    over_limit: int | None = None
+
+
+@dataclass(frozen=True)
+class TableCheck:
+    """Figures of all splits, the one to train on first.
+
+    Attributes:
+        nearly_one: classes whose names differ in case, blanks, punctuation or ``.0`` alone.
+        between: what stands between several classes in one name, where it looks like that.
+        examples: of numbers.
+        limit: tokens that are read of a row; None where lengths were not counted.
+        left_out: of each row that could not be used, where it is and why.
+    """
+
+    problem_type: str
+    splits: list[SplitCheck]
+    nearly_one: list[list[str]] = field(default_factory=list)
+    between: str = ""
+    examples: list[float] = field(default_factory=list)
+    limit: int | None = None
+    left_out: list[str] = field(default_factory=list)
+
+    def described(self) -> str:
+        """What the labels were taken for, with the flag that takes them for something else."""
+        first = self.splits[0]
+        if self.problem_type == "regression":
+            shown = ", ".join(f"{number:g}" for number in self.examples)
+            return (
+                f"the labels are numbers such as {shown}, from {first.least:g} to {first.largest:g}: a regression; "
+                f"{_SET}single_label_classification makes them classes"
+            )
+        kind = "several labels a row" if self.problem_type == "multi_label_classification" else "one label a row"
+        counts = [f"{name} ({rows:,})" for name, rows in first.classes.items()]
+        shown = ", ".join(counts[:SHOWN_CLASSES]) + (", …" if len(counts) > SHOWN_CLASSES else "")
+        none = f"; {first.without_class:,} rows with none" if first.without_class else ""
+        numbers = self.problem_type == "single_label_classification" and all(map(cells.is_whole, first.classes))
+        flag = f"; {_SET}regression reads them as numbers" if numbers and len(counts) > 2 else ""
+        if self.problem_type == "multi_label_classification" and list(first.classes) == list(
+            map(str, range(len(counts)))
+        ):
+            flag = "; named by position, --set 'task.labels=[\"NAME\", …]' names them"
+        return f"{len(counts)} classes, {kind}: {shown}{none}{flag}"
+
+    def warnings(self, weighed: bool = False) -> list[str]:
+        """What should be looked at, a line each; none where all is well.
+
+        Args:
+            weighed: whether the classes are weighed by their shares.
+        """
+        first = self.splits[0]
+        told = [self._said_left_out()] if self.left_out else []
+        told += [
+            f"nearly one class: {self._counted(names)}: write them alike if they are one" for names in self.nearly_one
+        ]
+        if self.between:
+            told.append(
+                f"some labels hold '{self.between}' between other labels: {_SET}multi_label_classification splits them there"
+            )
+        single = self.problem_type == "single_label_classification"
+        if single and len(first.classes) > 2 and 2 * len(first.classes) > first.rows:
+            told.append(
+                f"{len(first.classes):,} classes in {first.rows:,} rows: is this the column of the labels (--label)?"
+            )
+        elif single and not weighed and max(first.classes.values()) >= _UNEVEN * max(1, min(first.classes.values())):
+            rarest = min(first.classes, key=lambda name: first.classes[name])
+            told.append(
+                f"uneven classes, {rarest} is {first.classes[rarest]:,} of {first.rows:,} rows: "
+                "--set train.class_weights=balanced weighs them alike"
+            )
+        return told + [line for split in self.splits for line in self._of_split(split)]
+
+    def _said_left_out(self) -> str:
+        more = f" (and {len(self.left_out) - 1:,} more)" if len(self.left_out) > 1 else ""
+        return f"rows that cannot be used, left out: {len(self.left_out):,}; {self.left_out[0]}{more}"
+
+    def _counted(self, names: Sequence[str]) -> str:
+        return ", ".join(f"'{name}' ({self.splits[0].classes[name]:,})" for name in names)
+
+    def _of_split(self, split: SplitCheck) -> list[str]:
+        told = []
+        if split.repeated:
+            more = f", {split.contradictory:,} of them with another label" if split.contradictory else ""
+            told.append(f"{split.repeated:,} of {split.rows:,} rows in {split.name} repeat the text of another{more}")
+        if split.shared:
+            told.append(
+                f"{split.shared:,} of {split.rows:,} rows in {split.name} are also trained on: it says little of new texts"
+            )
+        if split.empty:
+            told.append(f"{split.empty:,} empty texts in {split.name}")
+        if split.over_limit:
+            told.append(
+                f"{split.over_limit:,} of {split.rows:,} rows in {split.name} are longer than {self.limit} tokens: "
+                f"--seq-len {split.longest} reads them whole, where the model has as many positions"
+            )
+        return told
+
+    def as_json(self) -> dict[str, Any]:
+        """All figures and warnings as plain values; figures that were not taken are left out."""
+        splits = [{name: value for name, value in asdict(split).items() if value is not None} for split in self.splits]
+        found = {**asdict(self), "splits": {split.pop("name"): split for split in splits}, "warnings": self.warnings()}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def check_table(
+    splits: "Sequence[Split]",
+    names: Sequence[str],
+    problem_type: str,
+    left_out: Sequence[str] = (),
+    lengths: Lengths | None = None,
+    limit: int | None = None,
+) -> TableCheck:
+    """Looks at splits with their labels, the one to train on first.
+
+    Args:
+        names: of the classes by id.
+        lengths: counts tokens, which takes a second for some ten thousand rows; None leaves it out.
+        limit: tokens that are read of a row.
+    """
+    trained_on = {repr(text) for text in splits[0].texts}
+    checked = [
+        _checked(split, names if problem_type else (), trained_on if number else set(), lengths, limit)
+        for number, split in enumerate(splits)
+    ]
+    return TableCheck(
+        problem_type,
+        checked,
+        _nearly_one(names) if problem_type else [],
+        _between(names) if problem_type == "single_label_classification" else "",
+        list(dict.fromkeys(splits[0].labels.tolist()))[:3] if problem_type == "regression" else [],
+        limit if lengths else None,
+        list(left_out),
+    )
+
+
+def _checked(
+    split: "Split", names: Sequence[str], trained_on: set[str], lengths: Lengths | None, limit: int | None
+) -> SplitCheck:
+    texts = [repr(text) for text in split.texts]
+    labels = split.labels if isinstance(split.labels, np.ndarray) else None
+    first: dict[str, Any] = {}
+    repeated = contradictory = 0
+    for text, label in zip(texts, split.labels if labels is None else labels.tolist(), strict=True):
+        if text in first:
+            repeated += 1
+            contradictory += first[text] != label
+        first.setdefault(text, label)
+    tokens = sorted(lengths(split.texts)) if lengths and split.texts else None
+    numbers = labels if labels is not None and labels.dtype == np.float32 and labels.ndim == 1 and len(labels) else None
+    return SplitCheck(
+        name=split.name,
+        rows=len(texts),
+        classes={} if labels is None or not names else _classes(labels, names),
+        without_class=int((labels.sum(axis=1) == 0).sum()) if labels is not None and labels.ndim == 2 else 0,
+        least=None if numbers is None else float(numbers.min()),
+        mean=None if numbers is None else float(numbers.mean(dtype=np.float64)),
+        largest=None if numbers is None else float(numbers.max()),
+        repeated=repeated,
+        contradictory=contradictory,
+        shared=sum(text in trained_on for text in texts),
+        empty=sum(1 for row in split.texts for text in row if text == ""),
+        median=tokens[len(tokens) // 2] if tokens else None,
+        longest=tokens[-1] if tokens else None,
+        over_limit=sum(one > limit for one in tokens) if tokens and limit else None,
+    )
+
+
+def _classes(labels: np.ndarray, names: Sequence[str]) -> dict[str, int]:
+    counts = labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=len(names))
+    return {name: int(count) for name, count in zip(names, counts, strict=True)}
+
+
+def _nearly_one(names: Sequence[str]) -> list[list[str]]:
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        number = _POINT_ZERO.fullmatch(name)
+        # Signs and digits tell numbers apart, and what has no letters is only itself.
+        plain = number[1] if number else re.sub(r"[\W_]", "", name).casefold() if re.search(r"[^\W\d_]", name) else name
+        alike.setdefault(plain or name, []).append(name)
+    return [group for group in alike.values() if len(group) > 1]
+
+
+def _between(names: Sequence[str]) -> str:
+    """What stands between several classes in some names, if parts of them are also names by themselves."""
+    alone = set(names)
+    for separator in cells.SEPARATORS:
+        parts = Counter(part for name in names if separator in name for part in cells.split(name, separator))
+        if any(part in alone for part in parts):
+            return separator
+    return ""

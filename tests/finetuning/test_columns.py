@@ -1,0 +1,60 @@
+"""Columns of tables as people have them."""
+
+import pytest
+
+from bertkit.errors import BertkitError
+from bertkit.finetuning.columns import choose_columns
+from bertkit.finetuning.heads.sequence import SequenceHead
+
+
+def rows_of(names, *values, times=10):
+    rows = [dict(zip(names, row, strict=True)) for row in values for _ in range(times)]
+    return [(f"a.csv:{line}", row) for line, row in enumerate(rows, 2)]
+
+
+def chosen(names, *values, **asked):
+    columns, notes = choose_columns(SequenceHead.roles, asked, rows_of(names, *values), "a.csv")
+    return columns["text"], columns["label"], notes
+
+
+def test_usual_names_fit_whatever_their_case_blanks_and_punctuation():
+    assert chosen([" Text ", "LABEL?"], ["x", "y"])[:2] == ((" Text ",), ("LABEL?",))
+    assert chosen(["Sentence_1", "sentence 2", "Class"], ["x", "y", "z"])[0] == ("Sentence_1", "sentence 2")
+    assert chosen(["Text", "text", "label"], ["x", "y", "z"])[0] == ("text",)
+    assert chosen(["My Text", "label"], ["x", "y"], text=("my_text",))[0] == ("My Text",)
+
+
+def test_the_column_of_long_text_and_the_one_of_few_values_are_taken_and_said():
+    names = ["No.", "What they wrote", "Mood"]
+    values = [[n, f"this is the long text number {n}", "good" if n % 2 else "bad"] for n in range(40)]
+    columns, notes = choose_columns(
+        SequenceHead.roles,
+        {},
+        [(f"a:{n}", dict(zip(names, row, strict=True))) for n, row in enumerate(values)],
+        "a.csv",
+    )
+    assert columns == {"text": ("What they wrote",), "label": ("Mood",)}
+    assert notes == ["text: 'What they wrote' (by what it holds); label: Mood (by what it holds)"]
+
+
+def test_nothing_is_said_of_columns_that_were_asked_for():
+    assert chosen(["a", "b"], ["x", "y"], text=("a",), label=("b",)) == (("a",), ("b",), [])
+
+
+@pytest.mark.parametrize(
+    ("names", "values", "asked", "message"),
+    [
+        ([" a", "b"], ["x", "y"], {"text": ("c",)}, r"a\.csv has no column 'c': use --text with one of ' a', 'b'"),
+        (
+            ["a", "b"],
+            ["two long texts in here", "and no word that is short"],
+            {},
+            r"which column of a\.csv is the text\?",
+        ),
+        (["it is a long text", "pos"], ["what a long text this is", "pos"], {}, r"a\.csv has no header"),
+        (["it is a long text", "3"], ["what a long text this is", "1"], {}, r"a\.csv has no header"),
+    ],
+)
+def test_what_cannot_be_told_is_asked_with_names_in_quotes(names, values, asked, message):
+    with pytest.raises(BertkitError, match=message):
+        chosen(names, values, **asked)

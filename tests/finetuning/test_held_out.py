@@ -1,0 +1,42 @@
+"""What is held out: the very rows of scikit-learn where all texts differ, else whole groups of equal texts."""
+
+import numpy as np
+import pytest
+from sklearn.model_selection import train_test_split
+
+from bertkit.errors import BertkitError
+from bertkit.finetuning.held_out import held_out
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("several", [False, True])
+def test_different_texts_are_drawn_as_ever(seed, several):
+    labels = np.arange(80) % 3
+    given = np.eye(3, dtype=np.float32)[labels] if several else labels
+    kept, held = train_test_split(
+        np.arange(80), test_size=0.25, random_state=seed, stratify=None if several else labels
+    )
+    assert held_out([(f"t{n}",) for n in range(80)], given, 0.25, seed) == (sorted(kept), sorted(held))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_equal_texts_are_on_one_side_and_the_share_is_kept_in_each_class(seed):
+    rng = np.random.default_rng(seed)
+    texts = [(f"t{n}",) for n in rng.integers(0, 400, size=1_000)]
+    labels = np.array([int(text[1:]) % 4 == 0 for (text,) in texts], dtype=np.int64)
+    kept, held = held_out(texts, labels, 0.2, seed)
+    assert sorted(kept + held) == list(range(1_000))
+    assert not {texts[row] for row in kept} & {texts[row] for row in held}
+    largest = max(map(texts.count, texts))
+    for class_ in (0, 1):
+        assert abs((labels[held] == class_).sum() - 0.2 * (labels == class_).sum()) <= largest
+    assert held_out(texts, labels, 0.2, seed) == (kept, held)
+    assert held_out(texts, labels, 0.2, seed + 1) != (kept, held)
+
+
+def test_a_text_that_is_most_of_the_rows_is_trained_on():
+    kept, held = held_out([("same",)] * 80 + [(f"t{n}",) for n in range(20)], np.arange(100) % 2, 0.1, 1)
+    assert len(held) == 10
+    assert min(held) >= 80
+    with pytest.raises(BertkitError, match=r"cannot hold out 0\.1 of 9 rows: they are only 1 different texts"):
+        held_out([("same",)] * 9, np.zeros(9, dtype=np.int64), 0.1, 1)

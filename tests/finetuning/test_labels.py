@@ -1,0 +1,105 @@
+"""Labels of whole columns, against what a person means by them."""
+
+import numpy as np
+import pytest
+
+from bertkit.errors import BertkitError
+from bertkit.finetuning.labels import find_labelling
+from bertkit.settings.schema import TaskSettings
+
+SEVERAL, ONE, NUMBER = "multi_label_classification", "single_label_classification", "regression"
+
+
+def rows_of(values):
+    return [(f"a.csv:{line}", {"label": value}) for line, value in enumerate(values, 2)]
+
+
+def learned(values, **task):
+    rows = rows_of(values)
+    labelling = find_labelling(rows, ["label"], TaskSettings(**task))
+    return labelling.kind, labelling.names, labelling.encode(rows, ["label"])
+
+
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        (["007", "7", "0010", "10"], ["0010", "007", "10", "7"]),
+        (["1_1", "11", "2_1"], ["11", "1_1", "2_1"]),
+        (["1E1", "10", "2E0", "2"], ["10", "1E1", "2", "2E0"]),
+        (["+1", "1", "١٢", "12"], ["+1", "1", "12", "١٢"]),
+        (["10", "9", "-1"], ["-1", "9", "10"]),
+        (["1.10", "v2", "1.1"], ["1.1", "1.10", "v2"]),
+        ([1.0, 0.0, 2.0], ["0", "1", "2"]),
+        (["a|b", "a", "b"], ["a", "a|b", "b"]),
+        (["[other]", "a"], ["[other]", "a"]),
+    ],
+)
+def test_classes_stay_as_written(values, names):
+    kind, found, encoded = learned(values * 2)
+    assert (kind, found) == (ONE, names)
+    assert [found[id_] for id_ in encoded] == [str(int(one)) if isinstance(one, float) else one for one in values * 2]
+
+
+def test_decimal_codes_are_numbers_unless_they_are_said_to_be_classes():
+    values = ["250.00", "250.0", "401.9", "428.0"]
+    assert learned(values)[0] == NUMBER
+    assert learned(values, problem_type=ONE)[1] == ["250.0", "250.00", "401.9", "428.0"]
+    assert learned(["+1", "007", "1E1"], problem_type=NUMBER)[2].tolist() == [1, 7, 10]
+
+
+@pytest.mark.parametrize("write", [list, str, tuple, lambda row: str(tuple(row)), lambda row: [float(x) for x in row]])
+def test_flags_by_position_are_their_lists(write):
+    flags = [[1, 0, 0], [0, 1, 0], [1, 1, 0], [0, 0, 0], [0, 0, 1]]
+    kind, names, encoded = learned([write(row) for row in flags])
+    assert (kind, names) == (SEVERAL, ["0", "1", "2"])
+    assert encoded.tolist() == flags
+    assert learned([write(row) for row in flags], labels=("x", "y", "z"))[1] == ["x", "y", "z"]
+
+
+@pytest.mark.parametrize(
+    ("values", "task"),
+    [
+        (["['b', 'a']", "[]", '["c"]'], {}),
+        (["b|a", "", "c"], {"problem_type": SEVERAL}),
+        (["b, a", "", "c"], {"problem_type": SEVERAL}),
+        (["b;a", "", "c"], {"problem_type": SEVERAL}),
+    ],
+)
+def test_several_names_a_cell(values, task):
+    kind, names, encoded = learned(values, **task)
+    assert (kind, names, encoded.tolist()) == (SEVERAL, ["a", "b", "c"], [[1, 1, 0], [0, 0, 0], [0, 0, 1]])
+
+
+def test_a_name_that_holds_a_comma_stays_whole_where_bars_separate():
+    assert learned(["a, b|c", "c"], problem_type=SEVERAL)[2].tolist() == [[1, 1], [0, 1]]
+
+
+@pytest.mark.parametrize("empty", [None, "", "nan", float("nan")])
+def test_missing_labels_are_refused_all_at_once(empty):
+    with pytest.raises(BertkitError, match=r"2 of 5 rows have no label in column 'label': a\.csv:3, 6; fill them in"):
+        learned([0.5, empty, 1.5, 2.5, empty])
+    with pytest.raises(
+        BertkitError, match=r"1 of 3 rows .* where a cell holds several, use --set task.problem_type=multi"
+    ):
+        learned(["a, b", empty, "a"])
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (["0,5", "1,5", "2"], r"a\.csv:2: the label '0,5' is a number with a comma"),
+        (["[0 1]", "[1 0]"], r"a\.csv:2: the label \[0 1\] looks like a list, but is none in JSON"),
+        (["a", "['b']", "c"], r"a\.csv:3: the label \['b'\] looks like a list, which those of other rows are not"),
+        (["a", ["b"], "c"], r"a\.csv:3: the label 'label' is a list of 1, not a class"),
+        ([["a"], [["b"]]], r"a\.csv:3: a label in 'label' is a list of 1, not a name"),
+    ],
+)
+def test_labels_that_can_be_read_in_two_ways_are_refused(values, message):
+    with pytest.raises(BertkitError, match=message):
+        learned(values)
+
+
+def test_flag_columns_are_zero_and_one_or_true_and_false():
+    rows = [("a:2", {"x": "1", "y": "False"}), ("a:3", {"x": "0", "y": "True"}), ("a:4", {"x": 1, "y": True})]
+    labelling = find_labelling(rows, ["x", "y"], TaskSettings())
+    assert np.array_equal(labelling.encode(rows, ["x", "y"]), [[1, 0], [0, 1], [1, 1]])
