@@ -58,13 +58,14 @@ class Encoder:
         """
         windows = (self._overflow or overflow) == "windows"
         pairs = bool(texts) and len(texts[0]) == 2
-        self._tokenizer.enable_truncation(
-            self.max_length, stride=self._overlap(pairs) if windows else 0, strategy=shortened
-        )
+        overlap = self._overlap(pairs) if windows else 0
         if shortened != "longest_first":
+            self._tokenizer.no_truncation()
             texts = [self._with_room(row, kept=0 if shortened == "only_second" else 1) for row in texts]
-        # Without characters the library is a third faster.
-        encode = self._tokenizer.encode_batch if with_characters or are_words else self._tokenizer.encode_batch_fast
+        self._tokenizer.enable_truncation(self.max_length, stride=overlap, strategy=shortened)
+        # The fast way keeps no characters, and in the later windows of a pair gives the second text segment 0.
+        is_plain = not (windows or with_characters or are_words)
+        encode = self._tokenizer.encode_batch_fast if is_plain else self._tokenizer.encode_batch
         wholes = encode([_as_input(row, are_words) for row in texts], is_pretokenized=are_words)
         found = [
             (row, one)
@@ -97,7 +98,7 @@ class Encoder:
         most = (self.max_length - self._tokenizer.num_special_tokens_to_add(True)) // 2
         tokens = self._tokenizer.encode(sound(row[kept]), add_special_tokens=False)
         texts = list(row)
-        if len(tokens.ids) > most or tokens.overflowing:
+        if len(tokens.ids) > most:
             texts[kept] = sound(row[kept])[: tokens.offsets[most - 1][1]]
         return texts
 

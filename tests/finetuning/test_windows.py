@@ -1,0 +1,144 @@
+"""Long rows in windows: against transformers' own overflowing tokens, by hand, and row by row from end to end."""
+
+import json
+
+import numpy as np
+import pytest
+from helpers.stores import toy_tokenizer
+
+from bertkit.errors import BertkitError
+from bertkit.finetuning import predict
+from bertkit.finetuning.heads.base import Split
+from bertkit.finetuning.heads.sequence import Number, OneClass, SeveralClasses
+from bertkit.finetuning.run import FinetuneRequest, finetune
+from bertkit.finetuning.windows import Encoder
+from bertkit.settings.recipes import Override
+from bertkit.settings.schema import FinetuneDataSettings
+
+
+def encoder(**settings):
+    return Encoder.of(toy_tokenizer(), FinetuneDataSettings(**settings))
+
+
+def text(n):
+    return " ".join(f"w{5 * i % 95}" for i in range(n))
+
+
+ROWS = [text(3), text(60), "", text(31)]
+
+
+@pytest.mark.parametrize("stride", [0, 3, 12])
+@pytest.mark.parametrize("second", [None, text(4)])
+@pytest.mark.parametrize("with_characters", [True, False])
+def test_windows_are_the_overflowing_tokens_of_transformers(stride, second, with_characters):
+    tokenizer = toy_tokenizer()
+    stride = stride if second is None else min(stride, 5)
+    made = encoder(max_seq_length=16, overflow="windows", stride=stride)(
+        [(row,) if second is None else (row, second) for row in ROWS], with_characters=with_characters
+    )
+    expected = tokenizer(
+        ROWS, second and [second] * len(ROWS), truncation="longest_first", max_length=16, stride=stride,
+        return_overflowing_tokens=True, return_offsets_mapping=True,
+    )  # fmt: skip
+    assert made.rows.tolist() == expected["overflow_to_sample_mapping"]
+    assert (made.ids, made.types) == (expected["input_ids"], expected["token_type_ids"])
+    assert made.cut_rows == 0
+    if not with_characters:
+        return
+    assert made.offsets == expected["offset_mapping"]
+    assert made.texts == [expected.sequence_ids(number) for number in range(len(made.ids))]
+    assert made.words == [expected.word_ids(number) for number in range(len(made.ids))]
+
+
+def test_every_character_is_in_a_window_and_is_where_it_is_said_to_be():
+    row = text(60)
+    made = encoder(max_seq_length=16, overflow="windows")([(row,)], with_characters=True)
+    covered = set()
+    for texts, offsets, ids in zip(made.texts, made.offsets, made.ids, strict=True):
+        for which, (begin, end), piece in zip(texts, offsets, toy_tokenizer().convert_ids_to_tokens(ids), strict=True):
+            if which is not None:
+                assert row[begin:end] == piece.removeprefix("##")
+                covered |= set(range(begin, end))
+    assert covered == {place for place, letter in enumerate(row) if letter != " "}
+
+
+def test_cut_rows_keep_their_beginning_and_are_counted():
+    made = encoder(max_seq_length=16)([(row,) for row in ROWS])
+    assert (len(made.ids), made.cut_rows) == (4, 2)
+    assert encoder(max_seq_length=62)([(row,) for row in ROWS]).cut_rows == 0  # 60 and two special tokens
+    assert encoder(max_seq_length=61)([(row,) for row in ROWS]).cut_rows == 1
+
+
+def test_only_one_text_of_a_pair_is_windowed_where_a_head_asks_for_it():
+    made = encoder(max_seq_length=16, overflow="windows", stride=2)([(text(30), text(20))], shortened="only_second")
+    assert {tuple(ids[:7]) for ids in made.ids} == {tuple(made.ids[0][:7])}  # [CLS] and half of the room: 6 of 13
+    assert all(types[:8] == [0] * 8 and types[8] == 1 for types in made.types)
+
+
+def test_words_keep_their_numbers():
+    made = encoder(max_seq_length=8)([(["w0", "w5w10", "w0"],)], are_words=True, with_characters=True)
+    assert made.words[0][0] is None
+    assert {number for number in made.words[0] if number is not None} == {0, 1, 2}
+
+
+def test_windows_that_would_show_nothing_new_are_refused():
+    for settings, rows in (({"stride": 14}, [(text(60),)]), ({"stride": 6}, [(text(60), text(60))])):
+        with pytest.raises(BertkitError, match=rf"data.stride {settings['stride']} leaves nothing new"):
+            encoder(max_seq_length=16, overflow="windows", **settings)(rows)
+
+
+@pytest.mark.parametrize("head", [OneClass(["a", "b", "c"]), SeveralClasses(["a", "b", "c"]), Number()])
+def test_a_rows_answer_is_the_mean_of_its_windows(head):
+    split = Split("", [(row,) for row in ROWS], None)
+    features = head.features(split, encoder(max_seq_length=16, overflow="windows"))
+    logits = np.random.default_rng(0).normal(size=(len(features.ids), len(head.label_names) or 1)).astype(np.float32)
+    answers = head.decode(list(logits), features, split)
+    assert len(answers) == len(ROWS) < len(logits)
+    for number, answer in enumerate(answers):
+        mine = logits[features.rows == number].astype(np.float64)
+        if isinstance(head, Number):
+            assert answer["prediction"] == pytest.approx(mine.mean())
+            continue
+        each = np.exp(mine) / np.exp(mine).sum(axis=1, keepdims=True)
+        each = each if isinstance(head, OneClass) else 1 / (1 + np.exp(-mine))
+        mean = dict(zip("abc", each.mean(axis=0), strict=True))
+        assert answer["probabilities"] == pytest.approx(mean)
+        several = [name for name, share in mean.items() if share > 0.5]
+        assert answer["prediction"] == (max(mean, key=mean.get) if isinstance(head, OneClass) else several)
+
+
+def test_long_texts_from_end_to_end(tiny_model, tmp_path, capsys):
+    """What tells the classes apart stands where a cut text has lost it."""
+    rows = [{"text": "the cat sat . " * 3 + ("a ", "b ")[row % 2] * 20, "label": "xy"[row % 2]} for row in range(60)]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def run(**more):
+        settings = {"data.validation_split": 0.3, "data.max_seq_length": 12, "train.max_steps": 60,
+                    "train.learning_rate": 1e-2, "train.mixed_precision": "no", **more}  # fmt: skip
+        overrides = [Override(key, value, key) for key, value in settings.items()]
+        out = tmp_path / f"run{len(more)}"
+        record = finetune(
+            FinetuneRequest(train=str(path), overrides=overrides, model=str(tiny_model), out=out, device="cpu")
+        )
+        return out, record["results"]
+
+    out, results = run()
+    assert results["eval_accuracy"] == results["majority_baseline"] == 0.5
+    told = capsys.readouterr().err
+    assert "42 of 42 rows in train are longer than 12 tokens and lost their end" in told
+    assert "18 of 18 rows in validation are longer than 12 tokens" in told
+    assert "--set data.overflow=windows" in told
+
+    out, results = run(**{"data.overflow": "windows"})
+    assert results["eval_accuracy"] == 1.0
+    assert results["eval_rows"] == 18
+    again = predict.evaluate(str(out), None, None, str(path), [], "cpu")
+    assert again["eval_accuracy"] == 1.0
+    assert [row["prediction"] for _, row in predict.predict_rows(str(out), [str(path)], (), "cpu")] == ["x", "y"] * 30
+    few = [row["text"] for row in rows[:2]]
+    assert [row["prediction"] for _, row in predict.predict_rows(str(out), few, (), "auto")] == ["x", "y"]
+    assert "lost their end" not in capsys.readouterr().err
+    cut = predict.evaluate(str(out), None, None, str(path), [Override("data.overflow", "truncate", "--set")], "cpu")
+    assert cut["eval_accuracy"] == 0.5
+    assert "60 of 60 rows in validation are longer than 12 tokens" in capsys.readouterr().err
