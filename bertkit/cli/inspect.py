@@ -6,8 +6,11 @@ import typer
 
 from bertkit import console
 from bertkit.cli import options
+from bertkit.errors import BertkitError
+from bertkit.settings.recipes import Override
 
 _SAMPLE = 2_000
+_ROWS = "Labelled rows"
 
 
 def inspect(
@@ -28,9 +31,42 @@ def inspect(
     dump: Annotated[
         int | None, typer.Option("--dump", metavar="N", min=1, help="Print N examples as JSON lines, and nothing else.")
     ] = None,
+    train: Annotated[
+        str | None,
+        typer.Option(
+            "--train",
+            help="Look at labelled rows instead: csv, tsv, jsonl, parquet, or org/name.",
+            rich_help_panel=_ROWS,
+        ),
+    ] = None,
+    validation: Annotated[
+        str | None, typer.Option("--validation", help="The held-out rows beside them.", rich_help_panel=_ROWS)
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option("--text", help="Column of the text; guessed when plain.", rich_help_panel=_ROWS)
+    ] = None,
+    text_pair: Annotated[
+        str | None, typer.Option("--text-pair", help="Column of the second text of a pair.", rich_help_panel=_ROWS)
+    ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option("--label", help="Column of the label; several for multi-label data.", rich_help_panel=_ROWS),
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Show what the model will see: figures, warnings, and examples with their masks."""
+    """Show what the model will see: of a corpus figures, warnings and examples with their masks; of labelled rows classes,
+    duplicates, lengths and what to mend."""
+    if train is not None:
+        if corpus:
+            raise BertkitError("give CORPUS... for pretraining or --train FILE for fine-tuning, not both")
+        texts = [name for name in (text, text_pair) if name] or None
+        given = options.overrides(sets, seq_len=seq_len, text=texts, label=label)
+        _inspect_table(train, validation, model, given, as_json)
+        return
+    if validation or text or text_pair or label:
+        raise BertkitError(
+            "--validation, --text, --text-pair and --label go with --train FILE; a corpus takes --column"
+        )
     from bertkit.pretraining.run import PretrainRequest
 
     request = PretrainRequest(
@@ -71,6 +107,22 @@ def inspect(
     _print_report(report)
     for example in drawn[:examples]:
         _print_example(example, prepared.tokenizer)
+
+
+def _inspect_table(train: str, validation: str | None, model: str | None, given: list[Override], as_json: bool) -> None:
+    from bertkit.cli.table_check import print_check
+    from bertkit.finetuning.inspection import inspect as inspected
+    from bertkit.finetuning.run import FinetuneRequest
+
+    look, notes = inspected(
+        FinetuneRequest(train=train, validation=validation, overrides=given, model=model or "embedded")
+    )
+    if as_json:
+        console.print_json({"notes": notes, **look.as_json()}, indent=2)
+        return
+    print_check(look, notes)
+    if model is None and look.limit:
+        console.note("tokens are those of the model in the box; --model counts those of yours")
 
 
 def _print_report(report: dict[str, Any]) -> None:

@@ -247,6 +247,8 @@ def load_table(request: DataRequest) -> LabelledData:
         if _is_hub_name(request.validation) and request.validation == request.train:
             raise BertkitError(f"--validation {request.validation} is --train: use --validation-split 0.1 instead")
         rows = list(_own_rows(request.validation, unusable, ("validation", "test", "train")))
+        roles = {role: kind.roles[role] for role in columns}
+        columns, _ = choose_columns(roles, columns, rows, request.validation) if rows else (columns, [])
         splits.append(_split("validation", rows, head, columns, unusable))
     train = splits.pop(0) if request.train else None
     return LabelledData(train, splits, head, notes, unusable or [])

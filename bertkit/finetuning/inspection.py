@@ -1,0 +1,56 @@
+"""``bertkit inspect --train``: a look at labelled rows, without a model."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from bertkit.finetuning.data import check_inputs, load_table, look_at
+from bertkit.finetuning.heads.base import Head, Split
+from bertkit.finetuning.run import FinetuneRequest, data_request, load_recipe
+from bertkit.finetuning.table_check import Lengths, TableCheck
+from bertkit.settings.schema import FinetuneDataSettings
+
+_NO_LIMIT = 2**30
+
+
+def inspect(request: FinetuneRequest) -> tuple[TableCheck, list[str]]:
+    """Figures of the rows of ``request.train`` and ``request.validation``, and what was guessed about them.
+
+    Rows that cannot be used are left out and told; lengths are those of the tokenizer of ``request.model``.
+
+    Raises:
+        BertkitError: rows or tokenizer cannot be had; no columns, or labels that cannot be told.
+    """
+    from bertkit.io.hub import model_folder
+    from bertkit.models.headed import encoder_tokenizer
+
+    recipe = load_recipe(request)
+    wanted = data_request(replace(request, skip_bad_rows=True), recipe)
+    check_inputs(wanted)
+    data = load_table(wanted)
+    tokenizer = encoder_tokenizer(model_folder(request.model, weights=False), request.model)
+    look = look_at(data, lengths_by(tokenizer, data.head), recipe.data.max_seq_length)
+    described = [data.head.described(data.train)] if data.train is not None else []
+    return look, [told for told in [*data.notes, *described] if told]
+
+
+def lengths_by(tokenizer: Any, head: Head) -> Lengths:
+    """Counts the tokens of rows as a head reads them: of several features of a row the longest.
+
+    Args:
+        tokenizer: of transformers, with a fast form.
+    """
+    from bertkit.finetuning.windows import Encoder
+
+    settings = FinetuneDataSettings(max_seq_length=_NO_LIMIT, overflow="truncate")
+    encoder = Encoder.of(tokenizer, settings)
+
+    def lengths(texts: Sequence[Any]) -> list[int]:
+        features = head.features(Split("", list(texts), None), encoder)
+        longest = np.zeros(len(texts), dtype=np.int64)
+        np.maximum.at(longest, features.rows, [len(ids) for ids in features.ids])
+        return [int(tokens) for tokens in longest]
+
+    return lengths
