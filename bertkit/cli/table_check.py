@@ -39,8 +39,8 @@ def print_check(look: TableCheck, notes: list[str]) -> None:
     _print_table("", look.splits, [(name, values) for name, values in figures if any(values)], "")
     for told in look.warnings():
         console.out.print(f"[yellow]![/] {console.plain(told)}")
-    more = look.left_out[_SHOWN_LEFT_OUT:]
-    for told in [*look.left_out[1:_SHOWN_LEFT_OUT], *([f"… and {len(more):,} more"] if more else [])]:
+    rest = len(look.left_out[_SHOWN_LEFT_OUT:])
+    for told in [*look.left_out[1:_SHOWN_LEFT_OUT], *[f"… and {rest:,} more"] * bool(rest)]:
         console.out.print(f"  {console.plain(told)}")
 
 
