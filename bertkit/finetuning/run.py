@@ -105,6 +105,8 @@ def finetune_on(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneReq
     precision = hardware.choose_precision(recipe.train.mixed_precision, device)
     accelerator = hardware.build_accelerator(device, precision, recipe.train.report_to, str(out))
     run = _build(data, recipe, request, accelerator)
+    if accelerator.is_main_process:
+        run_folder.check_space(out, run.facts["parameters"], run.facts["max_steps"], recipe.train)
     found = checkpoint.newest_checkpoint(out) if request.resume else None
     if request.resume:
         run_folder.check_same_maths(out, recipe, run.facts["data_fingerprint"])

@@ -309,6 +309,8 @@ def _train(request: PretrainRequest, started_at_s: float) -> dict[str, Any]:
     if request.dry_run:
         hardware.leave_ranks()
         return facts
+    if accelerator.is_main_process:
+        run_folder.check_space(out, facts["parameters"], job.plan.total_steps, run.recipe.train)
     if request.overwrite and not request.resume:
         run_folder.clear(out)
     if accelerator.is_main_process:

@@ -39,12 +39,14 @@ _TITLES = {
 _LAST = ["lr", "grad_norm", "tokens_per_second"]
 """What tells of the training, after what tells of the model."""
 _SIZE = (4.5, 2.75)  # inches: text of 9 points stays legible on a phone, where a plot is 330 pixels wide
-_PIXELS_PER_INCH = 220
+_PIXELS_PER_INCH, _MOST_PIXELS = 220, 4_000
 _SMOOTHED_FROM = 60
 """A curve of fewer points is shown as it is."""
 _MOST_LABELS = 8
 _LABEL_HEIGHT = 0.085  # of the axes' height
 _MOST_CELL_FIGURES = 12
+_MOST_CLASSES, _MOST_CONFUSED = 150, 30
+"""Of a confusion matrix: a page of 150 takes 40 inches, and more could not be read."""
 _LETTER = 0.078  # inches, of the font at 9 points
 _STYLE = {
     "svg.fonttype": "none",  # text stays text: it can be searched, copied and read out
@@ -282,11 +284,21 @@ def _legend(axes: "Axes", panel: Panel, names: Sequence[str]) -> None:
 
 
 def confusion_figure(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> "Figure":
-    """A confusion matrix: rows are true classes, columns predicted ones; shades are shares of the true class."""
+    """A confusion matrix: rows are true classes, columns predicted ones; shades are shares of the true class.
+
+    Of more than 150 classes those 30 that are most often taken for others, or others for them; the drawing says so.
+    """
     import numpy as np
 
     counts = np.array(matrix, dtype=float)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    left_out = ""
+    if len(labels) > _MOST_CLASSES:
+        wrong = counts * (1 - np.eye(len(labels)))
+        chosen = np.sort(np.argsort(-wrong.sum(axis=0) - wrong.sum(axis=1), kind="stable")[:_MOST_CONFUSED])
+        left_out = f", the {_MOST_CONFUSED} most confused of {len(labels):,} classes"
+        counts, shares = counts[np.ix_(chosen, chosen)], shares[np.ix_(chosen, chosen)]
+        labels = [labels[number] for number in chosen]
     short = [_drawable(label if len(label) <= 18 else f"{label[:17]}…") for label in labels]
     name_width = _LETTER * max(map(len, short))
     cell = max(0.22, min(0.95, 4.5 / len(short)))  # inches
@@ -298,22 +310,31 @@ def confusion_figure(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> 
         width, height = left + side + 0.05, bottom + side + 0.05
         figure = Figure(figsize=(width, height))
         axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
-        for row, column in np.ndindex(counts.shape):
-            axes.add_patch(_cell(row, column, float(shares[row, column])))
-            if len(short) <= _MOST_CELL_FIGURES:
-                axes.text(column, row, f"{counts[row, column]:,.0f}", color=_light("ink"), ha="center", va="center")
-        _frame(axes, short, turned)
+        _draw_cells(axes, shares)
+        for row, column in np.ndindex(counts.shape) if len(short) <= _MOST_CELL_FIGURES else ():
+            axes.text(column, row, f"{counts[row, column]:,.0f}", color=_light("ink"), ha="center", va="center")
+        _frame(axes, short, turned, left_out)
         return figure
 
 
-def _cell(row: int, column: int, share: float) -> Any:
-    from matplotlib.patches import Rectangle
+def _draw_cells(axes: "Axes", shares: Any) -> None:
+    """A square for each cell of a matrix; those of one shade, in hundredths, are one path."""
+    import numpy as np
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path as Outline
 
     # Half the accent at most: the count on it keeps a contrast of 4.5:1, light and dark.
-    return Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, facecolor=_light("accent"), alpha=0.05 + 0.45 * share)
+    shades = np.round(0.05 + 0.45 * shares, 2)
+    corners = 0.48 * np.array([(-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)])
+    codes = [Outline.MOVETO, *[Outline.LINETO] * 3, Outline.CLOSEPOLY]
+    for shade in np.unique(shades):
+        places = np.argwhere(shades == shade)[:, None, ::-1]  # x is the column
+        outline = Outline((places + corners).reshape(-1, 2), np.tile(codes, len(places)))
+        # Not add_patch, which looks for the bounds of each of thousands of squares.
+        axes.add_artist(PathPatch(outline, facecolor=_light("accent"), linewidth=0, alpha=float(shade)))
 
 
-def _frame(axes: "Axes", labels: Sequence[str], turned: bool) -> None:
+def _frame(axes: "Axes", labels: Sequence[str], turned: bool, left_out: str) -> None:
     places = range(len(labels))
     axes.set_xlim(-0.5, len(labels) - 0.5)
     axes.set_ylim(len(labels) - 0.5, -0.5)
@@ -321,7 +342,7 @@ def _frame(axes: "Axes", labels: Sequence[str], turned: bool) -> None:
     axes.set_yticks(places, labels)
     axes.tick_params(colors=_light("ink"), length=0)
     axes.set_xlabel("predicted", color=_light("quiet"))
-    axes.set_ylabel("true", color=_light("quiet"))
+    axes.set_ylabel(f"true{left_out}", color=_light("quiet"))
     for spine in axes.spines.values():
         spine.set_visible(False)
 
@@ -343,7 +364,8 @@ def as_svg(figure: "Figure", label: str) -> str:
 def write_png(figure: "Figure", path: Path) -> None:
     """Writes a drawing in the light theme, fit for a slide."""
     with _style(), disk_errors(path):
-        figure.savefig(path, format="png", dpi=_PIXELS_PER_INCH, facecolor=_light("page"))
+        dpi = min(_PIXELS_PER_INCH, _MOST_PIXELS / max(figure.get_size_inches()))
+        figure.savefig(path, format="png", dpi=dpi, facecolor=_light("page"))
 
 
 def _drawable(text: str) -> str:

@@ -1,16 +1,15 @@
 """What a run's folder holds, read for people: also of a run that is still going, or that was interrupted."""
 
-import json
 import math
 import re
 import sys
-import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
 from bertkit.errors import BertkitError
+from bertkit.io.structured import read_json, read_json_lines, read_toml
 from bertkit.training.metrics_log import FILE as METRICS
 from bertkit.training.metrics_log import read_metrics
 from bertkit.training.run_folder import RECIPE, flat, read_run
@@ -89,18 +88,16 @@ def _read(folder: Path, name: str) -> Run:
         raise BertkitError(
             f"no folder {folder}: give the folder of a run, which `bertkit pretrain` or `finetune` wrote"
         )
-    try:
-        facts, metrics = read_run(folder), read_metrics(folder)
-    except (OSError, ValueError) as error:
-        raise BertkitError(f"{folder / METRICS} cannot be read as JSON lines: {error}") from None
+    facts, metrics = read_run(folder), read_metrics(folder)
     if not facts and not metrics:
         raise BertkitError(
             f"{folder} is no run: it has neither run.json nor {METRICS}; give a folder that `bertkit pretrain` or "
             "`finetune` wrote"
         )
     evaluations = [line for line in metrics if "eval_loss" in line]
-    results = _object(folder / RESULTS) or (evaluations[-1] if evaluations else {})
-    return Run(name, folder, facts, _settings(folder), metrics, results, _objects(folder / PREDICTIONS))
+    results = _there(folder / RESULTS, read_json) or (evaluations[-1] if evaluations else {})
+    settings = flat(_there(folder / RECIPE, read_toml))
+    return Run(name, folder, facts, settings, metrics, results, read_json_lines(folder / PREDICTIONS)[0])
 
 
 def model_folders(run: Run) -> list[tuple[int, Path]]:
@@ -162,34 +159,5 @@ def is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
-def _settings(folder: Path) -> dict[str, Any]:
-    path = folder / RECIPE
-    if not path.is_file():
-        return {}
-    try:
-        return flat(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise BertkitError(f"{path} cannot be read as TOML: {error}") from None
-
-
-def _object(path: Path) -> dict[str, Any]:
-    try:
-        loaded = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return loaded if isinstance(loaded, dict) else {}
-
-
-def _objects(path: Path) -> list[dict[str, Any]]:
-    """The objects of a file of JSON lines; a line that is none is left out."""
-    if not path.is_file():
-        return []
-    found = []
-    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
-        try:
-            loaded = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(loaded, dict):
-            found.append(loaded)
-    return found
+def _there(path: Path, read: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+    return read(path) if path.is_file() else {}

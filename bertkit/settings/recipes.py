@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from bertkit.errors import BertkitError
+from bertkit.io.structured import read_toml
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
@@ -106,7 +107,7 @@ def load(schema: type[T], kind: str, name_or_path: str, overrides: Sequence[Over
     path = recipe_path(kind, name_or_path)
     label = name_or_path if name_or_path.endswith(".toml") else f"recipes/{kind}/{path.name}"
     rules = dict(_rules(schema.model_json_schema()))
-    values = dict(_flatten(_read(path, label), rules, label))
+    values = dict(_flatten(read_toml(path, label), rules, label))
     origins = dict.fromkeys(values, label)
     for key, override in _resolve(overrides, rules).items():
         other = _EITHER_OR.get(key)
@@ -121,17 +122,6 @@ def dump(settings: "BaseModel") -> str:
     import tomli_w
 
     return tomli_w.dumps(settings.model_dump(mode="json", exclude_none=True))
-
-
-def _read(path: Path, label: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise BertkitError(f"cannot read {label}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise BertkitError(f"{label} is not UTF-8 text") from None
-    except ValueError as error:  # TOMLDecodeError, or a number that Python will not read
-        raise BertkitError(f"{label} is not valid TOML: {error}") from None
 
 
 def _rules(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -5,7 +5,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import nn
 from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.io.atomic import new_folder, write_json
+from bertkit.io.structured import parsed_json, read_json
 
 _NAME = re.compile(r"checkpoint-(\d+)")
 _MANIFEST, _STATE, _OPTIMIZER, _WEIGHTS = "manifest.json", "state.json", "optimizer.safetensors", "model.safetensors"
@@ -89,11 +90,19 @@ def newest_checkpoint(out: Path) -> Path | None:
 
 
 def read_progress(folder: Path) -> Progress:
-    """The state of the run that a checkpoint was written in."""
-    try:
-        return Progress(**json.loads((folder / _STATE).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise BertkitError(f"{folder / _STATE} cannot be read: {error}") from error
+    """The state of the run that a checkpoint was written in.
+
+    Raises:
+        BertkitError: there is none, or it is not of the form that was written here.
+    """
+    found = read_json(folder / _STATE)
+    kinds = {field.name: field.type for field in fields(Progress)}
+    for name, value in found.items():
+        kind = kinds.get(name)
+        is_number = type(value) is int or (type(value) is float and kind in (float, float | None))
+        if kind is None or not (is_number or (value is None and kind in (float | None, int | None))):
+            raise BertkitError(f"{folder / _STATE} is of no checkpoint of bertkit: {name} is {str(value)[:40]!r}")
+    return Progress(**found)
 
 
 def load_weights(folder: Path, model: nn.Module) -> None:
@@ -124,7 +133,7 @@ def load_optimizer_state(folder: Path) -> dict[str, Any]:
     state: dict[str, dict[str, torch.Tensor]] = {}
     try:
         with safe_open(folder / _OPTIMIZER, "pt") as file:
-            plain = json.loads(file.metadata()["plain"])
+            plain = parsed_json(file.metadata()["plain"])
             for key in file.keys():  # noqa: SIM118 (not a dictionary)
                 name, _, moment = key.rpartition("/")
                 state.setdefault(name, {})[moment] = file.get_tensor(key)
@@ -148,14 +157,14 @@ def _checkpoints(out: Path) -> list[tuple[int, Path]]:
 def _damage(folder: Path) -> str | None:
     """Why a checkpoint cannot be trusted, or None."""
     try:
-        manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+        manifest = read_json(folder / _MANIFEST)
         for name, (size, digest) in manifest.items():
             path = folder / Path(name).name
             if path.stat().st_size != size or _sha256(path) != digest:
                 return f"{name} is not what was written"
         missing = {_STATE, _OPTIMIZER, _WEIGHTS} - manifest.keys()
         return f"no {sorted(missing)[0]}" if missing else None
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (BertkitError, OSError, ValueError, TypeError) as error:
         return f"its manifest cannot be read ({error})"
 
 

@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bertkit import console
 from bertkit.io.atomic import disk_errors, write_text
+from bertkit.io.structured import read_json_lines
 from bertkit.settings.schema import TrainSettings
 from bertkit.training.run_folder import TRACKED
 
@@ -59,16 +61,13 @@ def trackers(accelerator: "Accelerator", settings: TrainSettings, out: Path) -> 
 
 
 def read_metrics(out: Path) -> list[dict[str, Any]]:
-    """The objects of a run's metrics.jsonl; a line that is none (cut off by a crash, say) is left out."""
-    path = out / FILE
-    if not path.is_file():
-        return []
-    objects = []
-    for line in path.read_text(encoding="utf-8").split("\n"):
-        try:
-            found = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(found, dict) and isinstance(found.get("step"), int):
-            objects.append(found)
-    return objects
+    """The objects with a step of a run's metrics.jsonl; what else stands there is left out, and said.
+
+    Raises:
+        BertkitError: the file cannot be read, or is not UTF-8.
+    """
+    objects, others = read_json_lines(out / FILE)
+    steps = [one for one in objects if type(one.get("step")) is int]
+    if others := others + len(objects) - len(steps):
+        console.warn(console.plain(f"{out / FILE}: {others:,} lines are no figures of a step, and are left out"))
+    return steps

@@ -1,20 +1,22 @@
 """A run's folder: one run at a time, nothing of a person's overwritten unasked, and a record of what was run."""
 
-import json
 import platform
+import re
 import shutil
 import sys
+import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
 from bertkit import __version__, console
 from bertkit.errors import BertkitError
-from bertkit.io.atomic import write_json, write_text
+from bertkit.io.atomic import contents, disk_errors, write_json, write_text
+from bertkit.io.structured import read_json, read_toml
 from bertkit.settings.recipes import dump
-from bertkit.settings.schema import Settings
+from bertkit.settings.schema import Settings, TrainSettings
 
 RUN, RECIPE, LOCK = "run.json", "recipe.toml", ".lock"
 TRACKED = "bertkit"
@@ -30,11 +32,24 @@ _OURS: tuple[str, ...] = (
     "tokenizer.json",
 )
 _OURS += ("tokenizer_config.json", "vocab.txt", "eval_results.json", "predictions.jsonl")
+_RECORD = (RUN, RECIPE, "metrics.jsonl")
+"""Each run writes these before its first step."""
 _PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "datasets", "numpy")
 # May differ between a run and its resume: they decide when to look and to save, or how to fit into memory.
 _FREE = {
     f"train.{name}" for name in ("micro_batch_size", "logging_steps", "eval_steps", "save_steps", "save_total_limit")
 } | {"train.num_workers", "train.report_to", "train.skip_nonfinite_steps", "train.torch_compile"}
+
+# What is gone on by, of run.json.
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "finished": bool,
+    "max_steps": int,
+    "micro_batch_tokens": int,
+    "data_fingerprint": str,
+    "results": dict,
+    "metrics": list,
+    "seconds": (int, float),
+}
 
 S = TypeVar("S", bound=Settings)
 
@@ -51,60 +66,91 @@ def claimed(out: Path, resume: bool, overwrite: bool) -> Iterator[None]:
         return
     from filelock import FileLock, Timeout
 
-    if out.exists() and not out.is_dir():
-        raise BertkitError(f"{out} is a file: give a folder with --out")
-    found = sorted(path.name for path in out.iterdir() if path.name != LOCK) if out.exists() else []
-    if found and not (resume or overwrite):
-        raise BertkitError(
-            f"{out} is not empty: --resume goes on with its run, --overwrite replaces it, --out names another"
-        )
-    is_new = not out.exists()
-    try:
+    with disk_errors(out):
+        made = [folder for folder in (out, *out.parents) if not folder.exists()]
+        if out.exists() and not out.is_dir():
+            raise BertkitError(f"{out} is a file: give a folder with --out")
+        if not made and not (resume or overwrite) and any(path.name != LOCK for path in contents(out)):
+            raise BertkitError(
+                f"{out} is not empty: --resume goes on with its run, --overwrite replaces it, --out names another"
+            )
         out.mkdir(parents=True, exist_ok=True)
         lock = FileLock(out / LOCK)
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise BertkitError(f"another run is at work in {out}: wait for it, or name another folder with --out") from None
-    except OSError as error:
-        raise BertkitError(f"cannot write into {out}: {error.strerror}") from error
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise BertkitError(
+                f"another run is at work in {out}: wait for it, or name another folder with --out"
+            ) from None
     try:
         if overwrite and not resume:
             _check_ours(out)
         for torn in out.glob(".tmp-*"):  # of a run that was killed while it wrote
-            shutil.rmtree(torn) if torn.is_dir() else torn.unlink()
+            _remove(torn)
         yield
     finally:
         lock.release()
-        (out / LOCK).unlink(missing_ok=True)
-        if is_new and not any(out.iterdir()):
-            out.rmdir()  # the run failed before it left anything
+        with suppress(OSError):  # not empty, or gone, or not ours any more
+            (out / LOCK).unlink()
+            for folder in made:  # the run failed before it left anything
+                folder.rmdir()
 
 
 def clear(out: Path) -> None:
     """Removes what an earlier run has left, for ``--overwrite``: once all is ready that the new one needs.
 
     Raises:
-        BertkitError: there is something else in the folder; nothing was removed.
+        BertkitError: there is something else in the folder, and nothing was removed; or it cannot be removed.
     """
     if console.is_main_process():
         _check_ours(out)
-        for path in out.iterdir():
-            if path.name != LOCK:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        with disk_errors(out):
+            # What tells that a run was here goes last: what is left by a kill meanwhile can be cleared again.
+            for path in sorted(contents(out), key=lambda path: path.name in _RECORD):
+                if path.name != LOCK:
+                    _remove(path)
+
+
+def check_space(out: Path, parameters: int, total_steps: int, settings: TrainSettings) -> None:
+    """Refuses a run whose checkpoints would not fit on its disk, before the first step.
+
+    A checkpoint is the weights and AdamW's two moments in fp32, 12 bytes a parameter; so many are kept, one more is
+    written before the oldest goes, and the model at the end takes 4 bytes a parameter. What lies in the folder already
+    makes room.
+
+    Raises:
+        BertkitError: with what is needed and what is free.
+    """
+    checkpoints = min(settings.save_total_limit + 1, -(-total_steps // settings.save_steps))
+    needed = parameters * (12 * checkpoints + 4)
+    old = sum(path.stat().st_size for path in out.rglob("*") if path.is_file() and not path.is_symlink())
+    free = shutil.disk_usage(out).free + old
+    if needed > free:
+        raise BertkitError(
+            f"{out} has {free / 1e9:,.2f} GB free, and {checkpoints:,} checkpoints with the model take "
+            f"{needed / 1e9:,.2f} GB: free some, name another folder with --out, or lower --set save_total_limit"
+        )
 
 
 def _check_ours(out: Path) -> None:
-    foreign = sorted(path.name for path in out.iterdir() if not _is_ours(path))
-    if foreign:
-        raise BertkitError(f"{out} holds '{foreign[0]}', which no run of bertkit wrote: nothing was removed")
+    paths = [path for path in contents(out) if path.name != LOCK]
+    foreign = next((path for path in paths if not _is_ours(path)), None)
+    if foreign is None and paths and not any(path.name in _RECORD or path.is_dir() for path in paths):
+        foreign = paths[0]
+    if foreign is not None:
+        raise BertkitError(f"{out} holds '{foreign.name}', which no run of bertkit wrote: nothing was removed")
 
 
 def _is_ours(path: Path) -> bool:
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         a_run_of_a_sweep = "seed=" in path.name and (path / RUN).is_file()
         tracked = path.name == TRACKED and any(path.glob("events.out.*"))
-        return path.name.startswith(("checkpoint-", ".tmp-")) or a_run_of_a_sweep or tracked
+        return bool(re.fullmatch(r"checkpoint-\d+|\.tmp-.*", path.name)) or a_run_of_a_sweep or tracked
     return path.name in _OURS or path.name.startswith(("not-finite-step-", ".tmp-"))
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def is_finished(out: Path) -> bool:
@@ -113,12 +159,18 @@ def is_finished(out: Path) -> bool:
 
 
 def read_run(out: Path) -> dict[str, Any]:
-    """A run's ``run.json``; empty where there is none."""
-    try:
-        loaded = json.loads((out / RUN).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return loaded if isinstance(loaded, dict) else {}
+    """A run's ``run.json``; empty where there is none.
+
+    Raises:
+        BertkitError: it cannot be read, or is not of the form that was written here.
+    """
+    path = out / RUN
+    found = read_json(path) if path.is_file() else {}
+    for name, kind in _KINDS.items():
+        value = found.get(name)
+        if value is not None and (not isinstance(value, kind) or isinstance(value, bool) is not (kind is bool)):
+            raise BertkitError(f"{path} was not written by bertkit: {name} is {str(value)[:40]!r}")
+    return found
 
 
 def check_same_maths(out: Path, settings: Settings, fingerprint: str) -> None:
@@ -127,12 +179,10 @@ def check_same_maths(out: Path, settings: Settings, fingerprint: str) -> None:
     Raises:
         BertkitError: naming the first setting that differs, or the data.
     """
-    import tomllib
-
     path = out / RECIPE
     if not path.is_file():
         return
-    before = flat(tomllib.loads(path.read_text(encoding="utf-8")))
+    before = flat(read_toml(path))
     now = flat(tomllib.loads(dump(settings)))
     for name in sorted(before.keys() | now.keys()):
         if name not in _FREE and before.get(name) != now.get(name):

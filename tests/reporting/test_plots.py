@@ -131,3 +131,32 @@ def test_a_confusion_matrix_shows_its_counts(tmp_path: Path) -> None:
 def test_figures_as_people_read_them() -> None:
     given = [("eval_accuracy", 0.5194), ("lr", 5.556e-05), ("tokens_per_second", 234_567.8), ("perplexity", 277.12)]
     assert [plots.shown(*one) for one in given] == ["51.9 %", "5.6e-05", "234.6k", "277.1"]
+
+
+def test_each_cell_of_a_confusion_matrix_is_a_square_as_dark_as_its_share(tmp_path: Path) -> None:
+    plots.write_png(plots.confusion_figure(["a", "b"], [[1, 1], [0, 4]]), tmp_path / "a.png")
+    (axes,) = plots.confusion_figure(["a", "b"], [[1, 1], [0, 4]]).axes
+    squares = {}
+    for patch in axes.patches:
+        corners = patch.get_path().vertices.reshape(-1, 5, 2)
+        np.testing.assert_allclose(np.ptp(corners, axis=1), 0.96)
+        squares |= {tuple(centre.round(6)): patch.get_alpha() for centre in corners[:, :4].mean(axis=1)}
+    # By hand: 0.05 + 0.45 × the share of the true class; (column, row).
+    assert {place: round(alpha, 2) for place, alpha in squares.items()} == {
+        (0, 0): 0.28,
+        (1, 0): 0.28,
+        (0, 1): 0.05,
+        (1, 1): 0.50,
+    }
+
+
+def test_of_very_many_classes_the_most_confused_are_shown() -> None:
+    matrix = np.diag(np.full(200, 9))
+    wrong = np.arange(30) * 5 + 7  # each taken for the next one of them
+    matrix[wrong, np.roll(wrong, 1)] = 3
+    labels = [f"class {number}" for number in range(200)]
+    (axes,) = plots.confusion_figure(labels, matrix.tolist()).axes
+    assert [text.get_text() for text in axes.get_yticklabels()] == [labels[number] for number in wrong]
+    assert axes.get_ylabel() == "true, the 30 most confused of 200 classes"
+    (axes,) = plots.confusion_figure(labels[:150], matrix[:150, :150].tolist()).axes
+    assert len(axes.get_yticklabels()) == 150

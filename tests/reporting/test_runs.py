@@ -38,9 +38,10 @@ def test_runs_of_one_name_are_told_apart_by_their_paths(tmp_path: Path) -> None:
         (None, "no folder"),
         ({}, "is no run: it has neither run.json nor metrics.jsonl"),
         ({"config.json": b"{}"}, "is no run"),
-        ({"run.json": b"[1]"}, "is no run"),
-        ({"metrics.jsonl": b"\xff\x00\xfe"}, "metrics.jsonl cannot be read"),
-        ({"run.json": b'{"seed": 1}', "recipe.toml": b"= 3"}, "recipe.toml cannot be read as TOML"),
+        ({"run.json": b"[1]"}, "run.json holds no JSON object"),
+        ({"run.json": b"[" * 9_999}, "run.json is nested too deeply"),
+        ({"metrics.jsonl": b"\xff\x00\xfe"}, "metrics.jsonl is not UTF-8"),
+        ({"run.json": b'{"seed": 1}', "recipe.toml": b"= 3"}, "recipe.toml is not valid TOML"),
     ],
 )
 def test_what_is_no_run_is_one_line(made: dict[str, bytes] | None, message: str, tmp_path: Path) -> None:

@@ -1,0 +1,81 @@
+"""JSON and TOML that anybody may have written, or a crash cut off: what they hold, or one line that says why not."""
+
+import json
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bertkit.errors import BertkitError
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+        BertkitError: the file cannot be read, is no JSON in UTF-8, is nested too deeply, or holds no object.
+    """
+    found = _read(path, "JSON", json.loads)
+    if not isinstance(found, dict):
+        raise BertkitError(f"{path} holds no JSON object")
+    return found
+
+
+def read_toml(path: Path, name: str | None = None) -> dict[str, Any]:
+    """The tables of a TOML file, which messages call by a name, or else by its path.
+
+    Raises:
+        BertkitError: the file cannot be read, is no TOML in UTF-8, or is nested too deeply.
+    """
+    found: dict[str, Any] = _read(path, "TOML", tomllib.loads, name)
+    return found
+
+
+def read_json_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """The objects of a file of JSON lines (none where there is no file), and how many other lines it has.
+
+    The last line may be cut off, by a crash or as it is written: it is not counted.
+
+    Raises:
+        BertkitError: the file cannot be read, or is not UTF-8.
+    """
+    if not path.is_file():
+        return [], 0
+    *lines, last = _read(path, "JSON lines", lambda text: text.split("\n"))
+    found = [_object(line) for line in lines]
+    objects = [one for one in (*found, _object(last)) if one is not None]
+    return objects, sum(one is None and bool(line.strip()) for one, line in zip(found, lines, strict=True))
+
+
+def parsed_json(text: str | bytes) -> Any:
+    """``json.loads``, with one kind of error for all that a foreign text can be.
+
+    Raises:
+        ValueError: it is no JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _object(line: str) -> dict[str, Any] | None:
+    try:
+        found = parsed_json(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _read(path: Path, form: str, parse: Callable[[str], Any], name: str | None = None) -> Any:
+    name = name or str(path)
+    try:
+        return parse(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise BertkitError(f"cannot read {name}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise BertkitError(f"{name} is not UTF-8 text") from error
+    except RecursionError as error:
+        raise BertkitError(f"{name} is nested too deeply to be {form} of bertkit") from error
+    except ValueError as error:  # not of the form, or a number of thousands of digits
+        raise BertkitError(f"{name} is not valid {form}: {str(error)[:200]}") from error
