@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from bertkit.errors import BertkitError
 
@@ -32,20 +33,21 @@ def masked(text: str) -> str:
     return _TOKEN.sub("<token>", text)
 
 
-class _Masking(Console):
-    def print(self, *objects: Any, **how: Any) -> None:
-        """As rich does it, without tokens."""
-        super().print(*(masked(one) if isinstance(one, str) else one for one in objects), **how)
+class _Clean(Console):
+    def render_str(self, text: str, **how: Any) -> Text:
+        """As rich does it (for the cells of tables too), without tokens and the control characters of a terminal."""
+        return super().render_str(_CONTROL.sub("\ufffd", masked(text)), **how)
 
 
-class _Stdout(_Masking):
+class _Stdout(_Clean):
     def on_broken_pipe(self) -> None:
         """Leaves it to ``reader_may_leave``: rich would end with exit code 1."""
         raise BrokenPipeError
 
 
-out = _Stdout(highlight=False, soft_wrap=True)
-err = _Masking(stderr=True, highlight=False, soft_wrap=True)
+# No emoji: ":cat:" in a text stays as it is.
+out = _Stdout(highlight=False, soft_wrap=True, emoji=False)
+err = _Clean(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 PLAIN_LINE_EVERY_S = 10.0

@@ -100,7 +100,9 @@ def _scored_pairs(
     from bertkit.inference.scoring import PairScorer
 
     scorer = PairScorer(name, device, few)
-    console.note(f"[dim]{console.plain(name)}: probability that the second text follows the first[/]")
+    asked = "two sentences that belong together stand in this order (SOP)"
+    asked = asked if scorer.learned == "sop" else "the second text follows the first"
+    console.note(f"[dim]{console.plain(name)}: probability that {asked}[/]")
     for window in watched(_windows(pairs, _PAIRS_AT_ONCE), "scoring", rank):
         for (text, pair), share in zip(window, scorer.probabilities(window), strict=True):
             yield {"text": text, "text_pair": pair, "next": share}

@@ -1,6 +1,7 @@
 """How likely a BERT finds a sentence, and how likely one text after another."""
 
 import math
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from bertkit.errors import BertkitError
+from bertkit.models.folder import bert_folder
 from bertkit.runtime.base import Reader
 from bertkit.runtime.load import open_reader
 from bertkit.runtime.text import Encoding
@@ -113,11 +116,21 @@ class PairScorer:
     Args:
         model, device, texts: as for ``Scorer``.
 
+    Attributes:
+        learned: what its head was trained on: "nsp", or "sop" (whether two sentences that belong together stand in their
+            order); None where its folder does not say.
+
     Raises:
         BertkitError: the model cannot be had or was trained without a next-sentence head; an unknown device.
     """
 
     def __init__(self, model: str | Path, device: str | None = None, texts: int | None = None) -> None:
+        self.learned = _sentence_objective(bert_folder(str(model)))
+        if self.learned == "none":
+            raise BertkitError(
+                f"{model} was pretrained without sentence pairs (sentence_objective is none), so that its next-sentence "
+                "head knows nothing: give a model that was trained with them"
+            )
         self.texts = CutReader(open_reader(str(model), "pairs", device, texts))
 
     def probabilities(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
@@ -127,3 +140,15 @@ class PairScorer:
         with np.errstate(over="ignore"):  # a certain "no" is 0
             shares: list[float] = (1 / (1 + np.exp(logits[:, 1] - logits[:, 0]))).tolist()
         return shares
+
+
+def _sentence_objective(folder: Path) -> str | None:
+    """What sentence pairs a model of bertkit's was pretrained on, by the recipe in its folder; None where none tells."""
+    path = folder / "recipe.toml"
+    if not path.is_file():
+        return None
+    try:
+        objective = tomllib.loads(path.read_text(encoding="utf-8"))["data"]["sentence_objective"]
+    except (OSError, ValueError, KeyError, TypeError):  # a recipe of a task, or none of ours
+        return None
+    return str(objective)

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from bertkit.errors import BertkitError
 from bertkit.io.atomic import disk_errors
 from bertkit.io.hub import one_line
-from bertkit.models.folder import bert_folder, check_rows, is_bert, read_config
-from bertkit.models.tokenizer import load_tokenizer, save_tokenizer
-from bertkit.settings.schema import ModelSettings
+from bertkit.models.folder import bert_folder, check_rows, is_bert, read_config, read_json
+from bertkit.models.tokenizer import CODE_OF_OTHERS, load_tokenizer, save_tokenizer
 
 if TYPE_CHECKING:
     from transformers import BertForPreTraining, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
+
+    from bertkit.settings.schema import ModelSettings
 
 IGNORE = -100
 """The label of a token that is not predicted (the ``ignore_index`` of cross-entropy)."""
@@ -31,7 +32,7 @@ _HEADS = {
 }
 
 
-def new_bert(settings: ModelSettings, tokenizer: "PreTrainedTokenizerFast", seed: int) -> "BertForPreTraining":
+def new_bert(settings: "ModelSettings", tokenizer: "PreTrainedTokenizerFast", seed: int) -> "BertForPreTraining":
     """A BERT with random weights, the same for the same seed. Rows of the vocabulary are a multiple of 64."""
     from transformers import BertConfig, BertForPreTraining
 
@@ -164,6 +165,8 @@ def load_quietly(
             )
     except Exception as error:  # the files come from outside: whatever is wrong, they cannot be loaded
         raise BertkitError(f"cannot load the model {name}: {_why(error)}") from error
+    if any(key.endswith("word_embeddings.weight") for key in info["missing_keys"]):
+        _check_not_nested(folder / "pytorch_model.bin", name)
     encoder = f"{model.base_model_prefix}."
     other_head = {key[0] for key in info["mismatched_keys"] if new_head and not key[0].startswith(encoder)}
     _check_fit({key for key in info["mismatched_keys"] if key[0] not in other_head}, name)
@@ -189,7 +192,8 @@ def _configuration(folder: Path, changes: dict[str, Any]) -> "PreTrainedConfig":
 
 
 def left_out(folder: Path, name: str) -> list[str]:
-    """A line that names the fields of a BERT's config.json that no BERT has, which ``load_quietly`` leaves out.
+    """A line that names the fields of a BERT's files that are not carried on: those of config.json that no BERT has (see
+    ``load_quietly``), and those of tokenizer_config.json that lead to code of others (see ``save_tokenizer``).
 
     Args:
         name: of the model, for the line.
@@ -197,10 +201,12 @@ def left_out(folder: Path, name: str) -> list[str]:
     from transformers import BertConfig
 
     config = read_config(folder, name)
-    fields = sorted(config.keys() - {*BertConfig().to_dict(), "torch_dtype", "position_embedding_type"})
     if not is_bert(config):
         return []
-    return [f"left out of the config.json of {name}: {', '.join(fields)} (no BERT has them)"] if fields else []
+    fields = config.keys() - {*BertConfig().to_dict(), "torch_dtype", "position_embedding_type"}
+    path = folder / "tokenizer_config.json"
+    fields |= (read_json(path).keys() if path.is_file() else set()) & {*CODE_OF_OTHERS}
+    return [f"left out of what {name} says of itself: {', '.join(sorted(fields))}"] if fields else []
 
 
 def own_tokenizer(folder: Path, name: str) -> "PreTrainedTokenizerFast":
@@ -303,3 +309,15 @@ def _why(error: BaseException) -> str:
     if "weights_only" in str(error) or "nsafe" in type(error).__name__:
         return "its weights are pickled objects that may run code: give weights of tensors alone (model.safetensors)"
     return one_line(error)
+
+
+def _check_not_nested(path: Path, name: str) -> None:
+    """Raises where the weights of a pickled file lie beside a trainer's state, as other tools save them."""
+    import torch
+
+    content = torch.load(path, map_location="cpu", weights_only=True) if path.is_file() else {}
+    for key in (key for key, value in content.items() if isinstance(value, dict) and value):
+        raise BertkitError(
+            f"cannot load the model {name}: its weights lie under '{key}' in {path.name}; save what is there alone, with "
+            f"torch.save(torch.load('{path.name}')['{key}'], '{path.name}')"
+        )

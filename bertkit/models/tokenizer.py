@@ -23,8 +23,8 @@ SPECIAL_TOKENS = {
     "sep_token": "[SEP]",
     "mask_token": "[MASK]",
 }
-OF_STRANGERS = ("auto_map", "trust_remote_code", "custom_pipelines", "is_local", "local_files_only")
-"""Fields of a tokenizer_config.json that lead to code or places of others; they are left out of what is saved."""
+CODE_OF_OTHERS = ("auto_map", "trust_remote_code", "custom_pipelines", "chat_template")
+"""Fields of a tokenizer_config.json that are, or lead to, programs of others; they are left out of what is saved."""
 _CONTINUATION = "##"
 # Classes that read tokenizer.json to the letter. (A BertTokenizer is built anew from tokenizer_config.json.)
 _LITERAL = ("PreTrainedTokenizerFast", "TokenizersBackend")
@@ -78,8 +78,9 @@ def build_tokenizer(vocab: Sequence[str], lowercase: bool, model_max_length: int
 
 def save_tokenizer(tokenizer: "PreTrainedTokenizerFast", folder: Path) -> None:
     """Writes tokenizer.json, tokenizer_config.json and vocab.txt (one piece a line, by id); no way to anybody's code."""
-    for name in OF_STRANGERS:
+    for name in CODE_OF_OTHERS:
         tokenizer.init_kwargs.pop(name, None)
+    tokenizer.chat_template = None
     tokenizer.save_pretrained(folder)
     pieces = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
     with (Path(folder) / "vocab.txt").open("w", encoding="utf-8", newline="\n") as file:
@@ -201,7 +202,10 @@ def _from_tokenizer_json(folder: Path) -> "PreTrainedTokenizerFast":
     check_rules(content, path)
     try:
         added = {token["content"]: token["id"] for token in content.get("added_tokens") or []}
-        ids = dict(content["model"]["vocab"]) | added
+        vocab = content["model"]["vocab"]
+        if isinstance(vocab, list):  # of Unigram: pieces with their scores
+            vocab = {piece: id_ for id_, (piece, _) in enumerate(vocab)}
+        ids = dict(vocab) | added
         names = {name: _content(config.get(name) or token) for name, token in SPECIAL_TOKENS.items()}
         _check_special_tokens(ids, names, str(path))
         if sorted(ids.values()) != list(range(len(ids))):

@@ -6,7 +6,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bertkit.errors import is_library_failure
+from bertkit.errors import BertkitError, is_library_failure
+from bertkit.io.hub import one_line
 from bertkit.models.folder import read_config
 
 if TYPE_CHECKING:
@@ -85,11 +86,18 @@ class Pieces:
         Args:
             text, pair: one text, or two.
             most: tokens that are kept of more; of a pair, the longer one's end goes first.
+
+        Raises:
+            BertkitError: the rules of the tokenizer come to no end over it.
         """
         if most is not None:
             self.tokenizer.enable_truncation(most, strategy="longest_first")
         try:
             found = self.tokenizer.encode(sound(text), None if pair is None else sound(pair))
+        except BaseException as error:  # a pattern of its rules that comes to no end
+            if not is_library_failure(error):
+                raise
+            raise BertkitError(f"the tokenizer cannot read '{text[:60]}': {one_line(error)}") from error
         finally:
             self.tokenizer.no_truncation()
         types = found.type_ids if self._segments > 1 else [0] * len(found.ids)
