@@ -10,6 +10,7 @@ from typing import Any
 
 from bertkit import console
 from bertkit.errors import BertkitError
+from bertkit.finetuning.alignment import taken_by_number
 from bertkit.finetuning.columns import LOOKED_AT, choose_columns
 from bertkit.finetuning.glue_tsv import read_split
 from bertkit.finetuning.heads.base import Columns, Head, Row, Split
@@ -242,6 +243,8 @@ def load_table(request: DataRequest) -> LabelledData:
     columns, notes = _columns(kind, request.task, rows, source)
     kind.check(rows[0], columns)
     head = request.head or kind.fit(rows, columns, request.task)
+    if request.head is not None and len(columns.get("label", ())) == 1:
+        notes.append(taken_by_number(head, [row[columns["label"][0]] for _, row in rows if columns["label"][0] in row]))
     splits = [_split("train" if request.train else "validation", rows, head, columns, unusable)]
     if request.train is not None and request.validation is not None:
         if _is_hub_name(request.validation) and request.validation == request.train:
@@ -251,7 +254,7 @@ def load_table(request: DataRequest) -> LabelledData:
         columns, _ = choose_columns(roles, columns, rows, request.validation) if rows else (columns, [])
         splits.append(_split("validation", rows, head, columns, unusable))
     train = splits.pop(0) if request.train else None
-    return LabelledData(train, splits, head, notes, unusable or [])
+    return LabelledData(train, splits, head, [told for told in notes if told], unusable or [])
 
 
 def look_at(data: LabelledData, lengths: Lengths | None = None, limit: int | None = None) -> TableCheck:

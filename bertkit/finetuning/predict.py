@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice, tee
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertkit import console
 from bertkit.errors import BertkitError
+from bertkit.finetuning.alignment import head_of_task
 from bertkit.finetuning.data import DataRequest, check_inputs, load_labelled, load_split, read_inputs, text_input
 from bertkit.finetuning.heads.base import Features, Head, Split
 from bertkit.finetuning.heads.registry import head_of_model
@@ -35,6 +36,7 @@ class Predictor:
     Attributes:
         model: of transformers, on its device; None where there is a reader.
         recipe: the one it was fine-tuned by, where its folder tells.
+        places: of each class of the head, its place in the model's answer; None where it is the same.
     """
 
     head: Head
@@ -42,9 +44,23 @@ class Predictor:
     encoder: Encoder
     model: Any
     reader: "Reader | None" = None
+    places: list[int] | None = None
+
+    def on_task(self, task: TaskSettings, name: str) -> "Predictor":
+        """The same model with the classes of a task, in the task's order.
+
+        Raises:
+            BertkitError: it was fine-tuned for others.
+        """
+        head, places = head_of_task(self.head, task, name)
+        return replace(self, head=head, places=places)
 
     def logits(self, features: Features) -> "list[np.ndarray]":
         """float32, of each unit of the features."""
+        logits = self._logits(features)
+        return logits if self.places is None else [one[self.places] for one in logits]
+
+    def _logits(self, features: Features) -> "list[np.ndarray]":
         if self.reader is not None:
             types = features.types or [[0] * len(ids) for ids in features.ids]
             texts = list(map(Encoding, features.ids, types))
@@ -124,13 +140,16 @@ def evaluate(
     if validation is not None:
         check_inputs(_own_rows(FinetuneRecipe(), validation, None))
     predictor = open_predictor(model, device, overrides=overrides)
-    recipe, head = asked or predictor.recipe, predictor.head
+    recipe = asked or predictor.recipe
     if validation is not None:
-        splits = load_labelled(_own_rows(recipe, validation, head)).validation
+        rows = load_labelled(_own_rows(recipe, validation, predictor.head))
+        splits = rows.validation
+        for told in rows.notes:
+            console.note(console.plain(told))
     else:
-        # The classes of a task in the order of its recipe, where it has one: a model from elsewhere may call them else.
-        reads = None if recipe.task.labels and type(head).name == SequenceHead.name else head
-        splits = [load_split(recipe.task, data, name, reads) for name in recipe.task.validation_splits]
+        predictor = predictor.on_task(recipe.task, task or recipe.task.subset or "the task")
+        splits = [load_split(recipe.task, data, name, predictor.head) for name in recipe.task.validation_splits]
+    head = predictor.head
     metrics = head.metrics(recipe.task.metrics)
     found = []
     for split in splits:
@@ -198,13 +217,13 @@ def write_task_submission(predictor: Predictor, task: str, data: Path | None, fo
     """
     from bertkit.finetuning.glue import write_submission
 
-    settings, head = load(FinetuneRecipe, "finetune", task, []).settings.task, predictor.head
-    if not settings.submission or not isinstance(head, SequenceHead):
+    settings = load(FinetuneRecipe, "finetune", task, []).settings.task
+    if not settings.submission:
         raise BertkitError(f"task {task} has no leaderboard file: give a task of GLUE")
-    if settings.labels and list(settings.labels) != head.label_names:
-        raise BertkitError(
-            f"the model's classes ({', '.join(head.label_names)}) are not those of {task} ({', '.join(settings.labels)})"
-        )
+    predictor = predictor.on_task(settings, task)
+    head = predictor.head
+    if not isinstance(head, SequenceHead):
+        raise BertkitError(f"the model's head, {head.name}, is not that of task {task}, sequence")
     written = []
     for name, split in zip(settings.submission, settings.test_splits, strict=True):
         answers, _ = predictor.answers(load_split(settings, data, split, head))

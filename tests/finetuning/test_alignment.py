@@ -1,0 +1,102 @@
+"""Models whose classes stand in another order, or are others, than a task's."""
+
+import shutil
+
+import pytest
+import torch
+from transformers import BertForSequenceClassification
+
+from bertkit.errors import BertkitError
+from bertkit.finetuning import predict
+from bertkit.finetuning.alignment import head_of_task, taken_by_number
+from bertkit.finetuning.glue import GLUE_ROWS
+from bertkit.finetuning.heads.sequence import Number, OneClass, SeveralClasses
+from bertkit.settings.recipes import load
+from bertkit.settings.schema import FinetuneRecipe, TaskSettings
+
+PAIRS = [("the cat sat", "a b c", 1), ("a", "cat .", 0), ("d e", "the cats", 1), ("f g h", "i j", 1), ("sat", "b", 0)]
+HEADER = "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\n"
+
+
+@pytest.fixture
+def glue(tmp_path):
+    folder = tmp_path / "glue" / "MRPC"
+    folder.mkdir(parents=True)
+    (folder / "dev.tsv").write_text(HEADER + "".join(f"{label}\t1\t2\t{a}\t{b}\n" for a, b, label in PAIRS * 8))
+    rows = "".join(f"{n}\t1\t2\t{PAIRS[n % 5][0]}\t{PAIRS[n % 5][1]}\n" for n in range(GLUE_ROWS["MRPC.tsv"]))
+    (folder / "test.tsv").write_text("index\t#1 ID\t#2 ID\t#1 String\t#2 String\n" + rows)
+    return folder
+
+
+@pytest.fixture
+def make(tiny_model, tmp_path):
+    """The very same classifier under names of its classes, with its rows in the order given."""
+
+    def make(names, order):
+        folder = shutil.copytree(tiny_model, tmp_path / "-".join(names), dirs_exist_ok=True)
+        torch.manual_seed(5)
+        ids = {"id2label": dict(enumerate(names)), "label2id": {name: n for n, name in enumerate(names)}}
+        model = BertForSequenceClassification.from_pretrained(tiny_model, **ids)
+        with torch.no_grad():
+            for weight in model.bert.parameters():
+                weight.normal_(std=0.3)
+            model.classifier.weight.copy_(torch.randn(4, 16)[order])
+            model.classifier.bias.copy_(torch.tensor([0.3, -0.2, 0.0, 0.0])[order])
+        model.save_pretrained(folder)
+        return str(folder)
+
+    return make
+
+
+def test_a_model_with_its_classes_in_another_order_has_the_same_figures(make, glue, tmp_path, capsys):
+    models = [
+        make(["not_equivalent", "equivalent"], [0, 1]),
+        make(["Equivalent", "Not equivalent"], [1, 0]),
+        make(["LABEL_0", "LABEL_1"], [0, 1]),
+        make(["1", "0"], [1, 0]),
+    ]
+    found = [predict.evaluate(model, "mrpc", glue, None, [], "cpu") for model in models]
+    assert 0 < found[0]["eval_accuracy"] < 1
+    assert found[0]["eval_f1"] != found[0]["eval_accuracy"]
+    assert all(one == found[0] for one in found[1:])  # the f1 is that of the same class, too
+    said = capsys.readouterr().err.replace("\n", " ")
+    assert "taken by their numbers: LABEL_0 is not_equivalent, LABEL_1 is equivalent" in said
+
+    written = []
+    for model in models[:2]:
+        out = tmp_path / f"out{len(written)}"
+        (path,) = predict.write_task_submission(predict.open_predictor(model, "cpu"), "mrpc", glue, out)
+        written.append(path.read_text())
+    assert written[0] == written[1]
+
+
+def test_a_model_with_other_classes_is_refused(make, glue):
+    with pytest.raises(BertkitError, match=r"classes \(a, b, c\) are not those of mrpc \(not_equivalent, equivalent\)"):
+        predict.evaluate(make(["a", "b", "c"], [0, 1, 2]), "mrpc", glue, None, [], "cpu")
+    other = make(["bad", "good"], [0, 1])
+    with pytest.raises(BertkitError, match="--set 'task.labels="):
+        predict.evaluate(other, "mrpc", glue, None, [], "cpu")
+    task = load(FinetuneRecipe, "finetune", "stsb", []).settings.task
+    with pytest.raises(BertkitError, match="fine-tuned for another kind of task"):
+        head_of_task(OneClass(["bad", "good"]), task, "stsb")
+    assert head_of_task(Number(), task, "stsb")[1] is None
+
+
+def test_several_labels_are_aligned_too():
+    task = TaskSettings(labels=("a", "b", "c"), problem_type="multi_label_classification")
+    head, places = head_of_task(SeveralClasses(["c", "a", "b"]), task, "x")
+    assert (head.label_names, places) == (["a", "b", "c"], [1, 2, 0])
+
+
+@pytest.mark.parametrize(
+    ("names", "values", "said"),
+    [
+        (["bad", "good"], [0, "1"], "taken in the order of the model's classes: 0 is bad, 1 is good"),
+        (["bad", "good"], [0, "good"], ""),
+        (["0", "1"], [0, 1], ""),
+    ],
+)
+def test_rows_that_number_named_classes_are_said(names, values, said):
+    found = taken_by_number(OneClass(names), values)
+    assert found.endswith(said)
+    assert bool(found) == bool(said)
