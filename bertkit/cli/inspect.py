@@ -99,8 +99,9 @@ def inspect(
     example_figures = inspection.example_report(
         drawn, plan.max_seq_length(0), special, prepared.tokenizer.mask_token_id
     )
-    told = inspection.warnings(corpus_figures, example_figures, settings.data.sentence_objective != "none")
-    report = inspection.as_json(corpus_figures, example_figures, told)
+    wants_pairs = settings.data.sentence_objective != "none"
+    told = inspection.warnings(corpus_figures, example_figures, wants_pairs, prepared.text)
+    report = inspection.as_json(corpus_figures, example_figures, told, prepared.text)
     if as_json:
         console.print_json(report, indent=2)
         return

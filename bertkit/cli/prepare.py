@@ -40,7 +40,7 @@ def prepare(
     from bertkit.corpus.stopping import stopped_cleanly
     from bertkit.corpus.store import open_verified
     from bertkit.models.tokenizer import load_tokenizer
-    from bertkit.pretraining.prepare import is_prepared, prepare_corpus
+    from bertkit.pretraining.prepare import is_prepared, prepare_corpus, say_changes
     from bertkit.settings.recipes import load
     from bertkit.settings.schema import PretrainRecipe
 
@@ -56,7 +56,9 @@ def prepare(
             raise BertkitError(f"{out} is not empty: name a new folder with --out")
         preparation = Preparation(sources, recipe.data.column, recipe.data.language, _parse_shard(shard, tokenizer))
         given_tokenizer = load_tokenizer(tokenizer) if tokenizer else None
-        _print_store(prepare_corpus(preparation, recipe.tokenizer, given_tokenizer, out, verify)[0])
+        store, _, text = prepare_corpus(preparation, recipe.tokenizer, given_tokenizer, out, verify)
+        say_changes(text)
+        _print_store(store)
 
 
 def _print_store(store: "CorpusStore") -> None:

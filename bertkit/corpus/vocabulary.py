@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate
 from typing import Any
 
 from bertkit.draws import Draws
@@ -47,19 +48,21 @@ def sample(paragraphs: Iterable[str | None], text_bytes: int, seed: int) -> Iter
                 return
 
 
-def train_vocabulary(texts: Callable[[], Iterable[str]], vocab_size: int | None, lowercase: bool) -> list[str]:
+def train_vocabulary(
+    texts: Callable[[], Iterable[str]], vocab_size: int | None, lowercase: bool, strip_accents: bool = False
+) -> list[str]:
     """Learns WordPiece on texts and returns the pieces by id, special tokens first.
 
-    Normalisation and pre-tokenisation are BERT's (control characters dropped, Chinese characters split,
-    lower case and no accents where ``lowercase``). The library's trainer numbers the pieces ``##x`` in the
-    order of a hash map, which differs from run to run and with it the ties between merges; naming them all
-    beforehand makes its result a function of the text.
+    Normalisation and pre-tokenisation are BERT's (control characters dropped, Chinese characters split). The
+    library's trainer numbers the pieces ``##x`` in the order of a hash map, which differs from run to run and with it
+    the ties between merges; naming them all beforehand makes its result a function of the text.
 
     Args:
         texts: gives the texts anew at each call; they are read twice.
         vocab_size: pieces wanted, special tokens included; None chooses for the amount of text and takes
             what the text supports.
-        lowercase: as in the uncased BERTs.
+        lowercase: make the text lower case.
+        strip_accents: take away all nonspacing marks.
 
     Raises:
         BertkitError: the size is too small for the characters of the text, or larger than it supports.
@@ -67,7 +70,7 @@ def train_vocabulary(texts: Callable[[], Iterable[str]], vocab_size: int | None,
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.WordPiece({}, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase, strip_accents=strip_accents)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     characters: Counter[str] = Counter()
     text_bytes = 0
@@ -97,31 +100,27 @@ def train_vocabulary(texts: Callable[[], Iterable[str]], vocab_size: int | None,
 def _alphabet(characters: Counter[str], size: int, tokenizer: Any) -> tuple[list[str], list[str]]:
     """The characters that get pieces of their own, and those of them that may also continue a word.
 
-    The rarest are left out (they become [UNK]) where they would take more than nine tenths of the vocabulary.
+    Where not all of them fit, the rarest are left out (they become [UNK]) and a tenth of the vocabulary is kept free for
+    longer pieces.
     """
-    total = sum(n for character, n in characters.items() if not character.isspace())
-    room = int(0.9 * (size - len(SPECIAL_TOKENS)))
-    alphabet: list[str] = []
-    continuing: list[str] = []
+    seen = {one: n for one, n in characters.items() if not one.isspace()}
+    total = sum(seen.values())
+    wanted: dict[str, int] = {}  # character → the pieces it takes
     kept = 0
-    for character, n in sorted(characters.items(), key=lambda item: (-item[1], item[0])):
-        if character.isspace():
-            continue
+    for character, n in sorted(seen.items(), key=lambda item: (-item[1], item[0])):
         if n < 2 and kept >= (1 - _MAX_RARE_SHARE) * total:
             break
         # A character that is a word by itself (Chinese, punctuation) never continues one.
         after_a_letter = tokenizer.normalizer.normalize_str("a" + character)
-        joins = len(tokenizer.pre_tokenizer.pre_tokenize_str(after_a_letter)) == 1
-        room -= 1 + joins
-        if room < 0:
-            break
-        alphabet.append(character)
-        continuing += [character] * joins
+        wanted[character] = 1 + (len(tokenizer.pre_tokenizer.pre_tokenize_str(after_a_letter)) == 1)
         kept += n
+    needed = len(SPECIAL_TOKENS) + sum(wanted.values())
+    room = needed if needed <= size else int(0.9 * (size - len(SPECIAL_TOKENS)))
+    alphabet = [one for one, taken in zip(wanted, accumulate(wanted.values()), strict=True) if taken <= room]
+    kept = sum(seen[character] for character in alphabet)
     if total and kept < (1 - _MAX_UNKNOWN_SHARE) * total:
-        singles = sum(1 for character in characters if not character.isspace())
         raise BertkitError(
-            f"a vocabulary of {size:,} is too small for the {singles:,} different characters of this corpus: "
-            f"{1 - kept / total:.0%} of its text would be unknown; use --vocab-size {max(1000, 3 * singles)} or so"
+            f"a vocabulary of {size:,} is too small for the {len(seen):,} different characters of this corpus: "
+            f"{1 - kept / total:.0%} of its text would be unknown; use --vocab-size {needed} or more"
         )
-    return alphabet, continuing
+    return alphabet, [character for character in alphabet if wanted[character] == 2]

@@ -57,13 +57,19 @@ def load_tokenizer(name_or_path: str) -> "PreTrainedTokenizerFast":
     raise BertkitError(f"no tokenizer in {name_or_path}: it has neither tokenizer.json nor vocab.txt")
 
 
-def build_tokenizer(vocab: Sequence[str], lowercase: bool, model_max_length: int | None = None) -> "BertTokenizer":
+def build_tokenizer(
+    vocab: Sequence[str],
+    lowercase: bool,
+    model_max_length: int | None = None,
+    strip_accents: bool | None = None,
+) -> "BertTokenizer":
     """A BERT tokenizer over word pieces whose ids are their positions.
 
     Args:
         vocab: word pieces, BERT's five special tokens among them.
-        lowercase: lower-case the text and strip its accents.
+        lowercase: lower-case the text.
         model_max_length: tokens that the model can read at most; None where no model is known.
+        strip_accents: take away all nonspacing marks; None does so where ``lowercase``, as the first BERTs do.
 
     Raises:
         BertkitError: a special token is missing, or a piece stands there twice.
@@ -73,7 +79,7 @@ def build_tokenizer(vocab: Sequence[str], lowercase: bool, model_max_length: int
     ids = _numbered(vocab, "the vocabulary")
     _check_special_tokens(ids, SPECIAL_TOKENS, "the vocabulary")
     options = {} if model_max_length is None else {"model_max_length": model_max_length}
-    return BertTokenizer(vocab=ids, do_lower_case=lowercase, **options)
+    return BertTokenizer(vocab=ids, do_lower_case=lowercase, strip_accents=strip_accents, **options)
 
 
 def save_tokenizer(tokenizer: "PreTrainedTokenizerFast", folder: Path) -> None:

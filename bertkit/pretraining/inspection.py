@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from bertkit.corpus.statistics import TextReport
 from bertkit.corpus.store import CorpusStore
 from bertkit.models.bert import IGNORE
 from bertkit.pretraining.dataset import PretrainingPlan
@@ -157,7 +158,9 @@ def example_report(
     )
 
 
-def warnings(corpus: CorpusReport, examples: ExampleReport, wants_pairs: bool) -> list[str]:
+def warnings(
+    corpus: CorpusReport, examples: ExampleReport, wants_pairs: bool, text: TextReport | None = None
+) -> list[str]:
     """What commonly ruins a run, in plain words."""
     found = []
     if corpus.duplicate_sentences > 0.3:
@@ -189,6 +192,9 @@ def warnings(corpus: CorpusReport, examples: ExampleReport, wants_pairs: bool) -
             f"sequences fill {examples.length_use:.0%} of their length (documents have {corpus.tokens_per_document_median:.0f} "
             "tokens in the middle): a lower --seq-len loses nothing and is faster"
         )
+    if text is not None:
+        changes = text.changes()
+        found += [*([changes] if changes else []), *text.advice(), *text.on_spaces()]
     if corpus.tokens < 1_000_000:
         found.append(
             f"{corpus.tokens:,} tokens are little for pretraining: consider going on from a model with --model"
@@ -196,6 +202,9 @@ def warnings(corpus: CorpusReport, examples: ExampleReport, wants_pairs: bool) -
     return found
 
 
-def as_json(corpus: CorpusReport, examples: ExampleReport, told: list[str]) -> dict[str, Any]:
+def as_json(
+    corpus: CorpusReport, examples: ExampleReport, told: list[str], text: TextReport | None = None
+) -> dict[str, Any]:
     """The whole report as plain values."""
-    return {"corpus": asdict(corpus), "examples": asdict(examples), "warnings": told}
+    seen = {"text": asdict(text)} if text is not None else {}
+    return {"corpus": asdict(corpus), **seen, "examples": asdict(examples), "warnings": told}

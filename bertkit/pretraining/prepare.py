@@ -12,8 +12,9 @@ from bertkit.corpus.checksums import check_against_checksums, write_checksums
 from bertkit.corpus.merge import merged
 from bertkit.corpus.prepare import Preparation, nothing_in, prepare, tokenizer_fingerprint
 from bertkit.corpus.sources import find_sources
+from bertkit.corpus.statistics import TextReport, text_report
 from bertkit.corpus.store import CorpusStore, check_starts, is_store
-from bertkit.corpus.vocabulary import sample, train_vocabulary
+from bertkit.corpus.vocabulary import SPECIAL_TOKENS, sample, train_vocabulary
 from bertkit.errors import BertkitError
 from bertkit.io.text import ReadReport
 from bertkit.models.tokenizer import build_tokenizer, load_tokenizer, save_tokenizer, special_ids
@@ -28,7 +29,8 @@ def train_tokenizer(preparation: Preparation, settings: TokenizerSettings) -> An
     Raises:
         BertkitError: the corpus is empty, or the size does not suit it (see ``train_vocabulary``).
     """
-    wanted = f"1 {preparation.contents.fingerprint} {settings.vocab_size} {settings.lowercase}"
+    rules = f"{settings.lowercase} {settings.strip_accents}"
+    wanted = f"2 {preparation.contents.fingerprint} {settings.vocab_size} {rules}"
     name = hashlib.blake2b(wanted.encode(), digest_size=16).hexdigest()
 
     def texts() -> Iterable[str]:
@@ -39,11 +41,15 @@ def train_tokenizer(preparation: Preparation, settings: TokenizerSettings) -> An
         with preparation.contents.unchanged():
             if next(iter(texts()), None) is None:
                 raise nothing_in(preparation)
-            pieces = train_vocabulary(texts, settings.vocab_size, settings.lowercase)
-        save_tokenizer(build_tokenizer(pieces, settings.lowercase), folder)
+            pieces = train_vocabulary(texts, settings.vocab_size, settings.lowercase, settings.strip_accents)
+        save_tokenizer(_with_rules(pieces, settings), folder)
         write_checksums(folder)
 
     return opened(cache_folder() / "tokenizers" / name, _learned_tokenizer, learn)
+
+
+def _with_rules(pieces: Sequence[str], settings: TokenizerSettings) -> Any:
+    return build_tokenizer(pieces, settings.lowercase, strip_accents=settings.strip_accents)
 
 
 def _learned_tokenizer(folder: Path) -> Any:
@@ -57,17 +63,29 @@ def prepare_corpus(
     tokenizer: Any | None = None,
     out: Path | None = None,
     verify: bool = False,
-) -> tuple[CorpusStore, Any]:
-    """The prepared corpus and its tokenizer: the given one, or WordPiece learned on the corpus.
+) -> tuple[CorpusStore, Any, TextReport]:
+    """The prepared corpus, its tokenizer (the given one, or WordPiece learned on it), and what that does to the text.
 
     Args:
         out, verify: as ``corpus.prepare.prepare`` takes them.
 
     Raises:
-        BertkitError: nothing to read, or unreadable; a vocabulary size that does not suit the corpus.
+        BertkitError: nothing to read, or unreadable; a vocabulary size that does not suit the corpus; words that are
+            too long to be read.
     """
+    rules = tokenizer or _with_rules(SPECIAL_TOKENS, settings)
+    report = text_report(preparation, rules.backend_tokenizer, given=tokenizer is not None)
     tokenizer = tokenizer or train_tokenizer(preparation, settings)
-    return prepare(preparation, tokenizer, out, verify=verify), tokenizer
+    return prepare(preparation, tokenizer, out, verify=verify), tokenizer, report
+
+
+def say_changes(report: TextReport) -> None:
+    """Says what the tokenizer changes in the text; nothing where it changes nothing."""
+    told = report.changes()
+    if told is not None:
+        (console.warn if report.is_harmful else console.note)(console.plain(told))
+    for line in report.advice():
+        console.warn(console.plain(line))
 
 
 @dataclass(frozen=True)
@@ -80,6 +98,8 @@ class Prepared:
     validation: DocumentSet
     tokenizer: Any
     baseline: Unigrams
+    text: TextReport | None = None
+    """What the tokenizer does to the text; None of folders that were prepared before."""
 
     @property
     def fingerprint(self) -> str:
@@ -106,6 +126,7 @@ def prepare_for_training(
     Raises:
         BertkitError: nothing to read, or unreadable; a folder that was prepared with another tokenizer.
     """
+    text: TextReport | None = None
     if is_prepared(inputs):
         store = merged([Path(one) for one in inputs])
         tokenizer = tokenizer or load_tokenizer(inputs[0])
@@ -114,7 +135,7 @@ def prepare_for_training(
                 f"{inputs[0]} was prepared with another tokenizer: prepare the text with this one, or leave it out"
             )
     else:
-        store, tokenizer = prepare_corpus(_preparation(inputs, recipe), recipe.tokenizer, tokenizer)
+        store, tokenizer, text = prepare_corpus(_preparation(inputs, recipe), recipe.tokenizer, tokenizer)
     check_starts(store)
     seed = recipe.train.seed
     if validation:
@@ -123,7 +144,7 @@ def prepare_for_training(
             if validation_store.info.tokenizer_fingerprint != store.info.tokenizer_fingerprint:
                 raise BertkitError(f"{validation[0]} was prepared with another tokenizer than the corpus")
         else:
-            validation_store, _ = prepare_corpus(_preparation(validation, recipe), recipe.tokenizer, tokenizer)
+            validation_store, _, _ = prepare_corpus(_preparation(validation, recipe), recipe.tokenizer, tokenizer)
         check_starts(validation_store)
         training, _ = split_documents(store, 0, seed)
         held_out, _ = split_documents(validation_store, 0, seed)
@@ -136,7 +157,7 @@ def prepare_for_training(
             f"{validation[0]} has no word piece that could be predicted: it is all unknown to the tokenizer"
         )
     baseline = unigrams(store.token_counts, special_ids(tokenizer))
-    return Prepared(store, training, validation_store, held_out, tokenizer, baseline)
+    return Prepared(store, training, validation_store, held_out, tokenizer, baseline, text)
 
 
 def _say_what_is_held_out(training: DocumentSet, held_out: DocumentSet, asked: float) -> None:

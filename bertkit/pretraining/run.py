@@ -14,7 +14,7 @@ from bertkit.errors import BertkitError
 from bertkit.io.atomic import write_text
 from bertkit.pretraining.dataset import EvaluationSet, PretrainingPlan, collator_for, sampler_for
 from bertkit.pretraining.evaluation import Evaluator, LearningWatch
-from bertkit.pretraining.prepare import Prepared, is_prepared, prepare_for_training
+from bertkit.pretraining.prepare import Prepared, is_prepared, prepare_for_training, say_changes
 from bertkit.settings.recipes import Override, load
 from bertkit.settings.schema import PretrainRecipe
 from bertkit.training import run_folder
@@ -148,6 +148,8 @@ def _set_up(request: PretrainRequest) -> _Run:
     name, recipe = _recipe(request, device)
     precision = hardware.choose_precision(recipe.train.mixed_precision, device)
     corpus = _corpus(request, recipe)
+    if corpus.text is not None:
+        say_changes(corpus.text)
     model = _model(request, recipe, corpus)
     choose_attention(model, device, precision, max(tokens for _, tokens in recipe.data.phases))
     accelerator = hardware.build_accelerator(device, precision, recipe.train.report_to, str(request.folder))

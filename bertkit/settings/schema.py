@@ -48,7 +48,9 @@ class TokenizerSettings(Settings):
     vocab_size: Annotated[int, Field(ge=16)] | None = None
     """Number of word pieces, special tokens included; None chooses by the size of the corpus."""
     lowercase: bool = True
-    """Lower-case the text and strip its accents, as in the uncased BERTs."""
+    """Lower-case the text, in any script."""
+    strip_accents: bool = False
+    """Take away accents, vowel signs and all other marks, as the uncased BERTs do: damages most scripts but Latin."""
 
 
 class DataSettings(Settings):

@@ -46,7 +46,7 @@ def stand_in_tokenizer() -> Any:
     pieces = learned.convert_ids_to_tokens(list(range(len(learned))))
     unused = (f"[unused{number}]" for number in range(VOCAB_SIZE))
     free = [piece for piece in unused if piece not in set(pieces)][: VOCAB_SIZE - len(pieces)]
-    return build_tokenizer([*pieces, *free], settings.lowercase)
+    return build_tokenizer([*pieces, *free], settings.lowercase, strip_accents=settings.strip_accents)
 
 
 def write_tokenizer(folder: Path) -> None:

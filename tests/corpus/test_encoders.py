@@ -34,8 +34,8 @@ def vocabulary():
     return [*SPECIAL, *letters, *("##" + letter for letter in letters), *marks, *words]
 
 
-def tokenizer_json(lowercase=True):
-    return build_tokenizer(vocabulary(), lowercase).backend_tokenizer.to_str()
+def tokenizer_json(lowercase=True, strip_accents=None):
+    return build_tokenizer(vocabulary(), lowercase, strip_accents=strip_accents).backend_tokenizer.to_str()
 
 
 def fast_encoder(name, text):
@@ -50,10 +50,13 @@ def assert_same(encode, text, sentences):
         assert found.tolist() == true.tolist()
 
 
-@pytest.mark.parametrize("lowercase", [True, False])
+RULES = [(True, None), (True, False), (False, None), (False, True)]
+
+
+@pytest.mark.parametrize(("lowercase", "strip_accents"), RULES)
 @pytest.mark.parametrize("name", ["words", "nanotoken"])
-def test_the_ids_are_those_of_tokenizers(name, lowercase):
-    text = tokenizer_json(lowercase)
+def test_the_ids_are_those_of_tokenizers(name, lowercase, strip_accents):
+    text = tokenizer_json(lowercase, strip_accents)
     encode = fast_encoder(name, text)
     assert_same(encode, text, SENTENCES)
     assert_same(encode, text, SENTENCES[::-1] * 3)  # what it remembers by now
@@ -70,11 +73,14 @@ def characters(step):
 @pytest.mark.parametrize("name", ["words", "nanotoken"])
 @pytest.mark.parametrize("step", [211, pytest.param(1, marks=pytest.mark.slow)])
 def test_the_ids_are_those_of_tokenizers_with_any_character(name, step):
-    for lowercase in (True, False):
+    for lowercase, strip_accents in RULES:
         # Each is a piece of its own too, where its normal form is one character: else all of them were [UNK].
-        pieces = {unicodedata.normalize("NFD", one) for one in characters(211)} - set(vocabulary())
+        form = "NFC" if strip_accents is False else "NFD"
+        pieces = {unicodedata.normalize(form, one) for one in characters(211)} - set(vocabulary())
         pieces = sorted(one for one in pieces if len(one) == 1)
-        text = build_tokenizer([*vocabulary(), *pieces, *("##" + one for one in pieces)], lowercase)
+        text = build_tokenizer(
+            [*vocabulary(), *pieces, *("##" + one for one in pieces)], lowercase, None, strip_accents
+        )
         text = text.backend_tokenizer.to_str()
         encode = fast_encoder(name, text)
         for shape in ("{}", "a{}b", "cat.{}\u0301s x{}y!"):

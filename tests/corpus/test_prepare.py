@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.languages import PARAGRAPHS
 from helpers.stores import SPECIAL
 
 from bertkit.corpus import prepare as module
@@ -167,17 +169,31 @@ def test_the_vocabulary_holds_bert_s_special_tokens_and_every_frequent_word():
     assert {"the", "cat", "sat"} <= set(pieces)
 
 
-def test_chinese_characters_are_words_and_accents_follow_the_case():
+def test_chinese_characters_are_words_and_accents_stay_unless_they_are_stripped():
     chinese = train_vocabulary(lambda: ["\u7684\u4e00\u662f\u7684\u4e00\u662f"], None, True)
     assert set(chinese[5:]) == {"\u7684", "\u4e00", "\u662f"}  # none of them can continue a word
-    assert "\u00e9" not in "".join(train_vocabulary(lambda: ["caf\u00e9 caf\u00e9"], None, True))
-    assert "\u00e9" in "".join(train_vocabulary(lambda: ["Caf\u00e9 Caf\u00e9"], None, False))
+    for lowercase in (True, False):
+        assert "\u00e9" in "".join(train_vocabulary(lambda: ["Caf\u00e9 Caf\u00e9"], None, lowercase))
+        stripped = train_vocabulary(lambda: ["Caf\u00e9 Caf\u00e9"], None, lowercase, strip_accents=True)
+        assert "\u00e9" not in "".join(stripped)
 
 
 @pytest.mark.parametrize(("size", "message"), [(16, "too small for the"), (5000, "more than this corpus supports")])
 def test_sizes_that_do_not_suit_the_corpus_are_refused(size, message):
     with pytest.raises(BertkitError, match=message):
         train_vocabulary(lambda: [WORDS], size, True)
+
+
+@pytest.mark.parametrize("size", [16, 40, 5000])
+@pytest.mark.parametrize("language", ["English", "Hindi", "Korean", "Chinese"])
+def test_a_size_that_a_message_names_is_accepted(language, size):
+    def texts():
+        return [PARAGRAPHS[language]] * 2
+
+    with pytest.raises(BertkitError) as refused:
+        train_vocabulary(texts, size, True)
+    advised = int(re.search(r"--vocab-size (\d+)", str(refused.value))[1])
+    assert len(train_vocabulary(texts, advised, True)) == advised
 
 
 @pytest.mark.parametrize("size", [1, 3, 50])

@@ -1,11 +1,14 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.languages import PARAGRAPHS
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, BertTokenizer
 
+from bertkit.corpus.vocabulary import train_vocabulary
 from bertkit.errors import BertkitError
 from bertkit.models.tokenizer import (
     build_tokenizer,
@@ -106,6 +109,38 @@ def test_a_saved_tokenizer_loads_with_plain_transformers(tmp_path: Path) -> None
     assert theirs(text)["input_ids"] == ours(text)["input_ids"] == [2, 5, 7, 8, 9, 4, 1, 3]
     assert type(theirs).__name__ == "BertTokenizer"
     assert theirs.model_max_length == 99
+
+
+@pytest.fixture(scope="module")
+def pieces_of_all_languages() -> list[str]:
+    return train_vocabulary(lambda: [*PARAGRAPHS.values()] * 2, None, lowercase=True, strip_accents=False)
+
+
+@pytest.mark.parametrize("strip_accents", [False, True])
+def test_text_in_any_language_loses_no_letter_and_transformers_reads_the_same_ids(
+    tmp_path: Path, pieces_of_all_languages: list[str], strip_accents: bool
+) -> None:
+    ours = build_tokenizer(pieces_of_all_languages, True, strip_accents=strip_accents)
+    save_tokenizer(ours, tmp_path / "whole")
+    (tmp_path / "vocab").mkdir()
+    for name in ("vocab.txt", "tokenizer_config.json"):
+        shutil.copy(tmp_path / "whole" / name, tmp_path / "vocab" / name)
+    readers = [
+        load_tokenizer(str(tmp_path / "whole")),
+        load_tokenizer(str(tmp_path / "vocab")),
+        AutoTokenizer.from_pretrained(tmp_path / "whole"),
+        AutoTokenizer.from_pretrained(tmp_path / "vocab"),
+        BertTokenizer.from_pretrained(tmp_path / "vocab"),
+    ]
+    backend = Tokenizer.from_file(str(tmp_path / "whole" / "tokenizer.json"))
+    for text in PARAGRAPHS.values():
+        ids = ours(text)["input_ids"]
+        assert [reader(text)["input_ids"] for reader in readers] == [ids] * len(readers)
+        assert backend.encode(text).ids == ids
+        if not strip_accents:
+            read = "".join(piece.removeprefix("##") for piece in ours.convert_ids_to_tokens(ids[1:-1]))
+            # Of each letter by itself, as Python's lower() of a word knows the final sigma.
+            assert read == "".join(letter.lower() for letter in text if not letter.isspace())
 
 
 def test_ids_by_their_use() -> None:

@@ -107,6 +107,8 @@ def test_paper_recipes_hold_the_papers_settings(name: str) -> None:
     assert settings.data.mlm_probability == 0.15
     assert settings.model.hidden_dropout_prob == settings.model.attention_probs_dropout_prob == 0.1
     assert settings.tokenizer.vocab_size == 30_522
+    assert settings.tokenizer.lowercase
+    assert settings.tokenizer.strip_accents  # as bert-base-uncased
 
 
 def test_packaged_recipes_come_before_the_repositorys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

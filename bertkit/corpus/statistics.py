@@ -1,0 +1,230 @@
+"""What a tokenizer's rules do to a text before any word piece is looked up: letters changed, words too long."""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from bertkit.corpus.prepare import Preparation
+from bertkit.corpus.sources import read_paragraphs
+from bertkit.errors import BertkitError
+from bertkit.io.text import ReadReport
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+_LOOKED_AT_CHARACTERS = 8_000_000
+_LOOKED_AT_SOURCES = 128
+"""A larger corpus is judged by the beginnings of so many of its files, spread evenly."""
+_MANY = 0.005
+"""A larger share of changed characters is a warning."""
+_MOST_UNREAD = 0.5
+"""A corpus of which more lies in words that are too long cannot be learned from."""
+_EXAMPLES = 5
+_SHOWN_CHARACTERS = 24
+_WITHOUT_SPACES = {
+    "Thai": "pythainlp",
+    "Lao": "laonlp",
+    "Khmer": "khmer-nltk",
+    "Myanmar": "myTokenize",
+    "Hiragana": "fugashi",
+}
+"""Scripts that are written without blanks between words, and a Python package that puts them there."""
+_JOINERS = "\u200b\u200c\u200d"  # zero-width space, non-joiner, joiner
+
+
+@dataclass(frozen=True)
+class ScriptShare:
+    """Letters of a script with the marks on them."""
+
+    characters: int
+    changed: int
+    """Those that are changed beyond upper and lower case."""
+
+
+@dataclass(frozen=True)
+class TextReport:
+    """What was seen of a corpus as a tokenizer's rules read it. Counts are of characters, blanks left out."""
+
+    characters: int
+    changed: int
+    """Characters that are dropped, stripped or taken apart: all that is not upper case made lower case."""
+    scripts: dict[str, ScriptShare]
+    changed_words: list[tuple[str, str]]
+    """The most frequent words that are changed, as written and as read."""
+    joiners: int
+    """Zero-width spaces, joiners and non-joiners, which BERT's cleaning drops."""
+    turkish_i: int
+    """Letters İ and ı where the text is made lower case, which is done as in English."""
+    unread: int
+    """Characters in words longer than a tokenizer reads: such a word is one [UNK]."""
+    word_limit: int | None
+    """Characters of the longest word that is read."""
+    given: bool
+    """Whether the tokenizer was given, rather than being learned by settings."""
+
+    @property
+    def is_harmful(self) -> bool:
+        """Whether more than half a percent changes: of the whole text, or of a script that is a hundredth of it."""
+        whole = ScriptShare(self.characters, self.changed)
+        large = [one for one in self.scripts.values() if one.characters >= self.characters / 100]
+        return any(one.changed > _MANY * one.characters for one in (whole, *large))
+
+    def changes(self) -> str | None:
+        """One line on what the normaliser changes beyond case, with the way out; None where it changes nothing."""
+        if not self.changed:
+            return None
+        shares = ", ".join(
+            f"{one.changed:,} of {one.characters:,} in {name} ({one.changed / one.characters:.2%})"
+            for name, one in sorted(self.scripts.items(), key=lambda item: -item[1].changed)
+            if one.changed
+        )
+        words = ", ".join(f"{written} → {read or 'nothing'}" for written, read in self.changed_words)
+        return f"the tokenizer changes characters beyond upper and lower case: {shares}; {words}; {self._way_out()}"
+
+    def _way_out(self) -> str:
+        if self.joiners >= self.changed / 2:
+            return (
+                f"{self.joiners:,} are zero-width joiners and spaces, which every BERT tokenizer drops: where they matter, "
+                "write blanks, or bring a tokenizer.json that keeps them with --tokenizer"
+            )
+        if self.given:
+            return "it is the given tokenizer's rule: one that is learned on this text (no --tokenizer, no --model) keeps them"
+        return "--set tokenizer.strip_accents=false keeps them"
+
+    def advice(self) -> list[str]:
+        """Lines on words that are too long and on Turkish; empty where all is well."""
+        told = []
+        if self.unread:
+            told.append(
+                f"{self.unread / self.characters:.2%} of the characters are in words of more than {self.word_limit} "
+                "characters, each of which is read as one [UNK]: put blanks or line ends between them"
+            )
+        if self.turkish_i > self.characters / 1_000:
+            told.append(
+                "I is made lower case as in English (İncir → i̇ncir, Isırgan → isırgan): the same in every text, so nothing "
+                "is lost but the Turkish form; --set tokenizer.lowercase=false keeps words as they are written"
+            )
+        return told
+
+    def on_spaces(self) -> list[str]:
+        """Advice on scripts that are written without spaces, where they are a fifth of the text."""
+        return [
+            f"{name} is written without spaces: word pieces are learned and read across words, which works; words can be masked "
+            f"and filled whole only where blanks stand between them, in the corpus and in every later text ({segmenter} puts "
+            "them there)"
+            for name, segmenter in _WITHOUT_SPACES.items()
+            if name in self.scripts and self.scripts[name].characters >= self.characters / 5
+        ]
+
+
+def text_report(preparation: Preparation, rules: "Tokenizer", given: bool) -> TextReport:
+    """Looks at a corpus as a tokenizer's rules read it: all of a small one, a part of a large one.
+
+    Args:
+        rules: a tokenizer of which the normaliser, the pre-tokeniser and the length limit are asked, not the pieces.
+        given: whether it was given, rather than being learned by settings; decides what is advised.
+
+    Raises:
+        BertkitError: most of the text lies in words that are too long to be read.
+    """
+    words = _words(preparation)
+    scripts: dict[str, list[int]] = {}
+    changed_words: Counter[str] = Counter()
+    characters: Counter[str] = Counter()
+    is_changed = _changing(rules)
+    for word, n in words.items():
+        script, changes = "other", False
+        for character in word:
+            script = _script(character) if character.isalpha() else script
+            seen = scripts.setdefault(script, [0, 0])
+            changed = is_changed(character)
+            seen[0] += n
+            seen[1] += n * changed
+            changes |= changed
+            characters[character] += n
+        if changes:
+            changed_words[word] = n
+    limit: int | None = getattr(rules.model, "max_input_chars_per_word", None)
+    report = TextReport(
+        characters=characters.total(),
+        changed=sum(changed for _, changed in scripts.values()),
+        scripts={name: ScriptShare(*counts) for name, counts in scripts.items()},
+        changed_words=_shown(changed_words, rules),
+        joiners=sum(characters[one] for one in _JOINERS if is_changed(one)),
+        turkish_i=characters["İ"] + characters["ı"] if _lowers(rules) else 0,
+        unread=_unread(words, rules, limit) if limit else 0,
+        word_limit=limit,
+        given=given,
+    )
+    if report.unread > _MOST_UNREAD * report.characters:
+        raise BertkitError(
+            f"{report.unread / report.characters:.0%} of {preparation.names[0]} is in words of more than {limit} characters, "
+            "each of which a BERT tokenizer reads as one [UNK]: put blanks or line ends between shorter ones (of "
+            "sequences such as DNA, `fold -w 60`)"
+        )
+    return report
+
+
+def _words(preparation: Preparation) -> Counter[str]:
+    """What stands between blanks, with how often."""
+    step = -(-len(preparation.sources) // _LOOKED_AT_SOURCES)
+    chosen = preparation.sources[::step] if step else ()
+    words: Counter[str] = Counter()
+    for source in chosen:
+        left = _LOOKED_AT_CHARACTERS // len(chosen)
+        for paragraph in read_paragraphs(source, preparation.column, ReadReport()):
+            words.update((paragraph or "").split())
+            left -= len(paragraph or "")
+            if left <= 0:
+                break
+    return words
+
+
+def _changing(rules: "Tokenizer") -> Callable[[str], bool]:
+    """Whether a character is changed beyond case; of normalisers other than BERT's nothing is said."""
+    if type(rules.normalizer).__name__ != "BertNormalizer":
+        return lambda _: False
+    # BERT's normaliser looks at one character at a time.
+    return cache(lambda one: rules.normalizer.normalize_str(one).strip() not in (one, one.lower()))
+
+
+def _lowers(rules: "Tokenizer") -> bool:
+    return rules.normalizer is not None and rules.normalizer.normalize_str("I") == "i"
+
+
+@cache
+def _script(letter: str) -> str:
+    """The script of a letter, as the first word of its name in Unicode says it: Latin, Devanagari, Cjk."""
+    return unicodedata.name(letter, "other").split()[0].split("-")[0].title()
+
+
+def _shown(changed_words: Mapping[str, int], rules: "Tokenizer") -> list[tuple[str, str]]:
+    frequent = sorted(changed_words, key=lambda word: (len(word) > _SHOWN_CHARACTERS, -changed_words[word], word))
+    shown = dict.fromkeys(_bare(word)[:_SHOWN_CHARACTERS] for word in frequent[: 2 * _EXAMPLES])
+    return [(word, _as_read(word, rules)) for word in list(shown)[:_EXAMPLES]]
+
+
+def _bare(word: str) -> str:
+    """Without the punctuation round it."""
+    marks = "".join(one for one in set(word) if unicodedata.category(one)[0] in "PS")
+    return word.strip(marks) or word
+
+
+def _as_read(word: str, rules: "Tokenizer") -> str:
+    read = " ".join(rules.normalizer.normalize_str(word).split())
+    # Syllables that were taken apart would be shown as if they were whole.
+    return " ".join(read) if unicodedata.normalize("NFC", read) == word else read
+
+
+def _unread(words: Mapping[str, int], rules: "Tokenizer", limit: int) -> int:
+    """Characters in words that are longer than the limit, after punctuation and Chinese characters were split off."""
+    total = 0
+    for word, n in words.items():
+        if len(word) > limit:
+            read = rules.normalizer.normalize_str(word) if rules.normalizer else word
+            parts = rules.pre_tokenizer.pre_tokenize_str(read) if rules.pre_tokenizer else [(read, (0, len(read)))]
+            total += n * sum(len(part) for part, _ in parts if len(part) > limit)
+    return total

@@ -1,0 +1,99 @@
+"""What the rules of a tokenizer change in a text, against counts by Unicode's own tables."""
+
+import unicodedata
+from pathlib import Path
+
+import pytest
+from helpers.languages import PARAGRAPHS
+from helpers.stores import SPECIAL
+from tokenizers import normalizers
+
+from bertkit.corpus.prepare import Preparation
+from bertkit.corpus.sources import find_sources
+from bertkit.corpus.statistics import ScriptShare, TextReport, text_report
+from bertkit.errors import BertkitError
+from bertkit.models.tokenizer import build_tokenizer
+
+
+def report(folder: Path, text: str, strip_accents: bool = False, lowercase: bool = True, **how: bool) -> TextReport:
+    (folder / "corpus.txt").write_text(text, encoding="utf-8")
+    rules = build_tokenizer(SPECIAL, lowercase, strip_accents=strip_accents).backend_tokenizer
+    return text_report(Preparation(find_sources([str(folder / "corpus.txt")])), rules, **{"given": False, **how})
+
+
+@pytest.mark.parametrize("language", PARAGRAPHS)
+def test_no_letter_is_changed_by_default_and_the_marks_are_counted_where_they_are_stripped(tmp_path, language):
+    text = PARAGRAPHS[language]
+    kept = report(tmp_path, text)
+    assert (kept.changed, kept.changes(), kept.changed_words) == (0, None, [])
+    assert kept.characters == len("".join(text.split()))
+    marked = [one for one in text if unicodedata.normalize("NFD", one.lower()) != one.lower() or _is_mark(one)]
+    # İ is a small i with a dot to everybody's lower case; what stripping leaves of it is i.
+    assert report(tmp_path, text, strip_accents=True).changed == len(marked) + text.count("İ")
+
+
+def _is_mark(character):
+    return unicodedata.category(character) == "Mn"
+
+
+def test_a_script_s_share_and_its_most_frequent_words_are_said_with_the_setting(tmp_path):
+    seen = report(tmp_path, "है है है हैं हैं में, Plain words.", strip_accents=True)
+    # Of ह ै ह ै ह ै ह ै ं ह ै ं म े ं the vowel signs and dots are marks.
+    assert seen.scripts["Devanagari"] == ScriptShare(16, 9)
+    assert seen.scripts["Latin"] == ScriptShare(11, 0)
+    assert seen.changed_words == [("है", "ह"), ("हैं", "ह"), ("में", "म")]
+    assert seen.is_harmful
+    assert "9 of 16 in Devanagari (56.25%); है → ह, हैं → ह, में → म;" in seen.changes()
+    assert seen.changes().endswith("--set tokenizer.strip_accents=false keeps them")
+    assert "no --tokenizer" in report(tmp_path, "है", strip_accents=True, given=True).changes()
+
+
+def test_syllables_that_fall_apart_are_shown_apart(tmp_path):
+    assert report(tmp_path, "갑니다", strip_accents=True).changed_words == [("갑니다", "ᄀ ᅡ ᆸ ᄂ ᅵ ᄃ ᅡ")]
+
+
+@pytest.mark.parametrize(("words", "harmful"), [(49, False), (48, True)])  # 1 of 200 and 1 of 196 characters
+def test_half_a_percent_is_said_and_more_is_a_warning(tmp_path, words, harmful):
+    seen = report(tmp_path, "word " * words + "caf\u00e9", strip_accents=True)
+    assert seen.changes() is not None
+    assert seen.is_harmful == harmful
+
+
+def test_joiners_are_counted_and_no_setting_is_promised_for_them(tmp_path):
+    seen = report(tmp_path, "می\u200cخواهم ක්\u200dෂ")
+    assert (seen.joiners, seen.changed) == (2, 2)
+    assert "zero-width" in seen.changes()
+    assert "strip_accents" not in seen.changes()
+
+
+def test_turkish_is_told_how_i_is_lowered(tmp_path):
+    turkish = PARAGRAPHS["Turkish"]
+    assert [line for line in report(tmp_path, turkish).advice() if "i̇ncir" in line]
+    assert report(tmp_path, turkish, lowercase=False).advice() == []
+    assert all(report(tmp_path, text).advice() == [] for name, text in PARAGRAPHS.items() if name != "Turkish")
+
+
+def test_words_that_are_too_long_are_counted_and_a_text_of_them_is_refused(tmp_path):
+    seen = report(tmp_path, "acgt" * 25 + " " + "acgt" * 26 + " plain words" * 20)
+    assert (seen.unread, seen.word_limit) == (104, 100)
+    assert "in words of more than 100 characters" in seen.advice()[0]
+    with pytest.raises(
+        BertkitError, match=r"100% of .*corpus\.txt is in words of more than 100 characters.*fold -w 60"
+    ):
+        report(tmp_path, "acgt" * 200)
+    # Characters and punctuation that are words by themselves are no long word.
+    assert report(tmp_path, "人" * 300 + "a." * 100).unread == 0
+
+
+def test_languages_without_spaces_get_one_line_of_advice(tmp_path):
+    told = {name: report(tmp_path, text).on_spaces() for name, text in PARAGRAPHS.items()}
+    assert [name for name, lines in told.items() if lines] == ["Thai", "Khmer", "Japanese"]
+    assert "pythainlp" in told["Thai"][0]
+
+
+def test_nothing_is_said_of_other_normalisers_but_the_figures_stand(tmp_path):
+    (tmp_path / "corpus.txt").write_text("CAF\u00c9 \u4eba", encoding="utf-8")
+    rules = build_tokenizer(SPECIAL, True).backend_tokenizer
+    rules.normalizer = normalizers.NFKC()
+    seen = text_report(Preparation(find_sources([str(tmp_path / "corpus.txt")])), rules, given=True)
+    assert (seen.characters, seen.changed) == (5, 0)
