@@ -58,7 +58,7 @@ def predict(
         raise BertkitError("give a TEXT or FILE to predict (- for stdin), or --task NAME for GLUE's test split")
     if task is not None:
         predictor = predict.open_predictor(model, device)
-        for path in predict.write_task_submission(predictor, task, data, output or Path(model)):
+        for path in predict.write_task_submission(predictor, task, data, output or Path(model), overwrite):
             console.out.print(str(path), markup=False)
         return
     for source in sources or ():
@@ -96,11 +96,13 @@ def _watched(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 def _print(texts: Any, row: dict[str, Any]) -> None:
     """A row of the table: the answer, how likely it is where one class is chosen, and as much of the text as fits."""
-    answer, shares = row.get("prediction"), row.get("probabilities") or {}
+    entities = [f"{one['text']} {one['label']}" for one in row.get("entities", ())]
+    answer, shares = row.get("prediction", entities), row.get("probabilities") or {}
     shown = ", ".join(answer) or "none" if isinstance(answer, list) else _figure(answer)
     width = min(_WIDEST_CLASS, max(map(cell_len, [*shares, shown])))
     share = f"{shares[answer]:7.1%}" if isinstance(answer, str) and answer in shares else ""
-    text = " │ ".join(map(str, texts)) if isinstance(texts, list | tuple) else str(texts)
+    parts = list(texts.values()) if isinstance(texts, dict) else texts if isinstance(texts, list | tuple) else [texts]
+    text = " │ ".join(map(str, parts))
     console.out.print(
         f"[bold green]{console.plain(shown)}[/]{' ' * (width - cell_len(shown))}[cyan]{share}[/]  "
         f"{console.plain(' '.join(text.split()))}",

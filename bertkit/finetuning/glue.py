@@ -70,6 +70,22 @@ def write_submission(
     return where
 
 
+def check_places(folder: Path, file_names: Sequence[str], overwrite: bool) -> None:
+    """Looks before the work whether leaderboard files may be written into a folder.
+
+    Raises:
+        BertkitError: another file is in the way; see ``check_output``.
+    """
+    for name in file_names:
+        check_output(
+            folder / name,
+            lambda sample: sample.startswith(_HEADER.encode()),
+            what="leaderboard file",
+            overwrite=overwrite,
+            needs_file=True,
+        )
+
+
 def check_submission(path: Path) -> None:
     """Checks a leaderboard file as its server would.
 

@@ -209,13 +209,16 @@ def _inputs(source: str, task: TaskSettings, head: Head) -> Iterator[Any]:
     return iter([text_input(sound(source), head, "the text")])
 
 
-def write_task_submission(predictor: Predictor, task: str, data: Path | None, folder: Path) -> list[Path]:
+def write_task_submission(
+    predictor: Predictor, task: str, data: Path | None, folder: Path, overwrite: bool = False
+) -> list[Path]:
     """GLUE's leaderboard files for the test splits of a task.
 
     Raises:
-        BertkitError: the task has none, or the model was fine-tuned for other classes.
+        BertkitError: the task has none, the model was fine-tuned for other classes, or a file is in the way that is none
+            (unless ``overwrite``).
     """
-    from bertkit.finetuning.glue import write_submission
+    from bertkit.finetuning.glue import check_places, write_submission
 
     settings = load(FinetuneRecipe, "finetune", task, []).settings.task
     if not settings.submission:
@@ -224,6 +227,7 @@ def write_task_submission(predictor: Predictor, task: str, data: Path | None, fo
     head = predictor.head
     if not isinstance(head, SequenceHead):
         raise BertkitError(f"the model's head, {head.name}, is not that of task {task}, sequence")
+    check_places(folder, settings.submission, overwrite)
     written = []
     for name, split in zip(settings.submission, settings.test_splits, strict=True):
         answers, _ = predictor.answers(load_split(settings, data, split, head))

@@ -246,6 +246,7 @@ def _finish(
     from bertkit.finetuning.card import finetuned_card
     from bertkit.finetuning.evaluation import results_of
     from bertkit.models.bert import save_model
+    from bertkit.models.saved import check_saved
     from bertkit.training import checkpoint
 
     out, (progress, objective) = run.job.out, fitted
@@ -261,6 +262,7 @@ def _finish(
     if not accelerator.is_main_process:
         return record
     save_model(objective.model, run.tokenizer, out)
+    check_saved(out, objective.model)
     write_json(out / "eval_results.json", results)
     if run.evaluator.scored:
         first = run.evaluator.scored[0]

@@ -90,6 +90,8 @@ def _one(request: FinetuneRequest, data: LabelledData, chosen: dict[str, Any], o
 
 
 def _summary(out: Path, runs: list[dict[str, Any]], data: LabelledData) -> dict[str, Any]:
+    from bertkit.models.saved import check_saved
+
     metric, head = runs[0]["metrics"][0], data.head
     headline = f"eval_{metric}"
     figures = [run["results"][headline] for run in runs]
@@ -112,4 +114,5 @@ def _summary(out: Path, runs: list[dict[str, Any]], data: LabelledData) -> dict[
         if path.is_file() and path.name != run_folder.LOCK:
             shutil.copy2(path, out / path.name)
     write_json(out / "eval_results.json", results)
+    check_saved(out)
     return {**run_folder.read_run(out), **record, "results": results}

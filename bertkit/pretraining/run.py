@@ -297,6 +297,7 @@ def _facts(run: _Run, total_steps: int) -> dict[str, Any]:
 def _train(request: PretrainRequest, started_at_s: float) -> dict[str, Any]:
     from bertkit import hardware
     from bertkit.models.bert import save_model
+    from bertkit.models.saved import check_saved
     from bertkit.training import checkpoint
     from bertkit.training.loop import fit
 
@@ -321,6 +322,7 @@ def _train(request: PretrainRequest, started_at_s: float) -> dict[str, Any]:
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         save_model(objective.model, run.corpus.tokenizer, out)
+        check_saved(out, objective.model)
         facts = _finish(run, {**facts, "seconds": progress.seconds, "skipped_steps": progress.skipped_steps})
     hardware.leave_ranks()
     return facts

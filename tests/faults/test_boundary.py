@@ -317,10 +317,10 @@ def test_a_run_without_room_for_its_checkpoints_is_refused(tmp_path: Path, monke
 def test_tokens_are_never_shown(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
     monkeypatch.setenv("HF_TOKEN", "org-secret-token")
     shown = io.StringIO()
-    monkeypatch.setattr(console.err, "file", shown)
+    monkeypatch.setattr(console.err, "_file", shown)  # setting "file" could not be undone
     for say in (console.note, console.warn, console.err.print):
         say(f"the server says: {said}!")
-    monkeypatch.setattr(console.out, "file", shown)
+    monkeypatch.setattr(console.out, "_file", shown)
     console.out.print(said, markup=False)
     assert said.removeprefix("Bearer ") not in shown.getvalue()
     assert shown.getvalue().count("<token>") == 4

@@ -1,0 +1,36 @@
+"""Whether a model that was just written can be opened again, before a person is told where it is."""
+
+from pathlib import Path
+from typing import Any
+
+from bertkit.errors import BertkitError
+from bertkit.io.hub import one_line
+from bertkit.models.folder import WEIGHTS, checked_folder
+from bertkit.models.headed import encoder_tokenizer
+
+
+def check_saved(folder: Path, model: Any = None) -> None:
+    """Reads a model folder's configuration, tokenizer and the header of its weights back, which takes no second.
+
+    Args:
+        model: of transformers, which was written there: the shapes of its weights are compared with those in the file.
+
+    Raises:
+        BertkitError: the folder is not whole, or its files do not belong together.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    checked_folder(str(folder))
+    encoder_tokenizer(folder, str(folder))
+    try:
+        with safe_open(folder / WEIGHTS, "pt") as file:  # refuses a file that is shorter than its header says
+            shapes = {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise BertkitError(f"{folder / WEIGHTS} was not written whole: {one_line(error)}") from error
+    state = {} if model is None else model.state_dict()
+    written = {state[name].data_ptr() for name in shapes if name in state}
+    for name, weight in state.items():
+        # Tied weights are stored once.
+        if shapes.get(name, list(weight.shape)) != list(weight.shape) or weight.data_ptr() not in written:
+            there = shapes.get(name, "not there")
+            raise BertkitError(f"{folder / WEIGHTS} was not written whole: {name} is {there}, not {list(weight.shape)}")
