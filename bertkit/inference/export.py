@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bertkit import console
 from bertkit.assets import EMBEDDED_CORPUS
 from bertkit.errors import BertkitError
 from bertkit.io.atomic import disk_errors, new_folder
-from bertkit.models.bert import load_for, own_tokenizer, save_model
+from bertkit.models.bert import left_out, load_for, own_tokenizer, save_model
 from bertkit.models.folder import bert_folder
 from bertkit.models.headed import LINEAR_HEADS, linear_class
 from bertkit.models.tokenizer import save_tokenizer
@@ -96,6 +97,8 @@ def export(model: str, form: str, out: Path, int8: bool = False) -> Exported:
     folder = bert_folder(model)
     heads, loaded = _load(model, folder)
     tokenizer = own_tokenizer(folder, model)
+    for told in left_out(folder, model):
+        console.note(console.plain(told))
     check = _Check(
         any_pieces(folder, model), heads, loaded.config.max_position_embeddings, loaded.config.type_vocab_size > 1
     )

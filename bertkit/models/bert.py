@@ -23,6 +23,9 @@ IGNORE = -100
 # Matrix products are fastest on multiples of 64 (NVIDIA's matrix multiplication guide).
 VOCAB_MULTIPLE = 64
 _LONGEST_PLAIN_ATTENTION = 128
+# Fields of older configurations that say nothing which is not so.
+_OF_OLD = {"torch_dtype", "position_embedding_type", "gradient_checkpointing", "directionality", "pooler_fc_size", "pooler_type",
+           "pooler_num_attention_heads", "pooler_num_fc_layers", "pooler_size_per_head", "num_labels"}  # fmt: skip
 # Parts of a BERT that a checkpoint may lack, by where their weights lie.
 _HEADS = {
     "cls.predictions.": "masked-word head",
@@ -203,7 +206,7 @@ def left_out(folder: Path, name: str) -> list[str]:
     config = read_config(folder, name)
     if not is_bert(config):
         return []
-    fields = config.keys() - {*BertConfig().to_dict(), "torch_dtype", "position_embedding_type"}
+    fields = config.keys() - {*BertConfig().to_dict(), *_OF_OLD}
     path = folder / "tokenizer_config.json"
     fields |= (read_json(path).keys() if path.is_file() else set()) & {*CODE_OF_OTHERS}
     return [f"left out of what {name} says of itself: {', '.join(sorted(fields))}"] if fields else []

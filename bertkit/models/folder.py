@@ -27,6 +27,7 @@ _LAYER = re.compile(r"encoder\.layer\.(\d+)\.")
 _ENDLESS = 10**9
 # As many fp32 numbers take 40 MB.
 _MANY = 10_000_000
+_MANY_CLASSES = 100_000
 # The longest header that the library safetensors reads.
 _MOST_HEADER_BYTES = 100_000_000
 
@@ -183,6 +184,9 @@ def _check_weights(folder: Path, config: dict[str, Any], name: str) -> None:
         shape = next((shape for weight, shape in shapes.items() if weight.endswith(end)), None)
         if shape is not None and len(shape) == 2 and size in config and config[size] != shape[side]:
             _refuse(name, size, config[size], shape[side], WEIGHTS)
+    labels = config.get("num_labels", 0)
+    if isinstance(labels, int) and labels > _MANY_CLASSES:  # transformers gives each a name
+        _refuse(name, "num_labels", labels, shapes.get("classifier.weight", [0])[0], WEIGHTS)
     layers = {int(number) for weight in shapes for number in _LAYER.findall(weight)}
     said = config.get("num_hidden_layers")
     if layers and said is not None and said != max(layers) + 1:

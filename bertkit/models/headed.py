@@ -73,6 +73,8 @@ def new_headed(
     if lacking:
         raise BertkitError(f"the model {name_or_path} has no weights for {lacking[0]}: give a pretrained encoder")
     notes = [f"the pooler is new: {name_or_path} has none"] if any("pooler" in name for name in missing) else []
+    if getattr(model.config, "type_vocab_size", None) == 1 and is_bert(read_config(folder)):
+        notes.append(f"{name_or_path} knows one segment alone (type_vocab_size is 1): so the texts of a pair are read")
     return model, encoder_tokenizer(folder, name_or_path), notes + left_out(folder, name_or_path)
 
 

@@ -116,7 +116,7 @@ def test_the_last_layer_at_the_first_token_is_the_whole_model(make: Make) -> Non
 
 def test_rows_are_cut_to_what_the_model_reads(make: Make) -> None:
     folder = make()
-    (folder / "recipe.toml").unlink()  # what is left of its length is the default, 128
+    (folder / "recipe.toml").unlink()  # what is left is its own length, 32
     for rows in (1, None):
         classifier = predict.open_predictor(str(folder), "auto", rows)
         cut, whole = logits(classifier, [("a " * 99,), ("a " * 30,)])
@@ -146,3 +146,11 @@ def test_a_few_rows_are_predicted_without_torch(make: Make, tmp_path: Path) -> N
     loaded = modules_after(MAIN.format(arguments=["predict", str(make()), str(tmp_path / "lines.txt")]))
     assert "numpy" in loaded
     assert loaded & {"torch", "transformers", "scipy", "sklearn", "datasets", "accelerate", "pyarrow"} == set()
+
+
+def test_a_model_without_a_recipe_is_read_at_its_own_length(make):
+    folder = make()
+    assert predict.open_predictor(str(folder), "cpu").encoder.max_length == 12
+    (folder / "recipe.toml").unlink()
+    for rows in (1, None):
+        assert predict.open_predictor(str(folder), "auto", rows).encoder.max_length == 32

@@ -58,6 +58,7 @@ EVERYWHERE = {
         ({"type_vocab_size": 10**9}, "type_vocab_size is 1,000,000,000 in config.json, and 2"),
         ({"hidden_size": 10**6}, "hidden_size is 1,000,000 in config.json, and 16"),
         ({"intermediate_size": 10**9}, "intermediate_size is 1,000,000,000 in config.json, and 32"),
+        ({"num_labels": 10**9}, "num_labels is 1,000,000,000 in config.json, and 0"),
         ({"num_hidden_layers": "two"}, "has num_hidden_layers 'two' in its config.json"),
         ({"vocab_size": -1}, "has vocab_size -1 in its config.json"),
     ],
