@@ -96,7 +96,7 @@ def _say_result(run: dict[str, Any]) -> None:
             continue
         interval = results.get(f"eval_{metric}_interval_95")
         console.note(
-            f"{metric.replace('_', ' ')} [bold]{results[f'eval_{metric}']:.4f}[/]"
+            f"{_named(metric, results)} [bold]{results[f'eval_{metric}']:.4f}[/]"
             + (
                 f", 95 % interval {interval[0]:.4f} to {interval[1]:.4f} on {results['eval_rows']:,} rows"
                 if interval
@@ -108,6 +108,7 @@ def _say_result(run: dict[str, Any]) -> None:
                 else ""
             )
         )
+    _say_one_class(results)
     if "sweep" in results:
         spread = results["sweep"]
         console.note(
@@ -116,3 +117,22 @@ def _say_result(run: dict[str, Any]) -> None:
         )
     console.note(f"\nYour classifier is in [bold]{out}[/] ({console.duration(run.get('seconds', 0))}). Next:")
     console.note(f"  bertkit predict {out} texts.txt", markup=False)
+
+
+def _named(metric: str, results: dict[str, Any]) -> str:
+    """A metric in words; of two classes the second is that of f1, precision and recall."""
+    labels = results.get("confusion", {}).get("labels", [])
+    of = f" of {console.plain(labels[1])}" if metric in ("f1", "precision", "recall") and len(labels) == 2 else ""
+    return metric.replace("_", " ") + of
+
+
+def _say_one_class(results: dict[str, Any]) -> None:
+    """Says that a model gives all rows one class, where it does."""
+    confusion = results.get("confusion", {"labels": [], "matrix": []})
+    given = [sum(column) for column in zip(*confusion["matrix"], strict=True)]
+    if len(given) > 1 and sum(1 for rows in given if rows) == 1:
+        name = console.plain(confusion["labels"][given.index(max(given))])
+        console.warn(
+            f"all {max(given):,} rows got one class, {name}: it has learned nothing of the texts; try more --epochs, a "
+            "larger --lr, or --set train.class_weights=balanced"
+        )

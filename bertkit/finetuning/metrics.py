@@ -240,7 +240,8 @@ def bootstrap_interval(
     predicted, true, _ = _checked([name], predictions, labels)
     pairs, counts = np.unique(np.stack([predicted, true], axis=1), axis=0, return_counts=True)
     whole = _rows(predicted, true)
-    over_classes = whole.classes is not None and (name == "macro_f1" or whole.average == "macro")
+    averaged = name == "macro_f1" or (whole.average == "macro" and name in ("f1", "precision", "recall"))
+    over_classes = whole.classes is not None and averaged
     strata = [pairs[:, 1] == one for one in np.unique(true)] if over_classes else [np.ones(len(pairs), dtype=bool)]
     random = np.random.default_rng(seed)
     figures = np.empty(resamples)

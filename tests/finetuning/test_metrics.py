@@ -172,10 +172,12 @@ def test_what_cannot_be_computed_is_refused(name: str, predictions: list, labels
         bootstrap_interval(name, predictions, labels, seed=1)
 
 
-def test_bootstrap_of_accuracy_is_the_binomial_interval() -> None:
+@pytest.mark.parametrize("classes", [2, 3])
+def test_bootstrap_of_accuracy_is_the_binomial_interval(classes: int) -> None:
     rows, share, resamples = 2_000, 0.8, 4_000
-    labels = np.ones(rows, dtype=np.int64)
-    predictions = (np.arange(rows) < share * rows).astype(np.int64)
+    # One class for all rows: drawn within the classes, accuracy would not vary at all.
+    predictions = np.zeros(rows, dtype=np.int64)
+    labels = np.where(np.arange(rows) < share * rows, 0, 1 + np.arange(rows) % (classes - 1))
     low, high = bootstrap_interval("accuracy", predictions, labels, seed=3, resamples=resamples)
     deviation = math.sqrt(share * (1 - share) / rows)
     # A 2.5 % quantile of N draws deviates by sqrt(.025 · .975 / N) / density(-1.96) = .042 standard deviations here;
