@@ -81,6 +81,27 @@ def begins_nothing(tags: Sequence[str]) -> int:
     return number
 
 
+def repaired(tags: Sequence[str], scheme: str) -> list[str]:
+    """The tags of a row in which nothing goes on with an entity that is not there; in IOB1, where that begins one, as they are.
+
+    Example:
+        >>> repaired(["I-PER", "I-PER", "O"], "BIO")
+        ['B-PER', 'I-PER', 'O']
+    """
+    if scheme not in ("BIO", "BIOES"):
+        return list(tags)
+    kept: list[str] = []
+    before, label = OUTSIDE, ""
+    for tag in tags:
+        prefix, own = split_tag(tag)
+        if prefix in _GOES_ON and not (before in _MAY_GO_ON and own == label):
+            prefix = "S" if prefix == "E" else "B"
+            tag = f"{prefix}-{own}"
+        kept.append(tag)
+        before, label = prefix, own
+    return kept
+
+
 def scheme_of(rows: Iterable[Sequence[str]]) -> str:
     """ "BIOES", "IOB1", "BIO", or "" where the tags have no prefixes (parts of speech), from all rows of a data set.
 

@@ -2,18 +2,16 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from bertkit.errors import BertkitError
-from bertkit.finetuning.entities import OUTSIDE, Entity, tags_of
+from bertkit.finetuning.entities import OUTSIDE, Entity, split_tag, tags_of
 from bertkit.io.text import ReadReport, open_binary, read_lines
 
 COLUMN_SUFFIXES = (".conll", ".bio", ".iob", ".iob2")
 """Files that hold a word and its tag a line, whatever is in them; .txt and .tsv do where their lines look so."""
-TOKEN_NAMES = ("tokens", "words")
-TAG_NAMES = ("ner_tags", "pos_tags", "chunk_tags", "tags", "labels")
 _SPAN_NAMES = ("entities", "spans", "label", "labels", "annotations")
 _DOCUMENT = "-DOCSTART-"
 _TAG = re.compile(r"O|[BIESLU]-\S+")
@@ -29,6 +27,8 @@ class TaggedRow:
         words: the first character and the last (exclusive) of each word; None where only a tokenizer can tell.
         tags: one a word; None where there are none, or none yet.
         marked: entities by their characters, where these were given; they do not overlap.
+        overlapping: entities that were left out as they overlap a longer one.
+        widened: entities that began or ended within a word, and now hold the whole of it.
     """
 
     place: str
@@ -36,6 +36,13 @@ class TaggedRow:
     words: list[tuple[int, int]] | None = None
     tags: list[str] | None = None
     marked: list[Entity] | None = None
+    overlapping: int = 0
+    widened: int = 0
+
+    @property
+    def tokens(self) -> list[str]:
+        """The words, where they are known."""
+        return [self.text[begin:end] for begin, end in self.words or ()]
 
 
 def of_tokens(place: str, tokens: Sequence[Any], tags: Sequence[Any] | None, names: Sequence[str] = ()) -> TaggedRow:
@@ -130,8 +137,8 @@ def marked_entities(row: dict[str, Any]) -> list[Any] | None:
     return None
 
 
-def of_entities(place: str, row: dict[str, Any]) -> tuple[TaggedRow, int]:
-    """A row of a text whose entities are marked by characters, and how many of these overlap a longer one and are left out.
+def of_entities(place: str, row: dict[str, Any]) -> TaggedRow:
+    """A row of a text whose entities are marked by characters.
 
     Raises:
         BertkitError: an entity that is not within its text.
@@ -147,17 +154,16 @@ def of_entities(place: str, row: dict[str, Any]) -> tuple[TaggedRow, int]:
             )
         if all(span.end <= one.begin or one.end <= span.begin for one in kept):
             kept.append(span)
-    return TaggedRow(place, text, marked=sorted(kept)), len(spans) - len(kept)
+    return TaggedRow(place, text, marked=sorted(kept), overlapping=len(spans) - len(kept))
 
 
-def with_words(row: TaggedRow, words: list[tuple[int, int]]) -> tuple[TaggedRow, int]:
-    """A row with the words that a tokenizer sees in it, tagged by its marked entities, and how many of these begin or end
-    within a word: they are widened to the whole of it.
+def with_words(row: TaggedRow, words: list[tuple[int, int]]) -> TaggedRow:
+    """A row with the words that a tokenizer sees in it, tagged by its marked entities.
 
     Example:
         >>> row = TaggedRow("", "in New Yorker", marked=[Entity(3, 11, "LOC")])
-        >>> tagged, widened = with_words(row, [(0, 2), (3, 6), (7, 13)])
-        >>> tagged.tags, widened
+        >>> tagged = with_words(row, [(0, 2), (3, 6), (7, 13)])
+        >>> tagged.tags, tagged.widened
         (['O', 'B-LOC', 'I-LOC'], 1)
     """
     entities: list[Entity] = []
@@ -170,7 +176,48 @@ def with_words(row: TaggedRow, words: list[tuple[int, int]]) -> tuple[TaggedRow,
             whole = row.text[words[inside[0]][0] : words[inside[-1]][1]]
             widened += whole != row.text[one.begin : one.end].strip()
     tags = None if row.marked is None else tags_of(entities, len(words))
-    return TaggedRow(row.place, row.text, words, tags, row.marked), widened
+    return replace(row, words=words, tags=tags, widened=widened)
+
+
+def tagged_row(row: tuple[str, dict[str, Any]], columns: dict[str, tuple[str, ...]], names: Sequence[str]) -> TaggedRow:
+    """A table's row in either form.
+
+    Args:
+        columns: by role: "text" with the tokens or the text, "label" with the tags or the entities, if it is there.
+        names: of the tags, by number, where these are numbers.
+
+    Raises:
+        BertkitError: as ``of_tokens`` and ``of_entities``; a text that is neither a string nor a list.
+    """
+    place, values = row
+    text = values.get(columns["text"][0])
+    label = values.get(columns["label"][0]) if "label" in columns else None
+    if isinstance(text, list):
+        if "label" in columns and not isinstance(label, list):
+            raise BertkitError(f"{place}: '{columns['label'][0]}' must be a list of as many tags as there are tokens")
+        return of_tokens(place, text, label, names)
+    if isinstance(text, dict):
+        return of_entities(place, values)
+    if not isinstance(text, str):
+        raise BertkitError(f"{place}: '{columns['text'][0]}' must be a text, or a list of its words")
+    if "label" not in columns:
+        return TaggedRow(place, text)
+    if marked_entities({"text": text, "entities": label}) is None:
+        raise BertkitError(
+            f"{place}: '{columns['label'][0]}' must be a list of entities, each with its start, end and label"
+        )
+    return of_entities(place, {"text": text, "entities": label})
+
+
+def column_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]] | None:
+    """The rows of a file of words and tags, as {"tokens", "tags"}; None for any other file."""
+    name = path.name.lower()
+    plain = name[: name.rindex(".")] if name.endswith((".gz", ".xz", ".zst", ".bz2")) else name
+    is_columns = plain.endswith(COLUMN_SUFFIXES) or (plain.endswith((".txt", ".tsv")) and looks_like_columns(path))
+    if not is_columns:
+        return None
+    rows = read_columns(path)
+    return ((row.place, {"tokens": row.tokens, "tags": row.tags}) for row in rows)
 
 
 def _of_label_studio(row: dict[str, Any]) -> dict[str, Any]:
@@ -201,8 +248,12 @@ def _span(value: Any) -> Entity | None:
     return Entity(begin, end, label) if whole and isinstance(label, str) and label else None
 
 
-def tag_names(rows: Iterable[TaggedRow]) -> list[str]:
-    """All tags of some rows: "O" first, then by type, ``B-`` before ``I-``."""
+def tag_names(rows: Iterable[TaggedRow], scheme: str) -> list[str]:
+    """All tags of some rows, "O" first, then type by type; of entities every tag that their scheme has for a type, so that one
+    which happens not to occur in the training rows is known."""
     tags = {tag for row in rows for tag in row.tags or ()}
-    tags |= {tag for row in rows for one in row.marked or () for tag in (OUTSIDE, f"B-{one.label}", f"I-{one.label}")}
-    return sorted(tags, key=lambda tag: (tag != OUTSIDE, tag.partition("-")[2] or tag, tag))
+    types = {split_tag(tag)[1] for tag in tags} | {one.label for row in rows for one in row.marked or ()}
+    if scheme:
+        prefixes = "BIES" if scheme == "BIOES" else "BI"
+        tags |= {OUTSIDE} | {f"{prefix}-{label}" for label in types - {""} for prefix in prefixes}
+    return sorted(tags, key=lambda tag: (tag != OUTSIDE, split_tag(tag)[1], tag))

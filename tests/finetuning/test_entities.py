@@ -13,6 +13,7 @@ from bertkit.finetuning.entities import (
     begins_nothing,
     entities,
     entity_scores,
+    repaired,
     scheme_of,
     split_tag,
     strict_entities,
@@ -103,6 +104,16 @@ def test_one_entity_in_iob1_and_in_bio_is_the_same():
     iob1, bio = ["I-PER", "I-PER", "B-PER", "O"], ["B-PER", "I-PER", "B-PER", "O"]
     assert entities(iob1) == entities(bio) == [Entity(0, 2, "PER"), Entity(2, 3, "PER")]
     assert tags_of(entities(iob1), 4) == bio
+
+
+def test_what_goes_on_with_nothing_begins():
+    assert repaired(["I-PER", "I-PER", "O", "E-LOC", "I-X", "E-X"], "BIOES") == [
+        "B-PER", "I-PER", "O", "S-LOC", "B-X", "E-X"
+    ]  # fmt: skip
+    for tags in rows("BIO", 4):
+        assert begins_nothing(repaired(tags, "BIO")) == 0
+        assert entities(repaired(tags, "BIO")) == entities(tags)
+        assert repaired(tags, "IOB1") == tags
 
 
 def test_a_type_may_hold_a_dash():

@@ -6,12 +6,14 @@ from bertkit.errors import BertkitError
 from bertkit.finetuning.entities import Entity
 from bertkit.finetuning.tagged_rows import (
     TaggedRow,
+    column_rows,
     looks_like_columns,
     marked_entities,
     of_entities,
     of_tokens,
     read_columns,
     tag_names,
+    tagged_row,
     with_words,
 )
 
@@ -122,22 +124,22 @@ MARKED = [Entity(0, 3, "PER"), Entity(13, 21, "LOC")]
     ids=["plain", "doccano", "doccano-relations", "prodigy", "label-studio-min", "label-studio"],
 )
 def test_entities_marked_by_characters(row):
-    tagged, left_out = of_entities("a:1", row)
-    assert (tagged.text, tagged.marked, left_out) == (TEXT, MARKED, 0)
-    words, widened = with_words(tagged, [(0, 3), (4, 9), (10, 12), (13, 16), (17, 21), (21, 22)])
-    assert (words.tags, widened) == (["B-PER", "O", "O", "B-LOC", "I-LOC", "O"], 0)
+    tagged = of_entities("a:1", row)
+    assert (tagged.text, tagged.marked, tagged.overlapping) == (TEXT, MARKED, 0)
+    words = with_words(tagged, [(0, 3), (4, 9), (10, 12), (13, 16), (17, 21), (21, 22)])
+    assert (words.tags, words.widened) == (["B-PER", "O", "O", "B-LOC", "I-LOC", "O"], 0)
 
 
 def test_of_overlapping_entities_the_longest_stays():
     row = {"text": TEXT, "label": [[13, 16, "ADJ"], [13, 21, "LOC"], [0, 3, "PER"]]}
-    tagged, left_out = of_entities("a:1", row)
-    assert (tagged.marked, left_out) == (MARKED, 1)
+    tagged = of_entities("a:1", row)
+    assert (tagged.marked, tagged.overlapping) == (MARKED, 1)
 
 
 def test_an_entity_within_a_word_is_widened_and_counted():
-    tagged, _ = of_entities("a:1", {"text": "the Yorkers", "entities": [[4, 8, "LOC"]]})
-    words, widened = with_words(tagged, [(0, 3), (4, 11)])
-    assert (words.tags, widened) == (["O", "B-LOC"], 1)
+    tagged = of_entities("a:1", {"text": "the Yorkers", "entities": [[4, 8, "LOC"]]})
+    words = with_words(tagged, [(0, 3), (4, 11)])
+    assert (words.tags, words.widened) == (["O", "B-LOC"], 1)
 
 
 @pytest.mark.parametrize("span", [[0, 99, "X"], [-1, 2, "X"], [3, 3, "X"], [5, 2, "X"]])
@@ -159,9 +161,45 @@ def test_other_rows_are_none_of_it(row):
     assert marked_entities(row) is None
 
 
-def test_names_of_tags_begin_with_outside_and_keep_types_together():
+def test_names_of_tags_are_all_of_their_scheme():
     rows = [
-        of_tokens("", ["a"] * 4, ["I-PER", "B-PER", "O", "B-LOC"]),
-        of_entities("", {"text": "x", "entities": [[0, 1, "A"]]})[0],
+        of_tokens("", ["a"] * 3, ["B-PER", "O", "B-LOC"]),
+        of_entities("", {"text": "x", "entities": [[0, 1, "A"]]}),
     ]
-    assert tag_names(rows) == ["O", "B-A", "I-A", "B-LOC", "B-PER", "I-PER"]
+    assert tag_names(rows, "BIO") == ["O", "B-A", "I-A", "B-LOC", "I-LOC", "B-PER", "I-PER"]
+    assert tag_names([of_tokens("", ["a"], ["S-X"])], "BIOES") == ["O", "B-X", "E-X", "I-X", "S-X"]
+    assert tag_names([of_tokens("", ["a", "b"], ["VERB", "NOUN"])], "") == ["NOUN", "VERB"]
+
+
+COLUMNS = {"text": ("tokens",), "label": ("ner_tags",)}
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"tokens": ["a"], "ner_tags": "O"}, "'ner_tags' must be a list of as many tags"),
+        ({"tokens": 3, "ner_tags": ["O"]}, "'tokens' must be a text, or a list of its words"),
+        ({"tokens": "a b", "ner_tags": ["O", "O"]}, "'ner_tags' must be a list of entities"),
+        ({}, "'tokens' must be a text"),
+    ],
+)
+def test_a_row_in_no_form_is_refused(row, said):
+    with pytest.raises(BertkitError, match=said):
+        tagged_row(("a:1", row), COLUMNS, ())
+
+
+def test_a_row_is_read_in_either_form_or_without_labels():
+    listed = tagged_row(("a:1", {"tokens": ["a", "b"], "ner_tags": [1, 0]}), COLUMNS, ["O", "B-X"])
+    marked = tagged_row(("a:1", {"tokens": "a b", "ner_tags": [[0, 1, "X"]]}), COLUMNS, ())
+    assert listed.tags == with_words(marked, [(0, 1), (2, 3)]).tags == ["B-X", "O"]
+    assert tagged_row(("a:1", {"tokens": "a b"}), {"text": ("tokens",)}, ()) == TaggedRow("a:1", "a b")
+
+
+def test_files_of_columns_are_told_by_name_or_by_content(tmp_path):
+    columns, table = "a\tO\nb\tB-X\n", "text\tlabel\na\tx\n"
+    for name, text, is_columns in (
+        ("a.conll", columns, True), ("a.txt", columns, True), ("a.tsv", columns, True), ("b.tsv", table, False),
+        ("a.csv", columns, False), ("b.txt", "plain text\n", False),
+    ):  # fmt: skip
+        assert (column_rows(write(tmp_path / name, text)) is not None) is is_columns, name
+    assert list(column_rows(tmp_path / "a.conll"))[0][1] == {"tokens": ["a", "b"], "tags": ["O", "B-X"]}

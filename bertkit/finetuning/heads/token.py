@@ -1,0 +1,276 @@
+"""A tag for each word: names, parts of speech, chunks (Devlin et al. 2018, 5.3).
+
+The first word piece of a word carries its tag. Shapes: N features in a batch, L tokens of the longest, W words read, C tags.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from bertkit.finetuning.heads.base import Batch, Columns, Features, Head, Row, Split
+
+from bertkit import console
+from bertkit.errors import BertkitError
+from bertkit.finetuning.entities import OUTSIDE, begins_nothing, entities, entity_scores, repaired, scheme_of, split_tag
+from bertkit.finetuning.tagged_features import TagTargets, tagged_features
+from bertkit.finetuning.tagged_rows import TaggedRow, column_rows, marked_entities, tag_names, tagged_row
+
+if TYPE_CHECKING:
+    import torch
+    from bertkit.finetuning.windows import Encoder
+
+    from bertkit.settings.schema import TaskSettings
+
+_SHOWN_TYPES = 12
+_LABELS = ("ner_tags", "pos_tags", "chunk_tags", "tags", "entities", "spans", "labels", "label", "annotations")
+
+
+class TokenHead(Head):
+    """Tags on words.
+
+    Args:
+        label_names: the tags by id, "O" first where there is one.
+        scheme: "BIO", "IOB1", "BIOES", or "" for tags that are no entities.
+    """
+
+    name = "token"
+    auto_class = "AutoModelForTokenClassification"
+    pipeline_tag = "token-classification"
+    overflow = "windows"
+    roles: ClassVar = {
+        "text": (("tokens",), ("words",), ("text",), ("data",)),
+        "label": tuple((name,) for name in _LABELS),
+    }
+
+    def __init__(self, label_names: Sequence[str], scheme: str) -> None:
+        self.label_names, self.scheme = list(label_names), scheme
+        self.metric_names = ("f1", "precision", "recall", "accuracy") if scheme else ("accuracy", "macro_f1")
+
+    # From rows, or from a saved model.
+
+    @classmethod
+    def rows_of(cls, path: Path) -> Iterator[Row] | None:
+        return column_rows(path)
+
+    @classmethod
+    def takes(cls, row: dict[str, Any], task: "TaskSettings") -> bool:  # noqa: ARG003
+        tokens = next((row[name] for (name,) in cls.roles["text"] if isinstance(row.get(name), list)), None)
+        tagged = any(isinstance(row.get(name), list) for name in _LABELS)
+        return bool(marked_entities(row)) or (
+            tokens is not None and tagged and all(isinstance(one, str) for one in tokens)
+        )
+
+    @classmethod
+    def fit(cls, rows: Sequence[Row], columns: Columns, task: "TaskSettings") -> "TokenHead":
+        tagged = [tagged_row(row, columns, task.labels) for row in rows]
+        scheme = "BIO" if any(row.marked for row in tagged) else scheme_of(row.tags or [] for row in tagged)
+        names = list(task.labels) or tag_names(tagged, scheme)
+        if len(names) < 2:
+            raise BertkitError(
+                f"a single tag, '{(names or [OUTSIDE])[0]}', in all rows: there is nothing to tell apart"
+            )
+        return cls(names, scheme)
+
+    @classmethod
+    def of_model(cls, config: dict[str, Any]) -> "TokenHead":
+        # transformers leaves two classes without names out of config.json.
+        names = {int(id_): name for id_, name in (config.get("id2label") or {0: "LABEL_0", 1: "LABEL_1"}).items()}
+        tags = [names[id_] for id_ in sorted(names)]
+        return cls(tags, config.get("bertkit_scheme", scheme_of([tags])))
+
+    def model_config(self) -> dict[str, Any]:
+        return {
+            "num_labels": len(self.label_names),
+            "id2label": dict(enumerate(self.label_names)),
+            "label2id": {name: id_ for id_, name in enumerate(self.label_names)},
+            "bertkit_scheme": self.scheme,
+        }
+
+    # From rows to batches.
+
+    def input(self, row: Row, columns: Columns) -> Any:
+        read = tagged_row(row, {"text": columns["text"]}, ())
+        return read.text if read.words is None else [read.text[begin:end] for begin, end in read.words]
+
+    def labels(self, rows: Sequence[Row], columns: Columns) -> list[TaggedRow]:
+        tagged = [tagged_row(row, columns, self.label_names) for row in rows]
+        for row in tagged:
+            unknown = sorted(
+                {*(row.tags or ()), *(f"B-{one.label}" for one in row.marked or ())} - set(self.label_names)
+            )
+            if unknown:
+                there = ", ".join(self.label_names[:20])
+                raise BertkitError(f"{row.place}: unknown tag '{unknown[0]}'; training has {there}")
+        return tagged
+
+    def features(self, split: Split, encoder: "Encoder") -> Features:
+        made = tagged_features(split, encoder, self.overflow)
+        if split.labels is None:
+            return made
+        targets: TagTargets = made.targets
+        widened = sum(row.widened for row in targets.rows)
+        if widened:
+            console.note(f"{widened:,} entities in {split.name} begin or end within a word: the whole of it is taken")
+        numbered = {name: id_ for id_, name in enumerate(self.label_names)}
+        tags = [
+            np.array([numbered[tag] for tag in repaired(row.tags or [], self.scheme)], dtype=np.int64)
+            for row in targets.rows
+        ]
+        ids = [tags[row][own] for row, own in zip(made.rows, targets.words, strict=True)]
+        return replace(made, targets=replace(targets, ids=ids))
+
+    def tensors(self, features: Features, units: Sequence[int]) -> Batch:
+        """``wanted``: bool ``[N, L]``, the tokens that are read; ``labels``: int64 ``[W]``, their tags, text after text."""
+        import torch
+
+        targets: TagTargets = features.targets
+        wanted = np.zeros((len(units), max(len(features.ids[number]) for number in units)), dtype=np.bool_)
+        for at, number in enumerate(units):
+            wanted[at, targets.places[number]] = True
+        batch = {"wanted": torch.from_numpy(wanted)}
+        if targets.ids is not None:
+            batch["labels"] = torch.from_numpy(np.concatenate([targets.ids[number] for number in units]))
+        return batch
+
+    # From batches to a loss.
+
+    def logits(self, model: Any, batch: Batch) -> "torch.Tensor":
+        """``[W, C]``."""
+        from bertkit.models.headed import token_logits
+
+        return token_logits(model, batch, batch["wanted"])
+
+    def loss(self, logits: "torch.Tensor", batch: Batch) -> "torch.Tensor":
+        from torch.nn.functional import cross_entropy
+
+        return cross_entropy(logits, batch["labels"], reduction="sum")
+
+    # From logits to answers.
+
+    def parted(self, logits: "torch.Tensor", batch: Batch) -> "list[torch.Tensor]":
+        return list(logits.split(batch["wanted"].sum(dim=1).tolist()))
+
+    def picked(self, arrays: Sequence[np.ndarray], features: Features) -> list[np.ndarray]:
+        return [array[places] for array, places in zip(arrays, features.targets.places, strict=True)]
+
+    def joined(self, logits: Sequence[np.ndarray]) -> np.ndarray:
+        return np.concatenate(logits)
+
+    def decode(self, logits: Sequence[np.ndarray], features: Features, split: Split) -> list[dict[str, Any]]:
+        targets: TagTargets = features.targets
+        # A word that the model does not see, as one of characters that its tokenizer drops, is no entity.
+        unseen = self.label_names.index(OUTSIDE) if OUTSIDE in self.label_names else 0
+        chosen = [np.full(len(row.words or ()), unseen, dtype=np.int64) for row in targets.rows]
+        certain = [np.zeros(len(ids)) for ids in chosen]
+        for row, words, said in zip(features.rows, targets.words, logits, strict=True):
+            if len(words):
+                exact = said.astype(np.float64)
+                shares = np.exp(exact - exact.max(axis=1, keepdims=True))
+                chosen[row][words], certain[row][words] = exact.argmax(axis=1), 1 / shares.sum(axis=1)
+        answers = []
+        for index, (row, ids, scores) in enumerate(zip(targets.rows, chosen, certain, strict=True)):
+            tags = [self.label_names[id_] for id_ in ids]
+            answer = {"index": index, "tags": tags} | ({"entities": _named(row, tags, scores)} if self.scheme else {})
+            answers.append(answer if split.labels is None else answer | {"label": row.tags})
+        return answers
+
+    def shown(self, text: Any) -> dict[str, Any]:
+        return {"text": text} if isinstance(text, str) else {"tokens": text}
+
+    # How good the answers are. Every metric but macro_f1 is one sum over the rows divided by another.
+
+    def score(self, predictions: list[dict[str, Any]], split: Split, metrics: Sequence[str]) -> dict[str, float]:  # noqa: ARG002
+        figures = {name: _ratio(*_parts(predictions, name).sum(axis=0)) for name in metrics if name != "macro_f1"}
+        return figures | ({"macro_f1": _macro_f1(predictions)} if "macro_f1" in metrics else {})
+
+    def details(
+        self,
+        predictions: list[dict[str, Any]],
+        split: Split,
+        metrics: Sequence[str],
+        seed: int,  # noqa: ARG002
+    ) -> dict[str, Any]:
+        from bertkit.finetuning.metrics import bootstrap_ratio
+
+        found: dict[str, Any] = {}
+        if metrics[0] != "macro_f1":
+            found[f"eval_{metrics[0]}_interval_95"] = list(bootstrap_ratio(_parts(predictions, metrics[0]), seed))
+        if self.scheme:
+            said, right = ([entities(row[name]) for row in predictions] for name in ("tags", "label"))
+            found["by_type"] = {name: one for name, one in entity_scores(said, right).items() if name}
+        return found
+
+    # What people are told.
+
+    def described(self, split: Split) -> str:
+        types = self._types
+        more = ", …" if len(types) > _SHOWN_TYPES else ""
+        what = f"{len(types)} types of entities in {self.scheme}" if self.scheme else f"{len(types)} tags"
+        stray = sum(begins_nothing(row.tags or ()) for row in split.labels) if self.scheme in ("BIO", "BIOES") else 0
+        repair = f"; {stray:,} tags that go on with nothing are read as beginnings" if stray else ""
+        overlapping = sum(row.overlapping for row in split.labels)
+        left_out = f"; {overlapping:,} entities that overlap a longer one are left out" if overlapping else ""
+        return f"{what}: {', '.join(types[:_SHOWN_TYPES])}{more}{repair}{left_out}"
+
+    @property
+    def _types(self) -> list[str]:
+        return list(dict.fromkeys(split_tag(name)[1] for name in self.label_names if name != OUTSIDE))
+
+    @property
+    def purpose(self) -> str:
+        return f" to tag {'entities' if self.scheme else 'words'}: {', '.join(self._types[:20])}"
+
+    def usage(self, folder: str) -> str:
+        return (
+            "from transformers import pipeline\n\n"
+            f'tag = pipeline("token-classification", model="{folder}", aggregation_strategy="first")\n'
+            'print(tag("Ana moved to New York."))'
+        )
+
+
+def _named(row: TaggedRow, tags: Sequence[str], scores: np.ndarray) -> list[dict[str, Any]]:
+    """The entities of a row's tags, by characters of its text, each with the mean probability of its words' tags."""
+    words = row.words or []
+    spans = [(one, words[one.begin][0], words[one.end - 1][1]) for one in entities(tags)]
+    return [
+        {
+            "text": row.text[begin:end],
+            "label": one.label,
+            "start": begin,
+            "end": end,
+            "score": float(scores[one.begin : one.end].mean()),
+        }
+        for one, begin, end in spans
+    ]
+
+
+def _parts(predictions: list[dict[str, Any]], metric: str) -> np.ndarray:
+    """What a metric is the ratio of, a row: int64 ``[R, 2]``; F1 is 2 · both / (said + there)."""
+    parts = []
+    for row in predictions:
+        if metric == "accuracy":
+            parts.append(
+                (sum(said == right for said, right in zip(row["tags"], row["label"], strict=True)), len(row["tags"]))
+            )
+            continue
+        said, there = set(entities(row["tags"])), set(entities(row["label"]))
+        both = len(said & there)
+        parts.append(
+            {"f1": (2 * both, len(said) + len(there)), "precision": (both, len(said)), "recall": (both, len(there))}[
+                metric
+            ]
+        )
+    return np.array(parts, dtype=np.int64).reshape(-1, 2)
+
+
+def _ratio(numerator: float, denominator: float) -> float:
+    return float(numerator / denominator) if denominator else 0.0
+
+
+def _macro_f1(predictions: list[dict[str, Any]]) -> float:
+    from sklearn.metrics import f1_score
+
+    said, right = ([tag for row in predictions for tag in row[name]] for name in ("tags", "label"))
+    return float(f1_score(right, said, average="macro", zero_division=0))

@@ -1,0 +1,97 @@
+"""Rows of tagged words as a model reads them: the first word piece of each word, in one window."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bertkit.finetuning.heads.base import Features, Split
+from bertkit.finetuning.tagged_rows import TaggedRow, of_tokens, with_words
+
+if TYPE_CHECKING:
+    from bertkit.finetuning.windows import Encoder
+
+
+@dataclass(frozen=True)
+class TagTargets:
+    """What is read of each feature, and what is to be said there.
+
+    Attributes:
+        rows: each row with its words, as its features see them.
+        places: of each feature the tokens that are read, int64 ``[words]``: first pieces, in order.
+        words: of each of them the number of its word in the row.
+        ids: of each of them its tag, int64; None without labels.
+    """
+
+    rows: list[TaggedRow]
+    places: list[np.ndarray]
+    words: list[np.ndarray]
+    ids: list[np.ndarray] | None = None
+
+
+def tagged_features(split: Split, encoder: "Encoder", overflow: str) -> Features:
+    """The features of a split whose texts are lists of words, or strings, with ``TagTargets`` that lack ``ids``.
+
+    A word that stands in several windows is read in the one where it is furthest from an edge.
+    """
+    are_words = bool(split.texts) and not isinstance(split.texts[0], str)
+    made = encoder([(text,) for text in split.texts], overflow, are_words=are_words, with_characters=True)
+    assert made.words is not None
+    firsts = [_first_pieces(words) for words in made.words]
+    kept = _best_windows(firsts, [len(ids) for ids in made.ids], made.rows.tolist())
+    read = [
+        [(place, word) for word, place in first.items() if word in own] for first, own in zip(firsts, kept, strict=True)
+    ]
+    places, words = ([np.array([pair[at] for pair in some], dtype=np.int64) for some in read] for at in (0, 1))
+    rows = _of_words(split) if are_words else _of_strings(split, made)
+    return replace(made, targets=TagTargets(rows, places, words))
+
+
+def _of_words(split: Split) -> list[TaggedRow]:
+    return list(split.labels) if split.labels is not None else [of_tokens("", text, None) for text in split.texts]
+
+
+def _of_strings(split: Split, made: Features) -> list[TaggedRow]:
+    """The rows with the words that the tokenizer sees in their texts."""
+    assert made.words is not None
+    assert made.offsets is not None
+    spans: list[dict[int, tuple[int, int]]] = [{} for _ in split.texts]
+    for row, words, offsets in zip(made.rows.tolist(), made.words, made.offsets, strict=True):
+        for word, (begin, end) in zip(words, offsets, strict=True):
+            if word is not None:
+                first, last = spans[row].get(word, (begin, end))
+                spans[row][word] = min(first, begin), max(last, end)
+    rows = split.labels if split.labels is not None else [TaggedRow("", text) for text in split.texts]
+    return [
+        with_words(row, [own.get(word, (0, 0)) for word in range(max(own, default=-1) + 1)])
+        for row, own in zip(rows, spans, strict=True)
+    ]
+
+
+def _first_pieces(words: Sequence[int | None]) -> dict[int, int]:
+    """The words of a feature, each with the token at which it begins there."""
+    firsts: dict[int, int] = {}
+    for place, word in enumerate(words):
+        if word is not None:
+            firsts.setdefault(word, place)
+    return firsts
+
+
+def _best_windows(firsts: Sequence[dict[int, int]], lengths: Sequence[int], rows: Sequence[int]) -> list[set[int]]:
+    """The words that each feature answers for.
+
+    Example:
+        >>> _best_windows([{0: 1, 1: 2, 2: 3}, {1: 1, 2: 2, 3: 3}], [5, 5], [0, 0])
+        [{0, 1}, {2, 3}]
+    """
+    best: dict[tuple[int, int], tuple[int, int]] = {}
+    for number, (first, length, row) in enumerate(zip(firsts, lengths, rows, strict=True)):
+        for word, place in first.items():
+            room = min(place, length - 1 - place)
+            if room > best.get((row, word), (-1, 0))[0]:
+                best[row, word] = room, number
+    kept: list[set[int]] = [set() for _ in firsts]
+    for (_, word), (_, number) in best.items():
+        kept[number].add(word)
+    return kept
