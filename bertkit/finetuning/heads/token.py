@@ -188,9 +188,9 @@ class TokenHead(Head):
     def details(
         self,
         predictions: list[dict[str, Any]],
-        split: Split,
+        split: Split,  # noqa: ARG002
         metrics: Sequence[str],
-        seed: int,  # noqa: ARG002
+        seed: int,
     ) -> dict[str, Any]:
         from bertkit.finetuning.metrics import bootstrap_ratio
 

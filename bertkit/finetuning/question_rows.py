@@ -1,0 +1,105 @@
+"""Questions about a text, with their answers: SQuAD's nested JSON, and rows of a table."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bertkit.errors import BertkitError
+from bertkit.io.text import open_binary
+
+_PACKED = (".gz", ".xz", ".zst", ".bz2")
+_BEGINNING_BYTES = 1 << 16
+_LARGEST_BYTES = 2 << 30
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The right answers to a question.
+
+    Attributes:
+        place: where the row stands, for messages.
+        texts: the answers; none where the text does not answer the question.
+        starts: the first character of each in the text.
+        moved: how many stood elsewhere than was said, and were found.
+    """
+
+    place: str
+    texts: list[str]
+    starts: list[int]
+    moved: int = 0
+
+
+def answers_of(place: str, context: str, given: Any) -> Answers:
+    """The answers of a row: ``{"text": [...], "answer_start": [...]}``, or a list of ``{"text", "answer_start"}``.
+
+    An answer that does not stand where it is said to is looked for; the occurrence nearest to there is taken.
+
+    Raises:
+        BertkitError: no such object, or an answer that is nowhere in the text.
+    """
+    if isinstance(given, dict):
+        texts, starts = given.get("text"), given.get("answer_start")
+    elif isinstance(given, list) and all(isinstance(one, dict) for one in given):
+        texts, starts = [one.get("text") for one in given], [one.get("answer_start") for one in given]
+    else:
+        texts = starts = None
+    if isinstance(texts, str):
+        texts, starts = [texts], [starts]
+    if not isinstance(texts, list) or not isinstance(starts, list) or len(texts) != len(starts):
+        raise BertkitError(f"{place}: the answers must have as many 'answer_start' as 'text', got {str(given)[:60]}")
+    placed = [_placed(place, context, text, start) for text, start in zip(texts, starts, strict=True)]
+    moved = sum(one != start for one, start in zip(placed, starts, strict=True))
+    return Answers(place, list(texts), placed, moved)
+
+
+def _placed(place: str, context: str, text: Any, start: Any) -> int:
+    if not isinstance(text, str) or not text.strip() or not isinstance(start, int) or isinstance(start, bool):
+        raise BertkitError(
+            f"{place}: an answer must be a text with the number of its first character, got {text!r}, {start!r}"
+        )
+    if context.startswith(text, max(start, 0)) and start >= 0:
+        return start
+    before, after = context.rfind(text, 0, max(start, 0) + len(text)), context.find(text, max(start, 0))
+    there = [one for one in (before, after) if one >= 0]
+    if not there:
+        raise BertkitError(f"{place}: the answer '{text[:60]}' is not in its text")
+    return min(there, key=lambda one: abs(one - start))
+
+
+def nested_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]] | None:
+    """The questions of a file in SQuAD's nested JSON, as {"id", "question", "context", "answers"}; None for any other file."""
+    name = path.name.lower().removesuffix(next((one for one in _PACKED if path.name.lower().endswith(one)), ""))
+    if not name.endswith(".json"):
+        return None
+    with open_binary(path) as stream:
+        beginning = stream.read(_BEGINNING_BYTES)
+    return (
+        _nested(path)
+        if b'"paragraphs"' in beginning and beginning.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"{")
+        else None
+    )
+
+
+def _nested(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    with open_binary(path) as stream:
+        data = stream.read(_LARGEST_BYTES)
+    try:
+        articles = json.loads(data)["data"]
+        for at, article in enumerate(articles):
+            for paragraph in article["paragraphs"]:
+                for question in paragraph["qas"]:
+                    yield (
+                        f"{path}, article {at + 1}, question {question.get('id', '?')}",
+                        _flat(question, paragraph["context"]),
+                    )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise BertkitError(
+            f"{path} is no SQuAD file: it must hold data, paragraphs, qas and answers ({type(error).__name__}: {str(error)[:80]})"
+        ) from None
+
+
+def _flat(question: dict[str, Any], context: Any) -> dict[str, Any]:
+    answers = [] if question.get("is_impossible") else question["answers"]
+    return {"id": question.get("id"), "question": question["question"], "context": context, "answers": answers}
