@@ -1,0 +1,207 @@
+"""The right one of several choices (Devlin et al. 2018, 4.4).
+
+Each choice is read as a pair with the question, and gets one number; the softmax goes over the choices of a row, of which there may
+be any number. Shapes: N features (choices) in a batch, R rows of it.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from bertkit.finetuning.heads.base import Batch, Columns, Features, Head, Row, Split
+
+from bertkit.errors import BertkitError
+from bertkit.finetuning.kinds import as_text
+
+if TYPE_CHECKING:
+    import torch
+    from bertkit.finetuning.windows import Encoder
+
+    from bertkit.settings.schema import TaskSettings
+
+_LISTS = ("choices", "options", "endings")
+_NUMBERED = re.compile(r"(?:ending|choice|answer|option)_?(\d+)")
+_QUESTIONS = (("article", "question"), ("context", "question"), ("sent1", "sent2"), ("premise", "question"), ("question",), ("premise",),
+              ("ctx",), ("sent1",), ("context",), ())  # fmt: skip
+
+
+class ChoiceHead(Head):
+    """One of several choices."""
+
+    name = "choice"
+    auto_class = "AutoModelForMultipleChoice"
+    pipeline_tag = "multiple-choice"
+    roles: ClassVar = {
+        "text": _QUESTIONS,
+        "choices": (*((name,) for name in _LISTS), ()),
+        "label": (("label",), ("answer",), ("answerKey",)),
+    }
+    metric_names = ("accuracy",)
+    label_names: ClassVar[list[str]] = []
+
+    @classmethod
+    def takes(cls, row: dict[str, Any], task: "TaskSettings") -> bool:  # noqa: ARG003
+        listed = any(isinstance(row.get(name), (list, dict)) for name in _LISTS)
+        return (listed or len(_numbered(row)) > 1) and any(name in row for (name,) in cls.roles["label"])
+
+    @classmethod
+    def fit(cls, rows: Sequence[Row], columns: Columns, task: "TaskSettings") -> "ChoiceHead":  # noqa: ARG003
+        for row in rows:
+            _choices(row, columns)
+        return cls()
+
+    @classmethod
+    def of_model(cls, config: dict[str, Any]) -> "ChoiceHead":  # noqa: ARG003
+        return cls()
+
+    def model_config(self) -> dict[str, Any]:
+        return {}
+
+    # From rows to batches.
+
+    def input(self, row: Row, columns: Columns) -> dict[str, Any]:
+        place, values = row
+        # "Ana opened the door. She" and "sat down.": the second part begins the choice, as in SWAG.
+        texts = [as_text(values.get(name), place, name) for name in columns.get("text", ())]
+        begun = texts.pop() if columns.get("text") == ("sent1", "sent2") else ""
+        choices = [f"{begun} {choice}".strip() for choice in _choices(row, columns)]
+        return {"question": " ".join(text for text in texts if text), "choices": choices}
+
+    def labels(self, rows: Sequence[Row], columns: Columns) -> np.ndarray:
+        return np.array([_number(row, columns) for row in rows], dtype=np.int64)
+
+    def features(self, split: Split, encoder: "Encoder") -> Features:
+        asked = any(text["question"] for text in split.texts)
+        texts = [
+            (text["question"], choice) if asked else (choice,) for text in split.texts for choice in text["choices"]
+        ]
+        made = encoder(texts, self.overflow, shortened="only_first" if asked else "longest_first")
+        rows = np.array([row for row, text in enumerate(split.texts) for _ in text["choices"]], dtype=np.int64)
+        return replace(made, rows=rows[made.rows], together=True, targets=split.labels)
+
+    def tensors(self, features: Features, units: Sequence[int]) -> Batch:
+        """``sizes``: int64 ``[R]``, the choices of each row; ``labels``: int64 ``[R]``, the number of the right one."""
+        import torch
+
+        batch = {"sizes": torch.tensor([len(features.units[unit]) for unit in units])}
+        return batch if features.targets is None else batch | super().tensors(features, units)
+
+    # From batches to a loss.
+
+    def logits(self, model: Any, batch: Batch) -> "torch.Tensor":
+        """``[N]``."""
+        from bertkit.models.headed import pooled_logits
+
+        return pooled_logits(model, batch).flatten()
+
+    def loss(self, logits: "torch.Tensor", batch: Batch) -> "torch.Tensor":
+        import torch
+        from torch.nn.functional import cross_entropy
+        from torch.nn.utils.rnn import pad_sequence
+
+        least = torch.finfo(logits.dtype).min
+        padded = pad_sequence(list(logits.split(batch["sizes"].tolist())), batch_first=True, padding_value=least)
+        return cross_entropy(padded, batch["labels"], reduction="sum")
+
+    # From logits to answers.
+
+    def parted(self, logits: "torch.Tensor", batch: Batch) -> "list[torch.Tensor]":
+        return list(logits.split(batch["sizes"].tolist()))
+
+    def picked(self, arrays: Sequence[np.ndarray], features: Features) -> list[np.ndarray]:
+        return [np.concatenate([arrays[number].reshape(-1) for number in unit]) for unit in features.units]
+
+    def joined(self, logits: Sequence[np.ndarray]) -> np.ndarray:
+        return np.concatenate(logits)
+
+    def decode(self, logits: Sequence[np.ndarray], features: Features, split: Split) -> list[dict[str, Any]]:  # noqa: ARG002
+        answers = []
+        for index, (text, numbers) in enumerate(zip(split.texts, logits, strict=True)):
+            raised = np.exp(numbers.astype(np.float64) - numbers.max())
+            chosen = int(numbers.argmax())
+            answer = {"index": index, "prediction": chosen, "choice": text["choices"][chosen]}
+            answer["probabilities"] = (raised / raised.sum()).tolist()
+            answers.append(answer if split.labels is None else answer | {"label": int(split.labels[index])})
+        return answers
+
+    # How good the answers are.
+
+    def score(self, predictions: list[dict[str, Any]], split: Split, metrics: Sequence[str]) -> dict[str, float]:
+        rights = [row["prediction"] == label for row, label in zip(predictions, split.labels, strict=True)]
+        return {name: float(np.mean(rights)) if rights else 0.0 for name in metrics}
+
+    def details(
+        self, predictions: list[dict[str, Any]], split: Split, metrics: Sequence[str], seed: int
+    ) -> dict[str, Any]:
+        from bertkit.finetuning.metrics import bootstrap_ratio
+
+        rights = np.array([row["prediction"] == label for row, label in zip(predictions, split.labels, strict=True)])
+        parts = np.stack([rights, np.ones_like(rights)], axis=1)
+        chance = float(np.mean([1 / len(text["choices"]) for text in split.texts]))
+        return {f"eval_{metrics[0]}_interval_95": list(bootstrap_ratio(parts, seed)), "chance": chance}
+
+    # What people are told.
+
+    def described(self, split: Split) -> str:
+        sizes = sorted({len(text["choices"]) for text in split.texts})
+        return f"{' to '.join(map(str, dict.fromkeys([sizes[0], sizes[-1]])))} choices a row" if sizes else ""
+
+    @property
+    def purpose(self) -> str:
+        return " to choose one of several answers"
+
+    def usage(self, folder: str) -> str:
+        return (
+            "from transformers import AutoModelForMultipleChoice, AutoTokenizer\n\n"
+            f'tokenizer = AutoTokenizer.from_pretrained("{folder}")\n'
+            f'model = AutoModelForMultipleChoice.from_pretrained("{folder}")\n'
+            'choices = ["he slept .", "he ate an apple ."]\n'
+            'pairs = tokenizer(["he was hungry ."] * 2, choices, return_tensors="pt", padding=True)\n'
+            "print(model(**{name: one.unsqueeze(0) for name, one in pairs.items()}).logits.softmax(dim=-1))"
+        )
+
+
+def _numbered(row: dict[str, Any]) -> list[str]:
+    """Columns such as ending0, ending1, …, in the order of their numbers."""
+    numbers = {name: int(match[1]) for name in row if (match := _NUMBERED.fullmatch(name))}
+    return sorted(numbers, key=lambda name: numbers[name])
+
+
+def _choices(row: Row, columns: Columns) -> list[str]:
+    place, values = row
+    if "choices" in columns:
+        name = columns["choices"][0]
+        given = values.get(name)
+        given = given.get("text") if isinstance(given, dict) else given  # as in ARC: {"text": […], "label": ["A", …]}
+        if not isinstance(given, list):
+            raise BertkitError(f"{place}: '{name}' must be a list of choices, got {str(given)[:60]}")
+        choices = [as_text(one, place, name) for one in given]
+    else:
+        choices = [as_text(values[name], place, name) for name in _numbered(values)]
+    if len(choices) < 2:
+        raise BertkitError(
+            f"{place} has {len(choices)} choices: there must be two at least, in a list, or in ending0, ending1, …"
+        )
+    return choices
+
+
+def _number(row: Row, columns: Columns) -> int:
+    """The number of the right choice, from 0: given as that, as a letter, or as the name that a list of names has for it."""
+    place, values = row
+    choices = _choices(row, columns)
+    given = values.get(columns["label"][0])
+    listed = values.get(columns["choices"][0]) if "choices" in columns else None
+    names = listed.get("label") if isinstance(listed, dict) else None
+    if isinstance(names, list) and given in names:
+        return names.index(given)
+    text = str(given).strip()
+    number = (
+        int(text) if text.isdecimal() else "ABCDEFGHIJKLMNOPQRSTUVWXYZ".find(text.upper()) if len(text) == 1 else -1
+    )
+    if isinstance(given, bool) or not 0 <= number < len(choices):
+        raise BertkitError(
+            f"{place}: the label '{text}' is none of {len(choices)} choices: give a number from 0 to {len(choices) - 1}, or a letter"
+        )
+    return number

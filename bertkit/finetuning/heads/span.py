@@ -1,0 +1,297 @@
+"""The answer to a question, out of a text (Devlin et al. 2018, 4.2 and 4.3).
+
+The model reads question and text as a pair; of each token of the text it says how likely the answer begins, and ends, there. ``[CLS]``
+stands for no answer. Shapes: N features in a batch, L tokens of the longest, W tokens read.
+"""
+
+from collections.abc import Iterator, Sequence
+from copy import copy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from bertkit.finetuning.heads.base import Batch, Columns, Features, Head, Row, Split
+
+from bertkit.errors import BertkitError
+from bertkit.finetuning.answers import best_threshold, exact_match, f1
+from bertkit.finetuning.question_rows import Answers, answers_of, nested_rows
+
+if TYPE_CHECKING:
+    import torch
+    from bertkit.finetuning.windows import Encoder
+
+    from bertkit.settings.schema import TaskSettings
+
+_MOST_ANSWER_TOKENS = 30
+_BEST_PLACES = 20
+"""Beginnings, and ends, that are combined to answers."""
+_SHOWN_ANSWERS = 5
+_METRICS = {"f1": f1, "exact_match": exact_match}
+
+
+@dataclass(frozen=True)
+class SpanTargets:
+    """What is read of each feature, and where its answer is.
+
+    Attributes:
+        read: of each feature the tokens at which an answer may begin or end, int64: ``[CLS]`` first, then those of the text.
+        places: int64 ``[features, 2]``: where the answer begins and ends, by number within ``read``; 0 is ``[CLS]``, for windows
+            that do not hold the whole of it. None without labels.
+    """
+
+    read: list[np.ndarray]
+    places: np.ndarray | None
+
+
+class SpanHead(Head):
+    """Answers out of a text.
+
+    Args:
+        may_be_unanswered: whether the text may hold no answer, as in SQuAD 2.0.
+        threshold: how much likelier (in logits) no answer must be than the best one for it to be said.
+    """
+
+    name = "span"
+    auto_class = "AutoModelForQuestionAnswering"
+    pipeline_tag = "question-answering"
+    overflow = "windows"
+    roles: ClassVar = {
+        "question": (("question",),),
+        "context": (("context",), ("passage",), ("text",)),
+        "id": (("id",), ()),
+        "label": (("answers",), ("answer",)),
+    }
+    metric_names = tuple(_METRICS)
+    label_names: ClassVar[list[str]] = []
+
+    def __init__(self, may_be_unanswered: bool, threshold: float = 0.0) -> None:
+        self.may_be_unanswered, self.threshold = may_be_unanswered, threshold
+
+    # From rows, or from a saved model.
+
+    @classmethod
+    def rows_of(cls, path: Path) -> Iterator[Row] | None:
+        return nested_rows(path)
+
+    @classmethod
+    def takes(cls, row: dict[str, Any], task: "TaskSettings") -> bool:  # noqa: ARG003
+        given = row.get("answers", row.get("answer"))
+        return (
+            isinstance(row.get("question"), str)
+            and isinstance(row.get("context"), str)
+            and isinstance(given, (dict, list))
+        )
+
+    @classmethod
+    def fit(cls, rows: Sequence[Row], columns: Columns, task: "TaskSettings") -> "SpanHead":  # noqa: ARG003
+        answers = [_answers(row, columns) for row in rows]
+        if not any(one.texts for one in answers):
+            raise BertkitError(
+                f"{answers[0].place}: no question of the training rows has an answer: there is nothing to learn"
+            )
+        return cls(not all(one.texts for one in answers))
+
+    @classmethod
+    def of_model(cls, config: dict[str, Any]) -> "SpanHead":
+        return cls(config.get("bertkit_may_be_unanswered", False), config.get("bertkit_no_answer_threshold", 0.0))
+
+    def model_config(self) -> dict[str, Any]:
+        return {"bertkit_may_be_unanswered": self.may_be_unanswered, "bertkit_no_answer_threshold": self.threshold}
+
+    # From rows to batches.
+
+    def input(self, row: Row, columns: Columns) -> dict[str, str]:
+        place, values = row
+        texts = {role: values.get(columns[role][0]) for role in ("question", "context")}
+        for role, text in texts.items():
+            if not isinstance(text, str) or not text.strip():
+                raise BertkitError(f"{place} has no {role}: '{columns[role][0]}' must be a text that is not empty")
+        named = (
+            {"id": str(values[columns["id"][0]])}
+            if "id" in columns and values.get(columns["id"][0]) is not None
+            else {}
+        )
+        return named | {role: str(text) for role, text in texts.items()}
+
+    def labels(self, rows: Sequence[Row], columns: Columns) -> list[Answers]:
+        return [_answers(row, columns) for row in rows]
+
+    def features(self, split: Split, encoder: "Encoder") -> Features:
+        pairs = [(text["question"], text["context"]) for text in split.texts]
+        made = encoder(pairs, self.overflow, shortened="only_second", with_characters=True)
+        assert made.texts is not None
+        assert made.offsets is not None
+        read = [
+            np.array([0, *(place for place, text in enumerate(one) if text == 1)], dtype=np.int64) for one in made.texts
+        ]
+        places = None
+        if split.labels is not None:
+            offsets = [np.array(one, dtype=np.int64)[own] for one, own in zip(made.offsets, read, strict=True)]
+            places = np.array(
+                [_place(split.labels[row], own) for row, own in zip(made.rows, offsets, strict=True)], dtype=np.int64
+            ).reshape(-1, 2)
+        return replace(made, targets=SpanTargets(read, places))
+
+    def tensors(self, features: Features, units: Sequence[int]) -> Batch:
+        """``wanted``: bool ``[N, L]``, the tokens that are read; ``labels``: int64 ``[N, 2]``, where the answers are."""
+        import torch
+
+        targets: SpanTargets = features.targets
+        wanted = np.zeros((len(units), max(len(features.ids[number]) for number in units)), dtype=np.bool_)
+        for at, number in enumerate(units):
+            wanted[at, targets.read[number]] = True
+        batch = {"wanted": torch.from_numpy(wanted)}
+        return batch if targets.places is None else batch | {"labels": torch.from_numpy(targets.places[list(units)])}
+
+    # From batches to a loss.
+
+    def logits(self, model: Any, batch: Batch) -> "torch.Tensor":
+        """``[W, 2]``: of the answer's beginning and ending at each token that is read."""
+        from bertkit.models.headed import token_logits
+
+        return token_logits(model, batch, batch["wanted"])
+
+    def loss(self, logits: "torch.Tensor", batch: Batch) -> "torch.Tensor":
+        """The mean of both cross-entropies, each over ``[CLS]`` and the tokens of the text."""
+        import torch
+        from torch.nn.functional import cross_entropy
+        from torch.nn.utils.rnn import pad_sequence
+
+        parts = logits.split(batch["wanted"].sum(dim=1).tolist())
+        padded = pad_sequence(
+            list(parts), batch_first=True, padding_value=torch.finfo(logits.dtype).min
+        )  # [N, most, 2]
+        return cross_entropy(padded.transpose(1, 2).flatten(0, 1), batch["labels"].flatten(), reduction="sum") / 2
+
+    # From logits to answers.
+
+    def parted(self, logits: "torch.Tensor", batch: Batch) -> "list[torch.Tensor]":
+        return list(logits.split(batch["wanted"].sum(dim=1).tolist()))
+
+    def picked(self, arrays: Sequence[np.ndarray], features: Features) -> list[np.ndarray]:
+        return [array[read] for array, read in zip(arrays, features.targets.read, strict=True)]
+
+    def joined(self, logits: Sequence[np.ndarray]) -> np.ndarray:
+        return np.concatenate(logits)
+
+    def decode(self, logits: Sequence[np.ndarray], features: Features, split: Split) -> list[dict[str, Any]]:
+        best: list[list[tuple[float, int, int]]] = [[] for _ in split.texts]
+        none = np.full(len(split.texts), np.inf)
+        assert features.offsets is not None
+        for number, row in enumerate(features.rows.tolist()):
+            offsets = np.array(features.offsets[number], dtype=np.int64)[features.targets.read[number]]
+            best[row] += [(score, int(offsets[a, 0]), int(offsets[b, 1])) for score, a, b in _spans(logits[number])]
+            none[row] = min(none[row], float(logits[number][0].sum()))
+        answers = [self._answer(split.texts[row], best[row], float(none[row])) for row in range(len(split.texts))]
+        answers = [{"index": row, **answer} for row, answer in enumerate(answers)]
+        if split.labels is None:
+            return answers
+        return [answer | {"label": right.texts} for answer, right in zip(answers, split.labels, strict=True)]
+
+    def _answer(self, text: dict[str, str], spans: list[tuple[float, int, int]], none: float) -> dict[str, Any]:
+        ranked = sorted(spans, key=lambda span: -span[0])[:_BEST_PLACES]
+        shares = _softmax(np.array([*(score for score, _, _ in ranked), *([none] if self.may_be_unanswered else [])]))
+        n_best = [
+            {"text": text["context"][begin:end], "start": begin, "end": end, "score": float(share)}
+            for share, (_, begin, end) in zip(shares, ranked, strict=False)
+        ]
+        excess = none - ranked[0][0] if ranked else np.inf
+        named = {"id": text["id"]} if "id" in text else {}
+        chosen = {"text": "", "start": None, "end": None, "score": float(shares[-1]) if len(shares) else 0.0}
+        if n_best and not (self.may_be_unanswered and excess > self.threshold):
+            chosen = n_best[0]
+        answer = {"prediction": chosen["text"], **{name: chosen[name] for name in ("start", "end", "score")}}
+        more = {"no_answer": float(excess)} if self.may_be_unanswered else {}
+        return {**named, **answer, **more, "n_best": n_best[:_SHOWN_ANSWERS]}
+
+    def tuned(self, predictions: list[dict[str, Any]], split: Split) -> "SpanHead":
+        """The same head with the threshold that gives these rows the best F1."""
+        if not self.may_be_unanswered:
+            return self
+        other = copy(self)
+        said = [row["n_best"][0]["text"] if row["n_best"] else "" for row in predictions]
+        right = [one.texts for one in split.labels]
+        other.threshold = best_threshold([row["no_answer"] for row in predictions], said, right)[0]
+        return other
+
+    def shown(self, text: Any) -> dict[str, Any]:
+        return {name: text[name] for name in ("question", "context")}
+
+    # How good the answers are.
+
+    def score(self, predictions: list[dict[str, Any]], split: Split, metrics: Sequence[str]) -> dict[str, float]:
+        return {name: float(np.mean(_figures(predictions, split, name))) if predictions else 0.0 for name in metrics}
+
+    def details(
+        self, predictions: list[dict[str, Any]], split: Split, metrics: Sequence[str], seed: int
+    ) -> dict[str, Any]:
+        from bertkit.finetuning.metrics import bootstrap_ratio
+
+        figures = _figures(predictions, split, metrics[0])
+        parts = np.stack([figures, np.ones_like(figures)], axis=1)
+        found: dict[str, Any] = {f"eval_{metrics[0]}_interval_95": list(bootstrap_ratio(parts, seed))}
+        answered = np.array([bool(one.texts) for one in split.labels])
+        for name, rows in (("with_answer", answered), ("without_answer", ~answered)):
+            if self.may_be_unanswered and rows.any():
+                found[name] = {metrics[0]: float(figures[rows].mean()), "rows": int(rows.sum())}
+        return found
+
+    # What people are told.
+
+    def described(self, split: Split) -> str:
+        none = sum(not one.texts for one in split.labels)
+        moved = sum(one.moved for one in split.labels)
+        parts = [
+            f"{none:,} of {len(split.labels):,} questions have no answer in their text"
+            if none
+            else "every question has an answer"
+        ]
+        parts += [f"{moved:,} answers stand elsewhere than was said, and were found"] if moved else []
+        return "; ".join(parts)
+
+    @property
+    def purpose(self) -> str:
+        return " to answer questions out of a text" + (", or to say that it does not" if self.may_be_unanswered else "")
+
+    def usage(self, folder: str) -> str:
+        return (
+            "from transformers import pipeline\n\n"
+            f'answer = pipeline("question-answering", model="{folder}")\n'
+            'print(answer(question="Where did Ana move?", context="Ana moved to Oslo."))'
+        )
+
+
+def _answers(row: Row, columns: Columns) -> Answers:
+    place, values = row
+    context = values.get(columns["context"][0])
+    return answers_of(place, context if isinstance(context, str) else "", values.get(columns["label"][0]))
+
+
+def _place(answers: Answers, offsets: np.ndarray) -> tuple[int, int]:
+    """Where the first answer begins and ends among the tokens that are read, whose characters are ``offsets`` ``[read, 2]``."""
+    if not answers.texts or len(offsets) < 2:
+        return 0, 0
+    begin, end = answers.starts[0], answers.starts[0] + len(answers.texts[0])
+    inside = 1 + np.flatnonzero((offsets[1:, 0] < end) & (offsets[1:, 1] > begin))
+    whole = len(inside) and offsets[inside[0], 0] <= begin and offsets[inside[-1], 1] >= end
+    return (int(inside[0]), int(inside[-1])) if whole else (0, 0)
+
+
+def _spans(logits: np.ndarray) -> list[tuple[float, int, int]]:
+    """The likeliest answers of a feature: (sum of both logits, beginning, end), by number within what is read."""
+    begins, ends = (1 + np.argsort(-logits[1:, side], kind="stable")[:_BEST_PLACES] for side in (0, 1))
+    pairs = [(int(a), int(b)) for a in begins for b in ends if a <= b < a + _MOST_ANSWER_TOKENS]
+    ranked = sorted(((float(logits[a, 0] + logits[b, 1]), a, b) for a, b in pairs), key=lambda span: -span[0])
+    return ranked[:_BEST_PLACES]
+
+
+def _softmax(scores: np.ndarray) -> np.ndarray:
+    raised = np.exp(scores - scores.max()) if len(scores) else scores
+    shares: np.ndarray = raised / raised.sum() if len(scores) else scores
+    return shares
+
+
+def _figures(predictions: list[dict[str, Any]], split: Split, metric: str) -> np.ndarray:
+    pairs = zip(predictions, split.labels, strict=True)
+    return np.array([_METRICS[metric](row["prediction"], right.texts) for row, right in pairs], dtype=np.float64)
