@@ -83,14 +83,27 @@ class SplitEvaluator:
     metrics: tuple[str, ...]
     head: Head
     scored: list[Scored] = field(default_factory=list)
+    _said: list[list[np.ndarray]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.features: list[Features] = [self.head.features(split, self.encoder) for split in self.splits]
 
     def __call__(self, objective: Any, _steps_done: int) -> dict[str, float]:
+        self._said = [self._logits(objective.model, features) for features in self.features]
+        return self._score()
+
+    def tune(self) -> Head:
+        """The head with what it fits on the first split; what came of the last call is told anew by it."""
+        tuned = self.head.tuned(self.scored[0].predictions, self.scored[0].split)
+        if tuned is not self.head:
+            self.head = tuned
+            self._score()
+        return tuned
+
+    def _score(self) -> dict[str, float]:
         self.scored = [
-            scored(self.head, self._logits(objective.model, features), features, split, self.metrics)
-            for split, features in zip(self.splits, self.features, strict=True)
+            scored(self.head, logits, features, split, self.metrics)
+            for logits, features, split in zip(self._said, self.features, self.splits, strict=True)
         ]
         return figures_of(self.scored)
 

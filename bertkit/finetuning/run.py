@@ -234,9 +234,20 @@ def data_fingerprint(data: LabelledData, tokenizer: Any) -> str:
             digest.update(json.dumps(split.texts, ensure_ascii=False).encode())
             labels = split.labels
             is_array = isinstance(labels, np.ndarray)
-            digest.update(labels.tobytes() if is_array else b"" if labels is None else json.dumps(labels).encode())
+            digest.update(
+                labels.tobytes()
+                if is_array
+                else b""
+                if labels is None
+                else json.dumps(labels, default=_without_place).encode()
+            )
     digest.update(tokenizer.backend_tokenizer.to_str().encode())
     return digest.hexdigest()
+
+
+def _without_place(label: Any) -> dict[str, Any]:
+    """A label that is an object, without the file that it stands in."""
+    return {name: value for name, value in vars(label).items() if name != "place"}
 
 
 def _finish(
@@ -253,10 +264,13 @@ def _finish(
     best = out / f"checkpoint-{progress.best_step}" if progress.best_step else None
     if best is not None and progress.best_step != progress.step:
         checkpoint.load_weights(best, objective.model)
+    head = data.head
     if data.validation:
         run.evaluator(objective, progress.step)
+        head = run.evaluator.tune()
+        objective.model.config.update(head.model_config())
     how = {"seconds": progress.seconds, "skipped_steps": progress.skipped_steps, "best_step": progress.best_step}
-    results = results_of(run.evaluator.scored, data.head, run.facts["metrics"], recipe.train.seed)
+    results = results_of(run.evaluator.scored, head, run.facts["metrics"], recipe.train.seed)
     record = {**run.facts, **how, "results": results, "finished": True}
     accelerator.wait_for_everyone()
     if not accelerator.is_main_process:
@@ -267,11 +281,11 @@ def _finish(
     if run.evaluator.scored:
         first = run.evaluator.scored[0]
         # The texts too: `bertkit report` shows what was got wrong.
-        told = zip(first.predictions, map(data.head.shown, first.split.texts), strict=True)
+        told = zip(first.predictions, map(head.shown, first.split.texts), strict=True)
         rows = [{**row, **text} for row, text in told]
         write_text(out / "predictions.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     record = run_folder.record(out, recipe, record)
-    write_text(out / "README.md", finetuned_card(out, record, recipe, data.head))
+    write_text(out / "README.md", finetuned_card(out, record, recipe, head))
     return record
 
 

@@ -61,8 +61,12 @@ def new_headed(
 
     folder, cls = checked_folder(name_or_path), getattr(transformers, auto_class)
     rates = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
-    config = config | ({} if dropout is None else dict.fromkeys(rates, dropout))
-    model, missing = load_quietly(cls, folder, name_or_path, seed, True, **config)
+    # What is ours alone would be taken for arguments of the model's class.
+    own = {name: value for name, value in config.items() if name.startswith("bertkit_")}
+    theirs = {name: value for name, value in config.items() if name not in own}
+    theirs |= {} if dropout is None else dict.fromkeys(rates, dropout)
+    model, missing = load_quietly(cls, folder, name_or_path, seed, True, **theirs)
+    model.config.update(own)
     if from_scratch:
         with seeded(seed):
             model = cls.from_config(model.config)

@@ -266,6 +266,11 @@ class Head(ABC):
             )
         return tuple(wanted) or self.metric_names
 
+    def tuned(self, predictions: list[dict[str, Any]], split: Split) -> "Head":  # noqa: ARG002
+        """The same head with what is best fitted on held-out rows once the weights are learned, such as a threshold; itself where
+        there is no such thing. ``model_config`` says what came of it."""
+        return self
+
     @abstractmethod
     def score(self, predictions: list[dict[str, Any]], split: Split, metrics: Sequence[str]) -> dict[str, float]:
         """The metrics of what ``decode`` gave for a split with labels, by name."""

@@ -1,7 +1,7 @@
 """The right one of several choices (Devlin et al. 2018, 4.4).
 
-Each choice is read as a pair with the question, and gets one number; the softmax goes over the choices of a row, of which there may
-be any number. Shapes: N features (choices) in a batch, R rows of it.
+Each choice is read as a pair with the question, and gets one number; the softmax goes over the choices of a row, of which
+there may be any number. Shapes: N features (choices) in a batch, R rows of it.
 """
 
 import re
@@ -10,21 +10,24 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from bertkit.finetuning.heads.base import Batch, Columns, Features, Head, Row, Split
 
 from bertkit.errors import BertkitError
+from bertkit.finetuning.heads.base import Batch, Columns, Features, Head, Row, Split
 from bertkit.finetuning.kinds import as_text
 
 if TYPE_CHECKING:
     import torch
-    from bertkit.finetuning.windows import Encoder
 
+    from bertkit.finetuning.windows import Encoder
     from bertkit.settings.schema import TaskSettings
 
 _LISTS = ("choices", "options", "endings")
 _NUMBERED = re.compile(r"(?:ending|choice|answer|option)_?(\d+)")
-_QUESTIONS = (("article", "question"), ("context", "question"), ("sent1", "sent2"), ("premise", "question"), ("question",), ("premise",),
-              ("ctx",), ("sent1",), ("context",), ())  # fmt: skip
+_QUESTIONS = (
+    *(("article", "question"), ("context", "question"), ("sent1", "sent2"), ("premise", "question")),
+    *((name,) for name in ("question", "premise", "ctx", "sent1", "context")),
+    (),
+)
 
 
 class ChoiceHead(Head):
@@ -39,7 +42,9 @@ class ChoiceHead(Head):
         "label": (("label",), ("answer",), ("answerKey",)),
     }
     metric_names = ("accuracy",)
-    label_names: ClassVar[list[str]] = []
+
+    def __init__(self) -> None:
+        self.label_names = []
 
     @classmethod
     def takes(cls, row: dict[str, Any], task: "TaskSettings") -> bool:  # noqa: ARG003
@@ -182,7 +187,7 @@ def _choices(row: Row, columns: Columns) -> list[str]:
         choices = [as_text(values[name], place, name) for name in _numbered(values)]
     if len(choices) < 2:
         raise BertkitError(
-            f"{place} has {len(choices)} choices: there must be two at least, in a list, or in ending0, ending1, …"
+            f"{place} has {len(choices)} choices: there must be two at least, in a list or in ending0, ending1, …"
         )
     return choices
 
@@ -202,6 +207,7 @@ def _number(row: Row, columns: Columns) -> int:
     )
     if isinstance(given, bool) or not 0 <= number < len(choices):
         raise BertkitError(
-            f"{place}: the label '{text}' is none of {len(choices)} choices: give a number from 0 to {len(choices) - 1}, or a letter"
+            f"{place}: the label '{text}' is none of {len(choices)} choices: give a number from 0 to {len(choices) - 1}, or "
+            "a letter"
         )
     return number

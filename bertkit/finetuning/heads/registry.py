@@ -6,12 +6,18 @@ from typing import Any
 
 from bertkit.errors import BertkitError
 from bertkit.finetuning.heads.base import Head, Row
+from bertkit.finetuning.heads.choice import ChoiceHead
 from bertkit.finetuning.heads.sequence import SequenceHead
+from bertkit.finetuning.heads.span import SpanHead
+from bertkit.finetuning.heads.token import TokenHead
 from bertkit.settings.recipes import did_you_mean
 from bertkit.settings.schema import TaskSettings
 
 HEADS: dict[str, type[Head]] = {
     "sequence": SequenceHead,
+    "token": TokenHead,
+    "span": SpanHead,
+    "choice": ChoiceHead,
 }
 
 

@@ -1,7 +1,7 @@
 """The answer to a question, out of a text (Devlin et al. 2018, 4.2 and 4.3).
 
-The model reads question and text as a pair; of each token of the text it says how likely the answer begins, and ends, there. ``[CLS]``
-stands for no answer. Shapes: N features in a batch, L tokens of the longest, W tokens read.
+The model reads question and text as a pair; of each token of the text it says how likely the answer begins, and ends, there.
+``[CLS]`` stands for no answer. Shapes: N features in a batch, L tokens of the longest, W tokens read.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from bertkit.finetuning.heads.base import Batch, Columns, Features, Head, Row, Split
 
 from bertkit.errors import BertkitError
 from bertkit.finetuning.answers import best_threshold, exact_match, f1
+from bertkit.finetuning.heads.base import Batch, Columns, Features, Head, Row, Split
 from bertkit.finetuning.question_rows import Answers, answers_of, nested_rows
 
 if TYPE_CHECKING:
     import torch
-    from bertkit.finetuning.windows import Encoder
 
+    from bertkit.finetuning.windows import Encoder
     from bertkit.settings.schema import TaskSettings
 
 _MOST_ANSWER_TOKENS = 30
@@ -63,10 +63,9 @@ class SpanHead(Head):
         "label": (("answers",), ("answer",)),
     }
     metric_names = tuple(_METRICS)
-    label_names: ClassVar[list[str]] = []
 
     def __init__(self, may_be_unanswered: bool, threshold: float = 0.0) -> None:
-        self.may_be_unanswered, self.threshold = may_be_unanswered, threshold
+        self.may_be_unanswered, self.threshold, self.label_names = may_be_unanswered, threshold, []
 
     # From rows, or from a saved model.
 
@@ -198,7 +197,12 @@ class SpanHead(Head):
         ]
         excess = none - ranked[0][0] if ranked else np.inf
         named = {"id": text["id"]} if "id" in text else {}
-        chosen = {"text": "", "start": None, "end": None, "score": float(shares[-1]) if len(shares) else 0.0}
+        chosen: dict[str, Any] = {
+            "text": "",
+            "start": None,
+            "end": None,
+            "score": float(shares[-1]) if len(shares) else 0.0,
+        }
         if n_best and not (self.may_be_unanswered and excess > self.threshold):
             chosen = n_best[0]
         answer = {"prediction": chosen["text"], **{name: chosen[name] for name in ("start", "end", "score")}}

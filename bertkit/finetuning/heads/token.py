@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from bertkit.finetuning.heads.base import Batch, Columns, Features, Head, Row, Split
 
 from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.finetuning.entities import OUTSIDE, begins_nothing, entities, entity_scores, repaired, scheme_of, split_tag
+from bertkit.finetuning.heads.base import Batch, Columns, Features, Head, Row, Split
 from bertkit.finetuning.tagged_features import TagTargets, tagged_features
 from bertkit.finetuning.tagged_rows import TaggedRow, column_rows, marked_entities, tag_names, tagged_row
 
 if TYPE_CHECKING:
     import torch
-    from bertkit.finetuning.windows import Encoder
 
+    from bertkit.finetuning.windows import Encoder
     from bertkit.settings.schema import TaskSettings
 
 _SHOWN_TYPES = 12
