@@ -46,7 +46,11 @@ def read_pairs(source: Path) -> list[MinimalPair]:
     """
     if not source.exists():
         raise BertkitError(f"no file or folder {source}: give {_FORMS}")
-    files = sorted(path for path in source.iterdir() if path.is_file()) if source.is_dir() else [source]
+    files = (
+        sorted(path for path in source.iterdir() if path.is_file() and not path.name.startswith("."))
+        if source.is_dir()
+        else [source]
+    )
     pairs = [pair for path in files for pair in (_lines if form(path) == "txt" else _rows)(path)]
     if not pairs:
         raise BertkitError(f"{source} has no pairs: give {_FORMS}")

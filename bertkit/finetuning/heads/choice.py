@@ -131,6 +131,9 @@ class ChoiceHead(Head):
             answers.append(answer if split.labels is None else answer | {"label": int(split.labels[index])})
         return answers
 
+    def shown(self, text: Any) -> dict[str, Any]:
+        return dict(text)
+
     # How good the answers are.
 
     def score(self, predictions: list[dict[str, Any]], split: Split, metrics: Sequence[str]) -> dict[str, float]:

@@ -260,9 +260,9 @@ class SpanHead(Head):
 
     def usage(self, folder: str) -> str:
         return (
-            "from transformers import pipeline\n\n"
-            f'answer = pipeline("question-answering", model="{folder}")\n'
-            'print(answer(question="Where did Ana move?", context="Ana moved to Oslo."))'
+            "import bertkit\n\n"
+            f'answer = bertkit.load_predictor("{folder}")\n'
+            'print(answer([{"question": "Where did Ana move?", "context": "Ana moved to Oslo."}]))'
         )
 
 

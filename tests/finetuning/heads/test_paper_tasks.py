@@ -1,0 +1,291 @@
+"""Tags, spans and choices against transformers: the same loss, the same answers from its classes and its pipelines."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+from bertkit.errors import BertkitError
+from bertkit.finetuning import predict
+from bertkit.finetuning.batches import collate
+from bertkit.finetuning.heads import registry
+from bertkit.finetuning.heads.base import Split
+from bertkit.finetuning.heads.choice import ChoiceHead
+from bertkit.finetuning.heads.span import SpanHead
+from bertkit.finetuning.heads.token import TokenHead
+from bertkit.finetuning.run import FinetuneRequest, finetune
+from bertkit.finetuning.windows import Encoder
+from bertkit.models.fast.attention import attend_unpadded
+from bertkit.settings.recipes import Override
+from bertkit.settings.schema import FinetuneDataSettings, TaskSettings
+
+WORDS = ["the", "cat", "sat", "a", "b", "c", "d", "e", "cats"]
+
+
+def tagged(draw):
+    """ "cat" is an animal, with the word before it; "a" a letter."""
+    tokens = draw.choice(WORDS, draw.integers(2, 24)).tolist()
+    tags = ["B-LETTER" if token == "a" else "O" for token in tokens]
+    for place in range(1, len(tokens)):
+        if tokens[place] == "cat" and tags[place - 1] == "O":
+            tags[place - 1 : place + 1] = ["B-ANIMAL", "I-ANIMAL"]
+    return {"tokens": tokens, "ner_tags": tags}
+
+
+def asked(draw):
+    """Which letter is it? The text has one, or none."""
+    words = draw.choice(["the", "cat", "sat", "."], draw.integers(4, 30)).tolist()
+    letter = str(draw.choice(list("abcdef"))) if draw.random() < 0.7 else ""
+    if letter:
+        words.insert(int(draw.integers(len(words))), letter)
+    context = " ".join(words)
+    found = [context.index(f" {letter} ") + 1 if f" {letter} " in context else context.index(letter)] if letter else []
+    return {
+        "question": "the letter",
+        "context": context,
+        "answers": {"text": [letter] if letter else [], "answer_start": found},
+    }
+
+
+def chosen(draw):
+    """The choice that has a cat; two to four of them."""
+    choices = [" ".join(draw.choice(["a", "b", "the", "sat"], 4)) for _ in range(draw.integers(2, 5))]
+    right = int(draw.integers(len(choices)))
+    choices[right] = "the cat sat"
+    return {"question": "the sat .", "choices": choices, "label": right}
+
+
+ROWS = {"token": tagged, "span": asked, "choice": chosen}
+HEADS = {"token": TokenHead, "span": SpanHead, "choice": ChoiceHead}
+COLUMNS = {
+    "token": {"text": ("tokens",), "label": ("ner_tags",)},
+    "span": {"question": ("question",), "context": ("context",), "label": ("answers",)},
+    "choice": {"text": ("question",), "choices": ("choices",), "label": ("label",)},
+}
+
+
+def rows_of(kind, number, seed=3):
+    draw = np.random.default_rng(seed)
+    return [(f"rows:{at}", ROWS[kind](draw)) for at in range(number)]
+
+
+def split_of(kind, rows):
+    head = HEADS[kind].fit(rows, COLUMNS[kind], TaskSettings())
+    return head, Split("train", [head.input(row, COLUMNS[kind]) for row in rows], head.labels(rows, COLUMNS[kind]))
+
+
+def model_of(head, tiny_model):
+    config = {name: one for name, one in head.model_config().items() if not name.startswith("bertkit_")}
+    torch.manual_seed(5)
+    model = getattr(transformers, head.auto_class).from_pretrained(tiny_model, **config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(4)  # loud enough to tell answers apart
+    return model
+
+
+def theirs(kind, model, batch, features):
+    """The loss as transformers computes it, over the same rows."""
+    inputs = {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids")}
+    if kind == "token":
+        labels = torch.full_like(batch["input_ids"], -100)
+        labels[batch["wanted"]] = batch["labels"]
+        return model(**inputs, labels=labels).loss
+    if kind == "span":
+        said = model(**inputs)
+        sides = (
+            said.start_logits.masked_fill(~batch["wanted"], -1e9),
+            said.end_logits.masked_fill(~batch["wanted"], -1e9),
+        )
+        numbers = batch["wanted"].cumsum(1) - 1  # a place within what is read, from a token
+        labels = [
+            (numbers == batch["labels"][:, side : side + 1]).logical_and(batch["wanted"]).int().argmax(1)
+            for side in (0, 1)
+        ]
+        return sum(torch.nn.functional.cross_entropy(one, label) for one, label in zip(sides, labels, strict=True)) / 2
+    losses, begin = [], 0
+    for size, label in zip(batch["sizes"].tolist(), batch["labels"], strict=True):
+        some = {name: one[begin : begin + size].unsqueeze(0) for name, one in inputs.items()}
+        losses.append(model(**some, labels=label.unsqueeze(0)).loss)
+        begin += size
+    return torch.stack(losses).mean()
+
+
+@pytest.mark.parametrize("kind", ROWS)
+def test_the_loss_is_that_of_transformers(kind, tiny_model):
+    head, split = split_of(kind, rows_of(kind, 12))
+    model = model_of(head, tiny_model)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_model)
+    features = head.features(split, Encoder.of(tokenizer, FinetuneDataSettings(max_seq_length=16)))
+    batch = collate(features, range(len(features.units)), 0, head)
+    expected = theirs(kind, model, batch, features)
+    attend_unpadded(model)
+    with torch.no_grad():
+        logits = head.logits(model, batch)
+        torch.testing.assert_close(head.loss(logits, batch) / head.count(batch), expected, atol=2e-6, rtol=1e-5)
+        assert sum(map(len, head.parted(logits, batch))) == len(logits)
+
+
+@pytest.mark.parametrize("kind", ROWS)
+def test_each_label_of_long_rows_is_read_exactly_once(kind, tiny_model):
+    """Rows of up to 31 words in windows of 16 tokens."""
+    head, split = split_of(kind, rows_of(kind, 30))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_model)
+    features = head.features(split, Encoder.of(tokenizer, FinetuneDataSettings(max_seq_length=16, stride=4)))
+    if kind == "token":
+        read = [
+            (row, word)
+            for row, words in zip(features.rows.tolist(), features.targets.words, strict=True)
+            for word in words
+        ]
+        assert sorted(read) == [(row, word) for row, text in enumerate(split.texts) for word in range(len(text))]
+        for row, words, ids in zip(features.rows, features.targets.words, features.targets.ids, strict=True):
+            assert [head.label_names[id_] for id_ in ids] == [split.labels[row].tags[word] for word in words]
+    elif kind == "span":
+        assert len(features.rows) > len(split.texts)
+        for row, answers in enumerate(split.labels):
+            spans = [
+                features.offsets[number][features.targets.read[number][begin]][0]
+                for number in np.flatnonzero(features.rows == row)
+                for begin, _ in [features.targets.places[number]]
+                if begin
+            ]
+            assert set(spans) == set(answers.starts)
+    else:
+        assert [len(unit) for unit in features.units] == [len(text["choices"]) for text in split.texts]
+
+
+@pytest.fixture(params=ROWS)
+def run(request, tiny_model, tmp_path):
+    """A short run of each head on rows of a table, and the rows."""
+    kind = request.param
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for _, row in rows_of(kind, 160)))
+    settings = {"data.validation_split": 0.25, "data.max_seq_length": 32, "train.batch_size": 16, "train.max_steps": 60,
+                "train.learning_rate": 3e-3, "train.mixed_precision": "no"}  # fmt: skip
+    asked_for = FinetuneRequest(
+        train=str(path), overrides=[Override(key, value, key) for key, value in settings.items()],
+        model=str(tiny_model), out=tmp_path / "run", device="cpu",
+    )  # fmt: skip
+    return kind, asked_for.folder, finetune(asked_for)
+
+
+def test_a_run_from_a_table_to_a_pipeline(run, tmp_path):
+    kind, folder, record = run
+    results = record["results"]
+    headline = {"token": "eval_f1", "span": "eval_f1", "choice": "eval_accuracy"}[kind]
+    low, high = results[f"{headline}_interval_95"]
+    assert low <= results[headline] <= high
+    assert results[headline] > {"token": 0.5, "span": 0.25, "choice": 0.6}[kind]  # it has learned something
+    lines = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
+    assert len(lines) == results["eval_rows"] == 40
+    assert f'pipeline_tag: "{HEADS[kind].pipeline_tag}"' in (folder / "README.md").read_text()
+    if kind == "token":
+        texts = [line["tokens"] for line in lines]
+    elif kind == "span":
+        texts = [{name: line[name] for name in ("question", "context")} for line in lines]
+    else:
+        texts = [{name: line[name] for name in ("question", "choices")} for line in lines]
+    by_torch = predict.open_predictor(str(folder), "cpu")
+    by_numpy = predict.open_predictor(str(folder), "auto", 5)
+    assert by_numpy.reader is not None
+    key = "tags" if kind == "token" else "prediction"
+    for one, other, line in zip(
+        predict.predictions(by_torch, iter(texts)), predict.predictions(by_numpy, iter(texts)), lines, strict=True
+    ):
+        assert one[key] == other[key] == line[key]
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    for line in [line for line in lines if len(line.get("context", "").split()) < 26][:8]:
+        assert PLAIN[kind](folder, tokenizer, line) == line[key]
+
+
+def plain_tags(folder, _, line):
+    pipeline = transformers.pipeline("token-classification", model=str(folder), device="cpu")
+    words = [word for word in pipeline(" ".join(line["tokens"])) if not word["word"].startswith("##")]
+    said = {word["start"]: word["entity"] for word in words}
+    begins = np.cumsum([0, *(len(token) + 1 for token in line["tokens"])])
+    for entity in line["entities"]:
+        assert " ".join(line["tokens"])[entity["start"] : entity["end"]] == entity["text"]
+    return [said.get(int(begin), "O") for begin in begins[:-1]]
+
+
+def plain_answer(folder, tokenizer, line):
+    """The best span of the text by both logits, or no answer where ``[CLS]`` has more than the threshold above it."""
+    model = transformers.AutoModelForQuestionAnswering.from_pretrained(folder).eval()
+    encoded = tokenizer(line["question"], line["context"], return_tensors="pt", return_offsets_mapping=True)
+    offsets, texts = encoded.pop("offset_mapping")[0].tolist(), encoded.sequence_ids(0)
+    with torch.no_grad():
+        said = model(**encoded)
+    begins, ends = said.start_logits[0], said.end_logits[0]
+    spans = [(float(begins[a] + ends[b]), a, b) for a, one in enumerate(texts) if one == 1
+             for b in range(a, min(a + 30, len(texts))) if texts[b] == 1]  # fmt: skip
+    score, first, last = max(spans)
+    none = float(begins[0] + ends[0]) - score > model.config.bertkit_no_answer_threshold
+    return "" if none else line["context"][offsets[first][0] : offsets[last][1]]
+
+
+def plain_choice(folder, tokenizer, line):
+    model = transformers.AutoModelForMultipleChoice.from_pretrained(folder).eval()
+    pairs = tokenizer([line["question"]] * len(line["choices"]), line["choices"], return_tensors="pt", padding=True)
+    with torch.no_grad():
+        return int(model(**{name: one.unsqueeze(0) for name, one in pairs.items()}).logits.argmax())
+
+
+PLAIN = {"token": plain_tags, "span": plain_answer, "choice": plain_choice}
+
+
+@pytest.mark.parametrize(
+    ("row", "kind"),
+    [
+        ({"tokens": ["a"], "ner_tags": ["O"]}, "token"),
+        ({"text": "a b", "entities": [{"start": 0, "end": 1, "label": "X"}]}, "token"),
+        ({"question": "a", "context": "b", "answers": {"text": [], "answer_start": []}}, "span"),
+        ({"question": "a", "choices": ["b", "c"], "answer": "B"}, "choice"),
+        ({"sent1": "a", "sent2": "b", "ending0": "c", "ending1": "d", "label": 1}, "choice"),
+        ({"ending0": "c", "ending1": "d", "label": 1}, "choice"),
+        ({"text": "a", "label": ["x", "y"]}, "sequence"),
+        ({"text": "a", "label": "x"}, "sequence"),
+        ({"question": "a", "sentence": "b", "label": 1}, "sequence"),
+    ],
+)
+def test_the_kind_of_task_is_told_from_a_row(row, kind):
+    assert registry.head_for(TaskSettings(), ("a:1", row)).name == kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "changed", "said"),
+    [
+        ("token", {"ner_tags": ["O"]}, "tokens and 1 tags"),
+        ("span", {"answers": {"text": ["zebra"], "answer_start": [0]}}, "'zebra' is not in its text"),
+        ("span", {"question": ""}, "has no question"),
+        ("choice", {"choices": ["one"]}, "has 1 choices"),
+        ("choice", {"label": 9}, "the label '9' is none of"),
+        ("choice", {"label": "Z"}, "the label 'Z' is none of"),
+        ("choice", {"choices": "a, b"}, "must be a list of choices"),
+    ],
+)
+def test_what_cannot_be_learned_is_one_line_with_its_place(kind, changed, said):
+    rows = rows_of(kind, 3)
+    rows[1] = ("rows.jsonl:2", rows[1][1] | changed)
+    with pytest.raises(BertkitError, match=said) as error:
+        split_of(kind, rows)
+    assert str(error.value).startswith("rows.jsonl:2")
+
+
+def test_a_type_that_training_has_not_is_refused():
+    head, _ = split_of("token", rows_of("token", 8))
+    row = ("dev:7", {"tokens": ["a"], "ner_tags": ["B-PLANT"]})
+    with pytest.raises(BertkitError, match="dev:7: unknown tag 'B-PLANT'; training has O, B-ANIMAL"):
+        head.labels([row], COLUMNS["token"])
+
+
+def test_the_threshold_for_no_answer_is_kept_in_the_config(run):
+    kind, folder, _ = run
+    if kind != "span":
+        return
+    config = json.loads((folder / "config.json").read_text())
+    assert config["bertkit_may_be_unanswered"] is True
+    head = registry.head_of_model(str(folder), config, TaskSettings())
+    assert head.threshold == config["bertkit_no_answer_threshold"]
