@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from bertkit.errors import BertkitError
+from bertkit.io.structured import parsed_json
 
 _FILE = "checksums.json"
 _BLOCK = 2**20
@@ -62,7 +63,7 @@ def check_against_checksums(folder: Path) -> None:
     path = folder / _FILE
     if path.is_file():
         try:
-            verify(folder, json.loads(path.read_text(encoding="utf-8")), wholly=True)
+            verify(folder, parsed_json(path.read_text(encoding="utf-8")), wholly=True)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise damaged(path, "its content is not what was written") from error
 

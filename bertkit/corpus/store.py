@@ -20,6 +20,7 @@ import numpy as np
 
 from bertkit.corpus.checksums import Checksum, checksums, damaged, verify
 from bertkit.errors import BertkitError
+from bertkit.io.structured import parsed_json
 
 INFO_FILE, IDS_FILE = "corpus.json", "ids.bin"
 _FORMAT = 1
@@ -85,7 +86,7 @@ def read_info(folder: Path) -> CorpusInfo:
     """
     path = folder / INFO_FILE
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parsed_json(path.read_text(encoding="utf-8"))
         checksum = values.pop("checksum", None)
         info = CorpusInfo(**values)
     except (OSError, ValueError, TypeError, AttributeError) as error:

@@ -1,6 +1,5 @@
 """The Hugging Face hub: whether it can be reached, a model's files from it, and one line where that fails."""
 
-import json
 import os
 import re
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 from bertkit import console
 from bertkit.assets import EMBEDDED_MODEL
 from bertkit.errors import BertkitError
+from bertkit.io.structured import read_json
 
 EMBEDDED = "embedded"
 ANSWER_TIMEOUT_S = 3.0
@@ -213,8 +213,10 @@ def _fetch_weights(name: str, folder: Path) -> None:
             return
         index = f"{file}.index.json"
         if _fetch_files(name, [index], folder.name) is not None:
-            shards = set(json.loads((folder / index).read_text(encoding="utf-8"))["weight_map"].values())
-            _fetch_files(name, sorted(shards), folder.name)
+            shards = read_json(folder / index).get("weight_map")
+            if not (isinstance(shards, dict) and all(isinstance(shard, str) for shard in shards.values())):
+                raise BertkitError(f"the {index} of '{name}' does not say where its weights are: give another model")
+            _fetch_files(name, sorted({*shards.values()}), folder.name)
             return
 
 

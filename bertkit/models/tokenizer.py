@@ -1,6 +1,5 @@
 """WordPiece tokenizers: built from a vocabulary, read from wherever they lie, and saved whole."""
 
-import json
 import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from bertkit import console
 from bertkit.errors import BertkitError, is_library_failure
 from bertkit.io.hub import model_folder
+from bertkit.io.structured import read_json
 from bertkit.models.tokenizer_rules import check_rules
 
 if TYPE_CHECKING:
@@ -299,15 +299,7 @@ def _content(token: Any) -> str:
 
 def _json_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file; empty where there is no file."""
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BertkitError(f"{path} is not JSON: {_first_line(error)}") from None
-    if not isinstance(content, dict):
-        raise BertkitError(f"{path} holds no JSON object")
-    return content
+    return read_json(path) if path.is_file() else {}
 
 
 def _first_line(error: BaseException) -> str:

@@ -5,7 +5,6 @@ For a few texts on a CPU: importing torch and transformers takes seconds, and th
 padding. Shapes: B texts of L tokens, H the hidden size.
 """
 
-import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bertkit.io.structured import parsed_json
 from bertkit.models.folder import WEIGHTS, name_of_today
 from bertkit.models.headed import LINEAR_HEADS, LinearHead, linear_class
 from bertkit.runtime.base import finite
@@ -82,7 +82,7 @@ class NumpyBert:
         from safetensors import SafetensorError, safe_open
 
         try:
-            self.config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            self.config: dict[str, Any] = parsed_json((folder / "config.json").read_text(encoding="utf-8"))
             self._file = safe_open(folder / WEIGHTS, "np")
             self._names = {name_of_today(name): name for name in self._file.keys()}  # noqa: SIM118 (not a dictionary)
             self._check_config()

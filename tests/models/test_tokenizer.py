@@ -171,7 +171,7 @@ def test_a_piece_that_stands_twice_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("tokenizer.json", "{", "tokenizer.json is not JSON"),
+        ("tokenizer.json", "{", "tokenizer.json is not valid JSON"),
         ("tokenizer.json", "[]", "tokenizer.json holds no JSON object"),
         ("tokenizer.json", '{"model": {}}', "tokenizer.json is no tokenizer that can be read"),
         ("vocab.txt", b"\xff\xfe", "is no vocabulary in UTF-8"),
