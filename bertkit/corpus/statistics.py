@@ -1,10 +1,10 @@
 """What a tokenizer's rules do to a text before any word piece is looked up: letters changed, words too long."""
 
+import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING
 
 from bertkit.corpus.prepare import Preparation
@@ -15,7 +15,7 @@ from bertkit.io.text import ReadReport
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-_LOOKED_AT_CHARACTERS = 8_000_000
+_LOOKED_AT_CHARACTERS = 2_000_000
 _LOOKED_AT_SOURCES = 128
 """A larger corpus is judged by the beginnings of so many of its files, spread evenly."""
 _MANY = 0.005
@@ -28,16 +28,17 @@ _WITHOUT_SPACES = {
     "Thai": "pythainlp",
     "Lao": "laonlp",
     "Khmer": "khmer-nltk",
-    "Myanmar": "myTokenize",
+    "Myanmar": "a segmenter",
     "Hiragana": "fugashi",
 }
 """Scripts that are written without blanks between words, and a Python package that puts them there."""
+_HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 _JOINERS = "\u200b\u200c\u200d"  # zero-width space, non-joiner, joiner
 
 
 @dataclass(frozen=True)
 class ScriptShare:
-    """Letters of a script with the marks on them."""
+    """Letters and marks of a script."""
 
     characters: int
     changed: int
@@ -76,9 +77,10 @@ class TextReport:
         """One line on what the normaliser changes beyond case, with the way out; None where it changes nothing."""
         if not self.changed:
             return None
+        scripts = sorted(self.scripts.items(), key=lambda item: -item[1].changed)
         shares = ", ".join(
             f"{one.changed:,} of {one.characters:,} in {name} ({one.changed / one.characters:.2%})"
-            for name, one in sorted(self.scripts.items(), key=lambda item: -item[1].changed)
+            for name, one in scripts[:_EXAMPLES]
             if one.changed
         )
         words = ", ".join(f"{written} → {read or 'nothing'}" for written, read in self.changed_words)
@@ -104,8 +106,8 @@ class TextReport:
             )
         if self.turkish_i > self.characters / 1_000:
             told.append(
-                "I is made lower case as in English (İncir → i̇ncir, Isırgan → isırgan): the same in every text, so nothing "
-                "is lost but the Turkish form; --set tokenizer.lowercase=false keeps words as they are written"
+                "I is made lower case as in English (İncir → i̇ncir, Isırgan → isırgan), so that a Turkish word has another "
+                "form where it is written with a capital; --set tokenizer.lowercase=false keeps words as they are written"
             )
         return told
 
@@ -130,30 +132,18 @@ def text_report(preparation: Preparation, rules: "Tokenizer", given: bool) -> Te
     Raises:
         BertkitError: most of the text lies in words that are too long to be read.
     """
-    words = _words(preparation)
-    scripts: dict[str, list[int]] = {}
-    changed_words: Counter[str] = Counter()
-    characters: Counter[str] = Counter()
-    is_changed = _changing(rules)
-    for word, n in words.items():
-        script, changes = "other", False
-        for character in word:
-            script = _script(character) if character.isalpha() else script
-            seen = scripts.setdefault(script, [0, 0])
-            changed = is_changed(character)
-            seen[0] += n
-            seen[1] += n * changed
-            changes |= changed
-            characters[character] += n
-        if changes:
-            changed_words[word] = n
+    words, characters = _counts(preparation)
+    changed = _changed(characters, rules)
+    scripts: dict[str, Counter[bool]] = {}
+    for character, n in characters.items():
+        scripts.setdefault(_script(character), Counter())[character in changed] += n
     limit: int | None = getattr(rules.model, "max_input_chars_per_word", None)
     report = TextReport(
         characters=characters.total(),
-        changed=sum(changed for _, changed in scripts.values()),
-        scripts={name: ScriptShare(*counts) for name, counts in scripts.items()},
-        changed_words=_shown(changed_words, rules),
-        joiners=sum(characters[one] for one in _JOINERS if is_changed(one)),
+        changed=sum(characters[one] for one in changed),
+        scripts={name: ScriptShare(counts.total(), counts[True]) for name, counts in scripts.items()},
+        changed_words=_changed_words(words, changed),
+        joiners=sum(characters[one] for one in _JOINERS if one in changed),
         turkish_i=characters["İ"] + characters["ı"] if _lowers(rules) else 0,
         unread=_unread(words, rules, limit) if limit else 0,
         word_limit=limit,
@@ -168,43 +158,63 @@ def text_report(preparation: Preparation, rules: "Tokenizer", given: bool) -> Te
     return report
 
 
-def _words(preparation: Preparation) -> Counter[str]:
-    """What stands between blanks, with how often."""
+def _counts(preparation: Preparation) -> tuple[Counter[str], Counter[str]]:
+    """What stands between blanks, and the characters of it, each with how often."""
     step = -(-len(preparation.sources) // _LOOKED_AT_SOURCES)
     chosen = preparation.sources[::step] if step else ()
     words: Counter[str] = Counter()
+    characters: Counter[str] = Counter()
     for source in chosen:
         left = _LOOKED_AT_CHARACTERS // len(chosen)
         for paragraph in read_paragraphs(source, preparation.column, ReadReport()):
-            words.update((paragraph or "").split())
-            left -= len(paragraph or "")
+            text = paragraph or ""
+            words.update(text.split())
+            characters.update(text)
+            left -= len(text)
             if left <= 0:
                 break
-    return words
+    return words, Counter({one: n for one, n in characters.items() if not one.isspace()})
 
 
-def _changing(rules: "Tokenizer") -> Callable[[str], bool]:
-    """Whether a character is changed beyond case; of normalisers other than BERT's nothing is said."""
+def _changed(characters: Iterable[str], rules: "Tokenizer") -> dict[str, str]:
+    """Those that are changed beyond case, with what they become; of normalisers other than BERT's nothing is known."""
     if type(rules.normalizer).__name__ != "BertNormalizer":
-        return lambda _: False
-    # BERT's normaliser looks at one character at a time.
-    return cache(lambda one: rules.normalizer.normalize_str(one).strip() not in (one, one.lower()))
+        return {}
+    # BERT's normaliser looks at one character at a time, and puts blanks round Chinese ones.
+    read = {one: rules.normalizer.normalize_str(one).strip() for one in characters}
+    return {one: becomes for one, becomes in read.items() if becomes not in (one, one.lower())}
 
 
 def _lowers(rules: "Tokenizer") -> bool:
     return rules.normalizer is not None and rules.normalizer.normalize_str("I") == "i"
 
 
-@cache
-def _script(letter: str) -> str:
-    """The script of a letter, as the first word of its name in Unicode says it: Latin, Devanagari, Cjk."""
-    return unicodedata.name(letter, "other").split()[0].split("-")[0].title()
+def _script(character: str) -> str:
+    """The script of a letter or mark, as the first word of its name in Unicode says it: Latin, Devanagari, Han."""
+    kind = unicodedata.category(character)
+    if kind == "Cf":
+        return "invisible characters"
+    if kind[0] not in "LM":
+        return "other characters"
+    name = unicodedata.name(character, "other").split()[0].split("-")[0].title()
+    return {"Cjk": "Han", "Combining": "combining marks"}.get(name, name)
 
 
-def _shown(changed_words: Mapping[str, int], rules: "Tokenizer") -> list[tuple[str, str]]:
-    frequent = sorted(changed_words, key=lambda word: (len(word) > _SHOWN_CHARACTERS, -changed_words[word], word))
-    shown = dict.fromkeys(_bare(word)[:_SHOWN_CHARACTERS] for word in frequent[: 2 * _EXAMPLES])
-    return [(word, _as_read(word, rules)) for word in list(shown)[:_EXAMPLES]]
+def _changed_words(words: Mapping[str, int], changed: Mapping[str, str]) -> list[tuple[str, str]]:
+    if not changed:
+        return []
+    pattern = re.compile("[" + "".join(map(re.escape, changed)) + "]")
+    found = [word for word in words if pattern.search(word)]
+    frequent = sorted(found, key=lambda word: (len(word) > _SHOWN_CHARACTERS, -words[word], word))
+    shown = dict.fromkeys(_part(_bare(word), pattern) for word in frequent[: 2 * _EXAMPLES])
+    return [(word, _as_read(word, changed)) for word in list(shown)[:_EXAMPLES]]
+
+
+def _part(word: str, pattern: re.Pattern[str]) -> str:
+    """A long one from shortly before what is changed."""
+    match = pattern.search(word)
+    begin = max(0, match.start() - _SHOWN_CHARACTERS // 2) if match and len(word) > _SHOWN_CHARACTERS else 0
+    return word[begin : begin + _SHOWN_CHARACTERS]
 
 
 def _bare(word: str) -> str:
@@ -213,18 +223,22 @@ def _bare(word: str) -> str:
     return word.strip(marks) or word
 
 
-def _as_read(word: str, rules: "Tokenizer") -> str:
-    read = " ".join(rules.normalizer.normalize_str(word).split())
+def _as_read(word: str, changed: Mapping[str, str]) -> str:
+    read = "".join(changed.get(one, one.lower()) for one in word)
     # Syllables that were taken apart would be shown as if they were whole.
     return " ".join(read) if unicodedata.normalize("NFC", read) == word else read
 
 
 def _unread(words: Mapping[str, int], rules: "Tokenizer", limit: int) -> int:
     """Characters in words that are longer than the limit, after punctuation and Chinese characters were split off."""
+    splits_han = rules.normalizer is not None and " " in rules.normalizer.normalize_str("a人").strip()
     total = 0
     for word, n in words.items():
-        if len(word) > limit:
-            read = rules.normalizer.normalize_str(word) if rules.normalizer else word
-            parts = rules.pre_tokenizer.pre_tokenize_str(read) if rules.pre_tokenizer else [(read, (0, len(read)))]
-            total += n * sum(len(part) for part, _ in parts if len(part) > limit)
+        if len(word) <= limit:
+            continue
+        for stretch in (_HAN.sub(" ", word) if splits_han else word).split():
+            if len(stretch) > limit:
+                read = rules.normalizer.normalize_str(stretch) if rules.normalizer else stretch
+                parts = rules.pre_tokenizer.pre_tokenize_str(read) if rules.pre_tokenizer else [(read, (0, 0))]
+                total += n * sum(len(part) for part, _ in parts if len(part) > limit)
     return total
