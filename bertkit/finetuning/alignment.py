@@ -14,7 +14,7 @@ from bertkit.settings.schema import TaskSettings
 def head_of_task(head: Head, task: TaskSettings, name: str) -> tuple[Head, list[int] | None]:
     """The head that a model is judged by on a task, and where each of its classes stands in the model's answer.
 
-    Classes fit by name, whatever their case and punctuation; those of a model that has none (LABEL_0, or numbers) by
+    Classes fit by name, whatever their case, blanks and hyphens; those of a model that has none (LABEL_0, or numbers) by
     number, which is said. None leaves the answer as it is.
 
     Args:
@@ -62,4 +62,4 @@ def taken_by_number(head: Head, values: Sequence[object]) -> str:
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[\W_]", "", name).casefold()
+    return re.sub(r"[\s_-]", "", name).casefold()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 SHOWN_CLASSES = 12
 _UNEVEN = 5
 _SET = "--set task.problem_type="
+_UNTOLD = re.compile(r"[\s_-]|[.,;:!?]+$")
 _POINT_ZERO = re.compile(r"(-?[0-9]+)\.0+")
 
 Lengths = Callable[[Sequence[Any]], Sequence[int]]
@@ -56,7 +57,7 @@ class TableCheck:
     """Figures of all splits, the one to train on first.
 
     Attributes:
-        nearly_one: classes whose names differ in case, blanks, punctuation or ``.0`` alone.
+        nearly_one: classes whose names differ in case, blanks, hyphens, the last punctuation or ``.0`` alone.
         between: what stands between several classes in one name, where it looks like that.
         examples: of numbers.
         limit: tokens that are read of a row; None where lengths were not counted.
@@ -224,8 +225,9 @@ def _nearly_one(names: Sequence[str]) -> list[list[str]]:
     alike: dict[str, list[str]] = {}
     for name in names:
         number = _POINT_ZERO.fullmatch(name)
-        # Signs and digits tell numbers apart, and what has no letters is only itself.
-        plain = number[1] if number else re.sub(r"[\W_]", "", name).casefold() if re.search(r"[^\W\d_]", name) else name
+        # Signs tell names apart, as in C, C++ and C#; numbers are only themselves.
+        plain = _UNTOLD.sub("", name).casefold() if re.search(r"[^\W\d_]", name) else name
+        plain = number[1] if number else plain
         alike.setdefault(plain or name, []).append(name)
     return [group for group in alike.values() if len(group) > 1]
 

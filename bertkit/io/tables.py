@@ -77,17 +77,6 @@ def read_rows(path: Path, unusable: list[str] | None = None) -> Iterator[Row]:
         yield from table.rows(refuse)
 
 
-def columns(path: Path) -> list[str]:
-    """The column names of a table; of JSON those of its first row."""
-    if form(path) == "parquet":
-        with _parquet(path) as file:
-            return list(file.schema_arrow.names)
-    if form(path) == "jsonl":
-        return next((list(row) for _, row in read_rows(path)), [])
-    with _open_text(path) as text:
-        return _delimited(text, path, form(path)).names
-
-
 def _delimited(text: io.TextIOWrapper, path: Path, kind: str) -> Delimited:
     return open_delimited(bounded(text, path), path, "\t" if kind == "tsv" else ",")
 

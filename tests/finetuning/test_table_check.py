@@ -22,6 +22,7 @@ def test_all_is_quiet_where_all_is_well():
     assert told([], np.arange(9, dtype=np.float32), kind=NUMBER).warnings() == []
     # Codes and numbers are what they are.
     assert told(["007", "7", "1_1", "11", "+1", "1"], list(range(6)) * 4).warnings() == []
+    assert told(["C", "C#", "C++", "T 1", "T 2"], list(range(5)) * 4).warnings() == []
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 import zstandard
 
 from bertkit.errors import BertkitError
-from bertkit.io.tables import columns, form, read_rows
+from bertkit.io.tables import form, read_rows
 
 COMPRESS = {"": bytes, ".gz": gzip.compress, ".xz": lzma.compress, ".bz2": bz2.compress}
 COMPRESS[".zst"] = zstandard.ZstdCompressor().compress
@@ -45,7 +45,6 @@ def test_what_a_csv_writer_wrote_is_read_back(tmp_path, compression):
         writer.writerows(ROWS)
     path = write(tmp_path, f"a.CSV{compression}", COMPRESS[compression](plain.read_bytes()))
     assert rows_of(path) == ROWS
-    assert columns(path) == ["text", "label"]
     # The first row takes the lines 2 and 3.
     assert [place for place, _ in read_rows(path)] == [f"{path}:{line}" for line in (2, 4, 5, 6)]
 
@@ -55,7 +54,6 @@ def test_json_lines_are_read_back(tmp_path, compression):
     lines = "\n\n".join(json.dumps(row, ensure_ascii=False) for row in ROWS)
     path = write(tmp_path, f"a.jsonl{compression}", COMPRESS[compression](b"\xef\xbb\xbf" + lines.encode()))
     assert rows_of(path) == ROWS
-    assert columns(path) == ["text", "label"]
     assert [place for place, _ in read_rows(path)] == [f"{path}:{line}" for line in (1, 3, 5, 7)]
 
 
@@ -69,20 +67,18 @@ def test_parquet_is_read_back_with_nulls(tmp_path):
     path = tmp_path / "a.parquet"
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path, row_group_size=700)
     assert rows_of(path) == rows
-    assert columns(path) == ["text", "label"]
     assert list(read_rows(path))[-1][0] == f"{path}:3000"
 
 
 def test_tsv_has_no_quoting(tmp_path):
     path = write(tmp_path, "a.tsv", '\ufefftext\tlabel\r\n"quoted" at the start\t1\r\n"never closed\t0\r\n')
-    assert columns(path) == ["text", "label"]
     assert rows_of(path) == [{"text": '"quoted" at the start', "label": "1"}, {"text": '"never closed', "label": "0"}]
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl"])
-def test_empty_tables_have_neither_rows_nor_columns(tmp_path, name):
+def test_empty_tables_have_no_rows(tmp_path, name):
     path = write(tmp_path, name, "")
-    assert (rows_of(path), columns(path)) == ([], [])
+    assert rows_of(path) == []
 
 
 @pytest.mark.parametrize(
@@ -135,7 +131,6 @@ def test_parquet_is_read_also_compressed_as_a_whole(tmp_path, suffix, pack):
     path = tmp_path / f"a.parquet{suffix}"
     path.write_bytes(pack(buffer.getvalue()))
     assert [row for _, row in read_rows(path)] == [{"text": "a", "n": 1}, {"text": "b", "n": 2}]
-    assert columns(path) == ["text", "n"]
 
 
 SPOKEN = [{"text": 'one; two, "three"', "label": "a"}, {"text": "four | five", "label": "b"}] * 3
@@ -153,7 +148,6 @@ def test_separators_that_the_suffix_does_not_say_are_told_and_said(tmp_path, cap
         writer.writerows(SPOKEN)
     assert rows_of(path) == SPOKEN
     assert next(read_rows(path))[0] == f"{path}:{2 + excel}"
-    assert columns(path) == ["text", "label"]
     assert capsys.readouterr().err.replace("\n", " ").count(f"separated by {said}") == 1
 
 
