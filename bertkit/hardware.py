@@ -67,7 +67,7 @@ def choose_precision(wanted: str, device: str) -> str:
 
 
 def build_accelerator(device: str, precision: str, trackers: tuple[str, ...], folder: str) -> "Accelerator":
-    """An Accelerator for this process; several processes on a machine without an accelerator are ranks on its CPU.
+    """An Accelerator for this process; several are ranks of one run (see ``training.ranks``).
 
     Raises:
         BertkitError: a tracker's package is not installed.
@@ -80,9 +80,6 @@ def build_accelerator(device: str, precision: str, trackers: tuple[str, ...], fo
     on_cpu = device == "cpu"
     if on_cpu:
         keep_freed_memory()
-    if on_cpu and int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        # Without this Accelerate takes torchrun's processes on a CPU for so many separate programs.
-        os.environ["ACCELERATE_USE_CPU"] = "true"
     accelerator = Accelerator(
         cpu=on_cpu, mixed_precision=precision, log_with=list(trackers) or None, project_dir=folder
     )
@@ -126,12 +123,6 @@ def memory_errors() -> Iterator[None]:
             f"out of GPU memory ({error}): lower --micro-batch, which changes nothing else, or use --set "
             "train.gradient_checkpointing=true"
         ) from error
-
-
-def leave_ranks() -> None:
-    """Ends the exchange with the other ranks, if there are any; without this torch complains at exit."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
 
 
 def describe_device(device: str) -> str:

@@ -83,9 +83,6 @@ def finetune(
         from bertkit.finetuning.sweep import parse_grid, sweep
 
         _say_result(sweep(request, seeds, parse_grid(grid) if grid else None))
-    from bertkit.hardware import leave_ranks
-
-    leave_ranks()
 
 
 def _say_result(run: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from bertkit.io.atomic import write_json, write_text
 from bertkit.runtime.batches import TOKENS_AT_ONCE
 from bertkit.settings.recipes import Override, load
 from bertkit.settings.schema import FinetuneRecipe
-from bertkit.training import run_folder
+from bertkit.training import ranks, run_folder
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -82,7 +82,7 @@ def finetune(request: FinetuneRequest) -> dict[str, Any]:
     recipe = load_recipe(request)
     check_inputs(data_request(request, recipe))
     out = request.folder
-    with run_folder.claimed(out, request.resume, request.overwrite):
+    with ranks.together(request.device), run_folder.claimed(out, request.resume, request.overwrite):
         if request.resume and run_folder.is_finished(out):
             console.note(console.plain(f"{out} is finished: nothing to resume"))
             return run_folder.read_run(out)
@@ -105,6 +105,13 @@ def finetune_on(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneReq
     precision = hardware.choose_precision(recipe.train.mixed_precision, device)
     accelerator = hardware.build_accelerator(device, precision, recipe.train.report_to, str(out))
     run = _build(data, recipe, request, accelerator)
+    ranks.agree(
+        {
+            **run_folder.flat(recipe.model_dump()),
+            **{name: run.facts[name] for name in ("base_model", "mixed_precision", "data_fingerprint")},
+            "--resume": request.resume,
+        }
+    )
     if accelerator.is_main_process:
         run_folder.check_space(out, run.facts["parameters"], run.facts["max_steps"], recipe.train)
     found = checkpoint.newest_checkpoint(out) if request.resume else None

@@ -11,7 +11,7 @@ from bertkit.errors import BertkitError
 from bertkit.finetuning.data import LabelledData, check_inputs, load_labelled
 from bertkit.finetuning.run import FinetuneRequest, data_request, finetune_on, load_recipe, with_settings
 from bertkit.io.atomic import write_json
-from bertkit.training import run_folder
+from bertkit.training import ranks, run_folder
 
 PAPER_GRID: dict[str, list[Any]] = {
     "batch_size": [16, 32],
@@ -64,7 +64,7 @@ def sweep(request: FinetuneRequest, seeds: int, grid: dict[str, list[Any]] | Non
     ]
     for chosen in settings:
         load_recipe(with_settings(request, out, **chosen))  # what is not allowed is said before the first run
-    with run_folder.claimed(out, request.resume, request.overwrite):
+    with ranks.together(request.device), run_folder.claimed(out, request.resume, request.overwrite):
         data = load_labelled(data_request(request, recipe))
         for told in data.notes:
             console.note(console.plain(told))

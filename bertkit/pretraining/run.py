@@ -17,7 +17,7 @@ from bertkit.pretraining.evaluation import Evaluator, LearningWatch
 from bertkit.pretraining.prepare import Prepared, is_prepared, prepare_for_training, say_changes
 from bertkit.settings.recipes import Override, load
 from bertkit.settings.schema import PretrainRecipe
-from bertkit.training import run_folder
+from bertkit.training import ranks, run_folder
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -74,13 +74,14 @@ def pretrain(request: PretrainRequest) -> dict[str, Any]:
     if not request.corpus:
         console.note(f"no corpus given: using the embedded one, {EMBEDDED_CORPUS.name}, simple stories in English")
     _check_inputs(request)
-    if request.dry_run:
-        return _train(request, started_at_s)
-    with run_folder.claimed(request.folder, request.resume, request.overwrite):
-        if request.resume and run_folder.is_finished(request.folder):
-            console.note(console.plain(f"{request.folder} is finished: nothing to resume"))
-            return run_folder.read_run(request.folder)
-        return _train(request, started_at_s)
+    with ranks.together(request.device):
+        if request.dry_run:
+            return _train(request, started_at_s)
+        with run_folder.claimed(request.folder, request.resume, request.overwrite):
+            if request.resume and run_folder.is_finished(request.folder):
+                console.note(console.plain(f"{request.folder} is finished: nothing to resume"))
+                return run_folder.read_run(request.folder)
+            return _train(request, started_at_s)
 
 
 def inspect(request: PretrainRequest) -> tuple[PretrainingPlan, Prepared, PretrainRecipe]:
@@ -264,6 +265,19 @@ def _job(run: _Run) -> "Job":
     )
 
 
+def _same_on_all_ranks(run: _Run) -> dict[str, Any]:
+    """What the ranks must have in common, by the names that people know."""
+    info, request = run.corpus.store.info, run.request
+    return {
+        **run_folder.flat(run.recipe.model_dump()),
+        "precision": run.accelerator.mixed_precision,
+        "the tokenizer": f"{len(run.corpus.tokenizer):,} word pieces ({info.tokenizer_fingerprint})",
+        "the data": f"{info.tokens:,} tokens ({run.corpus.fingerprint})",
+        "--resume": request.resume,
+        "--budget": request.budget_s,
+    }
+
+
 def _facts(run: _Run, total_steps: int) -> dict[str, Any]:
     """What ``run.json`` says before the first step."""
     from bertkit import hardware
@@ -303,6 +317,7 @@ def _train(request: PretrainRequest, started_at_s: float) -> dict[str, Any]:
 
     run, out = _set_up(request), request.folder
     accelerator = run.accelerator
+    ranks.agree(_same_on_all_ranks(run))
     found = checkpoint.newest_checkpoint(out) if request.resume else None
     if request.resume:
         run_folder.check_same_maths(out, run.recipe, run.corpus.fingerprint)
@@ -310,7 +325,6 @@ def _train(request: PretrainRequest, started_at_s: float) -> dict[str, Any]:
     with hardware.memory_errors():
         run, job, facts = _planned(run, started_at_s, checkpoint.read_progress(found).step if found else 0)
     if request.dry_run:
-        hardware.leave_ranks()
         return facts
     if accelerator.is_main_process:
         run_folder.check_space(out, facts["parameters"], job.plan.total_steps, run.recipe.train)
@@ -324,7 +338,6 @@ def _train(request: PretrainRequest, started_at_s: float) -> dict[str, Any]:
         save_model(objective.model, run.corpus.tokenizer, out)
         check_saved(out, objective.model)
         facts = _finish(run, {**facts, "seconds": progress.seconds, "skipped_steps": progress.skipped_steps})
-    hardware.leave_ranks()
     return facts
 
 
@@ -345,7 +358,7 @@ def _planned(run: _Run, started_at_s: float, steps_done: int) -> "tuple[_Run, Jo
         steps = steps_within(
             left_s, costs, run.recipe.data.max_eval_examples, run.recipe.train.batch_size, run.recipe.train.eval_steps
         )
-        run = replace(run, recipe=with_steps(run.recipe, steps))
+        run = replace(run, recipe=with_steps(run.recipe, ranks.from_main(steps)))
         job = _job(run)
         stretches = budget.plan_of(job).stretches()
         costs = [cost._replace(steps=stretch) for cost, stretch in zip(costs, stretches, strict=False)]

@@ -15,15 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import torch
-from accelerate.utils import gather_object
 from torch import nn
 
 from bertkit import console
 from bertkit.draws import key
-from bertkit.errors import BertkitError, Interrupted
+from bertkit.errors import Interrupted
 from bertkit.hardware import memory_errors, seed_torch
 from bertkit.settings.schema import TrainSettings
-from bertkit.training import checkpoint
+from bertkit.training import checkpoint, ranks
 from bertkit.training.metrics_log import FILE, MetricsLog, trackers
 from bertkit.training.nonfinite import Health
 from bertkit.training.optimizer import build_optimizer, clip_grad_norm
@@ -107,7 +106,7 @@ class _Run:
         if resume_from:
             self._load_optimizer(resume_from)
         self.log = MetricsLog(job.out, accelerator, self.progress.step)
-        self._check_ranks_agree()
+        ranks.agree_on_start(job.out, job.out / FILE, self.progress.step, job.plan.total_steps)
         self._interval_tokens, self._interval_started_at_s = 0, time.monotonic()
         self._interval_waited_s = 0.0
         self._seconds_before, self._started_at_s = self.progress.seconds, time.monotonic()
@@ -141,16 +140,6 @@ class _Run:
 
     def _fitted(self) -> Fitted:
         return Fitted(self.progress, self.sharding.whole(self.module).eval())
-
-    def _check_ranks_agree(self) -> None:
-        """All ranks go on from the same step, and see the folder that the main one writes."""
-        self.accelerator.wait_for_everyone()
-        seen = [self.progress.step, (self.job.out / FILE).is_file()]
-        if any(other != seen for other in gather_object([seen])) or not seen[1]:
-            raise BertkitError(
-                f"the ranks do not see the same {self.job.out}: on several machines it must be on a file system "
-                "that all of them share (--out)"
-            )
 
     def _steps(self) -> Iterator[list[tuple[Batch, bool]]]:
         """The micro-batches of each step that is left; the time they are waited for is counted."""

@@ -1,0 +1,84 @@
+"""Ranks that were not started alike, that die, and that freeze: all of them end, and say why in one line."""
+
+import os
+import re
+import signal
+
+import accelerate.utils
+import pytest
+from cli.test_pretrain import TEXT, TINY
+from helpers.ranks import endings, start_ranks
+
+from bertkit.errors import BertkitError
+from bertkit.training import ranks
+
+MEETING = """
+import os, signal, sys
+from datetime import timedelta
+from bertkit.errors import BertkitError
+from bertkit.training import ranks
+
+ranks.TIMEOUT = timedelta(seconds=5)
+try:
+    with ranks.together("cpu"):
+        ranks.agree({"seed": 42})
+        assert ranks.from_main(os.environ["RANK"]) == "0"
+        try:
+            ranks.agree({"seed": 42, "lr": f"0.{os.environ['RANK']}"})
+        except BertkitError as error:
+            print(error, file=sys.stderr)
+        if os.environ["RANK"] == "1":
+            os.kill(os.getpid(), int(sys.argv[1]))
+        ranks.agree({"seed": 42})
+except BertkitError as error:
+    print(error, file=sys.stderr)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="processes are frozen by a signal")
+@pytest.mark.parametrize(
+    ("number", "what"),
+    [(signal.SIGKILL, "has ended (Connection closed by peer"), (signal.SIGSTOP, "has not answered for 5 s (Timed out")],
+)
+def test_a_rank_that_is_killed_or_frozen_ends_the_other_in_one_line(tmp_path, number, what):
+    both = start_ranks(tmp_path, [[str(int(number))]] * 2, MEETING)
+    [(code, said)] = endings(both[:1], 90)
+    both[1].kill()
+    last = both[1].communicate()[1]
+    differs = (
+        "the ranks were not started alike: lr is 0.0 on rank 0 and 0.1 on rank 1; give all of them the same command"
+    )
+    assert code == 0
+    assert [line[: len(differs)] for line in said[:1]] == [differs]
+    assert [line[: len(what) + 13] for line in said[1:]] == [f"another rank {what}"]
+    assert last.startswith(differs)
+
+
+@pytest.mark.parametrize(
+    ("others", "said"),
+    [
+        ([{}, {}], None),
+        ([{"b": "3"}], "b is 2 on rank 0 and 3 on rank 1;"),
+        ([{}, {"c": "x"}], "c is None on rank 0 and x on rank 2;"),
+        ([{"torch": "0.1", "c": "x"}], r"torch is [\d.]+\S* on rank 0 and 0.1 on rank 1;"),
+    ],
+)
+def test_the_first_difference_is_named_with_both_values(monkeypatch, others, said):
+    monkeypatch.setattr(accelerate.utils, "gather_object", lambda mine: [mine[0], *({**mine[0], **o} for o in others)])
+    if said is None:
+        ranks.agree({"a": 1, "b": 2})
+        return
+    with pytest.raises(BertkitError, match=re.compile(f"the ranks were not started alike: {said}")):
+        ranks.agree({"a": 1, "b": 2})
+
+
+def test_ranks_of_unlike_commands_both_refuse(tmp_path):
+    (tmp_path / "corpus.txt").write_text(TEXT)
+    command = ["pretrain", "corpus.txt", "--device", "cpu", "--out", "run", *TINY, "--max-steps"]
+    refusal = "the ranks were not started alike: train.max_steps is 8 on rank 0 and 3 on rank 1; give all of them"
+    (main, said), (other, other_said) = endings(start_ranks(tmp_path, [[*command, "8"], [*command, "3"]]), 120)
+    assert (main, other) == (1, 1)
+    assert said[-1].startswith(f"error: {refusal}")
+    assert other_said[-1].startswith(f"error (rank 1): {refusal}")
+    assert "Traceback" not in str(said + other_said)
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
