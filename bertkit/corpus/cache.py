@@ -1,6 +1,7 @@
 """Folders that are made once, by the one process that has their lock, and anew where the cache's are damaged."""
 
 import atexit
+import hashlib
 import os
 import shutil
 import tempfile
@@ -68,9 +69,11 @@ def _holds_something(folder: Path) -> bool:
 def _locked(folder: Path) -> Iterator[None]:
     from filelock import FileLock
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = _lock_of(folder)
+    for parent in (folder.parent, lock.parent):
+        parent.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(_lock_of(folder)):
+        with FileLock(lock):
             yield
     except NotImplementedError as error:
         raise BertkitError(
@@ -79,7 +82,11 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _lock_of(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.lock")
+    if folder.is_relative_to(cache_folder()):
+        return folder.with_name(f".{folder.name}.lock")
+    # Beside a mount, such as a Docker volume, nothing may be written; and beside a person's folder nothing is to stay.
+    place = hashlib.blake2b(os.fsencode(folder.resolve()), digest_size=16).hexdigest()
+    return cache_folder() / "locks" / f"{place}.lock"
 
 
 def _remove_leftovers(folder: Path) -> None:

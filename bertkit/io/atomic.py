@@ -24,7 +24,7 @@ _ADVICE = {
     errno.ENOTDIR: "a file is in its way: choose another name",
     errno.ENAMETOOLONG: "the name is too long for the file system: choose a shorter one",
 }
-_NAME_LETTERS = 40
+_NAME_BYTES = 120
 """Of a name that a temporary one repeats: a name may fill all of the 255 bytes that file systems allow."""
 
 
@@ -158,7 +158,8 @@ def _move_up(fresh: Path) -> None:
 
 def _temporary_name(folder: Path, name: str) -> Path:
     # Not from tempfile: its files and folders are closed to everybody else, against the user's umask.
-    return folder / f".tmp-{name[:_NAME_LETTERS]}-{secrets.token_hex(6)}"
+    begin = os.fsencode(name)[:_NAME_BYTES].decode("utf-8", "ignore")
+    return folder / f".tmp-{begin}-{secrets.token_hex(6)}"
 
 
 def _sync(path: Path) -> None:

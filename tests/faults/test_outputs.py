@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bertkit.corpus.cache import opened
 from bertkit.errors import BertkitError
 from bertkit.io.atomic import new_folder
 from bertkit.io.outputs import check_output, new_output
@@ -184,3 +185,18 @@ def test_an_empty_folder_is_filled_whole_or_not_at_all(tmp_path: Path) -> None:
         (fresh / "sub").mkdir()
         (fresh / "sub" / "x").write_text("")
     assert names(tmp_path) == ["sub"]
+
+
+def test_a_temporary_folder_bears_its_whole_name_where_that_is_short_and_fits_where_it_is_long(tmp_path: Path) -> None:
+    # By its name the cache knows whose lock it has to have before it removes one that a kill has left.
+    for name, begin in (("merged-" + "0" * 41, "merged-" + "0" * 41), ("é" * 127, "é" * 60)):
+        with new_folder(tmp_path / name) as fresh:
+            assert fresh.name.startswith(f".tmp-{begin}-")
+        assert (tmp_path / name).is_dir()
+
+
+def test_nothing_stays_beside_a_prepared_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BERTKIT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "out").mkdir()
+    opened(tmp_path / "out" / "store", names, lambda fresh: (fresh / "x").touch())
+    assert names(tmp_path / "out") == ["store"]
