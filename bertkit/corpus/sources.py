@@ -17,9 +17,11 @@ from bertkit.corpus.stopping import stopped_cleanly
 from bertkit.corpus.store import IDS_FILE, INFO_FILE, is_store
 from bertkit.errors import BertkitError
 from bertkit.io.atomic import disk_errors
+from bertkit.io.compression import open_binary
+from bertkit.io.delimited import LONGEST_VALUE_CHARS
 from bertkit.io.hub import ensure_hub, hub_errors, is_offline
 from bertkit.io.tables import COMPRESSED_SUFFIXES, TABLE_SUFFIXES, TEXT_SUFFIXES, form, read_rows
-from bertkit.io.text import ReadReport, lines_of, open_binary, read_lines
+from bertkit.io.text import ReadReport, lines_of, read_lines
 
 _HUB_NAME = re.compile(r"(?P<name>(?![.-])[\w.-]+/(?![.-])[\w.-]+)(:(?P<config>[^/]+))?", re.ASCII)
 _FILE_SUFFIXES = (*TEXT_SUFFIXES, *TABLE_SUFFIXES, *COMPRESSED_SUFFIXES)
@@ -196,6 +198,10 @@ def _documents(rows: Iterator[tuple[str, dict[str, Any]]], column: str) -> Itera
             continue
         if not isinstance(text, str):
             raise BertkitError(f"{place}: '{column}' is not text but {type(text).__name__}; name another with --column")
+        if len(text) > LONGEST_VALUE_CHARS:
+            raise BertkitError(
+                f"{place}: '{column}' has over {LONGEST_VALUE_CHARS:,} characters: cut it into several rows"
+            )
         # A NUL in a cell is dropped, as BERT's cleaning does; a text file with one is binary, and refused.
         paragraphs = [paragraph for line in lines_of(text.replace("\0", "")) if (paragraph := line.strip())]
         if paragraphs:

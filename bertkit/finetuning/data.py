@@ -19,9 +19,10 @@ from bertkit.finetuning.heads.sequence import SequenceHead
 from bertkit.finetuning.held_out import held_out
 from bertkit.finetuning.kinds import refuse_missing_texts
 from bertkit.finetuning.table_check import Lengths, TableCheck, check_table
+from bertkit.io.compression import open_binary
 from bertkit.io.hub import ensure_hub, hub_errors
 from bertkit.io.tables import TABLE_SUFFIXES, decoded, form, read_rows
-from bertkit.io.text import ReadReport, open_binary, read_lines
+from bertkit.io.text import ReadReport, read_lines
 from bertkit.settings.schema import TaskSettings
 
 

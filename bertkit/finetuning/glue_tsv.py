@@ -7,7 +7,8 @@ from typing import Any
 from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.finetuning.heads.base import Row
-from bertkit.io.text import ReadReport, open_binary, read_lines
+from bertkit.io.compression import open_binary
+from bertkit.io.text import ReadReport, read_lines
 from bertkit.settings.schema import TaskSettings
 
 _MOST_SHORT_ROWS = 0.001

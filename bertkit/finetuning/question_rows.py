@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bertkit.errors import BertkitError
-from bertkit.io.text import open_binary
+from bertkit.io.compression import open_binary
 
 _PACKED = (".gz", ".xz", ".zst", ".bz2")
 _BEGINNING_BYTES = 1 << 16

@@ -8,7 +8,8 @@ from typing import Any
 
 from bertkit.errors import BertkitError
 from bertkit.finetuning.entities import OUTSIDE, Entity, split_tag, tags_of
-from bertkit.io.text import ReadReport, open_binary, read_lines
+from bertkit.io.compression import open_binary
+from bertkit.io.text import ReadReport, read_lines
 
 COLUMN_SUFFIXES = (".conll", ".bio", ".iob", ".iob2")
 """Files that hold a word and its tag a line, whatever is in them; .txt and .tsv do where their lines look so."""

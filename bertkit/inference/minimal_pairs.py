@@ -10,8 +10,9 @@ from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.inference.cloze import wilson_interval
 from bertkit.inference.scoring import Scorer
+from bertkit.io.compression import open_binary
 from bertkit.io.tables import form, read_rows
-from bertkit.io.text import ReadReport, open_binary, read_lines
+from bertkit.io.text import ReadReport, read_lines
 
 _NAMES = (("sentence_good", "sentence_bad"), ("good", "bad"))
 _PAIRS_AT_ONCE = 1_000

@@ -14,8 +14,8 @@ from typing import Any
 
 from bertkit import console
 from bertkit.errors import BertkitError
+from bertkit.io.compression import check_expansion, open_binary
 from bertkit.io.delimited import LONGEST_VALUE_CHARS, Delimited, Refuse, Row, bounded, open_delimited
-from bertkit.io.text import open_binary
 
 TEXT_SUFFIXES = (".txt", ".text", ".md")
 TABLE_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".tab", ".parquet")
@@ -25,6 +25,9 @@ _FORMS |= {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv
 _FORMS |= {".parquet": "parquet"}
 _SHEETS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_PARQUET_BUFFER_BYTES = 2**20
+_ROWS_BYTES = 2**24
+"""Rows of a parquet file that are read together, unpacked: their texts are held several times over."""
 _BLANKS = re.compile(r"[ \t\n\r]*")
 
 
@@ -208,7 +211,7 @@ def _parquet(path: Path) -> Iterator[Any]:
             with open_binary(path) as packed:
                 shutil.copyfileobj(packed, unpacked)
         try:
-            file = pyarrow.parquet.ParquetFile(unpacked if unpacked.tell() else path)
+            file = pyarrow.parquet.ParquetFile(unpacked if unpacked.tell() else path, buffer_size=_PARQUET_BUFFER_BYTES)
         except (pyarrow.ArrowException, OSError, ValueError) as error:
             raise BertkitError(f"{path} cannot be read as parquet: {_first_line(error)}") from error
         with file:
@@ -225,7 +228,7 @@ def _parquet_rows(path: Path, refuse: Refuse) -> Iterator[Row]:
         if twice is not None:
             raise BertkitError(f"{path} has two columns '{twice}': rename one, or take it out")
         try:
-            for batch in file.iter_batches(batch_size=1024):
+            for batch in file.iter_batches(batch_size=_rows_at_once(file.metadata, path)):
                 for row in batch.to_pylist():
                     number += 1
                     place = f"{path}:{number}"
@@ -237,6 +240,27 @@ def _parquet_rows(path: Path, refuse: Refuse) -> Iterator[Row]:
                         yield place, found
         except (pyarrow.ArrowException, OSError, ValueError) as error:
             raise BertkitError(f"{path} is damaged after row {number}: {_first_line(error)}") from error
+
+
+def _rows_at_once(about: Any, path: Path) -> int:
+    """How many rows of a parquet file are read together, by their mean size.
+
+    Raises:
+        BertkitError: too few rows for their bytes, or more in them than text packs to.
+    """
+    most = 1024
+    for number in range(about.num_row_groups):
+        group = about.row_group(number)
+        packed = sum(group.column(column).total_compressed_size for column in range(group.num_columns))
+        check_expansion(path, packed, group.total_byte_size)
+        bytes_a_row = group.total_byte_size // max(1, group.num_rows)
+        if bytes_a_row > LONGEST_VALUE_CHARS:
+            raise BertkitError(
+                f"{path} has rows of {bytes_a_row:,} bytes, and {LONGEST_VALUE_CHARS:,} are the most that is held: "
+                "cut them into several rows"
+            )
+        most = min(most, max(1, _ROWS_BYTES // max(1, bytes_a_row)))
+    return most
 
 
 def decoded(place: str, row: dict[str, Any]) -> dict[str, Any]:

@@ -1,15 +1,8 @@
-"""Lines of text out of files of any compression, line end and size, in bounded memory."""
+"""Lines of text out of streams of any line end and size, in bounded memory."""
 
-import bz2
-import gzip
-import io
-import lzma
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from bertkit.errors import BertkitError
 
@@ -19,8 +12,6 @@ MAX_LINE_CHARS = 100_000
 MAX_REPLACED_SHARE = 0.005
 """A file of which more characters than this are not UTF-8 is in another encoding, not a little damaged."""
 _JUDGED_FROM_CHARS = 65_536
-# Little, for all that it decompresses to is held at once.
-_ZST_BYTES = 2**13
 # Characters that BERT's cleaning would drop although they separate words or lines.
 _SEPARATORS = "\x0b\x0c\x1c\x1d\x1e\x1f\x85\u2028\u2029"
 _SPACES = " \t\u3000"
@@ -36,72 +27,6 @@ class ReadReport:
     first_replaced_at: str | None = None
     """FILE:LINE."""
     empty_files: list[str] = field(default_factory=list)
-
-
-@contextmanager
-def open_binary(path: Path) -> Iterator[BinaryIO]:
-    """Opens a file for reading, decompressed by its last suffix (.gz, .xz, .zst, .bz2), as a stream.
-
-    Raises:
-        BertkitError: the file cannot be read, or its compression is damaged or cut off.
-    """
-    try:
-        with path.open("rb") as raw, _decompressed(raw, path.suffix.lower()) as stream:
-            yield stream
-    except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error) as error:
-        raise BertkitError(f"{path} is damaged: its {path.suffix} data cannot be decompressed ({error})") from error
-    except OSError as error:
-        raise BertkitError(f"cannot read {path}: {error.strerror or error}") from error
-
-
-@contextmanager
-def _decompressed(raw: BinaryIO, suffix: str) -> Iterator[BinaryIO]:
-    if suffix == ".gz":
-        with gzip.open(raw) as stream:
-            yield stream  # type: ignore[misc]
-    elif suffix == ".xz":
-        with lzma.open(raw) as stream:
-            yield stream  # type: ignore[misc]
-    elif suffix == ".bz2":
-        with bz2.open(raw) as stream:
-            yield stream  # type: ignore[misc]
-    elif suffix == ".zst":
-        with io.BufferedReader(_ZstStream(raw)) as stream:
-            yield stream
-    else:
-        yield raw
-
-
-class _ZstStream(io.RawIOBase):
-    """Decompressed Zstandard frames. The library's own reader takes a file that is cut off for a whole one."""
-
-    def __init__(self, raw: BinaryIO) -> None:
-        self._raw, self._ready = raw, memoryview(b"")
-        self._frame: Any = None
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        import zstandard
-
-        while not self._ready:
-            ended = self._frame is None or self._frame.eof
-            left = self._frame.unused_data if self._frame is not None and ended else b""
-            data = left or self._raw.read(_ZST_BYTES)
-            if not data:
-                if not ended:
-                    raise EOFError("the file ends too early")
-                return 0
-            if ended:
-                self._frame = zstandard.ZstdDecompressor().decompressobj()
-            try:
-                self._ready = memoryview(self._frame.decompress(data))
-            except zstandard.ZstdError as error:
-                raise EOFError(str(error)) from error
-        size = min(len(buffer), len(self._ready))
-        buffer[:size], self._ready = self._ready[:size], self._ready[size:]
-        return size
 
 
 def read_lines(stream: BinaryIO, name: str, report: ReadReport) -> Iterator[tuple[int, str]]:

@@ -272,3 +272,19 @@ def test_the_fingerprint_of_a_hub_dataset_follows_its_revision(monkeypatch):
 def test_a_linked_file_counts_once(tmp_path):
     (tmp_path / "b.txt").symlink_to(write(tmp_path, "a.txt", "x"))
     assert found(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.parquet"])
+def test_a_value_that_is_too_long_to_hold_is_refused_with_its_place(tmp_path, monkeypatch, name):
+    texts = ["short", "the cat sat . " * 10]
+    monkeypatch.setattr(sources, "LONGEST_VALUE_CHARS", 139)
+    if name == "a.parquet":
+        pyarrow.parquet.write_table(pyarrow.table({"text": texts}), tmp_path / name)
+    else:
+        rows = map(json.dumps, ({"text": text} for text in texts)) if name == "a.jsonl" else ["text", *texts]
+        write(tmp_path, name, "\n".join(rows))
+    row = {"a.jsonl": 2, "a.csv": 3, "a.parquet": 2}[name]
+    with pytest.raises(BertkitError, match=rf"{name}:{row}: 'text' has over 139 characters: cut it into several rows"):
+        paragraphs(tmp_path / name)
+    monkeypatch.setattr(sources, "LONGEST_VALUE_CHARS", 140)
+    assert paragraphs(tmp_path / name)[0] == "short"

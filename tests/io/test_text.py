@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from bertkit.errors import BertkitError
 from bertkit.io import text
-from bertkit.io.text import ReadReport, lines_of, open_binary, read_lines
+from bertkit.io.compression import open_binary
+from bertkit.io.text import ReadReport, lines_of, read_lines
 
 COMPRESS = {".gz": gzip.compress, ".xz": lzma.compress, ".zst": zstandard.ZstdCompressor().compress}
 SEPARATORS = "\x0b\x0c\x1c\x1d\x1e\x1f\x85\u2028\u2029"

@@ -1,0 +1,146 @@
+"""Files of any compression as streams of bytes, in bounded memory."""
+
+import bz2
+import gzip
+import io
+import lzma
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from bertkit.errors import BertkitError
+
+MAX_EXPANSION = 200
+"""Text is packed to a third or a tenth; more than this is a bomb (gzip reaches 1,000, the others far more)."""
+_EXPANSION_JUDGED_FROM_BYTES = 2**28
+_XZ_MEMORY_BYTES = 2**28
+"""``xz -9`` asks for 65 MB."""
+_PACKED_BYTES = 2**13  # a Zstandard bomb of this size unpacks to 256 MiB
+
+
+@contextmanager
+def open_binary(path: Path) -> Iterator[BinaryIO]:
+    """Opens a file for reading, decompressed by its last suffix (.gz, .xz, .zst, .bz2), as a stream.
+
+    Raises:
+        BertkitError: the file cannot be read, its compression is damaged or cut off, or it unpacks to so much more
+            than it is that it can be no text.
+    """
+    try:
+        with path.open("rb") as raw, _decompressed(raw, path) as stream:
+            yield stream
+    except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error) as error:
+        raise BertkitError(f"{path} is damaged: its {path.suffix} data cannot be decompressed ({error})") from error
+    except OSError as error:
+        raise BertkitError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+@contextmanager
+def _decompressed(raw: BinaryIO, path: Path) -> Iterator[BinaryIO]:
+    opener = _OPENERS.get(path.suffix.lower())
+    if opener is None:
+        yield raw
+        return
+    with opener(raw) as stream, io.BufferedReader(_Counted(stream, path)) as counted:
+        yield counted
+
+
+def check_expansion(path: Path, packed_bytes: int, unpacked_bytes: int) -> None:
+    """Makes sure that what is (being) unpacked may be text.
+
+    Raises:
+        BertkitError: it is too much for that.
+    """
+    if unpacked_bytes > max(MAX_EXPANSION * packed_bytes, _EXPANSION_JUDGED_FROM_BYTES):
+        raise BertkitError(
+            f"{path} unpacks to more than {MAX_EXPANSION} times its {packed_bytes:,} bytes, which no text does: "
+            "unpack it yourself if it is to be read"
+        )
+
+
+class _Counted(io.RawIOBase):
+    """A decompressed stream that is given up where too much comes out of it."""
+
+    def __init__(self, stream: Any, path: Path) -> None:
+        self._stream, self._path, self._packed_bytes = stream, path, path.stat().st_size
+        self._unpacked_bytes = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        size = self._stream.readinto(buffer)
+        self._unpacked_bytes += size
+        check_expansion(self._path, self._packed_bytes, self._unpacked_bytes)
+        return size
+
+
+class _Frames(io.RawIOBase):
+    """Decompressed frames one after the other, a little at a time, as all that it unpacks to is held at once.
+
+    The libraries' own readers take a .zst that is cut off for a whole one, and an .xz at its word how much memory it
+    needs.
+    """
+
+    def __init__(self, raw: BinaryIO, decompressor: Callable[[], Any], padding: bytes) -> None:
+        self._raw, self._decompressor, self._padding = raw, decompressor, padding
+        self._ready = memoryview(b"")
+        self._frame: Any = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            ended = self._frame is None or self._frame.eof
+            left = self._frame.unused_data if self._frame is not None and ended else b""
+            if ended:
+                self._frame = None
+                left = left.lstrip(self._padding)
+            data = left or self._raw.read(_PACKED_BYTES)
+            if not data:
+                if not ended:
+                    raise EOFError("the file ends too early")
+                return 0
+            if ended:
+                data = data.lstrip(self._padding)
+                if not data:
+                    continue
+                self._frame = self._decompressor()
+            self._ready = memoryview(self._frame.decompress(data))
+        size = min(len(buffer), len(self._ready))
+        buffer[:size], self._ready = self._ready[:size], self._ready[size:]
+        return size
+
+
+class _ZstFrame:
+    """A Zstandard frame, with the errors of other compressions."""
+
+    def __init__(self) -> None:
+        import zstandard
+
+        self._frame, self._error = zstandard.ZstdDecompressor().decompressobj(), zstandard.ZstdError
+
+    @property
+    def eof(self) -> bool:
+        return self._frame.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._frame.unused_data
+
+    def decompress(self, data: bytes) -> bytes:
+        try:
+            return self._frame.decompress(data)
+        except self._error as error:
+            raise EOFError(str(error)) from error
+
+
+_OPENERS: dict[str, Callable[[BinaryIO], Any]] = {
+    ".gz": gzip.open,
+    ".bz2": bz2.open,
+    ".xz": lambda raw: _Frames(raw, lambda: lzma.LZMADecompressor(memlimit=_XZ_MEMORY_BYTES), padding=b"\0"),
+    ".zst": lambda raw: _Frames(raw, _ZstFrame, padding=b""),
+}

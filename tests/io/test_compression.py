@@ -1,0 +1,101 @@
+"""Compressed files: what is whole reads as Python's own modules read it, what no text packs to is given up early."""
+
+import bz2
+import gzip
+import lzma
+import tracemalloc
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+import zstandard
+
+from bertkit.errors import BertkitError
+from bertkit.io import compression
+from bertkit.io.compression import open_binary
+from bertkit.io.tables import read_rows
+
+COMPRESS = {
+    ".gz": gzip.compress,
+    ".xz": lzma.compress,
+    ".bz2": bz2.compress,
+    ".zst": zstandard.ZstdCompressor().compress,
+}
+
+
+def read(path):
+    with open_binary(path) as stream:
+        return stream.read()
+
+
+@pytest.mark.parametrize("suffix", COMPRESS)
+def test_frames_one_after_the_other_are_one_text(tmp_path, suffix):
+    path = tmp_path / f"a.txt{suffix}"
+    parts = [b"one line\n" * 10_000, b"", b"the end"]
+    path.write_bytes(b"".join(map(COMPRESS[suffix], parts)))
+    assert read(path) == b"".join(parts)
+
+
+@pytest.mark.parametrize("padding", [4, 2**13, 2**13 + 4])
+def test_xz_may_be_padded_between_and_behind_its_streams(tmp_path, padding):
+    path = tmp_path / "a.txt.xz"
+    path.write_bytes(b"".join(lzma.compress(part) + b"\0" * padding for part in (b"one ", b"two")))
+    assert read(path) == b"one two"
+
+
+@pytest.mark.parametrize("suffix", COMPRESS)
+def test_a_bomb_is_given_up_long_before_it_is_unpacked(tmp_path, monkeypatch, suffix):
+    monkeypatch.setattr(compression, "_EXPANSION_JUDGED_FROM_BYTES", 2**20)
+    path = tmp_path / f"a.txt{suffix}"
+    path.write_bytes(COMPRESS[suffix](b"a cat " * 2**23))
+    monkeypatch.setattr(compression, "_PACKED_BYTES", 2**6)
+    tracemalloc.start()
+    with pytest.raises(BertkitError, match=rf"a\.txt\{suffix} unpacks to more than 200 times its [\d,]+ bytes"):
+        read(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**24 < len(b"a cat ") * 2**23
+
+
+def test_little_text_may_be_packed_as_far_as_it_goes(tmp_path):
+    path = tmp_path / "a.txt.gz"
+    path.write_bytes(gzip.compress(b"rain " * 2**20))
+    assert len(read(path)) == 5 * 2**20 > 200 * path.stat().st_size
+
+
+def test_xz_that_asks_for_much_memory_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt.xz"
+    path.write_bytes(lzma.compress(b"text", preset=9))
+    assert read(path) == b"text"
+    monkeypatch.setattr(compression, "_XZ_MEMORY_BYTES", 2**20)
+    with pytest.raises(BertkitError, match=r"a\.txt\.xz .*[Mm]emory usage limit"):
+        read(path)
+
+
+def parquet(path, texts, **how):
+    pyarrow.parquet.write_table(pyarrow.table({"text": texts}), path, **how)
+    return path
+
+
+def test_rows_of_parquet_are_read_few_at_a_time_where_they_are_large(tmp_path):
+    texts = [f"{number} " + "the cat sat . " * 40_000 for number in range(200)]
+    path = parquet(tmp_path / "a.parquet", texts, use_dictionary=False, write_batch_size=8)
+    before = pyarrow.total_allocated_bytes()
+    for number, (_, row) in enumerate(read_rows(path)):
+        assert row["text"] == texts[number]
+        assert pyarrow.total_allocated_bytes() - before < 2**26  # of 112 MB
+    assert number == 199
+
+
+def test_a_row_of_parquet_that_is_too_large_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("bertkit.io.tables.LONGEST_VALUE_CHARS", 1_000)
+    path = parquet(tmp_path / "a.parquet", ["the cat sat . " * 400])
+    with pytest.raises(BertkitError, match=r"a\.parquet has rows of [\d,]+ bytes, and 1,000 are the most"):
+        next(read_rows(path))
+
+
+def test_a_parquet_bomb_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(compression, "_EXPANSION_JUDGED_FROM_BYTES", 2**16)
+    path = parquet(tmp_path / "a.parquet", ["a cat " * 10_000] * 50, use_dictionary=False, compression="zstd")
+    with pytest.raises(BertkitError, match=r"a\.parquet unpacks to more than 200 times"):
+        next(read_rows(path))
