@@ -15,6 +15,8 @@ from bertkit.runtime.base import Reader
 from bertkit.runtime.load import open_reader
 from bertkit.runtime.text import Encoding
 
+# e^709.8 is the largest fp64 number.
+_LARGEST_EXPONENT = 709.0
 # Masked copies read at a time. Each brings a row as wide as the vocabulary: 512 of 30,522 numbers are 60 MB.
 _COPIES_AT_ONCE = 512
 
@@ -35,10 +37,10 @@ class Score:
 
     @property
     def perplexity(self) -> float | None:
-        """Pseudo-perplexity: ``exp`` of the negative score a word piece."""
-        if self.per_token is None:
+        """Pseudo-perplexity: ``exp`` of the negative score a word piece; None without any, or where no number is as large."""
+        if self.per_token is None or -self.per_token > _LARGEST_EXPONENT:
             return None
-        return math.exp(-self.per_token) if -self.per_token < 700 else math.inf
+        return math.exp(-self.per_token)
 
 
 class CutReader:

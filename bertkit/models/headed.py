@@ -78,7 +78,7 @@ def new_headed(
         raise BertkitError(f"the model {name_or_path} has no weights for {lacking[0]}: give a pretrained encoder")
     notes = [f"the pooler is new: {name_or_path} has none"] if any("pooler" in name for name in missing) else []
     if getattr(model.config, "type_vocab_size", None) == 1 and is_bert(read_config(folder)):
-        notes.append(f"{name_or_path} knows one segment alone (type_vocab_size is 1): so the texts of a pair are read")
+        notes.append(f"{name_or_path} knows one segment alone (type_vocab_size is 1): both texts of a pair are of it")
     return model, encoder_tokenizer(folder, name_or_path), notes + left_out(folder, name_or_path)
 
 

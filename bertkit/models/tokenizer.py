@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Container, Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ CODE_OF_OTHERS = ("auto_map", "trust_remote_code", "custom_pipelines", "chat_tem
 _CONTINUATION = "##"
 # Classes that read tokenizer.json to the letter. (A BertTokenizer is built anew from tokenizer_config.json.)
 _LITERAL = ("PreTrainedTokenizerFast", "TokenizersBackend")
+_TO_THE_LETTER = "is followed to the letter: transformers may read that folder otherwise, not those that bertkit saves"
 _WORDPIECE = (None, "BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer", "DistilBertTokenizerFast",
               "ElectraTokenizer", "ElectraTokenizerFast")  # fmt: skip
 _UNUSED = re.compile(r"\[unused\d+\]")
@@ -148,9 +150,7 @@ def _from_vocab_folder(folder: Path) -> "BertTokenizer":
     added = _json_object(folder / "added_tokens.json")
     _check_special_tokens({**ids, **added}, names, str(path))
     if "do_lower_case" not in config and _is_cased(ids):
-        console.note(
-            console.plain(f"{path} holds upper-case words, and nothing beside it speaks of case: read as cased")
-        )
+        _say(f"{path} holds upper-case words, and nothing beside it speaks of case: read as cased")
     lowercase = config.get("do_lower_case", not _is_cased(ids))
     try:
         tokenizer = BertTokenizer.from_pretrained(folder, vocab=ids, do_lower_case=bool(lowercase))
@@ -244,11 +244,12 @@ def _bert_tokenizer(folder: Path, content: Mapping[str, Any], config: Mapping[st
         "tokenize_chinese_chars": rules["handle_chinese_chars"],
     }
     if config.get("tokenizer_class") in _LITERAL:
-        return BertTokenizer.from_pretrained(folder, **told) if rules["clean_text"] else None
+        is_plain = rules["clean_text"] and content["model"].get("max_input_chars_per_word", 100) == 100
+        return BertTokenizer.from_pretrained(folder, **told) if is_plain else None
     silent = {name: value for name, value in told.items() if name not in config}
     built = {name: config.get(name, usual) for name, usual in zip(told, (True, None, True), strict=True)}
     if _effects(**built) != _effects(**(built | silent)):
-        _say_unlike(folder)
+        _say(f"the tokenizer.json of {folder} {_TO_THE_LETTER}")
     return BertTokenizer.from_pretrained(folder, **silent)
 
 
@@ -265,7 +266,7 @@ def _other_tokenizer(folder: Path, content: Mapping[str, Any], names: Mapping[st
     from transformers import PreTrainedTokenizerFast
 
     if _settings(folder).get("tokenizer_class") not in _LITERAL:
-        _say_unlike(folder)
+        _say(f"the tokenizer.json of {folder} {_TO_THE_LETTER}")
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, **names)
     backend = tokenizer.backend_tokenizer
     if backend.decoder is None and (content.get("pre_tokenizer") or {}).get("type") == "ByteLevel":
@@ -283,13 +284,9 @@ def _other_tokenizer(folder: Path, content: Mapping[str, Any], names: Mapping[st
     return tokenizer
 
 
-def _say_unlike(folder: Path) -> None:
-    console.note(
-        console.plain(
-            f"the tokenizer.json of {folder} is followed to the letter: transformers may build another tokenizer from "
-            "that folder, but not from those that bertkit saves"
-        )
-    )
+@cache  # a command may read a folder several times
+def _say(line: str) -> None:
+    console.note(console.plain(line))
 
 
 def _content(token: Any) -> str:

@@ -183,7 +183,7 @@ def _check(folder: Path, config: dict[str, Any], content: dict[str, Any]) -> Non
             raise UnsupportedError(f"its tokenizer: {name} is {config[name]}")
     kinds = [content[part]["type"] for part in ("normalizer", "pre_tokenizer", "post_processor", "model")]
     plain = ["BertNormalizer", "BertPreTokenizer", "TemplateProcessing", "WordPiece"]
-    if kinds != plain or not rules["clean_text"]:
+    if kinds != plain or not rules["clean_text"] or content["model"].get("max_input_chars_per_word", 100) != 100:
         raise UnsupportedError("its tokenizer is not a plain BERT tokenizer")
 
 

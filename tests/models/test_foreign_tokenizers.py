@@ -13,7 +13,7 @@ from bertkit.errors import BertkitError
 from bertkit.inference.embedding import Embedder
 from bertkit.inference.export import export
 from bertkit.models.bert import load_bert_for_pretraining, own_tokenizer, save_model
-from bertkit.models.tokenizer import load_tokenizer
+from bertkit.models.tokenizer import load_tokenizer, save_tokenizer
 from bertkit.pretraining.collator import DataCollatorForBertPretraining
 from bertkit.runtime.text import any_pieces
 
@@ -57,6 +57,13 @@ def wordpiece(**rules: Any) -> Tokenizer:
     return backend
 
 
+def short_words() -> Tokenizer:
+    """In which a word of three letters is unknown; a BertTokenizer reads up to 100."""
+    backend = wordpiece(lowercase=False)
+    backend.model.max_input_chars_per_word = 2
+    return backend
+
+
 def template(single: str, pair: str) -> processors.TemplateProcessing:
     return processors.TemplateProcessing(single=single, pair=pair, special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
 
@@ -93,6 +100,8 @@ FORMS = {
     "told otherwise": lambda folder: save(folder, wordpiece(lowercase=False), "BertTokenizer", do_lower_case=True),
     "literal": lambda folder: save(folder, wordpiece(lowercase=False), do_lower_case=True),
     "literal, dirty": lambda folder: save(folder, wordpiece(clean_text=False, lowercase=True)),
+    "short words": lambda folder: save(folder, short_words(), "BertTokenizer", do_lower_case=False),
+    "literal, short words": lambda folder: save(folder, short_words()),
     "BPE": lambda folder: save(folder, byte_level(template(*BERT_TEMPLATE))),
     "Unigram": lambda folder: save(folder, unigram(template(*BERT_TEMPLATE))),
 }
@@ -117,6 +126,9 @@ def test_ids_are_those_of_transformers(form, tmp_path, capsys):
     pair = theirs(TEXTS[0], TEXTS[1], return_token_type_ids=True)
     assert pieces.encode(TEXTS[0], TEXTS[1])[:2] == (pair["input_ids"], pair["token_type_ids"])
     assert capsys.readouterr().err == ""
+    save_tokenizer(ours, tmp_path / "saved")
+    again = AutoTokenizer.from_pretrained(tmp_path / "saved")
+    assert [again(text)["input_ids"] for text in TEXTS] == [ours(text)["input_ids"] for text in TEXTS]
 
 
 def test_what_transformers_would_read_otherwise_is_said(tmp_path, capsys):
