@@ -46,7 +46,9 @@ class FinetuneRequest:
     @property
     def folder(self) -> Path:
         """Where the run goes where nothing else is said."""
-        return self.out or Path("runs") / f"finetune-{self.task or _short(self.train or 'own')}"
+        return (
+            self.out or Path("runs") / f"finetune-{(self.task or '').replace(':', '-') or _short(self.train or 'own')}"
+        )
 
 
 def _short(name: str) -> str:

@@ -100,10 +100,15 @@ def parse_set(text: str) -> Override:
 def load(schema: type[T], kind: str, name_or_path: str, overrides: Sequence[Override]) -> Resolved[T]:
     """Reads a recipe, lays the overrides over it, and checks the whole against the schema.
 
+    A task may be given with a subset of its data, as in "wikiann:de".
+
     Raises:
         BertkitError: no such recipe, broken TOML, an unknown, ambiguous or doubly given key, or a value that
             the schema refuses.
     """
+    name, _, subset = name_or_path.partition(":")
+    if subset and kind == "finetune" and name in recipe_names(kind):
+        overrides, name_or_path = [Override("task.subset", subset, name_or_path), *overrides], name
     path = recipe_path(kind, name_or_path)
     label = name_or_path if name_or_path.endswith(".toml") else f"recipes/{kind}/{path.name}"
     rules = dict(_rules(schema.model_json_schema()))

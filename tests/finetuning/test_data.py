@@ -186,7 +186,7 @@ def test_lists_and_objects_are_no_texts_and_no_classes(tmp_path, row, text, labe
         for one in (row, row, row | {"label": "y"} if isinstance(row.get("text"), (list, dict)) else row)
     )
     with pytest.raises(BertkitError, match=said):
-        own(tmp_path, table, name="a.jsonl", task=TaskSettings(text=tuple(text), label=tuple(label)))
+        own(tmp_path, table, name="a.jsonl", task=TaskSettings(head="sequence", text=tuple(text), label=tuple(label)))
 
 
 def test_a_list_among_words_is_no_class(tmp_path):
