@@ -1,13 +1,16 @@
 """``bertkit finetune``: from a BERT to a classifier."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bertkit import console
 from bertkit.cli import options
 from bertkit.errors import BertkitError
+
+if TYPE_CHECKING:
+    from bertkit.training.record import RunRecord
 
 
 def finetune(
@@ -85,10 +88,9 @@ def finetune(
         _say_result(sweep(request, seeds, parse_grid(grid) if grid else None))
 
 
-def _say_result(run: dict[str, Any]) -> None:
-    results, out = run.get("results") or {}, console.plain(run["out"])
-    metrics = run.get("metrics") or []
-    for number, metric in enumerate(metrics):
+def _say_result(run: "RunRecord") -> None:
+    results, out = run.results, console.plain(run.out)
+    for number, metric in enumerate(run.metrics):
         if f"eval_{metric}" not in results:
             continue
         interval = results.get(f"eval_{metric}_interval_95")
@@ -112,7 +114,7 @@ def _say_result(run: dict[str, Any]) -> None:
             f"{len(spread['runs'])} runs: mean {spread['mean']:.4f} ± {spread['standard_deviation']:.4f}, best "
             f"{spread['best']:.4f}, {spread['collapsed']} collapsed"
         )
-    console.note(f"\nYour classifier is in [bold]{out}[/] ({console.duration(run.get('seconds', 0))}). Next:")
+    console.note(f"\nYour classifier is in [bold]{out}[/] ({console.duration(run.seconds)}). Next:")
     console.note(f"  bertkit predict {out} texts.txt", markup=False)
 
 

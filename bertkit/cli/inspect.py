@@ -67,7 +67,8 @@ def inspect(
         raise BertkitError(
             "--validation, --text, --text-pair and --label go with --train FILE; a corpus takes --column"
         )
-    from bertkit.pretraining.run import PretrainRequest
+    from bertkit.pretraining.inspection import inspect as inspected
+    from bertkit.pretraining.request import PretrainRequest
 
     request = PretrainRequest(
         corpus=corpus or (),
@@ -84,30 +85,19 @@ def inspect(
             seed=seed,
         ),
     )
-    from bertkit.pretraining.run import inspect as inspected
-
-    plan, prepared, settings = inspected(request)
-    from bertkit.pretraining import inspection
-
+    seen = inspected(request)
     if dump is not None:
-        for example in inspection.dumped(plan, prepared.tokenizer, dump):
+        for example in seen.examples(dump):
             console.print_json(example)
         return
-    drawn = list(inspection.dumped(plan, prepared.tokenizer, max(_SAMPLE, examples)))
-    special = prepared.tokenizer.all_special_ids
-    corpus_figures = inspection.corpus_report(prepared)
-    example_figures = inspection.example_report(
-        drawn, plan.max_seq_length(0), special, prepared.tokenizer.mask_token_id
-    )
-    wants_pairs = settings.data.sentence_objective != "none"
-    told = inspection.warnings(corpus_figures, example_figures, wants_pairs, prepared.text)
-    report = inspection.as_json(corpus_figures, example_figures, told, prepared.text)
+    drawn = list(seen.examples(max(_SAMPLE, examples)))
+    report = seen.report(drawn)
     if as_json:
         console.print_json(report, indent=2)
         return
     _print_report(report)
     for example in drawn[:examples]:
-        _print_example(example, prepared.tokenizer)
+        _print_example(example, seen.corpus.tokenizer)
 
 
 def _inspect_table(train: str, validation: str | None, model: str | None, given: list[Override], as_json: bool) -> None:

@@ -1,11 +1,14 @@
 """``bertkit pretrain``: from text to a BERT."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bertkit import console
 from bertkit.cli import options
+
+if TYPE_CHECKING:
+    from bertkit.training.record import RunRecord
 
 
 def pretrain(
@@ -60,7 +63,7 @@ def pretrain(
     overwrite: options.Overwrite = False,
 ) -> None:
     """Pretrain a BERT on your text."""
-    from bertkit.pretraining.run import PretrainRequest
+    from bertkit.pretraining.request import PretrainRequest
     from bertkit.pretraining.run import pretrain as run
 
     request = PretrainRequest(
@@ -94,15 +97,15 @@ def pretrain(
         _say_result(result)
 
 
-def _say_result(run: dict) -> None:
-    results, out = run.get("results") or {}, console.plain(run["out"])
+def _say_result(run: "RunRecord") -> None:
+    results, out = run.results, console.plain(run.out)
     if "eval_mlm_accuracy" in results:
         console.note(
             f"held-out: MLM accuracy [bold]{results['eval_mlm_accuracy']:.1%}[/] "
-            f"(always guessing the most frequent word piece: {run['most_frequent_token_share']:.1%}), "
-            f"MLM loss [bold]{results['eval_mlm_loss']:.2f}[/] (word frequencies alone: {run['unigram_entropy']:.2f})"
+            f"(always guessing the most frequent word piece: {run.most_frequent_token_share:.1%}), "
+            f"MLM loss [bold]{results['eval_mlm_loss']:.2f}[/] (word frequencies alone: {run.unigram_entropy:.2f})"
             + (f", NSP accuracy {results['eval_nsp_accuracy']:.1%}" if "eval_nsp_accuracy" in results else "")
         )
-    console.note(f"\nYour BERT is in [bold]{out}[/] ({console.duration(run.get('seconds', 0))}). Next:")
+    console.note(f"\nYour BERT is in [bold]{out}[/] ({console.duration(run.seconds)}). Next:")
     console.note(f'  bertkit mask-fill --model {out} "i [MASK] a little boy"', markup=False)
     console.note(f"  bertkit finetune --model {out} --task sst2")

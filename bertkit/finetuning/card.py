@@ -1,18 +1,18 @@
 """The model card of a fine-tuned model, from what its run left on record."""
 
 from pathlib import Path
-from typing import Any
 
 from bertkit.finetuning.heads.base import Head
 from bertkit.models.card import CardFacts, model_card
 from bertkit.settings.schema import FinetuneRecipe
+from bertkit.training.record import RunRecord
 
 
-def finetuned_card(out: Path, run: dict[str, Any], recipe: FinetuneRecipe, head: Head) -> str:
+def finetuned_card(out: Path, run: RunRecord, recipe: FinetuneRecipe, head: Head) -> str:
     """Markdown with front matter for the folder ``out``, from its ``run.json``."""
-    results = {name: value for name, value in run["results"].items() if isinstance(value, float)}
-    headline = run["metrics"][0]
-    interval = run["results"].get(f"eval_{headline}_interval_95")
+    results = {name: value for name, value in run.results.items() if isinstance(value, float)}
+    headline = run.metrics[0]
+    interval = run.results.get(f"eval_{headline}_interval_95")
     if interval:
         results[f"eval_{headline}, 95 % bootstrap interval from"] = interval[0]
         results[f"eval_{headline}, 95 % bootstrap interval to"] = interval[1]
@@ -21,18 +21,18 @@ def finetuned_card(out: Path, run: dict[str, Any], recipe: FinetuneRecipe, head:
             title=f"{out.name}: fine-tuned with bertkit",
             pipeline_tag=head.pipeline_tag,
             what=(
-                f"{run['base_model']}, fine-tuned on {run['task']}{head.purpose}. "
-                f"Seed {run['seed']}; the weights are those of the best evaluation (step {run['best_step']})."
+                f"{run.base_model}, fine-tuned on {run.task}{head.purpose}. "
+                f"Seed {run.seed}; the weights are those of the best evaluation (step {run.best_step})."
             ),
             usage=head.usage(out.as_posix()),
-            command=run["command"],
-            device=f"{run['device']}, {run['num_processes']} process(es), mixed precision: {run['mixed_precision']}",
-            seconds=run["seconds"],
-            versions=run["versions"],
-            base_model=run["base_model"],
+            command=run.command,
+            device=f"{run.device}, {run.num_processes} process(es), mixed precision: {run.mixed_precision}",
+            seconds=run.seconds,
+            versions=run.versions,
+            base_model=run.base_model,
             data={
-                **{f"rows in {name}": rows for name, rows in run["rows"].items()},
-                "fingerprint": run["data_fingerprint"],
+                **{f"rows in {name}": rows for name, rows in run.rows.items()},
+                "fingerprint": run.data_fingerprint,
             },
             settings={
                 f"{table}.{name}": str(value)

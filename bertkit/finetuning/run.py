@@ -17,6 +17,7 @@ from bertkit.runtime.batches import TOKENS_AT_ONCE
 from bertkit.settings.recipes import Override, load
 from bertkit.settings.schema import FinetuneRecipe
 from bertkit.training import ranks, run_folder
+from bertkit.training.record import RunRecord, read_record
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -74,8 +75,8 @@ def data_request(request: FinetuneRequest, recipe: FinetuneRecipe) -> DataReques
     )
 
 
-def finetune(request: FinetuneRequest) -> dict[str, Any]:
-    """Fine-tunes a model and leaves its folder; returns what ``run.json`` holds.
+def finetune(request: FinetuneRequest) -> RunRecord:
+    """Fine-tunes a model and leaves its folder; returns the record of the run.
 
     Raises:
         BertkitError: anything a person can mend.
@@ -85,16 +86,16 @@ def finetune(request: FinetuneRequest) -> dict[str, Any]:
     check_inputs(data_request(request, recipe))
     out = request.folder
     with ranks.together(request.device), run_folder.claimed(out, request.resume, request.overwrite):
-        if request.resume and run_folder.is_finished(out):
+        if request.resume and (record := read_record(out)).finished:
             console.note(console.plain(f"{out} is finished: nothing to resume"))
-            return run_folder.read_run(out)
+            return record
         data = load_labelled(data_request(request, recipe))
         for told in data.notes:
             console.note(console.plain(told))
         return finetune_on(data, recipe, request)
 
 
-def finetune_on(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneRequest) -> dict[str, Any]:
+def finetune_on(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneRequest) -> RunRecord:
     """One run on labelled data that is loaded already, into ``request.folder``."""
     from bertkit import hardware
     from bertkit.training import checkpoint
@@ -261,7 +262,7 @@ def _without_place(label: Any) -> dict[str, Any]:
 
 def _finish(
     run: _Run, data: LabelledData, recipe: FinetuneRecipe, fitted: "Fitted", accelerator: "Accelerator"
-) -> dict:
+) -> RunRecord:
     """The best checkpoint's weights, its figures over the whole validation set, and the model folder."""
     from bertkit.finetuning.card import finetuned_card
     from bertkit.finetuning.evaluation import results_of
@@ -280,10 +281,10 @@ def _finish(
         objective.model.config.update(head.model_config())
     how = {"seconds": progress.seconds, "skipped_steps": progress.skipped_steps, "best_step": progress.best_step}
     results = results_of(run.evaluator.scored, head, run.facts["metrics"], recipe.train.seed)
-    record = {**run.facts, **how, "results": results, "finished": True}
+    facts = {**run.facts, **how, "results": results, "finished": True}
     accelerator.wait_for_everyone()
     if not accelerator.is_main_process:
-        return record
+        return RunRecord(**facts)
     save_model(objective.model, run.tokenizer, out)
     check_saved(out, objective.model)
     write_json(out / "eval_results.json", results)
@@ -293,7 +294,7 @@ def _finish(
         told = zip(first.predictions, map(head.shown, first.split.texts), strict=True)
         rows = [{**row, **text} for row, text in told]
         write_text(out / "predictions.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    record = run_folder.record(out, recipe, record)
+    record = run_folder.record(out, recipe, facts)
     write_text(out / "README.md", finetuned_card(out, record, recipe, head))
     return record
 

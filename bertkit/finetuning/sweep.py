@@ -12,6 +12,7 @@ from bertkit.finetuning.data import LabelledData, check_inputs, load_labelled
 from bertkit.finetuning.run import FinetuneRequest, data_request, finetune_on, load_recipe, with_settings
 from bertkit.io.atomic import write_json
 from bertkit.training import ranks, run_folder
+from bertkit.training.record import RunRecord, read_record
 
 PAPER_GRID: dict[str, list[Any]] = {
     "batch_size": [16, 32],
@@ -47,7 +48,7 @@ def parse_grid(text: str) -> dict[str, list[Any]]:
     return grid
 
 
-def sweep(request: FinetuneRequest, seeds: int, grid: dict[str, list[Any]] | None) -> dict[str, Any]:
+def sweep(request: FinetuneRequest, seeds: int, grid: dict[str, list[Any]] | None) -> RunRecord:
     """Runs each combination of the grid with each of so many seeds, in sub-folders; the best becomes the model.
 
     Returns and writes (``eval_results.json``): the best run's results, and under "sweep" all runs; for seeds the
@@ -80,16 +81,16 @@ def sweep(request: FinetuneRequest, seeds: int, grid: dict[str, list[Any]] | Non
 
 def _one(request: FinetuneRequest, data: LabelledData, chosen: dict[str, Any], out: Path) -> dict[str, Any]:
     one = with_settings(request, out, **chosen)
-    run = run_folder.read_run(out)
-    if not (request.resume and run.get("finished")):
+    run = read_record(out)
+    if not (request.resume and run.finished):
         with run_folder.claimed(out, request.resume, request.overwrite):
             run = finetune_on(data, load_recipe(one), one)
         for checkpoint in out.glob("checkpoint-*") if console.is_main_process() else ():
             shutil.rmtree(checkpoint, ignore_errors=True)
-    return {"settings": chosen, "out": str(out), **{key: run[key] for key in ("results", "metrics", "seconds")}}
+    return {"settings": chosen, "out": str(out), "results": run.results, "metrics": run.metrics, "seconds": run.seconds}
 
 
-def _summary(out: Path, runs: list[dict[str, Any]], data: LabelledData) -> dict[str, Any]:
+def _summary(out: Path, runs: list[dict[str, Any]], data: LabelledData) -> RunRecord:
     from bertkit.models.saved import check_saved
 
     metric, head = runs[0]["metrics"][0], data.head
@@ -109,10 +110,10 @@ def _summary(out: Path, runs: list[dict[str, Any]], data: LabelledData) -> dict[
     }
     record = {"out": str(out), "metrics": best["metrics"], "seconds": sum(run["seconds"] for run in runs)}
     if not console.is_main_process():
-        return {**record, "results": results}
+        return RunRecord(**record, results=results)
     for path in Path(best["out"]).iterdir():
         if path.is_file() and path.name != run_folder.LOCK:
             shutil.copy2(path, out / path.name)
     write_json(out / "eval_results.json", results)
     check_saved(out)
-    return {**run_folder.read_run(out), **record, "results": results}
+    return read_record(out).model_copy(update={**record, "results": results})

@@ -9,36 +9,33 @@ from bertkit.pretraining.dataset import PretrainingPlan
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+    from torch import nn
 
-    from bertkit.training.loop import Job
     from bertkit.training.step_cost import StepCost
 
 _A_DAY_S = 86_400
 
 
-def plan_of(job: "Job") -> PretrainingPlan:
-    """The plan of a pretraining job."""
-    assert isinstance(job.plan, PretrainingPlan)
-    return job.plan
-
-
-def micro_batch_tokens(job: "Job", accelerator: "Accelerator") -> int:
+def micro_batch_tokens(objective: "nn.Module", plan: PretrainingPlan, accelerator: "Accelerator") -> int:
     """The largest micro-batch that fits, in tokens: tried out with the longest sequences, and said."""
     from bertkit.training.step_cost import tokens_that_fit
 
-    plan = plan_of(job)
     step = max((steps.start for steps in plan.stretches()), key=plan.max_seq_length)
     examples, longest = plan.examples(step), plan.max_seq_length(step)
     share = -(-len(examples) // accelerator.num_processes)
     found = tokens_that_fit(
-        job.objective, lambda sequences: plan.fetch(examples[:sequences]), share * longest, longest, accelerator
+        objective, lambda sequences: plan.fetch(examples[:sequences]), share * longest, longest, accelerator
     )
     console.note(f"{found:,} tokens at a time fit into the memory of the GPU, of {share * longest:,} in a step")
     return found
 
 
 def say_what_starts(
-    job: "Job", accelerator: "Accelerator", facts: dict[str, Any], costs: "Sequence[StepCost]", steps_done: int
+    plan: PretrainingPlan,
+    accelerator: "Accelerator",
+    facts: dict[str, Any],
+    costs: "Sequence[StepCost]",
+    steps_done: int,
 ) -> None:
     """One line of the corpus and one of the run.
 
@@ -57,7 +54,7 @@ def say_what_starts(
         memory += MOMENTS_BYTES * facts["parameters"]
     precision = "fp32" if facts["mixed_precision"] == "no" else facts["mixed_precision"]
     processes = f", {facts['num_processes']} processes" if facts["num_processes"] > 1 else ""
-    lengths = " then ".join(str(plan_of(job).max_seq_length(cost.steps.start)) for cost in costs)
+    lengths = " then ".join(str(plan.max_seq_length(cost.steps.start)) for cost in costs)
     ends = (datetime.now() + timedelta(seconds=seconds)).strftime("%H:%M" if seconds < _A_DAY_S else "%d %B, %H:%M")
     console.note(
         f"corpus: {facts['documents']:,} documents, {facts['sentences']:,} sentences, "

@@ -1,10 +1,10 @@
 """The model card of a pretrained BERT: what the run left on record, and nothing else."""
 
 from pathlib import Path
-from typing import Any
 
 from bertkit.models.card import CardFacts, model_card
 from bertkit.settings.schema import PretrainRecipe
+from bertkit.training.record import RunRecord
 
 _RESULTS = {
     "eval_mlm_loss": "held-out MLM loss (nats)",
@@ -15,16 +15,16 @@ _RESULTS = {
 }
 
 
-def pretraining_card(out: Path, run: dict[str, Any], recipe: PretrainRecipe) -> str:
+def pretraining_card(out: Path, run: RunRecord, recipe: PretrainRecipe) -> str:
     """Markdown with front matter for the folder ``out``, from its ``run.json``."""
-    results = {label: run["results"][name] for name, label in _RESULTS.items() if name in run["results"]}
+    results = {label: run.results[name] for name, label in _RESULTS.items() if name in run.results}
     return model_card(
         CardFacts(
             title=f"{out.name}: a BERT pretrained with bertkit",
             pipeline_tag="fill-mask",
             what=(
-                f"A BERT of {run['parameters'] / 1e6:.1f} million parameters, "
-                + (f"gone on from {run['base_model']} and " if run["base_model"] else "")
+                f"A BERT of {run.parameters / 1e6:.1f} million parameters, "
+                + (f"gone on from {run.base_model} and " if run.base_model else "")
                 + "pretrained by masked language modelling"
                 + {
                     "nsp": " and next-sentence prediction",
@@ -38,19 +38,19 @@ def pretraining_card(out: Path, run: dict[str, Any], recipe: PretrainRecipe) -> 
                 f'fill = pipeline("fill-mask", model="{out.as_posix()}")\n'
                 'print(fill("i [MASK] a little boy"))'
             ),
-            command=run["command"],
-            device=f"{run['device']}, {run['num_processes']} process(es), mixed precision: {run['mixed_precision']}",
-            seconds=run["seconds"],
-            versions=run["versions"],
-            base_model=run["base_model"],
+            command=run.command,
+            device=f"{run.device}, {run.num_processes} process(es), mixed precision: {run.mixed_precision}",
+            seconds=run.seconds,
+            versions=run.versions,
+            base_model=run.base_model,
             data={
-                "sources": ", ".join(run["corpus"]),
-                "documents": run["documents"],
-                "sentences": run["sentences"],
-                "tokens": run["tokens_in_corpus"],
-                "fingerprint": run["data_fingerprint"],
-                "unigram entropy (nats): the loss of knowing only how often a token occurs": run["unigram_entropy"],
-                "most frequent token: the accuracy of always guessing it": run["most_frequent_token_share"],
+                "sources": ", ".join(run.corpus),
+                "documents": run.documents,
+                "sentences": run.sentences,
+                "tokens": run.tokens_in_corpus,
+                "fingerprint": run.data_fingerprint,
+                "unigram entropy (nats): the loss of knowing only how often a token occurs": run.unigram_entropy,
+                "most frequent token: the accuracy of always guessing it": run.most_frequent_token_share,
             },
             settings={
                 f"{table}.{name}": str(value)

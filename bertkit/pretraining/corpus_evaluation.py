@@ -13,7 +13,8 @@ from bertkit.pretraining.evaluation import Evaluator
 from bertkit.pretraining.prepare import Prepared, is_prepared, prepare_for_training
 from bertkit.settings.recipes import Override, load
 from bertkit.settings.schema import PretrainRecipe
-from bertkit.training.run_folder import RECIPE, read_run
+from bertkit.training.record import read_record
+from bertkit.training.run_folder import RECIPE
 
 if TYPE_CHECKING:
     from transformers import BertForPreTraining
@@ -79,7 +80,7 @@ def _recipe(request: CorpusRequest) -> PretrainRecipe:
     folder, positions = bert_folder(request.model), max_positions(request.model)
     kept = folder / RECIPE
     # The recipe of a fine-tuned classifier says nothing of pretraining.
-    is_known = kept.is_file() and read_run(folder).get("kind", "pretrain") == "pretrain"
+    is_known = kept.is_file() and read_record(folder).kind in ("pretrain", "")
     length = min(DEFAULT_LENGTH, positions) if request.seq_len is None else request.seq_len
     asked = [
         Override("model.max_position_embeddings", positions, f"the model {request.model}"),

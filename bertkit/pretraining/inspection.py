@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import count, islice
 from typing import Any
 
@@ -11,11 +12,49 @@ from bertkit.corpus.statistics import TextReport
 from bertkit.corpus.store import CorpusStore
 from bertkit.models.bert import IGNORE
 from bertkit.pretraining.dataset import PretrainingPlan
+from bertkit.pretraining.job import plan_of, sequences
 from bertkit.pretraining.prepare import Prepared
+from bertkit.pretraining.request import PretrainRequest, resolve
+from bertkit.settings.schema import PretrainRecipe
 
 _BATCH = 256
 _DUPLICATES_LOOKED_AT = 5_000_000
 """Sentences and documents beyond so many are not searched for duplicates: the share is known by then."""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a run would train on: the plan of its steps, the corpus and the recipe."""
+
+    plan: PretrainingPlan
+    corpus: Prepared
+    recipe: PretrainRecipe
+
+    def examples(self, n: int) -> Iterator[dict[str, Any]]:
+        """The first examples of training; see ``dumped``."""
+        return dumped(self.plan, self.corpus.tokenizer, n)
+
+    def report(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+        """The figures of the corpus and of some of its examples, and what commonly ruins a run in plain words."""
+        tokenizer = self.corpus.tokenizer
+        longest, special = self.plan.max_seq_length(0), tokenizer.all_special_ids
+        corpus = corpus_report(self.corpus)
+        seen = example_report(examples, longest, special, tokenizer.mask_token_id)
+        wants_pairs = self.recipe.data.sentence_objective != "none"
+        told = warnings(corpus, seen, wants_pairs, self.corpus.text)
+        return as_json(corpus, seen, told, self.corpus.text)
+
+
+def inspect(request: PretrainRequest) -> Inspection:
+    """What ``pretrain`` would train on, without training.
+
+    Raises:
+        BertkitError: as ``pretrain`` before its first step.
+    """
+    resolved = resolve(request)
+    corpus, recipe = resolved.prepared(), resolved.recipe
+    whole = recipe.train.batch_size
+    return Inspection(plan_of(recipe, corpus, partial(sequences, whole, whole, 1)), corpus, recipe)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from bertkit.errors import BertkitError
 from bertkit.io.structured import read_json, read_json_lines, read_toml
 from bertkit.training.metrics_log import FILE as METRICS
 from bertkit.training.metrics_log import read_metrics
-from bertkit.training.run_folder import RECIPE, flat, read_run
+from bertkit.training.record import read_record
+from bertkit.training.run_folder import RECIPE, flat
 
 RESULTS, PREDICTIONS = "eval_results.json", "predictions.jsonl"
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
@@ -88,7 +89,7 @@ def _read(folder: Path, name: str) -> Run:
         raise BertkitError(
             f"no folder {folder}: give the folder of a run, which `bertkit pretrain` or `finetune` wrote"
         )
-    facts, metrics = read_run(folder), read_metrics(folder)
+    facts, metrics = read_record(folder).facts, read_metrics(folder)
     if not facts and not metrics:
         raise BertkitError(
             f"{folder} is no run: it has neither run.json nor {METRICS}; give a folder that `bertkit pretrain` or "

@@ -1,24 +1,22 @@
 """A run's folder: one run at a time, nothing of a person's overwritten unasked, and a record of what was run."""
 
-import platform
 import re
 import shutil
-import sys
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from importlib import metadata
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from bertkit import __version__, console
+from bertkit import console
 from bertkit.errors import BertkitError
-from bertkit.io.atomic import contents, disk_errors, write_json, write_text
-from bertkit.io.structured import read_json, read_toml
+from bertkit.io.atomic import contents, disk_errors, write_text
+from bertkit.io.structured import read_toml
 from bertkit.settings.recipes import dump
 from bertkit.settings.schema import Settings, TrainSettings
+from bertkit.training.record import RUN, RunRecord, read_record, write_record
 
-RUN, RECIPE, LOCK = "run.json", "recipe.toml", ".lock"
+RECIPE, LOCK = "recipe.toml", ".lock"
 TRACKED = "bertkit"
 """The project's name for trackers, and so of their folder."""
 _OURS: tuple[str, ...] = (
@@ -34,24 +32,10 @@ _OURS: tuple[str, ...] = (
 _OURS += ("tokenizer_config.json", "vocab.txt", "eval_results.json", "predictions.jsonl")
 _RECORD = (RUN, RECIPE, "metrics.jsonl")
 """Each run writes these before its first step."""
-_PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "datasets", "numpy")
 # May differ between a run and its resume: they decide when to look and to save, or how to fit into memory.
 _FREE = {
     f"train.{name}" for name in ("micro_batch_size", "logging_steps", "eval_steps", "save_steps", "save_total_limit")
 } | {"train.num_workers", "train.report_to", "train.skip_nonfinite_steps", "train.torch_compile"}
-
-# What is gone on by, of run.json.
-_KINDS: dict[str, type | tuple[type, ...]] = {
-    "finished": bool,
-    "max_steps": int,
-    "micro_batch_tokens": int,
-    "data_fingerprint": str,
-    "results": dict,
-    "metrics": list,
-    "seconds": (int, float),
-}
-
-S = TypeVar("S", bound=Settings)
 
 
 @contextmanager
@@ -153,26 +137,6 @@ def _remove(path: Path) -> None:
     shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
-def is_finished(out: Path) -> bool:
-    """Whether the run in a folder has ended."""
-    return bool(read_run(out).get("finished"))
-
-
-def read_run(out: Path) -> dict[str, Any]:
-    """A run's ``run.json``; empty where there is none.
-
-    Raises:
-        BertkitError: it cannot be read, or is not of the form that was written here.
-    """
-    path = out / RUN
-    found = read_json(path) if path.is_file() else {}
-    for name, kind in _KINDS.items():
-        value = found.get(name)
-        if value is not None and (not isinstance(value, kind) or isinstance(value, bool) is not (kind is bool)):
-            raise BertkitError(f"{path} was not written by bertkit: {name} is {str(value)[:40]!r}")
-    return found
-
-
 def check_same_maths(out: Path, settings: Settings, fingerprint: str) -> None:
     """Refuses a resume that would train something else than what was begun.
 
@@ -190,7 +154,7 @@ def check_same_maths(out: Path, settings: Settings, fingerprint: str) -> None:
                 f"cannot resume {out} with {name} = {now.get(name)}: it was begun with {before.get(name)}; "
                 "give the same settings, or start anew with --overwrite"
             )
-    known = read_run(out).get("data_fingerprint")
+    known = read_record(out).data_fingerprint
     if known and known != fingerprint:
         raise BertkitError(f"cannot resume {out}: its data or tokenizer has changed since it was begun")
 
@@ -203,15 +167,7 @@ def flat(tables: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def record(out: Path, settings: Settings, facts: dict[str, Any]) -> dict[str, Any]:
+def record(out: Path, settings: Settings, facts: dict[str, Any]) -> RunRecord:
     """Writes ``recipe.toml`` (resolved: it reproduces the run) and ``run.json``; returns the latter."""
-    run = {
-        "command": " ".join(["bertkit", *sys.argv[1:]]),
-        "bertkit": __version__,
-        "python": platform.python_version(),
-        "versions": {name: metadata.version(name) for name in _PACKAGES},
-        **facts,
-    }
     write_text(out / RECIPE, dump(settings))
-    write_json(out / RUN, run)
-    return run
+    return write_record(out, facts)

@@ -14,7 +14,7 @@ from bertkit.errors import BertkitError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from bertkit.pretraining.run import PretrainRequest
+    from bertkit.pretraining.request import PretrainRequest
 
 app = typer.Typer(help="How fast bertkit is on this machine, beside plain transformers.", no_args_is_help=True)
 
@@ -250,7 +250,7 @@ def _pretraining(
     """
     from bertkit.corpus.sources import find_sources
     from bertkit.pretraining.prepare import is_prepared
-    from bertkit.pretraining.run import PretrainRequest
+    from bertkit.pretraining.request import PretrainRequest
     from bertkit.settings.recipes import load
     from bertkit.settings.schema import PretrainRecipe
 

@@ -10,7 +10,7 @@ from benchmarks.apart import apart
 from benchmarks.pretrain import as_row, on_prepared, their_collator, work_of
 from benchmarks.rounds import OURS, Turn, compare, repeated
 from bertkit.pretraining.dataset import collator_for
-from bertkit.pretraining.run import PretrainRequest
+from bertkit.pretraining.request import PretrainRequest
 
 THEIRS = "transformers' DataCollatorForLanguageModeling"
 

@@ -18,9 +18,10 @@ from benchmarks.trainer import TRAINER, trainer_turn
 from bertkit import hardware
 from bertkit.models.bert import IGNORE, choose_attention, new_bert, save_model
 from bertkit.pretraining.dataset import PretrainingPlan
+from bertkit.pretraining.inspection import inspect
 from bertkit.pretraining.objective import BertPretrainingObjective
 from bertkit.pretraining.prepare import Prepared
-from bertkit.pretraining.run import PretrainRequest, inspect
+from bertkit.pretraining.request import PretrainRequest
 from bertkit.settings.schema import DataSettings, PretrainRecipe
 from bertkit.training.loop import Job, fit
 from bertkit.training.metrics_log import read_metrics
@@ -71,8 +72,9 @@ def bench_pretrain(request: PretrainRequest, steps: int, rounds: int) -> dict[st
 def work_of(request: PretrainRequest) -> Work:
     """The corpus prepared, and the plan of the steps."""
     device = hardware.choose_device(request.device)
-    plan, corpus, recipe = inspect(request)
-    return Work(plan, corpus, recipe, device, hardware.choose_precision(recipe.train.mixed_precision, device))
+    seen = inspect(request)
+    precision = hardware.choose_precision(seen.recipe.train.mixed_precision, device)
+    return Work(seen.plan, seen.corpus, seen.recipe, device, precision)
 
 
 def on_prepared(request: PretrainRequest, corpus: Prepared) -> PretrainRequest:

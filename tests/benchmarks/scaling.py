@@ -19,7 +19,7 @@ from benchmarks.rounds import OURS, Figure, Turn, figure
 from bertkit import console, hardware
 from bertkit.errors import BertkitError
 from bertkit.io.atomic import disk_errors
-from bertkit.pretraining.run import PretrainRequest
+from bertkit.pretraining.request import PretrainRequest
 from bertkit.settings.recipes import Override
 from bertkit.training.metrics_log import read_metrics
 

@@ -14,7 +14,8 @@ from bertkit.errors import BertkitError
 from bertkit.models.tokenizer import load_tokenizer
 from bertkit.pretraining.collator import DataCollatorForBertPretraining
 from bertkit.pretraining.corpus_evaluation import CorpusRequest, evaluate_corpus
-from bertkit.pretraining.run import PretrainRequest, pretrain
+from bertkit.pretraining.request import PretrainRequest
+from bertkit.pretraining.run import pretrain
 from bertkit.settings.recipes import Override
 from bertkit.training.metrics_log import read_metrics
 

@@ -1,0 +1,201 @@
+"""The parts of a pretraining run, put together: model and loss, the plan of the steps, evaluation, and the job."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
+
+from bertkit import console
+from bertkit.errors import BertkitError
+from bertkit.pretraining.dataset import EvaluationSet, PretrainingPlan, collator_for, sampler_for
+from bertkit.pretraining.evaluation import Evaluator, LearningWatch
+from bertkit.pretraining.prepare import Prepared, say_changes
+from bertkit.pretraining.request import ResolvedRequest
+from bertkit.settings.schema import PretrainRecipe
+from bertkit.training.run_folder import flat
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from transformers import BertForPreTraining
+
+    from bertkit.pretraining.objective import BertPretrainingObjective
+    from bertkit.training.loop import Job
+
+# Tokens a device computes at a time where nothing else is said: enough to keep it busy, little enough to fit. On a GPU
+# what fits is tried out.
+_MICRO_BATCH_TOKENS = {"cpu": 4_096, "mps": 8_192}
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A run that is ready to begin."""
+
+    request: ResolvedRequest
+    recipe: PretrainRecipe
+    """That of the request; with a budget, with its number of steps once that is known."""
+    corpus: Prepared
+    objective: "BertPretrainingObjective"
+    accelerator: "Accelerator"
+    micro_batch_tokens: int | None
+    """What a device computes at a time; None where that is yet to be tried out."""
+
+    @property
+    def micro_batch_size(self) -> Callable[[int], int]:
+        """Of sequences of a length, how many a device computes at a time."""
+        train = self.recipe.train
+        share = -(-train.batch_size // self.accelerator.num_processes)
+        # Until more is known, sequences of any length are tried one at a time.
+        return partial(sequences, train.micro_batch_size, share, self.micro_batch_tokens or 1)
+
+    def plan(self) -> PretrainingPlan:
+        """Which examples each step sees."""
+        return plan_of(self.recipe, self.corpus, self.micro_batch_size)
+
+    def job(self, plan: PretrainingPlan) -> "Job":
+        """The model with its loss, the steps, and how they are evaluated and saved."""
+        from bertkit.models.bert import save_model
+        from bertkit.training.loop import Job
+
+        recipe, corpus = self.recipe, self.corpus
+
+        @cache
+        def evaluation_set(max_seq_length: int) -> EvaluationSet:
+            collate = collator_for(corpus.tokenizer, recipe.data)
+            return EvaluationSet(
+                corpus.validation_store, corpus.validation, recipe.data, collate, max_seq_length, recipe.train.seed
+            )
+
+        evaluator = Evaluator(self.accelerator, evaluation_set, plan.max_seq_length, self.micro_batch_size)
+        return Job(
+            objective=self.objective,
+            plan=plan,
+            settings=recipe.train,
+            out=self.request.folder,
+            save_model=lambda model, where: save_model(model, corpus.tokenizer, where),
+            evaluate=evaluator if len(evaluation_set(plan.max_seq_length(0))) else None,
+            watch=LearningWatch(corpus.baseline, plan.total_steps),
+        )
+
+    def same_on_all_ranks(self) -> dict[str, Any]:
+        """What the ranks must have in common, by the names that people know."""
+        info, asked = self.corpus.store.info, self.request.asked
+        return {
+            **flat(self.recipe.model_dump()),
+            "precision": self.accelerator.mixed_precision,
+            "the tokenizer": f"{len(self.corpus.tokenizer):,} word pieces ({info.tokenizer_fingerprint})",
+            "the data": f"{info.tokens:,} tokens ({self.corpus.fingerprint})",
+            "--resume": asked.resume,
+            "--budget": asked.budget_s,
+        }
+
+    def facts(self, plan: PretrainingPlan) -> dict[str, Any]:
+        """What the run's record says before the first step (see ``RunRecord``)."""
+        from bertkit import hardware
+
+        info, accelerator = self.corpus.store.info, self.accelerator
+        return {
+            "kind": "pretrain",
+            "out": str(self.request.folder),
+            "recipe": self.request.recipe_name,
+            "corpus": info.sources,
+            "data_fingerprint": self.corpus.fingerprint,
+            "base_model": self.request.asked.model,
+            "device": hardware.describe_device(accelerator.device.type),
+            "num_processes": accelerator.num_processes,
+            "mixed_precision": accelerator.mixed_precision,
+            "batch_size": self.recipe.train.batch_size,
+            "micro_batch_tokens": self.micro_batch_tokens,
+            "seed": self.recipe.train.seed,
+            "parameters": self.objective.model.num_parameters(),
+            "documents": info.documents,
+            "sentences": info.sentences,
+            "tokens_in_corpus": info.tokens,
+            "training_tokens": self.corpus.training.tokens,
+            "held_out_tokens": self.corpus.validation.tokens,
+            "unigram_entropy": self.corpus.baseline.entropy,
+            "most_frequent_token_share": self.corpus.baseline.most_frequent,
+            "max_steps": plan.total_steps,
+        }
+
+
+def set_up(request: ResolvedRequest) -> Setup:
+    """Prepares the corpus, and makes or loads the model, on its device.
+
+    Raises:
+        BertkitError: one of them cannot be had, or they do not fit each other.
+    """
+    from bertkit import hardware
+    from bertkit.models.bert import choose_attention
+    from bertkit.pretraining.objective import BertPretrainingObjective
+
+    recipe, device = request.recipe, request.device
+    precision = hardware.choose_precision(recipe.train.mixed_precision, device)
+    corpus = request.prepared()
+    if corpus.text is not None:
+        say_changes(corpus.text)
+    model = _model(request, corpus)
+    choose_attention(model, device, precision, max(tokens for _, tokens in recipe.data.phases))
+    accelerator = hardware.build_accelerator(device, precision, recipe.train.report_to, str(request.folder))
+    objective = BertPretrainingObjective(model, recipe.data.sentence_objective != "none")
+    # A resume computes as the run began, to the bit.
+    tokens = request.before.micro_batch_tokens or _MICRO_BATCH_TOKENS.get(device)
+    return Setup(request, recipe, corpus, objective, accelerator, tokens)
+
+
+def _model(request: ResolvedRequest, corpus: Prepared) -> "BertForPreTraining":
+    """A new BERT, or the one to go on from."""
+    from bertkit.models.bert import load_bert_for_pretraining, new_bert
+
+    recipe, name = request.recipe, request.asked.model
+    positions = recipe.model.max_position_embeddings
+    if name is None:
+        corpus.tokenizer.model_max_length = positions
+        return new_bert(recipe.model, corpus.tokenizer, recipe.train.seed)
+    model, _, notes = load_bert_for_pretraining(name, corpus.tokenizer, recipe.train.seed, positions)
+    corpus.tokenizer.model_max_length = positions
+    for told in notes:
+        console.note(console.plain(told))
+    return model
+
+
+def plan_of(recipe: PretrainRecipe, corpus: Prepared, micro_batch_size: Callable[[int], int]) -> PretrainingPlan:
+    """Which examples each step of a run sees.
+
+    Args:
+        micro_batch_size: of sequences of a length, how many a device computes at a time.
+    """
+    return PretrainingPlan(
+        corpus.store,
+        corpus.training,
+        recipe.data,
+        collator_for(corpus.tokenizer, recipe.data),
+        recipe.train.batch_size,
+        _total_steps(recipe, corpus),
+        recipe.train.seed,
+        micro_batch_size,
+    )
+
+
+def sequences(given: int | None, share: int, budget_tokens: int, max_seq_length: int) -> int:
+    """Sequences of a length that a device computes at a time (a function of its own: data workers are sent it)."""
+    return min(share, given or max(1, budget_tokens // max_seq_length))
+
+
+def _total_steps(recipe: PretrainRecipe, corpus: Prepared) -> int:
+    """``max_steps``, or the steps that ``epochs`` passes over the training documents take.
+
+    Raises:
+        BertkitError: the corpus has fewer examples than one batch.
+    """
+    batch_size, epochs_a_step = recipe.train.batch_size, 0.0
+    for share, tokens in recipe.data.phases:
+        examples = len(sampler_for(corpus.store, corpus.training, recipe.data, tokens, recipe.train.seed))
+        if examples < batch_size:
+            raise BertkitError(
+                f"the corpus has {corpus.training.tokens:,} tokens to train on, which are {examples:,} examples of "
+                f"{tokens}: fewer than one batch of {batch_size}; give more text, or lower --batch-size"
+            )
+        epochs_a_step += share * batch_size / examples
+    if recipe.train.max_steps is not None:
+        return recipe.train.max_steps
+    return max(1, round((recipe.train.epochs or 1) / epochs_a_step))

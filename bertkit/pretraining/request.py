@@ -1,0 +1,140 @@
+"""What a person asks of pretraining, and what it comes to: recipe, corpus, folder and device, looked up once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from bertkit.assets import EMBEDDED_CORPUS
+from bertkit.corpus.sources import find_sources
+from bertkit.errors import BertkitError
+from bertkit.pretraining.prepare import Prepared, is_prepared, prepare_for_training
+from bertkit.settings.recipes import Override, load
+from bertkit.settings.schema import PretrainRecipe
+from bertkit.training.record import RunRecord, read_record
+
+_ANY_LENGTH = 2**31
+
+
+@dataclass(frozen=True)
+class PretrainRequest:
+    """What a person asks of ``bertkit pretrain``; see its options."""
+
+    corpus: Sequence[str] = ()
+    out: Path | None = None
+    recipe: str | None = None
+    overrides: Sequence[Override] = ()
+    model: str | None = None
+    tokenizer: str | None = None
+    validation: Sequence[str] = ()
+    device: str = "auto"
+    budget_s: float | None = None
+    """Seconds from the call to the end of the run; decides the number of steps."""
+    dry_run: bool = False
+    """Only say what would be trained and how long it would take."""
+    resume: bool = False
+    overwrite: bool = False
+
+    @property
+    def inputs(self) -> list[str]:
+        """The corpus, or the embedded one where none is given."""
+        return list(self.corpus) or [str(EMBEDDED_CORPUS)]
+
+    @property
+    def folder(self) -> Path:
+        """Where the run goes: ``--out``, or ``runs/pretrain-`` and the corpus's name."""
+        name = "stdin" if self.inputs[0] == "-" else Path(self.inputs[0]).name.split(".")[0]
+        return self.out or Path("runs") / f"pretrain-{name.replace('*', '').strip('-_ ') or 'corpus'}"
+
+
+@dataclass(frozen=True)
+class ResolvedRequest:
+    """A request whose names have been looked up and found to be there: all that a run needs to know.
+
+    Attributes:
+        asked: what it was made of.
+        recipe_name: of the recipe that was asked for, or that suits the device and the model.
+        recipe: with all that was overridden.
+        before: the record of the run that is resumed; an empty one where none is.
+    """
+
+    asked: PretrainRequest
+    recipe_name: str
+    recipe: PretrainRecipe
+    before: RunRecord
+
+    @property
+    def folder(self) -> Path:
+        """Of the run."""
+        return self.asked.folder
+
+    @cached_property
+    def device(self) -> str:
+        """The device type: "cpu", "cuda" or "mps". It imports torch, and so waits until it is needed."""
+        from bertkit import hardware
+
+        return hardware.choose_device(self.asked.device)
+
+    def prepared(self) -> Prepared:
+        """The corpus as training reads it, prepared now where it was not before."""
+        from bertkit.models.folder import bert_folder
+        from bertkit.models.tokenizer import load_tokenizer
+
+        asked = self.asked
+        given = asked.tokenizer or (str(bert_folder(asked.model)) if asked.model else None)
+        return prepare_for_training(
+            asked.inputs, asked.validation, load_tokenizer(given) if given else None, self.recipe
+        )
+
+
+def resolve(request: PretrainRequest) -> ResolvedRequest:
+    """Looks up what a request names, with all checks that need neither text nor model to be read.
+
+    Raises:
+        BertkitError: a corpus, recipe or model that is not there; settings that are not allowed, or not together.
+    """
+    steps_given = [one for one in request.overrides if one.key.rpartition(".")[2] in ("max_steps", "epochs")]
+    if request.budget_s is not None and steps_given:
+        raise BertkitError(f"--budget chooses the number of steps: leave {steps_given[0].origin} out, or --budget")
+    if request.recipe == "adapt" and request.model is None:
+        raise BertkitError("the recipe adapt goes on from a model: give --model with a folder or a hub name")
+    for inputs in (request.inputs, request.validation):
+        if inputs and not is_prepared(inputs):
+            find_sources(inputs)
+    name = request.recipe or ("adapt" if request.model else _recipe_for(request.device))
+    recipe = _recipe(request, name)
+    before = read_record(request.folder) if request.resume else RunRecord()
+    if request.budget_s is not None and before.max_steps:
+        recipe = with_steps(recipe, before.max_steps)  # the steps of a budget are chosen once
+    return ResolvedRequest(request, name, recipe, before)
+
+
+def _recipe_for(device: str) -> str:
+    """The recipe for a new model where none is named: what a GPU does in days would take a CPU months."""
+    if not device.startswith(("auto", "cuda")):
+        return "tiny"
+    from bertkit import hardware
+
+    return "base" if hardware.choose_device(device) == "cuda" else "tiny"
+
+
+def _recipe(request: PretrainRequest, name: str) -> PretrainRecipe:
+    """The recipe with what was overridden. A model that is gone on from reads at least what it does now."""
+    if request.model is None:
+        return load(PretrainRecipe, "pretrain", name, request.overrides).settings
+    from bertkit.models.folder import check_pairs, max_positions
+
+    known = max_positions(request.model)
+    any_length = Override("model.max_position_embeddings", _ANY_LENGTH, f"--model {request.model}")
+    recipe = load(PretrainRecipe, "pretrain", name, [any_length, *request.overrides]).settings
+    if recipe.data.sentence_objective != "none":
+        check_pairs(request.model)
+    positions = max(known, *(tokens for _, tokens in recipe.data.phases))
+    model = recipe.model.model_copy(update={"max_position_embeddings": positions})
+    return recipe.model_copy(update={"model": model})
+
+
+def with_steps(recipe: PretrainRecipe, max_steps: int) -> PretrainRecipe:
+    """The recipe with another number of steps."""
+    train = recipe.train.model_copy(update={"max_steps": max_steps, "epochs": None})
+    return recipe.model_copy(update={"train": train})

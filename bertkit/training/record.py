@@ -1,0 +1,120 @@
+"""A run's record, ``run.json``: what was run, on what, where, and what came of it. It is written and read here alone."""
+
+import platform
+import sys
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from bertkit import __version__
+from bertkit.errors import BertkitError
+from bertkit.io.atomic import write_json
+from bertkit.io.structured import read_json
+
+RUN = "run.json"
+_PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "datasets", "numpy")
+
+
+class RunRecord(BaseModel):
+    """What ``run.json`` says of a run; a field that the run has not written (yet) has its default.
+
+    Example:
+        >>> RunRecord(out="runs/mine", results={"eval_mlm_accuracy": 0.31}).folder.name
+        'mine'
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True, use_attribute_docstrings=True)
+
+    kind: str = ""
+    """ "pretrain" or "finetune"."""
+    out: str = ""
+    """The run's folder, as it was named."""
+    command: str = ""
+    bertkit: str = ""
+    """The version of bertkit, as ``python`` is that of Python."""
+    python: str = ""
+    versions: dict[str, str] = {}
+    """Of the libraries that the run stood on."""
+    base_model: str | None = None
+    """The model that was gone on from; None for a new one."""
+    data_fingerprint: str = ""
+    """Hash of the data and the tokenizer."""
+    device: str = ""
+    num_processes: int = 1
+    mixed_precision: str = "no"
+    seed: int | None = None
+    parameters: int = 0
+    max_steps: int = 0
+    """Optimizer steps of the whole run; 0 where none has begun."""
+    seconds: float = 0.0
+    skipped_steps: int = 0
+    results: dict[str, Any] = {}
+    """The last evaluation; of a fine-tuning run that of its best weights."""
+    finished: bool = False
+
+    recipe: str = ""
+    """Of pretraining, as all to ``most_frequent_token_share``."""
+    corpus: list[str] = []
+    """The names of its sources."""
+    batch_size: int = 0
+    """Sequences an optimizer step."""
+    micro_batch_tokens: int | None = None
+    """What a device computes at a time; None where the recipe says it in sequences."""
+    documents: int = 0
+    sentences: int = 0
+    tokens_in_corpus: int = 0
+    training_tokens: int = 0
+    held_out_tokens: int = 0
+    unigram_entropy: float = 0.0
+    """Nats a token: the loss of a model that knows only how often each token occurs."""
+    most_frequent_token_share: float = 0.0
+
+    task: str | None = None
+    """Of fine-tuning, as all that follow: the task's name, or where the rows came from."""
+    metrics: list[str] = []
+    """The first one chose the weights; ``results["eval_" + metric]`` is its figure."""
+    rows: dict[str, int] = {}
+    """By the name of the split."""
+    best_step: int | None = None
+    """The step whose weights were kept."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the model, the metrics and the checkpoints of the run are."""
+        return Path(self.out)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What was written, as plain values."""
+        return self.model_dump(exclude_unset=True)
+
+
+def read_record(out: Path) -> RunRecord:
+    """The record of the run in a folder; an empty one where there is none.
+
+    Raises:
+        BertkitError: it cannot be read, or is not of the form that is written here.
+    """
+    path = out / RUN
+    try:
+        return RunRecord(**(read_json(path) if path.is_file() else {}))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        raise BertkitError(f"{path} was not written by bertkit: {name} is {str(first['input'])[:40]!r}") from None
+
+
+def write_record(out: Path, facts: Mapping[str, Any]) -> RunRecord:
+    """Writes ``run.json``: the facts of a run, and by which command and versions it was run."""
+    run = {
+        "command": " ".join(["bertkit", *sys.argv[1:]]),
+        "bertkit": __version__,
+        "python": platform.python_version(),
+        "versions": {name: metadata.version(name) for name in _PACKAGES},
+        **facts,
+    }
+    write_json(out / RUN, run)
+    return RunRecord(**run)
