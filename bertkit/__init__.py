@@ -1,26 +1,44 @@
 """bertkit: pretrain a BERT of your own, fine-tune it, and use it anywhere.
 
-The names below are imported on first use (PEP 562), so that ``import bertkit`` costs nothing.
+What stands below is imported on first use (PEP 562), so that ``import bertkit`` costs nothing.
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-_PUBLIC = {
+if TYPE_CHECKING:
+    from bertkit.api import evaluate, finetune, inspect, load, load_predictor, predict, pretrain
+    from bertkit.errors import BertkitError
+    from bertkit.pretraining.collator import DataCollatorForBertPretraining
+    from bertkit.training.record import RunRecord
+
+__all__ = [
+    "BertkitError",
+    "DataCollatorForBertPretraining",
+    "RunRecord",
+    "__version__",
+    "evaluate",
+    "finetune",
+    "inspect",
+    "load",
+    "load_predictor",
+    "predict",
+    "pretrain",
+]
+_HOMES = {
     "BertkitError": "bertkit.errors",
     "DataCollatorForBertPretraining": "bertkit.pretraining.collator",
-    "pretrain": "bertkit.pretraining.run",
-    "MaskFiller": "bertkit.inference.mask_filling.filler",
+    "RunRecord": "bertkit.training.record",
 }
-__all__ = ["__version__", *_PUBLIC]
 
+if not TYPE_CHECKING:  # a type checker would take any name for one of ours
 
-def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'bertkit' has no attribute {name!r}")
-    return getattr(import_module(_PUBLIC[name]), name)
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module 'bertkit' has no attribute {name!r}")
+        return getattr(import_module(_HOMES.get(name, "bertkit.api")), name)
 
 
 def __dir__() -> list[str]:

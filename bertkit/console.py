@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 from rich.console import Console
@@ -146,7 +147,7 @@ class ProgressLine:
         self._started_at_s = self._last_line_at_s = time.monotonic()
         self._detail = ""
         self._bar: Progress | None = None
-        if is_main_process() and err.is_terminal:
+        if is_main_process() and _shows_bars():
             columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[detail]}")]
             self._bar = Progress(*columns, TimeRemainingColumn(), console=err, transient=True)
             self._task = self._bar.add_task(label, total=total, detail="")
@@ -177,6 +178,11 @@ class ProgressLine:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+
+def _shows_bars() -> bool:
+    """On a terminal, and in a notebook that has the widgets for it."""
+    return err.is_terminal or (err.is_jupyter and find_spec("ipywidgets") is not None)
 
 
 @contextmanager

@@ -80,6 +80,7 @@ def build_accelerator(device: str, precision: str, trackers: tuple[str, ...], fo
     on_cpu = device == "cpu"
     if on_cpu:
         keep_freed_memory()
+    _forget_others(device, precision)
     accelerator = Accelerator(
         cpu=on_cpu, mixed_precision=precision, log_with=list(trackers) or None, project_dir=folder
     )
@@ -111,6 +112,19 @@ def seed_torch(device: torch.device, seed: int) -> None:
         torch.cuda.manual_seed(seed)
     elif device.type == "mps":
         torch.mps.manual_seed(seed)
+
+
+def _forget_others(device: str, precision: str) -> None:
+    """Lets this process make a run on another device or in another precision than its last: Accelerate keeps the first.
+
+    Ranks stay as they were launched: their exchange cannot be begun anew.
+    """
+    from accelerate.state import AcceleratorState
+
+    if AcceleratorState._shared_state:
+        before = AcceleratorState()
+        if before.num_processes == 1 and (before.device.type, before.mixed_precision) != (device, precision):
+            AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @contextmanager

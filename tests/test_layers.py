@@ -8,6 +8,7 @@ import bertkit
 
 FLOORS = [
     {"cli"},
+    {"api"},
     {"pretraining", "finetuning", "inference", "reporting"},
     {"runtime"},
     {"corpus", "training", "models"},

@@ -9,7 +9,7 @@ import typer
 
 from bertkit import console
 from bertkit.cli.options import Device, Model, ReplaceFile
-from bertkit.cli.texts import Files, given_rows, peeked, say_cut, single, watched
+from bertkit.cli.texts import Files, given_rows, peeked, single, watched
 from bertkit.io.hub import EMBEDDED
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def embed(
         write_features(output, windows, embedder.width, by_token)
     else:
         _print(windows, by_token)
-    say_cut(embedder.texts.cut, embedder.texts.reader.max_tokens, name)
+    embedder.texts.say_cut()
     if output is not None:
         console.out.print(str(output), markup=False)
         if by_token and output.suffix == ".npy":

@@ -1,7 +1,7 @@
 """``bertkit finetune``: from a BERT to a classifier."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 

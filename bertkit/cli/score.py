@@ -9,7 +9,7 @@ import typer
 
 from bertkit import console
 from bertkit.cli.options import Device, Json, Model
-from bertkit.cli.texts import Files, given_rows, peeked, say_cut, single, watched
+from bertkit.cli.texts import Files, given_rows, peeked, single, watched
 from bertkit.errors import BertkitError
 from bertkit.io.hub import EMBEDDED
 
@@ -91,7 +91,7 @@ def _scored_sentences(
                 "score_per_token": found.per_token,
                 "perplexity": found.perplexity,
             }
-    say_cut(scorer.texts.cut, scorer.texts.reader.max_tokens, name)
+    scorer.texts.say_cut()
 
 
 def _scored_pairs(
@@ -106,7 +106,7 @@ def _scored_pairs(
     for window in watched(_windows(pairs, _PAIRS_AT_ONCE), "scoring", rank):
         for (text, pair), share in zip(window, scorer.probabilities(window), strict=True):
             yield {"text": text, "text_pair": pair, "next": share}
-    say_cut(scorer.texts.cut, scorer.texts.reader.max_tokens, name)
+    scorer.texts.say_cut()
 
 
 def _windows(items: Iterator[Any], size: int) -> Iterator[list[Any]]:

@@ -65,13 +65,6 @@ def peeked(items: Iterator[Any]) -> tuple[Iterator[Any], int | None]:
     return chain(first, items), len(first) if len(first) <= FEW_TEXTS else None
 
 
-def say_cut(cut: int, most: int, name: str) -> None:
-    """A warning where texts were longer than the model reads."""
-    if cut:
-        what = "1 text is" if cut == 1 else f"{cut:,} texts are"
-        console.warn(f"{what} longer than the {most} tokens that {console.plain(name)} reads: cut to that")
-
-
 def watched(windows: Iterator[list[Any]], label: str, always: bool) -> Iterator[list[Any]]:
     """The same windows, under a progress line, unless it would get between results on the same terminal."""
     done = 0

@@ -21,6 +21,7 @@ from bertkit.finetuning.kinds import refuse_missing_texts
 from bertkit.finetuning.table_check import Lengths, TableCheck, check_table
 from bertkit.io.compression import open_binary
 from bertkit.io.hub import ensure_hub, hub_errors
+from bertkit.io.memory import MemoryRows
 from bertkit.io.tables import TABLE_SUFFIXES, decoded, form, read_rows
 from bertkit.io.text import ReadReport, read_lines
 from bertkit.settings.schema import TaskSettings
@@ -47,9 +48,9 @@ class DataRequest:
     task: TaskSettings
     data: Path | None
     """Folder with GLUE's own TSVs."""
-    train: str | None
-    """File or hub dataset with rows of one's own."""
-    validation: str | None
+    train: str | MemoryRows | None
+    """File or hub dataset with rows of one's own, or the rows."""
+    validation: str | MemoryRows | None
     validation_split: float | None
     seed: int
     head: Head | None = None
@@ -67,7 +68,7 @@ def check_inputs(request: DataRequest) -> None:
         BertkitError: a file or folder that is not there, or is of no known form.
     """
     for source in (request.train, request.validation):
-        if source is not None and not _is_hub_name(source):
+        if isinstance(source, str) and not _is_hub_name(source):
             _check_table(source)
     if request.data is not None and not request.data.is_dir():
         raise BertkitError(f"no folder {request.data}: give the folder of GLUE's TSVs with --data")
@@ -144,7 +145,16 @@ def read_inputs(source: str, task: TaskSettings, head: Head) -> Iterator[Any]:
         for number, line in enumerate(_lines(source), 1):
             yield text_input(line, head, f"{source}:{number}")
         return
-    rows = own or read_rows(path)
+    yield from row_inputs(own or read_rows(path), source, task, head)
+
+
+def row_inputs(rows: Iterator[Row], source: str, task: TaskSettings, head: Head) -> Iterator[Any]:
+    """What a head reads of rows, which messages call by a name, as a stream.
+
+    Raises:
+        BertkitError: no such columns.
+    """
+    kind = type(head)
     first = list(islice(rows, LOOKED_AT))
     columns, _ = _columns(kind, task, first, source, learned=False) if first else ({}, [])
     for row in chain(first, rows):
@@ -241,18 +251,18 @@ def load_table(request: DataRequest) -> LabelledData:
     if not rows:
         raise BertkitError(f"{source} has no rows")
     kind = type(request.head) if request.head is not None else head_for(request.task, rows[0])
-    columns, notes = _columns(kind, request.task, rows, source)
+    columns, notes = _columns(kind, request.task, rows, str(source))
     kind.check(rows[0], columns)
     head = request.head or kind.fit(rows, columns, request.task)
     if request.head is not None and len(columns.get("label", ())) == 1:
         notes.append(taken_by_number(head, [row[columns["label"][0]] for _, row in rows if columns["label"][0] in row]))
     splits = [_split("train" if request.train else "validation", rows, head, columns, unusable)]
     if request.train is not None and request.validation is not None:
-        if _is_hub_name(request.validation) and request.validation == request.train:
+        if request.validation == request.train and _is_hub_name(str(request.train)):
             raise BertkitError(f"--validation {request.validation} is --train: use --validation-split 0.1 instead")
         rows = list(_own_rows(request.validation, unusable, ("validation", "test", "train")))
         roles = {role: kind.roles[role] for role in columns}
-        columns, _ = choose_columns(roles, columns, rows, request.validation) if rows else (columns, [])
+        columns, _ = choose_columns(roles, columns, rows, str(request.validation)) if rows else (columns, [])
         splits.append(_split("validation", rows, head, columns, unusable))
     train = splits.pop(0) if request.train else None
     return LabelledData(train, splits, head, [told for told in notes if told], unusable or [])
@@ -294,8 +304,12 @@ def _split(name: str, rows: Sequence[Row], head: Head, columns: Columns, unusabl
     return Split(name, texts, head.labels(rows, columns) if "label" in columns else None)
 
 
-def _own_rows(source: str, unusable: list[str] | None, splits: tuple[str, ...] = ("train",)) -> Iterator[Row]:
+def _own_rows(
+    source: str | MemoryRows, unusable: list[str] | None, splits: tuple[str, ...] = ("train",)
+) -> Iterator[Row]:
     """Rows of a file, or of the first of these splits that a dataset of the hub has."""
+    if isinstance(source, MemoryRows):
+        return source.placed()
     if not _is_hub_name(source):
         _check_table(source)
         return rows_of(Path(source)) or read_rows(Path(source), unusable)

@@ -1,7 +1,7 @@
 """``bertkit evaluate`` and ``bertkit predict``: a saved model on labelled and unlabelled rows."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice, tee
 from pathlib import Path
@@ -10,11 +10,20 @@ from typing import TYPE_CHECKING, Any
 from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.finetuning.alignment import head_of_task
-from bertkit.finetuning.data import DataRequest, check_inputs, load_labelled, load_split, read_inputs, text_input
+from bertkit.finetuning.data import (
+    DataRequest,
+    check_inputs,
+    load_labelled,
+    load_split,
+    read_inputs,
+    row_inputs,
+    text_input,
+)
 from bertkit.finetuning.heads.base import Features, Head, Split
 from bertkit.finetuning.heads.registry import head_of_model
 from bertkit.finetuning.heads.sequence import SequenceHead
 from bertkit.finetuning.windows import Encoder, cut_rows
+from bertkit.io.memory import MemoryRows, memory_rows
 from bertkit.models.folder import checked_folder, own_length, read_config
 from bertkit.runtime.load import FEW_TEXTS, light_reader
 from bertkit.runtime.text import Encoding, sound
@@ -68,6 +77,30 @@ class Predictor:
         from bertkit.finetuning.evaluation import in_order, logits_for
 
         return in_order(logits_for(self.model, self.head, features, self.encoder.pad_id, self.model.device))
+
+    def __call__(self, rows: Sequence[str | Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """What the model says of texts, or of rows with the columns that it was fine-tuned on.
+
+        Returns:
+            For each row, in order, its ``prediction`` with what there is beside it, as `bertkit predict --json` has it.
+
+        Raises:
+            BertkitError: a text alone does not do, or the rows have no such columns.
+
+        Example:
+            >>> predict = load_predictor("runs/finetune-reviews")
+            >>> predict(["what a lovely film"])[0]["prediction"]
+            'positive'
+        """
+        if isinstance(rows, str):
+            raise BertkitError("give a list of texts or rows, not a single one: [text]")
+        texts = [row for row in rows if isinstance(row, str)]
+        if len(texts) == len(rows):
+            inputs = iter([text_input(sound(text), self.head, f"text {number}") for number, text in enumerate(texts)])
+        else:
+            placed = memory_rows("the rows", [row if not isinstance(row, str) else {"text": row} for row in rows])
+            inputs = row_inputs(placed.placed(), "the rows", self.recipe.task, self.head)
+        return list(predictions(self, inputs))
 
     def answers(self, split: Split) -> tuple[list[dict[str, Any]], Features]:
         """One plain object a row, and the features that were read."""
@@ -127,7 +160,12 @@ def _fitting(settings: FinetuneDataSettings, positions: int | None) -> FinetuneD
 
 
 def evaluate(
-    model: str, task: str | None, data: Path | None, validation: str | None, overrides: Sequence[Override], device: str
+    model: str,
+    task: str | None,
+    data: Path | None,
+    validation: str | MemoryRows | None,
+    overrides: Sequence[Override],
+    device: str,
 ) -> dict[str, Any]:
     """The figures of a saved model on a task's validation splits or on rows of one's own.
 
@@ -159,7 +197,7 @@ def evaluate(
     return {"metrics": list(metrics), **results_of(found, head, metrics, recipe.train.seed)}
 
 
-def _own_rows(recipe: FinetuneRecipe, validation: str, head: Head | None) -> DataRequest:
+def _own_rows(recipe: FinetuneRecipe, validation: str | MemoryRows, head: Head | None) -> DataRequest:
     return DataRequest(recipe.task, None, None, validation, None, recipe.train.seed, head)
 
 

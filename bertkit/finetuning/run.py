@@ -13,6 +13,7 @@ from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.finetuning.data import DataRequest, LabelledData, check_inputs, load_labelled
 from bertkit.io.atomic import write_json, write_text
+from bertkit.io.memory import MemoryRows
 from bertkit.runtime.batches import TOKENS_AT_ONCE
 from bertkit.settings.recipes import Override, load
 from bertkit.settings.schema import FinetuneRecipe
@@ -34,8 +35,8 @@ class FinetuneRequest:
 
     task: str | None = None
     data: Path | None = None
-    train: str | None = None
-    validation: str | None = None
+    train: str | MemoryRows | None = None
+    validation: str | MemoryRows | None = None
     overrides: Sequence[Override] = ()
     model: str = DEFAULT_MODEL
     out: Path | None = None
@@ -47,12 +48,12 @@ class FinetuneRequest:
     @property
     def folder(self) -> Path:
         """Where the run goes where nothing else is said."""
-        return (
-            self.out or Path("runs") / f"finetune-{(self.task or '').replace(':', '-') or _short(self.train or 'own')}"
-        )
+        task = (self.task or "").replace(":", "-")
+        return self.out or Path("runs") / f"finetune-{task or _short(self.train)}"
 
 
-def _short(name: str) -> str:
+def _short(train: str | MemoryRows | None) -> str:
+    name = train if isinstance(train, str) else "own"
     return Path(name.split(":")[0]).name.split(".")[0] or "own"
 
 
@@ -206,7 +207,7 @@ def _facts(
     return {
         "kind": "finetune",
         "out": str(request.folder),
-        "task": request.task or request.train,
+        "task": request.task or str(request.train),
         "base_model": request.model,
         "data_fingerprint": data_fingerprint(data, tokenizer),
         "rows": {split.name: len(split.texts) for split in [data.train, *data.validation]},

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.models.folder import bert_folder
 from bertkit.runtime.base import Reader
@@ -60,6 +61,14 @@ class CutReader:
             return encoding
         self.cut += 1
         return self.reader.pieces.encode(text, pair, most=self.reader.max_tokens)
+
+    def say_cut(self) -> None:
+        """A warning where texts were longer than the model reads, since it was last said."""
+        if self.cut:
+            what = "1 text is" if self.cut == 1 else f"{self.cut:,} texts are"
+            name = console.plain(self.reader.name)
+            console.warn(f"{what} longer than the {self.reader.max_tokens} tokens that {name} reads: cut to that")
+        self.cut = 0
 
 
 class Scorer:

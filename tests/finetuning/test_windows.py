@@ -121,7 +121,7 @@ def test_long_texts_from_end_to_end(tiny_model, tmp_path, capsys):
         record = finetune(
             FinetuneRequest(train=str(path), overrides=overrides, model=str(tiny_model), out=out, device="cpu")
         )
-        return out, record["results"]
+        return out, record.results
 
     out, results = run()
     assert results["eval_accuracy"] == results["majority_baseline"] == 0.5

@@ -117,10 +117,7 @@ def test_a_head_trains_evaluates_predicts_and_is_told_of(toy, tmp_path):
     request, told, record = toy
     results = json.loads((request.folder / "eval_results.json").read_text())
     assert (
-        results["eval_mean_error"]
-        == record["results"]["eval_mean_error"]
-        < 2
-        < np.mean([row["tokens"] for row in told])
+        results["eval_mean_error"] == record.results["eval_mean_error"] < 2 < np.mean([row["tokens"] for row in told])
     )
     assert results["eval_rows"] == 30
     lines = [json.loads(line) for line in (request.folder / "predictions.jsonl").read_text().splitlines()]
@@ -151,7 +148,7 @@ def test_a_head_trains_evaluates_predicts_and_is_told_of(toy, tmp_path):
 
 def test_a_sweep_keeps_the_best_by_the_heads_own_metric(toy, tmp_path):
     request, *_ = toy
-    swept = sweep(replace(request, out=tmp_path / "sweep"), 2, None)["results"]
+    swept = sweep(replace(request, out=tmp_path / "sweep"), 2, None).results
     errors = [run["eval_mean_error"] for run in swept["sweep"]["runs"]]
     assert swept["eval_mean_error"] == min(errors) < max(errors)
     assert swept["sweep"]["collapsed"] == 0

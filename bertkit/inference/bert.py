@@ -1,0 +1,105 @@
+"""A pretrained BERT to be asked from Python: its guesses, scores and features."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bertkit.errors import BertkitError
+from bertkit.runtime.load import FEW_TEXTS
+
+if TYPE_CHECKING:
+    from bertkit.inference.mask_filling.filler import Candidate, MaskFiller
+    from bertkit.inference.scoring import Score, Scorer
+
+
+class Bert:
+    """A pretrained BERT. It is opened when it is first asked, and a few texts are read without importing torch.
+
+    Args:
+        name: a folder, also one of ``bertkit export``, a name on the Hugging Face hub, or "embedded".
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps"; "auto" takes the best there is.
+
+    Raises:
+        BertkitError: the model cannot be had.
+    """
+
+    def __init__(self, name: str, device: str = "auto") -> None:
+        from bertkit.models.folder import bert_folder
+
+        self.name, self.device = name, device
+        bert_folder(name)
+        self._filler: MaskFiller | None = None
+        self._scorers: dict[bool, Scorer] = {}  # by whether a few texts are asked for
+
+    def __repr__(self) -> str:
+        return f"Bert({self.name!r}, device={self.device!r})"
+
+    def fill(
+        self, text: str, *, top_k: int = 5, targets: Sequence[str] | None = None, max_pieces: int = 1
+    ) -> "list[list[Candidate]]":
+        """What belongs at each ``[MASK]`` of a text.
+
+        Args:
+            top_k: guesses a mask.
+            targets: only these words or phrases are compared.
+            max_pieces: above 1, whole words of up to so many word pieces are guessed.
+
+        Returns:
+            For each mask its guesses, the best first, with ``score``, ``token``, ``token_str`` and ``sequence``.
+
+        Raises:
+            BertkitError: the text has no mask or is too long for the model; a target is unknown to it.
+
+        Example:
+            >>> import bertkit
+            >>> bertkit.load("embedded").fill("she opened the [MASK] .", top_k=1)[0][0].token_str
+            'door'
+        """
+        from bertkit.inference.mask_filling.filler import MaskFiller
+
+        if self._filler is None:
+            self._filler = MaskFiller(self.name, self.device, texts=1)
+        return self._filler.fill([text], top_k, targets, max_pieces)[0]
+
+    def score(self, texts: Sequence[str]) -> "list[Score]":
+        """The pseudo-log-likelihoods of texts, in nats, in their order; see ``inference.scoring.Scorer``.
+
+        Returns:
+            For each text ``score``, ``tokens``, ``per_token`` and ``perplexity``.
+        """
+        from bertkit.inference.scoring import Scorer
+
+        _check_texts(texts)
+        few = len(texts) <= FEW_TEXTS
+        if few not in self._scorers:
+            self._scorers[few] = Scorer(self.name, self.device, texts=1 if few else None)
+        scorer = self._scorers[few]
+        scores = scorer.score(texts)
+        scorer.texts.say_cut()
+        return scores
+
+    def embed(self, texts: Sequence[str], *, layers: str = "last", pooling: str = "mean") -> np.ndarray:
+        """Features of texts.
+
+        Args:
+            layers: "last", a number ("-2"), "concat-last-4", "sum-last-4" or "all".
+            pooling: "mean" of all tokens, or "cls". For features of words and tokens see ``inference.embedding``.
+
+        Returns:
+            fp32 ``[texts, width]``.
+        """
+        from bertkit.inference.embedding import Embedder
+
+        _check_texts(texts)
+        if pooling not in ("mean", "cls"):
+            raise BertkitError(f"pooling must be mean or cls, a row a text, got '{pooling}'")
+        embedder = Embedder(self.name, layers, pooling, self.device, len(texts))
+        rows = [one.rows for window in embedder.windows(texts) for one in window]
+        embedder.texts.say_cut()
+        return np.concatenate(rows) if rows else np.empty((0, embedder.width), dtype=np.float32)
+
+
+def _check_texts(texts: Sequence[str]) -> None:
+    if isinstance(texts, str):
+        raise BertkitError("give a list of texts, not a single one: [text]")

@@ -1,0 +1,202 @@
+"""What ``import bertkit`` offers, as a notebook uses it: on a corpus of a minute's typing, on a CPU, without network."""
+
+import inspect
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import bertkit
+from bertkit.errors import BertkitError
+
+SENTENCES = ["the cat sat on the mat .", "a dog ran to the house .", "she has a red hat .", "they went home ."]
+TEXT = "\n\n".join("\n".join(SENTENCES[(i + j) % 4] for j in range(3 + i % 3)) for i in range(80))
+SIZE = {"model.num_hidden_layers": 1, "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 32,
+        "data.max_seq_length": 24, "train.batch_size": 16, "train.mixed_precision": "no"}  # fmt: skip
+STEPS = {"train.max_steps": 8, "logging_steps": 4, "save_steps": 8, "eval_steps": 8}
+REVIEWS = [{"review": f"{good} film {number}", "stars": stars} for number in range(24)
+           for good, stars in (("good", "five"), ("bad", "one"))]  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BERTKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("text") / "corpus.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> bertkit.RunRecord:
+    out = tmp_path_factory.mktemp("runs") / "mine"
+    return bertkit.pretrain(corpus, recipe="tiny", out=out, settings=SIZE | STEPS, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def classifier(run: bertkit.RunRecord, tmp_path_factory: pytest.TempPathFactory) -> bertkit.RunRecord:
+    return bertkit.finetune(
+        train=REVIEWS,
+        validation=0.25,
+        text="review",
+        label="stars",
+        model=run.folder,
+        out=tmp_path_factory.mktemp("runs") / "stars",
+        settings={"train.max_steps": 40, "train.batch_size": 8, "train.learning_rate": 5e-3, "max_seq_length": 16},
+        device="cpu",
+    )
+
+
+def test_a_pretrained_model_is_asked(run: bertkit.RunRecord) -> None:
+    assert run.finished
+    assert run.kind == "pretrain"
+    assert run.max_steps == 8
+    assert 0 <= run.results["eval_mlm_accuracy"] <= 1
+    bert = bertkit.load(run.folder)
+    [guesses] = bert.fill("the [MASK] sat on the mat .", top_k=3)
+    assert [one.score for one in guesses] == sorted((one.score for one in guesses), reverse=True)
+    assert len(guesses) == 3
+    [score] = bert.score(["the cat sat ."])
+    assert score.tokens == 4
+    assert score.score < 0
+    assert bert.embed(["the cat sat .", "home"]).shape == (2, 32)
+    assert bert.embed([]).shape == (0, 32)
+
+
+def test_the_model_is_read_as_plain_transformers_reads_it(run: bertkit.RunRecord) -> None:
+    from transformers import pipeline
+
+    expected = pipeline("fill-mask", model=str(run.folder))("the [MASK] sat on the mat .", top_k=3)
+    [guesses] = bertkit.load(run.folder).fill("the [MASK] sat on the mat .", top_k=3)
+    assert [one.token_str for one in guesses] == [one["token_str"] for one in expected]
+    assert [one.score for one in guesses] == pytest.approx([one["score"] for one in expected], rel=1e-4)
+
+
+def test_rows_in_memory_are_learned_and_asked_for(classifier: bertkit.RunRecord, tmp_path: Path) -> None:
+    assert classifier.metrics[0] == "accuracy"
+    assert classifier.rows["train"] == 36
+    predict = bertkit.load_predictor(classifier.folder, device="cpu")
+    answers = predict(["good film 99", "bad film 99"])
+    assert [one["index"] for one in answers] == [0, 1]
+    assert predict([{"review": "good film 99"}])[0]["prediction"] == answers[0]["prediction"]
+    light = bertkit.predict(classifier.folder, ["good film 99", "bad film 99"])
+    assert [one["prediction"] for one in light] == [one["prediction"] for one in answers]
+    held = [{"review": "good film 7", "stars": answers[0]["prediction"]}]
+    assert bertkit.evaluate(classifier.folder, validation=held, device="cpu")["eval_rows"] == 1
+
+
+def test_the_same_rows_are_the_same_data_in_every_form(tmp_path: Path) -> None:
+    import datasets
+    import pandas
+
+    from bertkit.finetuning.data import DataRequest, load_labelled
+    from bertkit.io.memory import memory_rows
+    from bertkit.settings.schema import TaskSettings
+
+    frame = pandas.DataFrame(REVIEWS)
+    path = tmp_path / "reviews.csv"
+    frame.to_csv(path, index=False)
+    forms = [str(path), *(memory_rows("train", one) for one in (REVIEWS, frame, datasets.Dataset.from_list(REVIEWS)))]
+    loaded = [load_labelled(DataRequest(TaskSettings(), None, form, None, 0.25, 1)) for form in forms]
+    first = loaded[0]
+    assert first.train is not None
+    for other in loaded[1:]:
+        assert other.train is not None
+        assert other.train.texts == first.train.texts
+        assert np.array_equal(other.train.labels, first.train.labels)
+        assert other.head.label_names == first.head.label_names
+
+
+def test_a_missing_cell_of_a_frame_is_missing() -> None:
+    import pandas
+
+    from bertkit.io.memory import memory_rows
+
+    frame = pandas.DataFrame({"text": ["a", None], "stars": [1.0, float("nan")], "many": [[1], [2]]})
+    rows = memory_rows("train", frame).rows
+    assert rows == [{"text": "a", "stars": 1.0, "many": [1]}, {"text": None, "stars": None, "many": [2]}]
+
+
+def test_a_corpus_is_looked_at(corpus: Path) -> None:
+    seen = bertkit.inspect(corpus, recipe="tiny", settings={"data.max_seq_length": 24, "batch_size": 16}, examples=50)
+    assert seen["corpus"]["documents"] == 80
+    assert seen["examples"]["examples"] == 50
+    assert any("one_sentence" not in told for told in seen["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: bertkit.pretrain("nowhere.txt"), "nowhere.txt"),
+        (lambda: bertkit.pretrain(recipe="tiny", settings={"train.max_step": 3}), "settings train.max_step"),
+        (lambda: bertkit.pretrain(recipe="tiny", settings={"seed": "x"}), "settings seed"),
+        (lambda: bertkit.finetune(), "name of a task, or train"),
+        (lambda: bertkit.finetune(train=["a text"]), "row 0 is of type str"),
+        (lambda: bertkit.finetune(train=[{"text": "a"}], validation=0.5, out="never"), "the rows of train"),
+        (lambda: bertkit.load("no-such-folder/at/all"), "no-such-folder"),
+        (lambda: bertkit.load("embedded").score("one text"), "a list of texts"),
+    ],
+)
+def test_mistakes_are_one_line(call, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BertkitError) as error:
+        call()
+    assert said in str(error.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_all_names_are_there_and_no_others() -> None:
+    for name in bertkit.__all__:
+        assert getattr(bertkit, name) is not None
+        if callable(getattr(bertkit, name)) and name != "BertkitError":
+            assert inspect.getdoc(getattr(bertkit, name)), name
+    assert dir(bertkit) == sorted(bertkit.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
+        bertkit.nonsense  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_progress_in_a_notebook_is_shown_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for IPython's display: a note appears there once and not on stderr; the bar is one widget."""
+    import io
+    import types
+
+    from rich.console import Console
+
+    from bertkit import console
+
+    shown: list[str] = []
+    display = types.ModuleType("IPython.display")
+    display.display = lambda *found, **_: shown.extend(
+        repr(one._repr_mimebundle_([], [])) for one in found if hasattr(one, "_repr_mimebundle_")
+    )  # type: ignore[attr-defined]  # noqa: E501
+    monkeypatch.setitem(sys.modules, "IPython", types.ModuleType("IPython"))
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    monkeypatch.setattr(console, "err", Console(force_jupyter=True, file=io.StringIO()))
+    stderr = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stderr)
+    console.note("a note")
+    assert sum("a note" in one for one in shown) == 1
+    assert stderr.getvalue() == ""
+
+
+@pytest.mark.slow
+def test_usage_is_typed_and_nonsense_is_not(tmp_path: Path) -> None:
+    from mypy import api
+
+    nonsense = tmp_path / "nonsense.py"
+    nonsense.write_text("import bertkit\nbertkit.pretrain(1, 2, 3, nonsense=True)\nbertkit.nowhere()\n")
+    strict = ["--strict", "--follow-imports=silent", "--cache-dir", str(tmp_path)]
+    usage = Path(__file__).parent / "helpers" / "usage.py"
+    said, _, code = api.run([*strict, str(usage)])
+    assert (said.splitlines()[-1:], code) == (["Success: no issues found in 1 source file"], 0), said
+    said, _, code = api.run([*strict, str(nonsense)])
+    assert code == 1
+    assert 'Unexpected keyword argument "nonsense"' in said
+    assert "Too many positional arguments" in said
+    assert 'has no attribute "nowhere"' in said
