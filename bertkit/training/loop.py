@@ -80,7 +80,7 @@ def fit(job: Job, accelerator: "Accelerator", resume_from: Path | None) -> Fitte
     """Trains to the end of the plan.
 
     Raises:
-        Interrupted: SIGINT or SIGTERM came; a checkpoint was written first.
+        Interrupted: a signal came (see ``signals``); a checkpoint was written first.
         BertkitError: the loss is not a number; the disk cannot be written; a checkpoint does not fit.
     """
     with memory_errors():
@@ -119,7 +119,7 @@ class _Run:
         if self._has_stalled():  # a resume of a run that had ended early
             return self._fitted()
         with (
-            stop_on_signals() as stop,
+            stop_on_signals(self._answer) as stop,
             trackers(self.accelerator, self.settings, self.job.out),
             console.progress("training", total, "step", self.progress.step) as line,
         ):
@@ -137,6 +137,9 @@ class _Run:
                 if stopped:
                     break
         return self._fitted()
+
+    def _answer(self) -> str:
+        return f"finishing step {self.progress.step + 1:,}, saving …"
 
     def _fitted(self) -> Fitted:
         return Fitted(self.progress, self.sharding.whole(self.module).eval())

@@ -38,6 +38,10 @@ _FREE = {
 } | {"train.num_workers", "train.report_to", "train.skip_nonfinite_steps", "train.torch_compile"}
 
 
+_ORPHANS_END_WITHIN_S = 10.0
+"""The data workers of a killed run hold its lock until they notice, some 5 s: a run that restarts itself waits for them."""
+
+
 @contextmanager
 def claimed(out: Path, resume: bool, overwrite: bool) -> Iterator[None]:
     """Holds a run's folder for this process (of several ranks: for the main one) while the block runs.
@@ -61,7 +65,7 @@ def claimed(out: Path, resume: bool, overwrite: bool) -> Iterator[None]:
         out.mkdir(parents=True, exist_ok=True)
         lock = FileLock(out / LOCK)
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=_ORPHANS_END_WITHIN_S if resume else 0)
         except Timeout:
             raise BertkitError(
                 f"another run is at work in {out}: wait for it, or name another folder with --out"

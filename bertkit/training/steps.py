@@ -1,8 +1,10 @@
 """Which examples belong to which optimizer step, rank and micro-batch."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
@@ -42,24 +44,38 @@ def shares(references: Sequence[Any], rank: int, ranks: int, micro_batch_size: i
 
 
 class _Fetcher(Dataset):
-    """Lets a DataLoader's workers call ``fetch``: its "index" is a list of references."""
+    """Lets a DataLoader's workers call ``fetch``: its "index" is a list of references.
+
+    A batch is sent as plain arrays, some 100 kB through a pipe: tensors would each take a file descriptor and shared
+    memory, of which a container has little, and where there is none left a batch would be lost without an error.
+    """
 
     def __init__(self, fetch: Callable[[Sequence[Any]], Batch]) -> None:
         self._fetch = fetch
 
-    def __getitem__(self, references: Sequence[Any]) -> Batch | BertkitError:
+    def __getitem__(self, references: Sequence[Any]) -> dict[str, np.ndarray] | BertkitError:
         try:
-            return self._fetch(references)
-        except (
-            BertkitError
-        ) as error:  # raised here, it would come to the other process with its traceback in its message
-            return error
+            return {name: tensor.numpy() for name, tensor in self._fetch(references).items()}
+        except BertkitError as error:
+            return error  # raised here, it would come to the other process with its traceback in its message
 
 
-def _whole(batch: Batch | BertkitError) -> Batch:
-    if isinstance(batch, BertkitError):
-        raise batch
-    return batch
+def _as_it_is(fetched: Any) -> Any:
+    return fetched
+
+
+@contextmanager
+def _worker_errors(num_workers: int) -> Iterator[None]:
+    """Turns the end of a data worker, and what keeps one from starting, into one line."""
+    try:
+        yield
+    except (RuntimeError, OSError) as error:
+        if not num_workers or not (isinstance(error, OSError) or str(error).startswith("DataLoader worker")):
+            raise
+        raise BertkitError(
+            f"the {num_workers} data workers cannot go on ({' '.join(str(error).split())[:120]}): memory, processes or "
+            "descriptors are short; --set train.num_workers=0 does their work in the run's own process, to the same bit"
+        ) from error
 
 
 def step_batches(
@@ -83,9 +99,19 @@ def step_batches(
         sampler=order(),
         batch_size=None,
         num_workers=num_workers,
-        pin_memory=pin_memory,
+        collate_fn=_as_it_is,
         prefetch_factor=4 if num_workers else None,
     )
-    fetched = iter(loader)
+    with _worker_errors(num_workers):
+        fetched = iter(loader)
+
+    def batch() -> Batch:
+        with _worker_errors(num_workers):
+            arrays = next(fetched)
+        if isinstance(arrays, BertkitError):
+            raise arrays
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        return {name: tensor.pin_memory() for name, tensor in tensors.items()} if pin_memory else tensors
+
     for step in range(first_step, plan.total_steps):
-        yield [(_whole(next(fetched)), bool(references)) for references in micro_batches(step)]
+        yield [(batch(), bool(references)) for references in micro_batches(step)]

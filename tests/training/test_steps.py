@@ -1,5 +1,8 @@
 """Every example of a step is computed exactly once, whatever the ranks and micro-batches."""
 
+import os
+import signal
+
 import pytest
 import torch
 
@@ -59,3 +62,42 @@ def test_what_a_data_worker_refuses_is_one_line_without_its_traceback(workers):
     with pytest.raises(BertkitError) as refusal:
         next(step_batches(DamagedPlan(), 0, 0, 1, workers, False))
     assert str(refusal.value) == "ids.bin is damaged, said of [0, 1, 2]"
+
+
+class _Dying:
+    total_steps = 3
+
+    def examples(self, step):
+        return [step]
+
+    def micro_batch_size(self, _):
+        return 1
+
+    def fetch(self, references):
+        if references == [1]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return {"input_ids": torch.tensor([references])}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a worker is killed by a signal")
+def test_a_data_worker_that_is_killed_ends_the_run_in_one_line():
+    with pytest.raises(
+        BertkitError, match=r"the 1 data workers cannot go on \(DataLoader worker .*train.num_workers=0"
+    ):
+        list(step_batches(_Dying(), 0, 0, 1, num_workers=1, pin_memory=False))
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # torch's half-made loader, collected
+@pytest.mark.skipif(os.name == "nt", reason="limits are of POSIX")
+def test_workers_that_cannot_start_for_want_of_descriptors_are_one_line():
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = os.open(os.devnull, os.O_RDONLY)
+    os.close(used)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (used + 1, before[1]))
+        with pytest.raises(BertkitError, match=r"data workers cannot go on .*Too many open files.*train.num_workers=0"):
+            next(step_batches(_Dying(), 0, 0, 1, num_workers=2, pin_memory=False))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
