@@ -22,6 +22,7 @@ from bertkit.settings.schema import TrainSettings
 from bertkit.training import run_folder
 from bertkit.training.checkpoint import newest_checkpoint, read_progress
 from bertkit.training.metrics_log import read_metrics
+from bertkit.training.record import read_record
 
 unix = pytest.mark.skipif(os.name == "nt", reason="streams of Unix")
 DEEP = "[" * 100_000
@@ -213,7 +214,7 @@ def test_metrics_that_are_left_out_are_said(tmp_path: Path, capsys: pytest.Captu
 def test_a_garbled_record_of_a_run(tmp_path: Path, content: str) -> None:
     (tmp_path / "run.json").write_text(content)
     with pytest.raises(BertkitError, match=r"run\.json"):
-        run_folder.is_finished(tmp_path)
+        read_record(tmp_path)
 
 
 @pytest.mark.parametrize(

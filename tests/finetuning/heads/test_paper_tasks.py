@@ -174,7 +174,7 @@ def run(request, tiny_model, tmp_path):
 
 def test_a_run_from_a_table_to_a_pipeline(run, tmp_path):
     kind, folder, record = run
-    results = record["results"]
+    results = record.results
     headline = {"token": "eval_f1", "span": "eval_f1", "choice": "eval_accuracy"}[kind]
     low, high = results[f"{headline}_interval_95"]
     assert low <= results[headline] <= high
