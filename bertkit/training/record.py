@@ -107,10 +107,19 @@ def read_record(out: Path) -> RunRecord:
         raise BertkitError(f"{path} was not written by bertkit: {name} is {str(first['input'])[:40]!r}") from None
 
 
+def _command() -> str:
+    """What was typed: our command, or the script that called us; what a notebook is started by would tell nothing."""
+    program = Path(sys.argv[0])
+    is_ours = program.stem == "bertkit" or program.parts[-2:] == ("bertkit", "__main__.py")
+    if not is_ours and (not program.name or program.stem == "ipykernel_launcher"):
+        return "python  # in a notebook"
+    return " ".join([*(["bertkit"] if is_ours else ["python", program.name]), *sys.argv[1:]])
+
+
 def write_record(out: Path, facts: Mapping[str, Any]) -> RunRecord:
     """Writes ``run.json``: the facts of a run, and by which command and versions it was run."""
     run = {
-        "command": " ".join(["bertkit", *sys.argv[1:]]),
+        "command": _command(),
         "bertkit": __version__,
         "python": platform.python_version(),
         "versions": {name: metadata.version(name) for name in _PACKAGES},

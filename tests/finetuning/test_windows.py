@@ -109,9 +109,9 @@ def test_a_rows_answer_is_the_mean_of_its_windows(head):
 
 def test_long_texts_from_end_to_end(tiny_model, tmp_path, capsys):
     """What tells the classes apart stands where a cut text has lost it."""
-    begins = [f"{first} {second} " for first in "cdefghij" for second in "cdefghij"]  # no two texts are equal
+    ends = [f"{first} {second}" for first in "cdefghij" for second in "cdefghij"]  # no two texts are equal
     rows = [
-        {"text": begins[row] + "the cat sat . " * 3 + ("a ", "b ")[row % 2] * 20, "label": "xy"[row % 2]}
+        {"text": "the cat sat . " * 3 + ("a ", "b ")[row % 2] * 20 + ends[row], "label": "xy"[row % 2]}
         for row in range(60)
     ]
     path = tmp_path / "rows.jsonl"
