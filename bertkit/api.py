@@ -195,23 +195,46 @@ def evaluate(
     task: str | None = None,
     validation: "Name | Table | None" = None,
     data: Name | None = None,
+    cloze: Name | bool = False,
+    corpus: Name | Sequence[Name] = (),
+    minimal_pairs: Name | None = None,
     settings: Mapping[str, Any] | None = None,
     device: str = "auto",
 ) -> dict[str, Any]:
-    """The figures of a fine-tuned model on labelled rows.
+    """The figures of a fine-tuned model on labelled rows, or of a pretrained one by one of three other tests.
 
     Args:
         model: its folder or hub name.
         task: a task of ``bertkit recipes``; None is the one it was fine-tuned on.
         validation: rows of one's own, as ``finetune`` takes them.
         data, settings, device: as for ``finetune``.
+        cloze: of a pretrained model how often it guesses a missing word: True takes the sentences that come with
+            bertkit, a path a table with the columns ``sentence`` and ``answers``.
+        corpus: of a pretrained model the held-out figures on text.
+        minimal_pairs: of a pretrained model how often it prefers the right one of two sentences, in a file or folder.
 
     Returns:
-        ``eval_loss``, a figure ``eval_…`` for each metric with its 95 % interval, and ``metrics``, their names.
+        ``eval_loss``, a figure ``eval_…`` for each metric with its 95 % interval, and ``metrics``, their names; of the
+        other tests what ``bertkit evaluate --json`` prints.
 
     Raises:
-        BertkitError: the model or the rows cannot be had, or do not fit each other.
+        BertkitError: the model or the rows cannot be had, or do not fit each other; more than one kind of test.
     """
+    names, rows = _names(corpus), (task, validation, data)
+    if sum((cloze is not False, bool(names), minimal_pairs is not None, any(one is not None for one in rows))) > 1:
+        raise BertkitError("give one of labelled rows (task, validation, data), cloze, corpus and minimal_pairs")
+    if cloze is not False:
+        from bertkit.inference.cloze import evaluate_cloze
+
+        return evaluate_cloze(str(model), None if isinstance(cloze, bool) else Path(cloze), device)
+    if minimal_pairs is not None:
+        from bertkit.inference.minimal_pairs import evaluate_minimal_pairs
+
+        return evaluate_minimal_pairs(str(model), Path(minimal_pairs), device)
+    if names:
+        from bertkit.pretraining.corpus_evaluation import CorpusRequest, evaluate_corpus
+
+        return evaluate_corpus(CorpusRequest(str(model), names, overrides=_overrides(settings), device=device))
     from bertkit.finetuning.predict import evaluate as run
 
     folder = None if data is None else Path(data)

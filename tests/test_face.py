@@ -69,6 +69,18 @@ def test_a_pretrained_model_is_asked(run: bertkit.RunRecord) -> None:
     assert bert.embed([]).shape == (0, 32)
 
 
+def test_a_pretrained_model_is_evaluated(run: bertkit.RunRecord, corpus: Path, tmp_path: Path) -> None:
+    table = tmp_path / "cloze.csv"
+    table.write_text("sentence,answers\nthe [MASK] sat on the mat .,cat|dog\n", encoding="utf-8")
+    assert bertkit.evaluate(run.folder, cloze=table)["sentences"] == 1
+    pairs = tmp_path / "pairs.tsv"
+    pairs.write_text("good\tbad\nthe cat sat .\tthe sat cat .\n", encoding="utf-8")
+    assert bertkit.evaluate(run.folder, minimal_pairs=pairs)["pairs"] == 1
+    assert bertkit.evaluate(run.folder, corpus=corpus, device="cpu")["documents"] == 80
+    with pytest.raises(BertkitError, match="give one of"):
+        bertkit.evaluate(run.folder, cloze=True, corpus=corpus)
+
+
 def test_the_model_is_read_as_plain_transformers_reads_it(run: bertkit.RunRecord) -> None:
     from transformers import pipeline
 
