@@ -139,7 +139,7 @@ def test_a_corpus_is_looked_at(corpus: Path) -> None:
     seen = bertkit.inspect(corpus, recipe="tiny", settings={"data.max_seq_length": 24, "batch_size": 16}, examples=50)
     assert seen["corpus"]["documents"] == 80
     assert seen["examples"]["examples"] == 50
-    assert any("one_sentence" not in told for told in seen["warnings"])
+    assert any("little for pretraining" in told for told in seen["warnings"])
 
 
 @pytest.mark.parametrize(
@@ -173,8 +173,8 @@ def test_all_names_are_there_and_no_others() -> None:
         bertkit.nonsense  # type: ignore[attr-defined]  # noqa: B018
 
 
-def test_progress_in_a_notebook_is_shown_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stand-in for IPython's display: a note appears there once and not on stderr; the bar is one widget."""
+def test_a_note_in_a_notebook_is_shown_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a stand-in for the display of IPython: a note appears there once, and not on stderr as well."""
     import io
     import types
 
