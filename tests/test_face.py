@@ -1,11 +1,13 @@
 """What ``import bertkit`` offers, as a notebook uses it: on a corpus of a minute's typing, on a CPU, without network."""
 
 import inspect
+import json
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from huggingface_hub import ModelCard
 
 import bertkit
 from bertkit.errors import BertkitError
@@ -51,6 +53,24 @@ def classifier(run: bertkit.RunRecord, tmp_path_factory: pytest.TempPathFactory)
         settings={"train.max_steps": 40, "train.batch_size": 8, "train.learning_rate": 5e-3, "max_seq_length": 16},
         device="cpu",
     )
+
+
+def test_the_cards_list_what_the_runs_measured(run: bertkit.RunRecord, classifier: bertkit.RunRecord) -> None:
+    card = ModelCard.load(run.folder / "README.md").data
+    listed = {f"eval_{one.metric_type}": one.metric_value for one in card.eval_results}
+    assert set(listed) == {
+        "eval_mlm_loss",
+        "eval_perplexity",
+        "eval_mlm_accuracy",
+        "eval_nsp_loss",
+        "eval_nsp_accuracy",
+    }
+    assert listed.items() <= run.results.items()
+    card = ModelCard.load(classifier.folder / "README.md").data
+    saved = json.loads((classifier.folder / "eval_results.json").read_text())
+    assert {one.metric_type: one.metric_value for one in card.eval_results} == {
+        name: saved[f"eval_{name}"] for name in classifier.metrics
+    }
 
 
 def test_a_pretrained_model_is_asked(run: bertkit.RunRecord) -> None:

@@ -1,11 +1,15 @@
 """The model card of a fine-tuned model, from what its run left on record."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bertkit.finetuning.heads.base import Head
-from bertkit.models.card import CardFacts, model_card
+from bertkit.models.card import CardFacts, evaluation, model_card
 from bertkit.settings.schema import FinetuneRecipe
 from bertkit.training.record import RunRecord
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult
 
 
 def finetuned_card(out: Path, run: RunRecord, recipe: FinetuneRecipe, head: Head) -> str:
@@ -18,10 +22,10 @@ def finetuned_card(out: Path, run: RunRecord, recipe: FinetuneRecipe, head: Head
         results[f"eval_{headline}, 95 % bootstrap interval to"] = interval[1]
     return model_card(
         CardFacts(
-            title=f"{out.name}: fine-tuned with bertkit",
+            name=out.resolve().name,
             pipeline_tag=head.pipeline_tag,
             what=(
-                f"{run.base_model}, fine-tuned on {run.task}{head.purpose}. "
+                f"{run.base_model}, fine-tuned with bertkit on {run.task}{head.purpose}. "
                 f"Seed {run.seed}; the weights are those of the best evaluation (step {run.best_step})."
             ),
             usage=head.usage(out.as_posix()),
@@ -40,5 +44,18 @@ def finetuned_card(out: Path, run: RunRecord, recipe: FinetuneRecipe, head: Head
                 for name, value in getattr(recipe, table).model_dump(exclude_none=True).items()
             },
             results=results,
+            evaluations=_evaluations(run, recipe, head),
         )
     )
+
+
+def _evaluations(run: RunRecord, recipe: FinetuneRecipe, head: Head) -> "list[EvalResult]":
+    """The metrics of each validation split; the first one's figures carry no name of a split."""
+    dataset = (run.task or "", recipe.task.dataset, recipe.task.subset)
+    _, *splits = run.rows
+    return [
+        evaluation(head.pipeline_tag, dataset, split, metric, run.results[name])
+        for number, split in enumerate(splits)
+        for metric in run.metrics
+        if isinstance(run.results.get(name := f"eval_{metric}_{split}" if number else f"eval_{metric}"), float | int)
+    ]

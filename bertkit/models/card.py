@@ -1,11 +1,15 @@
 """The model card: what a model is, what it was made from and how, for people and for the hub."""
 
-import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from bertkit import __version__, console
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~!&$])")
 # What makes a list, a rule or a heading of a line that begins with it.
@@ -16,7 +20,8 @@ _LINE_START = re.compile(r"^(\d*)([-+=.)])(?=[\s\-+=]|$)")
 class CardFacts:
     """What a card tells. Texts may come from outside: none can bring in markup or front matter."""
 
-    title: str
+    name: str
+    """The model's, as its folder is called."""
     pipeline_tag: str
     """The hub's name of the task, as ``fill-mask`` or ``text-classification``."""
     what: str
@@ -38,13 +43,15 @@ class CardFacts:
     settings: Mapping[str, object] = field(default_factory=dict)
     results: Mapping[str, float] = field(default_factory=dict)
     """Measured figures only, by the name of the metric."""
+    evaluations: Sequence["EvalResult"] = ()
+    """Those of the results that the hub lists beside the model, by ``evaluation``."""
 
 
 def model_card(facts: CardFacts) -> str:
     """The card as Markdown with YAML front matter. The licence is left for the author to fill in."""
     sections = [
         _front_matter(facts),
-        f"# {_text(facts.title)}\n\n{_text(facts.what)}",
+        f"# {_text(facts.name)}\n\n{_text(facts.what)}",
         f"## How to use\n\n{_code(facts.usage, 'python')}",
         _table_section("Training data", ("", ""), facts.data),
         _table_section("Settings", ("setting", "value"), facts.settings),
@@ -54,15 +61,57 @@ def model_card(facts: CardFacts) -> str:
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
+def evaluation(
+    task: str,
+    dataset: tuple[str, str | None, str | None],
+    split: str,
+    metric: str,
+    value: float,
+    label: str | None = None,
+) -> "EvalResult":
+    """A figure as the hub lists it.
+
+    Args:
+        task: as ``CardFacts.pipeline_tag``.
+        dataset: its name for people; its name on the hub, None for one's own; and its configuration there, if any.
+        split: of the data set, whose rows were not trained on.
+        metric: its short name, as ``accuracy``.
+        label: its name for people, where the short one is not plain.
+    """
+    from huggingface_hub import EvalResult
+
+    name, hub_name, config = dataset
+    # The hub takes word characters, dots and dashes only.
+    own = re.sub(r"[^\w.-]+", "-", _one_line(name).rsplit("/")[-1], flags=re.ASCII).strip("-") or "own"
+    return EvalResult(
+        task_type=task,
+        dataset_type=hub_name or own,
+        dataset_name=_one_line(name) or own,
+        dataset_config=config,
+        dataset_split=_one_line(split),
+        metric_type=metric,
+        metric_value=float(value),
+        metric_name=label,
+    )
+
+
 def _front_matter(facts: CardFacts) -> str:
-    lines = ["---", "library_name: transformers", f"pipeline_tag: {_quoted(facts.pipeline_tag)}"]
-    if facts.language:
-        lines.append(f"language: {_quoted(facts.language)}")
+    from huggingface_hub import ModelCardData
+
+    # The hub reads them as JSON, which has no word for an infinite perplexity.
+    listed = [one for one in facts.evaluations if math.isfinite(one.metric_value)]
     # The hub takes names of its own repositories only.
-    if facts.base_model and re.fullmatch(r"[\w.-]+/[\w.-]+", facts.base_model):
-        lines.append(f"base_model: {_quoted(facts.base_model)}")
-    lines += ["tags:", *(f"- {_quoted(tag)}" for tag in ("bert", "bertkit", *facts.tags)), "---"]
-    return "\n".join(lines)
+    on_hub = facts.base_model and re.fullmatch(r"[\w.-]+/[\w.-]+", facts.base_model)
+    data = ModelCardData(
+        library_name="transformers",
+        pipeline_tag=_one_line(facts.pipeline_tag),
+        language=_one_line(facts.language) if facts.language else None,
+        base_model=facts.base_model if on_hub else None,
+        tags=[_one_line(tag) for tag in ("bert", "bertkit", *facts.tags)],
+        model_name=(_one_line(facts.name) or "model") if listed else None,
+        eval_results=listed or None,
+    )
+    return f"---\n{data.to_yaml()}\n---"
 
 
 def _made(facts: CardFacts) -> str:
@@ -102,11 +151,6 @@ def _one_line(text: str) -> str:
 def _text(text: str) -> str:
     """Text from outside as Markdown that shows just that."""
     return _LINE_START.sub(r"\1\\\2", _MARKDOWN.sub(r"\\\1", _one_line(text)))
-
-
-def _quoted(text: str) -> str:
-    """A YAML string: a JSON string is one, and nothing on its single line can end it."""
-    return json.dumps(_one_line(text), ensure_ascii=False)
 
 
 def _code(code: str, language: str) -> str:

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from bertkit.models.card import CardFacts, model_card
+from bertkit.models.card import CardFacts, evaluation, model_card
 from bertkit.settings.schema import PretrainRecipe
 from bertkit.training.record import RunRecord
 
+_TASK = "fill-mask"
 _RESULTS = {
     "eval_mlm_loss": "held-out MLM loss (nats)",
     "eval_perplexity": "held-out MLM perplexity",
@@ -17,15 +18,16 @@ _RESULTS = {
 
 def pretraining_card(out: Path, run: RunRecord, recipe: PretrainRecipe) -> str:
     """Markdown with front matter for the folder ``out``, from its ``run.json``."""
+    sources = ", ".join(run.corpus)
     results = {label: run.results[name] for name, label in _RESULTS.items() if name in run.results}
     return model_card(
         CardFacts(
-            title=f"{out.name}: a BERT pretrained with bertkit",
-            pipeline_tag="fill-mask",
+            name=out.resolve().name,
+            pipeline_tag=_TASK,
             what=(
                 f"A BERT of {run.parameters / 1e6:.1f} million parameters, "
                 + (f"gone on from {run.base_model} and " if run.base_model else "")
-                + "pretrained by masked language modelling"
+                + "pretrained with bertkit by masked language modelling"
                 + {
                     "nsp": " and next-sentence prediction",
                     "sop": " and sentence-order prediction",
@@ -44,7 +46,7 @@ def pretraining_card(out: Path, run: RunRecord, recipe: PretrainRecipe) -> str:
             versions=run.versions,
             base_model=run.base_model,
             data={
-                "sources": ", ".join(run.corpus),
+                "sources": sources,
                 "documents": run.documents,
                 "sentences": run.sentences,
                 "tokens": run.tokens_in_corpus,
@@ -58,5 +60,12 @@ def pretraining_card(out: Path, run: RunRecord, recipe: PretrainRecipe) -> str:
                 for name, value in settings.items()
             },
             results=results,
+            evaluations=[
+                evaluation(
+                    _TASK, (sources, None, None), "validation", name.removeprefix("eval_"), run.results[name], label
+                )
+                for name, label in _RESULTS.items()
+                if name in run.results
+            ],
         )
     )

@@ -73,7 +73,7 @@ def test_any_text_is_filled_and_shown_plainly(filler, text):
 @HUNDREDS
 @given(evil=st.text() | st.sampled_from(["---\n---", "# h", "<script>", "`" * 9, "|a|b|\n|-|-|", "![x](y)", "\x1b[2J"]))
 def test_any_name_stays_in_its_place_on_a_model_card(evil):
-    card = model_card(replace(PLAIN, title=evil, what=evil, device=evil, language=evil, data={evil: evil}))
+    card = model_card(replace(PLAIN, name=evil, what=evil, device=evil, language=evil, data={evil: evil}))
     _, front, body = card.split("---\n", 2)
     assert set(yaml.safe_load(front)) >= {"library_name", "pipeline_tag", "tags"}
     tokens = MarkdownIt().enable("table").parse(body)

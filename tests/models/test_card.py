@@ -1,13 +1,14 @@
+import math
 from dataclasses import replace
 
 import yaml
 from huggingface_hub import ModelCard
 from markdown_it import MarkdownIt
 
-from bertkit.models.card import CardFacts, model_card
+from bertkit.models.card import CardFacts, evaluation, model_card
 
 PLAIN = CardFacts(
-    title="pretrain-stories",
+    name="pretrain-stories",
     pipeline_tag="fill-mask",
     what="A BERT trained from scratch.",
     usage='from transformers import pipeline\npipeline("fill-mask", "runs/stories")("The [MASK].")',
@@ -29,6 +30,19 @@ def test_front_matter_reads_as_the_hub_reads_it() -> None:
     assert data.tags == ["bert", "bertkit", "nsp"]
     assert data.license is None
     assert data.base_model is None
+
+
+def test_the_hub_lists_the_evaluations() -> None:
+    evaluations = [
+        evaluation("fill-mask", ("my corpus.txt", None, None), "validation", "mlm_accuracy", 1 / 3, "MLM accuracy"),
+        evaluation("fill-mask", ("SST-2", "nyu-mll/glue", "sst2"), "validation", "accuracy", 0.9),
+        evaluation("fill-mask", ("SST-2", "nyu-mll/glue", "sst2"), "validation", "perplexity", math.inf),
+    ]
+    data = ModelCard(model_card(replace(PLAIN, evaluations=evaluations))).data
+    assert data.model_name == "pretrain-stories"
+    assert data.eval_results == evaluations[:2]
+    assert [one.dataset_type for one in data.eval_results] == ["my-corpus.txt", "nyu-mll/glue"]
+    assert data.eval_results[0].metric_value == 1 / 3  # to the last digit
 
 
 def test_the_card_tells_the_facts() -> None:
@@ -59,7 +73,7 @@ def test_text_from_outside_brings_in_neither_markup_nor_front_matter() -> None:
     evil = 'x"\n---\nlicense: mit\u2028---\n# head <script>|`[a](b)\x1b[31m'
     card = model_card(
         CardFacts(
-            title=evil,
+            name=evil,
             pipeline_tag=evil,
             what=evil,
             usage="print('```')",
@@ -69,10 +83,12 @@ def test_text_from_outside_brings_in_neither_markup_nor_front_matter() -> None:
             versions={evil: evil},
             language=evil,
             data={evil: evil},
+            evaluations=[evaluation(evil, (evil, None, evil), evil, evil, 0.5, evil)],
         )
     )
     _, front, body = card.split("---\n", 2)
-    assert set(yaml.safe_load(front)) == {"library_name", "pipeline_tag", "language", "tags"}
+    assert set(yaml.safe_load(front)) == {"library_name", "pipeline_tag", "language", "tags", "model-index"}
+    assert len(ModelCard(card).data.eval_results) == 1
     tokens = MarkdownIt().enable("table").parse(body)
     inline = [child.type for token in tokens for child in token.children or []]
     assert [token.tag for token in tokens if token.type == "heading_open"] == ["h1", "h2", "h2", "h2"]

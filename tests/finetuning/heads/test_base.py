@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.stores import toy_tokenizer
+from huggingface_hub import ModelCard
 
 from bertkit.errors import BertkitError
 from bertkit.finetuning import predict
@@ -139,7 +140,7 @@ def test_a_head_trains_evaluates_predicts_and_is_told_of(toy, tmp_path):
         assert one["prediction"] == pytest.approx(other["prediction"], abs=1e-4)
         assert one["prediction"] == pytest.approx(line["prediction"], abs=1e-4)
 
-    assert 'pipeline_tag: "token-classification"' in (request.folder / "README.md").read_text()
+    assert ModelCard.load(request.folder / "README.md").data.pipeline_tag == "token-classification"
     write_report(read_runs([request.folder]), {}, tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
     assert "mean error" in page.lower()

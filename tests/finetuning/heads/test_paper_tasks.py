@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from huggingface_hub import ModelCard
 
 from bertkit.errors import BertkitError
 from bertkit.finetuning import predict
@@ -181,7 +182,11 @@ def test_a_run_from_a_table_to_a_pipeline(run, tmp_path):
     assert results[headline] > {"token": 0.5, "span": 0.25, "choice": 0.6}[kind]  # it has learned something
     lines = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
     assert len(lines) == results["eval_rows"] == 40
-    assert f'pipeline_tag: "{HEADS[kind].pipeline_tag}"' in (folder / "README.md").read_text()
+    card = ModelCard.load(folder / "README.md").data
+    assert (card.pipeline_tag, card.model_name) == (HEADS[kind].pipeline_tag, "run")
+    saved = json.loads((folder / "eval_results.json").read_text())
+    listed = {one.metric_type: one.metric_value for one in card.eval_results}
+    assert listed == {name: saved[f"eval_{name}"] for name in record.metrics}
     if kind == "token":
         texts = [line["tokens"] for line in lines]
     elif kind == "span":
