@@ -1,6 +1,5 @@
 """The cloze test: how often a BERT's guess at a ``[MASK]`` is one of the right words (Taylor 1953)."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,6 @@ SHOWN_GUESSES = 5
 _RANKED = 100
 """Guesses that are looked through for a right one; a rank beyond adds less than 0.01 to the mean reciprocal rank."""
 _AT_ONCE = 256
-_Z_95 = 1.959964
-"""The normal distribution has 95 % within so many standard deviations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +70,10 @@ def rank_of(answers: Sequence[str], guesses: Sequence[str]) -> int | None:
 
 def wilson_interval(hits: int, trials: int) -> tuple[float, float]:
     """The 95 % interval of a share (Wilson 1927): one with a width, also where all or none are hits."""
-    share, spread = hits / trials, _Z_95**2 / trials
-    middle = share + spread / 2
-    half = math.sqrt(spread * (share * (1 - share) + spread / 4))
-    return max(0.0, (middle - half) / (1 + spread)), min(1.0, (middle + half) / (1 + spread))
+    from scipy.stats import binomtest
+
+    interval = binomtest(hits, trials).proportion_ci(0.95, "wilson")
+    return float(interval.low), float(interval.high)
 
 
 def evaluate_cloze(model: str, path: Path | None, device: str | None) -> dict[str, Any]:

@@ -1,9 +1,8 @@
-"""The fine-tuning losses against transformers' own, and balanced weights against scikit-learn's."""
+"""The fine-tuning losses against transformers' own, and balanced weights by hand."""
 
 import numpy as np
 import pytest
 import torch
-from sklearn.utils.class_weight import compute_class_weight
 from transformers import BertConfig, BertForSequenceClassification
 
 from bertkit.finetuning.heads.base import Split
@@ -37,10 +36,10 @@ def test_loss_equals_transformers_own(head, labels):
     assert ours.item() == pytest.approx(model(**batch).loss.item(), rel=1e-6)
 
 
-def test_weighted_loss_is_torchs_weighted_mean_by_scikit_learns_weights():
+def test_weighted_loss_is_torchs_weighted_mean():
     rows = np.array([0, 0, 0, 1, 2, 2])
     head = OneClass(NAMES).balanced(Split("train", [("",)] * 6, rows))
-    weights = compute_class_weight("balanced", classes=np.arange(3), y=rows)
+    weights = np.array([6 / (3 * 3), 6 / (3 * 1), 6 / (3 * 2)])  # rows / (classes × rows of the class)
     assert head.class_weights == pytest.approx(weights)
     model = classifier(head)
     ids = torch.randint(5, 50, (4, 9))
@@ -50,3 +49,10 @@ def test_weighted_loss_is_torchs_weighted_mean_by_scikit_learns_weights():
     logits = model(input_ids=ids).logits
     expected = torch.nn.functional.cross_entropy(logits, batch["labels"], torch.from_numpy(weights).float())
     assert ours.item() == pytest.approx(expected.item())
+
+
+def test_a_class_without_rows_changes_no_weight_of_the_others():
+    rows = np.array([0, 0, 0, 2])
+    head = OneClass(NAMES).balanced(Split("train", [("",)] * 4, rows))
+    assert head.class_weights[[0, 2]] == pytest.approx([4 / (2 * 3), 4 / (2 * 1)])
+    assert head.count({"labels": torch.tensor(rows)}) == pytest.approx(4)

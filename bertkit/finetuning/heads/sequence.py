@@ -197,10 +197,13 @@ class OneClass(SequenceHead):
         return cross_entropy(logits, batch["labels"], weight=weights, reduction="sum")
 
     def balanced(self, split: Split) -> "OneClass":
+        from sklearn.utils.class_weight import compute_class_weight
+
         other = copy(self)
-        counts = np.bincount(split.labels, minlength=len(self.label_names))
-        # rows / (classes × rows of the class), as scikit-learn's "balanced".
-        other.class_weights = (len(split.labels) / (len(counts) * np.maximum(counts, 1))).astype(np.float32)
+        present = np.unique(split.labels)
+        # A class without rows is the label of none, so that its weight is never taken.
+        other.class_weights = np.ones(len(self.label_names), np.float32)
+        other.class_weights[present] = compute_class_weight("balanced", classes=present, y=split.labels)
         return other
 
     def shares(self, logits: np.ndarray) -> np.ndarray:
