@@ -135,7 +135,7 @@ def finetune(
     """Fine-tunes a BERT on labelled rows and leaves a folder that transformers loads.
 
     Args:
-        task: a task of ``bertkit recipes``; or rows of one's own with ``train``.
+        task: a task of ``bertkit recipes``; or rows of one's own with ``train``; neither takes bertkit's own texts.
         train: a file, a dataset of the hub, a list of dictionaries, a ``datasets.Dataset`` or a ``pandas.DataFrame``.
         validation: held-out rows likewise, or the share of the rows to hold out.
         text: the column of the text, or of both texts of a pair; None is guessed where plain.
@@ -157,12 +157,10 @@ def finetune(
         BertkitError: anything a person can mend.
         Interrupted: a signal came, and a checkpoint was written.
     """
-    from bertkit.finetuning.run import DEFAULT_MODEL, FinetuneRequest
+    from bertkit.finetuning.run import FinetuneRequest
     from bertkit.finetuning.run import finetune as run
     from bertkit.finetuning.sweep import sweep
 
-    if (task is None) == (train is None):
-        raise BertkitError("give the name of a task, or train=… with rows of your own")
     share = validation if isinstance(validation, float) else None
     named = {
         "data.validation_split": share,
@@ -177,7 +175,7 @@ def finetune(
         train=_rows("train", train),
         validation=None if isinstance(validation, float) else _rows("validation", validation),
         overrides=[*given, *_overrides(settings)],
-        model=_name(model) or DEFAULT_MODEL,
+        model=_name(model) or "",
         out=None if out is None else Path(out),
         device=device,
         resume=resume,

@@ -55,11 +55,9 @@ def finetune(
     overwrite: options.Overwrite = False,
 ) -> None:
     """Fine-tune a BERT on labelled text."""
-    from bertkit.finetuning.run import DEFAULT_MODEL, FinetuneRequest
+    from bertkit.finetuning.run import FinetuneRequest
     from bertkit.finetuning.run import finetune as run
 
-    if (task is None) == (train is None):
-        raise BertkitError("give --task NAME (see bertkit recipes), or --train FILE with rows of your own")
     if text_pair is not None and text is None:
         raise BertkitError("--text-pair needs --text: name the columns of both texts")
     given = options.overrides(
@@ -78,7 +76,7 @@ def finetune(
         head=head,
     )
     request = FinetuneRequest(
-        task, data, train, validation, given, model or DEFAULT_MODEL, out, device, resume, overwrite, skip_bad_rows
+        task, data, train, validation, given, model or "", out, device, resume, overwrite, skip_bad_rows
     )
     if seeds == 1 and grid is None:
         _say_result(run(request))

@@ -20,9 +20,9 @@ from bertkit.finetuning.held_out import held_out
 from bertkit.finetuning.kinds import refuse_missing_texts
 from bertkit.finetuning.table_check import Lengths, TableCheck, check_table
 from bertkit.io.compression import open_binary
-from bertkit.io.hub import ensure_hub, hub_errors
+from bertkit.io.hub import ensure_hub, hub_errors, may_be_hub_name
 from bertkit.io.memory import MemoryRows
-from bertkit.io.tables import TABLE_SUFFIXES, decoded, form, read_rows
+from bertkit.io.tables import COMPRESSED_SUFFIXES, TABLE_SUFFIXES, TEXT_SUFFIXES, decoded, form, read_rows
 from bertkit.io.text import ReadReport, read_lines
 from bertkit.settings.schema import TaskSettings
 
@@ -83,7 +83,8 @@ def _check_table(source: str) -> None:
 
 def _is_hub_name(source: str) -> bool:
     name = source.split(":")[0]
-    return not Path(source).exists() and name.count("/") == 1 and Path(name).suffix not in TABLE_SUFFIXES
+    is_file_name = Path(name).suffix.lower() in (*TEXT_SUFFIXES, *TABLE_SUFFIXES, *COMPRESSED_SUFFIXES)
+    return not Path(source).exists() and "/" in name and may_be_hub_name(name) and not is_file_name
 
 
 def load_labelled(request: DataRequest) -> LabelledData:
@@ -202,13 +203,23 @@ def _task_rows(task: TaskSettings, data: Path | None, split: str) -> Iterator[Ro
     return _hub_rows(task.dataset or "", task.subset, split)
 
 
+def rows_without_a_hub(dataset: str) -> str:
+    """What to do where a dataset of the hub cannot be had."""
+    glue = (
+        "--data with the folder of GLUE's files, from https://gluebenchmark.com/tasks, or " if "glue" in dataset else ""
+    )
+    return (
+        f"give {glue}--train and --validation with files of your own; for a first try, `bertkit finetune` alone takes "
+        "bertkit's own labelled texts"
+    )
+
+
 def _hub_rows(name: str, subset: str | None, *splits: str) -> Iterator[Row]:
     ensure_hub()
     import datasets
 
-    ways_on = "give --data with GLUE's TSVs, or --train and --validation with files of your own"
     datasets.disable_progress_bars()
-    with hub_errors(what=f"dataset '{name}'", ways_on=ways_on):
+    with hub_errors(what=f"dataset '{name}'", ways_on=rows_without_a_hub(name)):
         there = datasets.get_dataset_split_names(name, subset) if len(splits) > 1 else splits
         split = next((one for one in splits if one in there), splits[0])
         rows = datasets.load_dataset(name, subset, split=split)

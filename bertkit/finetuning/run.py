@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bertkit import console
+from bertkit.assets import EMBEDDED_LABELLED
 from bertkit.errors import BertkitError
-from bertkit.finetuning.data import DataRequest, LabelledData, check_inputs, load_labelled
+from bertkit.finetuning.data import DataRequest, LabelledData, check_inputs, load_labelled, rows_without_a_hub
 from bertkit.io.atomic import write_json, write_text
+from bertkit.io.hub import EMBEDDED, NotFetchedError, is_offline
 from bertkit.io.memory import MemoryRows
+from bertkit.models.folder import checked_folder
 from bertkit.runtime.batches import TOKENS_AT_ONCE
 from bertkit.settings.recipes import Override, load
 from bertkit.settings.schema import FinetuneRecipe
@@ -38,7 +41,8 @@ class FinetuneRequest:
     train: str | MemoryRows | None = None
     validation: str | MemoryRows | None = None
     overrides: Sequence[Override] = ()
-    model: str = DEFAULT_MODEL
+    model: str = ""
+    """Empty is bert-base-uncased; the model in the box, where neither task nor rows are named."""
     out: Path | None = None
     device: str = "auto"
     resume: bool = False
@@ -55,6 +59,45 @@ class FinetuneRequest:
 def _short(train: str | MemoryRows | None) -> str:
     name = train if isinstance(train, str) else "own"
     return Path(name.split(":")[0]).name.split(".")[0] or "own"
+
+
+def completed(request: FinetuneRequest) -> FinetuneRequest:
+    """The request with the model that it leaves out; without task and rows, with bertkit's own labelled texts.
+
+    Raises:
+        BertkitError: both a task and rows are named, or held-out rows alone.
+    """
+    if request.task is not None and request.train is not None:
+        raise BertkitError("give --task NAME (see bertkit recipes), or --train FILE with rows of your own, not both")
+    if request.task is not None or request.train is not None:
+        return replace(request, model=request.model or DEFAULT_MODEL)
+    given: dict[str, Any] = {"--validation": request.validation, "--data": request.data}
+    given |= {one.origin: True for one in request.overrides if one.key == "data.validation_split"}
+    for name in (name for name, value in given.items() if value is not None):
+        raise BertkitError(f"{name} alone does not say what to train on: add --train FILE, or --task NAME")
+    model = request.model or EMBEDDED
+    console.note(
+        f"no --task and no --train given: using bertkit's own labelled texts, which tell sentences from scrambled words, "
+        f"with --model {console.plain(model)}"
+    )
+    train, validation = (str(EMBEDDED_LABELLED / f"{split}.tsv") for split in ("train", "validation"))
+    out = request.out or Path("runs") / "finetune-word-order"
+    return replace(request, train=train, validation=validation, model=model, out=out)
+
+
+def check_model(request: FinetuneRequest, recipe: FinetuneRecipe) -> None:
+    """Looks at the model before the rows are read; where the hub is not there for it, the rows are spoken of too.
+
+    Raises:
+        BertkitError: it cannot be had, or its files do not belong together.
+    """
+    try:
+        checked_folder(request.model)
+    except NotFetchedError as error:
+        rows, dataset = "", recipe.task.dataset
+        if is_offline() and dataset and request.train is None and request.data is None:
+            rows = f"; the rows of {request.task} come from the hub as well: {rows_without_a_hub(dataset)}"
+        raise BertkitError(f"{error}: --model {EMBEDDED}{rows}") from None
 
 
 def load_recipe(request: FinetuneRequest) -> FinetuneRecipe:
@@ -83,6 +126,7 @@ def finetune(request: FinetuneRequest) -> RunRecord:
         BertkitError: anything a person can mend.
         Interrupted: a signal came, and a checkpoint was written.
     """
+    request = completed(request)
     recipe = load_recipe(request)
     check_inputs(data_request(request, recipe))
     out = request.folder
@@ -90,6 +134,7 @@ def finetune(request: FinetuneRequest) -> RunRecord:
         if request.resume and (record := read_record(out)).finished:
             console.note(console.plain(f"{out} is finished: nothing to resume"))
             return record
+        check_model(request, recipe)
         data = load_labelled(data_request(request, recipe))
         for told in data.notes:
             console.note(console.plain(told))

@@ -9,7 +9,15 @@ from typing import Any
 from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.finetuning.data import LabelledData, check_inputs, load_labelled
-from bertkit.finetuning.run import FinetuneRequest, data_request, finetune_on, load_recipe, with_settings
+from bertkit.finetuning.run import (
+    FinetuneRequest,
+    check_model,
+    completed,
+    data_request,
+    finetune_on,
+    load_recipe,
+    with_settings,
+)
 from bertkit.io.atomic import write_json
 from bertkit.training import ranks, run_folder
 from bertkit.training.record import RunRecord, read_record
@@ -54,6 +62,7 @@ def sweep(request: FinetuneRequest, seeds: int, grid: dict[str, list[Any]] | Non
     Returns and writes (``eval_results.json``): the best run's results, and under "sweep" all runs; for seeds the
     mean, the standard deviation, and how many collapsed (came out no better than the most frequent class).
     """
+    request = completed(request)
     recipe = load_recipe(request)
     check_inputs(data_request(request, recipe))
     out = request.folder
@@ -66,6 +75,7 @@ def sweep(request: FinetuneRequest, seeds: int, grid: dict[str, list[Any]] | Non
     for chosen in settings:
         load_recipe(with_settings(request, out, **chosen))  # what is not allowed is said before the first run
     with ranks.together(request.device), run_folder.claimed(out, request.resume, request.overwrite):
+        check_model(request, recipe)
         data = load_labelled(data_request(request, recipe))
         for told in data.notes:
             console.note(console.plain(told))

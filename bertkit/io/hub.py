@@ -20,6 +20,7 @@ _TRUE = {"1", "ON", "YES", "TRUE"}
 # Answers after which the libraries would try again for half a minute.
 _BROKEN = {500, 502, 503, 504}
 _HUB_NAME = re.compile(r"(?![.-])[\w.-]+(/(?![.-])[\w.-]+)?(?<!\.git)", re.ASCII)
+_FILE_SUFFIXES = (".safetensors", ".bin", ".json", ".txt", ".ckpt", ".index", ".pt", ".pth", ".onnx", ".h5", ".toml")
 _TOKENIZER_FILES = (
     "tokenizer_config.json",
     "tokenizer.json",
@@ -30,6 +31,15 @@ _TOKENIZER_FILES = (
 # Safetensors first: a pickled file is read only where there is nothing better, and never unpickled freely.
 _WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")
 _problem: str | None = None
+
+
+class NotFetchedError(BertkitError):
+    """Something that the hub has cannot be had from it."""
+
+
+def may_be_hub_name(name: str) -> bool:
+    """Whether a name could be one on the hub, and does not look like a path: ``./x``, ``x/``, ``/x``, ``x.bin``."""
+    return bool(_HUB_NAME.fullmatch(name)) and not name.lower().endswith(_FILE_SUFFIXES)
 
 
 def endpoint() -> str:
@@ -98,7 +108,7 @@ def hub_errors(what: str, ways_on: str) -> Iterator[None]:
         ways_on: what the user can do instead, as in ``give a folder with --model DIR``.
 
     Raises:
-        BertkitError: ``cannot fetch WHAT: REASON; WAYS_ON``.
+        NotFetchedError: ``cannot fetch WHAT: REASON; WAYS_ON``.
     """
     try:
         yield
@@ -108,7 +118,7 @@ def hub_errors(what: str, ways_on: str) -> Iterator[None]:
         reason = _reason(error)
         if reason is None:
             raise
-        raise BertkitError(f"cannot fetch {what}: {reason}; {ways_on}") from error
+        raise NotFetchedError(f"cannot fetch {what}: {reason}; {ways_on}") from error
 
 
 def _reason(error: Exception) -> str | None:
@@ -168,13 +178,16 @@ def model_folder(name_or_path: str, weights: bool = True) -> Path:
         return path
     if path.exists():
         raise BertkitError(f"{path} is a file: give the folder of a model, or a name on the hub")
-    if not _HUB_NAME.fullmatch(name_or_path):
+    if not may_be_hub_name(name_or_path):
         raise BertkitError(
             f"no folder '{name_or_path}': give the folder of a model, {EMBEDDED}, "
             "or a name on the hub such as google-bert/bert-base-uncased"
         )
     ensure_hub()
-    with hub_errors(f"model '{name_or_path}'", "give the folder of a model instead"):
+    is_beside = "/" in name_or_path and path.parent.is_dir()
+    beside = f"the folder {path.parent} that is here has no '{path.name}'; " if is_beside else ""
+    ways_on = f"{beside}give the folder of a model instead, or {EMBEDDED}, the BERT in the box"
+    with hub_errors(f"model '{name_or_path}'", ways_on):
         return _fetch_model(name_or_path, weights)
 
 

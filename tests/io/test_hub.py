@@ -95,7 +95,9 @@ def test_all_shards_are_fetched(hub: Hub, repo: Path, tmp_path: Path) -> None:
 def test_nobody_there_is_one_line(hub: Hub, dead_url: str, tmp_path: Path) -> None:
     said = run(FETCH, hub.env(tmp_path) | {"HF_ENDPOINT": dead_url})
     assert said.startswith(f"cannot fetch model 'org/tiny': no hub reachable at {dead_url} (")
-    assert said.endswith(") and it is not in the cache; give the folder of a model instead")
+    assert said.endswith(
+        ") and it is not in the cache; give the folder of a model instead, or embedded, the BERT in the box"
+    )
     assert "\n" not in said
     assert hub.requests == []
 
@@ -146,11 +148,20 @@ def test_an_endpoint_that_is_no_address_is_named(hub: Hub, tmp_path: Path) -> No
     assert "no hub reachable at localhost:99 (" in said
 
 
-@pytest.mark.parametrize("name", ["./nope", "a/b/c", "/nope", "-x"])
+@pytest.mark.parametrize(
+    "name", ["./nope", "a/b/c", "/nope", "-x", "runs/nope/", "../nope", r"runs\nope", "runs/model.safetensors"]
+)
 def test_what_cannot_be_a_hub_name_is_no_folder(hub: Hub, name: str, tmp_path: Path) -> None:
-    said = run(FETCH.replace("org/tiny", name), hub.env(tmp_path))
+    said = run(FETCH.replace('"org/tiny"', repr(name)), hub.env(tmp_path))
     assert said.startswith(f"no folder '{name}': give the folder of a model")
     assert hub.requests == []
+
+
+def test_a_name_beside_a_folder_that_is_here_is_told_to_be_missing_there(hub: Hub, tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    code = f"import os; os.chdir({str(tmp_path)!r})" + FETCH.replace("org/tiny", "runs/mine")
+    said = run(code, hub.env(tmp_path) | {"HF_HUB_OFFLINE": "1"})
+    assert "the folder runs that is here has no 'mine'" in said
 
 
 def test_libraries_imported_before_learn_of_offline_mode(hub: Hub, dead_url: str, tmp_path: Path) -> None:

@@ -1,0 +1,67 @@
+"""What a request for fine-tuning comes to before anything is read."""
+
+from pathlib import Path
+
+import pytest
+
+from bertkit.assets import EMBEDDED_LABELLED, EMBEDDED_MODEL
+from bertkit.errors import BertkitError
+from bertkit.finetuning.data import check_inputs
+from bertkit.finetuning.run import DEFAULT_MODEL, FinetuneRequest, completed, data_request, finetune, load_recipe
+from bertkit.finetuning.sweep import sweep
+from bertkit.settings.recipes import Override
+
+
+def test_nothing_named_is_bertkits_own_texts_and_the_model_in_the_box(capsys):
+    request = completed(FinetuneRequest())
+    assert (request.train, request.model) == (str(EMBEDDED_LABELLED / "train.tsv"), "embedded")
+    assert request.folder == Path("runs/finetune-word-order")
+    assert "bertkit's own labelled texts" in capsys.readouterr().err
+    check_inputs(data_request(request, load_recipe(request)))  # both files are there
+    assert completed(FinetuneRequest(model="./mine")).model == "./mine"
+
+
+def test_what_is_named_stays(capsys):
+    request = FinetuneRequest(train="reviews.csv", out=Path("x"))
+    assert completed(request) == FinetuneRequest(train="reviews.csv", out=Path("x"), model=DEFAULT_MODEL)
+    assert completed(FinetuneRequest("sst2", model="embedded")) == FinetuneRequest("sst2", model="embedded")
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        (FinetuneRequest("sst2", train="x.csv"), "not both"),
+        (FinetuneRequest(data=Path("GLUE")), "--data alone"),
+        (FinetuneRequest(validation="x.csv"), "--validation alone"),
+        (FinetuneRequest(overrides=[Override("data.validation_split", 0.1, "--validation-split")]), "-split alone"),
+    ],
+)
+def test_half_of_a_request_is_refused(request_, message):
+    with pytest.raises(BertkitError, match=message):
+        completed(request_)
+
+
+@pytest.mark.parametrize("run", [finetune, lambda request: sweep(request, 2, None)])
+def test_without_a_hub_model_and_rows_are_told_in_one_message_before_anything_is_read(run, monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(BertkitError) as told:
+        run(FinetuneRequest("sst2", model="org/none", out=tmp_path / "run"))
+    for part in (
+        "model 'org/none'",
+        "--model embedded",
+        "rows of sst2",
+        "gluebenchmark.com/tasks",
+        "own labelled texts",
+    ):
+        assert part in str(told.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_model_that_is_not_there_is_refused_before_the_table_is_read(tmp_path):
+    table = tmp_path / "rows.csv"
+    table.write_text("no,header,that,fits\n")
+    with pytest.raises(BertkitError, match="no folder './none'"):
+        finetune(FinetuneRequest(train=str(table), model="./none", out=tmp_path / "run"))
+    with pytest.raises(BertkitError, match="rows.csv"):
+        finetune(FinetuneRequest(train=str(table), model=str(EMBEDDED_MODEL), out=tmp_path / "run"))
