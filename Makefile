@@ -8,7 +8,7 @@ SENTENCES := "i [MASK] a little boy" "she is a little [MASK] ." "the snow is col
 WORD_ORDER := --model $(DEMO) --train bertkit/assets/word_order/train.tsv --lr 5e-4 --epochs 6 --overwrite \
 	--validation bertkit/assets/word_order/validation.tsv
 
-.PHONY: help demo test test-slow test-browser check docs format bench build clean
+.PHONY: help demo test test-slow test-browser check docs format bench release clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -48,10 +48,11 @@ bench: $(VENV)/.installed  ## Measure bertkit beside plain transformers on this 
 	mkdir -p runs
 	cd tests && ../$(BIN)/python -m benchmarks table --out ../runs/bench.md
 
-check: $(VENV)/.installed  ## Lint, formatting and types
+check: $(VENV)/.installed  ## Lint, formatting, types and spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/codespell
 
 docs: $(VENV)/.installed  ## Write the generated pages and build docs/site, strictly
 	$(BIN)/python -m pip install --quiet --group docs
@@ -62,8 +63,12 @@ format: $(VENV)/.installed  ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-build: $(VENV)/.installed  ## Build the wheel
-	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+release: $(VENV)/.installed  ## Build wheel and sdist into dist/, check them, and use the wheel without network
+	$(BIN)/python -m pip install --quiet --group release
+	rm -rf dist
+	$(BIN)/python -m build .
+	$(BIN)/twine check --strict dist/*
+	.ci/try-wheel dist/*.whl
 
 clean:  ## Remove the virtual environment and what was built
 	rm -rf $(VENV) dist build docs/site docs/.cache .pytest_cache .mypy_cache .ruff_cache
