@@ -158,6 +158,8 @@ def row_inputs(rows: Iterator[Row], source: str, task: TaskSettings, head: Head)
     kind = type(head)
     first = list(islice(rows, LOOKED_AT))
     columns, _ = _columns(kind, task, first, source, learned=False) if first else ({}, [])
+    if columns:
+        head.check_texts(columns, source)
     for row in chain(first, rows):
         yield head.input(row, columns)
 
@@ -168,6 +170,10 @@ def text_input(text: str, head: Head, place: str) -> Any:
     Raises:
         BertkitError: it needs more, such as a question.
     """
+    if head.needs:
+        raise BertkitError(
+            f"{place} is a text alone, and the model takes {head.needs}: give a table ({', '.join(TABLE_SUFFIXES)}) with them"
+        )
     row = place, {"text": text}
     columns, _ = _columns(type(head), TaskSettings(text=("text",)), [row], place, learned=False)
     return head.input(row, columns)
@@ -265,6 +271,7 @@ def load_table(request: DataRequest) -> LabelledData:
     columns, notes = _columns(kind, request.task, rows, str(source))
     kind.check(rows[0], columns)
     head = request.head or kind.fit(rows, columns, request.task)
+    head.check_texts(columns, str(source))
     if request.head is not None and len(columns.get("label", ())) == 1:
         notes.append(taken_by_number(head, [row[columns["label"][0]] for _, row in rows if columns["label"][0] in row]))
     splits = [_split("train" if request.train else "validation", rows, head, columns, unusable)]

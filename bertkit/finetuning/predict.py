@@ -29,6 +29,7 @@ from bertkit.runtime.load import FEW_TEXTS, light_reader
 from bertkit.runtime.text import Encoding, sound
 from bertkit.settings.recipes import Override, load
 from bertkit.settings.schema import FinetuneDataSettings, FinetuneRecipe, TaskSettings
+from bertkit.training.record import read_record
 
 if TYPE_CHECKING:
     import numpy as np
@@ -146,7 +147,7 @@ def open_predictor(
 def recipe_of(folder: Path, overrides: Sequence[Override] = ()) -> FinetuneRecipe:
     """The recipe that a model was fine-tuned by; where its folder does not tell, one of its own length and of defaults."""
     file = folder / "recipe.toml"
-    if file.is_file():
+    if file.is_file() and read_record(folder).kind != "pretrain":
         return load(FinetuneRecipe, "finetune", str(file), overrides).settings
     length = own_length(folder)
     own = [] if length is None else [Override("data.max_seq_length", length, f"the model {folder}")]

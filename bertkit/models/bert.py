@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bertkit.errors import BertkitError
 from bertkit.io.atomic import disk_errors
 from bertkit.io.hub import one_line
-from bertkit.models.folder import bert_folder, check_rows, is_bert, read_config, read_json
+from bertkit.models.folder import bert_folder, check_rows, is_bert, read_config, read_json, what_it_is
 from bertkit.models.tokenizer import CODE_OF_OTHERS, load_tokenizer, save_tokenizer
 
 if TYPE_CHECKING:
@@ -126,7 +126,8 @@ def load_for(
     if lacking:
         parts = _parts(lacking)
         what = " and ".join(f"no {part}" for part in parts) if parts else f"no weights for {lacking[0]}"
-        raise BertkitError(f"the model {name_or_path} has {what}: give a model that was trained with it")
+        told = what_it_is(read_config(folder, name_or_path), name_or_path) or "give a model that was trained with it"
+        raise BertkitError(f"the model {name_or_path} has {what}: {told}")
     return model, _parts(missing)
 
 

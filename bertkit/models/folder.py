@@ -23,6 +23,8 @@ _SHOWN = {
     "hidden_size": (".layer.0.output.dense.weight", 0),
     "intermediate_size": (".layer.0.output.dense.weight", 1),
 }
+_FINE_TUNED = ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering", "ForMultipleChoice")
+_PRETRAINED = ("ForPreTraining", "ForMaskedLM", "ForNextSentencePrediction")
 _LAYER = re.compile(r"encoder\.layer\.(\d+)\.")
 _ENDLESS = 10**9
 # As many fp32 numbers take 40 MB.
@@ -111,6 +113,28 @@ def is_bert(config: dict[str, Any]) -> bool:
     if kind is None and named:
         return str(named[0]).startswith("Bert")
     return kind == "bert" or (kind is None and config.keys() >= {*_SIZES})
+
+
+def what_it_is(config: dict[str, Any], name: str) -> str:
+    """What a model is for and which commands ask it, for a message where it was asked for something else; empty where
+    config.json does not tell.
+
+    Args:
+        config: its config.json, as ``read_config`` gives it.
+        name: as a person calls it.
+    """
+    kind = next(iter(config["architectures"]), "")
+    if kind.endswith(_FINE_TUNED):
+        return (
+            f"it is fine-tuned (a {kind}): bertkit predict {name} TEXT, or bertkit evaluate {name} --validation FILE "
+            "with labelled rows"
+        )
+    if kind.endswith(_PRETRAINED):
+        return (
+            f"it is pretrained (a {kind}), with no head of a task: bertkit finetune --model {name} first; as it is, bertkit "
+            f"mask-fill --model {name} TEXT, or bertkit evaluate {name} --corpus FILE, or --cloze"
+        )
+    return ""
 
 
 def max_positions(name_or_path: str) -> int:

@@ -17,6 +17,7 @@ from transformers import (
     DistilBertForSequenceClassification,
 )
 
+import bertkit
 from bertkit.errors import BertkitError
 from bertkit.finetuning import predict
 from bertkit.finetuning.heads.base import Split
@@ -154,3 +155,51 @@ def test_a_model_without_a_recipe_is_read_at_its_own_length(make):
     (folder / "recipe.toml").unlink()
     for rows in (1, None):
         assert predict.open_predictor(str(folder), "auto", rows).encoder.max_length == 32
+
+
+def test_a_pretrained_run_is_told_from_a_fine_tuned_one_both_ways(make: Make, tiny_model: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(tiny_model, tmp_path / "run")
+    (run / "recipe.toml").write_text("[model]\nhidden_size = 32\n")
+    (run / "run.json").write_text('{"kind": "pretrain"}')
+    for asked in (
+        lambda: list(predict.predict_rows(str(run), ["a"], (), "auto")),
+        lambda: predict.evaluate(str(run), None, None, None, [], "cpu"),
+    ):
+        with pytest.raises(BertkitError, match=f"it is pretrained .*finetune --model {run} first.*--corpus"):
+            asked()
+    classifier = make()
+    with pytest.raises(BertkitError, match=f"no masked-word head: it is fine-tuned .*bertkit predict {classifier}"):
+        bertkit.load(classifier).fill("the [MASK]")
+
+
+@pytest.mark.parametrize(("texts", "columns"), [(2, ["text"]), (1, ["sentence1", "sentence2"])])
+def test_a_model_is_not_asked_with_fewer_or_more_texts_than_it_learned_from(
+    make: Make, tmp_path: Path, texts: int, columns: list[str]
+) -> None:
+    folder = make()
+    config = json.loads((folder / "config.json").read_text()) | {"bertkit_texts": texts}
+    (folder / "config.json").write_text(json.dumps(config))
+    table = tmp_path / "rows.jsonl"
+    table.write_text(json.dumps(dict.fromkeys(columns, "the cat")) + "\n")
+    with pytest.raises(
+        BertkitError, match=f"rows.jsonl is read by {len(columns)} columns?.*{'two' if texts == 2 else 'one'}"
+    ):
+        list(predict.predict_rows(str(folder), [str(table)], (), "auto"))
+    if texts == 2:
+        with pytest.raises(BertkitError, match="the text is a text alone, and the model takes two texts"):
+            list(predict.predict_rows(str(folder), ["the cat"], (), "auto"))
+    else:
+        assert len(list(predict.predict_rows(str(folder), ["the cat"], (), "auto"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("auto_class", "needed"), [("ForQuestionAnswering", "a question and a context"), ("ForMultipleChoice", "choices")]
+)
+def test_a_text_alone_is_refused_where_a_model_needs_more(
+    tiny_model: Path, tmp_path: Path, auto_class: str, needed: str
+) -> None:
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text()) | {"architectures": [f"Bert{auto_class}"]}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(BertkitError, match=f"a text alone, and the model takes .*{needed}"):
+        list(predict.predict_rows(str(folder), ["the cat"], (), "auto"))

@@ -174,6 +174,18 @@ class Head(ABC):
 
     # From rows to batches.
 
+    @property
+    def needs(self) -> str:
+        """What a row has to hold, in words, where a text alone does not do."""
+        return ""
+
+    def check_texts(self, columns: Columns, source: str) -> None:  # noqa: B027 (most have nothing to refuse)
+        """Refuses rows to be predicted that have fewer or more texts than the model was fine-tuned on.
+
+        Raises:
+            BertkitError: they have.
+        """
+
     @abstractmethod
     def input(self, row: Row, columns: Columns) -> Any:
         """What is read of a row: plain values, which JSON can hold.

@@ -66,6 +66,10 @@ class ChoiceHead(Head):
 
     # From rows to batches.
 
+    @property
+    def needs(self) -> str:
+        return "a question and its choices"
+
     def input(self, row: Row, columns: Columns) -> dict[str, Any]:
         place, values = row
         # "Ana opened the door. She" and "sat down.": the second part begins the choice, as in SWAG.

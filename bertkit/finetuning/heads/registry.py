@@ -10,6 +10,7 @@ from bertkit.finetuning.heads.choice import ChoiceHead
 from bertkit.finetuning.heads.sequence import SequenceHead
 from bertkit.finetuning.heads.span import SpanHead
 from bertkit.finetuning.heads.token import TokenHead
+from bertkit.models.folder import what_it_is
 from bertkit.settings.recipes import did_you_mean
 from bertkit.settings.schema import TaskSettings
 
@@ -65,10 +66,8 @@ def head_of_model(name: str, config: dict[str, Any], task: TaskSettings) -> Head
     fitting = [head for head in HEADS.values() if architecture.endswith(_suffix(head))]
     if not fitting:
         readable = ", ".join(dict.fromkeys(f"…{_suffix(head)}" for head in HEADS.values()))
-        raise BertkitError(
-            f"{name} was not fine-tuned for a task that bertkit reads: it is a {architecture}, not a {readable}; "
-            f"run bertkit finetune --model {name} first"
-        )
+        told = what_it_is(config, name) or f"it is a {architecture}; run bertkit finetune --model {name} first"
+        raise BertkitError(f"{name} was not fine-tuned for a task that bertkit reads ({readable}): {told}")
     return next((head for head in fitting if head.name == task.head), fitting[0]).of_model(config)
 
 

@@ -48,6 +48,8 @@ class SequenceHead(Head):
     }
     problem_type: ClassVar[str]
     """As in ``transformers.PretrainedConfig``."""
+    texts = 0
+    """How many a row has, 1 or 2; 0 where that is not known."""
 
     def __init__(self, label_names: Sequence[str] = ()) -> None:
         self.label_names = list(label_names)
@@ -59,14 +61,18 @@ class SequenceHead(Head):
     @classmethod
     def fit(cls, rows: Sequence[Row], columns: Columns, task: TaskSettings) -> "SequenceHead":
         labelling = find_labelling(rows, columns.get("label", ()), task)
-        return _KINDS[labelling.kind](labelling.names)
+        head = _KINDS[labelling.kind](labelling.names)
+        head.texts = len(columns.get("text", ()))
+        return head
 
     @classmethod
     def of_model(cls, config: dict[str, Any]) -> "SequenceHead":
         # transformers leaves two classes without names out of config.json.
         names = {int(id_): name for id_, name in (config.get("id2label") or {0: "LABEL_0", 1: "LABEL_1"}).items()}
         kind = config.get("problem_type") or (Number if len(names) == 1 else OneClass).problem_type
-        return _KINDS[kind]([names[id_] for id_ in sorted(names)])
+        head = _KINDS[kind]([names[id_] for id_ in sorted(names)])
+        head.texts = config.get("bertkit_texts", 0)
+        return head
 
     def model_config(self) -> dict[str, Any]:
         names = self.label_names or ["LABEL_0"]
@@ -75,7 +81,21 @@ class SequenceHead(Head):
             "id2label": dict(enumerate(names)),
             "label2id": {name: id_ for id_, name in enumerate(names)},
             "problem_type": self.problem_type,
+            **({"bertkit_texts": self.texts} if self.texts else {}),
         }
+
+    @property
+    def needs(self) -> str:
+        return "two texts" if self.texts == 2 else ""
+
+    def check_texts(self, columns: Columns, source: str) -> None:
+        given = len(columns["text"])
+        if self.texts and given != self.texts:
+            wanted = "two texts a row: name their columns with --text and --text-pair"
+            wanted = wanted if self.texts == 2 else "one text a row: name its column with --text"
+            raise BertkitError(
+                f"{source} is read by {given} columns ({', '.join(columns['text'])}), and the model takes {wanted}"
+            )
 
     def input(self, row: Row, columns: Columns) -> tuple[str, ...]:
         place, values = row

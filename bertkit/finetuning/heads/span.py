@@ -100,6 +100,10 @@ class SpanHead(Head):
 
     # From rows to batches.
 
+    @property
+    def needs(self) -> str:
+        return "a question and a context"
+
     def input(self, row: Row, columns: Columns) -> dict[str, str]:
         place, values = row
         texts = {role: values.get(columns[role][0]) for role in ("question", "context")}

@@ -102,7 +102,8 @@ def toy(monkeypatch, tiny_model, tmp_path):
     windows = [-(-len(row) // 14) for row in rows]
     told = [{"text": " ".join(row), "tokens": len(row) + 2 * more} for row, more in zip(rows, windows, strict=True)]
     path.write_text("".join(json.dumps(row) + "\n" for row in told))
-    settings = {"data.validation_split": 0.25, "data.max_seq_length": 16, "data.stride": 0, "train.batch_size": 16,
+    settings = {"task.head": "counter",
+                "data.validation_split": 0.25, "data.max_seq_length": 16, "data.stride": 0, "train.batch_size": 16,
                 "train.learning_rate": 3e-3, "train.max_steps": 30, "train.mixed_precision": "no"}  # fmt: skip
     request = FinetuneRequest(
         train=str(path),
@@ -157,8 +158,11 @@ def test_a_sweep_keeps_the_best_by_the_heads_own_metric(toy, tmp_path):
 
 def test_a_model_of_a_head_that_is_not_there_is_named(toy, monkeypatch, tmp_path):
     request, *_ = toy
-    monkeypatch.delitem(registry.HEADS, "counter")
-    with pytest.raises(BertkitError, match=r"it is a BertForTokenClassification, not a …ForSequenceClassification"):
+    for name in ("counter", "token"):
+        monkeypatch.delitem(registry.HEADS, name)
+    with pytest.raises(
+        BertkitError, match=r"not fine-tuned for a task that bertkit reads \(…ForSequenceClassification"
+    ):
         predict.open_predictor(str(request.folder), "cpu")
 
 
