@@ -72,7 +72,8 @@ def mix_array(value: np.ndarray) -> np.ndarray:
     """``mix`` for a uint64 array of any shape."""
     value = (value ^ (value >> np.uint64(30))) * np.uint64(_MIX_1)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(_MIX_2)
-    return value ^ (value >> np.uint64(31))
+    mixed: np.ndarray = value ^ (value >> np.uint64(31))
+    return mixed
 
 
 class Permutation:

@@ -53,7 +53,8 @@ def mask_fill(
     of as many masks. Where a target has several pieces, all are compared by the whole text, as `bertkit score` does,
     a piece; the percentages are then shares.
     """
-    from bertkit.inference.mask_filling.filler import MOST_MASKS, MaskFiller
+    from bertkit.inference.mask_filling.filler import MaskFiller
+    from bertkit.inference.mask_filling.joint import MOST_MASKS
 
     words = None if targets is None else [word.strip() for word in targets.split(",") if word.strip()]
     if words and max_pieces > 1:

@@ -71,7 +71,7 @@ class PieceEncoder:
     def __init__(self, encoder: str, tokenizer_json: str, language: str) -> None:
         self._how = encoder, tokenizer_json, language
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         return PieceEncoder, self._how
 
     @cached_property

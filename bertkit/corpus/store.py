@@ -11,7 +11,7 @@ A folder of four flat little-endian files, which stay out of memory until they a
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -67,7 +67,7 @@ class CorpusStore:
     document_starts: np.ndarray
     token_counts: np.ndarray
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> "tuple[Callable[[Path], CorpusStore], tuple[Path]]":
         # A data worker that is started afresh (macOS, Windows) opens the files itself; a pickled
         # memory map would carry the whole corpus along.
         return open_store, (self.folder,)

@@ -57,7 +57,8 @@ def in_order(work: Callable[[In], Out], pieces: Iterable[In], processes: int) ->
         def ask(piece: In) -> Out:
             worker = idle.get()
             try:
-                return worker.ask(piece)
+                answer: Out = worker.ask(piece)
+                return answer
             finally:
                 idle.put(worker)
 

@@ -77,7 +77,7 @@ class Accuracy(Score):
 
     @staticmethod
     def score(rows: Rows) -> float:
-        return sklearn_metrics.accuracy_score(rows.labels, rows.predictions, sample_weight=rows.weights)
+        return float(sklearn_metrics.accuracy_score(rows.labels, rows.predictions, sample_weight=rows.weights))
 
 
 class F1(Score):
@@ -129,7 +129,7 @@ class MatthewsCorrelation(Score):
 
     @staticmethod
     def score(rows: Rows) -> float:
-        return sklearn_metrics.matthews_corrcoef(rows.labels, rows.predictions, sample_weight=rows.weights)
+        return float(sklearn_metrics.matthews_corrcoef(rows.labels, rows.predictions, sample_weight=rows.weights))
 
 
 class Pearson(Score):
@@ -159,7 +159,7 @@ class Mse(Score):
 
     @staticmethod
     def score(rows: Rows) -> float:
-        return sklearn_metrics.mean_squared_error(rows.labels, rows.predictions, sample_weight=rows.weights)
+        return float(sklearn_metrics.mean_squared_error(rows.labels, rows.predictions, sample_weight=rows.weights))
 
 
 METRICS: dict[str, type[Score]] = {

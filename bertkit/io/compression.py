@@ -71,7 +71,7 @@ class _Counted(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        size = self._stream.readinto(buffer)
+        size: int = self._stream.readinto(buffer)
         self._unpacked_bytes += size
         check_expansion(self._path, self._packed_bytes, self._unpacked_bytes)
         return size

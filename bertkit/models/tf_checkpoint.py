@@ -150,9 +150,10 @@ def _unpacked(packed: bytes, kind: int) -> bytes:
     if size > _MOST_INDEX_BYTES:
         raise ValueError(f"a block says that it unpacks to {size:,} bytes")
     try:
-        return pyarrow.Codec("snappy").decompress(packed, decompressed_size=size, asbytes=True)
+        unpacked: bytes = pyarrow.Codec("snappy").decompress(packed, decompressed_size=size, asbytes=True)
     except (pyarrow.ArrowException, OSError) as error:
         raise ValueError(f"a block cannot be unpacked ({error})") from None
+    return unpacked
 
 
 def _check(data: bytes, masked: int) -> None:

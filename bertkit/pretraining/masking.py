@@ -91,7 +91,8 @@ def _how_many(tokens: np.ndarray, keys: np.ndarray, probability: float, at_most:
     """int64 ``[batch]``: how many tokens of each sequence are to be chosen."""
     expected = tokens * probability
     wanted = np.floor(expected + uniform_grid(keys, _COUNT, 1)[:, 0]).astype(np.int64)
-    return np.minimum(np.clip(wanted, 1, at_most), tokens)
+    number: np.ndarray = np.minimum(np.clip(wanted, 1, at_most), tokens)
+    return number
 
 
 def _choose_tokens(candidates: np.ndarray, order: np.ndarray, wanted: np.ndarray) -> np.ndarray:
@@ -128,4 +129,5 @@ def _choose_words(candidates: np.ndarray, continues: np.ndarray, order: np.ndarr
     # Where every word is longer than what is wanted, the shortest one is taken: at least one is predicted.
     none = (left == wanted) & (wanted > 0)
     taken[none, np.where(sizes > 0, sizes, length + 1)[none].argmin(axis=1)] = True
-    return candidates & taken[rows[:, None], np.maximum(words, 0)]
+    chosen: np.ndarray = candidates & taken[rows[:, None], np.maximum(words, 0)]
+    return chosen

@@ -51,8 +51,8 @@ def light_reader(name: str, folder: "Path", head: Head, device: str | None, text
         return _checked(_open_exported(name, folder, head, device))
     if texts is None or texts > FEW_TEXTS or device not in (None, "auto"):
         return None
-    from bertkit.runtime.numpy_bert import NumpyBert, UnsupportedError
-    from bertkit.runtime.text import light_pieces
+    from bertkit.runtime.numpy_bert import NumpyBert
+    from bertkit.runtime.text import UnsupportedError, light_pieces
 
     try:
         return _checked(Reader(name, light_pieces(folder), NumpyBert(folder, head)))

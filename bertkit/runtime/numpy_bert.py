@@ -34,15 +34,19 @@ def erf(x: np.ndarray) -> np.ndarray:
     bottom = np.float32(-1.45660718464996e-05)
     for coefficient in (-2.13374055278905e-04, -1.68282697438203e-03, -7.37332916720468e-03, -1.42647390514189e-02):
         bottom = bottom * square + np.float32(coefficient)
-    return x * top / bottom
+    value: np.ndarray = x * top / bottom
+    return value
 
 
 def _gelu(x: np.ndarray) -> np.ndarray:
-    return x * np.float32(0.5) * (1 + erf(x * np.float32(math.sqrt(0.5))))
+    value: np.ndarray = x * np.float32(0.5) * (1 + erf(x * np.float32(math.sqrt(0.5))))
+    return value
 
 
 def _gelu_tanh(x: np.ndarray) -> np.ndarray:
-    return x * np.float32(0.5) * (1 + np.tanh(np.float32(math.sqrt(2 / math.pi)) * (x + np.float32(0.044715) * x**3)))
+    tanh = np.tanh(np.float32(math.sqrt(2 / math.pi)) * (x + np.float32(0.044715) * x**3))
+    value: np.ndarray = x * np.float32(0.5) * (1 + tanh)
+    return value
 
 
 ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {

@@ -43,7 +43,7 @@ def shares(references: Sequence[Any], rank: int, ranks: int, micro_batch_size: i
     return [mine[i : i + micro_batch_size] for i in range(0, longest, micro_batch_size)]
 
 
-class _Fetcher(Dataset):
+class _Fetcher(Dataset[dict[str, np.ndarray] | BertkitError]):
     """Lets a DataLoader's workers call ``fetch``: its "index" is a list of references.
 
     A batch is sent as plain arrays, some 100 kB through a pipe: tensors would each take a file descriptor and shared

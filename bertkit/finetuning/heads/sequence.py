@@ -232,7 +232,8 @@ class OneClass(SequenceHead):
         return found
 
     def decided(self, shares: np.ndarray) -> np.ndarray:
-        return shares.argmax(axis=1)
+        most_likely: np.ndarray = shares.argmax(axis=1)
+        return most_likely
 
     def named(self, label: Any) -> str:
         return self.label_names[int(label)]

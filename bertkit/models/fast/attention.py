@@ -164,4 +164,5 @@ def _attend_plainly(
 def _padded(rows: torch.Tensor, layout: Layout) -> torch.Tensor:
     """``[T, heads, size]`` → ``[B, heads, longest, size]``."""
     flat = rows if layout.is_whole else scattered(rows, layout.places, layout.mask.numel())
-    return flat.unflatten(0, layout.mask.shape).transpose(1, 2)
+    padded: torch.Tensor = flat.unflatten(0, layout.mask.shape).transpose(1, 2)
+    return padded
