@@ -10,6 +10,7 @@ from bertkit import console
 from bertkit.reporting import plots
 from bertkit.reporting.pages import check_target, write_page
 from bertkit.reporting.palette import run_colour
+from bertkit.reporting.panels import HELD_OUT, Panel, panels_of, shown, title
 from bertkit.reporting.runs import Run, is_number, mistakes
 
 MOST_MISTAKES = 20
@@ -83,7 +84,7 @@ def write_report(
     from markupsafe import Markup
 
     check_target(out, overwrite)
-    panels = plots.panels(runs)
+    panels = panels_of(runs)
     names = [run.name for run in runs]
     curves = [(panel, Markup(plots.as_svg(plots.curve_figure(panel), _described(panel, names)))) for panel in panels]
     settings = _table([run.settings for run in runs])
@@ -103,16 +104,16 @@ def write_report(
         facts=_named(runs, _FACTS),
         settings=settings,
         differences=[(name, values) for name, values in settings.rows if settings.differs(values)],
-        shown=plots.shown,
+        shown=shown,
         titled=_title,
     )
     return [out, *(_write_pngs(runs, panels, out) if png else [])]
 
 
-def _described(panel: plots.Panel, names: Sequence[str]) -> str:
+def _described(panel: Panel, names: Sequence[str]) -> str:
     """A plot in words, for those who cannot see it."""
     ends = [
-        f"{names[curve.run]} {'held-out ' if curve.held_out else ''}{plots.shown(panel.name, curve.values[-1])} "
+        f"{names[curve.run]} {'held-out ' if curve.held_out else ''}{shown(panel.name, curve.values[-1])} "
         f"at step {curve.steps[-1]:,}"
         for curve in panel.curves
     ]
@@ -146,20 +147,20 @@ def _figures(runs: Sequence[Run]) -> Table:
         for run in runs:
             value = run.results.get(name)
             interval = run.results.get(f"{name}_interval_95")
-            text = plots.shown(name, value) if is_number(value) else "—"
+            text = shown(name, value) if is_number(value) else "—"
             if is_number(value) and isinstance(interval, list) and all(map(is_number, interval)):
-                text += " (95 %: " + " to ".join(plots.shown(name, bound) for bound in interval) + ")"
+                text += " (95 %: " + " to ".join(shown(name, bound) for bound in interval) + ")"
             values.append(text)
         rows.append((_title(name), values))
     return Table(rows)
 
 
 def _title(name: str) -> str:
-    return plots.title(name.removeprefix(plots.HELD_OUT))
+    return title(name.removeprefix(HELD_OUT))
 
 
 def _is_figure(name: str, value: Any) -> bool:
-    return is_number(value) and (name.startswith(plots.HELD_OUT) or name == "majority_baseline")
+    return is_number(value) and (name.startswith(HELD_OUT) or name == "majority_baseline")
 
 
 def _by_text(fills: Sequence[Fill]) -> list[tuple[str, list[Fill]]]:
@@ -196,7 +197,7 @@ def _mistake(row: Mapping[str, Any]) -> dict[str, Any]:
         "texts": [str(part) for part in text] if isinstance(text, list) else [] if text is None else [str(text)],
         "label": _plain(row["label"]),
         "prediction": _plain(row.get("prediction")),
-        "share": plots.shown("share", share) if is_number(share) else "",
+        "share": shown("share", share) if is_number(share) else "",
     }
 
 
@@ -234,7 +235,7 @@ def _plain(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _write_pngs(runs: Sequence[Run], panels: Sequence[plots.Panel], out: Path) -> list[Path]:
+def _write_pngs(runs: Sequence[Run], panels: Sequence[Panel], out: Path) -> list[Path]:
     names = [run.name for run in runs]
     drawings = {panel.name: plots.curve_figure(panel, names) for panel in panels}
     for number, run in enumerate(runs, 1):

@@ -1,4 +1,3 @@
-import json
 import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -9,6 +8,7 @@ from helpers.made import finetuning_run, pretraining_run
 
 from bertkit.reporting import plots
 from bertkit.reporting.palette import COLOURS
+from bertkit.reporting.panels import panels_of
 from bertkit.reporting.runs import read_runs
 
 
@@ -37,44 +37,8 @@ def test_text_and_curves_stand_out(ground: str, theme: int) -> None:
             assert contrast(colours[theme], COLOURS[ground][theme]) >= 4.5, name
 
 
-def test_each_figure_is_drawn_with_what_was_held_out_beside_it(tmp_path: Path) -> None:
-    runs = read_runs([pretraining_run(tmp_path / "a"), pretraining_run(tmp_path / "b", steps=50)])
-    found = {panel.name: panel for panel in plots.panels(runs)}
-    assert list(found) == [
-        *("loss", "mlm_loss", "nsp_loss", "mlm_accuracy", "nsp_accuracy", "perplexity"),
-        *("lr", "grad_norm", "tokens_per_second"),
-    ]
-    # What the files say, read without us.
-    lines = [json.loads(line) for line in (tmp_path / "b" / "metrics.jsonl").read_text().splitlines()]
-    curves = [(curve.run, curve.held_out) for curve in found["loss"].curves]
-    assert curves == [(0, False), (0, True), (1, False), (1, True)]
-    assert found["loss"].curves[2].values == [line["loss"] for line in lines if "loss" in line]
-    assert found["loss"].curves[3].steps == [line["step"] for line in lines if "eval_loss" in line]
-    assert found["mlm_loss"].level == 6.0659
-    assert found["loss"].level is None
-
-
-def test_a_level_is_drawn_where_all_runs_share_it(tmp_path: Path) -> None:
-    folders = [pretraining_run(tmp_path / "a"), finetuning_run(tmp_path / "ft")]
-    assert {p.name: p.level for p in plots.panels(read_runs(folders)) if p.level} == {
-        "mlm_loss": 6.0659,
-        "accuracy": 0.5,
-    }
-    folders.append(pretraining_run(tmp_path / "b", unigram_entropy=7.5))
-    assert {p.name: p.level for p in plots.panels(read_runs(folders)) if p.level} == {"accuracy": 0.5}
-
-
-def test_what_was_not_finite_is_a_gap_and_not_a_fault(tmp_path: Path) -> None:
-    folder = pretraining_run(tmp_path / "a")
-    with (folder / "metrics.jsonl").open("a") as file:
-        file.write('{"step": 110, "loss": null, "grad_norm": null, "odd": "x"}\n')
-    found = {panel.name: panel for panel in plots.panels(read_runs([folder]))}
-    assert found["loss"].curves[0].steps[-1] == 100
-    assert "odd" not in found
-
-
 def test_an_svg_says_the_last_figures_and_follows_the_theme(tmp_path: Path) -> None:
-    panels = plots.panels(read_runs([pretraining_run(tmp_path / "a")]))
+    panels = panels_of(read_runs([pretraining_run(tmp_path / "a")]))
     svg = plots.as_svg(plots.curve_figure(panels[1]), 'a "loss" & more')
     root = ElementTree.fromstring(svg)
     assert root.get("aria-label") == 'a "loss" & more'
@@ -87,14 +51,14 @@ def test_an_svg_says_the_last_figures_and_follows_the_theme(tmp_path: Path) -> N
 @pytest.mark.parametrize("name", ["$\\frac{$", "中文 run", "<svg onload=x>", "\udcff"])
 def test_a_run_may_have_any_name(name: str, tmp_path: Path) -> None:
     runs = read_runs([pretraining_run(tmp_path / "a")])
-    plots.write_png(plots.curve_figure(plots.panels(runs)[0], [name]), tmp_path / "x.png")
+    plots.write_png(plots.curve_figure(panels_of(runs)[0], [name]), tmp_path / "x.png")
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
     ElementTree.fromstring(plots.as_svg(plots.confusion_figure([name, "b"], [[1, 2], [3, 4]]), "x"))
 
 
 def test_the_label_of_a_curve_is_at_its_height(tmp_path: Path) -> None:
     (run,) = read_runs([pretraining_run(tmp_path / "a")])
-    panel = next(panel for panel in plots.panels([run]) if panel.name == "perplexity")
+    panel = next(panel for panel in panels_of([run]) if panel.name == "perplexity")
     (axes,) = plots.curve_figure(panel).axes
     (label,) = [text for text in axes.texts if text.get_text() == "42.5"]
     low, high = axes.get_ylim()
@@ -126,11 +90,6 @@ def test_a_confusion_matrix_shows_its_counts(tmp_path: Path) -> None:
         (0, 1): "1",
         (1, 1): "4",
     }
-
-
-def test_figures_as_people_read_them() -> None:
-    given = [("eval_accuracy", 0.5194), ("lr", 5.556e-05), ("tokens_per_second", 234_567.8), ("perplexity", 277.12)]
-    assert [plots.shown(*one) for one in given] == ["51.9 %", "5.6e-05", "234.6k", "277.1"]
 
 
 def test_each_cell_of_a_confusion_matrix_is_a_square_as_dark_as_its_share(tmp_path: Path) -> None:

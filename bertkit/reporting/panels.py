@@ -1,0 +1,119 @@
+"""What can be drawn of some runs: the curves of each figure that they have logged, and how a figure is said."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from bertkit.reporting.runs import Run, is_number
+
+HELD_OUT = "eval_"
+_NO_CURVES = {"step", "epoch", "tokens", "seconds", "max_seq_length"}
+_TITLES = {
+    "loss": "Loss",
+    "mlm_loss": "Loss at the masked words (nats)",
+    "nsp_loss": "Loss of the next sentence (nats)",
+    "mlm_accuracy": "Accuracy at the masked words",
+    "nsp_accuracy": "Accuracy of the next sentence",
+    "perplexity": "Perplexity",
+    "accuracy": "Accuracy",
+    "f1": "F1",
+    "macro_f1": "Macro F1",
+    "micro_f1": "Micro F1",
+    "spearmanr": "Spearman",
+    "mse": "Mean squared error",
+    "lr": "Learning rate",
+    "grad_norm": "Gradient norm, before clipping",
+    "tokens_per_second": "Tokens per second",
+}
+OF_TRAINING = ["lr", "grad_norm", "tokens_per_second"]
+"""What tells of the training, after what tells of the model."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One figure of one run over the steps.
+
+    Attributes:
+        run: its number in the report.
+        held_out: figures of evaluations, not of training steps.
+    """
+
+    run: int
+    held_out: bool
+    steps: list[int]
+    values: list[float]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The curves of one figure, over all runs. ``level`` is what knowing nothing of the context would give."""
+
+    name: str
+    curves: list[Curve] = field(default_factory=list)
+    level: float | None = None
+
+    @property
+    def title(self) -> str:
+        return title(self.name)
+
+
+def title(name: str) -> str:
+    """A figure's name, without ``eval_``, as people say it."""
+    return _TITLES.get(name) or name.replace("_", " ").capitalize()
+
+
+def panels_of(runs: Sequence[Run]) -> list[Panel]:
+    """What can be drawn of some runs: a panel for each figure that one of them has logged at least once."""
+    found = []
+    for name in _figures(runs):
+        curves = [
+            curve
+            for number, run in enumerate(runs)
+            for key in (name, HELD_OUT + name)
+            if (curve := _curve(run, number, key)).steps
+        ]
+        if curves:
+            found.append(Panel(name, curves, _level(name, runs)))
+    return found
+
+
+def _figures(runs: Sequence[Run]) -> list[str]:
+    """Names of figures without ``eval_``: those that are known in their order, then others as they come."""
+    met = {key.removeprefix(HELD_OUT): None for run in runs for line in run.metrics for key in line}
+    known = [name for name in _TITLES if name in met and name not in OF_TRAINING]
+    others = [name for name in met if name not in _TITLES and name not in _NO_CURVES]
+    return [*known, *others, *(name for name in OF_TRAINING if name in met)]
+
+
+def _curve(run: Run, number: int, key: str) -> Curve:
+    lines = [line for line in run.metrics if is_number(line.get(key)) and is_number(line["step"])]
+    return Curve(
+        number, key.startswith(HELD_OUT), [line["step"] for line in lines], [float(line[key]) for line in lines]
+    )
+
+
+def _level(name: str, runs: Sequence[Run]) -> float | None:
+    key = {"mlm_loss": "unigram_entropy", "mlm_accuracy": "most_frequent_token_share"}.get(name)
+    if key is None and name != "accuracy":
+        return None
+    told = [run.facts.get(key) if key else run.results.get("majority_baseline") for run in runs]
+    known = {float(value) for value in told if is_number(value)}
+    return known.pop() if len(known) == 1 else None  # of runs on different data there is no one level
+
+
+def shown(name: str, value: float) -> str:
+    """A figure as people read it: shares as per cent, large numbers in thousands.
+
+    Example:
+        >>> [shown("mlm_accuracy", 0.4567), shown("loss", 2.34567), shown("tokens_per_second", 22576.7)]
+        ['45.7 %', '2.346', '22.6k']
+    """
+    if is_share(name):
+        return f"{value:.1%}".replace("%", " %")
+    if abs(value) >= 10_000:
+        return f"{value / 1000:.1f}k"
+    return f"{value:.2g}" if name == "lr" else f"{value:.4g}"
+
+
+def is_share(name: str) -> bool:
+    """Whether a figure is a share, 0 to 1, that people say in per cent."""
+    return name.endswith(("accuracy", "f1", "precision", "recall", "share", "baseline"))
