@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from importlib import metadata
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from bertkit import __version__, console
 from bertkit.errors import BertkitError
@@ -57,7 +57,24 @@ def _join(device: str) -> None:
     if on_cpu:
         # Without this Accelerate takes torchrun's processes on a CPU for so many separate programs.
         os.environ["ACCELERATE_USE_CPU"] = "true"
-    PartialState(cpu=on_cpu, timeout=TIMEOUT)
+    PartialState(cpu=on_cpu, timeout=TIMEOUT, **_meeting_place())
+
+
+def _meeting_place() -> dict[str, Any]:
+    """Where ranks that torchrun has started anew meet: apart from where those met that have ended.
+
+    torchrun keeps one store for all its restarts (torch 2.13): the addresses of dead ranks would be read in it, and the
+    new ones wait for them.
+    """
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return {}
+    from torch.distributed import PrefixStore, TCPStore
+
+    rank, ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    store = TCPStore(address, port, ranks, is_master=False, timeout=TIMEOUT)
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    return {"store": PrefixStore(f"attempt {attempt}", store), "rank": rank, "world_size": ranks}
 
 
 def _lost(error: RuntimeError) -> BertkitError | None:

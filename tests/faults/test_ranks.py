@@ -3,6 +3,8 @@
 import os
 import re
 import signal
+import subprocess
+import sys
 
 import accelerate.utils
 import pytest
@@ -82,3 +84,34 @@ def test_ranks_of_unlike_commands_both_refuse(tmp_path):
     assert other_said[-1].startswith(f"error (rank 1): {refusal}")
     assert "Traceback" not in str(said + other_said)
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+RESTARTED = """
+import os, signal
+from datetime import timedelta
+from bertkit.training import ranks
+
+ranks.TIMEOUT = timedelta(seconds=20)
+attempt = int(os.environ["TORCHELASTIC_RESTART_COUNT"])
+with ranks.together("cpu"):
+    ranks.agree({"attempt": attempt})
+    if attempt < 2 and int(os.environ["RANK"]) == attempt:
+        os.kill(os.getpid(), signal.SIGKILL)
+    ranks.agree({"attempt": attempt})
+print("met", attempt)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a rank is killed by a signal")
+def test_ranks_that_torchrun_starts_anew_meet_one_another_and_not_the_dead(tmp_path):
+    (tmp_path / "meeting.py").write_text(RESTARTED)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    result = subprocess.run(
+        [*launcher, "--max-restarts", "2", "meeting.py"],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("met 2") == 2
