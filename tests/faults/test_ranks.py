@@ -40,7 +40,7 @@ except BertkitError as error:
 @pytest.mark.skipif(os.name == "nt", reason="processes are frozen by a signal")
 @pytest.mark.parametrize(
     ("number", "what"),
-    [(signal.SIGKILL, "has ended (Connection closed by peer"), (signal.SIGSTOP, "has not answered for 5 s (Timed out")],
+    [(signal.SIGKILL, "has ended ("), (signal.SIGSTOP, "has not answered for 5 s (Timed out")],
 )
 def test_a_rank_that_is_killed_or_frozen_ends_the_other_in_one_line(tmp_path, number, what):
     both = start_ranks(tmp_path, [[str(int(number))]] * 2, MEETING)
