@@ -8,7 +8,7 @@ SENTENCES := "i [MASK] a little boy" "she is a little [MASK] ." "the snow is col
 WORD_ORDER := --model $(DEMO) --train bertkit/assets/word_order/train.tsv --lr 5e-4 --epochs 6 --overwrite \
 	--validation bertkit/assets/word_order/validation.tsv
 
-.PHONY: help demo test test-slow test-browser check docs format bench release clean
+.PHONY: help demo test test-slow test-browser check docs format bench golden release clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -47,6 +47,10 @@ bench: $(VENV)/.installed  ## Measure bertkit beside plain transformers on this 
 	$(BIN)/python -m pip install --quiet -c .ci/constraints.txt -e ".[fast]"
 	mkdir -p runs
 	cd tests && ../$(BIN)/python -m benchmarks table --out ../runs/bench.md
+
+golden: $(VENV)/.installed  ## Write the losses anew that tests/golden compares with, and show what changed
+	cd tests && ../$(BIN)/python -m golden.losses
+	git --no-pager diff --stat -- tests/golden
 
 check: $(VENV)/.installed  ## Lint, formatting, types and spelling
 	$(BIN)/ruff check .

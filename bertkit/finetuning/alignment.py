@@ -7,7 +7,7 @@ from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.finetuning import cells
 from bertkit.finetuning.heads.base import Head
-from bertkit.finetuning.heads.sequence import SequenceHead
+from bertkit.finetuning.heads.sequence import OneClass, SequenceHead
 from bertkit.settings.schema import TaskSettings
 
 
@@ -52,7 +52,7 @@ def _places(names: Sequence[str], wanted: Sequence[str], task: str) -> list[int]
 
 def taken_by_number(head: Head, values: Sequence[object]) -> str:
     """What is to be said where rows number the classes that a model has names for; empty where they do not."""
-    if not isinstance(head, SequenceHead) or head.problem_type != "single_label_classification":
+    if not isinstance(head, OneClass):
         return ""
     if not values or all(map(cells.is_whole, head.label_names)) or not all(map(cells.is_whole, values)):
         return ""

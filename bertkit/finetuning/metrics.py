@@ -176,15 +176,6 @@ METRICS: dict[str, type[Score]] = {
 }
 
 
-def metric_names(kind: str, num_labels: int | None = None) -> tuple[str, ...]:
-    """What is reported of one's own data unless a recipe says otherwise; the first is the headline."""
-    if kind == NUMBERS:
-        return ("pearson", "spearmanr", "mse")
-    if kind == SETS:
-        return ("micro_f1", "macro_f1", "accuracy")
-    return ("accuracy", "f1" if num_labels == 2 else "macro_f1")
-
-
 def check_names(names: Sequence[str], kind: str, num_labels: int | None = None) -> None:
     """Refuses what ``compute`` would refuse, before anything is trained.
 

@@ -12,6 +12,7 @@ from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
 from bertkit.errors import BertkitError
+from bertkit.finetuning.heads.sequence import Number, OneClass, SeveralClasses
 from bertkit.finetuning.metrics import (
     METRICS,
     bootstrap_interval,
@@ -19,7 +20,6 @@ from bertkit.finetuning.metrics import (
     compute,
     confusion,
     majority_baseline,
-    metric_names,
 )
 
 CLASSES, NUMBERS, SETS = "single_label_classification", "regression", "multi_label_classification"
@@ -148,10 +148,10 @@ def test_metrics_are_plain_evaluate_metrics(tmp_path: Path) -> None:
 
 
 def test_defaults_fit_their_problem() -> None:
-    for problem_type, num_labels in [(CLASSES, 2), (CLASSES, 7), (NUMBERS, None), (SETS, 4)]:
-        check_names(metric_names(problem_type, num_labels), problem_type, num_labels)
-    assert metric_names(CLASSES) == ("accuracy", "macro_f1")
-    assert metric_names(CLASSES, 2) == ("accuracy", "f1")
+    for head in (OneClass(["a", "b"]), OneClass(["a", "b", "c"]), SeveralClasses(["a", "b"]), Number()):
+        check_names(head.metric_names, head.problem_type, len(head.label_names) or None)
+    assert OneClass(["a", "b", "c"]).metrics(()) == ("accuracy", "macro_f1")
+    assert OneClass(["a", "b"]).metrics(()) == ("accuracy", "f1")
 
 
 @pytest.mark.parametrize(
