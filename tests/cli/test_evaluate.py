@@ -79,7 +79,7 @@ def test_figures_on_text_beside_what_no_context_gives(
         (["--corpus", "nope.txt"], "no corpus at nope.txt"),
         (["--corpus", "nope.txt", "--seq-len", "64"], "data.max_seq_length 64 is over"),
         (["--corpus", "nope.txt", "--set", "data.max_seq_length=9"], "given twice: --seq-len 32 and --set"),
-        (["rows.csv"], "'rows.csv' does not go with labelled rows: it is for --cloze or --corpus"),
+        (["rows.csv"], "'rows.csv' does not go with labelled rows: it is for --cloze or --minimal-pairs or --corpus"),
         (
             ["--task", "sst2", "--max-examples", "5"],
             "--max-examples does not go with labelled rows: it is for --corpus",
