@@ -141,8 +141,8 @@ def apart(heights: Sequence[float], least: float) -> list[float]:
     """Ascending places between 0 and 1, moved as little as it takes to be ``least`` apart.
 
     Example:
-        >>> apart([0.5, 0.5], 0.2)
-        [0.5, 0.7]
+        >>> apart([0.5, 0.5], 0.25)
+        [0.5, 0.75]
     """
     moved: list[float] = []
     for height in heights:
