@@ -1,10 +1,15 @@
 """What several tests need: a hub on loopback, and a BERT small enough to make in a moment."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from helpers.hub import Hub
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what runs in the background so, and each child would inherit it: Ctrl-C is tested all the same.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TINY_VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[unused0]", *"abcdefghij", "the", "cat", "##s", "sat", "."]
 
