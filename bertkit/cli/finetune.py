@@ -45,7 +45,7 @@ def finetune(
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Run so many seeds and report their spread.")] = 1,
     grid: Annotated[
         str | None,
-        typer.Option("--grid", help="Try settings: 'paper', or such as 'learning_rate=5e-5,3e-5 epochs=2,3'."),
+        typer.Option("--grid", help="Try settings: 'paper', or such as 'lr=5e-5,3e-5 epochs=2,3'."),
     ] = None,
     device: options.Device = "auto",
     skip_bad_rows: Annotated[
@@ -107,13 +107,31 @@ def _say_result(run: "RunRecord") -> None:
         )
     _say_one_class(results)
     if "sweep" in results:
-        spread = results["sweep"]
-        console.note(
-            f"{len(spread['runs'])} runs: mean {spread['mean']:.4f} ± {spread['standard_deviation']:.4f}, best "
-            f"{spread['best']:.4f}, {spread['collapsed']} collapsed"
-        )
+        _say_sweep(results["sweep"])
     console.note(f"\nYour classifier is in [bold]{out}[/] ({console.duration(run.seconds)}). Next:")
     console.note(f"  bertkit predict {out} texts.txt", markup=False)
+
+
+def _say_sweep(spread: dict[str, Any]) -> None:
+    """The runs of a sweep in a table, the best one first, and how far they lie apart."""
+    from rich.table import Table
+
+    headline, figures = spread["metric"], [run[spread["metric"]] for run in spread["runs"]]
+    is_least_best = spread["best"] == min(figures) != max(figures)
+    ranked = sorted(spread["runs"], key=lambda run: run[headline], reverse=not is_least_best)
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ranked[0]:
+        table.add_column(name.removeprefix("eval_").replace("_", " "), justify="right")
+    for number, run in enumerate(ranked):
+        cells = [f"{value:.4f}" if name == headline else str(value) for name, value in run.items()]
+        table.add_row(*cells, style="bold" if number == 0 else None)
+    won = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in ranked[0].items() if name != headline)
+    if console.is_main_process():
+        console.err.print("", table)
+    console.note(
+        f"{len(figures)} runs: mean {spread['mean']:.4f} ± {spread['standard_deviation']:.4f}, best "
+        f"{spread['best']:.4f} ({console.plain(won)}), {spread['collapsed']} collapsed"
+    )
 
 
 def _named(metric: str, results: dict[str, Any]) -> str:

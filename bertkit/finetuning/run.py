@@ -346,7 +346,8 @@ def _finish(
 
 
 def with_settings(request: FinetuneRequest, out: Path, **settings: Any) -> FinetuneRequest:
-    """The same request into another folder, with some settings of [train] replaced."""
-    kept = [one for one in request.overrides if one.key.removeprefix("train.") not in settings]
-    added = [Override(f"train.{name}", value, f"--{name}") for name, value in settings.items()]
+    """The same request into another folder, with some settings replaced: those of [train] by their names alone."""
+    full = {name if "." in name else f"train.{name}": value for name, value in settings.items()}
+    kept = [one for one in request.overrides if not {one.key, f"train.{one.key}"} & full.keys()]
+    added = [Override(key, value, f"--grid {key}={value}") for key, value in full.items()]
     return replace(request, out=out, overrides=[*kept, *added])

@@ -30,8 +30,12 @@ PAPER_GRID: dict[str, list[Any]] = {
 """Devlin et al. 2018, A.3."""
 
 
+_SHORT_NAMES = {"lr": "learning_rate", "micro_batch": "micro_batch_size", "seq_len": "data.max_seq_length"}
+"""Flags whose settings have other names."""
+
+
 def parse_grid(text: str) -> dict[str, list[Any]]:
-    """``"paper"``, or ``"learning_rate=5e-5,3e-5 epochs=2,3"`` as setting → values.
+    """``"paper"``, or ``"lr=5e-5,3e-5 epochs=2,3"`` as setting → values; the names are those of flags, or of settings.
 
     Raises:
         BertkitError: not of this form.
@@ -44,16 +48,22 @@ def parse_grid(text: str) -> dict[str, list[Any]]:
     for part in text.split():
         name, _, values = part.partition("=")
         try:
-            grid[name.removeprefix("train.")] = tomllib.loads(f"x = [{values}]")["x"]
+            grid[_setting(name)] = tomllib.loads(f"x = [{values}]")["x"]
         except tomllib.TOMLDecodeError:
             values = ""
-        if name.removeprefix("train.") in ("seed", "mixed_precision"):
+        if _setting(name) in ("seed", "mixed_precision"):
             raise BertkitError(f"--grid cannot vary {name}: {'use --seeds N' if 'seed' in name else 'make two runs'}")
         if not values.strip():
             raise BertkitError(
-                f"--grid '{part}' is not NAME=VALUE,VALUE: give 'paper', or such as 'learning_rate=5e-5,3e-5 epochs=2,3'"
+                f"--grid '{part}' is not NAME=VALUE,VALUE: give 'paper', or such as 'lr=5e-5,3e-5 epochs=2,3'"
             )
     return grid
+
+
+def _setting(name: str) -> str:
+    """The name of a setting of [train] alone, of any other with its table."""
+    bare = name.removeprefix("--").removeprefix("train.").replace("-", "_")
+    return _SHORT_NAMES.get(bare, bare)
 
 
 def sweep(request: FinetuneRequest, seeds: int, grid: dict[str, list[Any]] | None) -> RunRecord:
@@ -66,10 +76,11 @@ def sweep(request: FinetuneRequest, seeds: int, grid: dict[str, list[Any]] | Non
     recipe = load_recipe(request)
     check_inputs(data_request(request, recipe))
     out = request.folder
-    names = list(grid or {})
+    grid = {_setting(name): values for name, values in (grid or {}).items()}
+    names = list(grid)
     settings = [
         {**dict(zip(names, values, strict=True)), "seed": recipe.train.seed + number}
-        for values in itertools.product(*(grid or {}).values())
+        for values in itertools.product(*grid.values())
         for number in range(seeds)
     ]
     for chosen in settings:

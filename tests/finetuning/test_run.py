@@ -7,8 +7,16 @@ import pytest
 from bertkit.assets import EMBEDDED_LABELLED, EMBEDDED_MODEL
 from bertkit.errors import BertkitError
 from bertkit.finetuning.data import check_inputs
-from bertkit.finetuning.run import DEFAULT_MODEL, FinetuneRequest, completed, data_request, finetune, load_recipe
-from bertkit.finetuning.sweep import sweep
+from bertkit.finetuning.run import (
+    DEFAULT_MODEL,
+    FinetuneRequest,
+    completed,
+    data_request,
+    finetune,
+    load_recipe,
+    with_settings,
+)
+from bertkit.finetuning.sweep import parse_grid, sweep
 from bertkit.settings.recipes import Override
 
 
@@ -65,3 +73,21 @@ def test_a_model_that_is_not_there_is_refused_before_the_table_is_read(tmp_path)
         finetune(FinetuneRequest(train=str(table), model="./none", out=tmp_path / "run"))
     with pytest.raises(BertkitError, match="rows.csv"):
         finetune(FinetuneRequest(train=str(table), model=str(EMBEDDED_MODEL), out=tmp_path / "run"))
+
+
+@pytest.mark.parametrize(
+    ("text", "grid"),
+    [
+        ("lr=2e-4", {"learning_rate": [2e-4]}),
+        ("--lr=1e-3 batch-size=8", {"learning_rate": [1e-3], "batch_size": [8]}),
+        ("lr=1e-3,2 seq_len=16,32", {"learning_rate": [1e-3, 2], "data.max_seq_length": [16, 32]}),
+        ("train.learning_rate=1 train.micro_batch=2", {"learning_rate": [1], "micro_batch_size": [2]}),
+    ],
+)  # fmt: skip
+def test_a_grid_takes_the_names_of_flags_and_of_settings(text, grid):
+    assert parse_grid(text) == grid
+    request = FinetuneRequest(overrides=[Override("learning_rate", 9.0, "x"), Override("data.max_seq_length", 9, "y")])
+    chosen = {name: values[0] for name, values in grid.items()}
+    recipe = load_recipe(with_settings(request, Path("x"), **chosen))
+    assert recipe.train.learning_rate == chosen["learning_rate"]
+    assert recipe.data.max_seq_length == chosen.get("data.max_seq_length", 9)
