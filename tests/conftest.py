@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 from helpers.hub import Hub
 
+# A shell, or nohup, starts what runs in the background with these ignored, and each child would inherit it: they are tested all
+# the same.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A shell starts what runs in the background so, and each child would inherit it: Ctrl-C is tested all the same.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 TINY_VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[unused0]", *"abcdefghij", "the", "cat", "##s", "sat", "."]
 

@@ -104,6 +104,11 @@ def _say_result(run: "RunRecord") -> None:
                 if number == 0 and metric == "accuracy" and "majority_baseline" in results
                 else ""
             )
+            + (
+                f"; always saying the mean: {results['mean_baseline_mse']:.4f}"
+                if metric == "mse" and "mean_baseline_mse" in results
+                else ""
+            )
         )
     _say_one_class(results)
     if "sweep" in results:

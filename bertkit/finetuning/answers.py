@@ -95,5 +95,7 @@ def best_threshold(
     totals = sum(not answers for answers in right) + np.concatenate([[0.0], np.cumsum(gains)])
     best = int(totals.argmax())
     scores = np.asarray(no_answer_scores, dtype=np.float64)[order]
-    threshold = scores[0] - 1.0 if best == 0 else scores[best - 1]
+    # Halfway between two scores, so that rounding elsewhere does not change which side a question is on.
+    around = np.concatenate([[scores[0] - 1.0], scores, [scores[-1] + 1.0]])[best : best + 2]
+    threshold = around.mean()
     return float(threshold), float(totals[best] / len(said))

@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from bertkit import console
 from bertkit.assets import EMBEDDED_LABELLED
 from bertkit.errors import BertkitError
 from bertkit.finetuning.data import DataRequest, LabelledData, check_inputs, load_labelled, rows_without_a_hub
+from bertkit.finetuning.fingerprint import data_fingerprint
+from bertkit.finetuning.rate import WIDTH_OF_RECIPES, fitting_rate
 from bertkit.io.atomic import write_json, write_text
-from bertkit.io.hub import EMBEDDED, NotFetchedError, is_offline
+from bertkit.io.hub import EMBEDDED, NotFetchedError, is_offline, model_folder
 from bertkit.io.memory import MemoryRows
-from bertkit.models.folder import checked_folder
+from bertkit.models.folder import checked_folder, read_config
 from bertkit.runtime.batches import TOKENS_AT_ONCE
 from bertkit.settings.recipes import Override, load
 from bertkit.settings.schema import FinetuneRecipe
@@ -149,6 +149,7 @@ def finetune_on(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneReq
 
     if data.train is None or data.train.labels is None:
         raise BertkitError(f"task {request.task} has no training rows: it is predicted by a model of another task")
+    recipe = with_fitting_rate(recipe, request)
     out = request.folder
     device = hardware.choose_device(request.device)
     precision = hardware.choose_precision(recipe.train.mixed_precision, device)
@@ -180,6 +181,22 @@ def finetune_on(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneReq
     return _finish(run, data, recipe, fit(run.job, accelerator, found), accelerator)
 
 
+def with_fitting_rate(recipe: FinetuneRecipe, request: FinetuneRequest) -> FinetuneRecipe:
+    """The recipe with a learning rate that suits the model's width, where a shipped recipe says it and nobody else."""
+    given = any(one.key.rpartition(".")[2] == "learning_rate" for one in request.overrides)
+    width = read_config(model_folder(request.model), request.model).get("hidden_size")
+    if given or (request.task or "").endswith(".toml") or not isinstance(width, int):
+        return recipe
+    rate = fitting_rate(recipe.train.learning_rate, width)
+    if rate == recipe.train.learning_rate:
+        return recipe
+    console.note(
+        f"learning rate {rate:.1e}, as the model is {width} wide: the recipe's {recipe.train.learning_rate:.0e} is for "
+        f"{WIDTH_OF_RECIPES} (--lr says otherwise)"
+    )
+    return recipe.model_copy(update={"train": recipe.train.model_copy(update={"learning_rate": rate})})
+
+
 @dataclass(frozen=True)
 class _Run:
     job: Any
@@ -198,12 +215,13 @@ def _build(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneRequest,
     from bertkit.training.loop import Job
 
     assert data.train is not None
-    train, head = recipe.train, data.head
-    metrics = head.metrics(recipe.task.metrics)
-    learned = head.balanced(data.train) if train.class_weights == "balanced" else head
+    train, metrics = recipe.train, data.head.metrics(recipe.task.metrics)
     model, tokenizer, notes = new_headed(
-        head.auto_class, request.model, head.model_config(), train.dropout, train.seed, train.from_scratch
+        data.head.auto_class, request.model, data.head.model_config(), train.dropout, train.seed, train.from_scratch
     )
+    head = data.head.for_training(data.train, model)
+    learned = head.balanced(data.train) if train.class_weights == "balanced" else head
+    model.config.update(head.model_config())
     _check_length(recipe.data.max_seq_length, model, request.model)
     encoder = Encoder.of(tokenizer, recipe.data)
     features = head.features(data.train, encoder)
@@ -280,32 +298,6 @@ def _check_length(max_seq_length: int, model: Any, name: str) -> None:
         )
 
 
-def data_fingerprint(data: LabelledData, tokenizer: Any) -> str:
-    """Hash of the rows and of everything that decides their ids."""
-    import hashlib
-
-    digest = hashlib.blake2b(digest_size=16)
-    for split in [data.train, *data.validation]:
-        if split is not None:
-            digest.update(json.dumps(split.texts, ensure_ascii=False).encode())
-            labels = split.labels
-            is_array = isinstance(labels, np.ndarray)
-            digest.update(
-                labels.tobytes()
-                if is_array
-                else b""
-                if labels is None
-                else json.dumps(labels, default=_without_place).encode()
-            )
-    digest.update(tokenizer.backend_tokenizer.to_str().encode())
-    return digest.hexdigest()
-
-
-def _without_place(label: Any) -> dict[str, Any]:
-    """A label that is an object, without the file that it stands in."""
-    return {name: value for name, value in vars(label).items() if name != "place"}
-
-
 def _finish(
     run: _Run, data: LabelledData, recipe: FinetuneRecipe, fitted: "Fitted", accelerator: "Accelerator"
 ) -> RunRecord:
@@ -320,7 +312,7 @@ def _finish(
     best = out / f"checkpoint-{progress.best_step}" if progress.best_step else None
     if best is not None and progress.best_step != progress.step:
         checkpoint.load_weights(best, objective.model)
-    head = data.head
+    head = run.evaluator.head = run.evaluator.head.finished(objective.model)
     if data.validation:
         run.evaluator(objective, progress.step)
         head = run.evaluator.tune()

@@ -144,6 +144,19 @@ def token_logits(model: Any, batch: "dict[str, torch.Tensor]", wanted: "torch.Te
     return logits
 
 
+def last_layer(model: Any) -> "torch.nn.Linear | None":
+    """The linear layer outside the encoder that says a number: the last one of one output; None where it has no bias."""
+    from torch.nn import Linear
+
+    encoder = f"{model.base_model_prefix}."
+    layers = [
+        module
+        for name, module in model.named_modules()
+        if isinstance(module, Linear) and module.out_features == 1 and not name.startswith(encoder)
+    ]
+    return layers[-1] if layers and layers[-1].bias is not None else None
+
+
 def inputs_of(batch: "dict[str, torch.Tensor]") -> "dict[str, torch.Tensor]":
     """What a model reads of a batch."""
     return {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids") if name in batch}

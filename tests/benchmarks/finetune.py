@@ -86,7 +86,7 @@ def _flops_an_example(work: _Work) -> float | None:
     config = AutoConfig.from_pretrained(folder)
     if not all(hasattr(config, name) for name in ("hidden_size", "num_hidden_layers", "intermediate_size")):
         return None
-    lengths = Encoder.of(encoder_tokenizer(folder), work.recipe.data)(work.texts).tokens
+    lengths = Encoder.of(encoder_tokenizer(folder, str(folder)), work.recipe.data)(work.texts).tokens
     return TRAINING * forward_flops(config, lengths, np.ones_like(lengths)) / len(lengths)
 
 

@@ -237,6 +237,7 @@ def test_without_a_hub_one_line_says_what_to_do(tmp_path):
     environment.pop("HF_HUB_OFFLINE", None)
     result = bertkit(tmp_path, environment, "finetune", "--task", "sst2", check=False)
     assert result.returncode == 1
-    assert "cannot fetch dataset 'nyu-mll/glue'" in result.stderr
+    assert "cannot fetch model 'google-bert/bert-base-uncased'" in result.stderr
+    assert "--model embedded" in result.stderr
     assert "--data" in result.stderr
     assert "Traceback" not in result.stderr

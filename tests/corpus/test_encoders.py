@@ -173,7 +173,7 @@ def test_an_encoder_that_differs_is_given_up(corpus, tmp_path, monkeypatch, caps
     told = capsys.readouterr().err
     assert told == "warning: words gave other ids than tokenizers: preparing without it\n"
     assert sorted(path.name for path in tmp_path.iterdir() if not path.name.startswith(".")) == [
-        "corpus.txt", "found", "right"]  # fmt: skip
+        "cache", "corpus.txt", "found", "right"]  # fmt: skip
     assert not list(tmp_path.glob(".tmp-*"))
 
 

@@ -53,6 +53,7 @@ def test_half_of_a_request_is_refused(request_, message):
 @pytest.mark.parametrize("run", [finetune, lambda request: sweep(request, 2, None)])
 def test_without_a_hub_model_and_rows_are_told_in_one_message_before_anything_is_read(run, monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # read once, at its import
     with pytest.raises(BertkitError) as told:
         run(FinetuneRequest("sst2", model="org/none", out=tmp_path / "run"))
     for part in (

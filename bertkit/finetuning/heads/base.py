@@ -234,6 +234,14 @@ class Head(ABC):
         """
         raise BertkitError("class_weights = 'balanced' needs one class a row; it does not fit these labels")
 
+    def for_training(self, split: Split, model: Any) -> "Head":  # noqa: ARG002 (for those that need it)
+        """The head by which a model learns these rows, such as one whose targets are standardised; ``finished`` ends that."""
+        return self
+
+    def finished(self, model: Any) -> "Head":  # noqa: ARG002
+        """The head that reads the trained model alone: what ``for_training`` kept beside its weights goes into them."""
+        return self
+
     # From logits to answers. The logits of a unit are an array of any shape.
 
     def parted(self, logits: "torch.Tensor", batch: Batch) -> "list[torch.Tensor]":  # noqa: ARG002

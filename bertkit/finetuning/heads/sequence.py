@@ -14,6 +14,7 @@ from bertkit.errors import BertkitError
 from bertkit.finetuning.heads.base import Batch, Columns, Features, Head, Row, Split
 from bertkit.finetuning.kinds import as_text, refuse_other_tasks
 from bertkit.finetuning.labels import Labelling, find_labelling
+from bertkit.finetuning.scale import Scale
 from bertkit.finetuning.table_check import check_table
 from bertkit.settings.schema import TaskSettings
 
@@ -72,7 +73,11 @@ class SequenceHead(Head):
         kind = config.get("problem_type") or (Number if len(names) == 1 else OneClass).problem_type
         head = _KINDS[kind]([names[id_] for id_ in sorted(names)])
         head.texts = config.get("bertkit_texts", 0)
-        return head
+        return head._with(config)
+
+    def _with(self, config: dict[str, Any]) -> "SequenceHead":  # noqa: ARG002
+        """The same head with what else a saved model's config.json says of it."""
+        return self
 
     def model_config(self) -> dict[str, Any]:
         names = self.label_names or ["LABEL_0"]
@@ -286,9 +291,14 @@ class SeveralClasses(SequenceHead):
 
 
 class Number(SequenceHead):
-    """A number a row: squared error."""
+    """A number a row: squared error.
+
+    Training sees numbers of mean 0 and deviation 1, so that prices in thousands are learned like grades. A checkpoint
+    says its scale in config.json ("bertkit_scale"); the weights of a finished model give the numbers themselves.
+    """
 
     problem_type = "regression"
+    scale: Scale = Scale()
     metric_names = ("pearson", "spearmanr", "mse")
     lower_is_better = frozenset({"mse"})
     purpose = ""
@@ -296,13 +306,39 @@ class Number(SequenceHead):
     def __init__(self, label_names: Sequence[str] = ()) -> None:  # noqa: ARG002 (transformers names its one output)
         super().__init__()
 
+    def _with(self, config: dict[str, Any]) -> "Number":
+        return self._scaled(Scale(*config.get("bertkit_scale", Scale())))
+
+    def model_config(self) -> dict[str, Any]:
+        return super().model_config() | ({} if self.scale == Scale() else {"bertkit_scale": list(self.scale)})
+
+    def for_training(self, split: Split, model: Any) -> "Number":
+        from bertkit.models.headed import last_layer
+
+        return self if last_layer(model) is None else self._scaled(Scale.of(split.labels))
+
+    def finished(self, model: Any) -> "Number":
+        from bertkit.models.headed import last_layer
+
+        layer = last_layer(model)
+        if layer is not None and self.scale != Scale():
+            self.scale.fold_into(layer)
+            del model.config.bertkit_scale
+        return self._scaled(Scale())
+
+    def _scaled(self, scale: Scale) -> "Number":
+        other = copy(self)
+        other.scale = scale
+        return other
+
     def loss(self, logits: "torch.Tensor", batch: Batch) -> "torch.Tensor":
         from torch.nn.functional import mse_loss
 
-        return mse_loss(logits.squeeze(-1), batch["labels"], reduction="sum")
+        targets = (batch["labels"] - self.scale.mean) / self.scale.deviation
+        return mse_loss(logits.squeeze(-1), targets, reduction="sum")
 
     def shares(self, logits: np.ndarray) -> np.ndarray:
-        return logits.astype(np.float64)
+        return self.scale.mean + self.scale.deviation * logits.astype(np.float64)
 
     def answers(self, shares: np.ndarray) -> list[dict[str, Any]]:
         return [{"prediction": number} for number in self.decided(shares).tolist()]
@@ -315,6 +351,13 @@ class Number(SequenceHead):
 
     def encoded(self, predictions: list[dict[str, Any]]) -> np.ndarray:
         return np.array([row["prediction"] for row in predictions])
+
+    def details(
+        self, predictions: list[dict[str, Any]], split: Split, metrics: Sequence[str], seed: int
+    ) -> dict[str, Any]:
+        """Beside the interval the squared error of always saying the mean of these rows: their variance."""
+        baseline = {"mean_baseline_mse": float(np.var(np.asarray(split.labels, dtype=np.float64)))}
+        return {**super().details(predictions, split, metrics, seed), **baseline}
 
 
 _KINDS: dict[str, type[SequenceHead]] = {kind.problem_type: kind for kind in (OneClass, SeveralClasses, Number)}

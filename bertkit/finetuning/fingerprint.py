@@ -1,0 +1,33 @@
+"""A hash of labelled rows, by which a resumed run knows its data again."""
+
+import hashlib
+import json
+from typing import Any
+
+import numpy as np
+
+from bertkit.finetuning.data import LabelledData
+
+
+def data_fingerprint(data: LabelledData, tokenizer: Any) -> str:
+    """Hash of the rows and of everything that decides their ids."""
+    digest = hashlib.blake2b(digest_size=16)
+    for split in [data.train, *data.validation]:
+        if split is not None:
+            digest.update(json.dumps(split.texts, ensure_ascii=False).encode())
+            labels = split.labels
+            is_array = isinstance(labels, np.ndarray)
+            digest.update(
+                labels.tobytes()
+                if is_array
+                else b""
+                if labels is None
+                else json.dumps(labels, default=_without_place).encode()
+            )
+    digest.update(tokenizer.backend_tokenizer.to_str().encode())
+    return digest.hexdigest()
+
+
+def _without_place(label: Any) -> dict[str, Any]:
+    """A label that is an object, without the file that it stands in."""
+    return {name: value for name, value in vars(label).items() if name != "place"}
