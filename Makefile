@@ -59,7 +59,7 @@ check: $(VENV)/.installed  ## Lint, formatting, types and spelling
 	$(BIN)/codespell
 
 docs: $(VENV)/.installed  ## Write the generated pages and build docs/site, strictly
-	$(BIN)/python -m pip install --quiet --group docs
+	$(BIN)/python -m pip install --quiet -c .ci/constraints.txt --group docs
 	$(BIN)/python docs/generate.py
 	$(BIN)/zensical build --strict --config-file docs/zensical.toml
 
