@@ -77,9 +77,26 @@ def new_headed(
     if lacking:
         raise BertkitError(f"the model {name_or_path} has no weights for {lacking[0]}: give a pretrained encoder")
     notes = [f"the pooler is new: {name_or_path} has none"] if any("pooler" in name for name in missing) else []
+    head = {name for name, _ in model.named_parameters() if not name.startswith(encoder)} - {*missing}
+    if head and _is_for_others(read_config(folder), config):
+        with seeded(seed):
+            fresh = cls.from_config(model.config)
+        model.load_state_dict({name: one for name, one in fresh.state_dict().items() if name in head}, strict=False)
+        notes.append(f"the head is new: that of {name_or_path} was trained for other labels")
+    elif head:
+        notes.append(f"the head of {name_or_path} is kept and learns on: it was trained for the same labels")
     if getattr(model.config, "type_vocab_size", None) == 1 and is_bert(read_config(folder)):
         notes.append(f"{name_or_path} knows one segment alone (type_vocab_size is 1): both texts of a pair are of it")
     return model, encoder_tokenizer(folder, name_or_path), notes + left_out(folder, name_or_path)
+
+
+def _is_for_others(there: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    """Whether a head with the right sizes was trained for something else: other classes, or the same in another order, or
+    numbers, whose scale is learned anew."""
+    if wanted.get("problem_type") == "regression":
+        return True
+    known = {int(id_): name for id_, name in (there.get("id2label") or {}).items()}
+    return "id2label" in wanted and known != wanted["id2label"]
 
 
 def load_headed(auto_class: str, name_or_path: str) -> "tuple[PreTrainedModel, Any]":
