@@ -3,7 +3,7 @@
 from typing import Any
 
 from bertkit import console
-from bertkit.finetuning.table_check import SplitCheck, TableCheck
+from bertkit.finetuning.rows.table_check import SplitCheck, TableCheck
 
 _SHOWN_CLASSES = 20
 _SHOWN_LEFT_OUT = 5

@@ -11,14 +11,14 @@ from typing import Any
 from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.finetuning.alignment import taken_by_number
-from bertkit.finetuning.columns import LOOKED_AT, choose_columns
-from bertkit.finetuning.glue_tsv import read_split
 from bertkit.finetuning.heads.base import Columns, Head, Row, Split
 from bertkit.finetuning.heads.registry import head_for, rows_of
 from bertkit.finetuning.heads.sequence import SequenceHead
-from bertkit.finetuning.held_out import held_out
-from bertkit.finetuning.kinds import refuse_missing_texts
-from bertkit.finetuning.table_check import Lengths, TableCheck, check_table
+from bertkit.finetuning.rows.columns import LOOKED_AT, choose_columns
+from bertkit.finetuning.rows.glue_tsv import read_split
+from bertkit.finetuning.rows.held_out import held_out
+from bertkit.finetuning.rows.kinds import refuse_missing_texts
+from bertkit.finetuning.rows.table_check import Lengths, TableCheck, check_table
 from bertkit.io.compression import open_binary
 from bertkit.io.hub import ensure_hub, hub_errors, may_be_hub_name
 from bertkit.io.memory import MemoryRows

@@ -8,8 +8,8 @@ import numpy as np
 
 from bertkit.finetuning.data import check_inputs, load_table, look_at
 from bertkit.finetuning.heads.base import Head, Split
+from bertkit.finetuning.rows.table_check import Lengths, TableCheck
 from bertkit.finetuning.run import FinetuneRequest, data_request, load_recipe
-from bertkit.finetuning.table_check import Lengths, TableCheck
 from bertkit.settings.schema import FinetuneDataSettings
 
 _NO_LIMIT = 2**30

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bertkit.finetuning.heads.base import Features, Split
-from bertkit.finetuning.tagged_rows import TaggedRow, of_tokens, with_words
+from bertkit.finetuning.rows.tagged_rows import TaggedRow, of_tokens, with_words
 
 if TYPE_CHECKING:
     from bertkit.finetuning.windows import Encoder

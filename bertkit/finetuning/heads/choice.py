@@ -13,7 +13,7 @@ import numpy as np
 
 from bertkit.errors import BertkitError
 from bertkit.finetuning.heads.base import Batch, Columns, Features, Head, Row, Split
-from bertkit.finetuning.kinds import as_text
+from bertkit.finetuning.rows.kinds import as_text
 
 if TYPE_CHECKING:
     import torch

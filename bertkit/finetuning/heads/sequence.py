@@ -12,10 +12,10 @@ import numpy as np
 
 from bertkit.errors import BertkitError
 from bertkit.finetuning.heads.base import Batch, Columns, Features, Head, Row, Split
-from bertkit.finetuning.kinds import as_text, refuse_other_tasks
-from bertkit.finetuning.labels import Labelling, find_labelling
+from bertkit.finetuning.rows.kinds import as_text, refuse_other_tasks
+from bertkit.finetuning.rows.labels import Labelling, find_labelling
+from bertkit.finetuning.rows.table_check import check_table
 from bertkit.finetuning.scale import Scale
-from bertkit.finetuning.table_check import check_table
 from bertkit.settings.schema import TaskSettings
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import numpy as np
 from bertkit.errors import BertkitError
 from bertkit.finetuning.answers import best_threshold, exact_match, f1
 from bertkit.finetuning.heads.base import Batch, Columns, Features, Head, Row, Split
-from bertkit.finetuning.question_rows import Answers, answers_of, nested_rows
+from bertkit.finetuning.rows.question_rows import Answers, answers_of, nested_rows
 
 if TYPE_CHECKING:
     import torch

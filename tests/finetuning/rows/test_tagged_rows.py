@@ -4,7 +4,7 @@ import pytest
 
 from bertkit.errors import BertkitError
 from bertkit.finetuning.entities import Entity
-from bertkit.finetuning.tagged_rows import (
+from bertkit.finetuning.rows.tagged_rows import (
     TaggedRow,
     column_rows,
     looks_like_columns,

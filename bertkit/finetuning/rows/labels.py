@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from bertkit.errors import BertkitError
-from bertkit.finetuning import cells
 from bertkit.finetuning.heads.base import Row
-from bertkit.finetuning.kinds import a_kind, shown
+from bertkit.finetuning.rows import cells
+from bertkit.finetuning.rows.kinds import a_kind, shown
 from bertkit.settings.schema import TaskSettings
 
 _MOST_NUMBERED_CLASSES = 50

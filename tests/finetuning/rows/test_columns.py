@@ -3,8 +3,8 @@
 import pytest
 
 from bertkit.errors import BertkitError
-from bertkit.finetuning.columns import choose_columns
 from bertkit.finetuning.heads.sequence import SequenceHead
+from bertkit.finetuning.rows.columns import choose_columns
 
 
 def rows_of(names, *values, times=10):

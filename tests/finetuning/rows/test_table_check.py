@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bertkit.finetuning.heads.base import Split
-from bertkit.finetuning.table_check import check_table
+from bertkit.finetuning.rows.table_check import check_table
 
 ONE, SEVERAL, NUMBER = "single_label_classification", "multi_label_classification", "regression"
 

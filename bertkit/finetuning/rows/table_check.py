@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bertkit.finetuning import cells
+from bertkit.finetuning.rows import cells
 
 if TYPE_CHECKING:
     from bertkit.finetuning.heads.base import Split

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bertkit.errors import BertkitError
-from bertkit.finetuning import cells
 from bertkit.finetuning.heads.base import Row
+from bertkit.finetuning.rows import cells
 
 _LONG_TEXT_WORDS = 4
 _TIMES_LONGER = 3

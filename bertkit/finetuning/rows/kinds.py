@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bertkit.errors import BertkitError
-from bertkit.finetuning.cells import refuse_empty
+from bertkit.finetuning.rows.cells import refuse_empty
 
 _CHOICE_NAMES = ("choices", "endings", "options")
 _SHOWN_CHARACTERS = 40

@@ -5,7 +5,7 @@ import pytest
 from sklearn.model_selection import train_test_split
 
 from bertkit.errors import BertkitError
-from bertkit.finetuning.held_out import held_out
+from bertkit.finetuning.rows.held_out import held_out
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from bertkit.errors import BertkitError
-from bertkit.finetuning import cells
+from bertkit.finetuning.rows import cells
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bertkit.errors import BertkitError
-from bertkit.finetuning.labels import find_labelling
+from bertkit.finetuning.rows.labels import find_labelling
 from bertkit.settings.schema import TaskSettings
 
 SEVERAL, ONE, NUMBER = "multi_label_classification", "single_label_classification", "regression"

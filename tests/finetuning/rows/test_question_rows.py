@@ -6,7 +6,7 @@ import json
 import pytest
 
 from bertkit.errors import BertkitError
-from bertkit.finetuning.question_rows import answers_of, nested_rows
+from bertkit.finetuning.rows.question_rows import answers_of, nested_rows
 
 CONTEXT = "Ana moved to Oslo. Oslo is cold."
 NESTED = {
