@@ -12,10 +12,11 @@ def main() -> None:
 
     What the machine outside of us says (files, memory) is one line too; a bug of ours keeps its traceback.
     """
-    from bertkit import console
+    from bertkit import console, cores
     from bertkit.errors import BertkitError, Interrupted, from_outside
 
     console.open_streams()
+    cores.share_cores()
     try:
         console.check_ranks()
         from bertkit.cli import app

@@ -5,6 +5,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bertkit import cores
 from bertkit.errors import BertkitError
 from bertkit.settings.recipes import Override
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from bertkit.inference.bert import Bert
     from bertkit.io.memory import MemoryRows, Table
     from bertkit.training.record import RunRecord
+
+cores.share_cores()
 
 Name = str | PathLike[str]
 """A path, or the name of a model or a data set on the Hugging Face hub."""

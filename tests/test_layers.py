@@ -15,7 +15,7 @@ FLOORS = [
     {"settings"},
     {"io"},
     {"hardware"},
-    {"assets", "console", "draws"},
+    {"assets", "console", "cores", "draws"},
     {"errors"},
 ]
 LEVEL = {part: level for level, floor in enumerate(FLOORS) for part in floor}

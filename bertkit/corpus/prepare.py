@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from bertkit import console
+from bertkit.cores import usable_cores
 from bertkit.corpus.cache import cache_folder, opened
 from bertkit.corpus.contents import Contents, contents
 from bertkit.corpus.encoders import ENCODERS, Differs, Piece, PieceEncoder, suitable_encoders
 from bertkit.corpus.sources import Source, read_paragraphs
 from bertkit.corpus.store import CorpusStore, StoreWriter, open_store, open_verified
-from bertkit.corpus.workers import in_order, num_cores
+from bertkit.corpus.workers import in_order
 from bertkit.errors import BertkitError
 from bertkit.io.text import ReadReport
 
@@ -181,5 +182,5 @@ def _chunks(paragraphs: Iterable[str | None]) -> Iterator[list[str | None]]:
 def _pieces(encode: PieceEncoder, chunks: Iterator[list[str | None]]) -> Generator[Piece, None, None]:
     """The chunks as ids, in order: by this process where they are few, else by one a core."""
     first = list(islice(chunks, _PARALLEL_FROM_CHUNKS))
-    processes = min(num_cores(), _MAX_PROCESSES) if len(first) == _PARALLEL_FROM_CHUNKS else 1
+    processes = min(usable_cores(), _MAX_PROCESSES) if len(first) == _PARALLEL_FROM_CHUNKS else 1
     return in_order(encode, chain(first, chunks), processes)

@@ -26,11 +26,6 @@ _PATIENCE_S = 5.0
 _ONE_THREAD = {"TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
-def num_cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def in_order(work: Callable[[In], Out], pieces: Iterable[In], processes: int) -> Generator[Out, None, None]:
     """``work(piece)`` for each piece, in the order of the pieces. Close it to end the processes early.
 

@@ -12,10 +12,10 @@ from typing import Any
 from benchmarks.apart import apart
 from benchmarks.rounds import OURS, Turn, compare
 from bertkit.assets import EMBEDDED_CORPUS
+from bertkit.cores import usable_cores
 from bertkit.corpus.encoders import ENCODERS, suitable_encoders
 from bertkit.corpus.prepare import Preparation, nothing_in, prepare
 from bertkit.corpus.sources import find_sources
-from bertkit.corpus.workers import num_cores
 from bertkit.io.text import ReadReport
 from bertkit.models.tokenizer import load_tokenizer, save_tokenizer
 from bertkit.pretraining.prepare import train_tokenizer
@@ -55,7 +55,7 @@ def bench_prepare(corpus: list[str], megabytes: float, rounds: int, tokenizer: s
     return {
         "work": f"prepare {size:,.1f} MB of text, vocabulary {len(pieces):,}",
         "unit": "MB/s",
-        "device": f"{num_cores()} CPUs",
+        "device": f"{usable_cores()} CPUs",
         "figures": [one.as_json() for one in figures],
     }
 

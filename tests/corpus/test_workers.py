@@ -84,7 +84,7 @@ def start_preparing(tmp_path):
             file.write(f"The cat number {n} sat on a mat with number {n * 7}. It was glad of it, and slept.\n\n" * 8)
     vocabulary.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abc", "the", "cat"]) + "\n")
     code = (
-        "from bertkit.corpus import prepare; prepare.num_cores = lambda: 2; prepare.CHUNK_CHARACTERS = 10_000; "
+        "from bertkit.corpus import prepare; prepare.usable_cores = lambda: 2; prepare.CHUNK_CHARACTERS = 10_000; "
         "from bertkit.__main__ import main; main()"
     )
     arguments = ["prepare", str(corpus), "--tokenizer", str(vocabulary), "--out", str(tmp_path / "out")]
