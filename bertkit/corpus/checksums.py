@@ -54,8 +54,8 @@ def write_checksums(folder: Path) -> None:
     (folder / _FILE).write_text(json.dumps(checksums(folder, but=_FILE), indent=2) + "\n", encoding="utf-8")
 
 
-def check_against_checksums(folder: Path) -> None:
-    """Holds a folder against the checksums that it keeps, wholly; one without any is left to its reader.
+def check_against_checksums(folder: Path, wholly: bool = True) -> None:
+    """Holds a folder against the checksums that it keeps, by sizes and ends or wholly; one without any is its reader's.
 
     Raises:
         BertkitError: a file is missing or damaged.
@@ -63,7 +63,7 @@ def check_against_checksums(folder: Path) -> None:
     path = folder / _FILE
     if path.is_file():
         try:
-            verify(folder, parsed_json(path.read_text(encoding="utf-8")), wholly=True)
+            verify(folder, parsed_json(path.read_text(encoding="utf-8")), wholly)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise damaged(path, "its content is not what was written") from error
 

@@ -19,6 +19,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from bertkit.corpus.by_document import chunks_of, computed_once, tokens_of
 from bertkit.corpus.store import CorpusStore
 from bertkit.draws import Draws, Permutation
 from bertkit.pretraining.split import DocumentSet
@@ -63,13 +64,11 @@ class PairSampler:
         seed: int = 0,
     ) -> None:
         self._store = store
-        self._documents, self._mine = documents.starts, documents.mine
+        self._documents = documents.starts
         self._objective, self._short_seq_prob, self._seed = objective, short_seq_prob, seed
         self.room = max_seq_length - (2 if objective == "none" else 3)
-        tokens = np.diff(np.asarray(store.sentence_starts)[np.asarray(self._documents)])
-        windows = np.where(self._mine, -(-tokens // self.room), 0)
-        self._first_window = np.concatenate([[0], np.cumsum(windows)])
-        self._alone = int(self._mine.sum()) == 1
+        self._first_window = _first_windows(store, documents, self.room)
+        self._alone = documents.count == 1
 
     def __len__(self) -> int:
         """Examples an epoch."""
@@ -214,6 +213,23 @@ class PairSampler:
         """The sentence of a document that holds a token (its last one where the token lies beyond)."""
         first, after = int(self._documents[document]), int(self._documents[document + 1])
         return first + int(np.searchsorted(self._store.sentence_starts[first + 1 : after], token, side="right"))
+
+
+def _first_windows(store: CorpusStore, documents: DocumentSet, room: int) -> np.ndarray:
+    """Which example is the first of each document, int64 ``[documents + 1]``: the last number is how many there are."""
+
+    def counted() -> Iterator[dict[str, np.ndarray]]:
+        before = 0
+        yield {"first_window": np.zeros(1, np.int64)}
+        for chunk in chunks_of(len(documents.mine)):
+            tokens = tokens_of(store, documents.starts, chunk)
+            windows = np.where(documents.mine[chunk.start : chunk.stop], -(-tokens // room), 0)
+            until = before + np.cumsum(windows)
+            before = int(until[-1])
+            yield {"first_window": until}
+
+    what = ("windows", *documents.origin, documents.count, documents.tokens, room)
+    return computed_once(store, what, {"first_window": "<i8"}, counted)["first_window"]
 
 
 def _shorten(segment: np.ndarray, length: int, draws: Draws) -> np.ndarray:

@@ -13,7 +13,7 @@ from bertkit.corpus.merge import merged
 from bertkit.corpus.prepare import Preparation, nothing_in, prepare, tokenizer_fingerprint
 from bertkit.corpus.sources import find_sources
 from bertkit.corpus.statistics import TextReport, text_report
-from bertkit.corpus.store import CorpusStore, check_starts, is_store
+from bertkit.corpus.store import CorpusStore, is_store
 from bertkit.corpus.vocabulary import SPECIAL_TOKENS, sample, train_vocabulary
 from bertkit.errors import BertkitError
 from bertkit.io.text import ReadReport
@@ -136,7 +136,6 @@ def prepare_for_training(
             )
     else:
         store, tokenizer, text = prepare_corpus(_preparation(inputs, recipe), recipe.tokenizer, tokenizer)
-    check_starts(store)
     seed = recipe.train.seed
     if validation:
         if is_prepared(validation):
@@ -145,7 +144,6 @@ def prepare_for_training(
                 raise BertkitError(f"{validation[0]} was prepared with another tokenizer than the corpus")
         else:
             validation_store, _, _ = prepare_corpus(_preparation(validation, recipe), recipe.tokenizer, tokenizer)
-        check_starts(validation_store)
         training, _ = split_documents(store, 0, seed)
         held_out, _ = split_documents(validation_store, 0, seed)
     else:

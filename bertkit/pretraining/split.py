@@ -1,11 +1,12 @@
 """Which text trains and which is held out: by tokens, in whole documents, and in a part of one where all are too large."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from bertkit.corpus.store import CorpusStore
+from bertkit.corpus.by_document import chunks_of, computed_once, tokens_of
+from bertkit.corpus.store import CorpusStore, check_starts
 from bertkit.draws import key
 from bertkit.errors import BertkitError
 
@@ -26,12 +27,16 @@ class DocumentSet:
     Attributes:
         starts: int64 ``[documents + 1]``, where each document starts, in sentences.
         mine: bool ``[documents]``, the documents of this side.
+        count: how many they are.
         tokens: word pieces of this side.
+        origin: what the sides are a function of, beside the store.
     """
 
     starts: np.ndarray
     mine: np.ndarray
+    count: int
     tokens: int
+    origin: tuple[object, ...]
 
 
 def split_documents(store: CorpusStore, share: float, seed: int) -> tuple[DocumentSet, DocumentSet]:
@@ -47,29 +52,53 @@ def split_documents(store: CorpusStore, share: float, seed: int) -> tuple[Docume
         seed: of the draws.
 
     Raises:
-        BertkitError: the corpus is one document that is too short to be cut.
+        BertkitError: the corpus is one document that is too short to be cut, or damaged.
     """
-    starts = store.document_starts
-    tokens = _tokens(store, starts)
-    held_out = np.zeros(len(tokens), bool)
     total = store.info.tokens
-    if share:
-        wanted = max(share * total, min(_FIGURE_TOKENS, _SMALL_CORPUS_SHARE * total))
-        least, most = (1 - _TOLERANCE) * wanted, min((1 + _TOLERANCE) * wanted, (wanted + total) / 2)
-        draws = np.random.Generator(np.random.Philox(key(seed))).random(len(tokens))
-        held_out = draws < share
-        if not least <= tokens[held_out].sum() <= most:
-            held_out = _whole_documents(tokens, np.argsort(draws).tolist(), wanted, most)
-        lacking = wanted - int(tokens[held_out].sum())
-        if lacking > wanted - least:
-            starts, held_out = _with_a_cut(store, tokens, held_out, lacking)
-    there = int(_tokens(store, starts)[held_out].sum())
-    return DocumentSet(starts, ~held_out, total - there), DocumentSet(starts, held_out, there)
+    wanted = max(share * total, min(_FIGURE_TOKENS, _SMALL_CORPUS_SHARE * total)) if share else 0.0
+    least, most = (1 - _TOLERANCE) * wanted, min((1 + _TOLERANCE) * wanted, (wanted + total) / 2)
+    origin = ("split", share, seed)
+    by_chance = _by_chance(store, share, seed, origin)
+    if least <= by_chance[1].tokens <= most:
+        return by_chance
+    starts = store.document_starts
+    tokens = tokens_of(store, starts, range(len(starts) - 1))
+    held_out = _whole_documents(tokens, np.argsort(_draws(seed).random(len(tokens))).tolist(), wanted, most)
+    lacking = wanted - int(tokens[held_out].sum())
+    if lacking > wanted - least:
+        starts, held_out = _with_a_cut(store, tokens, held_out, lacking)
+        tokens = tokens_of(store, starts, range(len(starts) - 1))
+    return _side(starts, ~held_out, tokens, origin), _side(starts, held_out, tokens, origin)
 
 
-def _tokens(store: CorpusStore, starts: np.ndarray) -> np.ndarray:
-    """How many tokens each document has, int64 ``[documents]``."""
-    return np.diff(np.asarray(store.sentence_starts)[np.asarray(starts)])
+def _by_chance(
+    store: CorpusStore, share: float, seed: int, origin: tuple[object, ...]
+) -> tuple[DocumentSet, DocumentSet]:
+    """Both sides where each document falls to validation with probability ``share``."""
+
+    def drawn() -> Iterator[dict[str, np.ndarray]]:
+        check_starts(store)
+        draws = _draws(seed)
+        for documents in chunks_of(store.info.documents):
+            held_out = draws.random(len(documents)) < share
+            tokens = np.where(held_out, tokens_of(store, starts, documents), 0)
+            yield {"training": ~held_out, "held_out": held_out, "sums": np.array([held_out.sum(), tokens.sum()])}
+
+    starts, info = store.document_starts, store.info
+    arrays = computed_once(store, origin, {"training": "?", "held_out": "?", "sums": "<i8"}, drawn)
+    count, tokens = arrays["sums"].reshape(-1, 2).sum(0).tolist()
+    return (
+        DocumentSet(starts, arrays["training"], info.documents - count, info.tokens - tokens, origin),
+        DocumentSet(starts, arrays["held_out"], count, tokens, origin),
+    )
+
+
+def _draws(seed: int) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(key(seed)))
+
+
+def _side(starts: np.ndarray, mine: np.ndarray, tokens: np.ndarray, origin: tuple[object, ...]) -> DocumentSet:
+    return DocumentSet(starts, mine, int(mine.sum()), int(tokens[mine].sum()), origin)
 
 
 def _whole_documents(tokens: np.ndarray, order: Sequence[int], wanted: float, most: float) -> np.ndarray:
