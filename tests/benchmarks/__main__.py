@@ -202,6 +202,18 @@ def scaling(
 
 
 @app.command()
+def documents(
+    number: Annotated[
+        int, typer.Option("--documents", min=1, help="Of the store (of 10^8: 4 GB in the temporary folder).")
+    ],
+) -> None:
+    """Opening a prepared corpus of very many documents: seconds and memory."""
+    from benchmarks import documents as bench
+
+    print(bench.shown(bench.bench_documents(number)))
+
+
+@app.command()
 @console.reader_may_leave()
 def table(
     corpus: Corpus = None,
