@@ -6,6 +6,7 @@ from torch import nn
 from bertkit.finetuning.heads.base import Head
 from bertkit.models.fast.attention import attend_unpadded
 from bertkit.models.fast.dropout import draw_cheaply
+from bertkit.models.layers import rest_frozen
 from bertkit.training.steps import Batch
 from bertkit.training.sums import Sums
 
@@ -22,6 +23,12 @@ class FinetuneObjective(nn.Module):
         self.model, self.head = model, head
         attend_unpadded(model)
         draw_cheaply(model)
+
+    def train(self, mode: bool = True) -> "FinetuneObjective":
+        """As ``nn.Module``'s; what is not trained keeps its dropout off."""
+        super().train(mode)
+        rest_frozen(self.model)
+        return self
 
     def counts(self, batch: Batch) -> dict[str, float]:
         """What the loss of a batch is divided by."""

@@ -212,6 +212,7 @@ def _build(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneRequest,
     from bertkit.finetuning.windows import Encoder, cut_rows
     from bertkit.models.bert import choose_attention, save_model
     from bertkit.models.headed import new_headed
+    from bertkit.models.layers import freeze, rate_factors
     from bertkit.training.loop import Job
 
     assert data.train is not None
@@ -223,6 +224,8 @@ def _build(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneRequest,
     learned = head.balanced(data.train) if train.class_weights == "balanced" else head
     model.config.update(head.model_config())
     _check_length(recipe.data.max_seq_length, model, request.model)
+    if train.encoder == "frozen" or train.frozen_layers is not None:
+        notes.append(freeze(model, train.frozen_layers))
     encoder = Encoder.of(tokenizer, recipe.data)
     features = head.features(data.train, encoder)
     evaluator = SplitEvaluator(accelerator, data.validation, encoder, metrics, head)
@@ -256,6 +259,7 @@ def _build(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneRequest,
         evaluate=evaluator if data.validation else None,
         better=(lambda found: head.goodness(metrics[0], found)) if data.validation else None,
         patience=train.early_stopping_patience,
+        rate_factors=rate_factors(model, train.layerwise_lr_decay),
     )
     return _Run(job, evaluator, facts, tokenizer)
 

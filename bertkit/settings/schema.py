@@ -251,6 +251,12 @@ class FinetuneTrainSettings(TrainSettings):
     """Of hidden states, attention and classifier alike; None keeps the model's own."""
     from_scratch: bool = False
     """Random weights in place of the pretrained ones: the control that shows what pretraining bought."""
+    encoder: Literal["trained", "frozen"] = "trained"
+    """"frozen" leaves embeddings and layers as they are, with their dropout off: pooler and head alone are trained."""
+    frozen_layers: Annotated[int, Field(ge=0)] | None = None
+    """The embeddings and so many of the lowest layers stay as they are, with their dropout off; 0 is the embeddings alone."""
+    layerwise_lr_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """What the learning rate is multiplied by, once a layer from the top down to the embeddings; 1 is the same for all."""
     early_stopping_patience: Positive | None = None
     """Evaluations without a better headline metric after which a run ends."""
     class_weights: Literal["none", "balanced"] = "none"
@@ -259,6 +265,14 @@ class FinetuneTrainSettings(TrainSettings):
     eval_steps: Annotated[int, Field(ge=0)] = 0
     """0 evaluates after every epoch."""
     save_steps: Positive = 1_000
+
+    @model_validator(mode="after")
+    def _frozen_once(self) -> "FinetuneTrainSettings":
+        if self.encoder == "frozen" and self.frozen_layers is not None:
+            raise ValueError('encoder = "frozen" leaves all layers as they are: leave frozen_layers out')
+        if self.encoder == "frozen" and self.layerwise_lr_decay != 1:
+            raise ValueError('layerwise_lr_decay is of layers that are trained: leave it out with encoder = "frozen"')
+        return self
 
 
 class FinetuneRecipe(Settings):

@@ -8,9 +8,9 @@ keyed by the step, so that a resume needs the weights, the optimizer's moments a
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -25,7 +25,7 @@ from bertkit.settings.schema import TrainSettings
 from bertkit.training import checkpoint, ranks
 from bertkit.training.metrics_log import FILE, MetricsLog, trackers
 from bertkit.training.nonfinite import Health
-from bertkit.training.optimizer import build_optimizer, clip_grad_norm
+from bertkit.training.optimizer import build_optimizer, clip_grad_norm, set_learning_rate
 from bertkit.training.schedule import learning_rate
 from bertkit.training.sharding import Sharding
 from bertkit.training.signals import StopRequest, stop_on_signals
@@ -66,6 +66,8 @@ class Job:
     """The figure of an evaluation by which the best checkpoint is kept (higher is better)."""
     patience: int | None = None
     """Evaluations without a better figure after which the run ends early."""
+    rate_factors: Mapping[str, float] = field(default_factory=dict)
+    """Of parameters of the model, by name, what the learning rate is multiplied by."""
 
 
 class Fitted(NamedTuple):
@@ -99,7 +101,7 @@ class _Run:
             recompute_activations(job.objective.model)
         torch.use_deterministic_algorithms(self.settings.deterministic)
         self.sharding = Sharding(accelerator, job.objective)
-        optimizer = build_optimizer(job.objective.to(accelerator.device), self.settings)
+        optimizer = build_optimizer(job.objective.to(accelerator.device), self.settings, job.rate_factors)
         self.module, self.optimizer = accelerator.prepare(job.objective.train(), optimizer)
         if self.settings.torch_compile:
             self.module.compile(dynamic=True)
@@ -193,8 +195,7 @@ class _Run:
             settings.warmup,
             settings.lr_scheduler_type,
         )
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        set_learning_rate(self.optimizer, rate)
         return rate
 
     def _step_counts(self, micro_batches: list[tuple[Batch, bool]], stop: StopRequest) -> dict[str, float]:

@@ -1,6 +1,8 @@
 """AdamW as BERT uses it, and the clipping of its gradient."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -11,24 +13,45 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
-def build_optimizer(module: nn.Module, settings: TrainSettings) -> torch.optim.AdamW:
+def build_optimizer(
+    module: nn.Module, settings: TrainSettings, factors: Mapping[str, float] = MappingProxyType({})
+) -> torch.optim.AdamW:
     """Fused AdamW; weight decay on matrices only, not on biases and LayerNorm (google-research/bert, optimization.py).
 
     Parameters that are not trained (``requires_grad`` off) are left out.
+
+    Args:
+        module: an objective.
+        factors: of parameters of its model, what their learning rate is multiplied by; 1 of those that are not named.
     """
-    decayed: list[nn.Parameter] = []
-    plain: list[nn.Parameter] = []
-    for parameter in module.parameters():
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for name, parameter in module.named_parameters():
         if parameter.requires_grad:
-            (decayed if parameter.ndim > 1 else plain).append(parameter)
+            factor = factors.get(name.removeprefix("model."), 1.0)
+            groups.setdefault((factor, parameter.ndim > 1), []).append(parameter)
     device = next(module.parameters()).device.type
     return torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}],
+        [
+            _group(some, factor, settings.weight_decay if is_matrix else 0.0)
+            for (factor, is_matrix), some in sorted(groups.items(), key=lambda group: group[0], reverse=True)
+        ],
         lr=settings.learning_rate,
         betas=(settings.adam_beta1, settings.adam_beta2),
         eps=settings.adam_epsilon,
         fused=device in ("cpu", "cuda"),
     )
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Of each group, times its factor."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group.get("lr_factor", 1.0)
+
+
+def _group(parameters: list[nn.Parameter], factor: float, weight_decay: float) -> dict[str, Any]:
+    """A group of an optimizer; its factor is kept, and saved, with it."""
+    group: dict[str, Any] = {"params": parameters, "weight_decay": weight_decay}
+    return group if factor == 1 else group | {"lr_factor": factor}
 
 
 def clip_grad_norm(accelerator: "Accelerator", module: nn.Module, limit: float) -> float:
