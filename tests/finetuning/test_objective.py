@@ -8,6 +8,7 @@ from transformers import BertConfig, BertForSequenceClassification
 from bertkit.finetuning.heads.base import Split
 from bertkit.finetuning.heads.sequence import Number, OneClass, SeveralClasses
 from bertkit.finetuning.objective import FinetuneObjective
+from bertkit.models.layers import freeze
 
 NAMES = ["a", "b", "c"]
 LABELS = [
@@ -56,3 +57,15 @@ def test_a_class_without_rows_changes_no_weight_of_the_others():
     head = OneClass(NAMES).balanced(Split("train", [("",)] * 4, rows))
     assert head.class_weights[[0, 2]] == pytest.approx([4 / (2 * 3), 4 / (2 * 1)])
     assert head.count({"labels": torch.tensor(rows)}) == pytest.approx(4)
+
+
+def test_a_frozen_encoder_says_the_same_in_training_and_the_head_is_dropped_out():
+    head = OneClass(NAMES)
+    model = classifier(head)
+    freeze(model, None)
+    objective, batch = FinetuneObjective(model, head).train(), {"input_ids": torch.tensor([[1, 2, 3]])}
+    first, second = (model.bert(**batch).last_hidden_state for _ in range(2))
+    assert torch.equal(first, second)
+    assert not first.requires_grad
+    assert objective.model.dropout.training
+    assert not objective.eval().model.dropout.training

@@ -42,7 +42,9 @@ def test_the_factors_of_four_layers_by_hand():
             "roberta.encoder.layer.3.output.dense.bias",
         ),
         (
-            DistilBertForSequenceClassification(DistilBertConfig(vocab_size=9, dim=8, n_layers=4, n_heads=1, hidden_dim=8)),
+            DistilBertForSequenceClassification(
+                DistilBertConfig(vocab_size=9, dim=8, n_layers=4, n_heads=1, hidden_dim=8)
+            ),
             "distilbert.embeddings.word_embeddings.weight",
             "distilbert.transformer.layer.3.ffn.lin2.bias",
         ),
