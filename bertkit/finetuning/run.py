@@ -1,7 +1,6 @@
 """``bertkit finetune``: labelled data → rows as ids → steps → the best epoch's model folder."""
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,13 +10,12 @@ from bertkit import console
 from bertkit.assets import EMBEDDED_LABELLED
 from bertkit.errors import BertkitError
 from bertkit.finetuning.data import DataRequest, LabelledData, check_inputs, load_labelled, rows_without_a_hub
-from bertkit.finetuning.fingerprint import data_fingerprint
+from bertkit.finetuning.job import Setup, set_up
 from bertkit.finetuning.rate import WIDTH_OF_RECIPES, fitting_rate
 from bertkit.io.atomic import write_json, write_text
 from bertkit.io.hub import EMBEDDED, NotFetchedError, is_offline, model_folder
 from bertkit.io.memory import MemoryRows
 from bertkit.models.folder import checked_folder, read_config
-from bertkit.runtime.batches import TOKENS_AT_ONCE
 from bertkit.settings.recipes import Override, load
 from bertkit.settings.schema import FinetuneRecipe
 from bertkit.training import ranks, run_folder
@@ -26,7 +24,6 @@ from bertkit.training.record import RunRecord, read_record
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from bertkit.finetuning.evaluation import SplitEvaluator
     from bertkit.training.loop import Fitted
 
 DEFAULT_MODEL = "google-bert/bert-base-uncased"
@@ -154,7 +151,7 @@ def finetune_on(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneReq
     device = hardware.choose_device(request.device)
     precision = hardware.choose_precision(recipe.train.mixed_precision, device)
     accelerator = hardware.build_accelerator(device, precision, recipe.train.report_to, str(out))
-    run = _build(data, recipe, request, accelerator)
+    run = set_up(data, recipe, request, accelerator)
     ranks.agree(
         {
             **run_folder.flat(recipe.model_dump()),
@@ -197,113 +194,8 @@ def with_fitting_rate(recipe: FinetuneRecipe, request: FinetuneRequest) -> Finet
     return recipe.model_copy(update={"train": recipe.train.model_copy(update={"learning_rate": rate})})
 
 
-@dataclass(frozen=True)
-class _Run:
-    job: Any
-    evaluator: "SplitEvaluator"
-    facts: dict[str, Any]
-    tokenizer: Any
-
-
-def _build(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneRequest, accelerator: "Accelerator") -> _Run:
-    from bertkit.finetuning.batches import FinetunePlan
-    from bertkit.finetuning.evaluation import SplitEvaluator
-    from bertkit.finetuning.objective import FinetuneObjective
-    from bertkit.finetuning.windows import Encoder, cut_rows
-    from bertkit.models.bert import choose_attention, save_model
-    from bertkit.models.headed import new_headed
-    from bertkit.models.layers import freeze, rate_factors
-    from bertkit.training.loop import Job
-
-    assert data.train is not None
-    train, metrics = recipe.train, data.head.metrics(recipe.task.metrics)
-    model, tokenizer, notes = new_headed(
-        data.head.auto_class, request.model, data.head.model_config(), train.dropout, train.seed, train.from_scratch
-    )
-    head = data.head.for_training(data.train, model)
-    learned = head.balanced(data.train) if train.class_weights == "balanced" else head
-    model.config.update(head.model_config())
-    _check_length(recipe.data.max_seq_length, model, request.model)
-    if train.encoder == "frozen" or train.frozen_layers is not None:
-        notes.append(freeze(model, train.frozen_layers))
-    encoder = Encoder.of(tokenizer, recipe.data)
-    features = head.features(data.train, encoder)
-    evaluator = SplitEvaluator(accelerator, data.validation, encoder, metrics, head)
-    for split, made in zip([data.train, *data.validation], [features, *evaluator.features], strict=True):
-        if made.cut_rows:
-            notes.append(cut_rows(made.cut_rows, len(split.texts), split.name, encoder.max_length))
-    for told in notes:
-        console.note(console.plain(told))
-    choose_attention(model, accelerator.device.type, accelerator.mixed_precision, features.longest)
-    steps_per_epoch = -(-len(features.units) // train.batch_size)
-    steps = train.max_steps or max(1, math.ceil((train.epochs or 3) * steps_per_epoch))
-    share = -(-train.batch_size // accelerator.num_processes)
-    fits = max(1, TOKENS_AT_ONCE[accelerator.device.type] // int(features.tokens.max()))
-    plan = FinetunePlan(
-        features,
-        head,
-        encoder.pad_id,
-        train.batch_size,
-        steps,
-        train.seed,
-        min(share, train.micro_batch_size or fits),
-    )
-    settings = train.model_copy(update={"eval_steps": train.eval_steps or steps_per_epoch})
-    facts = _facts(data, request, train, accelerator, tokenizer, model) | {"metrics": list(metrics), "max_steps": steps}
-    job = Job(
-        objective=FinetuneObjective(model, learned),
-        plan=plan,
-        settings=settings,
-        out=request.folder,
-        save_model=lambda model, where: save_model(model, tokenizer, where),
-        evaluate=evaluator if data.validation else None,
-        better=(lambda found: head.goodness(metrics[0], found)) if data.validation else None,
-        patience=train.early_stopping_patience,
-        rate_factors=rate_factors(model, train.layerwise_lr_decay),
-    )
-    return _Run(job, evaluator, facts, tokenizer)
-
-
-def _facts(
-    data: LabelledData, request: FinetuneRequest, train: Any, accelerator: "Accelerator", tokenizer: Any, model: Any
-) -> dict[str, Any]:
-    """What ``run.json`` says before the first step."""
-    from bertkit import hardware
-
-    assert data.train is not None
-    return {
-        "kind": "finetune",
-        "out": str(request.folder),
-        "task": request.task or str(request.train),
-        "base_model": request.model,
-        "data_fingerprint": data_fingerprint(data, tokenizer),
-        "rows": {split.name: len(split.texts) for split in [data.train, *data.validation]},
-        "device": hardware.describe_device(accelerator.device.type),
-        "num_processes": accelerator.num_processes,
-        "mixed_precision": accelerator.mixed_precision,
-        "seed": train.seed,
-        "parameters": model.num_parameters(),
-    }
-
-
-def _check_length(max_seq_length: int, model: Any, name: str) -> None:
-    positions = getattr(model.config, "max_position_embeddings", None)
-    padding = [
-        module.padding_idx
-        for name, module in model.named_modules()
-        if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None
-    ]
-    if positions is not None and padding:
-        positions -= padding[0] + 1  # as in RoBERTa, whose positions begin behind the padding's id
-    if positions is not None and max_seq_length > positions:
-        raise BertkitError(
-            f"data.max_seq_length {max_seq_length} is over the {positions} positions of {name}: "
-            f"use --seq-len {positions} or less"
-        )
-
-
 def _finish(
-    run: _Run, data: LabelledData, recipe: FinetuneRecipe, fitted: "Fitted", accelerator: "Accelerator"
+    run: Setup, data: LabelledData, recipe: FinetuneRecipe, fitted: "Fitted", accelerator: "Accelerator"
 ) -> RunRecord:
     """The best checkpoint's weights, its figures over the whole validation set, and the model folder."""
     from bertkit.finetuning.card import finetuned_card

@@ -1,0 +1,150 @@
+"""The parts of a fine-tuning run, put together: model under a head, rows as ids, evaluation, and the job."""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bertkit import console
+from bertkit.errors import BertkitError
+from bertkit.finetuning.data import LabelledData
+from bertkit.finetuning.fingerprint import data_fingerprint
+from bertkit.finetuning.heads.base import Features, Head
+from bertkit.finetuning.windows import Encoder, cut_rows
+from bertkit.runtime.batches import TOKENS_AT_ONCE
+from bertkit.settings.schema import FinetuneRecipe, FinetuneTrainSettings
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from bertkit.finetuning.batches import FinetunePlan
+    from bertkit.finetuning.evaluation import SplitEvaluator
+    from bertkit.finetuning.run import FinetuneRequest
+    from bertkit.training.loop import Job
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A run that is ready to begin.
+
+    Attributes:
+        facts: what ``run.json`` says before the first step.
+    """
+
+    job: "Job"
+    evaluator: "SplitEvaluator"
+    facts: dict[str, Any]
+    tokenizer: Any
+
+
+def set_up(data: LabelledData, recipe: FinetuneRecipe, request: "FinetuneRequest", accelerator: "Accelerator") -> Setup:
+    """The job of a run on labelled data; what is new, cut or not trained is said.
+
+    Raises:
+        BertkitError: the model cannot be had, or does not fit the recipe or the rows.
+    """
+    from bertkit.finetuning.evaluation import SplitEvaluator
+    from bertkit.finetuning.objective import FinetuneObjective
+    from bertkit.models.bert import choose_attention, save_model
+    from bertkit.models.layers import rate_factors
+    from bertkit.training.loop import Job
+
+    assert data.train is not None
+    train, metrics = recipe.train, data.head.metrics(recipe.task.metrics)
+    model, tokenizer, notes = _model(data, recipe, request)
+    head = data.head.for_training(data.train, model)
+    learned = head.balanced(data.train) if train.class_weights == "balanced" else head
+    model.config.update(head.model_config())
+    encoder = Encoder.of(tokenizer, recipe.data)
+    features = head.features(data.train, encoder)
+    evaluator = SplitEvaluator(accelerator, data.validation, encoder, metrics, head)
+    for split, made in zip([data.train, *data.validation], [features, *evaluator.features], strict=True):
+        if made.cut_rows:
+            notes.append(cut_rows(made.cut_rows, len(split.texts), split.name, encoder.max_length))
+    for told in notes:
+        console.note(console.plain(told))
+    choose_attention(model, accelerator.device.type, accelerator.mixed_precision, features.longest)
+    plan = _plan(features, head, encoder.pad_id, train, accelerator)
+    settings = train.model_copy(update={"eval_steps": train.eval_steps or plan.steps_per_epoch})
+    facts = _facts(data, request, train, accelerator, tokenizer, model)
+    job = Job(
+        objective=FinetuneObjective(model, learned),
+        plan=plan,
+        settings=settings,
+        out=request.folder,
+        save_model=lambda model, where: save_model(model, tokenizer, where),
+        evaluate=evaluator if data.validation else None,
+        better=(lambda found: head.goodness(metrics[0], found)) if data.validation else None,
+        patience=train.early_stopping_patience,
+        rate_factors=rate_factors(model, train.layerwise_lr_decay),
+    )
+    return Setup(job, evaluator, facts | {"metrics": list(metrics), "max_steps": plan.total_steps}, tokenizer)
+
+
+def _model(data: LabelledData, recipe: FinetuneRecipe, request: "FinetuneRequest") -> tuple[Any, Any, list[str]]:
+    """The model under the head, its tokenizer, and what there is to say of it."""
+    from bertkit.models.headed import new_headed
+    from bertkit.models.layers import freeze
+
+    head, train = data.head, recipe.train
+    model, tokenizer, notes = new_headed(
+        head.auto_class, request.model, head.model_config(), train.dropout, train.seed, train.from_scratch
+    )
+    _check_length(recipe.data.max_seq_length, model, request.model)
+    if train.encoder == "frozen" or train.frozen_layers is not None:
+        notes.append(freeze(model, train.frozen_layers))
+    return model, tokenizer, notes
+
+
+def _plan(
+    features: Features, head: Head, pad_id: int, train: FinetuneTrainSettings, accelerator: "Accelerator"
+) -> "FinetunePlan":
+    from bertkit.finetuning.batches import FinetunePlan
+
+    steps_per_epoch = -(-len(features.units) // train.batch_size)
+    steps = train.max_steps or max(1, math.ceil((train.epochs or 3) * steps_per_epoch))
+    share = -(-train.batch_size // accelerator.num_processes)
+    fits = max(1, TOKENS_AT_ONCE[accelerator.device.type] // int(features.tokens.max()))
+    micro_batch_size = min(share, train.micro_batch_size or fits)
+    return FinetunePlan(features, head, pad_id, train.batch_size, steps, train.seed, micro_batch_size)
+
+
+def _facts(
+    data: LabelledData,
+    request: "FinetuneRequest",
+    train: FinetuneTrainSettings,
+    accelerator: "Accelerator",
+    tokenizer: Any,
+    model: Any,
+) -> dict[str, Any]:
+    from bertkit import hardware
+
+    assert data.train is not None
+    return {
+        "kind": "finetune",
+        "out": str(request.folder),
+        "task": request.task or str(request.train),
+        "base_model": request.model,
+        "data_fingerprint": data_fingerprint(data, tokenizer),
+        "rows": {split.name: len(split.texts) for split in [data.train, *data.validation]},
+        "device": hardware.describe_device(accelerator.device.type),
+        "num_processes": accelerator.num_processes,
+        "mixed_precision": accelerator.mixed_precision,
+        "seed": train.seed,
+        "parameters": model.num_parameters(),
+    }
+
+
+def _check_length(max_seq_length: int, model: Any, name: str) -> None:
+    positions = getattr(model.config, "max_position_embeddings", None)
+    padding = [
+        module.padding_idx
+        for name, module in model.named_modules()
+        if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None
+    ]
+    if positions is not None and padding:
+        positions -= padding[0] + 1  # as in RoBERTa, whose positions begin behind the padding's id
+    if positions is not None and max_seq_length > positions:
+        raise BertkitError(
+            f"data.max_seq_length {max_seq_length} is over the {positions} positions of {name}: "
+            f"use --seq-len {positions} or less"
+        )
