@@ -8,12 +8,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from importlib.util import find_spec
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
 from bertkit.errors import BertkitError
@@ -52,6 +53,9 @@ err = _Clean(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 PLAIN_LINE_EVERY_S = 10.0
+_A_DAY_S = 86_400
+_SHORTEST_BAR = 10
+"""Columns."""
 
 
 def is_main_process() -> bool:
@@ -148,28 +152,34 @@ class ProgressLine:
         self._detail = ""
         self._bar: Progress | None = None
         if is_main_process() and _shows_bars():
-            columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[detail]}")]
-            self._bar = Progress(*columns, TimeRemainingColumn(), console=err, transient=True)
-            self._task = self._bar.add_task(label, total=total, detail="")
+            columns = [
+                TextColumn(one) for one in ("{task.description}", "{task.fields[detail]}", "{task.fields[left]}")
+            ]
+            self._bar = Progress(columns[0], BarColumn(None), *columns[1:], console=err, transient=True, expand=True)
+            self._task = self._bar.add_task(label, total=total, detail="", left="")
             self._bar.update(self._task, completed=done)
             self._bar.start()
 
-    def update(self, done: float, detail: str = "") -> None:
-        """Sets how much is done, in ``unit``s, and what to say beside it (until something else is said)."""
+    def update(self, done: float, detail: str = "", left_s: float | None = None) -> None:
+        """Sets how much is done, in ``unit``s, and what to say beside it (until something else is said).
+
+        Args:
+            left_s: seconds to the end, where more is known of them than the speed so far.
+        """
         self.done, self._detail = done, detail or self._detail
         elapsed_s = time.monotonic() - self._started_at_s
         speed = (done - self._done_at_start) / elapsed_s if elapsed_s > 0 else 0.0
-        text = f"{self._amount()} · {speed:,.1f} {self.unit}/s" + (f" · {self._detail}" if self._detail else "")
+        if left_s is None and self.total and speed > 0:
+            left_s = max(0.0, self.total - done) / speed
+        parts = [self._amount(), f"{speed:,.1f} {self.unit}/s", *(self._detail.split(" · ") if self._detail else ())]
+        left = "" if left_s is None else f"{duration(left_s)} left"
         if self._bar is not None:
-            self._bar.update(self._task, completed=done, detail=text)
+            room = err.width - len(self.label) - len(left) - _SHORTEST_BAR - 3  # blanks between them
+            shown = _first_that_fit(parts, room)
+            self._bar.update(self._task, total=self.total, completed=done, detail=shown, left=left)
         elif is_main_process() and time.monotonic() - self._last_line_at_s >= PLAIN_LINE_EVERY_S:
             self._last_line_at_s = time.monotonic()
-            left = (self.total - done) / speed if self.total and speed > 0 else None
-            print(
-                f"{self.label}: {text}" + (f" · {duration(left)} left" if left else ""),
-                file=sys.stderr,
-                flush=True,
-            )
+            print(f"{self.label}: " + " · ".join([*parts, *([left] if left else [])]), file=sys.stderr, flush=True)
 
     def _amount(self) -> str:
         return f"{self.done:,.0f}" + (f"/{self.total:,.0f}" if self.total else "") + f" {self.unit}"
@@ -178,6 +188,16 @@ class ProgressLine:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+
+def _first_that_fit(parts: list[str], room: int) -> str:
+    """As many of them, from the first on, as a line has columns for: a number that is cut would be another number."""
+    shown = parts[0]
+    for part in parts[1:]:
+        if len(shown) + 3 + len(part) > room:
+            break
+        shown += f" · {part}"
+    return shown
 
 
 def _shows_bars() -> bool:
@@ -203,3 +223,9 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def clock(seconds_from_now: float) -> str:
+    """The time of day that it will be then, with the date where that is over a day away: ``16:40``."""
+    then = datetime.now() + timedelta(seconds=seconds_from_now)
+    return then.strftime("%H:%M" if seconds_from_now < _A_DAY_S else "%d %B, %H:%M")

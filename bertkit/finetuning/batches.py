@@ -7,6 +7,7 @@ import numpy as np
 
 from bertkit.draws import key
 from bertkit.finetuning.heads.base import Features, Head
+from bertkit.training.schedule import Course
 
 if TYPE_CHECKING:
     import torch
@@ -60,7 +61,7 @@ class FinetunePlan:
         seed: int,
         micro_batch_size: int,
     ) -> None:
-        self.total_steps = total_steps
+        self.total_steps, self.course = total_steps, Course(total_steps)
         self._features, self._head, self._pad_id = features, head, pad_id
         self._batch_size, self._seed, self._micro_batch_size = batch_size, seed, micro_batch_size
         self.steps_per_epoch = -(-len(features.units) // batch_size)

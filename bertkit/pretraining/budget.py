@@ -1,7 +1,5 @@
 """What is said before a run: how large, how fast, how much memory, and when it will end."""
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from bertkit import console
@@ -11,9 +9,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
     from torch import nn
 
-    from bertkit.training.step_cost import StepCost
-
-_A_DAY_S = 86_400
+    from bertkit.training.forecast import Forecast
 
 
 def micro_batch_tokens(objective: "nn.Module", plan: PretrainingPlan, accelerator: "Accelerator") -> int:
@@ -31,39 +27,34 @@ def micro_batch_tokens(objective: "nn.Module", plan: PretrainingPlan, accelerato
 
 
 def say_what_starts(
-    plan: PretrainingPlan,
-    accelerator: "Accelerator",
-    facts: dict[str, Any],
-    costs: "Sequence[StepCost]",
-    steps_done: int,
+    forecast: "Forecast", plan: PretrainingPlan, accelerator: "Accelerator", facts: dict[str, Any], steps_done: int
 ) -> None:
     """One line of the corpus and one of the run.
 
     Args:
         facts: of ``run.json``.
-        costs: of the stretches of the plan, or of one that has other numbers of steps.
         steps_done: before a resume.
     """
     from bertkit.training.step_cost import MOMENTS_BYTES, peak_memory_bytes
 
-    left = [max(0, cost.steps.stop - max(cost.steps.start, steps_done)) for cost in costs]
-    seconds = sum(cost.seconds * steps for cost, steps in zip(costs, left, strict=True))
-    tokens = sum(cost.tokens * steps for cost, steps in zip(costs, left, strict=True))
+    stretches = plan.stretches()
+    costs = [(forecast.cost(steps.start), max(0, steps.stop - max(steps.start, steps_done))) for steps in stretches]
+    tokens, seconds = (sum(getattr(cost, name) * steps for cost, steps in costs) for name in ("tokens", "seconds"))
+    left_s = forecast.seconds_left(steps_done)
     memory = peak_memory_bytes(accelerator.device)
     if memory is not None:
         memory += MOMENTS_BYTES * facts["parameters"]
     precision = "fp32" if facts["mixed_precision"] == "no" else facts["mixed_precision"]
     processes = f", {facts['num_processes']} processes" if facts["num_processes"] > 1 else ""
-    lengths = " then ".join(str(plan.max_seq_length(cost.steps.start)) for cost in costs)
-    ends = (datetime.now() + timedelta(seconds=seconds)).strftime("%H:%M" if seconds < _A_DAY_S else "%d %B, %H:%M")
+    lengths = " then ".join(str(plan.max_seq_length(steps.start)) for steps in stretches)
     console.note(
         f"corpus: {facts['documents']:,} documents, {facts['sentences']:,} sentences, "
         f"{facts['tokens_in_corpus']:,} tokens"
     )
     console.note(
         f"[bold]{console.plain(facts['recipe'])}[/]: {facts['parameters'] / 1e6:,.1f}M parameters on {facts['device']} "
-        f"({precision}{processes}), {facts['max_steps']:,} steps of {facts['batch_size']} sequences, {lengths} tokens "
+        f"({precision}{processes}), {plan.total_steps:,} steps of {facts['batch_size']} sequences, {lengths} tokens "
         f"long, {tokens / max(seconds, 1e-9):,.0f} tokens/s"
         + (f", {memory / 2**30:.1f} GiB of memory" if memory else "")
-        + f": about {console.duration(seconds)}, until {ends} → {console.plain(facts['out'])}"
+        + f": about {console.duration(left_s)}, until {console.clock(left_s)} → {console.plain(facts['out'])}"
     )

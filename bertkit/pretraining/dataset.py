@@ -1,7 +1,9 @@
 """The pretraining data of a run, step by step, and its fixed evaluation set."""
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +14,7 @@ from bertkit.pretraining.collator import DataCollatorForBertPretraining
 from bertkit.pretraining.pairs import Example, PairSampler
 from bertkit.pretraining.split import DocumentSet
 from bertkit.settings.schema import DataSettings
+from bertkit.training.schedule import Course
 
 _EVALUATION = 0xE7A1
 """Tells the draws of the evaluation set from those of training."""
@@ -85,21 +88,27 @@ class PretrainingPlan:
         seed: int,
         micro_batch_size: Callable[[int], int],
     ) -> None:
-        self.total_steps = total_steps
         self.batch_size = batch_size
         self._store = store
         self._collate, self._static, self._micro_batch_size = collate, data.static_masking, micro_batch_size
         self._lengths = [tokens for _, tokens in data.phases]
-        self._phases: list[_Phase] = []
+        self._samplers = [sampler_for(store, documents, data, tokens, seed) for tokens in self._lengths]
+        ends = accumulate(share for share, _ in data.phases[:-1])
+        self._starts: list[float] = [0, *(round(end * total_steps) for end in ends)]
         self._orders: dict[tuple[int, int], Permutation] = {}
-        share_before, epoch = 0.0, 0
-        for share, tokens in data.phases:
-            sampler = sampler_for(store, documents, data, tokens, seed)
-            first_step = round(share_before * total_steps)
+        self.refit(Course(total_steps))
+
+    def refit(self, course: Course) -> None:
+        """Gives the steps that are left another number; those before stay as they are."""
+        self.course, self.total_steps = course, course.total_steps
+        every_step = range(self.total_steps + 1)
+        first_steps = [bisect_left(every_step, start, key=course.position) for start in self._starts]
+        self._phases, epoch = [], 0
+        for sampler, first_step, end in zip(
+            self._samplers, first_steps, [*first_steps[1:], self.total_steps], strict=True
+        ):
             self._phases.append(_Phase(sampler, first_step, epoch))
-            share_before += share
-            steps = round(share_before * total_steps) - first_step
-            epoch += -(-steps * batch_size // max(1, len(sampler)))
+            epoch += -(-(end - first_step) * self.batch_size // max(1, len(sampler)))
 
     def phase(self, step: int) -> int:
         """The phase that a step belongs to."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from transformers import BertForPreTraining
 
     from bertkit.pretraining.objective import BertPretrainingObjective
+    from bertkit.training.forecast import Forecast
     from bertkit.training.loop import Job
 
 # Tokens a device computes at a time where nothing else is said: enough to keep it busy, little enough to fit. On a GPU
@@ -51,7 +52,7 @@ class Setup:
         """Which examples each step sees."""
         return plan_of(self.recipe, self.corpus, self.micro_batch_size)
 
-    def job(self, plan: PretrainingPlan) -> "Job":
+    def job(self, plan: PretrainingPlan, forecast: "Forecast") -> "Job":
         """The model with its loss, the steps, and how they are evaluated and saved."""
         from bertkit.models.bert import save_model
         from bertkit.training.loop import Job
@@ -73,6 +74,7 @@ class Setup:
             out=self.request.folder,
             save_model=lambda model, where: save_model(model, corpus.tokenizer, where),
             evaluate=evaluator if len(evaluation_set(plan.max_seq_length(0))) else None,
+            forecast=forecast,
             watch=LearningWatch(corpus.baseline, plan.total_steps),
         )
 
@@ -114,7 +116,7 @@ class Setup:
             "held_out_tokens": self.corpus.validation.tokens,
             "unigram_entropy": self.corpus.baseline.entropy,
             "most_frequent_token_share": self.corpus.baseline.most_frequent,
-            "max_steps": plan.total_steps,
+            "max_steps": plan.course.planned_steps,
         }
 
 

@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bertkit import console
 from bertkit.assets import EMBEDDED_CORPUS
@@ -12,6 +12,10 @@ from bertkit.pretraining.job import Setup, set_up
 from bertkit.pretraining.request import PretrainRequest, ResolvedRequest, resolve, with_steps
 from bertkit.training import ranks, run_folder
 from bertkit.training.record import RunRecord, read_record
+from bertkit.training.schedule import Course
+
+if TYPE_CHECKING:
+    from bertkit.training.forecast import Forecast
 
 
 def pretrain(request: PretrainRequest) -> RunRecord:
@@ -39,6 +43,7 @@ def _train(request: ResolvedRequest, started_at_s: float) -> RunRecord:
     from bertkit import hardware
     from bertkit.models.bert import save_model
     from bertkit.models.saved import check_saved
+    from bertkit.pretraining import budget
     from bertkit.training import checkpoint
     from bertkit.training.loop import fit
 
@@ -50,11 +55,14 @@ def _train(request: ResolvedRequest, started_at_s: float) -> RunRecord:
         run_folder.check_same_maths(out, run.recipe, run.corpus.fingerprint)
         console.note(console.plain(f"resuming from {found}" if found else f"no checkpoint in {out}: starting fresh"))
     with hardware.memory_errors():
-        run, plan = _forecast(run, started_at_s, checkpoint.read_progress(found).step if found else 0)
+        run, plan, forecast = _forecast(run, started_at_s)
+    progress = checkpoint.read_progress(found) if found else checkpoint.Progress()
+    plan.refit(Course(plan.total_steps, progress.refits))
     facts = run.facts(plan)
+    budget.say_what_starts(forecast, plan, accelerator, facts, progress.step)
     if asked.dry_run:
         return RunRecord(**facts)
-    job = run.job(plan)
+    job = run.job(plan, forecast)
     if accelerator.is_main_process:
         run_folder.check_space(out, facts["parameters"], plan.total_steps, run.recipe.train)
     if asked.overwrite and not asked.resume:
@@ -63,7 +71,9 @@ def _train(request: ResolvedRequest, started_at_s: float) -> RunRecord:
         run_folder.record(out, run.recipe, facts)
     progress, objective = fit(job, accelerator, found)
     accelerator.wait_for_everyone()
-    facts |= {"seconds": progress.seconds, "skipped_steps": progress.skipped_steps}
+    facts |= {"seconds": progress.seconds, "skipped_steps": progress.skipped_steps, "max_steps": plan.total_steps}
+    if progress.refits:
+        run = replace(run, recipe=with_steps(run.recipe, plan.total_steps))
     record = RunRecord(**facts)
     if accelerator.is_main_process:
         save_model(objective.model, run.corpus.tokenizer, out)
@@ -72,25 +82,27 @@ def _train(request: ResolvedRequest, started_at_s: float) -> RunRecord:
     return record
 
 
-def _forecast(run: Setup, started_at_s: float, steps_done: int) -> tuple[Setup, PretrainingPlan]:
-    """The run with what a device computes at a time and the steps of its budget, and its plan; what starts is said."""
+def _forecast(run: Setup, started_at_s: float) -> tuple[Setup, PretrainingPlan, "Forecast"]:
+    """The run with what a device computes at a time and the steps of its budget, its plan, and what that will take."""
     from bertkit.pretraining import budget
-    from bertkit.training.step_cost import step_costs, steps_within
+    from bertkit.training.forecast import Forecast
+    from bertkit.training.step_cost import step_costs
 
     plan, train, asked = run.plan(), run.recipe.train, run.request.asked
     if run.micro_batch_tokens is None and train.micro_batch_size is None:
         found = budget.micro_batch_tokens(run.objective, plan, run.accelerator)
         run = replace(run, micro_batch_tokens=found)
         plan = run.plan()
-    costs = step_costs(run.objective, plan, plan.stretches(), run.accelerator)
-    if asked.budget_s is not None and not run.request.before.max_steps:
+    tried = step_costs(run.objective, plan, plan.stretches(), run.accelerator)
+    costs = {plan.phase(cost.steps.start): cost for cost in tried}
+    examples, left_s = run.recipe.data.max_eval_examples, None
+    if asked.budget_s is not None:
         left_s = asked.budget_s - (time.monotonic() - started_at_s)
-        steps = steps_within(left_s, costs, run.recipe.data.max_eval_examples, train.batch_size, train.eval_steps)
-        run = replace(run, recipe=with_steps(run.recipe, ranks.from_main(steps)))
-        plan = run.plan()
-        costs = [cost._replace(steps=stretch) for cost, stretch in zip(costs, plan.stretches(), strict=False)]
-    budget.say_what_starts(plan, run.accelerator, run.facts(plan), costs, steps_done)
-    return run, plan
+        if not run.request.before.max_steps:  # once: what goes on from a checkpoint goes on in its schedule
+            steps = ranks.from_main(Forecast(plan, costs, train, examples).steps_within(left_s, 0))
+            run = replace(run, recipe=with_steps(run.recipe, steps))
+            plan = run.plan()
+    return run, plan, Forecast(plan, costs, train, examples, left_s)
 
 
 def _finish(run: Setup, facts: dict[str, Any]) -> RunRecord:

@@ -5,11 +5,13 @@ import json
 import re
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ConfigDict, ValidationError
+from pydantic.dataclasses import dataclass
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -23,7 +25,7 @@ _NAME = re.compile(r"checkpoint-(\d+)")
 _MANIFEST, _STATE, _OPTIMIZER, _WEIGHTS = "manifest.json", "state.json", "optimizer.safetensors", "model.safetensors"
 
 
-@dataclass
+@dataclass(config=ConfigDict(strict=True, extra="forbid"))
 class Progress:
     """How far a run is. All that changes besides weights and optimizer; all else is a function of the step."""
 
@@ -40,6 +42,8 @@ class Progress:
     best_step: int | None = None
     evaluations_without_gain: int = 0
     """Since the best one; for ending early."""
+    refits: list[list[int]] = field(default_factory=list)
+    """Where a budget was fitted anew (``schedule.Course``): [first step, steps of the whole run]."""
 
 
 def save_checkpoint(
@@ -95,14 +99,13 @@ def read_progress(folder: Path) -> Progress:
     Raises:
         BertkitError: there is none, or it is not of the form that was written here.
     """
-    found = read_json(folder / _STATE)
-    kinds = {field.name: field.type for field in fields(Progress)}
-    for name, value in found.items():
-        kind = kinds.get(name)
-        is_number = type(value) is int or (type(value) is float and kind in (float, float | None))
-        if kind is None or not (is_number or (value is None and kind in (float | None, int | None))):
-            raise BertkitError(f"{folder / _STATE} is of no checkpoint of bertkit: {name} is {str(value)[:40]!r}")
-    return Progress(**found)
+    try:
+        return Progress(**read_json(folder / _STATE))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BertkitError(
+            f"{folder / _STATE} is of no checkpoint of bertkit: {first['loc'][0]} is {str(first['input'])[:40]!r}"
+        ) from None
 
 
 def load_weights(folder: Path, model: nn.Module) -> None:

@@ -26,14 +26,17 @@ from bertkit.training import checkpoint, ranks
 from bertkit.training.metrics_log import FILE, MetricsLog, trackers
 from bertkit.training.nonfinite import Health
 from bertkit.training.optimizer import build_optimizer, clip_grad_norm, set_learning_rate
-from bertkit.training.schedule import learning_rate
+from bertkit.training.schedule import Course, learning_rate
 from bertkit.training.sharding import Sharding
 from bertkit.training.signals import StopRequest, stop_on_signals
 from bertkit.training.steps import Batch, StepPlan, step_batches
 from bertkit.training.sums import Sums, means, part_of, reduced, shown_figures
+from bertkit.training.timing import Timing
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+    from bertkit.training.forecast import Forecast
 
 
 class Objective(Protocol):
@@ -62,6 +65,8 @@ class Job:
     """(the objective, whole; steps done) → figures whose names begin with ``eval_``."""
     watch: Callable[[dict[str, Any]], None] = lambda _: None
     """Sees each object of metrics.jsonl; for warnings in plain words."""
+    forecast: "Forecast | None" = None
+    """Of the time that the run takes; it keeps a budget."""
     better: Callable[[dict[str, float]], float] | None = None
     """The figure of an evaluation by which the best checkpoint is kept (higher is better)."""
     patience: int | None = None
@@ -109,26 +114,27 @@ class _Run:
             self._load_optimizer(resume_from)
         self.log = MetricsLog(job.out, accelerator, self.progress.step)
         ranks.agree_on_start(job.out, job.out / FILE, self.progress.step, job.plan.total_steps)
-        self._interval_tokens, self._interval_started_at_s = 0, time.monotonic()
-        self._interval_waited_s = 0.0
-        self._seconds_before, self._started_at_s = self.progress.seconds, time.monotonic()
+        self.timing = Timing(self.progress.seconds)
         self._saved_step = -1
         self.health = Health(job.out, job.plan, job.settings, accelerator)
         self._signal = 0
 
     def run(self) -> Fitted:
-        total = self.job.plan.total_steps
+        plan, forecast = self.job.plan, self.job.forecast
         if self._has_stalled():  # a resume of a run that had ended early
             return self._fitted()
         with (
             stop_on_signals(self._answer) as stop,
             trackers(self.accelerator, self.settings, self.job.out),
-            console.progress("training", total, "step", self.progress.step) as line,
+            console.progress("training", plan.total_steps, "step", self.progress.step) as line,
         ):
             for micro_batches in self._steps():
                 logged = self._train_step(micro_batches, stop)
-                line.update(self.progress.step, logged)
-                last = self.progress.step == total
+                self._keep_budget()
+                line.total = plan.total_steps
+                left_s = forecast.seconds_left(self.progress.step) if forecast else None
+                line.update(self.progress.step, logged, left_s)
+                last = self.progress.step == plan.total_steps
                 if self._due(self.settings.eval_steps) or last:
                     self._evaluate()
                 stopped = self._signal or (self._has_stalled() and not last)
@@ -148,9 +154,18 @@ class _Run:
 
     def _steps(self) -> Iterator[list[tuple[Batch, bool]]]:
         """The micro-batches of each step that is left; the time they are waited for is counted."""
+        course = None
+        while self.progress.step < self.job.plan.total_steps:
+            if course is not self.job.plan.course:  # what was fetched ahead is of the steps as they were fitted before
+                course, steps = self.job.plan.course, self._fetched_steps()
+            with self.timing.waiting():
+                micro_batches = next(steps)
+            yield micro_batches
+
+    def _fetched_steps(self) -> Iterator[list[tuple[Batch, bool]]]:
         accelerator, num_workers = self.accelerator, self.settings.num_workers
         on_gpu = accelerator.device.type == "cuda"
-        steps = step_batches(
+        return step_batches(
             self.job.plan,
             self.progress.step,
             accelerator.process_index,
@@ -158,13 +173,15 @@ class _Run:
             (2 if on_gpu else 0) if num_workers is None else num_workers,
             pin_memory=on_gpu,
         )
-        while True:
-            asked_at_s = time.monotonic()
-            micro_batches = next(steps, None)
-            self._interval_waited_s += time.monotonic() - asked_at_s
-            if micro_batches is None:
-                return
-            yield micro_batches
+
+    def _keep_budget(self) -> None:
+        """Fits the steps that are left to the time that is left. Before a checkpoint: it is part of the run's state."""
+        forecast, plan, step = self.job.forecast, self.job.plan, self.progress.step
+        total = forecast and forecast.new_total(step, self.timing.seconds)
+        if forecast and total:
+            self.progress.refits.append([step, total])
+            forecast.plan.refit(Course(plan.course.planned_steps, tuple(self.progress.refits)))
+            self.log.write({"step": step, "max_steps": total})
 
     def _train_step(self, micro_batches: list[tuple[Batch, bool]], stop: StopRequest) -> str:
         """One optimizer step; returns what to show beside the progress bar."""
@@ -180,8 +197,10 @@ class _Run:
         self.module.zero_grad()
         self.progress.step += 1
         self.progress.tokens += int(counts["tokens"])
-        self.progress.seconds = self._seconds_before + time.monotonic() - self._started_at_s
-        self._interval_tokens += int(counts["tokens"])
+        self.progress.seconds = self.timing.seconds
+        seconds = self.timing.step_made(int(counts["tokens"]))
+        if self.job.forecast is not None:
+            self.job.forecast.step_made(step, seconds)
         if self._due(self.settings.logging_steps) or self.progress.step in (1, self.job.plan.total_steps):
             return self._log_step(sums, counts, rate, grad_norm)
         return ""
@@ -189,8 +208,8 @@ class _Run:
     def _set_learning_rate(self, step: int) -> float:
         settings = self.settings
         rate = learning_rate(
-            step,
-            self.job.plan.total_steps,
+            self.job.plan.course.position(step),
+            self.job.plan.course.planned_steps,
             settings.learning_rate,
             settings.warmup,
             settings.lr_scheduler_type,
@@ -240,8 +259,6 @@ class _Run:
 
     def _log_step(self, sums: Sums, counts: dict[str, float], rate: float, grad_norm: float) -> str:
         figures = means(reduced(self.accelerator, sums), counts)
-        now = time.monotonic()
-        interval_s = max(now - self._interval_started_at_s, 1e-9)
         values: dict[str, Any] = {
             "step": self.progress.step,
             "epoch": self.job.plan.epoch(self.progress.step),
@@ -249,11 +266,9 @@ class _Run:
             **figures,
             "lr": rate,
             "grad_norm": grad_norm,
-            "tokens_per_second": self._interval_tokens / interval_s,
-            "data_wait": self._interval_waited_s / interval_s,
+            **self.timing.interval(),
             "seconds": self.progress.seconds,
         }
-        self._interval_tokens, self._interval_started_at_s, self._interval_waited_s = 0, now, 0.0
         self.log.write(values)
         self.job.watch(values)
         return " · ".join(f"{name} {value:.3f}" for name, value in figures.items() if "accuracy" not in name)
@@ -261,17 +276,18 @@ class _Run:
     def _evaluate(self) -> None:
         if self.job.evaluate is None:
             return
-        started_at_s = time.monotonic()
+        began_at_s = time.monotonic()
         results = self.job.evaluate(self.sharding.whole(self.module).eval(), self.progress.step)
         self.module.train()
         values = {"step": self.progress.step, **results}
         self.log.write(values)
         console.note(f"step {self.progress.step:,}: " + shown_figures(results))
         self.job.watch(values)
+        seconds = self.timing.pause_since(began_at_s)
+        if self.job.forecast is not None:
+            self.job.forecast.evaluation_took(self.progress.step - 1, seconds)
         if self.job.better is not None:
             self._keep_best(self.job.better(results))
-        # The clock of tokens_per_second counts training alone.
-        self._interval_started_at_s += time.monotonic() - started_at_s
 
     def _keep_best(self, figure: float) -> None:
         if self.progress.best is None or figure > self.progress.best:
@@ -288,7 +304,7 @@ class _Run:
         """Writes a checkpoint, once a step."""
         if self._saved_step == self.progress.step:
             return
-        self._saved_step, started_at_s = self.progress.step, time.monotonic()
+        self._saved_step, began_at_s = self.progress.step, time.monotonic()
         whole: Any = self.sharding.whole(self.module)
         state = self.sharding.optimizer_state(self.module, self.optimizer)
         if self.accelerator.is_main_process:
@@ -303,7 +319,9 @@ class _Run:
                 protected=self.progress.best_step,
             )
         self.accelerator.wait_for_everyone()
-        self._interval_started_at_s += time.monotonic() - started_at_s
+        seconds = self.timing.pause_since(began_at_s)
+        if self.job.forecast is not None:
+            self.job.forecast.save_took(seconds)
 
     def _load_optimizer(self, folder: Path) -> None:
         state = checkpoint.load_optimizer_state(folder)

@@ -48,7 +48,7 @@ class RunRecord(BaseModel):
     seed: int | None = None
     parameters: int = 0
     max_steps: int = 0
-    """Optimizer steps of the whole run; 0 where none has begun."""
+    """Optimizer steps of the whole run, as planned until it has ended; 0 where none has begun."""
     seconds: float = 0.0
     skipped_steps: int = 0
     results: dict[str, Any] = {}

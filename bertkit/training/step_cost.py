@@ -75,19 +75,6 @@ def _pass(objective: nn.Module, batch: Batch, accelerator: "Accelerator") -> Non
         torch.cuda.synchronize()
 
 
-def steps_within(
-    budget_s: float, costs: Sequence[StepCost], evaluation_examples: int, batch_size: int, eval_steps: int
-) -> int:
-    """Steps that take so many seconds, evaluations included; the stretches keep their shares. At least 1.
-
-    An evaluated sequence takes a third of the time of a trained one: it has no backward pass.
-    """
-    total = sum(len(cost.steps) for cost in costs)
-    step_s = sum(cost.seconds * len(cost.steps) for cost in costs) / total
-    evaluation_s = evaluation_examples / batch_size * max(cost.seconds for cost in costs) / 3
-    return max(1, int((budget_s - evaluation_s) / (step_s + (evaluation_s / eval_steps if eval_steps else 0))))
-
-
 def tokens_that_fit(
     objective: nn.Module, fetch: Callable[[int], Batch], most_tokens: int, longest: int, accelerator: "Accelerator"
 ) -> int:

@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from bertkit.errors import BertkitError
+from bertkit.training.schedule import Course
 
 Batch = dict[str, torch.Tensor]
 
@@ -17,6 +18,8 @@ class StepPlan(Protocol):
     """The data of a run as a pure function of the step: there is no sampler whose state could be lost."""
 
     total_steps: int
+    course: Course
+    """Where its steps stand in the schedule of the learning rate."""
 
     def examples(self, step: int) -> Sequence[Any]:
         """References to the examples of optimizer step ``step``, of all ranks together, in order."""

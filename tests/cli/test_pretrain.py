@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bertkit.cli import app
-from bertkit.training import step_cost
+from bertkit.training import loop, step_cost
 
 SENTENCES = [
     "The cat sat on the mat.",
@@ -90,13 +90,24 @@ def test_a_dry_run_says_what_it_would_do_and_leaves_nothing(home):
 
 
 def test_a_budget_is_turned_into_steps_that_a_resume_keeps(home, monkeypatch):
-    # Steps that are said to take 1,000 s, so that it does not matter how long the start takes: an evaluation of 16
-    # examples, a batch, a third of that; (20,800 - 333) / (1,000 + 333 / 500) are 20.5.
+    # Steps that are said to take 1,000 s, and do by their clock, so that it does not matter how long the start takes: an
+    # evaluation of 16 examples, a batch, a third of that; (20,800 - 333) / (1,000 + 333 / 500) are 20.5.
     monkeypatch.setattr(
         step_cost,
         "step_costs",
         lambda _, __, stretches, ___: [step_cost.StepCost(one, 1_000.0, 300) for one in stretches],
     )
+
+    class SlowSteps(loop.Timing):
+        made = 0
+
+        def step_made(self, tokens):
+            self.made += 1
+            return 1_000.0
+
+        seconds = property(lambda self: 1_000.0 * self.made)
+
+    monkeypatch.setattr(loop, "Timing", SlowSteps)
     monkeypatch.setenv("BERTKIT_CACHE", str(home / "cache"))
     out = home / "timed"
     command = ["pretrain", str(home / "corpus.txt"), "--out", str(out), *TINY, "--set", "max_eval_examples=16",

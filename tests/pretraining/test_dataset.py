@@ -6,6 +6,7 @@ from helpers.stores import random_documents, toy_tokenizer, write_store
 from bertkit.pretraining.dataset import EvaluationSet, PretrainingPlan, collator_for
 from bertkit.pretraining.split import split_documents
 from bertkit.settings.schema import DataSettings
+from bertkit.training.schedule import Course
 
 
 def plan(tmp_path, steps=20, batch_size=8, **settings):
@@ -22,6 +23,19 @@ def test_phases_share_the_steps(tmp_path):
     assert [one.max_seq_length(step) for step in range(20)] == [16] * 15 + [24] * 5
     assert one.stretches() == [range(15), range(15, 20)]
     assert one.fetch(one.examples(3))["input_ids"].shape[1] <= 16 < one.fetch(one.examples(16))["input_ids"].shape[1]
+
+
+def test_steps_that_are_fitted_anew_leave_those_before_as_they_are(tmp_path):
+    one = plan(tmp_path, steps=40)
+    before = [one.examples(step) for step in range(40)]
+    one.refit(Course(40, ((10, 30),)))  # 30 planned steps in 20
+    assert one.stretches() == [range(24), range(24, 30)]  # 10 + 20 planned ones in 10 + 14, of which the last is over
+    assert [one.examples(step) for step in range(20)] == before[:20]
+    one.refit(Course(40, ((10, 30), (26, 32))))
+    assert one.stretches() == [range(24), range(24, 32)]
+    later = [reference for step in range(24, 32) for reference in one.examples(step)]
+    assert len({(reference.epoch, reference.number) for reference in later}) == len(later)
+    assert one.examples(24)[0].epoch > one.examples(23)[-1].epoch
 
 
 def test_steps_walk_through_whole_epochs(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup
 
-from bertkit.training.schedule import learning_rate, warmup_steps
+from bertkit.training.schedule import Course, learning_rate, warmup_steps
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,11 @@ def test_constant_stays_at_the_peak():
 
 def test_warmup_is_a_share_below_one_and_steps_from_there_on():
     assert (warmup_steps(0.1, 250), warmup_steps(1, 250), warmup_steps(30, 250)) == (25, 1, 30)
+
+
+def test_a_course_that_is_fitted_anew_goes_on_where_it_is_and_ends_where_it_would():
+    # 100 steps planned; at 40 the 60 that are left are to take 30, at 60 the 20 of them (10 steps) are to take 40.
+    course = Course(100, ((40, 70), (60, 100)))
+    assert course.total_steps == 100
+    assert [course.position(step) for step in (0, 39, 40, 41, 60, 61, 100)] == [0, 39, 40, 42, 80, 80.5, 100]
+    assert [Course(7).position(step) for step in range(8)] == list(range(8))

@@ -1,19 +1,10 @@
-"""What a run is said to cost, and the steps that a budget buys: by hand."""
+"""What a run is said to cost: by hand."""
 
 import torch
 from accelerate import Accelerator
 from helpers.toy import toy_job
 
-from bertkit.training.step_cost import StepCost, largest_that, step_costs, steps_within
-
-
-def test_a_budget_buys_steps_and_their_evaluations():
-    # 9 in 10 steps take 1 s, the others 2 s: 1.1 s on average. An evaluation of 30 examples, in batches of 10, takes a
-    # third of 3 of the long steps: 2 s. One ends the run, and one in 20 steps costs 0.1 s a step: (122.1 - 2) / 1.2.
-    costs = [StepCost(range(90), 1.0, 100), StepCost(range(90, 100), 2.0, 400)]
-    assert steps_within(122.1, costs, evaluation_examples=30, batch_size=10, eval_steps=20) == 100
-    assert steps_within(122.1, costs, evaluation_examples=30, batch_size=10, eval_steps=0) == int(120.1 / 1.1)
-    assert steps_within(0.5, costs, evaluation_examples=30, batch_size=10, eval_steps=20) == 1
+from bertkit.training.step_cost import largest_that, step_costs
 
 
 def test_the_first_half_that_fits_is_taken():

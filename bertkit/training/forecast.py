@@ -1,0 +1,133 @@
+"""When a run will end: from steps tried out beforehand, corrected by those that it makes; and how a budget is kept."""
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Protocol
+
+from bertkit import console
+from bertkit.settings.schema import TrainSettings
+from bertkit.training import ranks
+from bertkit.training.schedule import Course
+from bertkit.training.step_cost import StepCost
+from bertkit.training.steps import StepPlan
+
+_CORRECTED_AFTER = 50
+"""Steps. The pace is that of about as many: of fewer one slow step would say too much, of more it would lag behind."""
+_SETTLING = 2
+"""The first of them, which are not counted: they make the memory that later ones use again."""
+_WORTH_SAYING = 0.1
+_LOOKS = 100
+"""A budget is looked after so many times in a run."""
+_KEPT_WITHIN = 0.02
+"""Of a budget: what the steps may be off before they are fitted anew."""
+
+
+class PhasedPlan(StepPlan, Protocol):
+    """A plan of stretches of like steps, which can be fitted anew while it is gone through."""
+
+    def phase(self, step: int) -> int:
+        """The number of the stretch that a step belongs to."""
+
+    def stretches(self) -> list[range]:
+        """The steps of each phase that has any."""
+
+    def refit(self, course: Course) -> None:
+        """Gives the steps that are left another number."""
+
+
+class Forecast:
+    """What a run is expected to take.
+
+    Args:
+        costs: of a step, by the phase of the plan; one without is as long as the nearest.
+        evaluation_examples: sequences an evaluation, each of which takes a third of a trained one: it has no backward pass.
+        budget_s: seconds of training after which the run is to end; None where its steps are given.
+    """
+
+    def __init__(
+        self,
+        plan: PhasedPlan,
+        costs: Mapping[int, StepCost],
+        settings: TrainSettings,
+        evaluation_examples: int,
+        budget_s: float | None = None,
+    ) -> None:
+        self.plan, self._costs, self._settings, self._budget_s = plan, costs, settings, budget_s
+        self._evaluation_steps = evaluation_examples / settings.batch_size / 3
+        self._save_s = 0.0
+        planned = plan.course.planned_steps
+        self._enough = min(_CORRECTED_AFTER, max(2 * _SETTLING, planned // 20))
+        self._look_every = max(1, planned // _LOOKS)
+        self._recent: deque[tuple[float, float]] = deque(maxlen=self._enough - _SETTLING)
+        self._steps_made, self._pace = 0, 1.0
+
+    def cost(self, step: int) -> StepCost:
+        """What a step was expected to cost."""
+        phase = self.plan.phase(step)
+        return self._costs[min(self._costs, key=lambda known: abs(known - phase))]
+
+    def step_made(self, step: int, seconds: float) -> None:
+        """Learns from step ``step``, and says so where the first ones were far from what was expected."""
+        self._steps_made += 1
+        if self._steps_made <= _SETTLING:
+            return
+        self._recent.append((self.cost(step).seconds, seconds))
+        if self._steps_made >= self._enough:
+            expected, measured = map(sum, zip(*self._recent, strict=True))
+            self._pace = measured / expected
+        if self._steps_made == _CORRECTED_AFTER and self._budget_s is None and abs(self._pace - 1) > _WORTH_SAYING:
+            left = self.seconds_left(step + 1)
+            console.note(
+                f"after {_CORRECTED_AFTER} steps, which took {self._pace:.2g} times what was expected: "
+                f"about {console.duration(left)} more, until {console.clock(left)}"
+            )
+
+    def evaluation_took(self, step: int, seconds: float) -> None:
+        """Learns what an evaluation costs, in steps of those around it."""
+        self._evaluation_steps = seconds / (self.cost(step).seconds * self._pace)
+
+    def save_took(self, seconds: float) -> None:
+        self._save_s = seconds
+
+    def seconds_left(self, steps_done: int) -> float:
+        """From there to the end of the run, evaluations and checkpoints with it."""
+        left = self.plan.total_steps - steps_done
+        return left * self._seconds_a_step(steps_done) + self._seconds_at_the_end() if left > 0 else 0.0
+
+    def steps_within(self, seconds: float, steps_done: int) -> int:
+        """Steps that take so long from there on, at least 1; the phases keep their shares of what is left."""
+        return max(1, int((seconds - self._seconds_at_the_end()) / self._seconds_a_step(steps_done)))
+
+    def new_total(self, steps_done: int, seconds_spent: float) -> int | None:
+        """The steps of the whole run that keep its budget, where it is due to look and those planned do not.
+
+        The same on all ranks, and said.
+        """
+        is_due = self._steps_made >= self._enough and steps_done % self._look_every == 0
+        if self._budget_s is None or not is_due or steps_done >= self.plan.total_steps:
+            return None
+        total = self.plan.total_steps
+        left_s = self._budget_s - seconds_spent
+        if abs(self.seconds_left(steps_done) - left_s) > _KEPT_WITHIN * self._budget_s:
+            total = steps_done + self.steps_within(left_s, steps_done)
+        total = ranks.from_main(total)
+        if total == self.plan.total_steps:
+            return None
+        console.note(
+            f"step {steps_done:,}: a step takes {self._pace:.2g} times what was expected: {total:,} steps in place of "
+            f"{self.plan.total_steps:,}, so that the run ends as --budget says, at {console.clock(max(0.0, left_s))}"
+        )
+        return total
+
+    def _seconds_a_step(self, steps_done: int) -> float:
+        """On average over the steps that are left, with a step's share of the evaluations and checkpoints."""
+        stretches = [range(max(steps.start, steps_done), steps.stop) for steps in self.plan.stretches()]
+        seconds = sum(self.cost(steps.start).seconds * len(steps) for steps in stretches if steps)
+        seconds *= self._pace / sum(map(len, stretches))
+        eval_steps = self._settings.eval_steps
+        with_evaluations = seconds * (1 + self._evaluation_steps / eval_steps) if eval_steps else seconds
+        return with_evaluations + self._save_s / self._settings.save_steps
+
+    def _seconds_at_the_end(self) -> float:
+        """Of the evaluation, the checkpoint and the model that end the run."""
+        return self._evaluation_steps * self.cost(self.plan.total_steps).seconds * self._pace + 2 * self._save_s
