@@ -113,6 +113,12 @@ class TokenHead(Head):
         widened = sum(row.widened for row in targets.rows)
         if widened:
             console.note(f"{widened:,} entities in {split.name} begin or end within a word: the whole of it is taken")
+        unread = sum(row.unread for row in targets.rows)
+        if unread:
+            console.note(
+                f"{unread:,} entities in {split.name} are left out: no word of theirs is read, as it lies beyond the length "
+                "(--seq-len, or --set data.overflow=windows), is none to the tokenizer, or belongs to another entity"
+            )
         numbered = {name: id_ for id_, name in enumerate(self.label_names)}
         tags = [
             np.array([numbered[tag] for tag in repaired(row.tags or [], self.scheme)], dtype=np.int64)

@@ -30,6 +30,8 @@ class TaggedRow:
         marked: entities by their characters, where these were given; they do not overlap.
         overlapping: entities that were left out as they overlap a longer one.
         widened: entities that began or ended within a word, and now hold the whole of it.
+        unread: entities without a word of their own among those that are read: beyond the length of the model, of characters
+            that the tokenizer drops, or in one word with the entity before.
     """
 
     place: str
@@ -39,6 +41,7 @@ class TaggedRow:
     marked: list[Entity] | None = None
     overlapping: int = 0
     widened: int = 0
+    unread: int = 0
 
     @property
     def tokens(self) -> list[str]:
@@ -164,8 +167,8 @@ def with_words(row: TaggedRow, words: list[tuple[int, int]]) -> TaggedRow:
     Example:
         >>> row = TaggedRow("", "in New Yorker", marked=[Entity(3, 11, "LOC")])
         >>> tagged = with_words(row, [(0, 2), (3, 6), (7, 13)])
-        >>> tagged.tags, tagged.widened
-        (['O', 'B-LOC', 'I-LOC'], 1)
+        >>> tagged.tags, tagged.widened, tagged.unread
+        (['O', 'B-LOC', 'I-LOC'], 1, 0)
     """
     entities: list[Entity] = []
     widened = 0
@@ -177,7 +180,8 @@ def with_words(row: TaggedRow, words: list[tuple[int, int]]) -> TaggedRow:
             whole = row.text[words[inside[0]][0] : words[inside[-1]][1]]
             widened += whole != row.text[one.begin : one.end].strip()
     tags = None if row.marked is None else tags_of(entities, len(words))
-    return replace(row, words=words, tags=tags, widened=widened)
+    unread = len(row.marked or []) - len(entities)
+    return replace(row, words=words, tags=tags, widened=widened, unread=unread)
 
 
 def tagged_row(row: tuple[str, dict[str, Any]], columns: dict[str, tuple[str, ...]], names: Sequence[str]) -> TaggedRow:
