@@ -13,7 +13,7 @@ from bertkit import console
 from bertkit.cli import options
 
 if TYPE_CHECKING:
-    from bertkit.inference.export import Exported
+    from bertkit.inference.exporting.compare import Exported
 
 
 def export(
@@ -24,22 +24,31 @@ def export(
         str,
         typer.Option(
             "--format",
-            metavar="onnx|half",
-            help="onnx: one graph that onnxruntime runs without torch. half: a Hugging Face folder of half the size.",
+            metavar="onnx|half|sentence-transformers",
+            help="onnx: one graph that onnxruntime runs without torch. half: a Hugging Face folder of half the size. "
+            "sentence-transformers: the folder that SentenceTransformer(...) loads.",
         ),
     ] = "onnx",
     int8: Annotated[
         bool, typer.Option("--int8", help="ONNX with weights of 8 bits: a quarter to a half of the size.")
     ] = False,
+    pooling: Annotated[
+        str,
+        typer.Option(
+            "--pooling",
+            metavar="mean|cls",
+            help="What a text's vector is for sentence-transformers: the mean of all tokens, or the first, as in embed.",
+        ),
+    ] = "mean",
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder to write to. [default: MODEL-onnx or MODEL-half]")
+        Path | None, typer.Option("--out", help="Folder to write to. [default: MODEL-FORMAT, as MODEL-onnx]")
     ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Write a model in another form, checked against the original."""
-    from bertkit.inference.export import export as write
+    from bertkit.inference.exporting.export import export as write
 
-    exported = write(model, form, out or _default_folder(model, form), int8)
+    exported = write(model, form, out or _default_folder(model, form), int8, pooling)
     _print_json(exported) if as_json else _print(exported)
 
 

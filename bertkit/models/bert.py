@@ -76,7 +76,7 @@ def load_bert_for_pretraining(
     rows = model.config.vocab_size
     read_segments(tokenizer, model.config.type_vocab_size)
     if len(tokenizer) > rows:
-        with _quiet(), seeded(seed):
+        with quiet(), seeded(seed):
             model.resize_token_embeddings(_padded(len(tokenizer)), mean_resizing=False)
         notes.append(f"{len(tokenizer) - rows:,} word pieces are new: {name_or_path} has rows for {rows:,}")
     if positions > (known := model.config.max_position_embeddings):
@@ -153,7 +153,7 @@ def load_quietly(
     import torch
 
     try:
-        with _quiet(), seeded(seed):
+        with quiet(), seeded(seed):
             own = _configuration(folder, config)
             # Sizes that do not fit are told apart below, with their names; transformers would point to its report.
             model, info = cls.from_pretrained(
@@ -244,7 +244,7 @@ def choose_attention(model: "PreTrainedModel", device: str, precision: str, long
 
 def save_model(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerFast", folder: Path) -> None:
     """Writes config.json, model.safetensors (tied weights once) and the tokenizer's files."""
-    with _quiet(), disk_errors(folder):
+    with quiet(), disk_errors(folder):
         # In the names of today: the ones of old checkpoints (gamma, beta) would come back otherwise.
         model.save_pretrained(folder, save_original_format=False)
         save_tokenizer(tokenizer, folder)
@@ -292,7 +292,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without transformers' load reports and progress bars: what matters of them is said in our own words."""
     from transformers.utils import logging as transformers_logging
 

@@ -34,6 +34,8 @@ class CardFacts:
     seconds: float
     versions: Mapping[str, str]
     """Of the libraries that matter, by name."""
+    library: str = "transformers"
+    """The hub's name of the one that loads the model."""
     base_model: str | None = None
     """The hub name or folder of the model that this one goes on from."""
     language: str | None = None
@@ -103,7 +105,7 @@ def _front_matter(facts: CardFacts) -> str:
     # The hub takes names of its own repositories only.
     on_hub = facts.base_model and re.fullmatch(r"[\w.-]+/[\w.-]+", facts.base_model)
     data = ModelCardData(
-        library_name="transformers",
+        library_name=facts.library,
         pipeline_tag=_one_line(facts.pipeline_tag),
         language=_one_line(facts.language) if facts.language else None,
         base_model=facts.base_model if on_hub else None,

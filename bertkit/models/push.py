@@ -23,6 +23,12 @@ _FILES = (
     "special_tokens_map.json",
     "added_tokens.json",
     "vocab.txt",
+    # Of sentence-transformers.
+    "modules.json",
+    "sentence_bert_config.json",
+    "config_sentence_transformers.json",
+    "[0-9]_*/config.json",
+    "[0-9]_*/model.safetensors",
     _CARD,
 )
 
@@ -48,6 +54,7 @@ def push(folder: Path, repository: str, private: bool = False) -> str:
     from huggingface_hub import CommitOperationAdd, HfApi
 
     hub = HfApi(endpoint=endpoint(), token=token)
+    names = [path.relative_to(folder).as_posix() for path in files]
     with _push_errors(repository):
         hub.create_repo(repository, private=private or None, exist_ok=True)
         is_private = bool(hub.model_info(repository).private)
@@ -56,11 +63,10 @@ def push(folder: Path, repository: str, private: bool = False) -> str:
         megabytes = sum(path.stat().st_size for path in files) / 1e6
         seen_by = "private" if is_private else "public"
         console.note(
-            f"pushing {len(files)} files ({megabytes:,.1f} MB) to {repository} ({seen_by}): "
-            + ", ".join(path.name for path in files),
+            f"pushing {len(files)} files ({megabytes:,.1f} MB) to {repository} ({seen_by}): " + ", ".join(names),
             markup=False,
         )
-        additions = [CommitOperationAdd(path.name, str(path)) for path in files]
+        additions = [CommitOperationAdd(name, str(path)) for name, path in zip(names, files, strict=True)]
         with _quieter(), hub_bars(console.err.is_terminal):
             hub.create_commit(repository, additions, commit_message="Push a model with bertkit")
     return f"{endpoint()}/{repository}"
@@ -75,7 +81,7 @@ def model_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise BertkitError(f"no folder {folder}: give the folder of a model")
     files = [path for pattern in _FILES for path in sorted(folder.glob(pattern)) if path.is_file()]
-    names = {path.name for path in files}
+    names = {path.relative_to(folder).as_posix() for path in files}
     if "config.json" not in names or not any(name.endswith(".safetensors") for name in names):
         raise BertkitError(f"{folder} is no model folder: it lacks config.json or model.safetensors")
     if not {"tokenizer.json", "vocab.txt"} & names:

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, BertForPreTraining, BertForSequenceClassification
 
 from bertkit.errors import BertkitError
-from bertkit.inference.export import export
+from bertkit.inference.exporting.export import export
 from bertkit.inference.mask_filling.filler import MaskFiller
 from bertkit.inference.scoring import PairScorer
 from bertkit.models.bert import load_bert_for_pretraining, load_for

@@ -11,7 +11,7 @@ from transformers import AutoTokenizer, BertConfig, BertForMaskedLM
 
 from bertkit.errors import BertkitError
 from bertkit.inference.embedding import Embedder
-from bertkit.inference.export import export
+from bertkit.inference.exporting.export import export
 from bertkit.models.bert import load_bert_for_pretraining, own_tokenizer, save_model
 from bertkit.models.tokenizer import load_tokenizer, save_tokenizer
 from bertkit.pretraining.collator import DataCollatorForBertPretraining

@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from bertkit.errors import BertkitError
-from bertkit.inference.export import export
+from bertkit.inference.exporting.export import export
 from bertkit.inference.mask_filling.filler import MaskFiller
 from bertkit.runtime import onnx_bert
 from bertkit.runtime.batches import of_like_length, padded

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from bertkit.cli.export import _default_folder
 from bertkit.cli.export import export as command
 from bertkit.errors import BertkitError
-from bertkit.inference import export as module
-from bertkit.inference.export import export
+from bertkit.inference.exporting import compare, graph
+from bertkit.inference.exporting.export import export
 from bertkit.runtime.load import open_reader
 from bertkit.runtime.numpy_bert import NumpyBert
 from bertkit.runtime.onnx_bert import OnnxBert
@@ -65,7 +65,7 @@ def test_half_is_every_weight_in_half_precision(model, tmp_path):
 def test_differences_are_those_that_are_there(model, tmp_path):
     """A hand-worked pair of tables, and then a real export."""
     found, expected = np.array([[0.0, 2.0], [5.0, 4.0]], np.float32), np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)
-    one = module._difference("words", found, expected)
+    one = compare.difference("words", found, expected)
     assert (one.largest, one.scale, one.same_choice) == (2.0, 4.0, 0.5)
     assert one.share == pytest.approx((5 / 30) ** 0.5)
     exported = export(str(model), "onnx", tmp_path / "onnx")
@@ -114,14 +114,14 @@ def test_what_a_model_was_trained_for_is_exported_and_nothing_else(tiny_model, t
 
 
 def test_a_graph_that_says_something_else_is_not_written(model, tmp_path, monkeypatch):
-    trace = module._trace
+    trace = graph._trace
 
     def wrong(loaded, heads, path):
         with torch.no_grad():
             loaded.bert.embeddings.token_type_embeddings.weight[1, 0] += 0.1  # seen in second segments alone
         trace(loaded, heads, path)
 
-    monkeypatch.setattr(module, "_trace", wrong)
+    monkeypatch.setattr(graph, "_trace", wrong)
     with pytest.raises(BertkitError, match="says something else than the original, so nothing was written: its"):
         export(str(model), "onnx", tmp_path / "onnx")
     assert list(tmp_path.iterdir()) == []
@@ -150,7 +150,7 @@ def test_weights_that_do_not_survive_are_refused(model, tmp_path, form):
 @pytest.mark.parametrize(
     ("form", "int8", "out", "said"),
     [
-        ("torchscript", False, "new", "format must be one of onnx, half, got 'torchscript'"),
+        ("torchscript", False, "new", "format must be one of onnx, half, sentence-transformers, got 'torchscript'"),
         ("half", True, "new", "int8 is for the format onnx"),
         ("onnx", False, "", "is there already, and not empty: name another folder with --out"),
         ("onnx", False, "file", "is there already"),

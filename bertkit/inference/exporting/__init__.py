@@ -1,0 +1,1 @@
+"""A trained BERT in other forms: half precision, ONNX, or the folder of sentence-transformers."""

@@ -1,0 +1,132 @@
+"""A trained BERT in other forms: in half precision, as one ONNX graph that onnxruntime runs without torch, or as the
+folder that sentence-transformers loads.
+
+What was written is read back and compared with the model it came from, on real text, before the folder appears.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bertkit import console
+from bertkit.errors import BertkitError
+from bertkit.inference.exporting.compare import Check, Exported, difference, refuse_if_far
+from bertkit.inference.exporting.graph import write_onnx
+from bertkit.inference.exporting.sentences import FORMAT, POOLINGS, export_sentences
+from bertkit.io.atomic import new_folder
+from bertkit.models.bert import left_out, load_for, own_tokenizer, save_model
+from bertkit.models.folder import bert_folder
+from bertkit.models.headed import linear_class
+from bertkit.runtime.base import Bert, Head
+from bertkit.runtime.onnx_bert import GRAPH, OnnxBert, import_extra
+from bertkit.runtime.text import any_pieces
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+FORMATS = ("onnx", "half", FORMAT)
+# Beside the weights: the card, and the recipe, from which `predict` knows the length and the columns of a classifier.
+_COMPANIONS = ("README.md", "recipe.toml")
+
+
+def export(model: str, form: str, out: Path, int8: bool = False, pooling: str = "mean") -> Exported:
+    """Writes a model in another form into a new folder, checked against the original.
+
+    Args:
+        model: a folder, a name on the hub, or "embedded".
+        form: "half": a Hugging Face folder with weights of 16 bits, half as large. "onnx": one graph for all that the
+            model was trained for, see ``runtime/onnx_bert.py``. "sentence-transformers": see
+            ``exporting/sentences.py``.
+        out: a folder that is not there yet, or is empty.
+        int8: the graph's weights as 8-bit numbers, a quarter to a half as large.
+        pooling: of sentence-transformers' vectors, one a text: "mean" of all tokens, or "cls", the first.
+
+    Raises:
+        BertkitError: the model cannot be had; the folder is not empty; what was written says something else than the
+            original. Nothing is left behind.
+    """
+    _check_request(form, out, int8, pooling)
+    if form == FORMAT:
+        return export_sentences(model, out, pooling)
+    folder = bert_folder(model)
+    heads, loaded = _load(model, folder)
+    tokenizer = own_tokenizer(folder, model)
+    for told in left_out(folder, model):
+        console.note(console.plain(told))
+    check = Check(
+        any_pieces(folder, model), heads, loaded.config.max_position_embeddings, loaded.config.type_vocab_size > 1
+    )
+    # As the reader of torch sees it: the very numbers that the other commands give.
+    expected = {head: check.answers(_torch_bert(model, head), head) for head in check.heads}
+    with new_folder(out) as fresh:
+        if form == "half":
+            _write_half(loaded, tokenizer, fresh)
+        else:
+            write_onnx(loaded, tokenizer, heads, fresh, int8)
+        for name in _COMPANIONS:
+            if (folder / name).is_file():
+                shutil.copyfile(folder / name, fresh / name)
+        differences = []
+        for head in check.heads:
+            bert: Bert = OnnxBert(fresh, head) if form == "onnx" else _torch_bert(str(fresh), head)
+            differences.append(difference(head, check.answers(bert, head), expected[head]))
+            refuse_if_far(differences[-1], form, int8)
+    lengths = [len(text.ids) for text in check.texts]
+    weights = out / (GRAPH if form == "onnx" else "model.safetensors")
+    return Exported(out, weights, len(lengths), (min(lengths), max(lengths)), differences)
+
+
+def _check_request(form: str, out: Path, int8: bool, pooling: str) -> None:
+    """Raises before seconds go into loading the model."""
+    if form not in FORMATS:
+        raise BertkitError(f"format must be one of {', '.join(FORMATS)}, got '{form}'")
+    if int8 and form != "onnx":
+        raise BertkitError("int8 is for the format onnx: leave it out, or give --format onnx")
+    if pooling not in POOLINGS:
+        raise BertkitError(
+            f"sentence-transformers holds one vector a text: pooling must be mean or cls, got '{pooling}'"
+        )
+    if pooling != "mean" and form != FORMAT:
+        raise BertkitError(f"pooling is for the format {FORMAT}: leave it out, or give --format {FORMAT}")
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise BertkitError(f"{out} is there already, and not empty: name another folder with --out")
+    if form == "onnx":
+        for name in ("onnx", "onnxruntime"):
+            import_extra(name)
+
+
+def _load(model: str, folder: Path) -> "tuple[list[Head], PreTrainedModel]":
+    """What a model was trained for, and the model as the class of transformers that has just that."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if (task := linear_class(config)) is not None:
+        return ["task"], load_for(task, model)[0]
+    parts = ("cls.predictions.", "cls.seq_relationship.", "bert.pooler.")
+    loaded, new = load_for("BertForPreTraining", model, optional=parts)
+    words, pairs = "masked-word head" not in new, not {"next-sentence head", "pooler"} & {*new}
+    if words and pairs:
+        return ["words", "pairs"], loaded
+    if words:
+        return ["words"], load_for("BertForMaskedLM", model)[0]
+    if pairs:
+        return ["pairs"], load_for("BertForNextSentencePrediction", model)[0]
+    encoder: Any = loaded.bert
+    if "pooler" in new:
+        encoder.pooler = None
+    return [], encoder
+
+
+def _torch_bert(model: str, head: Head) -> Bert:
+    from bertkit.runtime.torch_bert import TorchBert
+
+    return TorchBert(model, head, "cpu")
+
+
+def _write_half(loaded: "PreTrainedModel", tokenizer: "PreTrainedTokenizerFast", folder: Path) -> None:
+    for name, weight in loaded.half().named_parameters():
+        if not bool(weight.isfinite().all()):
+            raise BertkitError(
+                f"as half the model says something else than the original: {name} has numbers over 65,504, the largest "
+                "that 16 bits hold; keep the original, or export it in another form"
+            )
+    save_model(loaded, tokenizer, folder)

@@ -1,0 +1,120 @@
+"""A BERT as one ONNX graph, which onnxruntime runs without torch (``runtime/onnx_bert.py`` describes it)."""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bertkit.io.atomic import disk_errors
+from bertkit.models.headed import LINEAR_HEADS
+from bertkit.models.tokenizer import save_tokenizer
+from bertkit.runtime.base import Head
+from bertkit.runtime.onnx_bert import CLASS_LOGITS, GRAPH, OUTPUTS, TOKEN_LOGITS, import_extra
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+
+def write_onnx(
+    loaded: "PreTrainedModel", tokenizer: "PreTrainedTokenizerFast", heads: Sequence[Head], folder: Path, int8: bool
+) -> None:
+    """Writes the graph, its configuration and its tokenizer into a folder.
+
+    Args:
+        heads: what the graph answers, beside hidden states.
+        int8: weights as 8-bit numbers.
+    """
+    loaded.config.save_pretrained(folder)
+    save_tokenizer(tokenizer, folder)
+    path = folder / GRAPH
+    with warnings.catch_warnings(), disk_errors(folder):
+        # The older exporter, which needs no further library: it warns that it is not the default any more, and where
+        # transformers looks at a shape; that shapes stay free is checked below, on texts of many lengths.
+        warnings.simplefilter("ignore")
+        _trace(loaded, heads, path)
+        if int8:
+            _quantize(path)
+
+
+def _trace(loaded: "PreTrainedModel", heads: Sequence[Head], path: Path) -> None:
+    """Writes the graph that ``runtime/onnx_bert.py`` describes."""
+    import torch
+
+    # Plain matrix products, which onnxruntime fuses by itself.
+    loaded.set_attn_implementation("eager")
+    layers = loaded.config.num_hidden_layers + 1
+    types = torch.zeros(2, 6, dtype=torch.int64)
+    mask = torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]])
+    inputs = {"input_ids": torch.zeros_like(types), "attention_mask": mask, "token_type_ids": types}
+    if "words" in heads:
+        inputs["places"] = torch.tensor([1, 7, 8])
+    outputs = [*(_output(head, loaded) for head in heads), *(f"{OUTPUTS['none']}{layer}" for layer in range(layers))]
+    text = {0: "batch", 1: "length"}
+    free: dict[str, dict[int, str]] = dict.fromkeys((*inputs, *outputs), text)
+    free |= {"places": {0: "places"}, "word_logits": {0: "places"}}
+    free |= dict.fromkeys((OUTPUTS["pairs"], CLASS_LOGITS), {0: "batch"})
+    torch.onnx.export(
+        _all_outputs(loaded, heads).eval(),
+        tuple(inputs.values()),
+        str(path),
+        dynamo=False,
+        opset_version=17,  # the first with layer normalisation in one piece
+        input_names=list(inputs),
+        output_names=outputs,
+        dynamic_axes={name: axes for name, axes in free.items() if name in (*inputs, *outputs)},
+    )
+
+
+def _output(head: Head, loaded: "PreTrainedModel") -> str:
+    """The name of the graph's output for what is asked of a model."""
+    if head != "task":
+        return OUTPUTS[head]
+    return CLASS_LOGITS if LINEAR_HEADS[type(loaded).__name__].is_pooled else TOKEN_LOGITS
+
+
+def _all_outputs(loaded: Any, heads: Sequence[Head]) -> Any:
+    import torch
+
+    class AllOutputs(torch.nn.Module):
+        """A BERT as a function of the graph's inputs that gives all of the graph's outputs."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = loaded
+
+        def forward(
+            self,
+            input_ids: torch.Tensor,
+            attention_mask: torch.Tensor,
+            token_type_ids: torch.Tensor,
+            places: torch.Tensor | None = None,
+        ) -> tuple[torch.Tensor, ...]:
+            encoder = getattr(self.model, "bert", self.model)
+            read = encoder(input_ids, attention_mask, token_type_ids, output_hidden_states=True)
+            outputs = []
+            for head in heads:
+                if head == "words":
+                    hidden = read.last_hidden_state.flatten(0, 1).index_select(0, places)
+                    outputs.append(self.model.cls.predictions(hidden))
+                elif head == "pairs":
+                    outputs.append(self.model.cls.seq_relationship(read.pooler_output))
+                else:
+                    layer, is_pooled, _ = LINEAR_HEADS[type(self.model).__name__]
+                    outputs.append(getattr(self.model, layer)(read.pooler_output if is_pooled else read[0]))
+            return (*outputs, *read.hidden_states)
+
+    return AllOutputs()
+
+
+def _quantize(path: Path) -> None:
+    """Replaces a graph by one with 8-bit weights; what flows between them is rounded to 8 bits as it comes."""
+    quantization = import_extra("onnxruntime.quantization")
+    small = path.with_name("int8.onnx")
+    logging.disable(logging.WARNING)  # it would recommend a step that graphs from elsewhere need
+    try:
+        # Unsigned: signed products overflow on x86 processors without VNNI.
+        quantization.quantize_dynamic(path, small, weight_type=quantization.QuantType.QUInt8, per_channel=True)
+    finally:
+        logging.disable(logging.NOTSET)
+    small.replace(path)

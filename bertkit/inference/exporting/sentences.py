@@ -1,0 +1,132 @@
+"""A BERT as the folder that ``SentenceTransformer(...)`` of the library sentence-transformers loads.
+
+Its files name the modules that a text goes through: the encoder, in the folder itself, and the pooling of its states. They
+are written in the form of the library's versions 2 to 5, which its versions 2 to 6 read.
+"""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bertkit import console
+from bertkit.inference.embedding import Embedder
+from bertkit.inference.exporting.compare import Exported, check_texts, difference, refuse_if_far
+from bertkit.io.atomic import new_folder
+from bertkit.models.bert import left_out, load_for, own_tokenizer, quiet, save_model
+from bertkit.models.card import CardFacts, model_card
+from bertkit.models.folder import bert_folder, read_config
+
+FORMAT = "sentence-transformers"
+POOLINGS = ("mean", "cls")
+# As the library names them; it knows no other part of a pooling's file that matters here.
+_POOLING_FIELDS = {"mean": "pooling_mode_mean_tokens", "cls": "pooling_mode_cls_token"}
+_USAGE = """
+from sentence_transformers import SentenceTransformer
+
+model = SentenceTransformer("{name}")
+model.similarity(model.encode(["a cat sat there ."]), model.encode(["there was a cat ."]))
+"""
+
+
+def export_sentences(model: str, out: Path, pooling: str) -> Exported:
+    """Writes the folder, in fp32, once its vectors are those of ``bertkit embed``.
+
+    Args:
+        model: a folder, a name on the hub, or "embedded".
+        out: a new folder.
+        pooling: "mean" of all tokens, ``[CLS]`` and ``[SEP]`` included, or "cls", the state of the first.
+
+    Raises:
+        BertkitError: the model cannot be had; its vectors differ. Nothing is left behind.
+    """
+    began = time.monotonic()
+    folder = bert_folder(model)
+    encoder, new = load_for("BertModel", model, optional=("pooler.",))
+    if new:
+        encoder.pooler = None
+    tokenizer = own_tokenizer(folder, model)
+    for told in left_out(folder, model):
+        console.note(console.plain(told))
+    if {*read_config(folder)["architectures"]} - {"BertModel"}:
+        console.note("left out: the heads, which vectors do not need")
+    texts = check_texts()
+    embedder = Embedder(model, pooling=pooling, device="cpu")
+    expected = np.concatenate([one.rows for window in embedder.windows(texts) for one in window])
+    with new_folder(out) as fresh:
+        save_model(encoder, tokenizer, fresh)
+        for name, content in sentence_files(encoder.config, pooling).items():
+            (fresh / name).parent.mkdir(exist_ok=True)
+            (fresh / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        (fresh / "README.md").write_text(_card(model, out, pooling, began), encoding="utf-8")
+        vectors, lengths = _vectors(fresh, texts, pooling)
+        found = difference("sentences", vectors, expected)
+        refuse_if_far(found, FORMAT)
+    return Exported(out, out / "model.safetensors", len(texts), (min(lengths), max(lengths)), [found])
+
+
+def sentence_files(config: Any, pooling: str) -> dict[str, object]:
+    """The files beside the encoder's own, by name, as the JSON they hold.
+
+    Args:
+        config: of the encoder, by transformers.
+        pooling: one of ``POOLINGS``.
+    """
+    kinds = {"": "Transformer", "1_Pooling": "Pooling"}
+    return {
+        "modules.json": [
+            {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{kind}"}
+            for number, (path, kind) in enumerate(kinds.items())
+        ],
+        # `embed` reads as many tokens as the model has places for.
+        "sentence_bert_config.json": {"max_seq_length": config.max_position_embeddings, "do_lower_case": False},
+        "1_Pooling/config.json": {"word_embedding_dimension": config.hidden_size}
+        | {field: mode == pooling for mode, field in _POOLING_FIELDS.items()},
+        "config_sentence_transformers.json": {"model_type": "SentenceTransformer", "similarity_fn_name": "cosine"},
+    }
+
+
+def _vectors(folder: Path, texts: list[str], pooling: str) -> tuple[np.ndarray, list[int]]:
+    """What the folder says of texts, by plain transformers and the library's arithmetic; and how long the texts are.
+
+    Returns:
+        fp32 ``[texts, H]``, and tokens of each text.
+    """
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    most = json.loads((folder / "sentence_bert_config.json").read_text(encoding="utf-8"))["max_seq_length"]
+    with quiet():
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, model_max_length=most)
+        encoder = AutoModel.from_pretrained(folder, local_files_only=True).eval()
+    batch = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
+    with torch.inference_mode():
+        states = encoder(**batch).last_hidden_state
+    inside = batch["attention_mask"].unsqueeze(-1)
+    pooled = states[:, 0] if pooling == "cls" else (states * inside).sum(1) / inside.sum(1)
+    return pooled.numpy(), inside.sum((1, 2)).tolist()
+
+
+def _card(model: str, out: Path, pooling: str, began: float) -> str:
+    import torch
+    import transformers
+
+    how = "the mean of its tokens' last states" if pooling == "mean" else "the last state of its first token, [CLS]"
+    return model_card(
+        CardFacts(
+            name=out.resolve().name,
+            pipeline_tag="sentence-similarity",
+            library=FORMAT,
+            what=f"The encoder of a BERT; a text's vector is {how}. bertkit trains no "
+            "vectors: train it on pairs of your own, with sentence-transformers.",
+            usage=_USAGE.format(name=out.resolve().name),
+            command=f"bertkit export {model} --format {FORMAT} --pooling {pooling}",
+            device="cpu",
+            seconds=time.monotonic() - began,
+            versions={"torch": torch.__version__, "transformers": transformers.__version__},
+            base_model=model,
+            tags=(FORMAT, "feature-extraction"),
+        )
+    )
