@@ -35,6 +35,11 @@ def masked(text: str) -> str:
     return _TOKEN.sub("<token>", text)
 
 
+def one_line(error: BaseException) -> str:
+    """What an error says, short, on one line, and without tokens."""
+    return " ".join(masked(str(error)).split())[:200].rstrip(" .") or type(error).__name__
+
+
 class _Clean(Console):
     def render_str(self, text: str, **how: Any) -> Text:
         """As rich does it (for the cells of tables too), without tokens and the control characters of a terminal."""

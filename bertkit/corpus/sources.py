@@ -18,8 +18,9 @@ from bertkit.corpus.store import IDS_FILE, INFO_FILE, is_store
 from bertkit.errors import BertkitError
 from bertkit.io.atomic import disk_errors
 from bertkit.io.compression import open_binary
+from bertkit.io.connection import ensure_hub, is_offline
 from bertkit.io.delimited import LONGEST_VALUE_CHARS
-from bertkit.io.hub import ensure_hub, hub_errors, is_offline
+from bertkit.io.hub import hub_errors
 from bertkit.io.tables import COMPRESSED_SUFFIXES, TABLE_SUFFIXES, TEXT_SUFFIXES, form, read_rows
 from bertkit.io.text import ReadReport, lines_of, read_lines
 

@@ -20,7 +20,8 @@ from bertkit.finetuning.rows.held_out import held_out
 from bertkit.finetuning.rows.kinds import refuse_missing_texts
 from bertkit.finetuning.rows.table_check import Lengths, TableCheck, check_table
 from bertkit.io.compression import open_binary
-from bertkit.io.hub import ensure_hub, hub_errors, may_be_hub_name
+from bertkit.io.connection import ensure_hub
+from bertkit.io.hub import hub_errors, may_be_hub_name
 from bertkit.io.memory import MemoryRows
 from bertkit.io.tables import COMPRESSED_SUFFIXES, TABLE_SUFFIXES, TEXT_SUFFIXES, decoded, form, read_rows
 from bertkit.io.text import ReadReport, read_lines

@@ -13,7 +13,8 @@ from bertkit.finetuning.data import DataRequest, LabelledData, check_inputs, loa
 from bertkit.finetuning.job import Setup, set_up
 from bertkit.finetuning.rate import WIDTH_OF_RECIPES, fitting_rate
 from bertkit.io.atomic import write_json, write_text
-from bertkit.io.hub import EMBEDDED, NotFetchedError, is_offline, model_folder
+from bertkit.io.connection import is_offline
+from bertkit.io.hub import EMBEDDED, NotFetchedError, model_folder
 from bertkit.io.memory import MemoryRows
 from bertkit.models.folder import checked_folder, read_config
 from bertkit.settings.recipes import Override, load

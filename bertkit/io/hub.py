@@ -1,9 +1,6 @@
-"""The Hugging Face hub: whether it can be reached, a model's files from it, and one line where that fails."""
+"""What the Hugging Face hub has: a model's files from it, and one line where that fails."""
 
-import os
 import re
-import sys
-import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -11,14 +8,12 @@ from pathlib import Path
 
 from bertkit import console
 from bertkit.assets import EMBEDDED_MODEL
+from bertkit.console import one_line
 from bertkit.errors import BertkitError
+from bertkit.io.connection import ANSWER_TIMEOUT_S, endpoint, ensure_hub, is_offline, patiently, why_offline
 from bertkit.io.structured import read_json
 
 EMBEDDED = "embedded"
-ANSWER_TIMEOUT_S = 3.0
-_TRUE = {"1", "ON", "YES", "TRUE"}
-# Answers after which the libraries would try again for half a minute.
-_BROKEN = {500, 502, 503, 504}
 _HUB_NAME = re.compile(r"(?![.-])[\w.-]+(/(?![.-])[\w.-]+)?(?<!\.git)", re.ASCII)
 _FILE_SUFFIXES = (".safetensors", ".bin", ".json", ".txt", ".ckpt", ".index", ".pt", ".pth", ".onnx", ".h5", ".toml")
 _TOKENIZER_FILES = (
@@ -30,7 +25,6 @@ _TOKENIZER_FILES = (
 )
 # Safetensors first: a pickled file is read only where there is nothing better, and never unpickled freely.
 _WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")
-_problem: str | None = None
 
 
 class NotFetchedError(BertkitError):
@@ -40,63 +34,6 @@ class NotFetchedError(BertkitError):
 def may_be_hub_name(name: str) -> bool:
     """Whether a name could be one on the hub, and does not look like a path: ``./x``, ``x/``, ``/x``, ``x.bin``."""
     return bool(_HUB_NAME.fullmatch(name)) and not name.lower().endswith(_FILE_SUFFIXES)
-
-
-def endpoint() -> str:
-    """The hub's address: ``HF_ENDPOINT``, else the public hub."""
-    return os.environ.get("HF_ENDPOINT", "").rstrip("/") or "https://huggingface.co"
-
-
-def is_offline() -> bool:
-    """Whether the hub is not to be asked, by the user's wish or because `ensure_hub` found nobody there."""
-    return any(os.environ.get(name, "").upper() in _TRUE for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"))
-
-
-def ensure_hub() -> None:
-    """Turns offline mode on, for this process and its children, where the hub does not answer.
-
-    Cached files then still load, and nothing is tried again for minutes. Call it before anything is fetched.
-    """
-    global _problem
-    if is_offline():
-        return
-    _problem = _ask_hub()
-    if _problem is None:
-        return
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    # These read the environment once, when they are imported; transformers asks huggingface_hub.
-    for module in ("huggingface_hub.constants", "datasets.config"):
-        if module in sys.modules:
-            sys.modules[module].HF_HUB_OFFLINE = True  # type: ignore[attr-defined]
-
-
-def why_offline() -> str:
-    """What keeps the hub from being asked, where `is_offline`."""
-    return _problem or "HF_HUB_OFFLINE is set"
-
-
-def _ask_hub() -> str | None:
-    """What keeps the hub from being used; None where it answers, whatever it is that it says."""
-    from huggingface_hub.utils import get_session
-
-    session = get_session()  # its imports and certificates take a while on a busy machine: no part of the wait
-    problem: str | None = f"no hub reachable at {endpoint()} (no answer within {ANSWER_TIMEOUT_S:.0f} s)"
-
-    def ask() -> None:
-        nonlocal problem
-        try:
-            answer = session.head(endpoint(), timeout=ANSWER_TIMEOUT_S, follow_redirects=False)
-        except Exception as error:  # no name, no route, no certificate: nothing would fare better
-            problem = f"no hub reachable at {endpoint()} ({one_line(error)})"
-        else:
-            broken = answer.status_code in _BROKEN
-            problem = f"the hub at {endpoint()} answers with HTTP status {answer.status_code}" if broken else None
-
-    # A thread, for looking up a name has no timeout of its own.
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(ANSWER_TIMEOUT_S)
-    return problem
 
 
 @contextmanager
@@ -111,7 +48,8 @@ def hub_errors(what: str, ways_on: str) -> Iterator[None]:
         NotFetchedError: ``cannot fetch WHAT: REASON; WAYS_ON``.
     """
     try:
-        yield
+        with patiently():
+            yield
     except BertkitError:
         raise
     except Exception as error:
@@ -135,12 +73,13 @@ def _reason(error: Exception) -> str | None:
             f"nothing of that name is here, and the hub at {endpoint()} has no such repository "
             "(if it is private: `hf auth login` or set HF_TOKEN)"
         )
-    if is_offline() and isinstance(error, OSError) and error.errno is None:
+    # errors.HTTPError is the base class of the HTTP library that huggingface_hub is built on.
+    lost = next((c for c in chain if isinstance(c, (errors.HTTPError, ConnectionError, TimeoutError))), None)
+    lacks_it = isinstance(error, OSError) and error.errno is None
+    if is_offline() and (lacks_it or lost is not None):
         return f"{why_offline()} and it is not in the cache"
     if status is not None and "RemoteEntryNotFoundError" not in kinds:
         return f"the hub at {endpoint()} answered with HTTP status {status}"
-    # errors.HTTPError is the base class of the HTTP library that huggingface_hub is built on.
-    lost = next((c for c in chain if isinstance(c, (errors.HTTPError, ConnectionError, TimeoutError))), None)
     if lost is not None and status is None:
         return f"the connection to {endpoint()} failed ({one_line(lost)})"
     if isinstance(error, (OSError, ValueError)) or type(error).__module__.startswith("datasets."):
@@ -153,11 +92,6 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
-
-
-def one_line(error: BaseException) -> str:
-    """What an error says, short and on one line."""
-    return " ".join(str(error).split())[:200].rstrip(" .") or type(error).__name__
 
 
 def model_folder(name_or_path: str, weights: bool = True) -> Path:
@@ -231,6 +165,8 @@ def _fetch_weights(name: str, folder: Path) -> None:
                 raise BertkitError(f"the {index} of '{name}' does not say where its weights are: give another model")
             _fetch_files(name, sorted({*shards.values()}), folder.name)
             return
+    if is_offline():
+        raise FileNotFoundError("its weights")
 
 
 def _fetch_files(name: str, files: Iterable[str], revision: str | None = None) -> Path | None:
@@ -238,21 +174,33 @@ def _fetch_files(name: str, files: Iterable[str], revision: str | None = None) -
 
     The folder's name is the commit, by which all later files are asked for: they belong together.
     """
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import _CACHED_NO_EXIST, hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
-    folder, missing = None, None
+    folder, missing, knows_cache_alone = None, None, is_offline()
     for file in files:
         try:
-            fetched = hf_hub_download(name, file, revision=revision, etag_timeout=ANSWER_TIMEOUT_S)
+            fetched = Path(hf_hub_download(name, file, revision=revision, etag_timeout=ANSWER_TIMEOUT_S))
         except EntryNotFoundError as error:
-            # Not in the cache is "the repository has it not" only where the hub could not be asked.
-            if isinstance(error, LocalEntryNotFoundError) and not is_offline():
+            # Not in the cache is "the repository has it not" only where the hub could not be asked from the start.
+            is_known = try_to_load_from_cache(name, file, revision=revision) is _CACHED_NO_EXIST
+            if isinstance(error, LocalEntryNotFoundError) and not (knows_cache_alone or is_known):
                 raise
             missing = error
             continue
-        folder = Path(fetched).parent
+        _refuse_page(fetched)
+        folder = fetched.parent
         revision = folder.name
     if folder is None and revision is None and is_offline() and missing is not None:
         raise missing
     return folder
+
+
+def _refuse_page(path: Path) -> None:
+    """Takes a file out of the cache again that is a page of a network that asks for a login, or of a filter."""
+    with path.open("rb") as file:
+        start = file.read(64).lstrip().lower()
+    if start.startswith((b"<!doctype html", b"<html")):
+        path.resolve().unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+        raise ValueError(f"{endpoint()} sent a page (HTML) as {path.name}: see with a browser what stands between")

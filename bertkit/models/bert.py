@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bertkit.console import one_line
 from bertkit.errors import BertkitError
 from bertkit.io.atomic import disk_errors
-from bertkit.io.hub import one_line
 from bertkit.models.folder import bert_folder, check_rows, is_bert, read_config, read_json, what_it_is
 from bertkit.models.tokenizer import CODE_OF_OTHERS, load_tokenizer, save_tokenizer
 

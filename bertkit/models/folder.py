@@ -9,8 +9,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from bertkit.console import one_line
 from bertkit.errors import BertkitError
-from bertkit.io.hub import model_folder, one_line
+from bertkit.io.hub import model_folder
 
 WEIGHTS = "model.safetensors"
 _SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",

@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bertkit import console
+from bertkit.console import masked, one_line
 from bertkit.errors import BertkitError
-from bertkit.io.hub import causes, endpoint, ensure_hub, hub_bars, is_offline, one_line, why_offline
+from bertkit.io.connection import endpoint, ensure_hub, is_offline, patiently, why_offline
+from bertkit.io.hub import causes, hub_bars
 
 _REPOSITORY = re.compile(r"(?![.-])[\w.-]+/(?![.-])[\w.-]+(?<!\.git)", re.ASCII)
 _CARD = "README.md"
@@ -111,7 +113,8 @@ def _token() -> str:
 def _push_errors(repository: str) -> Iterator[None]:
     """Turns whatever goes wrong between here and the hub into one line."""
     try:
-        yield
+        with patiently():
+            yield
     except BertkitError:
         raise
     except Exception as error:
@@ -121,6 +124,8 @@ def _push_errors(repository: str) -> Iterator[None]:
 def _reason(error: Exception, repository: str) -> str:
     from huggingface_hub import errors
 
+    if is_offline():
+        return why_offline()
     if type(error) is ValueError:  # of the library's own: what is wrong with the card, say
         return one_line(error)
     owner = repository.partition("/")[0]
@@ -132,7 +137,7 @@ def _reason(error: Exception, repository: str) -> str:
                 403: f"the token may not write there: it needs the role write, and {owner} must be you or yours",
                 404: f"the hub at {endpoint()} knows no {owner}, or no such repository that the token may see",
             }.get(status, f"the hub at {endpoint()} answered with HTTP status {status}")
-            return said + (f" ({' '.join(cause.server_message.split())[:200]})" if cause.server_message else "")
+            return said + (f" ({' '.join(masked(cause.server_message).split())[:200]})" if cause.server_message else "")
         if isinstance(cause, (errors.HTTPError, ConnectionError, TimeoutError)):
             return f"the connection to {endpoint()} failed ({one_line(cause)})"
     return one_line(error)

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from bertkit.console import one_line
 from bertkit.errors import BertkitError
-from bertkit.io.hub import one_line
 from bertkit.models.folder import WEIGHTS, checked_folder
 from bertkit.models.headed import encoder_tokenizer
 

@@ -6,8 +6,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bertkit.console import one_line
 from bertkit.errors import BertkitError, is_library_failure
-from bertkit.io.hub import one_line
 from bertkit.models.folder import read_config
 
 if TYPE_CHECKING:

@@ -5,6 +5,8 @@ ranges). A test adds folders to ``models`` and ``datasets``, or makes every requ
 
 And what is asked when writing models, once ``accept_pushes`` was called: a repository is made, each file asked about,
 weights sent by the protocol of git-lfs, all others within the commit. What was committed is served like the rest.
+
+It stalls, lies and breaks where a test puts a fault of ``helpers.hub_faults`` into ``faults``.
 """
 
 import base64
@@ -14,6 +16,7 @@ import os
 import re
 import threading
 import urllib.parse
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -39,6 +42,10 @@ class Hub:
         """Names of the models that only their owner sees."""
         self.fail_at: dict[str, int] = {}
         """What a path contains, and the status that requests for it are answered with."""
+        self.faults: dict[str, Callable[[BaseHTTPRequestHandler], bool]] = {}
+        """What "METHOD PATH" contains, and what answers in place of the hub (if it says so)."""
+        self.over = threading.Event()
+        """Set at the end, for faults that wait."""
         self.pushed: Path | None = None
         self.token, self.owner = "", ""
         self.lfs: dict[str, bytes] = {}
@@ -64,6 +71,7 @@ class Hub:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.over.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -89,6 +97,9 @@ class _Handler(BaseHTTPRequestHandler):
         url = urllib.parse.urlparse(self.path)
         path = urllib.parse.unquote(url.path)
         self.hub.requests.append(f"{self.command} {path}")
+        for part, fault in self.hub.faults.items():
+            if part in f"{self.command} {path}" and fault(self):
+                return
         failing = [status for part, status in self.hub.fail_at.items() if part in path]
         if failing:
             self._send(b'{"error": "as the test wants it"}', failing[0])
@@ -227,7 +238,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(content, **headers)
 
     def _missing(self, code: str) -> None:
-        self._send(b"{}", 404, **{"X-Error-Code": code, "X-Error-Message": code})
+        known = {"X-Repo-Commit": COMMIT} if code == "EntryNotFound" else {}
+        self._send(b"{}", 404, **{"X-Error-Code": code, "X-Error-Message": code, **known})
 
     def _send(self, body: bytes, status: int = 200, **headers: str) -> None:
         self.send_response(status)

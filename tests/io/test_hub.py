@@ -12,8 +12,8 @@ from helpers.hub import COMMIT, Hub
 
 FETCH = """
 from bertkit.errors import BertkitError
-from bertkit.io import hub
-hub.ANSWER_TIMEOUT_S = 1.0
+from bertkit.io import connection, hub
+connection.ANSWER_TIMEOUT_S = 1.0
 try:
     print(hub.model_folder("org/tiny"))
 except BertkitError as error:
@@ -21,10 +21,10 @@ except BertkitError as error:
 """
 LOAD_DATASET = """
 from bertkit.errors import BertkitError
-from bertkit.io import hub
+from bertkit.io import connection, hub
 try:
     with hub.hub_errors("dataset 'org/corpus'", "give files"):
-        hub.ensure_hub()
+        connection.ensure_hub()
         import datasets
         datasets.load_dataset("org/corpus", streaming=True)
 except BertkitError as error:
@@ -167,7 +167,7 @@ def test_a_name_beside_a_folder_that_is_here_is_told_to_be_missing_there(hub: Hu
 def test_libraries_imported_before_learn_of_offline_mode(hub: Hub, dead_url: str, tmp_path: Path) -> None:
     code = """
 import datasets, huggingface_hub
-from bertkit.io.hub import ensure_hub
+from bertkit.io.connection import ensure_hub
 ensure_hub()
 print(huggingface_hub.is_offline_mode(), datasets.config.HF_HUB_OFFLINE)
 """
