@@ -65,7 +65,7 @@ def evaluate(
         int | None,
         typer.Option(
             "--seq-len",
-            help="Tokens a sequence of --corpus; 128, or what the model reads at most.",
+            help="Tokens a sequence of --corpus; those of the run, else 128.",
             show_default=False,
             rich_help_panel=_PRETRAINED,
         ),

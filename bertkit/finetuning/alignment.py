@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.finetuning.heads.base import Head
-from bertkit.finetuning.heads.sequence import OneClass, SequenceHead
+from bertkit.finetuning.heads.one_class import OneClass
+from bertkit.finetuning.heads.sequence import SequenceHead
 from bertkit.finetuning.rows import cells
 from bertkit.settings.schema import TaskSettings
 

@@ -31,7 +31,8 @@ class CorpusRequest:
     model: str
     corpus: Sequence[str]
     seq_len: int | None = None
-    """Tokens a sequence; None is 128, or what the model reads at most."""
+    """Tokens a sequence; None is what the run ended with, where the model's folder tells, else 128, or what it reads at
+    most."""
     max_examples: int = DEFAULT_EXAMPLES
     overrides: Sequence[Override] = ()
     device: str = "auto"
@@ -78,17 +79,29 @@ def evaluate_corpus(request: CorpusRequest) -> dict[str, Any]:
 def _recipe(request: CorpusRequest) -> PretrainRecipe:
     """How the model was pretrained, where its folder tells, with the length and the number of examples asked for."""
     folder, positions = bert_folder(request.model), max_positions(request.model)
-    kept = folder / RECIPE
+    kept, record = folder / RECIPE, read_record(folder)
     # The recipe of a fine-tuned classifier says nothing of pretraining.
-    is_known = kept.is_file() and read_record(folder).kind in ("pretrain", "")
-    length = min(DEFAULT_LENGTH, positions) if request.seq_len is None else request.seq_len
+    source = str(kept) if kept.is_file() and record.kind in ("pretrain", "") else "tiny"
+    is_known = source != "tiny"
+    own = [length for _, length in load(PretrainRecipe, "pretrain", source, []).settings.data.phases]
+    length = min(own[-1] if is_known else DEFAULT_LENGTH, positions) if request.seq_len is None else request.seq_len
     asked = [
         Override("model.max_position_embeddings", positions, f"the model {request.model}"),
         Override("data.max_seq_length", length, f"--seq-len {length}"),
         Override("data.max_eval_examples", request.max_examples, f"--max-examples {request.max_examples}"),
         *request.overrides,
     ]
-    return load(PretrainRecipe, "pretrain", str(kept) if is_known else "tiny", asked).settings
+    recipe = load(PretrainRecipe, "pretrain", source, asked).settings
+    length = recipe.data.phases[-1][1]
+    # What the model that a run went on from had learned before is not known here.
+    if is_known and record.base_model is None and length > max(own):
+        console.warn(
+            console.plain(
+                f"{request.model} was pretrained with {max(own)} tokens at most: its places from {max(own)} to "
+                f"{length - 1} were never learned; leave --seq-len out for its own length"
+            )
+        )
+    return recipe
 
 
 def _model(name: str, recipe: PretrainRecipe) -> "tuple[BertForPreTraining, bool]":
@@ -132,7 +145,7 @@ def _figures(
 
     # A model without sentence pairs reads one segment, as it was trained.
     data = recipe.data if learns_pairs else recipe.data.model_copy(update={"sentence_objective": "none"})
-    [(_, length)] = data.phases
+    length = data.phases[-1][1]
     collate = collator_for(corpus.tokenizer, data)
     examples = _ShownSet(corpus.validation_store, corpus.validation, data, collate, length, recipe.train.seed)
     accelerator = hardware.build_accelerator(hardware.choose_device(device), "no", (), ".")

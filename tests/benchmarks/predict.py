@@ -19,7 +19,8 @@ from bertkit import hardware
 from bertkit.errors import BertkitError
 from bertkit.finetuning import predict
 from bertkit.finetuning.data import load_split, read_texts
-from bertkit.finetuning.heads.sequence import OneClass, SequenceHead
+from bertkit.finetuning.heads.one_class import OneClass
+from bertkit.finetuning.heads.sequence import SequenceHead
 from bertkit.models.bert import save_model
 from bertkit.models.headed import load_headed, new_headed
 from bertkit.settings.recipes import load

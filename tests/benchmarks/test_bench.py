@@ -24,7 +24,7 @@ from benchmarks.rounds import Turn, compare, figure, repeated
 from benchmarks.trainer import trainer_turn
 from bertkit.errors import BertkitError
 from bertkit.finetuning import predict
-from bertkit.finetuning.heads.sequence import OneClass
+from bertkit.finetuning.heads.one_class import OneClass
 from bertkit.models.bert import save_model
 from bertkit.models.headed import new_headed
 from bertkit.models.tokenizer import load_tokenizer

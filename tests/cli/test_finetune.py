@@ -151,7 +151,7 @@ def test_a_killed_run_resumes_to_the_very_same_weights(tiny_model, tmp_path):
 
 
 def test_from_scratch_takes_the_sizes_and_none_of_the_weights(tiny_model, tmp_path):
-    from bertkit.finetuning.heads.sequence import OneClass
+    from bertkit.finetuning.heads.one_class import OneClass
     from bertkit.models.headed import new_headed
 
     arguments = (OneClass.auto_class, str(tiny_model), OneClass(["a", "b"]).model_config(), None, 1)

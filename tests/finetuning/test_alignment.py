@@ -10,7 +10,9 @@ from bertkit.errors import BertkitError
 from bertkit.finetuning import predict
 from bertkit.finetuning.alignment import head_of_task, taken_by_number
 from bertkit.finetuning.glue import GLUE_ROWS
-from bertkit.finetuning.heads.sequence import Number, OneClass, SeveralClasses
+from bertkit.finetuning.heads.number import Number
+from bertkit.finetuning.heads.one_class import OneClass
+from bertkit.finetuning.heads.several_classes import SeveralClasses
 from bertkit.settings.recipes import load
 from bertkit.settings.schema import FinetuneRecipe, TaskSettings
 

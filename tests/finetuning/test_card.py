@@ -6,7 +6,9 @@ from huggingface_hub import EvalResult, ModelCard
 from bertkit.finetuning.card import finetuned_card
 from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.heads.choice import ChoiceHead
-from bertkit.finetuning.heads.sequence import Number, OneClass, SeveralClasses
+from bertkit.finetuning.heads.number import Number
+from bertkit.finetuning.heads.one_class import OneClass
+from bertkit.finetuning.heads.several_classes import SeveralClasses
 from bertkit.finetuning.heads.span import SpanHead
 from bertkit.finetuning.heads.token import TokenHead
 from bertkit.settings.recipes import load

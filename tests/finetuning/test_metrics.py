@@ -12,7 +12,9 @@ from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
 from bertkit.errors import BertkitError
-from bertkit.finetuning.heads.sequence import Number, OneClass, SeveralClasses
+from bertkit.finetuning.heads.number import Number
+from bertkit.finetuning.heads.one_class import OneClass
+from bertkit.finetuning.heads.several_classes import SeveralClasses
 from bertkit.finetuning.metrics import (
     METRICS,
     bootstrap_interval,

@@ -6,7 +6,9 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification
 
 from bertkit.finetuning.heads.base import Split
-from bertkit.finetuning.heads.sequence import Number, OneClass, SeveralClasses
+from bertkit.finetuning.heads.number import Number
+from bertkit.finetuning.heads.one_class import OneClass
+from bertkit.finetuning.heads.several_classes import SeveralClasses
 from bertkit.finetuning.objective import FinetuneObjective
 from bertkit.models.layers import freeze
 

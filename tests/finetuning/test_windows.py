@@ -9,7 +9,9 @@ from helpers.stores import toy_tokenizer
 from bertkit.errors import BertkitError
 from bertkit.finetuning import predict
 from bertkit.finetuning.heads.base import Split
-from bertkit.finetuning.heads.sequence import Number, OneClass, SeveralClasses
+from bertkit.finetuning.heads.number import Number
+from bertkit.finetuning.heads.one_class import OneClass
+from bertkit.finetuning.heads.several_classes import SeveralClasses
 from bertkit.finetuning.run import FinetuneRequest, finetune
 from bertkit.finetuning.windows import Encoder
 from bertkit.settings.recipes import Override

@@ -63,10 +63,23 @@ def figures(results: dict[str, object]) -> dict[str, object]:
 
 def test_figures_are_those_that_the_run_ended_with(run: Path, text: Path) -> None:
     ended = figures(last_evaluation(run))
-    results = evaluate_corpus(CorpusRequest(str(run), [str(text)], seq_len=24, device="cpu"))
+    results = evaluate_corpus(CorpusRequest(str(run), [str(text)], device="cpu"))  # of the run's own length
     assert {"eval_mlm_accuracy", "eval_nsp_accuracy", "eval_perplexity"} <= ended.keys()
     assert figures(results) == pytest.approx(ended, rel=1e-6)
     assert (results["max_seq_length"], results["seed"], results["sentence_objective"]) == (24, 7, "nsp")
+
+
+def test_places_that_were_never_learned_are_told(run: Path, text: Path, tmp_path: Path, capsys) -> None:
+    def said(base: str | None) -> str:
+        new = shutil.copytree(run, tmp_path / f"{base}")
+        (new / "run.json").write_text(json.dumps({"kind": "pretrain", "base_model": base}))
+        capsys.readouterr()
+        for length in (None, 24, 32):
+            evaluate_corpus(CorpusRequest(str(new), [str(text)], length, max_examples=9, device="cpu"))
+        return " ".join(capsys.readouterr().err.split())
+
+    assert said(None).count("places from 24 to 31 were never learned") == 1
+    assert "never learned" not in said("other")  # which may have learned them
 
 
 def test_the_masked_word_figures_are_those_of_plain_transformers(run: Path, text: Path) -> None:

@@ -4,7 +4,6 @@ The losses are those of transformers' ``ForSequenceClassificationLoss``, as sums
 """
 
 from collections.abc import Sequence
-from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,7 +14,6 @@ from bertkit.finetuning.heads.base import Batch, Columns, Features, Head, Row, S
 from bertkit.finetuning.rows.kinds import as_text, refuse_other_tasks
 from bertkit.finetuning.rows.labels import Labelling, find_labelling
 from bertkit.finetuning.rows.table_check import check_table
-from bertkit.finetuning.scale import Scale
 from bertkit.settings.schema import TaskSettings
 
 if TYPE_CHECKING:
@@ -62,7 +60,7 @@ class SequenceHead(Head):
     @classmethod
     def fit(cls, rows: Sequence[Row], columns: Columns, task: TaskSettings) -> "SequenceHead":
         labelling = find_labelling(rows, columns.get("label", ()), task)
-        head = _KINDS[labelling.kind](labelling.names)
+        head = _kinds()[labelling.kind](labelling.names)
         head.texts = len(columns.get("text", ()))
         return head
 
@@ -70,8 +68,8 @@ class SequenceHead(Head):
     def of_model(cls, config: dict[str, Any]) -> "SequenceHead":
         # transformers leaves two classes without names out of config.json.
         names = {int(id_): name for id_, name in (config.get("id2label") or {0: "LABEL_0", 1: "LABEL_1"}).items()}
-        kind = config.get("problem_type") or (Number if len(names) == 1 else OneClass).problem_type
-        head = _KINDS[kind]([names[id_] for id_ in sorted(names)])
+        kind = config.get("problem_type") or ("regression" if len(names) == 1 else "single_label_classification")
+        head = _kinds()[kind]([names[id_] for id_ in sorted(names)])
         head.texts = config.get("bertkit_texts", 0)
         return head._with(config)
 
@@ -193,174 +191,13 @@ class SequenceHead(Head):
         return super().usage(folder).replace("ask", "classify")
 
 
-class OneClass(SequenceHead):
-    """One class a row: cross-entropy.
+def _kinds() -> dict[str, type[SequenceHead]]:
+    """The three by their problem type. Each is a subclass in a file of its own, and so imported late."""
+    from bertkit.finetuning.heads.number import Number
+    from bertkit.finetuning.heads.one_class import OneClass
+    from bertkit.finetuning.heads.several_classes import SeveralClasses
 
-    Attributes:
-        class_weights: float32 ``[C]`` for a weighted cross-entropy, whose mean is by the sum of the weights; or None.
-    """
-
-    problem_type = "single_label_classification"
-    class_weights: np.ndarray | None = None
-
-    def __init__(self, label_names: Sequence[str] = ()) -> None:
-        super().__init__(label_names)
-        self.metric_names = ("accuracy", "f1" if len(self.label_names) == 2 else "macro_f1")
-
-    def count(self, batch: Batch) -> float:
-        import torch
-
-        if self.class_weights is None:
-            return super().count(batch)
-        return float(torch.from_numpy(self.class_weights)[batch["labels"]].sum())
-
-    def loss(self, logits: "torch.Tensor", batch: Batch) -> "torch.Tensor":
-        import torch
-        from torch.nn.functional import cross_entropy
-
-        weights = None if self.class_weights is None else torch.from_numpy(self.class_weights).to(logits)
-        return cross_entropy(logits, batch["labels"], weight=weights, reduction="sum")
-
-    def balanced(self, split: Split) -> "OneClass":
-        from sklearn.utils.class_weight import compute_class_weight
-
-        other = copy(self)
-        present = np.unique(split.labels)
-        # A class without rows is the label of none, so that its weight is never taken.
-        other.class_weights = np.ones(len(self.label_names), np.float32)
-        other.class_weights[present] = compute_class_weight("balanced", classes=present, y=split.labels)
-        return other
-
-    def shares(self, logits: np.ndarray) -> np.ndarray:
-        shifted = np.exp(logits.astype(np.float64) - logits.astype(np.float64).max(axis=1, keepdims=True))
-        found: np.ndarray = shifted / shifted.sum(axis=1, keepdims=True)
-        return found
-
-    def decided(self, shares: np.ndarray) -> np.ndarray:
-        most_likely: np.ndarray = shares.argmax(axis=1)
-        return most_likely
-
-    def named(self, label: Any) -> str:
-        return self.label_names[int(label)]
-
-    def encoded(self, predictions: list[dict[str, Any]]) -> np.ndarray:
-        ids = {name: id_ for id_, name in enumerate(self.label_names)}
-        return np.array([ids[row["prediction"]] for row in predictions], dtype=np.int64)
-
-    def details(
-        self, predictions: list[dict[str, Any]], split: Split, metrics: Sequence[str], seed: int
-    ) -> dict[str, Any]:
-        from bertkit.finetuning.metrics import confusion, majority_baseline
-
-        return {
-            **super().details(predictions, split, metrics, seed),
-            "majority_baseline": majority_baseline(split.labels),
-            "confusion": confusion(self.encoded(predictions), split.labels, self.label_names),
-        }
-
-    def has_collapsed(self, results: dict[str, Any], headline: str) -> bool:
-        """It predicts a single class, or is no better than the most frequent one."""
-        predicted = [any(column) for column in zip(*results["confusion"]["matrix"], strict=True)]
-        no_better = headline == "accuracy" and results["eval_accuracy"] <= results["majority_baseline"]
-        return sum(predicted) == 1 or no_better
-
-
-class SeveralClasses(SequenceHead):
-    """Any number of classes a row: binary cross-entropy of each class, averaged over the classes."""
-
-    problem_type = "multi_label_classification"
-    metric_names = ("micro_f1", "macro_f1", "accuracy")
-
-    def loss(self, logits: "torch.Tensor", batch: Batch) -> "torch.Tensor":
-        from torch.nn.functional import binary_cross_entropy_with_logits
-
-        return binary_cross_entropy_with_logits(logits, batch["labels"], reduction="sum") / logits.shape[-1]
-
-    def shares(self, logits: np.ndarray) -> np.ndarray:
-        return 1 / (1 + np.exp(-logits.astype(np.float64)))
-
-    def decided(self, shares: np.ndarray) -> np.ndarray:
-        return (shares > 0.5).astype(np.float32)
-
-    def named(self, label: Any) -> list[str]:
-        return [name for name, on in zip(self.label_names, label, strict=True) if on]
-
-    def encoded(self, predictions: list[dict[str, Any]]) -> np.ndarray:
-        chosen = [[name in row["prediction"] for name in self.label_names] for row in predictions]
-        return np.array(chosen, dtype=np.float32)
-
-
-class Number(SequenceHead):
-    """A number a row: squared error.
-
-    Training sees numbers of mean 0 and deviation 1, so that prices in thousands are learned like grades. A checkpoint
-    says its scale in config.json ("bertkit_scale"); the weights of a finished model give the numbers themselves.
-    """
-
-    problem_type = "regression"
-    scale: Scale = Scale()
-    metric_names = ("pearson", "spearmanr", "mse")
-    lower_is_better = frozenset({"mse"})
-    purpose = ""
-
-    def __init__(self, label_names: Sequence[str] = ()) -> None:  # noqa: ARG002 (transformers names its one output)
-        super().__init__()
-
-    def _with(self, config: dict[str, Any]) -> "Number":
-        return self._scaled(Scale(*config.get("bertkit_scale", Scale())))
-
-    def model_config(self) -> dict[str, Any]:
-        return super().model_config() | ({} if self.scale == Scale() else {"bertkit_scale": list(self.scale)})
-
-    def for_training(self, split: Split, model: Any) -> "Number":
-        from bertkit.models.headed import last_layer
-
-        return self if last_layer(model) is None else self._scaled(Scale.of(split.labels))
-
-    def finished(self, model: Any) -> "Number":
-        from bertkit.models.headed import last_layer
-
-        layer = last_layer(model)
-        if layer is not None and self.scale != Scale():
-            self.scale.fold_into(layer)
-            del model.config.bertkit_scale
-        return self._scaled(Scale())
-
-    def _scaled(self, scale: Scale) -> "Number":
-        other = copy(self)
-        other.scale = scale
-        return other
-
-    def loss(self, logits: "torch.Tensor", batch: Batch) -> "torch.Tensor":
-        from torch.nn.functional import mse_loss
-
-        targets = (batch["labels"] - self.scale.mean) / self.scale.deviation
-        return mse_loss(logits.squeeze(-1), targets, reduction="sum")
-
-    def shares(self, logits: np.ndarray) -> np.ndarray:
-        return self.scale.mean + self.scale.deviation * logits.astype(np.float64)
-
-    def answers(self, shares: np.ndarray) -> list[dict[str, Any]]:
-        return [{"prediction": number} for number in self.decided(shares).tolist()]
-
-    def decided(self, shares: np.ndarray) -> np.ndarray:
-        return shares[:, 0]
-
-    def named(self, label: Any) -> float:
-        return float(label)
-
-    def encoded(self, predictions: list[dict[str, Any]]) -> np.ndarray:
-        return np.array([row["prediction"] for row in predictions])
-
-    def details(
-        self, predictions: list[dict[str, Any]], split: Split, metrics: Sequence[str], seed: int
-    ) -> dict[str, Any]:
-        """Beside the interval the squared error of always saying the mean of these rows: their variance."""
-        baseline = {"mean_baseline_mse": float(np.var(np.asarray(split.labels, dtype=np.float64)))}
-        return {**super().details(predictions, split, metrics, seed), **baseline}
-
-
-_KINDS: dict[str, type[SequenceHead]] = {kind.problem_type: kind for kind in (OneClass, SeveralClasses, Number)}
+    return {kind.problem_type: kind for kind in (OneClass, SeveralClasses, Number)}
 
 
 def _mean_of_windows(values: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -1,0 +1,84 @@
+"""A text, or two, with a number."""
+
+from collections.abc import Sequence
+from copy import copy
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bertkit.finetuning.heads.base import Batch, Split
+from bertkit.finetuning.heads.sequence import SequenceHead
+from bertkit.finetuning.scale import Scale
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Number(SequenceHead):
+    """A number a row: squared error.
+
+    Training sees numbers of mean 0 and deviation 1, so that prices in thousands are learned like grades. A checkpoint
+    says its scale in config.json ("bertkit_scale"); the weights of a finished model give the numbers themselves.
+    """
+
+    problem_type = "regression"
+    scale: Scale = Scale()
+    metric_names = ("pearson", "spearmanr", "mse")
+    lower_is_better = frozenset({"mse"})
+    purpose = ""
+
+    def __init__(self, label_names: Sequence[str] = ()) -> None:  # noqa: ARG002 (transformers names its one output)
+        super().__init__()
+
+    def _with(self, config: dict[str, Any]) -> "Number":
+        return self._scaled(Scale(*config.get("bertkit_scale", Scale())))
+
+    def model_config(self) -> dict[str, Any]:
+        return super().model_config() | ({} if self.scale == Scale() else {"bertkit_scale": list(self.scale)})
+
+    def for_training(self, split: Split, model: Any) -> "Number":
+        from bertkit.models.headed import last_layer
+
+        return self if last_layer(model) is None else self._scaled(Scale.of(split.labels))
+
+    def finished(self, model: Any) -> "Number":
+        from bertkit.models.headed import last_layer
+
+        layer = last_layer(model)
+        if layer is not None and self.scale != Scale():
+            self.scale.fold_into(layer)
+            del model.config.bertkit_scale
+        return self._scaled(Scale())
+
+    def _scaled(self, scale: Scale) -> "Number":
+        other = copy(self)
+        other.scale = scale
+        return other
+
+    def loss(self, logits: "torch.Tensor", batch: Batch) -> "torch.Tensor":
+        from torch.nn.functional import mse_loss
+
+        targets = (batch["labels"] - self.scale.mean) / self.scale.deviation
+        return mse_loss(logits.squeeze(-1), targets, reduction="sum")
+
+    def shares(self, logits: np.ndarray) -> np.ndarray:
+        return self.scale.mean + self.scale.deviation * logits.astype(np.float64)
+
+    def answers(self, shares: np.ndarray) -> list[dict[str, Any]]:
+        return [{"prediction": number} for number in self.decided(shares).tolist()]
+
+    def decided(self, shares: np.ndarray) -> np.ndarray:
+        return shares[:, 0]
+
+    def named(self, label: Any) -> float:
+        return float(label)
+
+    def encoded(self, predictions: list[dict[str, Any]]) -> np.ndarray:
+        return np.array([row["prediction"] for row in predictions])
+
+    def details(
+        self, predictions: list[dict[str, Any]], split: Split, metrics: Sequence[str], seed: int
+    ) -> dict[str, Any]:
+        """Beside the interval the squared error of always saying the mean of these rows: their variance."""
+        baseline = {"mean_baseline_mse": float(np.var(np.asarray(split.labels, dtype=np.float64)))}
+        return {**super().details(predictions, split, metrics, seed), **baseline}

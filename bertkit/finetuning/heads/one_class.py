@@ -1,0 +1,85 @@
+"""A text, or two, with one class."""
+
+from collections.abc import Sequence
+from copy import copy
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bertkit.finetuning.heads.base import Batch, Split
+from bertkit.finetuning.heads.sequence import SequenceHead
+
+if TYPE_CHECKING:
+    import torch
+
+
+class OneClass(SequenceHead):
+    """One class a row: cross-entropy.
+
+    Attributes:
+        class_weights: float32 ``[C]`` for a weighted cross-entropy, whose mean is by the sum of the weights; or None.
+    """
+
+    problem_type = "single_label_classification"
+    class_weights: np.ndarray | None = None
+
+    def __init__(self, label_names: Sequence[str] = ()) -> None:
+        super().__init__(label_names)
+        self.metric_names = ("accuracy", "f1" if len(self.label_names) == 2 else "macro_f1")
+
+    def count(self, batch: Batch) -> float:
+        import torch
+
+        if self.class_weights is None:
+            return super().count(batch)
+        return float(torch.from_numpy(self.class_weights)[batch["labels"]].sum())
+
+    def loss(self, logits: "torch.Tensor", batch: Batch) -> "torch.Tensor":
+        import torch
+        from torch.nn.functional import cross_entropy
+
+        weights = None if self.class_weights is None else torch.from_numpy(self.class_weights).to(logits)
+        return cross_entropy(logits, batch["labels"], weight=weights, reduction="sum")
+
+    def balanced(self, split: Split) -> "OneClass":
+        from sklearn.utils.class_weight import compute_class_weight
+
+        other = copy(self)
+        present = np.unique(split.labels)
+        # A class without rows is the label of none, so that its weight is never taken.
+        other.class_weights = np.ones(len(self.label_names), np.float32)
+        other.class_weights[present] = compute_class_weight("balanced", classes=present, y=split.labels)
+        return other
+
+    def shares(self, logits: np.ndarray) -> np.ndarray:
+        shifted = np.exp(logits.astype(np.float64) - logits.astype(np.float64).max(axis=1, keepdims=True))
+        found: np.ndarray = shifted / shifted.sum(axis=1, keepdims=True)
+        return found
+
+    def decided(self, shares: np.ndarray) -> np.ndarray:
+        most_likely: np.ndarray = shares.argmax(axis=1)
+        return most_likely
+
+    def named(self, label: Any) -> str:
+        return self.label_names[int(label)]
+
+    def encoded(self, predictions: list[dict[str, Any]]) -> np.ndarray:
+        ids = {name: id_ for id_, name in enumerate(self.label_names)}
+        return np.array([ids[row["prediction"]] for row in predictions], dtype=np.int64)
+
+    def details(
+        self, predictions: list[dict[str, Any]], split: Split, metrics: Sequence[str], seed: int
+    ) -> dict[str, Any]:
+        from bertkit.finetuning.metrics import confusion, majority_baseline
+
+        return {
+            **super().details(predictions, split, metrics, seed),
+            "majority_baseline": majority_baseline(split.labels),
+            "confusion": confusion(self.encoded(predictions), split.labels, self.label_names),
+        }
+
+    def has_collapsed(self, results: dict[str, Any], headline: str) -> bool:
+        """It predicts a single class, or is no better than the most frequent one."""
+        predicted = [any(column) for column in zip(*results["confusion"]["matrix"], strict=True)]
+        no_better = headline == "accuracy" and results["eval_accuracy"] <= results["majority_baseline"]
+        return sum(predicted) == 1 or no_better
