@@ -5,6 +5,7 @@ To add a command, write its file with a function of the command's name and regis
 """
 
 from collections.abc import Callable
+from inspect import cleandoc
 from typing import Annotated
 
 import typer
@@ -19,6 +20,7 @@ from bertkit.cli import (
     import_checkpoint,
     inspect,
     mask_fill,
+    options,
     predict,
     prepare,
     pretrain,
@@ -54,23 +56,78 @@ def bertkit(
     """Pretrain a BERT of your own on your text, fine-tune it on your labels, and use it anywhere."""
 
 
-def _register(name: str, function: Callable[..., None]) -> None:
-    app.command(name)(console.reader_may_leave()(function))
+def _register(name: str, function: Callable[..., None], *examples: str) -> None:
+    """Makes a function a command.
+
+    Args:
+        examples: command lines that its ``--help`` ends with.
+    """
+    paragraphs = cleandoc(function.__doc__ or "").split("\n\n")
+    text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)  # wrapped by the terminal, not by us
+    app.command(name, help=text, epilog=options.epilog(*examples))(console.reader_may_leave()(function))
 
 
 # In the order of `bertkit --help`.
-_register("pretrain", pretrain.pretrain)
-_register("prepare", prepare.prepare)
-_register("inspect", inspect.inspect)
-_register("mask-fill", mask_fill.mask_fill)
-_register("score", score.score)
-_register("embed", embed.embed)
-_register("attention", attention.attention)
-_register("finetune", finetune.finetune)
-_register("evaluate", evaluate.evaluate)
-_register("predict", predict.predict)
-_register("report", report.report)
-_register("import", import_checkpoint.import_checkpoint)
-_register("export", export.export)
-_register("push", push.push)
-app.add_typer(recipes.app, name="recipes")
+_register(
+    "pretrain",
+    pretrain.pretrain,
+    "bertkit pretrain corpus.txt --out runs/mine",
+    "bertkit pretrain corpus.txt --budget 90m --track tensorboard",
+)
+_register("prepare", prepare.prepare, "bertkit prepare corpus.txt --out prepared")
+_register(
+    "inspect",
+    inspect.inspect,
+    "bertkit inspect corpus.txt",
+    "bertkit inspect --train reviews.csv",
+)
+_register(
+    "mask-fill",
+    mask_fill.mask_fill,
+    'bertkit mask-fill --model runs/mine "the cat sat on the [MASK] ."',
+    'bertkit mask-fill "she [MASK] the door ." --targets opened,closed',
+)
+_register(
+    "score",
+    score.score,
+    'bertkit score "the cat sat on the mat ." "mat the on sat cat the ."',
+    'bertkit score --next "it was raining ." "she took her umbrella ."',
+)
+_register(
+    "embed",
+    embed.embed,
+    'bertkit embed "the cat sat on the mat ."',
+    "bertkit embed --file texts.txt --output features.npy",
+)
+_register("attention", attention.attention, 'bertkit attention embedded "she took her umbrella ." --out heads.html')
+_register(
+    "finetune",
+    finetune.finetune,
+    "bertkit finetune --model embedded --train reviews.csv --validation-split 0.1",
+    "bertkit finetune --model runs/mine --task sst2 --seeds 5",
+)
+_register(
+    "evaluate",
+    evaluate.evaluate,
+    "bertkit evaluate runs/finetune-reviews --validation held-out.csv",
+    "bertkit evaluate embedded --cloze",
+)
+_register(
+    "predict",
+    predict.predict,
+    'bertkit predict runs/finetune-reviews "what a lovely film"',
+    "bertkit predict runs/finetune-reviews new.csv --output answers.csv",
+)
+_register(
+    "report",
+    report.report,
+    "bertkit report runs/mine runs/finetune-reviews --out report.html",
+)
+_register(
+    "import",
+    import_checkpoint.import_checkpoint,
+    "bertkit import uncased_L-12_H-768_A-12 --out bert-base",
+)
+_register("export", export.export, "bertkit export runs/mine --format onnx --int8")
+_register("push", push.push, "bertkit push runs/finetune-reviews my-org/reviews --private")
+app.add_typer(recipes.app, name="recipes", epilog=options.epilog("bertkit recipes", "bertkit recipes show tiny --all"))

@@ -41,7 +41,7 @@ def embed(
             "none: a row a token.",
         ),
     ] = "mean",
-    model: Model = None,
+    model: Model = EMBEDDED,
     device: Device = "auto",
     overwrite: ReplaceFile = False,
 ) -> None:
@@ -54,10 +54,9 @@ def embed(
     by_token = pooling in ("word", "none")
     if output is not None:
         check_place(output, by_token, overwrite)
-    name = model or EMBEDDED
     some, few = peeked(map(single, given_rows(texts, files, [text] if text else [])))
-    embedder = Embedder(name, layers, pooling, device, few)
-    console.note(f"[dim]{console.plain(name)}: {embedder.width:,} numbers a {'token' if by_token else 'text'}[/]")
+    embedder = Embedder(model, layers, pooling, device, few)
+    console.note(f"[dim]{console.plain(model)}: {embedder.width:,} numbers a {'token' if by_token else 'text'}[/]")
     windows = watched(embedder.windows(some), "embedding", always=output is not None)
     if output is not None:
         write_features(output, windows, embedder.width, by_token)

@@ -30,7 +30,9 @@ def evaluate(
         list[str] | None,
         typer.Argument(metavar="FILE", help="What --cloze, --corpus or --minimal-pairs reads.", show_default=False),
     ] = None,
-    task: Annotated[str | None, typer.Option("--task", help="A task; else the one it was fine-tuned on.")] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", help="A task.", show_default="what it was fine-tuned on")
+    ] = None,
     data: Annotated[
         Path | None, typer.Option("--data", help="Folder with GLUE's own TSVs, instead of the hub.")
     ] = None,
@@ -65,8 +67,8 @@ def evaluate(
         int | None,
         typer.Option(
             "--seq-len",
-            help="Tokens a sequence of --corpus; those of the run, else 128.",
-            show_default=False,
+            help="Tokens a sequence of --corpus.",
+            show_default="those of the run, else 128",
             rich_help_panel=_PRETRAINED,
         ),
     ] = None,
@@ -74,9 +76,10 @@ def evaluate(
         int | None,
         typer.Option(
             "--max-examples",
+            metavar="N",
             min=1,
-            help="Examples of --corpus at most; 2,000.",
-            show_default=False,
+            help="Examples of --corpus at most.",
+            show_default="2,000",
             rich_help_panel=_PRETRAINED,
         ),
     ] = None,

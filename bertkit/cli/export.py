@@ -41,7 +41,7 @@ def export(
         ),
     ] = "mean",
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder to write to. [default: MODEL-FORMAT, as MODEL-onnx]")
+        Path | None, typer.Option("--out", help="Folder to write to.", show_default="MODEL-FORMAT, as MODEL-onnx")
     ] = None,
     as_json: options.Json = False,
 ) -> None:

@@ -24,10 +24,7 @@ def import_checkpoint(
         Path | None, typer.Option("--vocab", help="vocab.txt, where it is not beside the checkpoint.")
     ] = None,
 ) -> None:
-    """Turn a checkpoint of google-research/bert or the model garden into a plain model folder, without TensorFlow.
-
-    bertkit import uncased_L-12_H-768_A-12 --out bert-base
-    """
+    """Turn a checkpoint of google-research/bert or the model garden into a plain model folder, without TensorFlow."""
     from bertkit.models.import_tf import import_checkpoint as import_into
 
     imported = import_into(checkpoint, out, config, vocab)

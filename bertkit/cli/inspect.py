@@ -17,7 +17,14 @@ def inspect(
     corpus: Annotated[
         list[str] | None, typer.Argument(metavar="CORPUS...", help="As for `bertkit pretrain`.", show_default=False)
     ] = None,
-    recipe: Annotated[str | None, typer.Option("--recipe", help="The recipe that training would use.")] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            "--recipe",
+            help="The recipe that training would use.",
+            show_default="tiny; on a GPU base; with --model adapt",
+        ),
+    ] = None,
     model: Annotated[str | None, typer.Option("--model", help="The BERT that training would go on from.")] = None,
     tokenizer: Annotated[str | None, typer.Option("--tokenizer", help="The tokenizer that training would use.")] = None,
     vocab_size: options.VocabSize = None,
@@ -27,7 +34,9 @@ def inspect(
     max_steps: options.MaxSteps = None,
     seed: options.Seed = None,
     sets: options.Set = None,
-    examples: Annotated[int, typer.Option("--examples", min=0, help="Examples to show with their masks.")] = 3,
+    examples: Annotated[
+        int, typer.Option("--examples", metavar="N", min=0, help="Examples to show with their masks.")
+    ] = 3,
     dump: Annotated[
         int | None, typer.Option("--dump", metavar="N", min=1, help="Print N examples as JSON lines, and nothing else.")
     ] = None,
@@ -43,7 +52,8 @@ def inspect(
         str | None, typer.Option("--validation", help="The held-out rows beside them.", rich_help_panel=_ROWS)
     ] = None,
     text: Annotated[
-        str | None, typer.Option("--text", help="Column of the text; guessed when plain.", rich_help_panel=_ROWS)
+        str | None,
+        typer.Option("--text", help="Column of the text; found and said where plain.", rich_help_panel=_ROWS),
     ] = None,
     text_pair: Annotated[
         str | None, typer.Option("--text-pair", help="Column of the second text of a pair.", rich_help_panel=_ROWS)

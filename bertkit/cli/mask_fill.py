@@ -35,13 +35,13 @@ def mask_fill(
     model: Model = EMBEDDED,
     top_k: Annotated[
         int | None,
-        typer.Option("--top-k", min=1, help="Guesses a mask (5; or all targets).", show_default=False),
+        typer.Option("--top-k", metavar="N", min=1, help="Guesses a mask.", show_default="5, or all targets"),
     ] = None,
     targets: Annotated[
         str | None, typer.Option("--targets", metavar="A,B,C", help="Compare only these words or phrases.")
     ] = None,
     max_pieces: Annotated[
-        int, typer.Option("--max-pieces", min=1, max=8, help="Guess words of up to so many word pieces.")
+        int, typer.Option("--max-pieces", metavar="N", min=1, max=8, help="Guess words of up to so many word pieces.")
     ] = 1,
     device: Device = "auto",
     as_json: Json = False,
@@ -64,7 +64,7 @@ def mask_fill(
     window = list(islice(lines, LINES_AT_ONCE))
     if not window:
         raise BertkitError("no text: give a sentence with [MASK] in it, or lines of them on stdin")
-    filler = MaskFiller(model or EMBEDDED, device, texts=len(window))
+    filler = MaskFiller(model, device, texts=len(window))
     guesses = top_k or max(GUESSES, len(words or ()))
     if not as_json:
         console.out.print(f"[dim]{console.plain(filler.name)}[/]")

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -25,7 +24,13 @@ _SETTINGS = {
     "text": "task.text",
     "label": "task.label",
     "head": "task.head",
+    "track": "train.report_to",
 }
+
+
+def out(default: str) -> Any:
+    """The option of the folder to write, which is ``default`` where none is named."""
+    return typer.Option("--out", help="Folder to write to.", file_okay=False, show_default=default)
 
 
 def overrides(sets: Sequence[str] | None, **flags: Any) -> list[Override]:
@@ -40,6 +45,14 @@ def overrides(sets: Sequence[str] | None, **flags: Any) -> list[Override]:
         if value is not None
     ]
     return given + [parse_set(text) for text in sets or ()]
+
+
+_SETTINGS_PANEL = "Settings: their defaults are those of `bertkit recipes show NAME --all`"
+
+
+def epilog(*examples: str) -> str:
+    """Command lines as what ``--help`` ends with; in the docs, which are made of it, they are code."""
+    return "\n\n".join(["Examples:" if len(examples) > 1 else "Example:", *(f"    {example}" for example in examples)])
 
 
 def seconds(value: str) -> float:
@@ -62,7 +75,7 @@ def _device(value: str) -> str:
 
 def _setting(flag: str, text: str) -> Any:
     """An option that overrides the recipe."""
-    return typer.Option(flag, help=text, rich_help_panel="Settings of the recipe", show_default=False)
+    return typer.Option(flag, help=text, rich_help_panel=_SETTINGS_PANEL, show_default=False)
 
 
 Set = Annotated[
@@ -71,7 +84,7 @@ Set = Annotated[
         "--set",
         metavar="KEY=VALUE",
         help="Any setting of the recipe, as often as needed: --set train.weight_decay=0.1",
-        rich_help_panel="Settings of the recipe",
+        rich_help_panel=_SETTINGS_PANEL,
         show_default=False,
     ),
 ]
@@ -82,6 +95,10 @@ MicroBatch = Annotated[
     int | None,
     _setting("--micro-batch", "Sequences a device computes at a time: a matter of memory."),
 ]
+Track = Annotated[
+    list[str] | None,
+    _setting("--track", "Log to tensorboard, wandb, trackio or mlflow too; as often as needed."),
+]
 MaxSteps = Annotated[int | None, _setting("--max-steps", "Optimizer steps of the whole run.")]
 Epochs = Annotated[float | None, _setting("--epochs", "Passes over the data, in place of --max-steps.")]
 Seed = Annotated[int | None, _setting("--seed", "Of the weights, the data and the dropout.")]
@@ -91,11 +108,10 @@ MixedPrecision = Annotated[
 VocabSize = Annotated[int | None, _setting("--vocab-size", "Word pieces of the tokenizer to train.")]
 Column = Annotated[str | None, _setting("--column", "Field of tables and hub datasets that holds the text.")]
 
-Model = Annotated[
-    str | None, typer.Option("--model", help="A model's folder, its name on the Hugging Face hub, or embedded.")
+Model = Annotated[str, typer.Option("--model", help="A model's folder, its name on the Hugging Face hub, or embedded.")]
+Device = Annotated[
+    str, typer.Option("--device", help="auto (a GPU where there is one), cpu, cuda, cuda:N or mps.", callback=_device)
 ]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.", callback=_device)]
-Out = Annotated[Path | None, typer.Option("--out", help="Folder to write to.", file_okay=False)]
 ResumeOpt = Annotated[bool, typer.Option("--resume", help="Go on from the newest whole checkpoint.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is in the folder.")]
 ReplaceFile = Annotated[

@@ -18,10 +18,12 @@ def prepare(
     corpus: Annotated[
         list[str], typer.Argument(metavar="CORPUS...", help="Files, folders, globs, - or a hub dataset.")
     ],
-    out: Annotated[Path | None, typer.Option("--out", help="Folder for the prepared corpus.", file_okay=False)] = None,
+    out: Annotated[Path | None, options.out("an entry of the cache")] = None,
     tokenizer: Annotated[
         str | None,
-        typer.Option("--tokenizer", help="A folder, vocab.txt or hub name, instead of learning word pieces."),
+        typer.Option(
+            "--tokenizer", help="A folder, vocab.txt or hub name.", show_default="word pieces learned from the corpus"
+        ),
     ] = None,
     vocab_size: options.VocabSize = None,
     shard: Annotated[

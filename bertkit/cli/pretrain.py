@@ -1,5 +1,6 @@
 """``bertkit pretrain``: from text to a BERT."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,20 +21,29 @@ def pretrain(
             "none takes the embedded stories.",
         ),
     ] = None,
-    out: options.Out = None,
+    out: Annotated[Path | None, options.out("runs/pretrain-CORPUS")] = None,
     recipe: Annotated[
-        str | None, typer.Option("--recipe", help="A name of `bertkit recipes`, or a TOML file of your own.")
+        str | None,
+        typer.Option(
+            "--recipe",
+            help="A name of `bertkit recipes`, or a TOML file of your own.",
+            show_default="tiny; on a GPU base; with --model adapt",
+        ),
     ] = None,
     model: Annotated[
         str | None, typer.Option("--model", help="Go on from this BERT: a folder, or a name on the hub.")
     ] = None,
     tokenizer: Annotated[
         str | None,
-        typer.Option("--tokenizer", help="A folder, vocab.txt or hub name, instead of learning word pieces."),
+        typer.Option(
+            "--tokenizer",
+            help="A folder, vocab.txt or hub name.",
+            show_default="word pieces learned from the corpus, or those of --model",
+        ),
     ] = None,
     validation: Annotated[
         list[str] | None,
-        typer.Option("--validation", help="Held-out text, instead of a share of the corpus."),
+        typer.Option("--validation", help="Held-out text.", show_default="a share of the corpus"),
     ] = None,
     vocab_size: options.VocabSize = None,
     column: options.Column = None,
@@ -45,6 +55,7 @@ def pretrain(
     lr: options.Lr = None,
     seed: options.Seed = None,
     mixed_precision: options.MixedPrecision = None,
+    track: options.Track = None,
     sets: options.Set = None,
     device: options.Device = "auto",
     budget: Annotated[
@@ -82,6 +93,7 @@ def pretrain(
             lr=lr,
             seed=seed,
             mixed_precision=mixed_precision,
+            track=track,
         ),
         model=model,
         tokenizer=tokenizer,

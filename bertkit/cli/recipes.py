@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bertkit import console
-from bertkit.cli.options import Json
+from bertkit.cli.options import Json, epilog
 from bertkit.errors import BertkitError
 from bertkit.settings.recipes import KINDS, did_you_mean, load, recipe_names, recipe_path
 
@@ -35,7 +35,7 @@ def recipes(context: typer.Context, as_json: Json = False) -> None:
     console.note("Print one with: bertkit recipes show NAME")
 
 
-@app.command()
+@app.command(epilog=epilog("bertkit recipes show tiny > mine.toml", "bertkit recipes show own --all"))
 @console.reader_may_leave()
 def show(
     name: Annotated[str, typer.Argument(help="A name of the list, or kind/name where two kinds share it.")],
@@ -44,7 +44,7 @@ def show(
         typer.Option("--all", help="Every setting there is, those left at their default as well, with its meaning."),
     ] = False,
 ) -> None:
-    """Print a recipe, to save and change it: bertkit recipes show tiny > mine.toml"""
+    """Print a recipe, to save and change it."""
     known = {f"{kind}/{bare}": (kind, bare) for kind in KINDS for bare in recipe_names(kind)}
     matches = [full for full, (_, bare) in known.items() if name in (full, bare)]
     if not matches:

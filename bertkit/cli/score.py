@@ -23,7 +23,7 @@ def score(
     files: Files = None,
     text: Annotated[str | None, typer.Option("--text", help="Column of the text, for tables.")] = None,
     text_pair: Annotated[str | None, typer.Option("--text-pair", help="Column of the second text, for --next.")] = None,
-    model: Model = None,
+    model: Model = EMBEDDED,
     next_: Annotated[
         bool,
         typer.Option("--next", help="How likely B follows A: TEXT_A TEXT_B, lines with a tab between, or two columns."),
@@ -45,8 +45,7 @@ def score(
     rows = given_rows(texts, files, [name for name in (text, text_pair) if name])
     # What is typed is checked before seconds go into importing torch.
     some, few = peeked(_pairs(texts, rows) if next_ else _sentences(rows))
-    name = model or EMBEDDED
-    scored = (_scored_pairs if next_ else _scored_sentences)(name, device, some, few, rank)
+    scored = (_scored_pairs if next_ else _scored_sentences)(model, device, some, few, rank)
     if rank:
         scored = iter(sorted(scored, key=_likelihood, reverse=True))
     if not as_json:

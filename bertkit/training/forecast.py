@@ -16,6 +16,8 @@ _CORRECTED_AFTER = 50
 _SETTLING = 2
 """The first of them, which are not counted: they make the memory that later ones use again."""
 _WORTH_SAYING = 0.1
+_WORTH_SAYING_S = 60.0
+"""A forecast that was wrong by less, in its share or in seconds, is corrected in silence: the time left is on show."""
 _LOOKS = 100
 """A budget is looked after so many times in a run."""
 _KEPT_WITHIN = 0.02
@@ -75,11 +77,14 @@ class Forecast:
         if self._steps_made >= self._enough:
             expected, measured = map(sum, zip(*self._recent, strict=True))
             self._pace = measured / expected
-        if self._steps_made == _CORRECTED_AFTER and self._budget_s is None and abs(self._pace - 1) > _WORTH_SAYING:
-            left = self.seconds_left(step + 1)
+        if self._steps_made == _CORRECTED_AFTER and self._budget_s is None:
+            self._say_correction(self.seconds_left(step + 1))
+
+    def _say_correction(self, left_s: float) -> None:
+        if abs(self._pace - 1) > _WORTH_SAYING and abs(left_s - left_s / self._pace) > _WORTH_SAYING_S:
             console.note(
                 f"after {_CORRECTED_AFTER} steps, which took {self._pace:.2g} times what was expected: "
-                f"about {console.duration(left)} more, until {console.clock(left)}"
+                f"about {console.duration(left_s)} more, until {console.clock(left_s)}"
             )
 
     def evaluation_took(self, step: int, seconds: float) -> None:
