@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 import typer
@@ -95,9 +95,10 @@ def shared(*arguments: str) -> tuple[Any, list[Override]]:
         vocab_size: options.VocabSize = None,
         column: options.Column = None,
         sets: options.Set = None,
-        model: options.Model = None,
+        model: options.Model = "embedded",
+        track: options.Track = None,
         device: options.Device = "auto",
-        out: options.Out = None,
+        out: Annotated[Path | None, options.out("runs")] = None,
         resume: options.ResumeOpt = False,
         overwrite: options.Overwrite = False,
         as_json: options.Json = False,
@@ -111,7 +112,8 @@ def shared(*arguments: str) -> tuple[Any, list[Override]]:
 
 def test_shared_options_become_overrides_with_what_was_typed() -> None:
     flags = "--lr 1e-3 --seq-len 64 --batch-size 8 --micro-batch 2 --max-steps 5 --epochs 1 --seed 0"
-    flags += " --mixed-precision no --vocab-size 99 --column body --set save_steps=3 --set language=de"
+    flags += " --mixed-precision no --vocab-size 99 --column body --track wandb --track mlflow"
+    flags += " --set save_steps=3 --set language=de"
     result, seen = shared(*flags.split())
     assert result.exit_code == 0
     assert seen == [
@@ -125,6 +127,7 @@ def test_shared_options_become_overrides_with_what_was_typed() -> None:
         Override("train.mixed_precision", "no", "--mixed-precision"),
         Override("tokenizer.vocab_size", 99, "--vocab-size"),
         Override("data.column", "body", "--column"),
+        Override("train.report_to", ["wandb", "mlflow"], "--track"),
         Override("save_steps", 3, "--set save_steps=3"),
         Override("language", "de", "--set language=de"),
     ]
@@ -133,7 +136,7 @@ def test_shared_options_become_overrides_with_what_was_typed() -> None:
 def test_options_that_are_not_given_override_nothing() -> None:
     result, seen = shared()
     assert (result.exit_code, seen) == (0, [])
-    assert json.loads(result.stdout) == [None, "auto", "None", False, False, False]
+    assert json.loads(result.stdout) == ["embedded", "auto", "None", False, False, False]
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:1", "mps"])

@@ -62,7 +62,7 @@ def test_examples_are_what_the_commands_take(path):
         (("pretrain",), "recipe", "tiny; on a GPU base"),
         (("finetune",), "model", "google-bert/bert-base-uncased"),
         (("mask-fill",), "model", "embedded"),
-        (("export",), "out", "MODEL-onnx"),
+        (("export",), "out", "MODEL-FORMAT"),
     ],
 )
 def test_defaults_that_matter_are_shown(path, option, default):
