@@ -7,6 +7,7 @@ import numpy as np
 
 from bertkit.draws import key
 from bertkit.finetuning.heads.base import Features, Head
+from bertkit.runtime.batches import TOKENS_AT_ONCE
 from bertkit.training.schedule import Course
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ _SORTED_BATCHES = 64
 
 def collate(features: Features, units: Sequence[int], pad_id: int, head: Head) -> "dict[str, torch.Tensor]":
     """A batch of some units: ``input_ids``, ``attention_mask`` and, where there are, ``token_type_ids``, int64
-    ``[features, longest]``; and what the head adds."""
+    ``[features, longest]``; what the head adds; and ``states``, those of all its features, where they are kept."""
     import torch
 
     numbers = features.of(units)
@@ -30,7 +31,28 @@ def collate(features: Features, units: Sequence[int], pad_id: int, head: Head) -
             array = np.full(inside.shape, fill, dtype=np.int64)
             array[inside] = np.concatenate([values[number] for number in numbers])
             batch[name] = array
-    return {name: torch.from_numpy(array) for name, array in batch.items()} | head.tensors(features, units)
+    made = {name: torch.from_numpy(array) for name, array in batch.items()} | head.tensors(features, units)
+    return made if features.states is None else made | {"states": torch.cat([features.states[n] for n in numbers])}
+
+
+def batches_in_order(
+    features: Features, head: Head, pad_id: int, device: "torch.device | str", rank: int = 0, ranks: int = 1
+) -> "Iterator[tuple[list[int], dict[str, torch.Tensor]]]":
+    """The units of a rank with their batches, each unit once, as many at once as a device computes: to be read, not
+    trained on.
+
+    Args:
+        features: of all ranks; rank ``r`` takes the batches ``r``, ``r + ranks``, …
+    """
+    tokens = features.tokens
+    budget = TOKENS_AT_ONCE.get(str(device).partition(":")[0], TOKENS_AT_ONCE["cpu"])
+    size = max(1, budget // max(1, int(tokens.max(initial=1))))
+    for number, units in enumerate(by_length(tokens, min(size * 4, 256))):
+        if number % ranks != rank:
+            continue
+        at_once = max(1, budget // int(tokens[units[0]]))
+        for some in (units[begin : begin + at_once] for begin in range(0, len(units), at_once)):
+            yield some, {name: one.to(device) for name, one in collate(features, some, pad_id, head).items()}
 
 
 def by_length(tokens: np.ndarray, batch_size: int) -> Iterator[list[int]]:

@@ -11,6 +11,8 @@ from bertkit.training.record import RunRecord
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
 
+_FEATURES_USAGE = 'import bertkit\n\npredict = bertkit.load_predictor("{}")\nprint(predict(["what a lovely day"]))'
+
 
 def finetuned_card(out: Path, run: RunRecord, recipe: FinetuneRecipe, head: Head) -> str:
     """Markdown with front matter for the folder ``out``, from its ``run.json``."""
@@ -27,8 +29,10 @@ def finetuned_card(out: Path, run: RunRecord, recipe: FinetuneRecipe, head: Head
             what=(
                 f"{run.base_model}, fine-tuned with bertkit on {run.task}{head.purpose}. "
                 f"Seed {run.seed}; the weights are those of the best evaluation (step {run.best_step})."
+                f"{_reading(recipe, str(run.base_model))}"
             ),
-            usage=head.usage(out.as_posix()),
+            usage=_FEATURES_USAGE.format(out.as_posix()) if recipe.reads_features else head.usage(out.as_posix()),
+            library="bertkit" if recipe.reads_features else "transformers",
             command=run.command,
             device=f"{run.device}, {run.num_processes} process(es), mixed precision: {run.mixed_precision}",
             seconds=run.seconds,
@@ -46,6 +50,17 @@ def finetuned_card(out: Path, run: RunRecord, recipe: FinetuneRecipe, head: Head
             results=results,
             evaluations=_evaluations(run, recipe, head),
         )
+    )
+
+
+def _reading(recipe: FinetuneRecipe, base_model: str) -> str:
+    """What a card says of an encoder that was not trained; empty of any other."""
+    if not recipe.reads_features:
+        return f" The encoder is that of {base_model}, unchanged." if recipe.train.encoder == "frozen" else ""
+    by = "a two-layer BiLSTM" if recipe.train.classifier == "bilstm" else "a linear layer"
+    return (
+        f" The encoder is that of {base_model}, unchanged: {by} reads its layers ({recipe.data.layers}), which bertkit alone "
+        "can load; transformers refuses the folder."
     )
 
 

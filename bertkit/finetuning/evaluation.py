@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bertkit.finetuning.batches import by_length, collate
+from bertkit.finetuning.batches import batches_in_order
 from bertkit.finetuning.heads.base import Features, Head, Split
-from bertkit.runtime.batches import TOKENS_AT_ONCE
 
 if TYPE_CHECKING:
     import torch
@@ -146,17 +145,9 @@ def logits_for(
     """
     import torch
 
-    tokens = features.tokens
     found: list[tuple[int, np.ndarray]] = []
-    budget = TOKENS_AT_ONCE.get(device.type, TOKENS_AT_ONCE["cpu"])
-    size = max(1, budget // max(1, int(tokens.max(initial=1))))
     with torch.inference_mode():
-        for number, units in enumerate(by_length(tokens, min(size * 4, 256))):
-            if number % ranks != rank:
-                continue
-            at_once = max(1, budget // int(tokens[units[0]]))
-            for some in (units[begin : begin + at_once] for begin in range(0, len(units), at_once)):
-                batch = {name: one.to(device) for name, one in collate(features, some, pad_id, head).items()}
-                logits = head.parted(head.logits(model, batch).float().cpu(), batch)
-                found += zip(some, (one.numpy() for one in logits), strict=True)
+        for units, batch in batches_in_order(features, head, pad_id, device, rank, ranks):
+            logits = head.parted(head.logits(model, batch).float().cpu(), batch)
+            found += zip(units, (one.numpy() for one in logits), strict=True)
     return found

@@ -9,6 +9,7 @@ from bertkit.errors import BertkitError
 from bertkit.finetuning.data import LabelledData
 from bertkit.finetuning.fingerprint import data_fingerprint
 from bertkit.finetuning.heads.base import Features, Head
+from bertkit.finetuning.kept_states import with_states
 from bertkit.finetuning.windows import Encoder, cut_rows
 from bertkit.runtime.batches import TOKENS_AT_ONCE
 from bertkit.settings.schema import FinetuneRecipe, FinetuneTrainSettings
@@ -63,11 +64,16 @@ def set_up(data: LabelledData, recipe: FinetuneRecipe, request: "FinetuneRequest
     for told in notes:
         console.note(console.plain(told))
     choose_attention(model, accelerator.device.type, accelerator.mixed_precision, features.longest)
+    objective = FinetuneObjective(model, learned)
+    if train.encoder == "frozen":
+        splits = [features, *evaluator.features]
+        (features, *evaluator.features), told = with_states(model, head, splits, encoder.pad_id, accelerator.device)
+        console.note(told)
     plan = _plan(features, head, encoder.pad_id, train, accelerator)
     settings = train.model_copy(update={"eval_steps": train.eval_steps or plan.steps_per_epoch})
     facts = _facts(data, request, train, accelerator, tokenizer, model)
     job = Job(
-        objective=FinetuneObjective(model, learned),
+        objective=objective,
         plan=plan,
         settings=settings,
         out=request.folder,
@@ -82,6 +88,7 @@ def set_up(data: LabelledData, recipe: FinetuneRecipe, request: "FinetuneRequest
 
 def _model(data: LabelledData, recipe: FinetuneRecipe, request: "FinetuneRequest") -> tuple[Any, Any, list[str]]:
     """The model under the head, its tokenizer, and what there is to say of it."""
+    from bertkit.models.features import Reading, read_features
     from bertkit.models.headed import new_headed
     from bertkit.models.layers import freeze
 
@@ -92,6 +99,8 @@ def _model(data: LabelledData, recipe: FinetuneRecipe, request: "FinetuneRequest
     _check_length(recipe.data.max_seq_length, model, request.model)
     if train.encoder == "frozen" or train.frozen_layers is not None:
         notes.append(freeze(model, train.frozen_layers))
+    if recipe.reads_features:
+        read_features(model, Reading(recipe.data.layers, train.classifier), train.seed)
     return model, tokenizer, notes
 
 

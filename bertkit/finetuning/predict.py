@@ -24,7 +24,7 @@ from bertkit.finetuning.heads.registry import head_of_model
 from bertkit.finetuning.heads.sequence import SequenceHead
 from bertkit.finetuning.windows import Encoder, cut_rows
 from bertkit.io.memory import MemoryRows, memory_rows
-from bertkit.models.folder import checked_folder, own_length, read_config
+from bertkit.models.folder import FEATURES, checked_folder, own_length, read_config
 from bertkit.runtime.load import FEW_TEXTS, light_reader
 from bertkit.runtime.text import Encoding, sound
 from bertkit.settings.recipes import Override, load
@@ -124,10 +124,11 @@ def open_predictor(
     Raises:
         BertkitError: it cannot be loaded, was not fine-tuned, or has a head of another kind.
     """
-    folder = checked_folder(name_or_path)
+    folder = checked_folder(name_or_path, features=True)
     recipe = recipe_of(folder, overrides)
-    head = head_of_model(name_or_path, read_config(folder, name_or_path), recipe.task)
-    reader = light_reader(name_or_path, folder, "task", device, rows)
+    said = read_config(folder, name_or_path)
+    head = head_of_model(name_or_path, said, recipe.task)
+    reader = None if FEATURES in said else light_reader(name_or_path, folder, "task", device, rows)
     if reader is not None:
         config, pieces = reader.bert.config, reader.pieces
         settings = _fitting(recipe.data, config.get("max_position_embeddings"))
@@ -230,7 +231,7 @@ def predict_rows(
     Raises:
         BertkitError: the model or the rows cannot be had.
     """
-    folder = checked_folder(model)
+    folder = checked_folder(model, features=True)
     task = recipe_of(folder).task
     task = task.model_copy(update={"text": tuple(columns) or task.text})
     head = head_of_model(model, read_config(folder, model), task)

@@ -202,7 +202,7 @@ def _finish(
     from bertkit.finetuning.card import finetuned_card
     from bertkit.finetuning.evaluation import results_of
     from bertkit.models.bert import save_model
-    from bertkit.models.saved import check_saved
+    from bertkit.models.saved import check_saved, hide_features
     from bertkit.training import checkpoint
 
     out, (progress, objective) = run.job.out, fitted
@@ -221,6 +221,7 @@ def _finish(
     if not accelerator.is_main_process:
         return RunRecord(**facts)
     save_model(objective.model, run.tokenizer, out)
+    hide_features(out)
     check_saved(out, objective.model)
     write_json(out / "eval_results.json", results)
     if run.evaluator.scored:

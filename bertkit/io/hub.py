@@ -24,7 +24,7 @@ _TOKENIZER_FILES = (
     "added_tokens.json",
 )
 # Safetensors first: a pickled file is read only where there is nothing better, and never unpickled freely.
-_WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")
+_WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin", "features.safetensors")
 
 
 class NotFetchedError(BertkitError):

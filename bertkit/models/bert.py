@@ -154,7 +154,7 @@ def load_quietly(
 
     try:
         with quiet(), seeded(seed):
-            own = _configuration(folder, config)
+            own = configuration(folder, config)
             # Sizes that do not fit are told apart below, with their names; transformers would point to its report.
             model, info = cls.from_pretrained(
                 folder,
@@ -174,13 +174,22 @@ def load_quietly(
     encoder = f"{model.base_model_prefix}."
     other_head = {key[0] for key in info["mismatched_keys"] if new_head and not key[0].startswith(encoder)}
     _check_fit({key for key in info["mismatched_keys"] if key[0] not in other_head}, name)
-    for weight, values in model.named_parameters():
-        if not bool(torch.isfinite(values).all()):
-            raise BertkitError(f"the weights of {name} are not finite ({weight}): give a model that was saved whole")
+    check_finite(model, name)
     return model, sorted({*info["missing_keys"], *other_head})
 
 
-def _configuration(folder: Path, changes: dict[str, Any]) -> "PreTrainedConfig":
+def check_finite(model: Any, name: str) -> None:
+    """Raises a BertkitError where a model has a weight that is no number.
+
+    Args:
+        name: of the model, for the message.
+    """
+    for weight, values in model.named_parameters():
+        if not bool(values.isfinite().all()):
+            raise BertkitError(f"the weights of {name} are not finite ({weight}): give a model that was saved whole")
+
+
+def configuration(folder: Path, changes: dict[str, Any]) -> "PreTrainedConfig":
     """A model's configuration with some changes, without what no configuration of its kind knows.
 
     So neither a stranger's code (``auto_map``) nor what changes the form of answers is carried on, or saved.

@@ -14,6 +14,10 @@ from bertkit.errors import BertkitError
 from bertkit.io.hub import model_folder
 
 WEIGHTS = "model.safetensors"
+FEATURES = "bertkit_features"
+"""What config.json says of a model that reads features (``models.features.Reading``)."""
+FEATURE_WEIGHTS = "features.safetensors"
+"""Where the weights of such a model are: transformers, which would make a new head for it, refuses a folder without others."""
 _SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
           "max_position_embeddings", "type_vocab_size")  # fmt: skip
 # Where a size shows in the weights: the end of a weight's name, and which side of its shape.
@@ -35,11 +39,12 @@ _MANY_CLASSES = 100_000
 _MOST_HEADER_BYTES = 100_000_000
 
 
-def checked_folder(name_or_path: str, weights: bool = True) -> Path:
+def checked_folder(name_or_path: str, weights: bool = True, features: bool = False) -> Path:
     """The local folder of an encoder, fetched where the name is the hub's, once its files were held against each other.
 
     Args:
         weights: whether the weights are needed, or only configuration and tokenizer.
+        features: whether it may be a model that reads features.
 
     Raises:
         BertkitError: it is not there, cannot be fetched, is of a kind that bertkit does not compute, or its config.json
@@ -47,6 +52,11 @@ def checked_folder(name_or_path: str, weights: bool = True) -> Path:
     """
     folder = model_folder(name_or_path, weights)
     config = read_config(folder, name_or_path)
+    if FEATURES in config and not features:
+        raise BertkitError(
+            f"{name_or_path} reads features of a BERT that was not trained with it, as bertkit predict and bertkit evaluate "
+            "alone can: for all else give that BERT (base_model in run.json)"
+        )
     if is_bert(config):
         _check_bert(config, name_or_path)
     if weights:
@@ -106,6 +116,12 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise BertkitError(f"{path} is no model configuration: it holds no JSON object")
     return content
+
+
+def weights_path(folder: Path, config: dict[str, Any]) -> Path:
+    """Where a model's weights are; those of a checkpoint are under their plain name whatever they are."""
+    path = folder / FEATURE_WEIGHTS
+    return path if FEATURES in config and path.is_file() else folder / WEIGHTS
 
 
 def is_bert(config: dict[str, Any]) -> bool:
@@ -200,7 +216,7 @@ def _check_bert(config: dict[str, Any], name: str) -> None:
 
 def _check_weights(folder: Path, config: dict[str, Any], name: str) -> None:
     """Raises where config.json speaks of other sizes than the weights have."""
-    path = folder / WEIGHTS
+    path = weights_path(folder, config)
     if not path.is_file():
         _check_bytes(folder, config, name)
         return

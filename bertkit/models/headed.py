@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bertkit.errors import BertkitError
 from bertkit.models.bert import left_out, load_quietly, own_tokenizer, seeded
-from bertkit.models.folder import checked_folder, is_bert, read_config
+from bertkit.models.folder import FEATURES, checked_folder, is_bert, read_config
 
 if TYPE_CHECKING:
     import torch
@@ -107,7 +107,12 @@ def load_headed(auto_class: str, name_or_path: str) -> "tuple[PreTrainedModel, A
     """
     import transformers
 
-    folder = checked_folder(name_or_path)
+    folder = checked_folder(name_or_path, features=True)
+    if FEATURES in read_config(folder, name_or_path):
+        from bertkit.models.features import load_features
+
+        model = load_features(getattr(transformers, auto_class), folder, name_or_path)
+        return model, encoder_tokenizer(folder, name_or_path)
     model, missing = load_quietly(getattr(transformers, auto_class), folder, name_or_path, seed=0)
     if missing:
         raise BertkitError(
@@ -127,14 +132,16 @@ def pooled_logits(model: Any, batch: "dict[str, torch.Tensor]") -> "torch.Tensor
         model: of transformers, which ``attend_unpadded`` has seen; another than BERT's runs as it is.
         batch: ids, mask and segments as the model takes them, int64 ``[B, L]`` each.
     """
-    import torch
+    from bertkit.models.features import states_of
 
-    if not _is_linear(model, pooled=True):
+    if not is_linear(model, pooled=True):
         logits: torch.Tensor = model(**inputs_of(batch)).logits
         return logits
-    wanted = torch.zeros_like(batch["attention_mask"], dtype=torch.bool)
-    wanted[:, 0] = True
-    first = _encode(model, batch, wanted)
+    wanted = first_tokens(batch)
+    first = states_of(model, batch, wanted)
+    if FEATURES in vars(model.config):
+        features: torch.Tensor = model.classifier(first, wanted.sum(dim=1))
+        return features
     assert model.bert.pooler is not None
     said: torch.Tensor = model.classifier(model.dropout(model.bert.pooler(first.unsqueeze(1))))
     return said
@@ -150,13 +157,18 @@ def token_logits(model: Any, batch: "dict[str, torch.Tensor]", wanted: "torch.Te
     """
     import torch
 
-    if not _is_linear(model, pooled=False):
+    from bertkit.models.features import states_of
+
+    if not is_linear(model, pooled=False):
         said = model(**inputs_of(batch))
         each = said.logits if "logits" in said else torch.stack([said.start_logits, said.end_logits], dim=-1)
         at_tokens: torch.Tensor = each[wanted]
         return at_tokens
-    states = _encode(model, batch, wanted)
+    states = states_of(model, batch, wanted)
     head = getattr(model, LINEAR_HEADS[type(model).__name__].layer)
+    if FEATURES in vars(model.config):
+        features: torch.Tensor = head(states, wanted.sum(dim=1))
+        return features
     logits: torch.Tensor = head(model.dropout(states) if hasattr(model, "dropout") else states)
     return logits
 
@@ -179,15 +191,17 @@ def inputs_of(batch: "dict[str, torch.Tensor]") -> "dict[str, torch.Tensor]":
     return {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids") if name in batch}
 
 
-def _is_linear(model: Any, pooled: bool) -> bool:
+def first_tokens(batch: "dict[str, torch.Tensor]") -> "torch.Tensor":
+    """bool ``[B, L]``: the ``[CLS]`` of each text."""
+    wanted = batch["attention_mask"].bool() & False
+    wanted[:, 0] = True
+    return wanted
+
+
+def is_linear(model: Any, pooled: bool) -> bool:
+    """Whether a model is a BERT whose head reads the pooled state, or each token, and nothing else."""
     known = LINEAR_HEADS.get(type(model).__name__)
     return known is not None and known.is_pooled == pooled and not model.config.is_decoder
-
-
-def _encode(model: Any, batch: "dict[str, torch.Tensor]", wanted: "torch.Tensor") -> "torch.Tensor":
-    from bertkit.models.fast.attention import encode
-
-    return encode(model.bert, batch["input_ids"], batch["attention_mask"], batch.get("token_type_ids"), wanted)
 
 
 def encoder_tokenizer(folder: Path, name: str) -> Any:

@@ -18,6 +18,7 @@ _CARD = "README.md"
 _FILES = (
     "config.json",
     "model.safetensors",
+    "features.safetensors",
     "model-*-of-*.safetensors",
     "model.safetensors.index.json",
     "tokenizer.json",

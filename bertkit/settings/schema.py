@@ -239,6 +239,9 @@ class FinetuneDataSettings(Settings):
     """Tokens that two windows share; None is a quarter of ``max_seq_length``."""
     validation_split: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Share of the training rows held out, where no validation file is given."""
+    layers: Literal["last", "sum-last-4", "concat-last-4", "weighted"] = "last"
+    """Layers of a frozen encoder that are read: the last, the sum of the last four, these side by side, or all of them by
+    shares that are learned."""
 
 
 class FinetuneTrainSettings(TrainSettings):
@@ -253,6 +256,9 @@ class FinetuneTrainSettings(TrainSettings):
     """Random weights in place of the pretrained ones: the control that shows what pretraining bought."""
     encoder: Literal["trained", "frozen"] = "trained"
     """"frozen" leaves embeddings and layers as they are, with their dropout off: pooler and head alone are trained."""
+    classifier: Literal["linear", "bilstm"] = "linear"
+    """What reads a frozen encoder: a linear layer, or two layers of a BiLSTM, each direction as wide as the encoder, and then
+    the linear one."""
     frozen_layers: Annotated[int, Field(ge=0)] | None = None
     """The embeddings and so many of the lowest layers stay as they are, with their dropout off; 0 is the embeddings alone."""
     layerwise_lr_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -281,3 +287,14 @@ class FinetuneRecipe(Settings):
     task: TaskSettings = TaskSettings()
     data: FinetuneDataSettings = FinetuneDataSettings()
     train: FinetuneTrainSettings = FinetuneTrainSettings()
+
+    @model_validator(mode="after")
+    def _features_are_frozen(self) -> "FinetuneRecipe":
+        if self.reads_features and self.train.encoder != "frozen":
+            raise ValueError("data.layers and train.classifier read a frozen encoder: add --set train.encoder=frozen")
+        return self
+
+    @property
+    def reads_features(self) -> bool:
+        """Whether something else reads the encoder than a linear layer the last of its layers."""
+        return (self.data.layers, self.train.classifier) != ("last", "linear")

@@ -27,6 +27,7 @@ _OURS: tuple[str, ...] = (
     "README.md",
     "config.json",
     "model.safetensors",
+    "features.safetensors",
     "tokenizer.json",
 )
 _OURS += ("tokenizer_config.json", "vocab.txt", "eval_results.json", "predictions.jsonl")

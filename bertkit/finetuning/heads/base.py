@@ -64,6 +64,8 @@ class Features:
         targets: what the loss compares with, in the head's own form; an array with an entry a unit in the plain case.
         together: whether all features of a row go into one batch, as the choices of a question do.
         cut_rows: how many rows lost their end.
+        states: of each feature what a frozen encoder says at its tokens that are read, float32 ``[read, S]``, where that is
+            kept; see ``models.features``.
     """
 
     ids: list[list[int]]
@@ -75,6 +77,7 @@ class Features:
     targets: Any = None
     together: bool = False
     cut_rows: int = 0
+    states: "list[torch.Tensor] | None" = None
 
     @cached_property
     def units(self) -> list[range]:
@@ -217,6 +220,12 @@ class Head(ABC):
     @abstractmethod
     def logits(self, model: Any, batch: Batch) -> "torch.Tensor":
         """What the model says of a batch: ids, mask and segments, int64 ``[N, L]``, and what ``tensors`` gave."""
+
+    def read(self, batch: Batch) -> "torch.Tensor":
+        """bool ``[N, L]``: the tokens whose states ``logits`` is made of; those of a frozen encoder are kept."""
+        from bertkit.models.headed import first_tokens
+
+        return first_tokens(batch)
 
     def count(self, batch: Batch) -> float:
         """What the loss of a batch is divided by: rows, or tokens, or the weights of the classes."""

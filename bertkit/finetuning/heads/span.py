@@ -155,6 +155,9 @@ class SpanHead(Head):
 
         return token_logits(model, batch, batch["wanted"])
 
+    def read(self, batch: Batch) -> "torch.Tensor":
+        return batch["wanted"]
+
     def loss(self, logits: "torch.Tensor", batch: Batch) -> "torch.Tensor":
         """The mean of both cross-entropies, each over ``[CLS]`` and the tokens of the text."""
         import torch

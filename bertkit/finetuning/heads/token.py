@@ -148,6 +148,9 @@ class TokenHead(Head):
 
         return token_logits(model, batch, batch["wanted"])
 
+    def read(self, batch: Batch) -> "torch.Tensor":
+        return batch["wanted"]
+
     def loss(self, logits: "torch.Tensor", batch: Batch) -> "torch.Tensor":
         from torch.nn.functional import cross_entropy
 

@@ -37,6 +37,18 @@ def encode(
         input_ids, attention_mask, token_type_ids: int64 ``[B, longest]``, padded on the right.
         wanted: bool ``[B, longest]``, within the mask.
     """
+    return encode_layers(bert, input_ids, attention_mask, token_type_ids, wanted, 1)[0]
+
+
+def encode_layers(
+    bert: BertModel,
+    input_ids: torch.Tensor,
+    attention_mask: torch.Tensor,
+    token_type_ids: torch.Tensor | None,
+    wanted: torch.Tensor,
+    depth: int,
+) -> list[torch.Tensor]:
+    """As ``encode``, of so many of the last layers, ``[W, H]`` each, the last one last."""
     tokens = Layout.of(attention_mask.bool())
     chosen = Wanted.of(wanted, tokens)
     embedded = bert.embeddings(
@@ -45,10 +57,12 @@ def encode(
         position_ids=(tokens.places % input_ids.shape[1]).unsqueeze(0),
     )
     *layers, last = bert.encoder.layer
-    hidden = embedded.squeeze(0)
-    for layer in layers:
+    hidden, found = embedded.squeeze(0), []
+    for number, layer in enumerate(layers):
         hidden = layer(hidden, tokens=tokens)
-    return gathered(last(hidden, tokens=tokens, wanted=chosen), chosen.places)
+        if len(layers) - number < depth:
+            found.append(gathered(hidden, chosen.rows))
+    return [*found, gathered(last(hidden, tokens=tokens, wanted=chosen), chosen.places)]
 
 
 def _laid_out(batch: torch.Tensor, layout: Layout) -> torch.Tensor:

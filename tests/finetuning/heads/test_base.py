@@ -64,7 +64,10 @@ class Counter(Head):
         return {"ones": torch.ones(sum(len(features.ids[number]) for number in features.of(units)))}
 
     def logits(self, model, batch):
-        return token_logits(model, batch, batch["attention_mask"].bool()).squeeze(-1)
+        return token_logits(model, batch, self.read(batch)).squeeze(-1)
+
+    def read(self, batch):
+        return batch["attention_mask"].bool()
 
     def count(self, batch):
         return float(len(batch["ones"]))

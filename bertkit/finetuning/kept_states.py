@@ -1,0 +1,55 @@
+"""What a frozen encoder says of the rows: computed once and kept, where it fits."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from bertkit.finetuning.batches import batches_in_order
+from bertkit.finetuning.heads.base import Features, Head
+
+if TYPE_CHECKING:
+    import torch
+
+MOST_BYTES = 4_000_000_000
+"""Of the states of all splits together. A number of its own, not what is free: a resume has to do as its run did."""
+
+
+def with_states(
+    model: Any, head: Head, splits: Sequence[Features], pad_id: int, device: "torch.device"
+) -> tuple[list[Features], str]:
+    """The features of all splits with the states that are read of them, fp32; without them where they are too many.
+
+    Args:
+        model: whose encoder is not trained.
+
+    Returns:
+        The features, and a line that counts what is kept, or says why nothing is.
+    """
+    import torch
+
+    from bertkit.models.features import reading_of, states_of
+    from bertkit.models.headed import LINEAR_HEADS
+
+    if type(model).__name__ not in LINEAR_HEADS:
+        return list(splits), f"the encoder reads the rows anew in each epoch: a {type(model).__name__} is no BERT"
+    tokens = sum(
+        int(head.read(batch).sum()) for made in splits for _, batch in batches_in_order(made, head, pad_id, "cpu")
+    )
+    size = tokens * reading_of(model).numbers(model) * torch.finfo(torch.float32).bits // 8
+    if size > MOST_BYTES:
+        return list(splits), (
+            f"the encoder reads the rows anew in each epoch: its states of {tokens:,} tokens take {size / 1e9:,.1f} GB, over "
+            f"the {MOST_BYTES / 1e9:.0f} GB that are kept"
+        )
+    model.to(device).eval()
+    found = []
+    for made in splits:
+        states: list[torch.Tensor] = [torch.empty(0)] * len(made.ids)
+        for units, batch in batches_in_order(made, head, pad_id, device):
+            wanted = head.read(batch)
+            with torch.no_grad():
+                said = states_of(model, batch, wanted).cpu().split(wanted.sum(dim=1).tolist())
+            for number, one in zip(made.of(units), said, strict=True):
+                states[number] = one
+        found.append(replace(made, states=states))
+    return found, f"the encoder reads the rows once: its states of {tokens:,} tokens are kept, {size / 1e6:,.0f} MB"
