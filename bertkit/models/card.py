@@ -38,8 +38,6 @@ class CardFacts:
     """The hub's name of the one that loads the model."""
     base_model: str | None = None
     """The hub name or folder of the model that this one goes on from."""
-    library: str = "transformers"
-    """What loads it."""
     language: str | None = None
     tags: Sequence[str] = ()
     data: Mapping[str, object] = field(default_factory=dict)
