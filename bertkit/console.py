@@ -95,14 +95,29 @@ def plain(text: str) -> str:
 
 def note(message: str, markup: bool = True) -> None:
     """Prints a line of information on stderr (with Rich's markup, unless switched off)."""
-    if is_main_process():
+    if _kept is not None:
+        _kept.append(message if markup else escape(message))
+    elif is_main_process():
         err.print(message, markup=markup)
 
 
 def warn(message: str) -> None:
     """Prints a warning on stderr, in plain words, after ``warning:``."""
-    if is_main_process():
-        err.print(f"[yellow]warning:[/] {message}")
+    note(f"[yellow]warning:[/] {message}")
+
+
+_kept: list[str] | None = None
+
+
+@contextmanager
+def kept() -> Iterator[list[str]]:
+    """While the block runs, notes and warnings are kept for another process to say, and no progress is shown."""
+    global _kept
+    before, _kept = _kept, []
+    try:
+        yield _kept
+    finally:
+        _kept = before
 
 
 @contextmanager
@@ -156,7 +171,7 @@ class ProgressLine:
         self._started_at_s = self._last_line_at_s = time.monotonic()
         self._detail = ""
         self._bar: Progress | None = None
-        if is_main_process() and _shows_bars():
+        if _shows_progress() and _shows_bars():
             columns = [
                 TextColumn(one) for one in ("{task.description}", "{task.fields[detail]}", "{task.fields[left]}")
             ]
@@ -182,7 +197,7 @@ class ProgressLine:
             room = err.width - len(self.label) - len(left) - _SHORTEST_BAR - 3  # blanks between them
             shown = _first_that_fit(parts, room)
             self._bar.update(self._task, total=self.total, completed=done, detail=shown, left=left)
-        elif is_main_process() and time.monotonic() - self._last_line_at_s >= PLAIN_LINE_EVERY_S:
+        elif _shows_progress() and time.monotonic() - self._last_line_at_s >= PLAIN_LINE_EVERY_S:
             self._last_line_at_s = time.monotonic()
             print(f"{self.label}: " + " · ".join([*parts, *([left] if left else [])]), file=sys.stderr, flush=True)
 
@@ -203,6 +218,10 @@ def _first_that_fit(parts: list[str], room: int) -> str:
             break
         shown += f" · {part}"
     return shown
+
+
+def _shows_progress() -> bool:
+    return is_main_process() and _kept is None
 
 
 def _shows_bars() -> bool:

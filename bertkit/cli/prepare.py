@@ -1,5 +1,6 @@
 """``bertkit prepare``: only the preparation of a corpus."""
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ from bertkit.cli import options
 from bertkit.errors import BertkitError
 
 if TYPE_CHECKING:
+    from bertkit.corpus.parts import Engine
     from bertkit.corpus.store import CorpusStore
 
 
@@ -28,6 +30,12 @@ def prepare(
     vocab_size: options.VocabSize = None,
     shard: Annotated[
         str | None, typer.Option("--shard", metavar="I/N", help="Only part I of N (1/8 … 8/8); needs --tokenizer.")
+    ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            "--engine", metavar="ray", help="Prepare parts (whole files) as tasks of Ray; RAY_ADDRESS names a cluster."
+        ),
     ] = None,
     column: options.Column = None,
     verify: Annotated[
@@ -52,15 +60,28 @@ def prepare(
         for folder in corpus:
             _print_store(open_verified(Path(folder)))
         return
-    with stopped_cleanly():  # from here on, as standard input is copied
+    with stopped_cleanly(), _engine(engine, shard) as engine_or_none:  # from here on, as standard input is copied
         sources = find_sources(corpus)
         if out is not None and out.exists() and any(out.iterdir()):
             raise BertkitError(f"{out} is not empty: name a new folder with --out")
-        preparation = Preparation(sources, recipe.data.column, recipe.data.language, _parse_shard(shard, tokenizer))
+        part = _parse_shard(shard, tokenizer)
+        preparation = Preparation(sources, recipe.data.column, recipe.data.language, part, engine_or_none)
         given_tokenizer = load_tokenizer(tokenizer) if tokenizer else None
         store, _, text = prepare_corpus(preparation, recipe.tokenizer, given_tokenizer, out, verify)
-        say_changes(text)
-        _print_store(store)
+    say_changes(text)
+    _print_store(store)
+
+
+def _engine(name: str | None, shard: str | None) -> "AbstractContextManager[Engine | None]":
+    if name is None:
+        return nullcontext()
+    if name != "ray":
+        raise BertkitError(f"--engine must be ray, got '{name}'")
+    if shard is not None:
+        raise BertkitError("--engine cuts the corpus into parts by itself: leave out --shard")
+    from bertkit.corpus.engine import ray_engine
+
+    return ray_engine()
 
 
 def _print_store(store: "CorpusStore") -> None:

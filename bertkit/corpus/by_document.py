@@ -20,6 +20,7 @@ from bertkit.corpus.store import CorpusStore
 
 MAPPED_FROM = 2**20
 """Documents."""
+_ABOUT_THE_TEXT = ("sources", "first_replaced_at", "empty_files")
 _AT_ONCE = 2**20
 """Documents whose numbers are computed at a time."""
 
@@ -82,6 +83,6 @@ def _file(folder: Path, name: str) -> Path:
 
 def _name(store: CorpusStore, what: tuple[object, ...]) -> str:
     """A folder's name, which says what is in it and of which store."""
-    described = {key: value for key, value in asdict(store.info).items() if key not in ("sources", "notes")}
+    described = {key: value for key, value in asdict(store.info).items() if key not in _ABOUT_THE_TEXT}
     digest = hashlib.blake2b(json.dumps([described, what], sort_keys=True).encode(), digest_size=16)
     return f"{what[0]}-{digest.hexdigest()}"

@@ -46,7 +46,7 @@ def opened(folder: Path, opening: Callable[[Path], T], make: Callable[[Path], No
     with suppress(BertkitError):
         if _holds_something(folder):
             return opening(folder)
-    with stopped_cleanly(), disk_errors(folder), _locked(folder):
+    with stopped_cleanly(), disk_errors(folder), locked(folder):
         if _holds_something(folder):
             try:
                 return opening(folder)
@@ -66,7 +66,8 @@ def _holds_something(folder: Path) -> bool:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
+    """While the block runs no other process has the lock of this folder, which need not be there."""
     from filelock import FileLock
 
     lock = _lock_of(folder)

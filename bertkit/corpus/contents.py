@@ -1,7 +1,7 @@
 """What the inputs hold: their fingerprint, and whether what was read is what was hashed."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,9 +26,14 @@ class _File(NamedTuple):
 class Contents:
     """The inputs as they were when they were hashed."""
 
-    fingerprint: str
-    """32 hex digits: of the contents in order; of a hub dataset, of its revision."""
+    hashed: bytes
+    """Of each input in order its form and the hash of its content; of a hub dataset, its revision."""
     files: Sequence[_File]
+
+    @property
+    def fingerprint(self) -> str:
+        """32 hex digits."""
+        return hashlib.blake2b(self.hashed, digest_size=16).hexdigest()
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:
@@ -47,9 +52,7 @@ class Contents:
     def _check(self) -> None:
         for file in self.files:
             if not file.path.is_file() or _look_at(file.path) != file:
-                raise BertkitError(
-                    f"{file.path} changed while it was read: nothing was kept; run again when nobody writes to it"
-                )
+                raise changed(file.path)
 
 
 def contents(sources: Sequence[Source], column: str) -> Contents:
@@ -58,22 +61,33 @@ def contents(sources: Sequence[Source], column: str) -> Contents:
     Raises:
         BertkitError: a file cannot be read; the hub cannot be asked.
     """
-    total = hashlib.blake2b(digest_size=16)
+    hashed = bytearray()
     files: list[_File] = []
     for source in sources:
         if source.hub is not None:
-            total.update(repr((source.hub, hub_revision(source), column)).encode())
+            hashed += repr((source.hub, hub_revision(source), column)).encode()
             continue
         assert source.path is not None
         paths = sorted(source.path.rglob("*")) if source.is_saved_dataset else [source.path]
         kind = "dataset" if source.is_saved_dataset else form(source.path)
         compression = source.path.suffix if source.path.suffix in COMPRESSED_SUFFIXES else ""
-        total.update(repr((kind, "" if kind == "txt" else column, compression)).encode())
+        hashed += repr((kind, "" if kind == "txt" else column, compression)).encode()
         for path in paths:
             if path.is_file():
                 files.append(_look_at(path))
-                total.update(files[-1].digest)
-    return Contents(total.hexdigest(), files)
+                hashed += files[-1].digest
+    return Contents(bytes(hashed), files)
+
+
+def changed(what: Path | str) -> BertkitError:
+    """The error for an input that is not what was hashed."""
+    return BertkitError(f"{what} changed while it was read: nothing was kept; run again when nobody writes to it")
+
+
+def joined(several: Iterable[Contents]) -> Contents:
+    """What inputs hold of which the parts were hashed apart, in order."""
+    parts = list(several)
+    return Contents(b"".join(part.hashed for part in parts), [file for part in parts for file in part.files])
 
 
 def _look_at(path: Path) -> _File:

@@ -1,6 +1,7 @@
 """Several prepared parts as one corpus."""
 
 import hashlib
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from bertkit.corpus.cache import cache_folder, opened
-from bertkit.corpus.store import IDS_FILE, CorpusStore, open_store, write_info
+from bertkit.corpus.store import IDS_FILE, CorpusInfo, CorpusStore, open_store, write_info
 from bertkit.errors import BertkitError
 
 _COPY_BYTES = 2**24
@@ -30,15 +31,25 @@ def merged(parts: Sequence[Path]) -> CorpusStore:
     for store in stores:
         text.update(store.info.fingerprint.encode())
     folder = cache_folder() / "corpora" / f"merged-{text.hexdigest()}-{stores[0].info.tokenizer_fingerprint[:8]}"
-    return opened(folder, open_store, lambda fresh: _write(fresh, stores, text.hexdigest()))
+    names = [name for store in stores for name in store.info.sources]
+
+    def make(fresh: Path) -> None:
+        join(fresh, stores, text.hexdigest(), names)
+
+    return opened(folder, open_store, make)
 
 
-def _write(folder: Path, stores: Sequence[CorpusStore], fingerprint: str) -> None:
+def join(folder: Path, stores: Sequence[CorpusStore], fingerprint: str, sources: Sequence[str]) -> CorpusInfo:
+    """Writes one corpus out of several, which lie one after the other in it, into a folder that is there.
+
+    Args:
+        fingerprint: of the contents.
+        sources: names of the inputs.
+    """
     with (folder / IDS_FILE).open("wb") as ids:
         for store in stores:
             with (store.folder / IDS_FILE).open("rb") as part:
-                while block := part.read(_COPY_BYTES):
-                    ids.write(block)
+                shutil.copyfileobj(part, ids, _COPY_BYTES)
     for name, attribute in (("sentences.bin", "sentence_starts"), ("documents.bin", "document_starts")):
         shift = 0
         with (folder / name).open("wb") as file:
@@ -50,16 +61,16 @@ def _write(folder: Path, stores: Sequence[CorpusStore], fingerprint: str) -> Non
     counts = sum(np.asarray(store.token_counts) for store in stores)
     (folder / "counts.bin").write_bytes(np.asarray(counts, dtype="<i8").tobytes())
     infos = [store.info for store in stores]
-    write_info(
-        folder,
-        replace(
-            infos[0],
-            fingerprint=fingerprint,
-            sources=[name for info in infos for name in info.sources],
-            notes=[note for info in infos for note in info.notes],
-            **{
-                name: sum(getattr(info, name) for info in infos)
-                for name in ("documents", "sentences", "tokens", "text_bytes", "replaced_characters")
-            },
-        ),
+    info = replace(
+        infos[0],
+        fingerprint=fingerprint,
+        sources=list(sources),
+        first_replaced_at=next((info.first_replaced_at for info in infos if info.replaced_characters), None),
+        empty_files=[name for info in infos for name in info.empty_files],
+        **{
+            name: sum(getattr(info, name) for info in infos)
+            for name in ("documents", "sentences", "tokens", "text_bytes", "replaced_characters")
+        },
     )
+    write_info(folder, info)
+    return info

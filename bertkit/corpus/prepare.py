@@ -7,18 +7,21 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bertkit import console
 from bertkit.cores import usable_cores
 from bertkit.corpus.cache import cache_folder, opened
-from bertkit.corpus.contents import Contents, contents
+from bertkit.corpus.contents import Contents, contents, joined
 from bertkit.corpus.encoders import ENCODERS, Differs, Piece, PieceEncoder, suitable_encoders
 from bertkit.corpus.sources import Source, read_paragraphs
-from bertkit.corpus.store import CorpusStore, StoreWriter, open_store, open_verified
+from bertkit.corpus.store import CorpusInfo, CorpusStore, StoreWriter, open_store, open_verified
 from bertkit.corpus.workers import in_order
 from bertkit.errors import BertkitError
 from bertkit.io.text import ReadReport
+
+if TYPE_CHECKING:
+    from bertkit.corpus.parts import Engine
 
 CHUNK_CHARACTERS = 2**20
 """Text tokenised at a time: enough for a process to be worth asking, little enough for memory to stay flat."""
@@ -37,6 +40,8 @@ class Preparation:
     language: str = "en"
     shard: tuple[int, int] = (0, 1)
     """(i, n): only every n-th document, from the i-th on, so that n machines can share the work."""
+    engine: "Engine | None" = None
+    """What works on parts of the text elsewhere; None reads and prepares all of it here."""
 
     @property
     def names(self) -> list[str]:
@@ -49,7 +54,33 @@ class Preparation:
         Raises:
             BertkitError: see ``corpus.contents``.
         """
-        return contents(self.sources, self.column)
+        return joined(part.contents for part in self.parts) if self.engine else contents(self.sources, self.column)
+
+    @cached_property
+    def parts(self) -> "list[Preparation]":
+        """What the engine prepares apart, with its contents hashed there.
+
+        Raises:
+            BertkitError: as ``contents``.
+        """
+        from bertkit.corpus.parts import hashed_parts
+
+        return hashed_parts(self)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the contents and of how they are read.
+
+        Raises:
+            BertkitError: as ``contents``.
+        """
+        shard = "-{}of{}".format(*self.shard) if self.shard != (0, 1) else ""
+        return f"{self.contents.fingerprint}{shard}-{self.language}"
+
+    def store_name(self, tokenizer: Any) -> str:
+        """Of the prepared corpus in the cache."""
+        described = f"1 {self.fingerprint} {tokenizer_fingerprint(tokenizer)}"
+        return hashlib.blake2b(described.encode(), digest_size=16).hexdigest()
 
     def paragraphs(self, report: ReadReport) -> Iterator[str | None]:
         """The whole corpus, paragraph by paragraph; None ends a document."""
@@ -62,11 +93,14 @@ class Preparation:
 
     def estimated_bytes(self) -> int:
         """Size of the text, taking compressed files for four times their size; 0 where unknown."""
-        return sum(
-            source.path.stat().st_size * (4 if source.path.suffix in _COMPRESSED else 1)
-            for source in self.sources
-            if source.path is not None and source.path.is_file()
-        )
+        return sum(map(estimated_bytes, self.sources))
+
+
+def estimated_bytes(source: Source) -> int:
+    """Size of the text of one input, as ``Preparation.estimated_bytes`` takes it."""
+    if source.path is None or not source.path.is_file():
+        return 0
+    return source.path.stat().st_size * (4 if source.path.suffix in _COMPRESSED else 1)
 
 
 def prepare(
@@ -82,8 +116,7 @@ def prepare(
         preparation: the text.
         tokenizer: whose ids are wanted.
         out: None takes the cache.
-        encoders: the ways to these ids, fastest first; all write the same store. One that is found to differ from
-            ``tokenizers`` is given up, with a warning, and its work is done again by the next.
+        encoders: as ``write_store`` takes them.
         verify: read all of a store that is there, rather than the ends of its files.
 
     Raises:
@@ -91,26 +124,20 @@ def prepare(
             is full; ``out`` holds a damaged store.
         Interrupted: a signal came; nothing was kept.
     """
-    text = preparation.contents.fingerprint
-    if preparation.shard != (0, 1):
-        text += "-{}of{}".format(*preparation.shard)
-    text += f"-{preparation.language}"
-    pieces = tokenizer_fingerprint(tokenizer)
-    name = hashlib.blake2b(f"1 {text} {pieces}".encode(), digest_size=16).hexdigest()
+    from bertkit.corpus.parts import remove_parts, write_by_parts
 
     def make(folder: Path) -> None:
-        with preparation.contents.unchanged():
-            for encoder in suitable_encoders(tokenizer.backend_tokenizer.to_str(), encoders):
-                try:
-                    _write_store(
-                        folder, preparation, tokenizer, encoder, fingerprint=text, tokenizer_fingerprint=pieces
-                    )
-                except Differs as difference:
-                    console.warn(f"{difference}: preparing without it")
-                else:
-                    break
+        write = write_store if preparation.engine is None else write_by_parts
+        info = write(folder, preparation, tokenizer, encoders)
+        if not info.tokens:
+            raise nothing_in(preparation)
+        for told in info.notes:
+            console.warn(console.plain(told))
 
-    return opened(out or cache_folder() / "corpora" / name, open_verified if verify else open_store, make)
+    folder = out or cache_folder() / "corpora" / preparation.store_name(tokenizer)
+    store = opened(folder, open_verified if verify else open_store, make)
+    remove_parts(preparation, tokenizer)
+    return store
 
 
 def tokenizer_fingerprint(tokenizer: Any) -> str:
@@ -118,7 +145,29 @@ def tokenizer_fingerprint(tokenizer: Any) -> str:
     return hashlib.blake2b(tokenizer.backend_tokenizer.to_str().encode(), digest_size=16).hexdigest()
 
 
-def _write_store(folder: Path, preparation: Preparation, tokenizer: Any, encoder: str, **described: str) -> None:
+def write_store(
+    folder: Path, preparation: Preparation, tokenizer: Any, encoders: Sequence[str], processes: int = _MAX_PROCESSES
+) -> CorpusInfo:
+    """Writes a corpus, which may be empty, into a folder that is there.
+
+    Args:
+        encoders: the ways to the ids, fastest first; all write the same store. One that is found to differ from
+            ``tokenizers`` is given up, with a warning, and its work is done again by the next.
+        processes: at most so many, and one a core.
+
+    Raises:
+        BertkitError: as ``prepare``.
+    """
+    with preparation.contents.unchanged():
+        for encoder in suitable_encoders(tokenizer.backend_tokenizer.to_str(), encoders):
+            try:
+                return _write_with(encoder, folder, preparation, tokenizer, processes)
+            except Differs as difference:
+                console.warn(f"{difference}: preparing without it")
+    raise AssertionError("the last encoder differs from nothing")
+
+
+def _write_with(encoder: str, folder: Path, preparation: Preparation, tokenizer: Any, processes: int) -> CorpusInfo:
     encode = PieceEncoder(encoder, tokenizer.backend_tokenizer.to_str(), preparation.language)
     report = ReadReport()
     total = preparation.estimated_bytes() / 1e6
@@ -127,37 +176,23 @@ def _write_store(folder: Path, preparation: Preparation, tokenizer: Any, encoder
     with (
         console.progress("preparing", total or None, "MB") as line,
         writer,
-        contextlib.closing(_pieces(encode, _chunks(preparation.paragraphs(report)))) as pieces,
+        contextlib.closing(_pieces(encode, _chunks(preparation.paragraphs(report)), processes)) as pieces,
     ):
         for piece in pieces:
             writer.add_piece(piece.ids, piece.lengths, piece.document_ends)
             text_bytes += piece.text_bytes
             line.update(min(text_bytes / 1e6, total or float("inf")), f"{writer.tokens:,} tokens")
         writer.end_document()
-        if not writer.tokens:
-            raise nothing_in(preparation)
-        notes = _reading_notes(report)
         tokenizer.save_pretrained(folder)
-        writer.finish(
+        return writer.finish(
+            fingerprint=preparation.fingerprint,
+            tokenizer_fingerprint=tokenizer_fingerprint(tokenizer),
             sources=preparation.names,
             text_bytes=text_bytes,
             replaced_characters=report.replaced_characters,
-            notes=notes,
-            **described,
+            first_replaced_at=report.first_replaced_at,
+            empty_files=report.empty_files,
         )
-    for told in notes:
-        console.warn(console.plain(told))
-
-
-def _reading_notes(report: ReadReport) -> list[str]:
-    notes = []
-    if report.replaced_characters:
-        notes.append(
-            f"{report.replaced_characters:,} bytes were not UTF-8 and were replaced, first at {report.first_replaced_at}"
-        )
-    if report.empty_files:
-        notes.append(f"{len(report.empty_files)} empty files, first {report.empty_files[0]}")
-    return notes
 
 
 def nothing_in(preparation: Preparation) -> BertkitError:
@@ -179,8 +214,8 @@ def _chunks(paragraphs: Iterable[str | None]) -> Iterator[list[str | None]]:
         yield chunk
 
 
-def _pieces(encode: PieceEncoder, chunks: Iterator[list[str | None]]) -> Generator[Piece, None, None]:
-    """The chunks as ids, in order: by this process where they are few, else by one a core."""
+def _pieces(encode: PieceEncoder, chunks: Iterator[list[str | None]], most: int) -> Generator[Piece, None, None]:
+    """The chunks as ids, in order: by this process where they are few, else by one a core, at most ``most``."""
     first = list(islice(chunks, _PARALLEL_FROM_CHUNKS))
-    processes = min(usable_cores(), _MAX_PROCESSES) if len(first) == _PARALLEL_FROM_CHUNKS else 1
+    processes = min(usable_cores(), most) if len(first) == _PARALLEL_FROM_CHUNKS else 1
     return in_order(encode, chain(first, chunks), processes)

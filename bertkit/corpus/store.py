@@ -42,10 +42,23 @@ class CorpusInfo:
     text_bytes: int
     """UTF-8 bytes of the paragraphs that were read."""
     replaced_characters: int = 0
-    notes: list[str] = field(default_factory=list)
+    first_replaced_at: str | None = None
+    """FILE:LINE."""
+    empty_files: list[str] = field(default_factory=list)
     format: int = _FORMAT
     files: dict[str, Checksum] = field(default_factory=dict)
     """Checksums of all other files in the folder; none in a store of before they were kept."""
+
+    @property
+    def notes(self) -> list[str]:
+        """What there is to say of the text, in lines; none where all is well."""
+        told = []
+        if self.replaced_characters:
+            count, first = self.replaced_characters, self.first_replaced_at
+            told.append(f"{count:,} bytes were not UTF-8 and were replaced, first at {first}")
+        if self.empty_files:
+            told.append(f"{len(self.empty_files)} empty files, first {self.empty_files[0]}")
+        return told
 
 
 @dataclass(frozen=True)
@@ -88,7 +101,7 @@ def read_info(folder: Path) -> CorpusInfo:
     try:
         values = parsed_json(path.read_text(encoding="utf-8"))
         checksum = values.pop("checksum", None)
-        info = CorpusInfo(**values)
+        info = CorpusInfo(**{name: value for name, value in values.items() if name != "notes"})  # once kept as text
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise BertkitError(f"{path} does not describe a prepared corpus: prepare the corpus anew") from error
     if info.format != _FORMAT:
@@ -231,7 +244,7 @@ class StoreWriter:
             self.documents += 1
             self._sentences_before_document = self.sentences
 
-    def finish(self, **described: object) -> None:
+    def finish(self, **described: object) -> CorpusInfo:
         """Writes the counts and, last, the description; whatever else the folder is to hold must be there."""
         for file in self._files.values():
             file.flush()
@@ -244,6 +257,7 @@ class StoreWriter:
             **described,  # type: ignore[arg-type]
         )
         write_info(self._folder, info)
+        return info
 
     def _write(self, name: str, offsets: Sequence[int] | np.ndarray) -> None:
         self._files[name].write(np.asarray(offsets, dtype="<i8").tobytes())

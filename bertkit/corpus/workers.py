@@ -22,8 +22,8 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 _SERVE = "import sys; sys.path[:] = {path!r}; from bertkit.corpus.workers import serve; serve()"
 _PATIENCE_S = 5.0
-# Each worker has one core to itself.
-_ONE_THREAD = {"TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+ONE_THREAD = {"TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+"""The environment of a process that has one core to itself."""
 
 
 def in_order(work: Callable[[In], Out], pieces: Iterable[In], processes: int) -> Generator[Out, None, None]:
@@ -75,7 +75,7 @@ class _Worker:
             [sys.executable, "-c", _SERVE.format(path=sys.path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, **_ONE_THREAD},
+            env={**os.environ, **ONE_THREAD},
             start_new_session=True,  # Ctrl-C is for us, who end it
         )
         assert self._process.stdin is not None

@@ -81,7 +81,7 @@ def test_the_store_does_not_depend_on_the_chunks(corpus, tmp_path, monkeypatch, 
 
 def test_the_same_content_is_prepared_once(corpus, tmp_path, monkeypatch):
     first = prepare(preparation(corpus), letters_tokenizer())
-    monkeypatch.setattr(module, "_write_store", lambda *_args, **_kwargs: pytest.fail("prepared again"))
+    monkeypatch.setattr(module, "write_store", lambda *_args, **_kwargs: pytest.fail("prepared again"))
     copy = tmp_path / "copy.txt"
     copy.write_bytes(corpus.read_bytes())
     assert prepare(preparation(copy), letters_tokenizer()).folder == first.folder

@@ -309,7 +309,7 @@ def test_a_signal_leaves_nothing_half_made(corpus, cache, monkeypatch, name):
         assert list(cache.glob("corpora/.tmp-*"))
         signal.raise_signal(number)
 
-    monkeypatch.setattr(module, "_write_store", stopped)
+    monkeypatch.setattr(module, "write_store", stopped)
     with pytest.raises((Interrupted, KeyboardInterrupt)) as ending:
         prepared(corpus)
     assert getattr(ending.value, "exit_code", 130) == 128 + number

@@ -1,0 +1,155 @@
+"""A corpus in parts, which an engine prepares apart, put together to the very store that one process writes."""
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+from bertkit import console
+from bertkit.corpus.cache import cache_folder, locked
+from bertkit.corpus.contents import changed
+from bertkit.corpus.merge import join
+from bertkit.corpus.prepare import Preparation, estimated_bytes, write_store
+from bertkit.corpus.sources import Source
+from bertkit.corpus.store import CorpusInfo, open_store, read_info
+from bertkit.errors import BertkitError
+from bertkit.io.atomic import new_folder
+
+T = TypeVar("T")
+PART_BYTES = 2**28
+"""Text of a part, about: half a minute of a core, which is all that a lost machine's core loses."""
+_LARGE_BYTES = 4 * PART_BYTES
+"""A file with more text than this is spoken of."""
+
+
+class Engine(Protocol):
+    """Does the same work on several parts, in other processes or on other machines."""
+
+    def __call__(self, work: Callable[[Preparation], T], parts: Sequence[Preparation]) -> Iterator[tuple[int, T]]:
+        """The number of each part with what the work has given, in the order in which they are done.
+
+        Raises:
+            BertkitError: a part cannot be done.
+        """
+        ...
+
+
+def hashed_parts(preparation: Preparation) -> list[Preparation]:
+    """The parts of a corpus in order, whole inputs each, their contents hashed by the engine.
+
+    Raises:
+        BertkitError: see ``corpus.contents``.
+    """
+    assert preparation.engine is not None
+    groups: list[list[Source]] = []
+    left = 0
+    for source in preparation.sources:
+        if left <= 0:
+            groups.append([])
+            left = PART_BYTES
+        groups[-1].append(source)
+        left -= estimated_bytes(source)
+    _say_what_is_large(preparation.sources)
+    parts = [replace(preparation, sources=group, engine=None) for group in groups]
+    with console.progress("hashing", len(parts), "parts") as line:
+        for done, (number, part) in enumerate(preparation.engine(_hashed, parts), 1):
+            parts[number] = part
+            line.update(done)
+    return parts
+
+
+def _say_what_is_large(sources: Sequence[Source]) -> None:
+    large = {source.name: size for source in sources if (size := estimated_bytes(source)) > _LARGE_BYTES}
+    if large:
+        name = max(large, key=lambda name: large[name])
+        told = f"{name}, about {large[name] / 1e9:,.1f} GB of text" + (", the largest" if len(large) > 1 else "")
+        console.note(
+            console.plain(
+                f"parts are whole files, and {len(large)} {'is' if len(large) == 1 else 'are'} large ({told}): cut into smaller "
+                "ones they could be shared by more machines"
+            )
+        )
+
+
+def _hashed(part: Preparation) -> Preparation:
+    assert part.contents  # which stay known with it
+    return part
+
+
+def write_by_parts(folder: Path, preparation: Preparation, tokenizer: Any, encoders: Sequence[str]) -> CorpusInfo:
+    """Has the engine prepare the parts, and writes one corpus out of them; see ``prepare.write_store``.
+
+    A part that is done lies in the cache until ``remove_parts``: it is not done again after a kill.
+    """
+    kept = _kept_parts(preparation, tokenizer)
+    with locked(kept):
+        folders = [kept / str(number) for number in range(len(preparation.parts))]
+        _make(folders, preparation, partial(_prepared, tokenizer=tokenizer, encoders=encoders))
+        tokenizer.save_pretrained(folder)
+        return join(folder, [open_store(one) for one in folders], preparation.fingerprint, preparation.names)
+
+
+def remove_parts(preparation: Preparation, tokenizer: Any) -> None:
+    """Removes what ``write_by_parts`` has left in the cache."""
+    if preparation.engine is not None:
+        kept = _kept_parts(preparation, tokenizer)
+        if kept.is_dir():
+            with locked(kept):
+                shutil.rmtree(kept, ignore_errors=True)
+
+
+def _kept_parts(preparation: Preparation, tokenizer: Any) -> Path:
+    # Parts know their inputs by name, and which inputs are in which part.
+    described = repr([preparation.store_name(tokenizer), *(part.names for part in preparation.parts)])
+    return cache_folder() / "parts" / hashlib.blake2b(described.encode(), digest_size=16).hexdigest()
+
+
+def _make(folders: Sequence[Path], preparation: Preparation, work: "Callable[[Preparation], _Made]") -> None:
+    """Makes those parts that are not there yet."""
+    assert preparation.engine is not None
+    missing = [number for number, folder in enumerate(folders) if not _is_whole(folder)]
+    done = len(folders) - len(missing)
+    if done:
+        console.note(f"{done} of {len(folders)} parts are prepared already")
+    said: set[str] = set()
+    with console.progress("preparing", len(folders), "parts", done) as line:
+        # Without their contents: those are looked at anew there, as another machine may know a file by another inode.
+        wanted = [replace(preparation.parts[number]) for number in missing]
+        for number, (files, told) in preparation.engine(work, wanted):
+            with new_folder(folders[missing[number]]) as fresh:
+                for name, content in files.items():
+                    content.tofile(fresh / name)
+                if read_info(fresh).fingerprint != preparation.parts[missing[number]].fingerprint:
+                    raise changed(wanted[number].names[0])
+            for one in told:
+                if one not in said:
+                    console.note(one)
+            said.update(told)
+            done += 1
+            line.update(done)
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        open_store(folder)
+    except BertkitError:
+        shutil.rmtree(folder, ignore_errors=True)
+        return False
+    return True
+
+
+_Made = tuple[dict[str, np.ndarray], list[str]]
+"""The files of a part's store, uint8 by name, and what is to be said of it."""
+
+
+def _prepared(part: Preparation, tokenizer: Any, encoders: Sequence[str]) -> _Made:
+    """A part as the files of a store: they travel, so that the machines need no disk in common."""
+    with console.kept() as told, tempfile.TemporaryDirectory(prefix="bertkit-part-") as folder:
+        write_store(Path(folder), part, tokenizer, encoders, processes=1)
+        return {file.name: np.fromfile(file, np.uint8) for file in Path(folder).iterdir()}, told
