@@ -15,7 +15,7 @@ FLOORS = [
     {"settings"},
     {"io"},
     {"hardware"},
-    {"assets", "console", "cores", "draws"},
+    {"assets", "console", "cores", "draws", "extras"},
     {"errors"},
 ]
 LEVEL = {part: level for level, floor in enumerate(FLOORS) for part in floor}

@@ -15,6 +15,7 @@ from bertkit.cli import (
     attention,
     embed,
     evaluate,
+    explain,
     export,
     finetune,
     import_checkpoint,
@@ -100,6 +101,12 @@ _register(
     "bertkit embed --file texts.txt --output features.npy",
 )
 _register("attention", attention.attention, 'bertkit attention embedded "she took her umbrella ." --out heads.html')
+_register(
+    "explain",
+    explain.explain,
+    'bertkit explain embedded "she was hungry so she ate an [MASK] from the tree ."',
+    'bertkit explain runs/finetune-reviews "not a bad film at all"',
+)
 _register(
     "finetune",
     finetune.finetune,

@@ -122,8 +122,6 @@ class Embedder:
         self._layers = chosen.of(int(config["num_hidden_layers"]))
         self._held = len(self._layers) * int(config["hidden_size"])
         self.width: int = int(config["hidden_size"]) if chosen.summed else self._held
-        pieces = self.texts.reader.pieces
-        self._special = pieces.special_ids
 
     def windows(self, texts: Iterable[str]) -> Iterator[list[Features]]:
         """The features of texts in their order, some at a time, so that memory stays bounded."""
@@ -164,17 +162,10 @@ class Embedder:
         pieces = self.texts.reader.pieces
         if self.pooling == "none":
             return Features(text, rows, [str(pieces.tokenizer.id_to_token(id_)) for id_ in encoded.ids])
-        words = self._words(encoded)
+        words = pieces.words(encoded)
         means = np.array([rows[begin:end].mean(axis=0) for begin, end in words], dtype=np.float32)
         spelt = [pieces.decode(encoded.ids[begin:end]).strip() for begin, end in words]
         return Features(text, means.reshape(-1, rows.shape[1]), spelt)
-
-    def _words(self, text: Encoding) -> list[tuple[int, int]]:
-        """Where each word begins and ends. Special tokens are none."""
-        pieces = self.texts.reader.pieces
-        text_places = [place for place, id_ in enumerate(text.ids) if id_ not in self._special]
-        begins = [place for place in text_places if not pieces.goes_on(text, place)]
-        return [(begin, max((begin, *pieces.rest_of_word(text, begin))) + 1) for begin in begins]
 
 
 def write_features(path: Path, windows: Iterable[list[Features]], width: int, by_token: bool) -> None:

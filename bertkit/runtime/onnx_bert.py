@@ -10,7 +10,6 @@ hidden size, N places, V rows of the vocabulary.
   ``hidden_1`` … of each layer, ``[B, L, H]``.
 """
 
-import importlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bertkit.errors import BertkitError
+from bertkit.extras import import_extra
 from bertkit.models.folder import WEIGHTS
 from bertkit.runtime.base import finite
 from bertkit.runtime.batches import TOKENS_AT_ONCE, of_like_length, padded
@@ -46,18 +46,6 @@ def is_exported(folder: Path) -> bool:
     return (folder / GRAPH).is_file() and not (folder / WEIGHTS).is_file()
 
 
-def import_extra(name: str) -> Any:
-    """A module of the extra ``onnx``: onnxruntime to run a graph, and onnx to write one.
-
-    Raises:
-        BertkitError: it, or a library that it needs, is not installed.
-    """
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise BertkitError(f"cannot import {name} ({error}): pip install 'bertkit[onnx]'") from None
-
-
 class OnnxBert:
     """A BERT (a ``base.Bert``), on the CPU.
 
@@ -70,7 +58,7 @@ class OnnxBert:
     """
 
     def __init__(self, folder: Path, head: "Head") -> None:
-        onnxruntime = import_extra("onnxruntime")
+        onnxruntime = import_extra("onnxruntime", "onnx")
         self._path = folder / GRAPH
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # what goes wrong is raised, and said in our own words

@@ -80,6 +80,12 @@ class Pieces:
                 return
             yield after
 
+    def words(self, text: Encoding) -> list[tuple[int, int]]:
+        """Where each word of a text begins, and where it has ended. Special tokens are none."""
+        text_places = [place for place, id_ in enumerate(text.ids) if id_ not in self.special_ids]
+        begins = [place for place in text_places if not self.goes_on(text, place)]
+        return [(begin, max((begin, *self.rest_of_word(text, begin))) + 1) for begin in begins]
+
     def encode(self, text: str, pair: str | None = None, *, most: int | None = None) -> Encoding:
         """Ids with special tokens. Bytes of a command line that are no UTF-8 become question marks.
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertkit import console
 from bertkit.errors import BertkitError
+from bertkit.extras import import_extra
 from bertkit.inference.exporting.compare import Check, Exported, difference, refuse_if_far
 from bertkit.inference.exporting.graph import write_onnx
 from bertkit.inference.exporting.sentences import FORMAT, POOLINGS, export_sentences
@@ -19,7 +20,7 @@ from bertkit.models.bert import left_out, load_for, own_tokenizer, save_model
 from bertkit.models.folder import bert_folder
 from bertkit.models.headed import linear_class
 from bertkit.runtime.base import Bert, Head
-from bertkit.runtime.onnx_bert import GRAPH, OnnxBert, import_extra
+from bertkit.runtime.onnx_bert import GRAPH, OnnxBert
 from bertkit.runtime.text import any_pieces
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def _check_request(form: str, out: Path, int8: bool, pooling: str) -> None:
         raise BertkitError(f"{out} is there already, and not empty: name another folder with --out")
     if form == "onnx":
         for name in ("onnx", "onnxruntime"):
-            import_extra(name)
+            import_extra(name, "onnx")
 
 
 def _load(model: str, folder: Path) -> "tuple[list[Head], PreTrainedModel]":

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bertkit.extras import import_extra
 from bertkit.io.atomic import disk_errors
 from bertkit.models.headed import LINEAR_HEADS
 from bertkit.models.tokenizer import save_tokenizer
 from bertkit.runtime.base import Head
-from bertkit.runtime.onnx_bert import CLASS_LOGITS, GRAPH, OUTPUTS, TOKEN_LOGITS, import_extra
+from bertkit.runtime.onnx_bert import CLASS_LOGITS, GRAPH, OUTPUTS, TOKEN_LOGITS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -109,7 +110,7 @@ def _all_outputs(loaded: Any, heads: Sequence[Head]) -> Any:
 
 def _quantize(path: Path) -> None:
     """Replaces a graph by one with 8-bit weights; what flows between them is rounded to 8 bits as it comes."""
-    quantization = import_extra("onnxruntime.quantization")
+    quantization = import_extra("onnxruntime.quantization", "onnx")
     small = path.with_name("int8.onnx")
     logging.disable(logging.WARNING)  # it would recommend a step that graphs from elsewhere need
     try:

@@ -1,0 +1,73 @@
+"""``bertkit explain``: which words made a model's answer."""
+
+import dataclasses
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.cells import cell_len, set_cell_size
+
+from bertkit import console
+from bertkit.cli.options import Device, Json
+
+if TYPE_CHECKING:
+    from bertkit.inference.explaining import Explanation
+
+_MOST_WORDS = 40
+_WORD, _BAR = 24, 40  # columns
+
+
+def explain(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A classifier of texts, or a model that fills masks.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What the model reads, with one [MASK] to fill it.")],
+    text_b: Annotated[str | None, typer.Argument(metavar="TEXT_B", help="The second text of a pair.")] = None,
+    answer: Annotated[
+        str | None,
+        typer.Option(
+            "--answer", metavar="ANSWER", help="Class, or word, to explain. default: the model's own"
+        ),
+    ] = None,
+    baseline: Annotated[
+        str,
+        typer.Option(
+            "--baseline", metavar="mask|pad", help="The words are compared with \\[MASK] or \\[PAD] in their places."
+        ),
+    ] = "mask",
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Show which words speak for a model's answer, and which against it: integrated gradients, by captum."""
+    from bertkit.inference.explaining import explain as explained
+
+    found = explained(model, text, text_b, answer, baseline, device)
+    console.print_json(dataclasses.asdict(found)) if as_json else _print(found)
+
+
+def _print(found: "Explanation") -> None:
+    form = "{:.1%}" if found.answer else "{:.4g}"
+    name = f"[bold]{console.plain(found.answer)}[/] " if found.answer else ""
+    console.out.print(f"[dim]{console.plain(found.model)}[/]  {name}{form.format(found.output)}")
+    hidden = form.format(found.baseline_output)
+    console.out.print(f"[dim]with {console.plain(found.baseline)} for every word {hidden}; each word adds:[/]")
+    largest = max(abs(share) for _, share in found.words)
+    shown = sorted(range(len(found.words)), key=lambda at: -abs(found.words[at][1]))[:_MOST_WORDS]
+    for at in sorted(shown):
+        word, share = found.words[at]
+        print_share(word, share, largest, "{:+7.1%}" if found.answer else "{:+9.3g}")
+    rest = sum(share for at, (_, share) in enumerate(found.words) if at not in {*shown})
+    if len(shown) < len(found.words):
+        figure = ("{:+.1%}" if found.answer else "{:+.3g}").format(rest)
+        console.note(
+            f"left out: {len(found.words) - len(shown):,} words that add less, {figure} together; --json has all"
+        )
+    console.note(
+        f"integrated gradients in {found.steps} steps: the words' sum is off by {abs(found.error):.1g}", markup=False
+    )
+
+
+def print_share(word: str, share: float, largest: float, form: str) -> None:
+    """A line of at most 80 columns: the word, what it adds, and a bar as long as that beside the largest."""
+    cells = word if cell_len(word) <= _WORD else f"{set_cell_size(word, _WORD - 1)}…"
+    bar = ("█" if share > 0 else "░") * round(_BAR * abs(share) / largest if largest else 0)
+    colour = "green" if share > 0 else "red"
+    padded = " " * (_WORD - cell_len(cells)) + console.plain(cells)
+    console.out.print(f"{padded} {form.format(share)} [{colour}]{bar}[/]", soft_wrap=False, no_wrap=True)
