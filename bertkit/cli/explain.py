@@ -22,9 +22,7 @@ def explain(
     text_b: Annotated[str | None, typer.Argument(metavar="TEXT_B", help="The second text of a pair.")] = None,
     answer: Annotated[
         str | None,
-        typer.Option(
-            "--answer", metavar="ANSWER", help="Class, or word, to explain. default: the model's own"
-        ),
+        typer.Option("--answer", metavar="ANSWER", help="Class, or word, to explain.", show_default="the model's own"),
     ] = None,
     baseline: Annotated[
         str,
