@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from importlib.util import find_spec
+from textwrap import wrap
 from typing import Any
 
 from rich.console import Console
@@ -41,6 +42,11 @@ def one_line(error: BaseException) -> str:
 
 
 class _Clean(Console):
+    def __init__(self, **how: Any) -> None:
+        super().__init__(**how)
+        # A terminal would break a long line within a word. In a file or a pipe a message stays one line.
+        self.soft_wrap = not self.is_terminal
+
     def render_str(self, text: str, **how: Any) -> Text:
         """As rich does it (for the cells of tables too), without tokens and the control characters of a terminal."""
         return super().render_str(_CONTROL.sub("\ufffd", masked(text)), **how)
@@ -53,8 +59,8 @@ class _Stdout(_Clean):
 
 
 # No emoji: ":cat:" in a text stays as it is.
-out = _Stdout(highlight=False, soft_wrap=True, emoji=False)
-err = _Clean(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+out = _Stdout(highlight=False, emoji=False)
+err = _Clean(stderr=True, highlight=False, emoji=False)
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 PLAIN_LINE_EVERY_S = 10.0
@@ -99,6 +105,19 @@ def note(message: str, markup: bool = True) -> None:
         _kept.append(message if markup else escape(message))
     elif is_main_process():
         err.print(message, markup=markup)
+
+
+def hanging(text: str, indent: int) -> None:
+    """Prints a text on stdout, of which what does not fit a line of the terminal goes on below, indented."""
+    lines = wrap(text, out.width, subsequent_indent=" " * indent) if out.is_terminal else [text]
+    for line in lines:
+        out.print(plain(line))
+
+
+def command(line: str) -> None:
+    """Prints a command line on stderr, as one line however long: to be copied."""
+    if is_main_process():
+        err.print(f"  {line}", markup=False, soft_wrap=True)
 
 
 def warn(message: str) -> None:

@@ -145,4 +145,5 @@ def describe_device(device: str) -> str:
         return str(torch.cuda.get_device_name())
     if device == "mps":
         return "Apple GPU (MPS)"
-    return f"CPU, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"CPU, {threads} thread{'s' if threads > 1 else ''}"

@@ -1,5 +1,6 @@
 """What is printed where the reader has left."""
 
+import io
 import re
 import subprocess
 import sys
@@ -42,3 +43,30 @@ def test_no_control_characters_of_texts_reach_a_terminal(capsys):
     shown = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)  # colours are rich's own
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", shown)
     assert shown.count("a\ufffd]0;owned\ufffdb\ufffdc\ufffdd :cat:") == 4
+
+
+LONG = "a message of twelve words that says where, what is allowed and what to do about it, in 1,234,567 ways"
+
+
+def test_long_lines_break_between_words_on_a_terminal_and_nowhere_else(capsys):
+    console._Clean(stderr=True, highlight=False, force_terminal=True, width=80).print(LONG)
+    console._Clean(stderr=True, highlight=False, width=80).print(LONG)
+    *shown, whole = capsys.readouterr().err.splitlines()
+    assert " ".join(line.rstrip() for line in shown) == LONG == whole
+    assert max(map(len, shown)) <= 80
+
+
+@pytest.mark.parametrize(("width", "shown"), [(60, 1), (80, 2), (160, 5)])
+def test_a_bar_keeps_itself_and_the_time_left_and_cuts_no_number(monkeypatch, width, shown):
+    screen = io.StringIO()
+    monkeypatch.setattr(console, "err", console._Clean(file=screen, force_terminal=True, width=width))
+    detail = "loss 5.123 · mlm_loss 4.567 · nsp_loss 0.556"
+    with console.progress("training", 123_456, "step") as line:
+        line._started_at_s -= 12_345 / 3  # 3 steps a second
+        line.update(12_345, detail, left_s=7_512)
+        line._bar.refresh()
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue()).splitlines()
+    last = [one for one in lines if "12,345/" in one][-1]
+    parts = " · ".join(["12,345/123,456 step", "3.0 step/s", *detail.split(" · ")][:shown])
+    assert re.fullmatch(rf"training [━╸╺]{{10,}} {re.escape(parts)} 2 h 05 min left\s*", last)
+    assert len(last) <= width

@@ -132,7 +132,7 @@ def _say_result(run: "RunRecord") -> None:
     if "sweep" in results:
         _say_sweep(results["sweep"])
     console.note(f"\nYour classifier is in [bold]{out}[/] ({console.duration(run.seconds)}). Next:")
-    console.note(f"  bertkit predict {out} texts.txt", markup=False)
+    console.command(f"bertkit predict {run.out} FILE")
 
 
 def _say_sweep(spread: dict[str, Any]) -> None:
@@ -140,8 +140,7 @@ def _say_sweep(spread: dict[str, Any]) -> None:
     from rich.table import Table
 
     headline, figures = spread["metric"], [run[spread["metric"]] for run in spread["runs"]]
-    is_least_best = spread["best"] == min(figures) != max(figures)
-    ranked = sorted(spread["runs"], key=lambda run: run[headline], reverse=not is_least_best)
+    ranked = sorted(spread["runs"], key=lambda run: abs(run[headline] - spread["best"]))
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in ranked[0]:
         table.add_column(name.removeprefix("eval_").replace("_", " "), justify="right")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bertkit import console
+from bertkit.assets import EMBEDDED_CORPUS
 from bertkit.cli import options
 
 if TYPE_CHECKING:
@@ -119,5 +120,6 @@ def _say_result(run: "RunRecord") -> None:
             + (f", NSP accuracy {results['eval_nsp_accuracy']:.1%}" if "eval_nsp_accuracy" in results else "")
         )
     console.note(f"\nYour BERT is in [bold]{out}[/] ({console.duration(run.seconds)}). Next:")
-    console.note(f'  bertkit mask-fill --model {out} "i [MASK] a little boy"', markup=False)
-    console.note(f"  bertkit finetune --model {out} --task sst2")
+    sentence = "i [MASK] a little boy" if run.corpus == [str(EMBEDDED_CORPUS)] else "a sentence with one [MASK] in it"
+    console.command(f'bertkit mask-fill --model {run.out} "{sentence}"')
+    console.command(f"bertkit finetune --model {run.out} --train ROWS.csv --validation-split 0.1")

@@ -12,7 +12,7 @@ from bertkit.errors import BertkitError
 from bertkit.io.structured import read_json, read_json_lines, read_toml
 from bertkit.training.metrics_log import FILE as METRICS
 from bertkit.training.metrics_log import read_metrics
-from bertkit.training.record import read_record
+from bertkit.training.record import RUN, read_record
 from bertkit.training.run_folder import RECIPE, flat
 
 RESULTS, PREDICTIONS = "eval_results.json", "predictions.jsonl"
@@ -61,9 +61,11 @@ class Run:
 
     @property
     def sweep(self) -> dict[str, Any] | None:
-        """What `finetune --seeds` or `--grid` found over its runs; None for a single run."""
-        found: Any = self.results.get("sweep")
-        return found if _is_sweep(found) else None
+        """What `finetune --seeds` or `--grid` made of its runs, the best one first; None for a single run."""
+        sweep: Any = self.results.get("sweep")
+        if not _is_sweep(sweep):
+            return None
+        return {**sweep, "runs": sorted(sweep["runs"], key=lambda run: abs(run[sweep["metric"]] - sweep["best"]))}
 
     def last(self, name: str) -> Any:
         """The last figure of a name in the metrics; None where there is none."""
@@ -71,17 +73,23 @@ class Run:
 
 
 def read_runs(folders: Sequence[Path]) -> list[Run]:
-    """The runs of some folders, in order, each once.
+    """The runs of some folders, in order, each once; of a sweep that is still at work those that it has made.
 
     Raises:
         BertkitError: a folder is not there, or no run wrote it.
     """
-    unique = list(dict.fromkeys(Path(folder) for folder in folders))
+    unique = list(dict.fromkeys(run for folder in folders for run in _with_inner(Path(folder))))
     names = [folder.resolve().name for folder in unique]
     return [
         _read(folder, name if names.count(name) == 1 else str(folder))
         for folder, name in zip(unique, names, strict=True)
     ]
+
+
+def _with_inner(folder: Path) -> list[Path]:
+    """A folder, or the runs in it where it holds no other: a sweep writes its own record at its end."""
+    inner = sorted(path for path in folder.glob("*seed=*") if (path / RUN).is_file())
+    return inner if inner and not (folder / RUN).is_file() else [folder]
 
 
 def _read(folder: Path, name: str) -> Run:

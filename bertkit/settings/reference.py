@@ -3,9 +3,13 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import Any, get_args
 
 from pydantic import BaseModel
+
+_WIDTH = 80
+"""Columns of a terminal, which would break a longer line within a word."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ def as_commented_toml(recipe: BaseModel) -> str:
         if setting.table != table:
             table = setting.table
             lines += ["", f"[{table}]"]
-        lines += [f"# {line}" for line in _remarks(setting)]
+        lines += [f"# {line}" for remark in _remarks(setting) for line in wrap(remark, _WIDTH - 2)]
         lines.append(
             f"# {setting.name} =" if setting.value is None else f"{setting.name} = {toml_value(setting.value)}"
         )
@@ -70,7 +74,7 @@ def toml_value(value: Any) -> str:
 
 
 def _remarks(setting: Setting) -> list[str]:
-    remarks = [setting.about] if setting.about else []
+    remarks = [setting.about.replace("``", "`")] if setting.about else []
     return [*remarks, f"One of: {', '.join(setting.allowed)}."] if setting.allowed else remarks
 
 

@@ -107,13 +107,13 @@ class TrainSettings(Settings):
     epochs: Annotated[float, Field(gt=0)] | None = None
     """Passes over the data, instead of ``max_steps``."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
-    """Peak of the schedule."""
+    """Peak of the schedule; by Adam about what a weight moves in a step."""
     warmup: Annotated[float, Field(ge=0)] = 0.01
     """Below 1: share of all steps; else steps."""
     lr_scheduler_type: Literal["linear", "cosine", "constant", "trapezoid"] = "linear"
     """What follows the warm-up: down to 0 linearly or as a cosine, level, or level and down in the last fifth."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    """Decoupled; not on biases and LayerNorm weights."""
+    """Share of each weight that a step takes off, times its learning rate; not of biases and LayerNorm weights."""
     adam_beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """Share of the mean gradient that a step keeps from those before it."""
     adam_beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999

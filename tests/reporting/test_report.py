@@ -114,11 +114,21 @@ def test_errors_without_texts_have_no_empty_column(tmp_path: Path) -> None:
 def test_a_sweep_shows_its_runs(tmp_path: Path) -> None:
     folder = finetuning_run(tmp_path / "ft")
     results = json.loads((folder / "eval_results.json").read_text())
-    runs = [{"seed": 1, "eval_accuracy": 0.7}, {"seed": 2, "eval_accuracy": 0.65}]
+    runs = [{"seed": 2, "eval_accuracy": 0.65}, {"seed": 1, "eval_accuracy": 0.7}]
     means = {"mean": 0.675, "standard_deviation": 0.0354, "best": 0.7, "collapsed": 0}
     results["sweep"] = {"metric": "eval_accuracy", **means, "runs": runs}
     (folder / "eval_results.json").write_text(json.dumps(results))
-    assert any("mean 67.5 %" in cell for cell in written(tmp_path, folder).cells)
+    cells = written(tmp_path, folder).cells
+    assert any("mean 67.5 %" in cell for cell in cells)
+    assert [cell for cell in cells if cell in ("70.0 %", "65.0 %")][-2:] == ["70.0 %", "65.0 %"]  # the best first
+
+
+def test_a_sweep_at_work_is_shown_by_the_runs_it_has_made(tmp_path: Path) -> None:
+    for seed in (42, 43):
+        finetuning_run(tmp_path / "sweep" / f"learning_rate=0.001-seed={seed}")
+    (tmp_path / "sweep" / "learning_rate=0.001-seed=44").mkdir()  # it has just begun
+    names = [run.name for run in read_runs([tmp_path / "sweep"])]
+    assert names == ["learning_rate=0.001-seed=42", "learning_rate=0.001-seed=43"]
 
 
 def test_plots_lie_beside_the_page(tmp_path: Path) -> None:

@@ -32,6 +32,11 @@ def test_what_is_not_set_is_commented_out_and_words_are_listed():
     assert tomllib.loads("\n".join(lines))["train"]["batch_size"] == 256
 
 
+def test_remarks_fit_80_columns():
+    lines = as_commented_toml(PretrainRecipe()).splitlines() + as_commented_toml(FinetuneRecipe()).splitlines()
+    assert max(len(line) for line in lines if line.startswith("#")) <= 80
+
+
 def test_an_overridden_default_keeps_the_meaning_it_inherits():
     (batch_size,) = [one for one in settings_of(FinetuneRecipe()) if one.name == "batch_size"]
     assert (batch_size.value, batch_size.about) == (32, "Sequences per optimizer step, over all devices together.")
