@@ -216,7 +216,7 @@ def left_out(folder: Path, name: str) -> list[str]:
     config = read_config(folder, name)
     if not is_bert(config):
         return []
-    fields = config.keys() - {*BertConfig().to_dict(), *_OF_OLD}
+    fields = {name for name in config if not name.startswith("bertkit_")} - {*BertConfig().to_dict(), *_OF_OLD}
     path = folder / "tokenizer_config.json"
     fields |= (read_json(path).keys() if path.is_file() else set()) & {*CODE_OF_OTHERS}
     return [f"left out of what {name} says of itself: {', '.join(sorted(fields))}"] if fields else []

@@ -101,7 +101,10 @@ def _load(model: str, folder: Path) -> "tuple[list[Head], PreTrainedModel]":
     """What a model was trained for, and the model as the class of transformers that has just that."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     if (task := linear_class(config)) is not None:
-        return ["task"], load_for(task, model)[0]
+        loaded = load_for(task, model)[0]
+        # What a head of ours says of itself (a threshold for no answer), as no configuration of transformers does.
+        loaded.config.update({name: value for name, value in config.items() if name.startswith("bertkit_")})
+        return ["task"], loaded
     parts = ("cls.predictions.", "cls.seq_relationship.", "bert.pooler.")
     loaded, new = load_for("BertForPreTraining", model, optional=parts)
     words, pairs = "masked-word head" not in new, not {"next-sentence head", "pooler"} & {*new}

@@ -1,11 +1,14 @@
 """Tags, spans and choices against transformers: the same loss, the same answers from its classes and its pipelines."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 import transformers
+from helpers.interrupted import cut_off
 from huggingface_hub import ModelCard
 
 from bertkit.errors import BertkitError
@@ -18,7 +21,9 @@ from bertkit.finetuning.heads.span import SpanHead
 from bertkit.finetuning.heads.token import TokenHead
 from bertkit.finetuning.run import FinetuneRequest, finetune
 from bertkit.finetuning.windows import Encoder
+from bertkit.inference.exporting.export import export
 from bertkit.models.fast.attention import attend_unpadded
+from bertkit.runtime.onnx_bert import OnnxBert
 from bertkit.settings.recipes import Override
 from bertkit.settings.schema import FinetuneDataSettings, TaskSettings
 
@@ -158,23 +163,57 @@ def test_each_label_of_long_rows_is_read_exactly_once(kind, tiny_model):
         assert [len(unit) for unit in features.units] == [len(text["choices"]) for text in split.texts]
 
 
-@pytest.fixture(params=ROWS)
-def run(request, tiny_model, tmp_path):
-    """A short run of each head on rows of a table, and the rows."""
-    kind = request.param
-    path = tmp_path / "rows.jsonl"
+@pytest.fixture(params=ROWS, scope="module")
+def run(request, tiny_model, tmp_path_factory):
+    """A short run of each head on rows of a table: what was asked for, and its record."""
+    kind, folder = request.param, tmp_path_factory.mktemp(request.param)
+    path = folder / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for _, row in rows_of(kind, 160)))
     settings = {"data.validation_split": 0.25, "data.max_seq_length": 32, "train.batch_size": 16, "train.max_steps": 60,
-                "train.learning_rate": 3e-3, "train.mixed_precision": "no"}  # fmt: skip
+                "train.learning_rate": 3e-3, "train.mixed_precision": "no", "train.dropout": 0.1}  # fmt: skip
     asked_for = FinetuneRequest(
         train=str(path), overrides=[Override(key, value, key) for key, value in settings.items()],
-        model=str(tiny_model), out=tmp_path / "run", device="cpu",
+        model=str(tiny_model), out=folder / "run", device="cpu",
     )  # fmt: skip
-    return kind, asked_for.folder, finetune(asked_for)
+    return kind, asked_for, finetune(asked_for)
+
+
+def test_a_resumed_run_ends_in_the_same_bytes(run, tmp_path):
+    _, asked_for, record = run
+    out = shutil.copytree(asked_for.folder, tmp_path / "run")
+    first = min(int(path.name.rpartition("-")[2]) for path in out.glob("checkpoint-*"))
+    assert first < record.max_steps
+    whole = cut_off(out, after=first)
+    again = finetune(replace(asked_for, out=out, resume=True))
+    assert (out / "model.safetensors").read_bytes() == whole
+    assert again.results == record.results
+
+
+def test_an_export_to_onnx_says_the_same(run, tmp_path):
+    pytest.importorskip("onnxruntime")
+    kind, asked_for, _ = run
+    exported = export(str(asked_for.folder), "onnx", tmp_path / "onnx")
+    assert exported.differences[0].largest < 1e-5 * exported.differences[0].scale
+    texts = [row for _, row in rows_of(kind, 30, seed=9)]
+    if kind == "token":
+        texts = [row["tokens"] for row in texts]
+    else:
+        texts = [
+            {name: value for name, value in row.items() if name in ("question", "context", "choices")} for row in texts
+        ]
+    original = predict.open_predictor(str(asked_for.folder), "cpu")
+    graph = predict.open_predictor(str(exported.folder), "auto", len(texts))
+    assert isinstance(graph.reader.bert, OnnxBert)
+    key = "tags" if kind == "token" else "prediction"
+    for one, other in zip(
+        predict.predictions(original, iter(texts)), predict.predictions(graph, iter(texts)), strict=True
+    ):
+        assert one[key] == other[key]
 
 
 def test_a_run_from_a_table_to_a_pipeline(run, tmp_path):
-    kind, folder, record = run
+    kind, asked_for, record = run
+    folder = asked_for.folder
     results = record.results
     headline = {"token": "eval_f1", "span": "eval_f1", "choice": "eval_accuracy"}[kind]
     low, high = results[f"{headline}_interval_95"]
@@ -287,7 +326,8 @@ def test_a_type_that_training_has_not_is_refused():
 
 
 def test_the_threshold_for_no_answer_is_kept_in_the_config(run):
-    kind, folder, _ = run
+    kind, asked_for, _ = run
+    folder = asked_for.folder
     if kind != "span":
         return
     config = json.loads((folder / "config.json").read_text())
