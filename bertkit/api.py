@@ -30,6 +30,7 @@ def pretrain(
     validation: Name | Sequence[Name] = (),
     model: Name | None = None,
     tokenizer: Name | None = None,
+    add_words: int | None = None,
     device: str = "auto",
     budget_s: float | None = None,
     dry_run: bool = False,
@@ -46,6 +47,8 @@ def pretrain(
         validation: held-out text, instead of a share of the corpus.
         model: the BERT to go on from.
         tokenizer: a folder, vocab.txt or hub name, instead of learning word pieces.
+        add_words: so many frequent words of the corpus that ``model`` cuts into three word pieces or more get rows of
+            their own, begun as the mean of these word pieces'.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         budget_s: seconds from the call to the end of the run; decides the number of steps.
         dry_run: only say what would be trained, and how long it would take.
@@ -70,6 +73,7 @@ def pretrain(
             overrides=_overrides(settings),
             model=_name(model),
             tokenizer=_name(tokenizer),
+            add_words=add_words,
             validation=_names(validation),
             device=device,
             budget_s=budget_s,

@@ -42,6 +42,14 @@ def pretrain(
             show_default="word pieces learned from the corpus, or those of --model",
         ),
     ] = None,
+    add_words: Annotated[
+        int | None,
+        typer.Option(
+            "--add-words",
+            metavar="N",
+            help="Give rows of their own to so many frequent words of the corpus that the model cuts into three and more.",
+        ),
+    ] = None,
     validation: Annotated[
         list[str] | None,
         typer.Option("--validation", help="Held-out text.", show_default="a share of the corpus"),
@@ -98,6 +106,7 @@ def pretrain(
         ),
         model=model,
         tokenizer=tokenizer,
+        add_words=add_words,
         validation=validation or (),
         device=device,
         budget_s=budget,

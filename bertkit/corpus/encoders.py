@@ -124,7 +124,13 @@ def suitable_encoders(tokenizer_json: str, wanted: Sequence[str] = ENCODERS) -> 
 
 
 def _nanotoken_suits(tokenizer: dict[str, Any]) -> bool:
-    return tokenizer["model"].get("type") == "WordPiece" and find_spec("nanotoken") is not None
+    is_word_piece = tokenizer["model"].get("type") == "WordPiece"
+    return is_word_piece and not _has_added_words(tokenizer) and find_spec("nanotoken") is not None
+
+
+def _has_added_words(tokenizer: dict[str, Any]) -> bool:
+    """Whether something is looked for in the text before it is cut into words: too rare for a sample to tell of it."""
+    return not all(token["special"] for token in tokenizer["added_tokens"])
 
 
 def _words_suit(tokenizer: dict[str, Any]) -> bool:
@@ -133,8 +139,7 @@ def _words_suit(tokenizer: dict[str, Any]) -> bool:
     return (
         kinds == ["BertNormalizer", "BertPreTokenizer", "WordPiece"]
         and tokenizer["normalizer"]["handle_chinese_chars"]
-        # A token that was added is looked for in the text as it is, across spaces and punctuation.
-        and all(token["special"] for token in tokenizer["added_tokens"])
+        and not _has_added_words(tokenizer)
     )
 
 

@@ -130,5 +130,6 @@ def _ranked(filler: MaskFiller, sentences: Sequence[str]) -> list[list[Candidate
 
 
 def _is_piece(filler: MaskFiller, word: str) -> bool:
-    spelt = filler.reader.pieces.tokenize(word)
-    return len(spelt) == 1 and spelt[0] != filler.reader.pieces.unk_token
+    pieces = filler.reader.pieces
+    spelt = pieces.spelt(word)
+    return len(spelt) == 1 and spelt[0] != pieces.vocab[pieces.unk_token]

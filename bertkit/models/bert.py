@@ -11,7 +11,8 @@ from bertkit.console import one_line
 from bertkit.errors import BertkitError
 from bertkit.io.atomic import disk_errors
 from bertkit.models.folder import bert_folder, check_rows, is_bert, read_config, read_json, what_it_is
-from bertkit.models.tokenizer import CODE_OF_OTHERS, load_tokenizer, save_tokenizer
+from bertkit.models.new_words import begin_as_means, new_words
+from bertkit.models.tokenizer import CODE_OF_OTHERS, UNUSED, load_tokenizer, save_tokenizer
 
 if TYPE_CHECKING:
     from transformers import BertForPreTraining, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
@@ -56,8 +57,9 @@ def load_bert_for_pretraining(
 
     Args:
         name_or_path: any BERT's folder or hub name; heads and pooler that it lacks are made new.
-        tokenizer: instead of the model's own: the same pieces under the same ids, and more after them. The
-            rows of the vocabulary grow where these need more, up to a multiple of 64.
+        tokenizer: instead of the model's own: the same pieces under the same ids, and more after them or for its
+            ``[unusedN]``. The rows of the vocabulary grow where these need more, up to a multiple of 64. Those of
+            whole words (see ``models.new_words``) begin as the mean of what the model's own tokenizer cuts them into.
         seed: of the new weights.
         positions: tokens that it is to read; where it reads fewer, the places beyond begin as copies of those it
             has, one after the other (Beltagy et al. 2020, 5: what is near stays near).
@@ -66,10 +68,10 @@ def load_bert_for_pretraining(
         BertkitError: the model cannot be loaded, or the tokenizer is not the model's.
     """
     folder = bert_folder(name_or_path)
-    if tokenizer is None:
-        tokenizer = load_tokenizer(str(folder))
-    else:
-        _check_same_vocabulary(tokenizer, folder, name_or_path)
+    own = _own_tokenizer(folder, tokenizer)
+    tokenizer = own if tokenizer is None else tokenizer
+    words = new_words(tokenizer, own)
+    _check_same_vocabulary(tokenizer, own, words, name_or_path)
     optional = ("cls.predictions.", "cls.seq_relationship.", "bert.pooler.")
     model, new = load_for("BertForPreTraining", name_or_path, optional, seed)
     notes = [f"the {part} is new: {name_or_path} has none" for part in new] + left_out(folder, name_or_path)
@@ -78,7 +80,9 @@ def load_bert_for_pretraining(
     if len(tokenizer) > rows:
         with quiet(), seeded(seed):
             model.resize_token_embeddings(_padded(len(tokenizer)), mean_resizing=False)
-        notes.append(f"{len(tokenizer) - rows:,} word pieces are new: {name_or_path} has rows for {rows:,}")
+    if more := sum(id_ not in words for id_ in range(rows, len(tokenizer))):
+        notes.append(f"{more:,} word pieces are new: {name_or_path} has rows for {rows:,}")
+    begin_as_means(model, words, own)
     if positions > (known := model.config.max_position_embeddings):
         _lengthen(model, positions)
         notes.append(
@@ -277,16 +281,22 @@ def _check_fit(mismatched: set[tuple[str, Any, Any]], name_or_path: str) -> None
         )
 
 
-def _check_same_vocabulary(tokenizer: "PreTrainedTokenizerFast", folder: Path, name_or_path: str) -> None:
-    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
-        return
-    ids = tokenizer.get_vocab()
-    own = load_tokenizer(str(folder))
+def _own_tokenizer(folder: Path, given: "PreTrainedTokenizerFast | None") -> "PreTrainedTokenizerFast":
+    """That of a model; the given one where its folder has none."""
+    has_one = any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt"))
+    return load_tokenizer(str(folder)) if has_one or given is None else given
+
+
+def _check_same_vocabulary(
+    tokenizer: "PreTrainedTokenizerFast", own: "PreTrainedTokenizerFast", words: dict[int, str], name_or_path: str
+) -> None:
+    pieces = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
     for id_, piece in enumerate(own.convert_ids_to_tokens(list(range(len(own))))):
-        if ids.get(piece) != id_:
+        takes_unused = id_ in words and UNUSED.fullmatch(piece)
+        if pieces[id_ : id_ + 1] != [piece] and not takes_unused:
             raise BertkitError(
                 f"the tokenizer is not that of {name_or_path}: piece '{piece}' has id {id_} there and "
-                f"{ids.get(piece, 'none')} here; leave the tokenizer out, or start a new model"
+                f"{tokenizer.get_vocab().get(piece, 'none')} here; leave the tokenizer out, or start a new model"
             )
 
 

@@ -32,7 +32,8 @@ _LITERAL = ("PreTrainedTokenizerFast", "TokenizersBackend")
 _TO_THE_LETTER = "is followed to the letter: transformers may read that folder otherwise, not those that bertkit saves"
 _WORDPIECE = (None, "BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer", "DistilBertTokenizerFast",
               "ElectraTokenizer", "ElectraTokenizerFast")  # fmt: skip
-_UNUSED = re.compile(r"\[unused\d+\]")
+UNUSED = re.compile(r"\[unused\d+\]")
+"""Pieces that stand for nothing: rows that vocabularies keep free."""
 
 
 def load_tokenizer(name_or_path: str) -> "PreTrainedTokenizerFast":
@@ -105,7 +106,7 @@ def replacement_ids(tokenizer: "PreTrainedTokenizerFast") -> np.ndarray:
     """Ids that may stand in as random tokens: all but special and ``[unusedN]`` ones, int64, ascending."""
     pieces = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
     special = set(special_ids(tokenizer))
-    kept = [id_ for id_, piece in enumerate(pieces) if id_ not in special and not _UNUSED.fullmatch(piece)]
+    kept = [id_ for id_, piece in enumerate(pieces) if id_ not in special and not UNUSED.fullmatch(piece)]
     return np.array(kept, dtype=np.int64)
 
 

@@ -114,6 +114,7 @@ class Setup:
             "tokens_in_corpus": info.tokens,
             "training_tokens": self.corpus.training.tokens,
             "held_out_tokens": self.corpus.validation.tokens,
+            "added_words": self.corpus.added_words,
             "unigram_entropy": self.corpus.baseline.entropy,
             "most_frequent_token_share": self.corpus.baseline.most_frequent,
             "max_steps": plan.course.planned_steps,

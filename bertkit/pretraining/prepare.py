@@ -15,8 +15,10 @@ from bertkit.corpus.sources import find_sources
 from bertkit.corpus.statistics import TextReport, text_report
 from bertkit.corpus.store import CorpusStore, is_store
 from bertkit.corpus.vocabulary import SPECIAL_TOKENS, sample, train_vocabulary
+from bertkit.corpus.words import is_word_by_word, word_cuts
 from bertkit.errors import BertkitError
 from bertkit.io.text import ReadReport
+from bertkit.models.new_words import new_words, save_with_words
 from bertkit.models.tokenizer import build_tokenizer, load_tokenizer, save_tokenizer, special_ids
 from bertkit.pretraining.evaluation import Unigrams, unigrams
 from bertkit.pretraining.split import DocumentSet, split_documents
@@ -46,6 +48,60 @@ def train_tokenizer(preparation: Preparation, settings: TokenizerSettings) -> An
         write_checksums(folder)
 
     return opened(cache_folder() / "tokenizers" / name, _learned_tokenizer, learn)
+
+
+def with_new_words(preparation: Preparation, tokenizer: Any, n: int) -> tuple[Any, int]:
+    """A tokenizer that reads words of the corpus whole which it cut into three word pieces or more, and how many: said.
+
+    Args:
+        n: so many words at most, those that save most word pieces.
+
+    Raises:
+        BertkitError: it is no WordPiece with BERT's rules, or no word is worth it.
+    """
+    check_word_by_word(tokenizer)
+    wanted = f"words 1 {preparation.contents.fingerprint} {tokenizer_fingerprint(tokenizer)} {n}"
+    name = hashlib.blake2b(wanted.encode(), digest_size=16).hexdigest()
+
+    def learn(folder: Path) -> None:
+        console.note("counting the words of the corpus …")
+        with preparation.contents.unchanged():
+            worst = word_cuts(preparation, tokenizer.backend_tokenizer).worst[:n]
+        if not worst:
+            raise BertkitError(
+                f"no word in {preparation.names[0]} occurs 5 times or more and is cut into three word pieces or more: leave "
+                "--add-words out"
+            )
+        save_with_words(tokenizer, [one.word for one in worst], folder)
+        write_checksums(folder)
+
+    grown = opened(cache_folder() / "tokenizers" / name, _learned_tokenizer, learn)
+    words = new_words(grown, tokenizer)
+    _say_new_words(words, len(tokenizer), n)
+    return grown, len(words)
+
+
+def _say_new_words(words: dict[int, str], known: int, asked: int) -> None:
+    in_unused = sum(id_ < known for id_ in words)
+    fewer = (
+        f" of the {asked:,} that --add-words asks for (no more are frequent and cut so)" if len(words) < asked else ""
+    )
+    console.note(
+        console.plain(
+            f"{len(words):,} words{fewer} that were cut into three word pieces or more get rows of their own, {in_unused:,} "
+            f"of [unusedN] and {len(words) - in_unused:,} behind all others (--add-words): {', '.join(list(words.values())[:5])}"
+            + (", …" if len(words) > 5 else "")
+        )
+    )
+
+
+def check_word_by_word(tokenizer: Any) -> None:
+    """Raises a BertkitError where a tokenizer does not cut texts into words by BERT's rules, and words into word pieces."""
+    if not is_word_by_word(tokenizer.backend_tokenizer):
+        kind = type(tokenizer.backend_tokenizer.model).__name__
+        raise BertkitError(
+            f"--add-words needs a WordPiece tokenizer with BERT's rules, and this one is another ({kind}): leave it out"
+        )
 
 
 def _with_rules(pieces: Sequence[str], settings: TokenizerSettings) -> Any:
@@ -100,6 +156,8 @@ class Prepared:
     baseline: Unigrams
     text: TextReport | None = None
     """What the tokenizer does to the text; None of folders that were prepared before."""
+    added_words: int = 0
+    """Words that the tokenizer was given beside its own."""
 
     @property
     def fingerprint(self) -> str:
@@ -113,7 +171,11 @@ def is_prepared(inputs: Sequence[str]) -> bool:
 
 
 def prepare_for_training(
-    inputs: Sequence[str], validation: Sequence[str], tokenizer: Any | None, recipe: PretrainRecipe
+    inputs: Sequence[str],
+    validation: Sequence[str],
+    tokenizer: Any | None,
+    recipe: PretrainRecipe,
+    add_words: int = 0,
 ) -> Prepared:
     """The corpus prepared, and split into training and validation documents.
 
@@ -122,11 +184,13 @@ def prepare_for_training(
         validation: likewise; where empty, a share of the documents is held out.
         tokenizer: None takes the prepared folder's, or learns one on the corpus.
         recipe: how to read, to split and to learn word pieces.
+        add_words: so many words of the corpus become tokens of the given tokenizer (see ``with_new_words``).
 
     Raises:
         BertkitError: nothing to read, or unreadable; a folder that was prepared with another tokenizer.
     """
     text: TextReport | None = None
+    added_words = 0
     if is_prepared(inputs):
         store = merged([Path(one) for one in inputs])
         tokenizer = tokenizer or load_tokenizer(inputs[0])
@@ -135,7 +199,10 @@ def prepare_for_training(
                 f"{inputs[0]} was prepared with another tokenizer: prepare the text with this one, or leave it out"
             )
     else:
-        store, tokenizer, text = prepare_corpus(_preparation(inputs, recipe), recipe.tokenizer, tokenizer)
+        preparation = _preparation(inputs, recipe)
+        if add_words:
+            tokenizer, added_words = with_new_words(preparation, tokenizer, add_words)
+        store, tokenizer, text = prepare_corpus(preparation, recipe.tokenizer, tokenizer)
     seed = recipe.train.seed
     if validation:
         if is_prepared(validation):
@@ -155,7 +222,7 @@ def prepare_for_training(
             f"{validation[0]} has no word piece that could be predicted: it is all unknown to the tokenizer"
         )
     baseline = unigrams(store.token_counts, special_ids(tokenizer))
-    return Prepared(store, training, validation_store, held_out, tokenizer, baseline, text)
+    return Prepared(store, training, validation_store, held_out, tokenizer, baseline, text, added_words)
 
 
 def _say_what_is_held_out(training: DocumentSet, held_out: DocumentSet, asked: float) -> None:

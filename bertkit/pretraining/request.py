@@ -26,6 +26,8 @@ class PretrainRequest:
     overrides: Sequence[Override] = ()
     model: str | None = None
     tokenizer: str | None = None
+    add_words: int | None = None
+    """Words of the corpus that get rows of their own in the model to go on from."""
     validation: Sequence[str] = ()
     device: str = "auto"
     budget_s: float | None = None
@@ -82,9 +84,8 @@ class ResolvedRequest:
 
         asked = self.asked
         given = asked.tokenizer or (str(bert_folder(asked.model)) if asked.model else None)
-        return prepare_for_training(
-            asked.inputs, asked.validation, load_tokenizer(given) if given else None, self.recipe
-        )
+        tokenizer = load_tokenizer(given) if given else None
+        return prepare_for_training(asked.inputs, asked.validation, tokenizer, self.recipe, asked.add_words or 0)
 
 
 def resolve(request: PretrainRequest) -> ResolvedRequest:
@@ -98,6 +99,8 @@ def resolve(request: PretrainRequest) -> ResolvedRequest:
         raise BertkitError(f"--budget chooses the number of steps: leave {steps_given[0].origin} out, or --budget")
     if request.recipe == "adapt" and request.model is None:
         raise BertkitError("the recipe adapt goes on from a model: give --model with a folder or a hub name")
+    if request.add_words is not None:
+        _check_add_words(request, request.add_words)
     for inputs in (request.inputs, request.validation):
         if inputs and not is_prepared(inputs):
             find_sources(inputs)
@@ -107,6 +110,20 @@ def resolve(request: PretrainRequest) -> ResolvedRequest:
     if request.budget_s is not None and before.max_steps:
         recipe = with_steps(recipe, before.max_steps)  # the steps of a budget are chosen once
     return ResolvedRequest(request, name, recipe, before)
+
+
+def _check_add_words(request: PretrainRequest, words: int) -> None:
+    if words < 1:
+        raise BertkitError(f"--add-words must be 1 or more, got {words}: leave it out to add none")
+    if request.model is None:
+        raise BertkitError(
+            "--add-words goes with --model, the BERT whose vocabulary lacks them: word pieces that are learned on the "
+            "corpus hold its words already"
+        )
+    if is_prepared(request.inputs):
+        raise BertkitError(
+            f"{request.inputs[0]} is prepared: it holds word pieces, and no words to count; give the text to --add-words"
+        )
 
 
 def _recipe_for(device: str) -> str:

@@ -109,10 +109,10 @@ class Pieces:
         types = found.type_ids if self._segments > 1 else [0] * len(found.ids)
         return Encoding(found.ids, types, found.word_ids)
 
-    def tokenize(self, text: str) -> list[str]:
-        """Word pieces without special tokens."""
-        pieces: list[str] = self.tokenizer.encode(sound(text), add_special_tokens=False).tokens
-        return pieces
+    def spelt(self, text: str) -> list[int]:
+        """Ids without special tokens."""
+        ids: list[int] = self.tokenizer.encode(sound(text), add_special_tokens=False).ids
+        return ids
 
     def decode(self, ids: Sequence[int], skip_special_tokens: bool = False) -> str:
         """The text of some ids."""

@@ -68,6 +68,8 @@ class RunRecord(BaseModel):
     tokens_in_corpus: int = 0
     training_tokens: int = 0
     held_out_tokens: int = 0
+    added_words: int = 0
+    """Words of the corpus that got rows of their own (``--add-words``)."""
     unigram_entropy: float = 0.0
     """Nats a token: the loss of a model that knows only how often each token occurs."""
     most_frequent_token_share: float = 0.0

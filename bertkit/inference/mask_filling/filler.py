@@ -197,13 +197,13 @@ class MaskFiller:
             )
 
     def _target_words(self, targets: Sequence[str]) -> list[Word]:
-        vocab, unknown = self.reader.pieces.vocab, self.reader.pieces.unk_token
+        pieces = self.reader.pieces
         words = set()
         for target in targets:
-            pieces = [target] if target in vocab else self.reader.pieces.tokenize(target)
-            if not pieces or unknown in pieces:
+            ids = [pieces.vocab[target]] if target in pieces.vocab else pieces.spelt(target)
+            if not ids or pieces.vocab[pieces.unk_token] in ids:
                 raise BertkitError(f"target '{target}' is unknown to this model: no word pieces spell it")
-            words.add(tuple(vocab[piece] for piece in pieces))
+            words.add(tuple(ids))
         return sorted(words)
 
     def _ranked(

@@ -126,4 +126,4 @@ def _cut(pieces: Sequence[int], lengths: Sequence[int]) -> Iterator[Word]:
 
 def _is_spelled_so(pieces: Pieces, word: Word) -> bool:
     """Whether the model would see the word in these pieces, as it saw it in training (not *the* as ``t ##he``)."""
-    return len(word) == 1 or tuple(pieces.vocab[piece] for piece in pieces.tokenize(pieces.decode(word))) == word
+    return len(word) == 1 or tuple(pieces.spelt(pieces.decode(word))) == word

@@ -1,0 +1,104 @@
+"""How a tokenizer cuts the words of a corpus, and which of them would be worth a row of their own."""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from bertkit.corpus.prepare import Preparation
+from bertkit.corpus.vocabulary import sample
+from bertkit.io.text import ReadReport
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+_FEWEST_PIECES = 3
+"""A word cut into fewer word pieces is read well as it is."""
+_FEWEST_TIMES = 5
+"""A word that occurs less often leaves its row about where it began."""
+_AT_ONCE = 65_536
+
+
+@dataclass(frozen=True)
+class CutWord:
+    """A word as the tokenizer's rules write it (lower case, if they say so), and how it is cut."""
+
+    word: str
+    times: int
+    word_pieces: list[str]
+
+    @property
+    def saved(self) -> int:
+        """Word pieces fewer in the corpus if the word were one."""
+        return self.times * (len(self.word_pieces) - 1)
+
+
+@dataclass(frozen=True)
+class WordCuts:
+    """How the words of a corpus are cut: of a large one, those of a random sample of its documents.
+
+    A word is what stands between blanks and punctuation, of letters, marks and digits, with one letter at least.
+    """
+
+    words: int
+    """Counted as often as they occur, as the word pieces are."""
+    word_pieces: int
+    worst: list[CutWord]
+    """Cut into three word pieces or more and met five times or more; first what would save most."""
+
+    def pieces_a_word(self, added: int = 0) -> float:
+        """Word pieces a word, if so many of the worst words had rows of their own."""
+        saved = sum(one.saved for one in self.worst[:added])
+        return (self.word_pieces - saved) / max(1, self.words)
+
+
+def is_word_by_word(rules: "Tokenizer") -> bool:
+    """Whether a tokenizer cuts a text into words by BERT's rules, and each by itself into word pieces."""
+    kinds = [type(part).__name__ for part in (rules.normalizer, rules.pre_tokenizer, rules.model)]
+    return kinds == ["BertNormalizer", "BertPreTokenizer", "WordPiece"]
+
+
+def word_cuts(preparation: Preparation, rules: "Tokenizer") -> WordCuts:
+    """Counts the words of a corpus, and how a tokenizer cuts them (see ``is_word_by_word``)."""
+    texts = sample(preparation.paragraphs(ReadReport()), preparation.estimated_bytes(), seed=0)
+    words = _words(texts, rules)
+    pieces_in_all, worst = 0, []
+    left = iter(words.items())
+    while some := list(islice(left, _AT_ONCE)):
+        cuts = rules.encode_batch_fast([word for word, _ in some], add_special_tokens=False)
+        for (word, times), cut in zip(some, cuts, strict=True):
+            pieces_in_all += times * len(cut)
+            if len(cut) >= _FEWEST_PIECES and times >= _FEWEST_TIMES:
+                worst.append(CutWord(word, times, [str(rules.id_to_token(id_)) for id_ in cut.ids]))
+    return WordCuts(words.total(), pieces_in_all, sorted(worst, key=lambda one: (-one.saved, one.word)))
+
+
+def _words(texts: Iterable[str], rules: "Tokenizer") -> Counter[str]:
+    # BERT's rules look at a character at a time and cut at every blank: what stands between blanks is read once.
+    stretches: Counter[str] = Counter()
+    for text in texts:
+        stretches.update(text.split())
+    words: Counter[str] = Counter()
+    for stretch, times in stretches.items():
+        for word in _words_in(rules.normalizer.normalize_str(stretch), rules):
+            words[word] += times
+    return words
+
+
+def _words_in(text: str, rules: "Tokenizer") -> Iterator[str]:
+    for word, (begin, end) in rules.pre_tokenizer.pre_tokenize_str(text):
+        beside = text[begin - 1 : begin] + text[end : end + 1] if begin else text[end : end + 1]
+        # Where BERT cuts at an underscore, what looks for a whole word sees none.
+        if _is_word(word) and not any(unicodedata.category(one) == "Pc" for one in beside):
+            yield word
+
+
+@lru_cache(2**18)
+def _is_word(text: str) -> bool:
+    if text.isascii():
+        return text.isalnum() and not text.isdigit()
+    kinds = {unicodedata.category(one) for one in text}
+    return all(kind[0] in "LM" or kind == "Nd" for kind in kinds) and any(kind[0] == "L" for kind in kinds)

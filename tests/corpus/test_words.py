@@ -1,0 +1,65 @@
+"""Words of a corpus counted, and how they are cut, against counts by hand."""
+
+from collections import Counter
+
+import pytest
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+from bertkit.corpus.prepare import Preparation
+from bertkit.corpus.sources import find_sources
+from bertkit.corpus.words import is_word_by_word, word_cuts
+from bertkit.models.tokenizer import build_tokenizer
+
+VOCAB = [
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "[MASK]",
+    "ab",
+    "cab",
+    *"abcde.'",
+    *(f"##{one}" for one in "abcdé2"),
+    "##bc",
+]
+
+
+def cuts_of(text: str, tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text(text, encoding="utf-8")
+    tokenizer = build_tokenizer(VOCAB, lowercase=True, strip_accents=False)
+    return word_cuts(Preparation(find_sources([str(path)])), tokenizer.backend_tokenizer)
+
+
+def test_words_and_their_word_pieces_by_hand(tmp_path) -> None:
+    text = "Cabcd, (cabcd) cab.\n\n" + "aab AAB's 22 . cabcd_a a_cabcd\n" * 6 + "dada dada daé2\n"
+    cuts = cuts_of(text, tmp_path)
+    # aab = a ##a ##b; cabcd = cab ##c ##d; dada = d ##a ##d ##a; daé2 = d ##a ##é ##2; s is unknown
+    pieces = {"cabcd": 3, "cab": 1, "aab": 3, "s": 1, "dada": 4, "daé2": 4}
+    counts = Counter({"cabcd": 2, "cab": 1, "aab": 12, "s": 6, "dada": 2, "daé2": 1})
+    assert cuts.words == counts.total()
+    assert cuts.word_pieces == sum(pieces[word] * times for word, times in counts.items())
+    assert [(one.word, one.times, one.word_pieces) for one in cuts.worst] == [("aab", 12, ["a", "##a", "##b"])]
+    assert cuts.pieces_a_word() == cuts.word_pieces / cuts.words
+    assert cuts.pieces_a_word(1) == cuts.pieces_a_word(100) == (cuts.word_pieces - 24) / cuts.words
+
+
+def test_what_saves_most_comes_first(tmp_path) -> None:
+    cuts = cuts_of("dad dadad add. bad\n" * 5 + "dad " * 5, tmp_path)
+    # add = a ##d ##d, bad = b ##a ##d: the same, by the alphabet
+    assert [(one.word, one.saved) for one in cuts.worst] == [("dad", 20), ("dadad", 20), ("add", 10), ("bad", 10)]
+
+
+@pytest.mark.parametrize("written", ["aab", "\u00adaab", "a\u200bab"])
+def test_a_word_is_counted_as_the_rules_read_it(tmp_path, written) -> None:
+    assert [(one.word, one.times) for one in cuts_of(f"{written} " * 7, tmp_path).worst] == [("aab", 7)]
+
+
+def test_which_tokenizers_cut_word_by_word() -> None:
+    bert = build_tokenizer(VOCAB, lowercase=True).backend_tokenizer
+    assert is_word_by_word(bert)
+    other = Tokenizer(models.BPE())
+    other.normalizer, other.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+    assert not is_word_by_word(other)
+    bert.pre_tokenizer = pre_tokenizers.Whitespace()
+    assert not is_word_by_word(bert)

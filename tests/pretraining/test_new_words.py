@@ -1,0 +1,74 @@
+"""``--add-words`` in a whole run: said, saved, gone on with, and refused in one line."""
+
+import json
+
+import pytest
+from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+from bertkit.errors import BertkitError
+from bertkit.models.tokenizer import load_tokenizer
+from bertkit.pretraining.request import PretrainRequest
+from bertkit.pretraining.run import pretrain
+from bertkit.settings.recipes import Override
+
+TEXT = "the cat sat .\nasss asss the bss cat .\n\n" * 40
+SETTINGS = {"train.max_steps": 4, "train.batch_size": 4, "train.save_steps": 2, "train.mixed_precision": "no",
+            "data.max_seq_length": 16, "data.max_eval_examples": 4}  # fmt: skip
+
+
+@pytest.fixture
+def asked(tmp_path, tiny_model, monkeypatch):
+    monkeypatch.setenv("BERTKIT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "text.txt").write_text(TEXT, encoding="utf-8")
+
+    def request(words: int | None = 10, **more) -> PretrainRequest:
+        given = {"corpus": [str(tmp_path / "text.txt")], "out": tmp_path / "run", "model": str(tiny_model)}
+        settings = [Override(name, value, name) for name, value in SETTINGS.items()]
+        return PretrainRequest(**{**given, "overrides": settings, "add_words": words, "device": "cpu", **more})
+
+    return request
+
+
+def test_a_run_with_new_words_and_its_resume(asked, tmp_path, tiny_model, capfd) -> None:
+    run = pretrain(asked())
+    said = " ".join(capfd.readouterr().err.split())
+    assert (
+        "2 words of the 10 that --add-words asks for (no more are frequent and cut so) that were cut into three word pieces "
+        "or more get rows of their own, 1 of [unusedN] and 1 behind all others (--add-words): asss, bss" in said
+    )
+    assert run.added_words == 2
+    theirs, ours = AutoTokenizer.from_pretrained(run.folder), load_tokenizer(str(run.folder))
+    before = load_tokenizer(str(tiny_model))
+    for text in ("the asss bss .", "assss bs cats"):
+        assert theirs(text)["input_ids"] == ours(text)["input_ids"]
+    assert theirs("asss bss", add_special_tokens=False)["input_ids"] == [5, len(before)]
+    assert theirs("assss cats")["input_ids"] == before("assss cats")["input_ids"]
+    assert AutoModelForMaskedLM.from_pretrained(run.folder).config.vocab_size == 64
+    assert json.loads((run.folder / "run.json").read_text())["added_words"] == 2
+    (run.folder / "run.json").write_text(json.dumps({**run.facts, "finished": False}))
+    with pytest.raises(BertkitError, match="its data or tokenizer has changed"):
+        pretrain(asked(None, resume=True))
+    again = pretrain(asked(resume=True))
+    assert again.results == run.results
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"words": 0}, "--add-words must be 1 or more, got 0"),
+        ({"words": -3}, "--add-words must be 1 or more, got -3"),
+        ({"model": None}, "--add-words goes with --model"),
+    ],
+)
+def test_what_is_refused_before_the_text_is_read(asked, more, message) -> None:
+    with pytest.raises(BertkitError, match=message):
+        pretrain(asked(**more))
+
+
+def test_words_that_are_not_worth_it_are_refused(asked, tmp_path) -> None:
+    (tmp_path / "text.txt").write_text("the cat sat .\nasss .\n\n" * 4, encoding="utf-8")
+    with pytest.raises(
+        BertkitError, match="no word in .* occurs 5 times or more and is cut into three word pieces or more"
+    ):
+        pretrain(asked())
+    assert not (tmp_path / "run").exists()
