@@ -100,5 +100,5 @@ def _words_in(text: str, rules: "Tokenizer") -> Iterator[str]:
 def _is_word(text: str) -> bool:
     if text.isascii():
         return text.isalnum() and not text.isdigit()
-    kinds = {unicodedata.category(one) for one in text}
-    return all(kind[0] in "LM" or kind == "Nd" for kind in kinds) and any(kind[0] == "L" for kind in kinds)
+    kinds = ["d" if one.isdecimal() else unicodedata.category(one)[0] for one in text]
+    return set(kinds) <= {*"LMd"} and "L" in kinds

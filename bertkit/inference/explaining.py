@@ -195,8 +195,8 @@ def _word(loaded: Any, pieces: Pieces, text: Encoding, path: _Path, answer: str 
     if answer is None:
         best = int(probabilities(path.text)[0, : len(pieces.vocab)].argmax())
     else:
-        ids = [pieces.vocab.get(piece) for piece in ([answer] if answer in pieces.vocab else pieces.tokenize(answer))]
-        if len(ids) != 1 or ids[0] is None or pieces.tokenizer.id_to_token(ids[0]) == pieces.unk_token:
+        ids = [pieces.vocab[answer]] if answer in pieces.vocab else pieces.spelt(answer)
+        if len(ids) != 1 or ids[0] == pieces.vocab[pieces.unk_token]:
             raise BertkitError(f"'{answer}' is not one word piece of this model: name one that is")
         best = ids[0]
     return pieces.decode([best]), lambda embeddings: probabilities(embeddings)[:, best]
