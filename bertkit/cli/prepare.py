@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 @console.reader_may_leave()
 def prepare(
     corpus: Annotated[
-        list[str], typer.Argument(metavar="CORPUS...", help="Files, folders, globs, - or a hub dataset.")
+        list[str],
+        typer.Argument(metavar="CORPUS...", help="Files, folders, globs, URLs (s3://, hf://), - or a hub dataset."),
     ],
     out: Annotated[Path | None, options.out("an entry of the cache")] = None,
     tokenizer: Annotated[

@@ -9,13 +9,14 @@ from typing import NamedTuple
 
 from bertkit.corpus.sources import Source, hub_revision
 from bertkit.errors import BertkitError
+from bertkit.io.remote import AnyFile
 from bertkit.io.tables import COMPRESSED_SUFFIXES, form
 
 _HASH_BLOCK = 2**20
 
 
 class _File(NamedTuple):
-    path: Path
+    path: AnyFile
     size_bytes: int
     modified_ns: int
     inode: int
@@ -68,7 +69,9 @@ def contents(sources: Sequence[Source], column: str) -> Contents:
             hashed += repr((source.hub, hub_revision(source), column)).encode()
             continue
         assert source.path is not None
-        paths = sorted(source.path.rglob("*")) if source.is_saved_dataset else [source.path]
+        paths: Sequence[AnyFile] = [source.path]
+        if isinstance(source.path, Path) and source.is_saved_dataset:
+            paths = sorted(source.path.rglob("*"))
         kind = "dataset" if source.is_saved_dataset else form(source.path)
         compression = source.path.suffix if source.path.suffix in COMPRESSED_SUFFIXES else ""
         hashed += repr((kind, "" if kind == "txt" else column, compression)).encode()
@@ -79,7 +82,7 @@ def contents(sources: Sequence[Source], column: str) -> Contents:
     return Contents(bytes(hashed), files)
 
 
-def changed(what: Path | str) -> BertkitError:
+def changed(what: AnyFile | str) -> BertkitError:
     """The error for an input that is not what was hashed."""
     return BertkitError(f"{what} changed while it was read: nothing was kept; run again when nobody writes to it")
 
@@ -90,7 +93,7 @@ def joined(several: Iterable[Contents]) -> Contents:
     return Contents(b"".join(part.hashed for part in parts), [file for part in parts for file in part.files])
 
 
-def _look_at(path: Path) -> _File:
+def _look_at(path: AnyFile) -> _File:
     digest = hashlib.blake2b(digest_size=16)
     try:
         about = path.stat()  # before the content: a change that comes after is one
@@ -98,5 +101,5 @@ def _look_at(path: Path) -> _File:
             while block := file.read(_HASH_BLOCK):
                 digest.update(block)
     except OSError as error:
-        raise BertkitError(f"cannot read {path}: {error.strerror}") from error
+        raise BertkitError(f"cannot read {path}: {error.strerror or error}") from error
     return _File(path, about.st_size, about.st_mtime_ns, about.st_ino, digest.digest())

@@ -1,4 +1,4 @@
-"""From what a person names (files, folders, globs, stdin, a hub dataset) to paragraphs and documents."""
+"""From what a person names (files, folders, globs, URLs, stdin, a hub dataset) to paragraphs and documents."""
 
 import functools
 import glob
@@ -8,7 +8,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from bertkit.corpus.cache import new_spool
@@ -21,6 +21,7 @@ from bertkit.io.compression import open_binary
 from bertkit.io.connection import ensure_hub, is_offline
 from bertkit.io.delimited import LONGEST_VALUE_CHARS
 from bertkit.io.hub import hub_errors
+from bertkit.io.remote import AnyFile, files_at, is_url
 from bertkit.io.tables import COMPRESSED_SUFFIXES, TABLE_SUFFIXES, TEXT_SUFFIXES, form, read_rows
 from bertkit.io.text import ReadReport, lines_of, read_lines
 
@@ -34,8 +35,8 @@ class Source:
 
     name: str
     """As a person calls it."""
-    path: Path | None = None
-    """A file, or a folder of ``datasets.save_to_disk``."""
+    path: AnyFile | None = None
+    """A file, here or at a URL, or a folder of ``datasets.save_to_disk``."""
     hub: tuple[str, str | None] | None = None
     """A hub dataset and its config."""
 
@@ -53,7 +54,7 @@ def find_sources(inputs: Sequence[str]) -> list[Source]:
     found: dict[str, Source] = {}
     for one in dict.fromkeys(inputs):  # stdin, too, is there only once
         for source in _sources(one):
-            key = str(source.path.resolve()) if source.path else source.name
+            key = str(source.path.resolve() if isinstance(source.path, Path) else source.path or source.name)
             found.setdefault(key, source)
     return list(found.values())
 
@@ -61,6 +62,9 @@ def find_sources(inputs: Sequence[str]) -> list[Source]:
 def _sources(one: str) -> list[Source]:
     if one == "-":
         return [Source("stdin", _spooled_stdin())]
+    if is_url(one):
+        files = files_at(one)
+        return _readable([Source(str(file), file) for file in files])
     # os.path takes whatever a person types; pathlib raises at over-long names and unknown ~users.
     path = os.path.expanduser(one)
     if os.path.isfile(path):
@@ -70,15 +74,20 @@ def _sources(one: str) -> list[Source]:
         return _in_folder(Path(path))
     matches = [Path(match) for match in sorted(glob.glob(path, recursive=True)) if os.path.isfile(match)]
     if matches:
-        files = [Source(str(match), match) for match in matches if _is_readable_form(match)]
-        return files or [Source(one, match) for match in matches if form(match)]
+        return _readable([Source(str(match), match) for match in matches])
     hub = _HUB_NAME.fullmatch(one)
     if hub and not hub["name"].lower().endswith(_FILE_SUFFIXES):
         return [Source(one, hub=(hub["name"], hub["config"]))]
     raise BertkitError(
-        f"no corpus at {one}: give a text file (a blank line between documents), a folder, a glob, - for stdin, "
+        f"no corpus at {one}: give a text file (a blank line between documents), a folder, a glob, a URL, - for stdin, "
         "or a hub dataset org/name"
     )
+
+
+def _readable(several: list[Source]) -> list[Source]:
+    """Those of a form that can be read; of a single one, or where there is none, ``form`` says what it lacks."""
+    files = [(one, one.path) for one in several if one.path is not None]
+    return [one for one, path in files if _is_readable_form(path)] or [one for one, path in files if form(path)]
 
 
 def _in_folder(folder: Path) -> list[Source]:
@@ -106,10 +115,10 @@ def _is_saved_dataset(folder: Path) -> bool:
     return one or (folder / "dataset_dict.json").is_file()
 
 
-def _is_readable_form(path: Path) -> bool:
+def _is_readable_form(path: AnyFile) -> bool:
     """Whether a file in a folder is text; its .json files are settings and the like more often than not."""
     try:
-        return bool(form(path)) and ".json" not in path.suffixes
+        return bool(form(path)) and ".json" not in PurePath(str(path)).suffixes
     except BertkitError:
         return False
 

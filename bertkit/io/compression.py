@@ -7,10 +7,10 @@ import lzma
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from bertkit.errors import BertkitError
+from bertkit.io.remote import AnyFile
 
 MAX_EXPANSION = 200
 """Text is packed to a third or a tenth; more than this is a bomb (gzip reaches 1,000, the others far more)."""
@@ -21,7 +21,7 @@ _PACKED_BYTES = 2**13  # a Zstandard bomb of this size unpacks to 256 MiB
 
 
 @contextmanager
-def open_binary(path: Path) -> Iterator[BinaryIO]:
+def open_binary(path: AnyFile) -> Iterator[BinaryIO]:
     """Opens a file for reading, decompressed by its last suffix (.gz, .xz, .zst, .bz2), as a stream.
 
     Raises:
@@ -38,7 +38,7 @@ def open_binary(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _decompressed(raw: BinaryIO, path: Path) -> Iterator[BinaryIO]:
+def _decompressed(raw: BinaryIO, path: AnyFile) -> Iterator[BinaryIO]:
     opener = _OPENERS.get(path.suffix.lower())
     if opener is None:
         yield raw
@@ -47,7 +47,7 @@ def _decompressed(raw: BinaryIO, path: Path) -> Iterator[BinaryIO]:
         yield counted
 
 
-def check_expansion(path: Path, packed_bytes: int, unpacked_bytes: int) -> None:
+def check_expansion(path: AnyFile, packed_bytes: int, unpacked_bytes: int) -> None:
     """Makes sure that what is (being) unpacked may be text.
 
     Raises:
@@ -63,7 +63,7 @@ def check_expansion(path: Path, packed_bytes: int, unpacked_bytes: int) -> None:
 class _Counted(io.RawIOBase):
     """A decompressed stream that is given up where too much comes out of it."""
 
-    def __init__(self, stream: Any, path: Path) -> None:
+    def __init__(self, stream: Any, path: AnyFile) -> None:
         self._stream, self._path, self._packed_bytes = stream, path, path.stat().st_size
         self._unpacked_bytes = 0
 

@@ -5,10 +5,10 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 from bertkit.errors import BertkitError
+from bertkit.io.remote import AnyFile
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 LONGEST_VALUE_CHARS = 2**26
@@ -33,7 +33,7 @@ class Delimited:
         remarks: what was taken for granted that its suffix does not say.
     """
 
-    path: Path
+    path: AnyFile
     names: list[str]
     remarks: list[str]
     _reader: Any
@@ -65,7 +65,7 @@ class Delimited:
             raise _not_matching(self.path, begin + self._lines_before, error) from error
 
 
-def open_delimited(lines: Iterator[str], path: Path, usual: str) -> Delimited:
+def open_delimited(lines: Iterator[str], path: AnyFile, usual: str) -> Delimited:
     """Reads how a file begins.
 
     The separator is ``usual``, unless the beginning is a table with another one alone. A first line ``sep=;``, as
@@ -100,7 +100,7 @@ def open_delimited(lines: Iterator[str], path: Path, usual: str) -> Delimited:
     return Delimited(path, names, remarks, reader, int(bool(excel)), separator)
 
 
-def bounded(text: Any, path: Path) -> Iterator[str]:
+def bounded(text: Any, path: AnyFile) -> Iterator[str]:
     """The lines of an open text, none of them too long to hold.
 
     Raises:
@@ -170,7 +170,7 @@ def _needs_quotes(value: str) -> bool:
     return '""' in value[1:-1] or not _QUOTED.fullmatch(value)
 
 
-def _not_matching(path: Path, line: int, error: csv.Error) -> BertkitError:
+def _not_matching(path: AnyFile, line: int, error: csv.Error) -> BertkitError:
     if "field larger" in str(error):
         return BertkitError(
             f"{path}:{line} begins a value of over {LONGEST_VALUE_CHARS:,} characters: is a quote never closed?"

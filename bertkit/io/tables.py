@@ -8,14 +8,14 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.io.compression import check_expansion, open_binary
 from bertkit.io.delimited import LONGEST_VALUE_CHARS, Delimited, Refuse, Row, bounded, open_delimited
+from bertkit.io.remote import AnyFile, RemoteFile
 
 TEXT_SUFFIXES = (".txt", ".text", ".md")
 TABLE_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".tab", ".parquet")
@@ -31,7 +31,7 @@ _ROWS_BYTES = 2**24
 _BLANKS = re.compile(r"[ \t\n\r]*")
 
 
-def form(path: Path) -> str:
+def form(path: AnyFile) -> str:
     """What a file holds, by its name under any compression: "txt", "jsonl", "csv", "tsv" or "parquet".
 
     Raises:
@@ -47,7 +47,7 @@ def form(path: Path) -> str:
     return found
 
 
-def read_rows(path: Path, unusable: list[str] | None = None) -> Iterator[Row]:
+def read_rows(path: AnyFile, unusable: list[str] | None = None) -> Iterator[Row]:
     """The rows of a table in order, with the place of each (its first line; in parquet its row) for messages.
 
     csv has RFC 4180's quoting; csv and tsv have their column names in the first line, and their values are all text.
@@ -80,7 +80,7 @@ def read_rows(path: Path, unusable: list[str] | None = None) -> Iterator[Row]:
         yield from table.rows(refuse)
 
 
-def _delimited(text: io.TextIOWrapper, path: Path, kind: str) -> Delimited:
+def _delimited(text: io.TextIOWrapper, path: AnyFile, kind: str) -> Delimited:
     return open_delimited(bounded(text, path), path, "\t" if kind == "tsv" else ",")
 
 
@@ -90,7 +90,7 @@ def _say_once(remark: str) -> None:
 
 
 @contextmanager
-def _open_text(path: Path) -> Iterator[io.TextIOWrapper]:
+def _open_text(path: AnyFile) -> Iterator[io.TextIOWrapper]:
     try:
         with open_binary(path) as stream:
             # Line ends within csv's quotes belong to the value.
@@ -100,7 +100,7 @@ def _open_text(path: Path) -> Iterator[io.TextIOWrapper]:
         raise _not_utf8(path) from error
 
 
-def _not_utf8(path: Path) -> BertkitError:
+def _not_utf8(path: AnyFile) -> BertkitError:
     """The error for a file that could not be decoded. Reads it again, for decoders do not say in which line."""
     with open_binary(path) as stream:
         for number, line in enumerate(stream, 1):
@@ -124,7 +124,7 @@ def _encoding(line: bytes) -> str:
     return "cp1252"
 
 
-def _json_rows(text: io.TextIOWrapper, path: Path, refuse: Refuse) -> Iterator[Row]:
+def _json_rows(text: io.TextIOWrapper, path: AnyFile, refuse: Refuse) -> Iterator[Row]:
     begun = False
     for number, line in enumerate(bounded(text, path), 1):
         if not line.strip():
@@ -151,7 +151,7 @@ def _object(line: str, place: str, refuse: Refuse) -> dict[str, Any] | None:
     return {name: _whole(value) for name, value in row.items()} if "\\u" in line else row
 
 
-def _array_rows(first: str, text: io.TextIOWrapper, path: Path, line: int) -> Iterator[Row]:
+def _array_rows(first: str, text: io.TextIOWrapper, path: AnyFile, line: int) -> Iterator[Row]:
     """The objects of one array, of which ``first`` is the first line that is not blank."""
     content = first + text.read(LONGEST_VALUE_CHARS)
     if text.read(1):
@@ -201,24 +201,28 @@ def _whole(value: Any) -> Any:
 
 
 @contextmanager
-def _parquet(path: Path) -> Iterator[Any]:
+def _parquet(path: AnyFile) -> Iterator[Any]:
     """A parquet file, open; one that is compressed as a whole is unpacked into a temporary file first."""
     import pyarrow
     import pyarrow.parquet
 
-    with tempfile.TemporaryFile() as unpacked:
+    with ExitStack() as closing:
+        file_or_path: Any = path
         if path.suffix.lower() in COMPRESSED_SUFFIXES:
+            file_or_path = closing.enter_context(tempfile.TemporaryFile())
             with open_binary(path) as packed:
-                shutil.copyfileobj(packed, unpacked)
+                shutil.copyfileobj(packed, file_or_path)
+        elif isinstance(path, RemoteFile):
+            file_or_path = closing.enter_context(path.open())
         try:
-            file = pyarrow.parquet.ParquetFile(unpacked if unpacked.tell() else path, buffer_size=_PARQUET_BUFFER_BYTES)
+            file = pyarrow.parquet.ParquetFile(file_or_path, buffer_size=_PARQUET_BUFFER_BYTES)
         except (pyarrow.ArrowException, OSError, ValueError) as error:
             raise BertkitError(f"{path} cannot be read as parquet: {_first_line(error)}") from error
         with file:
             yield file
 
 
-def _parquet_rows(path: Path, refuse: Refuse) -> Iterator[Row]:
+def _parquet_rows(path: AnyFile, refuse: Refuse) -> Iterator[Row]:
     import pyarrow
 
     number = 0
@@ -242,7 +246,7 @@ def _parquet_rows(path: Path, refuse: Refuse) -> Iterator[Row]:
             raise BertkitError(f"{path} is damaged after row {number}: {_first_line(error)}") from error
 
 
-def _rows_at_once(about: Any, path: Path) -> int:
+def _rows_at_once(about: Any, path: AnyFile) -> int:
     """How many rows of a parquet file are read together, by their mean size.
 
     Raises:

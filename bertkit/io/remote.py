@@ -1,0 +1,156 @@
+"""Files in object stores and on servers (s3://, gs://, hf://, https:// …), read by fsspec as streams."""
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, NamedTuple
+
+from bertkit.console import one_line
+from bertkit.errors import BertkitError
+from bertkit.io.connection import ensure_hub
+
+_URL = re.compile(r"([a-z][a-z0-9+.-]+)://.", re.IGNORECASE)  # a single letter is a drive of Windows
+_BLOCK_BYTES = 2**24
+"""Asked for at a time; two are in memory."""
+_WAYS_ON = "give a file or a folder, or a URL such as s3://BUCKET/FOLDER/, gs://, hf:// or https://"
+
+
+class _Stat(NamedTuple):
+    st_size: int
+    st_mtime_ns: int = 0  # what it holds is compared by its hash alone
+    st_ino: int = 0
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file at a URL, with those methods of ``Path`` that reading takes. All raise a BertkitError that names it."""
+
+    url: str
+
+    def __str__(self) -> str:
+        return self.url
+
+    @property
+    def suffix(self) -> str:
+        return PurePosixPath(self.url).suffix
+
+    def with_suffix(self, suffix: str) -> "RemoteFile":
+        return RemoteFile(self.url.removesuffix(self.suffix) + suffix)
+
+    def is_dir(self) -> bool:
+        return False
+
+    def is_file(self) -> bool:
+        return True
+
+    def stat(self) -> _Stat:
+        return _Stat(_size_bytes(self.url))
+
+    def open(self, _mode: str = "rb") -> BinaryIO:
+        """The content as bytes; it can be sought in where the server gives parts of files."""
+        with _failures(self.url):
+            files, path = _place(self.url)
+            return io.BufferedReader(_Stream(files.open(path, "rb", block_size=_BLOCK_BYTES), self.url), 2**20)
+
+
+AnyFile = Path | RemoteFile
+
+
+def is_url(name: str) -> bool:
+    """Whether a name is a URL rather than a path."""
+    return bool(_URL.match(name))
+
+
+def files_at(url: str) -> list[RemoteFile]:
+    """The file at a URL, those that its ``*`` stands for, or those of its folder and of the folders in it, sorted.
+
+    Raises:
+        BertkitError: there is none; it cannot be reached; the package that reads such URLs is not installed.
+    """
+    with _failures(url):
+        files, path = _place(url)
+        if "*" not in path and not url.endswith("/") and files.isfile(path):
+            return [RemoteFile(files.unstrip_protocol(path))]
+        found = (files.glob if "*" in path else files.find)(path, detail=True)
+        # As in a folder here, what begins with a dot is hidden.
+        hidden = [name for name in found if "/." in name.removeprefix(path)]
+        several = sorted(name for name in found if found[name]["type"] == "file" and name not in hidden)
+        names = [files.unstrip_protocol(name) for name in several]
+        if not names and "*" not in path:
+            files.info(path)  # says why, where nobody answers
+    if not names:
+        raise BertkitError(f"no corpus at {url}: nothing is there; {_WAYS_ON}")
+    return [RemoteFile(name) for name in names]
+
+
+@cache
+def _size_bytes(url: str) -> int:
+    with _failures(url):
+        files, path = _place(url)
+        size = files.info(path)["size"]
+    if size is None:
+        raise BertkitError(f"cannot read {url}: the server does not say how large it is; fetch it first")
+    return int(size)
+
+
+def _place(url: str) -> tuple[Any, str]:
+    """The file system of a URL, and where in it the file is."""
+    import fsspec
+    from fsspec.registry import known_implementations
+
+    protocol = url.partition("://")[0].lower()
+    if protocol == "hf":
+        ensure_hub()
+    try:
+        return fsspec.url_to_fs(url)  # type: ignore[no-any-return]
+    except ImportError as error:
+        package = known_implementations.get(protocol, {}).get("class", "fsspec").partition(".")[0]
+        needs = one_line(error) if package == "fsspec" else f"needs the package {package}: pip install {package}"
+        raise BertkitError(f"cannot read {url}: {protocol}:// {needs}") from error
+    except ValueError as error:
+        raise BertkitError(f"cannot read {url}: {one_line(error)}; {_WAYS_ON}") from error
+
+
+class _Stream(io.RawIOBase):
+    """A file of fsspec whose failures are lines that name it: each of its libraries has its own errors."""
+
+    def __init__(self, file: Any, url: str) -> None:
+        self._file, self._url = file, url
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return bool(self._file.seekable())
+
+    def readinto(self, buffer: Any) -> int:
+        with _failures(self._url):
+            data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return int(self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+@contextmanager
+def _failures(url: str) -> Iterator[None]:
+    try:
+        yield
+    except BertkitError:
+        raise
+    except FileNotFoundError as error:
+        raise BertkitError(f"no corpus at {url}: nothing is there; {_WAYS_ON}") from error
+    except Exception as error:
+        raise BertkitError(f"cannot read {url}: {one_line(error)}") from error
