@@ -40,7 +40,7 @@ def pretrain(
     """Pretrains a BERT and leaves a folder that transformers loads.
 
     Args:
-        corpus: files, folders, globs, URLs that fsspec reads, prepared folders or a dataset of the hub; nothing takes the embedded stories.
+        corpus: files, folders, globs, URLs, prepared folders or a dataset of the hub; nothing takes the embedded stories.
         recipe: a name of ``bertkit recipes``, or a TOML file; None suits the device.
         out: the run's folder; None is ``runs/pretrain-`` and the corpus's name.
         settings: of the recipe, by dotted key: ``{"train.max_steps": 3000}``.

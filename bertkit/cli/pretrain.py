@@ -18,7 +18,7 @@ def pretrain(
         list[str] | None,
         typer.Argument(
             metavar="[CORPUS]...",
-            help="Files, folders, globs, URLs (s3://, hf://), - for stdin, a prepared folder, or a hub dataset org/name[:config]; "
+            help="Files, folders, globs, URLs (s3://), - for stdin, a prepared folder, or a hub dataset org/name[:config]; "
             "none takes the embedded stories.",
         ),
     ] = None,

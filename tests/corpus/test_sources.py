@@ -166,7 +166,7 @@ def test_what_is_not_there_says_what_can_be_given(missing):
     with pytest.raises(BertkitError) as caught:
         find_sources([missing])
     assert str(caught.value) == (
-        f"no corpus at {missing}: give a text file (a blank line between documents), a folder, a glob, - for stdin, "
+        f"no corpus at {missing}: give a text file (a blank line between documents), a folder, a glob, a URL, - for stdin, "
         "or a hub dataset org/name"
     )
 
