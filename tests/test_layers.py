@@ -8,7 +8,7 @@ import bertkit
 
 FLOORS = [
     {"cli"},
-    {"api"},
+    {"api", "serving"},
     {"pretraining", "finetuning", "inference", "reporting"},
     {"runtime"},
     {"corpus", "training", "models"},

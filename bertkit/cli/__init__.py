@@ -29,6 +29,7 @@ from bertkit.cli import (
     recipes,
     report,
     score,
+    serve,
 )
 
 app = typer.Typer(
@@ -124,6 +125,12 @@ _register(
     predict.predict,
     'bertkit predict runs/finetune-reviews "what a lovely film"',
     "bertkit predict runs/finetune-reviews new.csv --output answers.csv",
+)
+_register(
+    "serve",
+    serve.serve,
+    "bertkit serve embedded",
+    "bertkit serve runs/finetune-reviews --port 9000",
 )
 _register(
     "report",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertkit.errors import BertkitError
-from bertkit.reporting.pages import write_page
+from bertkit.reporting.pages import render_page, write_page
 
 if TYPE_CHECKING:
     import numpy as np
@@ -151,6 +151,19 @@ def write_attention(attention: Attention, out: Path) -> None:
     Raises:
         BertkitError: too much for one page; the disk is full or cannot be written; a file is in the way.
     """
+    write_page(out, "attention.html", **_content(attention))
+
+
+def attention_page(attention: Attention) -> str:
+    """The page as ``write_attention`` writes it.
+
+    Raises:
+        BertkitError: too much for one page.
+    """
+    return render_page("attention.html", **_content(attention))
+
+
+def _content(attention: Attention) -> dict[str, Any]:
     import numpy as np
 
     weights = attention.weights
@@ -167,7 +180,7 @@ def write_attention(attention: Attention, out: Path) -> None:
         "heads": attention.heads,
         "weights": base64.b64encode(whole.tobytes()).decode(),
     }
-    write_page(out, "attention.html", title=_title(attention), model=attention.model, data=data)
+    return {"title": _title(attention), "model": attention.model, "data": data}
 
 
 def _title(attention: Attention) -> str:

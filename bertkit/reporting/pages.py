@@ -26,6 +26,14 @@ def write_page(path: Path, template: str, **content: Any) -> None:
     Raises:
         BertkitError: the disk is full or cannot be written.
     """
+    # A lone surrogate (a byte of a file name that is no UTF-8) cannot be written as a character.
+    page = render_page(template, **content).encode("utf-8", "replace")
+    with new_output(path) as file:
+        file.write(page)
+
+
+def render_page(template: str, **content: Any) -> str:
+    """A template of this folder, filled, as ``write_page`` writes it."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -35,7 +43,5 @@ def write_page(path: Path, template: str, **content: Any) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    # A lone surrogate (a byte of a file name that is no UTF-8) cannot be written as a character.
-    page = environment.get_template(template).render(version=__version__, colours=COLOURS, **content)
-    with new_output(path) as file:
-        file.write(page.encode("utf-8", "replace"))
+    page: str = environment.get_template(template).render(version=__version__, colours=COLOURS, **content)
+    return page

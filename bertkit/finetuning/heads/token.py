@@ -167,7 +167,10 @@ class TokenHead(Head):
     def joined(self, logits: Sequence[np.ndarray]) -> np.ndarray:
         return np.concatenate(logits)
 
-    def decode(self, logits: Sequence[np.ndarray], features: Features, split: Split) -> list[dict[str, Any]]:
+    def chosen(
+        self, logits: Sequence[np.ndarray], features: Features
+    ) -> Iterator[tuple[TaggedRow, list[str], np.ndarray]]:
+        """Of each row its words, their tags, and how probable each tag is, float64 ``[words]``."""
         targets: TagTargets = features.targets
         # A word that the model does not see, as one of characters that its tokenizer drops, is no entity.
         unseen = self.label_names.index(OUTSIDE) if OUTSIDE in self.label_names else 0
@@ -178,9 +181,12 @@ class TokenHead(Head):
                 exact = said.astype(np.float64)
                 shares = np.exp(exact - exact.max(axis=1, keepdims=True))
                 chosen[row][words], certain[row][words] = exact.argmax(axis=1), 1 / shares.sum(axis=1)
+        for row, ids, scores in zip(targets.rows, chosen, certain, strict=True):
+            yield row, [self.label_names[id_] for id_ in ids], scores
+
+    def decode(self, logits: Sequence[np.ndarray], features: Features, split: Split) -> list[dict[str, Any]]:
         answers = []
-        for index, (row, ids, scores) in enumerate(zip(targets.rows, chosen, certain, strict=True)):
-            tags = [self.label_names[id_] for id_ in ids]
+        for index, (row, tags, scores) in enumerate(self.chosen(logits, features)):
             answer = {"index": index, "tags": tags} | ({"entities": _named(row, tags, scores)} if self.scheme else {})
             answers.append(answer if split.labels is None else answer | {"label": row.tags})
         return answers

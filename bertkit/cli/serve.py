@@ -1,0 +1,29 @@
+"""``bertkit serve``: a model over HTTP."""
+
+from typing import Annotated
+
+import typer
+
+from bertkit.cli.options import Device
+
+
+def serve(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A model's folder, its name on the Hugging Face hub, or embedded.")
+    ],
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen at; 0.0.0.0 is all of this machine.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="0 takes one that is free.")] = 8000,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=0.001, metavar="SECONDS", help="A request that waits longer is refused.")
+    ] = 60.0,
+    device: Device = "auto",
+) -> None:
+    """Serve a model: JSON in the shapes of the Hugging Face inference API, and a page to try it in a browser.
+
+    Masks, classes, tags, answers or vectors, by what the model was trained for; what arrives together is read together.
+    """
+    from bertkit.serving.server import serve as run
+
+    run(model, host, port, device, timeout)

@@ -1,0 +1,169 @@
+"""The routes: those of the Hugging Face inference API, a page to try the model, and what is refused."""
+
+import asyncio
+import json
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from bertkit import console
+from bertkit.errors import BertkitError
+from bertkit.reporting.attention import attention_page, read_attention
+from bertkit.reporting.pages import render_page
+from bertkit.serving.asking import answered, checked_items, open_task, task_name
+from bertkit.serving.batcher import Batcher, BusyError
+from bertkit.serving.tasks import FEATURES, Item, Task
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+MOST_BYTES = 1_000_000
+"""Of a request's body."""
+_EXAMPLES = {
+    "fill-mask": "she opened the [MASK] and looked into the garden .",
+    "text-classification": "what a lovely day it was .",
+    "token-classification": "Ana moved from Lisbon to New York .",
+    "question-answering": "Ana moved from Lisbon to New York in the spring, and her brother stayed .",
+    FEATURES: "the cat sat on the mat .",
+}
+
+
+class RefusedError(BertkitError):
+    """A request that is answered with an HTTP status of its own."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Service:
+    """A model that is served.
+
+    Args:
+        model: a folder, a name on the hub, or "embedded".
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+        timeout_s: how long a request may wait for its answer.
+
+    Raises:
+        BertkitError: the model cannot be had, or answers what cannot be served.
+    """
+
+    def __init__(self, model: str, device: str, timeout_s: float) -> None:
+        self.model, self.task, self._device, self._timeout_s = model, task_name(model), device, timeout_s
+        self._tasks: dict[str, Task] = {self.task: open_task(model, self.task, device)}
+        self.batcher = Batcher(self._answered)
+        self._page = render_page("serve.html", title=model, task=self.task, example=_EXAMPLES[self.task]).encode(
+            "utf-8", "replace"
+        )
+
+    def _answered(self, task: str, items: Sequence[Item]) -> list[Any]:
+        return answered(self._tasks[task], items)
+
+    def app(self) -> "Starlette":
+        """As an ASGI application."""
+        from starlette.applications import Starlette
+        from starlette.routing import Route
+
+        ask, post = self._ask, ["POST"]
+        return Starlette(
+            routes=[
+                Route("/", self._show, methods=["GET"]),
+                Route("/health", self._health, methods=["GET"]),
+                Route("/attention", self._attention, methods=["GET"]),
+                Route("/", ask, methods=post),
+                Route("/pipeline/{task}", ask, methods=post),
+                Route("/models/{name:path}/pipeline/{task}", ask, methods=post),
+                Route("/models/{name:path}", ask, methods=post),
+            ],
+            exception_handlers={404: _unknown, 405: _unknown},
+        )
+
+    async def _show(self, request: "Request") -> "Response":  # noqa: ARG002
+        from starlette.responses import HTMLResponse
+
+        return HTMLResponse(self._page)
+
+    async def _health(self, request: "Request") -> "Response":  # noqa: ARG002
+        return _json({"model": self.model, "task": self.task})
+
+    async def _attention(self, request: "Request") -> "Response":
+        """The page of ``bertkit attention`` for a text."""
+        from starlette.responses import HTMLResponse
+
+        text = request.query_params.get("text", "")
+        try:
+            page = await self.batcher.run(lambda: attention_page(read_attention(self.model, text)))
+        except BertkitError as error:
+            return _json({"error": str(error)}, 400)
+        return HTMLResponse(page.encode("utf-8", "replace"))
+
+    async def _ask(self, request: "Request") -> "Response":
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return _json(await self._answer(request))
+        except TimeoutError:
+            return _json({"error": f"no answer within {self._timeout_s:g} s: ask again later, or for less"}, 503)
+        except BertkitError as error:
+            return _json({"error": str(error)}, getattr(error, "status", 503 if isinstance(error, BusyError) else 400))
+        except Exception:  # a bug of ours: the traceback is for whoever runs the server
+            sys.stderr.write(console.masked(traceback.format_exc()))
+            return _json({"error": "the server failed: its log says how"}, 500)
+
+    async def _answer(self, request: "Request") -> Any:
+        named = request.path_params.get("name", self.model)
+        if named not in (self.model, self.model.rstrip("/").rsplit("/", 1)[-1]):
+            raise RefusedError(404, f"no model '{named[:100]}' here: this is {self.model}")
+        name = request.path_params.get("task", self.task)
+        if name not in (self.task, FEATURES):
+            raise RefusedError(404, f"no task '{name[:100]}' here: {self.model} answers {self.task} and {FEATURES}")
+        asked = _parsed(await _body(request))
+        if name not in self._tasks:  # at once where two ask first: the thread takes one after the other
+            await self.batcher.run(lambda: self._tasks.setdefault(name, open_task(self.model, name, self._device)))
+        inputs = asked["inputs"]
+        items = checked_items(self._tasks[name], inputs, _parameters(asked))
+        answers = await self.batcher.ask(name, items) if items else []
+        # Of a single text the API gives classes as a list of lists, and all else as it is.
+        return answers if isinstance(inputs, list) or name == "text-classification" else answers[0]
+
+
+async def _body(request: "Request") -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MOST_BYTES:
+            raise RefusedError(413, f"the request is larger than {MOST_BYTES:,} bytes: ask for less at a time")
+    return bytes(body)
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    try:
+        asked = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        reason = "too deep" if isinstance(error, RecursionError) else " ".join(str(error).split())[:100]
+        raise BertkitError(f'the request is no JSON ({reason}): send {{"inputs": "a text"}}') from None
+    if not isinstance(asked, dict) or "inputs" not in asked:
+        raise BertkitError('the request has no inputs: send {"inputs": "a text"}')
+    return asked
+
+
+def _parameters(asked: dict[str, Any]) -> Any:
+    """Those of a request; the API has them in an object of their own, or, for vectors, beside the inputs."""
+    given = asked.get("parameters") or {}
+    beside = {name: value for name, value in asked.items() if name not in ("inputs", "parameters", "options")}
+    return beside | given if isinstance(given, dict) else given
+
+
+async def _unknown(request: "Request", error: Exception) -> "Response":
+    status: int = getattr(error, "status_code", 404)
+    path = request.url.path[:100]
+    return _json({"error": f"no {request.method} {path} here: POST / or /models/NAME, or open / in a browser"}, status)
+
+
+def _json(content: Any, status: int = 200) -> "Response":
+    from starlette.responses import Response
+
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    return Response(text.encode("utf-8", "replace"), status, media_type="application/json")

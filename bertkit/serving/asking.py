@@ -1,0 +1,84 @@
+"""Which task a model is served for, what a request asks of it, and who gets which answer of a batch."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from bertkit.errors import BertkitError
+from bertkit.models.folder import bert_folder, read_config, what_it_is
+from bertkit.models.headed import linear_class
+from bertkit.serving.tasks import FEATURES, Answers, Classification, FillMask, Item, Tags, Task, Vectors
+
+_TASKS = {
+    None: "fill-mask",
+    "BertForSequenceClassification": "text-classification",
+    "BertForTokenClassification": "token-classification",
+    "BertForQuestionAnswering": "question-answering",
+}
+_MOST_GUESSES = 100
+
+
+def task_name(model: str) -> str:
+    """The task that a model was trained for, by its config.json.
+
+    Raises:
+        BertkitError: the model cannot be had, or answers what the inference API has no shape for.
+    """
+    config = read_config(bert_folder(model), model)
+    if (kind := linear_class(config)) is None:
+        named = next(iter(config["architectures"]), "")
+        if named not in ("", "BertModel") and not named.endswith(("ForPreTraining", "ForMaskedLM")):
+            raise BertkitError(f"{model} cannot be served: {what_it_is(config, model) or f'it is a {named}'}")
+        return FEATURES if named == "BertModel" else "fill-mask"
+    if kind not in _TASKS:
+        raise BertkitError(f"{model} is a {kind}, which the inference API has no form for: bertkit predict asks it")
+    return _TASKS[kind]
+
+
+def open_task(model: str, name: str, device: str | None) -> Task:
+    """A model ready to be asked.
+
+    Args:
+        name: of the task: the model's own, or ``FEATURES``, which every BERT can answer.
+    """
+    kinds: dict[str, Callable[[str, str | None], Task]] = {
+        "fill-mask": FillMask,
+        "text-classification": Classification,
+        "token-classification": Tags,
+        "question-answering": Answers,
+        FEATURES: Vectors,
+    }
+    return kinds[name](model, device)
+
+
+def answered(task: Task, items: Sequence[Item]) -> list[Any]:
+    """The answers of items, each with its own; or the exception, of the item that it is due to alone."""
+    try:
+        return task.answers(items)
+    except Exception as error:
+        if len(items) == 1:
+            return [error]
+        half = len(items) // 2
+        return answered(task, items[:half]) + answered(task, items[half:])
+
+
+def checked_items(task: Task, inputs: Any, parameters: Any) -> list[Item]:
+    """A request's inputs, one or a list of them.
+
+    Raises:
+        BertkitError: they are none, or a parameter is unknown or wrong.
+    """
+    if not isinstance(parameters, dict):
+        raise BertkitError('parameters must be an object, as in {"inputs": "…", "parameters": {"top_k": 3}}')
+    given = {name: value for name, value in parameters.items() if value is not None}
+    unknown = sorted(given.keys() - {*task.parameters})
+    if unknown:
+        known = ", ".join(task.parameters) or "none"
+        raise BertkitError(f"unknown parameter '{unknown[0][:60]}': {task.name} knows {known}")
+    top_k = given.get("top_k", 1)
+    if type(top_k) is not int or not 1 <= top_k <= _MOST_GUESSES:
+        raise BertkitError(f"top_k must be a whole number from 1 to {_MOST_GUESSES}")
+    targets = given.get("targets", [])
+    if not isinstance(targets, list) or not all(isinstance(one, str) for one in targets):
+        raise BertkitError("targets must be a list of words")
+    every = inputs if isinstance(inputs, list) else [inputs]
+    return [Item(task.content(one), given) for one in every]

@@ -1,0 +1,223 @@
+"""What a served model is asked and what it answers, in the shapes of the Hugging Face inference API.
+
+A task turns a request's inputs into items, and items, of any requests, into answers.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from bertkit.errors import BertkitError
+from bertkit.finetuning.heads.base import Features, Split
+from bertkit.finetuning.heads.token import TokenHead
+from bertkit.runtime.text import sound
+
+if TYPE_CHECKING:
+    from bertkit.finetuning.predict import Predictor
+
+FEATURES = "feature-extraction"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One input, checked, with the parameters of its request."""
+
+    content: Any
+    parameters: dict[str, Any]
+
+
+class Task(Protocol):
+    """What a model can be asked."""
+
+    name: str
+    """As the inference API calls it."""
+    parameters: tuple[str, ...]
+    """That it knows."""
+
+    def content(self, given: Any) -> Any:
+        """What is read of one input.
+
+        Raises:
+            BertkitError: it is none of this task.
+        """
+
+    def answers(self, items: Sequence[Item]) -> list[Any]:
+        """Of each item, as JSON.
+
+        Raises:
+            BertkitError: one of them cannot be answered, as it is too long, say.
+        """
+
+
+def _text(given: Any, what: str = "inputs") -> str:
+    if not isinstance(given, str):
+        raise BertkitError(f'{what} must be a text, or a list of texts, as in {{"inputs": "a text"}}')
+    return sound(given)
+
+
+class FillMask:
+    """Guesses for each ``[MASK]``; of several masks, a list for each."""
+
+    name = "fill-mask"
+    parameters: tuple[str, ...] = ("top_k", "targets")
+
+    def __init__(self, model: str, device: str | None) -> None:
+        from bertkit.inference.mask_filling.filler import MaskFiller
+
+        self._filler = MaskFiller(model, device)
+
+    def content(self, given: Any) -> str:
+        return _text(given)
+
+    def answers(self, items: Sequence[Item]) -> list[Any]:
+        # Those that are asked alike are read together.
+        groups: dict[str, list[int]] = {}
+        for number, item in enumerate(items):
+            groups.setdefault(repr(sorted(item.parameters.items())), []).append(number)
+        found: list[Any] = [None] * len(items)
+        for numbers in groups.values():
+            asked = items[numbers[0]].parameters
+            texts = [items[number].content for number in numbers]
+            filled = self._filler.fill(texts, asked.get("top_k", 5), asked.get("targets"))
+            for number, masks in zip(numbers, filled, strict=True):
+                said = [[self._guess(one) for one in guesses] for guesses in masks]
+                found[number] = said[0] if len(said) == 1 else said
+        return found
+
+    @staticmethod
+    def _guess(one: Any) -> dict[str, Any]:
+        return {name: getattr(one, name) for name in ("score", "token", "token_str", "sequence")}
+
+
+class Vectors:
+    """The mean of the last states of a text's tokens, as `bertkit embed` gives it."""
+
+    name = FEATURES
+    parameters: tuple[str, ...] = ("normalize",)
+
+    def __init__(self, model: str, device: str | None) -> None:
+        from bertkit.inference.embedding import Embedder
+
+        self._embedder = Embedder(model, device=device)
+
+    def content(self, given: Any) -> str:
+        return _text(given)
+
+    def answers(self, items: Sequence[Item]) -> list[Any]:
+        windows = self._embedder.windows([item.content for item in items])
+        rows = [one.rows[0] for window in windows for one in window]
+        cut, self._embedder.texts.cut = self._embedder.texts.cut, 0
+        if cut:
+            raise BertkitError(
+                f"a text is longer than the {self._embedder.texts.reader.max_tokens} tokens that are read"
+            )
+        return [
+            (row / max(float(np.linalg.norm(row)), 1e-12) if item.parameters.get("normalize") else row).tolist()
+            for item, row in zip(items, rows, strict=True)
+        ]
+
+
+class _Predicted:
+    """What a fine-tuned model answers, as `bertkit predict` does."""
+
+    parameters: tuple[str, ...] = ()
+
+    def __init__(self, model: str, device: str | None) -> None:
+        from bertkit.finetuning.predict import open_predictor
+
+        self.predictor: Predictor = open_predictor(model, device or "auto")
+
+    def answers(self, items: Sequence[Item]) -> list[Any]:
+        split, features, logits = self._read(items)
+        said = self.predictor.head.decode(logits, features, split)
+        return [self._shaped(item, one) for item, one in zip(items, said, strict=True)]
+
+    def _read(self, items: Sequence[Item]) -> tuple[Split, Features, list[np.ndarray]]:
+        predictor, split = self.predictor, Split("", [item.content for item in items], None)
+        features = predictor.head.features(split, predictor.encoder)
+        if features.cut_rows:
+            raise BertkitError(f"a text is longer than the {predictor.encoder.max_length} tokens that are read")
+        return split, features, predictor.logits(features)
+
+    def _shaped(self, item: Item, said: dict[str, Any]) -> Any:
+        raise NotImplementedError
+
+
+class Classification(_Predicted):
+    """Classes with their probabilities, the likeliest first; or a number. Items of one and of two texts."""
+
+    name = "text-classification"
+    parameters: tuple[str, ...] = ("top_k",)
+
+    def content(self, given: Any) -> tuple[str, ...]:
+        pair = isinstance(given, dict) and given.keys() == {"text", "text_pair"}
+        texts = (_text(given["text"]), _text(given["text_pair"])) if pair else (_text(given),)
+        wanted = getattr(self.predictor.head, "texts", 0)
+        if wanted and len(texts) != wanted:
+            form = '{"text": "…", "text_pair": "…"}' if wanted == 2 else "a text"
+            raise BertkitError(f"the model was trained on {wanted} texts a row: give {form} as inputs")
+        return texts
+
+    def answers(self, items: Sequence[Item]) -> list[Any]:
+        if len({len(item.content) for item in items}) == 1:
+            return super().answers(items)
+        alike = [[n for n, item in enumerate(items) if len(item.content) == texts] for texts in (1, 2)]
+        said = [super(Classification, self).answers([items[n] for n in numbers]) for numbers in alike]
+        by_number = dict(zip(sum(alike, []), sum(said, []), strict=True))
+        return [by_number[number] for number in range(len(items))]
+
+    def _shaped(self, item: Item, said: dict[str, Any]) -> list[dict[str, Any]]:
+        shares = said.get("probabilities") or {"LABEL_0": said["prediction"]}
+        ranked = sorted(shares.items(), key=lambda one: -one[1])[: item.parameters.get("top_k", len(shares))]
+        return [{"label": label, "score": float(score)} for label, score in ranked]
+
+
+class Tags(_Predicted):
+    """Entities by their places in the text; of tags that are no entities, the words that have one."""
+
+    name = "token-classification"
+
+    def content(self, given: Any) -> str:
+        return _text(given)
+
+    def answers(self, items: Sequence[Item]) -> list[Any]:
+        head = self.predictor.head
+        if not isinstance(head, TokenHead) or head.scheme:
+            return super().answers(items)
+        _, features, logits = self._read(items)
+        return [
+            [
+                {"entity_group": tag, "score": float(score), "word": row.text[begin:end], "start": begin, "end": end}
+                for (begin, end), tag, score in zip(row.words or (), tags, scores, strict=True)
+                if score  # of a word that the model does not see it is 0
+            ]
+            for row, tags, scores in head.chosen(logits, features)
+        ]
+
+    def _shaped(self, item: Item, said: dict[str, Any]) -> list[dict[str, Any]]:  # noqa: ARG002
+        return [
+            {"entity_group": one["label"], "score": one["score"], "word": one["text"]}
+            | {"start": one["start"], "end": one["end"]}
+            for one in said["entities"]
+        ]
+
+
+class Answers(_Predicted):
+    """The answer to a question out of a text; empty where there is none."""
+
+    name = "question-answering"
+
+    def content(self, given: Any) -> dict[str, str]:
+        if not isinstance(given, dict) or not {"question", "context"} <= given.keys():
+            raise BertkitError('inputs must be {"question": "…", "context": "…"}, or a list of these')
+        texts = {role: _text(given[role], role) for role in ("question", "context")}
+        for role, text in texts.items():
+            if not text.strip():
+                raise BertkitError(f"the {role} is empty")
+        return texts
+
+    def _shaped(self, item: Item, said: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+        places = {"start": said["start"] or 0, "end": said["end"] or 0}
+        return {"answer": said["prediction"], "score": said["score"], **places}
