@@ -32,7 +32,8 @@ def head_of_task(head: Head, task: TaskSettings, name: str) -> tuple[Head, list[
         )
     if not task.labels or list(task.labels) == head.label_names:
         return head, None
-    return type(head)(task.labels), _places(head.label_names, task.labels, name)
+    places = _places(head.label_names, task.labels, name)
+    return head.in_order(task.labels, places), places
 
 
 def _places(names: Sequence[str], wanted: Sequence[str], task: str) -> list[int]:

@@ -209,13 +209,15 @@ def _finish(
     best = out / f"checkpoint-{progress.best_step}" if progress.best_step else None
     if best is not None and progress.best_step != progress.step:
         checkpoint.load_weights(best, objective.model)
+    calibration: dict[str, float] = {}
     head = run.evaluator.head = run.evaluator.head.finished(objective.model)
     if data.validation:
         run.evaluator(objective, progress.step)
+        calibration = run.evaluator.calibrate(objective.model) if recipe.train.calibrate else {}
         head = run.evaluator.tune()
         objective.model.config.update(head.model_config())
     how = {"seconds": progress.seconds, "skipped_steps": progress.skipped_steps, "best_step": progress.best_step}
-    results = results_of(run.evaluator.scored, head, run.facts["metrics"], recipe.train.seed)
+    results = calibration | results_of(run.evaluator.scored, head, run.facts["metrics"], recipe.train.seed)
     facts = {**run.facts, **how, "results": results, "finished": True}
     accelerator.wait_for_everyone()
     if not accelerator.is_main_process:

@@ -186,6 +186,16 @@ def last_layer(model: Any) -> "torch.nn.Linear | None":
     return layers[-1] if layers and layers[-1].bias is not None else None
 
 
+def divide_logits(model: Any, by: float) -> None:
+    """Makes the last layer outside the encoder say everything divided by a number."""
+    from torch.nn import Linear
+
+    encoder = f"{model.base_model_prefix}."
+    layers = [one for name, one in model.named_modules() if isinstance(one, Linear) and not name.startswith(encoder)]
+    for weight in layers[-1].parameters():
+        weight.data.div_(by)
+
+
 def inputs_of(batch: "dict[str, torch.Tensor]") -> "dict[str, torch.Tensor]":
     """What a model reads of a batch."""
     return {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids") if name in batch}

@@ -265,6 +265,9 @@ class FinetuneTrainSettings(TrainSettings):
     """What the learning rate is multiplied by, once a layer from the top down to the embeddings; 1 is the same for all."""
     early_stopping_patience: Positive | None = None
     """Evaluations without a better headline metric after which a run ends."""
+    calibrate: bool = False
+    """Fit one temperature on the first validation split at the end, and divide the last layer by it: its probabilities are then
+    about as high as it is often right, and its classes the same."""
     class_weights: Literal["none", "balanced"] = "none"
     """"balanced" weighs each class by the inverse of its share of the training rows."""
     logging_steps: Positive = 50

@@ -22,6 +22,7 @@ class OneClass(SequenceHead):
 
     problem_type = "single_label_classification"
     class_weights: np.ndarray | None = None
+    has_temperature = True
 
     def __init__(self, label_names: Sequence[str] = ()) -> None:
         super().__init__(label_names)
@@ -70,10 +71,13 @@ class OneClass(SequenceHead):
     def details(
         self, predictions: list[dict[str, Any]], split: Split, metrics: Sequence[str], seed: int
     ) -> dict[str, Any]:
+        from bertkit.finetuning.calibration import calibration_error
         from bertkit.finetuning.metrics import confusion, majority_baseline
 
+        shares = np.array([[row["probabilities"][name] for name in self.label_names] for row in predictions])
         return {
             **super().details(predictions, split, metrics, seed),
+            "eval_calibration_error": calibration_error(shares, split.labels),
             "majority_baseline": majority_baseline(split.labels),
             "confusion": confusion(self.encoded(predictions), split.labels, self.label_names),
         }

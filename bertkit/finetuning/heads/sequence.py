@@ -77,6 +77,10 @@ class SequenceHead(Head):
         """The same head with what else a saved model's config.json says of it."""
         return self
 
+    def in_order(self, names: Sequence[str], places: Sequence[int]) -> "SequenceHead":  # noqa: ARG002
+        """The same head for its classes under other names and in another order: ``places`` are those they had."""
+        return type(self)(names)
+
     def model_config(self) -> dict[str, Any]:
         names = self.label_names or ["LABEL_0"]
         return {

@@ -1,21 +1,79 @@
 """A text, or two, with any number of classes."""
 
+from collections.abc import Sequence
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bertkit.finetuning.heads.base import Batch
+from bertkit import console
+from bertkit.errors import BertkitError
+from bertkit.finetuning.calibration import best_threshold
+from bertkit.finetuning.heads.base import Batch, Split
 from bertkit.finetuning.heads.sequence import SequenceHead
 
 if TYPE_CHECKING:
     import torch
 
 
+_HALF = 0.5
+_FEWEST_ROWS = 10
+"""Held-out rows of a class by which its threshold is fitted; what fewer say is chance."""
+_KEY = "bertkit_thresholds"
+
+
 class SeveralClasses(SequenceHead):
-    """Any number of classes a row: binary cross-entropy of each class, averaged over the classes."""
+    """Any number of classes a row: binary cross-entropy of each class, averaged over the classes.
+
+    Attributes:
+        thresholds: of each class, over which probability it is said.
+    """
 
     problem_type = "multi_label_classification"
     metric_names = ("micro_f1", "macro_f1", "accuracy")
+
+    def __init__(self, label_names: Sequence[str] = ()) -> None:
+        super().__init__(label_names)
+        self.thresholds = [_HALF] * len(self.label_names)
+
+    def _with(self, config: dict[str, Any]) -> "SeveralClasses":
+        kept = config.get(_KEY, self.thresholds)
+        if not (
+            isinstance(kept, list) and len(kept) == len(self.label_names) and all(isinstance(t, float) for t in kept)
+        ):
+            raise BertkitError(
+                f"{_KEY} in config.json has to be a list with a number for each of the classes, not {kept!r}"
+            )
+        return self._at(kept)
+
+    def _at(self, thresholds: list[float]) -> "SeveralClasses":
+        other = copy(self)
+        other.thresholds = thresholds
+        return other
+
+    def in_order(self, names: Sequence[str], places: Sequence[int]) -> "SeveralClasses":
+        return SeveralClasses(names)._at([self.thresholds[place] for place in places])
+
+    def model_config(self) -> dict[str, Any]:
+        fitted = any(one != _HALF for one in self.thresholds)
+        return super().model_config() | ({_KEY: self.thresholds} if fitted else {})
+
+    def tuned(self, predictions: list[dict[str, Any]], split: Split) -> "SeveralClasses":
+        """The same head with the threshold of each class that gives these rows its best F1."""
+        shares, enough = self._probabilities(predictions), split.labels.sum(axis=0) >= _FEWEST_ROWS
+        thresholds = [
+            best_threshold(column, labels) if fits else _HALF
+            for column, labels, fits in zip(shares.T, split.labels.T, enough, strict=True)
+        ]
+        if not enough.all():
+            console.note(
+                f"{(~enough).sum():,} of {len(enough):,} classes are of under {_FEWEST_ROWS} rows in {split.name}: they are "
+                f"said from a probability of {_HALF}, the others from what gives the best F1 there"
+            )
+        return self._at(thresholds)
+
+    def _probabilities(self, predictions: list[dict[str, Any]]) -> np.ndarray:
+        return np.array([[row["probabilities"][name] for name in self.label_names] for row in predictions])
 
     def loss(self, logits: "torch.Tensor", batch: Batch) -> "torch.Tensor":
         from torch.nn.functional import binary_cross_entropy_with_logits
@@ -26,7 +84,7 @@ class SeveralClasses(SequenceHead):
         return 1 / (1 + np.exp(-logits.astype(np.float64)))
 
     def decided(self, shares: np.ndarray) -> np.ndarray:
-        return (shares > 0.5).astype(np.float32)
+        return (shares > np.array(self.thresholds)).astype(np.float32)
 
     def named(self, label: Any) -> list[str]:
         return [name for name, on in zip(self.label_names, label, strict=True) if on]
@@ -34,3 +92,18 @@ class SeveralClasses(SequenceHead):
     def encoded(self, predictions: list[dict[str, Any]]) -> np.ndarray:
         chosen = [[name in row["prediction"] for name in self.label_names] for row in predictions]
         return np.array(chosen, dtype=np.float32)
+
+    def details(
+        self, predictions: list[dict[str, Any]], split: Split, metrics: Sequence[str], seed: int
+    ) -> dict[str, Any]:
+        """Beside the interval the thresholds, and the figures without them: those with them are of the rows they were fitted
+        on, in `bertkit finetune`."""
+        from bertkit.finetuning.metrics import compute
+
+        plain = SeveralClasses(self.label_names)
+        at_half = compute(metrics, plain.decided(self._probabilities(predictions)), split.labels)
+        return {
+            **super().details(predictions, split, metrics, seed),
+            "thresholds": dict(zip(self.label_names, self.thresholds, strict=True)),
+            **{f"eval_{name}_at_half": value for name, value in at_half.items()},
+        }
