@@ -134,8 +134,28 @@ def _print_report(report: dict[str, Any]) -> None:
         for name, value in report[title].items():
             table.add_row(name.replace("_", " "), _figure(name, value))
         console.out.print(table)
+    if "words" in report:
+        _print_words(report["words"])
     for told in report["warnings"]:
         console.out.print(f"[yellow]![/] {console.plain(told)}")
+
+
+def _print_words(words: dict[str, Any]) -> None:
+    """How the words are cut, what rows of their own would come to, and the worst, in 80 columns."""
+    from rich.table import Table
+
+    after = " and ".join(f"{value:.3f} with --add-words {n}" for n, value in words["word_pieces_a_word_after"].items())
+    bought = f"; after pretrain {after}" if words["worst"] else ", and no frequent one into three or more"
+    console.out.print(f"{words['words']:,} words, cut into {words['word_pieces_a_word']:.3f} word pieces each{bought}")
+    table = Table(title="words cut into three word pieces or more", title_justify="left", box=None, padding=(0, 2))
+    table.add_column("word", no_wrap=True, max_width=24)
+    table.add_column("times", justify="right")
+    table.add_column("word pieces", no_wrap=True, max_width=38)
+    for one in words["worst"]:
+        pieces = console.plain(" ".join(one["word_pieces"]))
+        table.add_row(console.plain(one["word"]), f"{one['times']:,}", pieces)
+    if words["worst"]:
+        console.out.print(table)
 
 
 def _figure(name: str, value: float) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import count, islice
 from typing import Any
 
@@ -10,25 +10,37 @@ import numpy as np
 
 from bertkit.corpus.statistics import TextReport
 from bertkit.corpus.store import CorpusStore
+from bertkit.corpus.words import WordCuts, is_word_by_word, word_cuts
 from bertkit.models.bert import IGNORE
 from bertkit.pretraining.dataset import PretrainingPlan
 from bertkit.pretraining.job import plan_of, sequences
-from bertkit.pretraining.prepare import Prepared
-from bertkit.pretraining.request import PretrainRequest, resolve
-from bertkit.settings.schema import PretrainRecipe
+from bertkit.pretraining.prepare import Prepared, is_prepared, preparation_of
+from bertkit.pretraining.request import PretrainRequest, ResolvedRequest, resolve
 
 _BATCH = 256
+_WORST_SHOWN = 50
+_ADDED = (100, 1_000)
+"""What so many added words would come to is said."""
 _DUPLICATES_LOOKED_AT = 5_000_000
 """Sentences and documents beyond so many are not searched for duplicates: the share is known by then."""
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """What a run would train on: the plan of its steps, the corpus and the recipe."""
+    """What a run would train on: the plan of its steps, the corpus, and what was asked."""
 
     plan: PretrainingPlan
     corpus: Prepared
-    recipe: PretrainRecipe
+    request: ResolvedRequest
+
+    @cached_property
+    def words(self) -> WordCuts | None:
+        """How the given tokenizer cuts the words of the text; None where it is learned on it, cuts otherwise than by words,
+        or the text was prepared before."""
+        asked, rules = self.request.asked, self.corpus.tokenizer.backend_tokenizer
+        if not (asked.model or asked.tokenizer) or is_prepared(asked.inputs) or not is_word_by_word(rules):
+            return None
+        return word_cuts(preparation_of(asked.inputs, self.request.recipe), rules)
 
     def examples(self, n: int) -> Iterator[dict[str, Any]]:
         """The first examples of training; see ``dumped``."""
@@ -40,9 +52,9 @@ class Inspection:
         longest, special = self.plan.max_seq_length(0), tokenizer.all_special_ids
         corpus = corpus_report(self.corpus)
         seen = example_report(examples, longest, special, tokenizer.mask_token_id)
-        wants_pairs = self.recipe.data.sentence_objective != "none"
+        wants_pairs = self.request.recipe.data.sentence_objective != "none"
         told = warnings(corpus, seen, wants_pairs, self.corpus.text)
-        return as_json(corpus, seen, told, self.corpus.text)
+        return as_json(corpus, seen, told, self.corpus.text, self.words)
 
 
 def inspect(request: PretrainRequest) -> Inspection:
@@ -54,7 +66,7 @@ def inspect(request: PretrainRequest) -> Inspection:
     resolved = resolve(request)
     corpus, recipe = resolved.prepared(), resolved.recipe
     whole = recipe.train.batch_size
-    return Inspection(plan_of(recipe, corpus, partial(sequences, whole, whole, 1)), corpus, recipe)
+    return Inspection(plan_of(recipe, corpus, partial(sequences, whole, whole, 1)), corpus, resolved)
 
 
 @dataclass(frozen=True)
@@ -242,8 +254,21 @@ def warnings(
 
 
 def as_json(
-    corpus: CorpusReport, examples: ExampleReport, told: list[str], text: TextReport | None = None
+    corpus: CorpusReport,
+    examples: ExampleReport,
+    told: list[str],
+    text: TextReport | None = None,
+    words: WordCuts | None = None,
 ) -> dict[str, Any]:
     """The whole report as plain values."""
-    seen = {"text": asdict(text)} if text is not None else {}
+    seen: dict[str, Any] = {"text": asdict(text)} if text is not None else {}
+    if words is not None:
+        seen["words"] = {
+            "words": words.words,
+            "word_pieces": words.word_pieces,
+            "word_pieces_a_word": words.pieces_a_word(),
+            "word_pieces_a_word_after": {str(n): words.pieces_a_word(n) for n in _ADDED},
+            "cut_into_three_or_more": len(words.worst),
+            "worst": [asdict(one) for one in words.worst[:_WORST_SHOWN]],
+        }
     return {"corpus": asdict(corpus), **seen, "examples": asdict(examples), "warnings": told}

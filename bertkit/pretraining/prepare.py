@@ -199,7 +199,7 @@ def prepare_for_training(
                 f"{inputs[0]} was prepared with another tokenizer: prepare the text with this one, or leave it out"
             )
     else:
-        preparation = _preparation(inputs, recipe)
+        preparation = preparation_of(inputs, recipe)
         if add_words:
             tokenizer, added_words = with_new_words(preparation, tokenizer, add_words)
         store, tokenizer, text = prepare_corpus(preparation, recipe.tokenizer, tokenizer)
@@ -210,7 +210,7 @@ def prepare_for_training(
             if validation_store.info.tokenizer_fingerprint != store.info.tokenizer_fingerprint:
                 raise BertkitError(f"{validation[0]} was prepared with another tokenizer than the corpus")
         else:
-            validation_store, _, _ = prepare_corpus(_preparation(validation, recipe), recipe.tokenizer, tokenizer)
+            validation_store, _, _ = prepare_corpus(preparation_of(validation, recipe), recipe.tokenizer, tokenizer)
         training, _ = split_documents(store, 0, seed)
         held_out, _ = split_documents(validation_store, 0, seed)
     else:
@@ -235,5 +235,6 @@ def _say_what_is_held_out(training: DocumentSet, held_out: DocumentSet, asked: f
         )
 
 
-def _preparation(inputs: Sequence[str], recipe: PretrainRecipe) -> Preparation:
+def preparation_of(inputs: Sequence[str], recipe: PretrainRecipe) -> Preparation:
+    """What to prepare of the inputs of a run, and how it is read."""
     return Preparation(find_sources(inputs), recipe.data.column, recipe.data.language)

@@ -1,0 +1,57 @@
+"""What ``inspect`` says of the words of a corpus, by hand."""
+
+import pytest
+from typer.testing import CliRunner
+
+import bertkit
+from bertkit.cli import app
+
+TEXT = "the cat sat .\nasss asss the bss cat .\n\n" * 40
+
+
+@pytest.fixture
+def text(tmp_path, monkeypatch):
+    monkeypatch.setenv("BERTKIT_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "text.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    return path
+
+
+def test_how_a_models_words_are_cut(text, tiny_model):
+    settings = {"data.max_seq_length": 16, "train.batch_size": 4}
+    words = bertkit.inspect(text, model=tiny_model, settings=settings, examples=4)["words"]
+    # the, cat, sat: one word piece each; asss = a ##s ##s ##s; bss = b ##s ##s
+    assert (words["words"], words["word_pieces"]) == (40 * 8, 40 * (5 + 2 * 4 + 3))
+    assert words["word_pieces_a_word"] == 2.0
+    assert words["word_pieces_a_word_after"] == {"100": 1.0, "1000": 1.0}
+    assert words["worst"] == [
+        {"word": "asss", "times": 80, "word_pieces": ["a", "##s", "##s", "##s"]},
+        {"word": "bss", "times": 40, "word_pieces": ["b", "##s", "##s"]},
+    ]
+
+
+def test_words_are_left_out_where_the_tokenizer_is_learned(text):
+    settings = {"data.max_seq_length": 16, "train.batch_size": 4, "tokenizer.vocab_size": 24}
+    assert "words" not in bertkit.inspect(text, recipe="tiny", settings=settings, examples=4)
+
+
+def test_people_get_a_table_of_80_columns(text, tiny_model):
+    long = "".join(f"{letter}ssssssssssssssssssssssssss " * 6 for letter in "abcdefghij")
+    text.write_text(TEXT + long + "\n", encoding="utf-8")
+    given = [
+        "inspect",
+        str(text),
+        "--model",
+        str(tiny_model),
+        "--seq-len",
+        "16",
+        "--batch-size",
+        "4",
+        "--examples",
+        "0",
+    ]
+    result = CliRunner().invoke(app, given, env={"COLUMNS": "80", "TERM": "dumb"}, catch_exceptions=False)
+    table = result.stdout.splitlines()
+    assert any(line.split() == ["bss", "40", "b", "##s", "##s"] for line in table)
+    assert max(len(line) for line in table if "##s" in line) <= 80
+    assert "with --add-words 100 and" in " ".join(result.stdout.split())
