@@ -9,7 +9,8 @@ import bertkit
 FLOORS = [
     {"cli"},
     {"api", "serving"},
-    {"pretraining", "finetuning", "inference", "reporting"},
+    {"pretraining", "finetuning", "reporting"},
+    {"inference"},
     {"runtime"},
     {"corpus", "training", "models"},
     {"settings"},

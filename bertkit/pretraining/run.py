@@ -113,6 +113,20 @@ def _finish(run: Setup, facts: dict[str, Any]) -> RunRecord:
     out = run.request.folder
     evaluations = [line for line in read_metrics(out) if "eval_loss" in line]
     results = evaluations[-1] if evaluations else {}
+    if base := run.request.asked.model:
+        results |= _compared(run, base)
     record = run_folder.record(out, run.recipe, {**facts, "results": results, "finished": True})
     write_text(out / "README.md", pretraining_card(out, record, run.recipe))
     return record
+
+
+def _compared(run: Setup, base: str) -> dict[str, Any]:
+    """The figures before and after, of a model that was gone on from and is there still."""
+    from bertkit.models.folder import bert_folder
+    from bertkit.pretraining.before_after import before_and_after
+
+    out = run.request.folder
+    if bert_folder(base).resolve() == out.resolve():
+        console.note("no figures before and after: the run has taken the place of the model that it went on from")
+        return {}
+    return before_and_after(base, str(out), run.corpus, run.recipe, run.request.device)

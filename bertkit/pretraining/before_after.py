@@ -1,0 +1,196 @@
+"""What going on from a model has gained, and what was forgotten: the same words are hidden from it before and after.
+
+Figures are bits a character, so that different vocabularies compare: whole words are hidden, the same ones to both models,
+and a word's loss is the sum over its word pieces, which are all hidden at once.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from bertkit import console
+from bertkit.assets import EMBEDDED_CORPUS
+from bertkit.corpus.prepare import Preparation, prepare
+from bertkit.corpus.sources import find_sources
+from bertkit.corpus.store import CorpusStore
+from bertkit.draws import key, uniform_grid
+from bertkit.errors import BertkitError
+from bertkit.models.folder import bert_folder
+from bertkit.models.new_words import new_words
+from bertkit.models.tokenizer import continuation_mask, load_tokenizer, special_ids
+from bertkit.pretraining.dataset import sampler_for
+from bertkit.pretraining.prepare import Prepared
+from bertkit.pretraining.split import DocumentSet, split_documents
+from bertkit.settings.schema import PretrainRecipe
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import BertForMaskedLM
+
+HELD_OUT, GENERAL = "held_out_bits_per_character", "general_bits_per_character"
+_EXAMPLES, _LENGTH, _HIDDEN = 256, 128, 0.15
+_TOKENS_AT_ONCE = 4_096
+_DRAWS = 0xBEFA
+"""Tells the draws of these examples from those of training and evaluation."""
+
+
+class Reading(NamedTuple):
+    """A text of which words are hidden."""
+
+    ids: np.ndarray
+    """int64 ``[tokens]``, with ``[CLS]`` and ``[SEP]``; true ids, also where words are hidden."""
+    hidden: np.ndarray
+    """bool ``[tokens]``, the word pieces of hidden words."""
+
+
+class Hidden(NamedTuple):
+    """The same texts for two tokenizers, of which one reads some words whole that the other cuts."""
+
+    before: list[Reading]
+    after: list[Reading]
+    characters: int
+    """Of all hidden words."""
+
+
+def before_and_after(
+    base: str, out: str, corpus: Prepared, recipe: PretrainRecipe, device: str
+) -> dict[str, dict[str, float]]:
+    """The figures of the model that was gone on from and of what became of it.
+
+    Args:
+        base, out: both models' folders or names; ``out`` has the corpus's tokenizer.
+        corpus: as it was trained on.
+        device: a device type.
+
+    Returns:
+        ``before`` and ``after``, each with ``held_out_bits_per_character`` (absent where nothing was held out),
+        ``general_bits_per_character`` (of the embedded stories), ``cloze_top_1`` and ``cloze_top_5``; empty, and said,
+        where there is nothing to compare with.
+    """
+    from bertkit.inference.cloze import evaluate_cloze
+    from bertkit.models.bert import load_for
+
+    own = load_tokenizer(str(bert_folder(base)))
+    texts = _texts(corpus, own, recipe)
+    figures: dict[str, dict[str, float]] = {}
+    try:
+        for when, name in (("before", base), ("after", out)):
+            model, _ = load_for("BertForMaskedLM", name)
+            figures[when] = {
+                text: bits_per_character(model.to(device).eval(), getattr(hidden, when), hidden.characters, own)
+                for text, hidden in texts.items()
+            }
+            cloze = evaluate_cloze(name, None, device)
+            figures[when] |= {f"cloze_{top}": cloze[top] for top in ("top_1", "top_5")}
+    except BertkitError as error:
+        console.note(console.plain(f"no figures before and after: {error}"))
+        return {}
+    return figures
+
+
+def _texts(corpus: Prepared, own: Any, recipe: PretrainRecipe) -> dict[str, Hidden]:
+    stories = prepare(Preparation(find_sources([str(EMBEDDED_CORPUS)])), corpus.tokenizer)
+    sides = {
+        HELD_OUT: (corpus.validation_store, corpus.validation),
+        GENERAL: (stories, split_documents(stories, 0, recipe.train.seed)[0]),
+    }
+    texts = {name: hidden_words(*side, corpus.tokenizer, own, recipe) for name, side in sides.items()}
+    return {name: hidden for name, hidden in texts.items() if hidden.characters}
+
+
+def hidden_words(
+    store: CorpusStore, documents: DocumentSet, tokenizer: Any, own: Any, recipe: PretrainRecipe
+) -> Hidden:
+    """Examples of some documents with hidden words, 15 % of them, as a tokenizer and as an earlier one cut them.
+
+    Args:
+        store, documents: prepared with ``tokenizer``.
+        tokenizer: that of ``own`` with or without more words (see ``models.new_words``).
+        recipe: whose seed, number of examples and longest sequence are taken, as far as they are not more than 256 and 128.
+    """
+    length = min(_LENGTH, recipe.model.max_position_embeddings)
+    data = recipe.data.model_copy(update={"sentence_objective": "none", "short_seq_prob": 0.0})
+    sampler = sampler_for(store, documents, data, length, key(recipe.train.seed, _DRAWS))
+    order = sampler.epoch_order(0)
+    continues, special = continuation_mask(tokenizer), set(special_ids(tokenizer))
+    cuts = {
+        id_: own.backend_tokenizer.encode(word, add_special_tokens=False).ids
+        for id_, word in new_words(tokenizer, own).items()
+    }
+    found = Hidden([], [], 0)
+    for position in range(min(_EXAMPLES, recipe.data.max_eval_examples, len(sampler))):
+        example = sampler.example(0, order(position))
+        words = list(_words(example.a.tolist(), continues))
+        draws = uniform_grid(np.array([example.key], dtype=np.uint64), 0, len(words))[0]
+        is_hidden = [draw < _HIDDEN and not special & {*word} for word, draw in zip(words, draws.tolist(), strict=True)]
+        earlier = [cuts.get(word[0], word) for word in words]
+        while sum(map(len, earlier)) > length - 2:  # the same words for both
+            earlier.pop()
+        kept = len(earlier)
+        found.before.append(_sequence(earlier, is_hidden, own))
+        found.after.append(_sequence(words[:kept], is_hidden, own))
+        shown = [tokenizer.convert_ids_to_tokens(word) for word in words[:kept]]
+        characters = sum(
+            len(piece.removeprefix("##")) for word, one in zip(shown, is_hidden, strict=False) if one for piece in word
+        )
+        found = found._replace(characters=found.characters + characters)
+    return found
+
+
+def _words(ids: Sequence[int], continues: np.ndarray) -> Iterator[list[int]]:
+    """Ids by word: a piece and what goes on with it."""
+    word: list[int] = []
+    for id_ in ids:
+        if word and not continues[id_]:
+            yield word
+            word = []
+        word.append(id_)
+    yield word
+
+
+def _sequence(words: Sequence[Sequence[int]], is_hidden: Sequence[bool], tokenizer: Any) -> Reading:
+    ids = [tokenizer.cls_token_id, *(id_ for word in words for id_ in word), tokenizer.sep_token_id]
+    hidden = [False, *(one for word, one in zip(words, is_hidden, strict=False) for _ in word), False]
+    return Reading(np.array(ids, dtype=np.int64), np.array(hidden, dtype=bool))
+
+
+def bits_per_character(
+    model: "BertForMaskedLM", sequences: Sequence[Reading], characters: int, tokenizer: Any
+) -> float:
+    """The loss of a model over hidden words, by their characters.
+
+    Args:
+        tokenizer: whose special ids are the model's.
+
+    Raises:
+        BertkitError: the texts hold word pieces that the model has no rows for.
+    """
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    if max(int(one.ids.max()) for one in sequences) >= model.config.vocab_size:
+        raise BertkitError("the model that was gone on from has no rows for some word pieces of the tokenizer")
+    nats = 0.0
+    at_once = max(1, _TOKENS_AT_ONCE // max(len(one.ids) for one in sequences))
+    with torch.inference_mode():
+        for begin in range(0, len(sequences), at_once):
+            ids, hidden, inside = _padded(sequences[begin : begin + at_once], tokenizer.pad_token_id)
+            shown = ids.masked_fill(hidden, tokenizer.mask_token_id)
+            given = {"input_ids": shown, "attention_mask": inside.long()}
+            read = model.bert(**{name: one.to(model.device) for name, one in given.items()}).last_hidden_state
+            logits = model.cls(read[hidden.to(model.device)]).float()
+            nats += float(cross_entropy(logits, ids[hidden].to(model.device), reduction="sum"))
+    return nats / math.log(2) / characters
+
+
+def _padded(sequences: Sequence[Reading], pad: int) -> "tuple[torch.Tensor, torch.Tensor, torch.Tensor]":
+    """Ids (int64), what is hidden and what is no padding (bool), each ``[sequences, longest]``."""
+    import torch
+    from torch.nn.utils.rnn import pad_sequence
+
+    ids = pad_sequence([torch.from_numpy(one.ids) for one in sequences], batch_first=True, padding_value=pad)
+    hidden = pad_sequence([torch.from_numpy(one.hidden) for one in sequences], batch_first=True)
+    inside = pad_sequence([torch.ones(len(one.ids), dtype=torch.bool) for one in sequences], batch_first=True)
+    return ids, hidden, inside

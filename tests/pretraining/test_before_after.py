@@ -1,0 +1,117 @@
+"""The figures before and after going on from a model, against plain transformers and by hand."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForMaskedLM
+
+from bertkit.models.bert import load_bert_for_pretraining, save_model
+from bertkit.models.new_words import save_with_words
+from bertkit.models.tokenizer import load_tokenizer
+from bertkit.pretraining.before_after import Reading, bits_per_character, hidden_words
+from bertkit.pretraining.prepare import prepare_for_training
+from bertkit.pretraining.request import PretrainRequest
+from bertkit.pretraining.run import pretrain
+from bertkit.settings.recipes import Override, load
+from bertkit.settings.schema import PretrainRecipe
+
+TEXT = "the cat sat .\nasss asss the bss cat .\n\n" * 40
+
+
+@pytest.fixture
+def made(tmp_path, tiny_model, monkeypatch):
+    """The tiny model's tokenizer, one that reads two words whole, and the text as that one reads it."""
+    monkeypatch.setenv("BERTKIT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "text.txt").write_text(TEXT, encoding="utf-8")
+    (tmp_path / "grown").mkdir()
+    own = load_tokenizer(str(tiny_model))
+    save_with_words(own, ["asss", "bss"], tmp_path / "grown")
+    grown = load_tokenizer(str(tmp_path / "grown"))
+    given = [Override("data.max_seq_length", 32, ""), Override("model.max_position_embeddings", 32, "")]
+    recipe = load(PretrainRecipe, "pretrain", "tiny", given).settings
+    return own, grown, prepare_for_training([str(tmp_path / "text.txt")], [], grown, recipe), recipe
+
+
+def test_the_same_words_are_hidden_from_both(made) -> None:
+    own, grown, corpus, recipe = made
+    hidden = hidden_words(corpus.store, corpus.training, grown, own, recipe)
+    assert len(hidden.before) == len(hidden.after) > 20
+    characters = 0
+    for before, after in zip(hidden.before, hidden.after, strict=True):
+        assert len(before.ids) <= 32
+        assert own.decode(before.ids) == grown.decode(after.ids)
+        words = [own.decode(before.ids[before.hidden]), grown.decode(after.ids[after.hidden])]
+        assert words[0] == words[1]
+        characters += len(words[0].replace(" ", ""))
+        assert not before.hidden[[0, -1]].any()
+        # A word is hidden whole: no word piece of it is left to be seen.
+        pieces = own.convert_ids_to_tokens(before.ids)
+        for place, piece in enumerate(pieces):
+            if piece == "##s":
+                assert before.hidden[place] == before.hidden[place - 1]
+    assert hidden.characters == characters > 0
+    tokens = sum(len(one.hidden) - 2 for one in hidden.after)
+    share = sum(one.hidden.sum() for one in hidden.after) / tokens
+    assert abs(share - 0.15) < 4 * math.sqrt(0.15 * 0.85 / tokens)
+
+
+def test_without_new_words_both_are_the_same(made) -> None:
+    _, grown, corpus, recipe = made
+    hidden = hidden_words(corpus.store, corpus.training, grown, grown, recipe)
+    for before, after in zip(hidden.before, hidden.after, strict=True):
+        assert np.array_equal(before.ids, after.ids)
+        assert np.array_equal(before.hidden, after.hidden)
+
+
+def test_bits_a_character_as_plain_transformers_computes_them(tiny_model) -> None:
+    tokenizer, model = load_tokenizer(str(tiny_model)), AutoModelForMaskedLM.from_pretrained(tiny_model).eval()
+    texts = ["the cats sat .", "a b c the cat", "cat"]
+    places = [[2, 3], [1, 5], [1]]
+    readings, nats = [], 0.0
+    for text, masked in zip(texts, places, strict=True):
+        ids = torch.tensor(tokenizer(text)["input_ids"])
+        hidden = torch.zeros(len(ids), dtype=torch.bool)
+        hidden[masked] = True
+        readings.append(Reading(ids.numpy(), hidden.numpy()))
+        with torch.no_grad():
+            logs = model(ids.masked_fill(hidden, tokenizer.mask_token_id)[None]).logits[0].log_softmax(-1)
+        nats -= sum(float(logs[place, ids[place]]) for place in masked)
+    found = bits_per_character(model, readings, 12, tokenizer)
+    assert found == pytest.approx(nats / math.log(2) / 12, rel=1e-5)
+
+
+def test_random_weights_pay_six_bits_a_word_piece(made, tiny_model, tmp_path) -> None:
+    own, grown, corpus, recipe = made
+    model, _, _ = load_bert_for_pretraining(str(tiny_model), grown)
+    save_model(model, grown, tmp_path / "run")
+    figures = {}
+    hidden = hidden_words(corpus.store, corpus.training, grown, own, recipe)
+    for when, folder in (("before", tiny_model), ("after", tmp_path / "run")):
+        bert = AutoModelForMaskedLM.from_pretrained(folder).eval()
+        figures[when] = bits_per_character(bert, getattr(hidden, when), hidden.characters, own)
+    # Random weights guess among 64 rows: 6 bits a word piece.
+    for when in figures:
+        pieces = sum(one.hidden.sum() for one in getattr(hidden, when))
+        assert figures[when] == pytest.approx(6 * pieces / hidden.characters, rel=0.02)
+
+
+def test_a_run_that_goes_on_ends_with_both(tmp_path, tiny_model, monkeypatch) -> None:
+    monkeypatch.setenv("BERTKIT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "text.txt").write_text(TEXT, encoding="utf-8")
+    settings = {"train.max_steps": 30, "train.batch_size": 16, "train.mixed_precision": "no", "train.learning_rate": 1e-2,
+                "data.max_seq_length": 32, "data.max_eval_examples": 40, "train.save_steps": 30}  # fmt: skip
+    request = PretrainRequest(
+        corpus=[str(tmp_path / "text.txt")],
+        out=tmp_path / "run",
+        model=str(tiny_model),
+        add_words=5,
+        overrides=[Override(name, value, name) for name, value in settings.items()],
+        device="cpu",
+    )
+    results = pretrain(request).results
+    before, after = results["before"], results["after"]
+    assert list(before) == list(after)
+    assert list(before) == ["held_out_bits_per_character", "general_bits_per_character", "cloze_top_1", "cloze_top_5"]
+    assert after["held_out_bits_per_character"] < 0.8 * before["held_out_bits_per_character"]
