@@ -14,17 +14,19 @@ def main() -> None:
     """
     from bertkit import console, cores
     from bertkit.errors import BertkitError, Interrupted, from_outside
+    from bertkit.signals import stopped_cleanly
 
     console.open_streams()
     cores.share_cores()
     try:
         console.check_ranks()
-        from bertkit.cli import app
+        with stopped_cleanly():
+            from bertkit.cli import app
 
-        try:
-            app()
-        finally:
-            sys.stdout.flush()
+            try:
+                app()
+            finally:
+                sys.stdout.flush()
     except Interrupted as ending:
         console.note(console.plain(str(ending)))
         sys.exit(ending.exit_code)

@@ -50,10 +50,11 @@ def is_library_failure(error: BaseException) -> bool:
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
-class Interrupted(Exception):  # noqa: N818 (an ending, not an error)
-    """A run that was asked to stop by a signal and has saved its state.
+class Interrupted(BaseException):
+    """A command that was asked to stop by a signal: it has saved its state, or left nothing half-made.
 
-    ``exit_code`` is 130 after SIGINT and 143 after SIGTERM; the message says how to go on.
+    ``exit_code`` is 130 after SIGINT and 143 after SIGTERM; the message says how to go on. As it comes at any moment, it
+    is none of the exceptions that code around it may expect, just as ``KeyboardInterrupt``.
     """
 
     def __init__(self, message: str, exit_code: int) -> None:

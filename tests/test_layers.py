@@ -15,7 +15,7 @@ FLOORS = [
     {"corpus", "training", "models"},
     {"settings"},
     {"io"},
-    {"hardware"},
+    {"hardware", "signals"},
     {"assets", "console", "cores", "draws", "extras"},
     {"errors"},
 ]

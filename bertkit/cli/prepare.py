@@ -48,7 +48,6 @@ def prepare(
     """Turn text into token ids on disk, ready for `bertkit pretrain`."""
     from bertkit.corpus.prepare import Preparation
     from bertkit.corpus.sources import find_sources
-    from bertkit.corpus.stopping import stopped_cleanly
     from bertkit.corpus.store import open_verified
     from bertkit.models.tokenizer import load_tokenizer
     from bertkit.pretraining.prepare import is_prepared, prepare_corpus, say_changes
@@ -61,7 +60,7 @@ def prepare(
         for folder in corpus:
             _print_store(open_verified(Path(folder)))
         return
-    with stopped_cleanly(), _engine(engine, shard) as engine_or_none:  # from here on, as standard input is copied
+    with _engine(engine, shard) as engine_or_none:
         sources = find_sources(corpus)
         if out is not None and out.exists() and any(out.iterdir()):
             raise BertkitError(f"{out} is not empty: name a new folder with --out")

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from bertkit import console
-from bertkit.corpus.stopping import stopped_cleanly
 from bertkit.errors import BertkitError
 from bertkit.io.atomic import disk_errors, new_folder
+from bertkit.signals import stopped_cleanly
 
 T = TypeVar("T")
 _TEMPORARY = ".tmp-"  # as `new_folder` names them: .tmp-NAME-RANDOM

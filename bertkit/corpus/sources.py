@@ -13,7 +13,6 @@ from typing import Any
 
 from bertkit.corpus.cache import new_spool
 from bertkit.corpus.checksums import damaged
-from bertkit.corpus.stopping import stopped_cleanly
 from bertkit.corpus.store import IDS_FILE, INFO_FILE, is_store
 from bertkit.errors import BertkitError
 from bertkit.io.atomic import disk_errors
@@ -129,7 +128,7 @@ def _spooled_stdin() -> Path:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise BertkitError("several ranks cannot share standard input: `bertkit prepare - --out FOLDER` first")
     path = new_spool() / "stdin.txt"
-    with stopped_cleanly(), disk_errors(path), path.open("wb") as file:
+    with disk_errors(path), path.open("wb") as file:
         shutil.copyfileobj(sys.stdin.buffer, file)
     return path
 

@@ -1,6 +1,6 @@
 """Features in batches of like length, so that hardly any padding is computed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,22 +36,31 @@ def collate(features: Features, units: Sequence[int], pad_id: int, head: Head) -
 
 
 def batches_in_order(
-    features: Features, head: Head, pad_id: int, device: "torch.device | str", rank: int = 0, ranks: int = 1
+    features: Features,
+    head: Head,
+    pad_id: int,
+    device: "torch.device | str",
+    rank: int = 0,
+    ranks: int = 1,
+    between: Callable[[], object] = lambda: None,
 ) -> "Iterator[tuple[list[int], dict[str, torch.Tensor]]]":
     """The units of a rank with their batches, each unit once, as many at once as a device computes: to be read, not
     trained on.
 
     Args:
         features: of all ranks; rank ``r`` takes the batches ``r``, ``r + ranks``, …
+        between: is called before each batch, on all ranks as often; what it raises ends the work.
     """
     tokens = features.tokens
     budget = TOKENS_AT_ONCE.get(str(device).partition(":")[0], TOKENS_AT_ONCE["cpu"])
     size = max(1, budget // max(1, int(tokens.max(initial=1))))
-    for number, units in enumerate(by_length(tokens, min(size * 4, 256))):
-        if number % ranks != rank:
-            continue
+    batches: list[list[int]] = []
+    for units in by_length(tokens, min(size * 4, 256)):
         at_once = max(1, budget // int(tokens[units[0]]))
-        for some in (units[begin : begin + at_once] for begin in range(0, len(units), at_once)):
+        batches += (units[begin : begin + at_once] for begin in range(0, len(units), at_once))
+    for first in range(0, len(batches), ranks):
+        between()
+        for some in batches[first + rank : first + rank + 1]:
             yield some, {name: one.to(device) for name, one in collate(features, some, pad_id, head).items()}
 
 

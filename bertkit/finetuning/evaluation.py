@@ -1,6 +1,6 @@
 """A model's figures on whole splits, over all ranks, each row exactly once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -87,8 +87,11 @@ class SplitEvaluator:
     def __post_init__(self) -> None:
         self.features: list[Features] = [self.head.features(split, self.encoder) for split in self.splits]
 
-    def __call__(self, objective: Any, _steps_done: int) -> dict[str, float]:
-        self._said = [self._logits(objective.model, features) for features in self.features]
+    def __call__(
+        self, objective: Any, _steps_done: int, between: Callable[[], object] = lambda: None
+    ) -> dict[str, float]:
+        """The figures of all splits; ``between`` as in ``logits_for``."""
+        self._said = [self._logits(objective.model, features, between) for features in self.features]
         return self._score()
 
     def tune(self) -> Head:
@@ -120,7 +123,7 @@ class SplitEvaluator:
         ]
         return figures_of(self.scored)
 
-    def _logits(self, model: Any, features: Features) -> list[np.ndarray]:
+    def _logits(self, model: Any, features: Features, between: Callable[[], object]) -> list[np.ndarray]:
         from accelerate.utils import gather_object
 
         accelerator = self.accelerator
@@ -133,6 +136,7 @@ class SplitEvaluator:
             accelerator.device,
             accelerator.process_index,
             accelerator.num_processes,
+            between,
         )
         return in_order(gather_object(mine))
 
@@ -150,18 +154,20 @@ def logits_for(
     device: "torch.device",
     rank: int = 0,
     ranks: int = 1,
+    between: Callable[[], object] = lambda: None,
 ) -> list[tuple[int, np.ndarray]]:
     """This rank's units with their logits, float32.
 
     Args:
         model: in evaluation mode, on the device.
         features: of all ranks; rank ``r`` takes the batches ``r``, ``r + ranks``, …
+        between: is called before each batch, on all ranks as often; what it raises ends the work.
     """
     import torch
 
     found: list[tuple[int, np.ndarray]] = []
     with torch.inference_mode():
-        for units, batch in batches_in_order(features, head, pad_id, device, rank, ranks):
+        for units, batch in batches_in_order(features, head, pad_id, device, rank, ranks, between):
             logits = head.parted(head.logits(model, batch).float().cpu(), batch)
             found += zip(units, (one.numpy() for one in logits), strict=True)
     return found

@@ -19,6 +19,7 @@ from bertkit.io.memory import MemoryRows
 from bertkit.models.folder import checked_folder, read_config
 from bertkit.settings.recipes import Override, load
 from bertkit.settings.schema import FinetuneRecipe
+from bertkit.signals import stopped_cleanly
 from bertkit.training import ranks, run_folder
 from bertkit.training.record import RunRecord, read_record
 
@@ -117,6 +118,7 @@ def data_request(request: FinetuneRequest, recipe: FinetuneRecipe) -> DataReques
     )
 
 
+@stopped_cleanly(run_folder.GO_ON)
 def finetune(request: FinetuneRequest) -> RunRecord:
     """Fine-tunes a model and leaves its folder; returns the record of the run.
 

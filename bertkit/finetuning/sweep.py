@@ -19,6 +19,7 @@ from bertkit.finetuning.run import (
     with_settings,
 )
 from bertkit.io.atomic import write_json
+from bertkit.signals import stopped_cleanly
 from bertkit.training import ranks, run_folder
 from bertkit.training.record import RunRecord, read_record
 
@@ -66,6 +67,7 @@ def _setting(name: str) -> str:
     return _SHORT_NAMES.get(bare, bare)
 
 
+@stopped_cleanly(run_folder.GO_ON)
 def sweep(request: FinetuneRequest, seeds: int, grid: dict[str, list[Any]] | None) -> RunRecord:
     """Runs each combination of the grid with each of so many seeds, in sub-folders; the best becomes the model.
 

@@ -54,8 +54,14 @@ class Evaluator:
         self._accelerator, self._sets = accelerator, sets
         self._max_seq_length, self._micro_batch_size = max_seq_length, micro_batch_size
 
-    def __call__(self, objective: Any, steps_done: int) -> dict[str, float]:
-        """``eval_loss``, ``eval_mlm_loss``, ``eval_nsp_loss``, both accuracies and ``eval_perplexity``."""
+    def __call__(
+        self, objective: Any, steps_done: int, between: Callable[[], object] = lambda: None
+    ) -> dict[str, float]:
+        """``eval_loss``, ``eval_mlm_loss``, ``eval_nsp_loss``, both accuracies and ``eval_perplexity``.
+
+        Args:
+            between: is called before each batch, on all ranks as often; what it raises ends the evaluation.
+        """
         import torch
         from accelerate.utils import gather_object
 
@@ -67,7 +73,10 @@ class Evaluator:
         mine = range(accelerator.process_index, len(examples), accelerator.num_processes)
         sums: dict[str, float] = {}
         with torch.inference_mode(), accelerator.autocast():
-            for begin in range(0, len(mine), size):
+            for begin in range(0, -(-len(examples) // accelerator.num_processes), size):
+                between()
+                if begin >= len(mine):  # another rank has an example more
+                    continue
                 batch = examples.fetch(mine[begin : begin + size])
                 counts = {f"{part}_count": n for part, n in objective.counts(batch).items()}
                 batch = {name: tensor.to(accelerator.device) for name, tensor in batch.items()}

@@ -10,6 +10,7 @@ from bertkit.io.atomic import write_text
 from bertkit.pretraining.dataset import PretrainingPlan
 from bertkit.pretraining.job import Setup, set_up
 from bertkit.pretraining.request import PretrainRequest, ResolvedRequest, resolve, with_steps
+from bertkit.signals import stopped_cleanly
 from bertkit.training import ranks, run_folder
 from bertkit.training.record import RunRecord, read_record
 from bertkit.training.schedule import Course
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from bertkit.training.forecast import Forecast
 
 
+@stopped_cleanly(run_folder.GO_ON)
 def pretrain(request: PretrainRequest) -> RunRecord:
     """Pretrains a BERT and leaves a model folder; returns its record (of a dry run, what it would say).
 

@@ -42,6 +42,8 @@ class Progress:
     best_step: int | None = None
     evaluations_without_gain: int = 0
     """Since the best one; for ending early."""
+    owes_evaluation: bool = False
+    """A signal broke off the evaluation that was due at this step: a resume begins with it."""
     refits: list[list[int]] = field(default_factory=list)
     """Where a budget was fitted anew (``schedule.Course``): [first step, steps of the whole run]."""
 

@@ -22,13 +22,14 @@ from bertkit.draws import key
 from bertkit.errors import Interrupted
 from bertkit.hardware import memory_errors, seed_torch
 from bertkit.settings.schema import TrainSettings
+from bertkit.signals import BrokenOff, StopRequest, stop_on_signals
 from bertkit.training import checkpoint, ranks
 from bertkit.training.metrics_log import FILE, MetricsLog, trackers
 from bertkit.training.nonfinite import Health
 from bertkit.training.optimizer import build_optimizer, clip_grad_norm, set_learning_rate
+from bertkit.training.run_folder import GO_ON
 from bertkit.training.schedule import Course, learning_rate
 from bertkit.training.sharding import Sharding
-from bertkit.training.signals import StopRequest, stop_on_signals
 from bertkit.training.steps import Batch, StepPlan, step_batches
 from bertkit.training.sums import Sums, means, part_of, reduced, shown_figures
 from bertkit.training.timing import Timing
@@ -61,8 +62,9 @@ class Job:
     out: Path
     save_model: Callable[[Any, Path], None]
     """Writes the model (``objective.model``, whole) and its tokenizer into a folder."""
-    evaluate: Callable[[Any, int], dict[str, float]] | None = None
-    """(the objective, whole; steps done) → figures whose names begin with ``eval_``."""
+    evaluate: Callable[[Any, int, Callable[[], None]], dict[str, float]] | None = None
+    """(the objective, whole; steps done; what to call before each batch, on all ranks alike: it raises where the
+    evaluation is to be left) → figures whose names begin with ``eval_``."""
     watch: Callable[[dict[str, Any]], None] = lambda _: None
     """Sees each object of metrics.jsonl; for warnings in plain words."""
     forecast: "Forecast | None" = None
@@ -112,50 +114,53 @@ class _Run:
             self.module.compile(dynamic=True)
         if resume_from:
             self._load_optimizer(resume_from)
-        self.log = MetricsLog(job.out, accelerator, self.progress.step)
+        self.log = MetricsLog(job.out, accelerator, self.progress)
         ranks.agree_on_start(job.out, job.out / FILE, self.progress.step, job.plan.total_steps)
         self.timing = Timing(self.progress.seconds)
-        self._saved_step = -1
+        self._saved_step = self.progress.step if resume_from else -1
         self.health = Health(job.out, job.plan, job.settings, accelerator)
-        self._signal = 0
+        self._signal, self._is_evaluating = 0, False
 
     def run(self) -> Fitted:
         plan, forecast = self.job.plan, self.job.forecast
-        if self._has_stalled():  # a resume of a run that had ended early
-            return self._fitted()
         with (
             stop_on_signals(self._answer) as stop,
             trackers(self.accelerator, self.settings, self.job.out),
             console.progress("training", plan.total_steps, "step", self.progress.step) as line,
         ):
+            if self.progress.owes_evaluation:
+                self._end_step(stop)
             for micro_batches in self._steps():
                 logged = self._train_step(micro_batches, stop)
                 self._keep_budget()
                 line.total = plan.total_steps
                 left_s = forecast.seconds_left(self.progress.step) if forecast else None
                 line.update(self.progress.step, logged, left_s)
-                last = self.progress.step == plan.total_steps
-                if self._due(self.settings.eval_steps) or last:
-                    self._evaluate()
-                stopped = self._signal or (self._has_stalled() and not last)
-                if self._due(self.settings.save_steps) or last or stopped:
-                    self._save()
-                if self._signal:
-                    raise self._interrupted()
-                if stopped:
-                    break
+                self._end_step(stop)
         return self._fitted()
 
+    def _end_step(self, stop: StopRequest) -> None:
+        """What is due after a step: an evaluation, a checkpoint, the end where a signal came."""
+        last = self.progress.step == self.job.plan.total_steps
+        if self._due(self.settings.eval_steps) or last or self.progress.owes_evaluation:
+            self._evaluate(stop)
+        if self._due(self.settings.save_steps) or last or self._signal or self._has_stalled():
+            self._save()
+        if self._signal:
+            raise self._interrupted()
+
     def _answer(self) -> str:
+        if self._is_evaluating:
+            return f"leaving the evaluation of step {self.progress.step:,}, saving …"
         return f"finishing step {self.progress.step + 1:,}, saving …"
 
     def _fitted(self) -> Fitted:
         return Fitted(self.progress, self.sharding.whole(self.module).eval())
 
     def _steps(self) -> Iterator[list[tuple[Batch, bool]]]:
-        """The micro-batches of each step that is left; the time they are waited for is counted."""
+        """The micro-batches of each step that is left, until the run has stalled; the time they are waited for is counted."""
         course = None
-        while self.progress.step < self.job.plan.total_steps:
+        while self.progress.step < self.job.plan.total_steps and not self._has_stalled():
             if course is not self.job.plan.course:  # what was fetched ahead is of the steps as they were fitted before
                 course, steps = self.job.plan.course, self._fetched_steps()
             with self.timing.waiting():
@@ -206,14 +211,9 @@ class _Run:
         return ""
 
     def _set_learning_rate(self, step: int) -> float:
-        settings = self.settings
-        rate = learning_rate(
-            self.job.plan.course.position(step),
-            self.job.plan.course.planned_steps,
-            settings.learning_rate,
-            settings.warmup,
-            settings.lr_scheduler_type,
-        )
+        course, settings = self.job.plan.course, self.settings
+        position, planned, warmup = course.position(step), course.planned_steps, settings.warmup
+        rate = learning_rate(position, planned, settings.learning_rate, warmup, settings.lr_scheduler_type)
         set_learning_rate(self.optimizer, rate)
         return rate
 
@@ -273,12 +273,21 @@ class _Run:
         self.job.watch(values)
         return " · ".join(f"{name} {value:.3f}" for name, value in figures.items() if "accuracy" not in name)
 
-    def _evaluate(self) -> None:
+    def _evaluate(self, stop: StopRequest) -> None:
+        """Writes the figures of this step; where a signal comes meanwhile, it is noted that they are owed."""
         if self.job.evaluate is None:
             return
-        began_at_s = time.monotonic()
-        results = self.job.evaluate(self.sharding.whole(self.module).eval(), self.progress.step)
-        self.module.train()
+        began_at_s, self._is_evaluating = time.monotonic(), True
+        try:
+            whole = self.sharding.whole(self.module).eval()
+            results = self.job.evaluate(whole, self.progress.step, lambda: self._leave_where_asked(stop))
+        except BrokenOff:
+            self.progress.owes_evaluation = True
+            return
+        finally:
+            self._is_evaluating = False
+            self.module.train()
+        self.progress.owes_evaluation = False
         values = {"step": self.progress.step, **results}
         self.log.write(values)
         console.note(f"step {self.progress.step:,}: " + shown_figures(results))
@@ -288,6 +297,13 @@ class _Run:
             self.job.forecast.evaluation_took(self.progress.step - 1, seconds)
         if self.job.better is not None:
             self._keep_best(self.job.better(results))
+
+    def _leave_where_asked(self, stop: StopRequest) -> None:
+        """Between two batches of an evaluation: raises on all ranks where one of them was asked to stop."""
+        mine = torch.tensor([self._signal or stop.signal_number], device=self.accelerator.device)
+        self._signal = int(self.accelerator.gather(mine).max())
+        if self._signal:
+            raise BrokenOff
 
     def _keep_best(self, figure: float) -> None:
         if self.progress.best is None or figure > self.progress.best:
@@ -336,7 +352,7 @@ class _Run:
     def _interrupted(self) -> Interrupted:
         return Interrupted(
             f"stopped after step {self.progress.step:,} of {self.job.plan.total_steps:,}, "
-            f"saved in {self.job.out / f'checkpoint-{self.progress.step}'}: the same command with --resume goes on",
+            f"saved in {self.job.out / f'checkpoint-{self.progress.step}'}: {GO_ON}",
             exit_code=128 + self._signal,
         )
 

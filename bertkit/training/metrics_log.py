@@ -11,6 +11,7 @@ from bertkit import console
 from bertkit.io.atomic import disk_errors, write_text
 from bertkit.io.structured import read_json_lines
 from bertkit.settings.schema import TrainSettings
+from bertkit.training.checkpoint import Progress
 from bertkit.training.run_folder import TRACKED
 
 if TYPE_CHECKING:
@@ -22,14 +23,17 @@ FILE = "metrics.jsonl"
 class MetricsLog:
     """Appends to a run's ``metrics.jsonl`` (main process only) and to the trackers.
 
-    A resume drops the lines of steps after its checkpoint, so that the file has no gap and no double.
+    A resume drops what was written after its checkpoint, so that the file has no gap and no double.
+
+    Args:
+        progress: of the checkpoint; at its start, a run's file is emptied.
     """
 
-    def __init__(self, out: Path, accelerator: "Accelerator", resumed_at_step: int) -> None:
+    def __init__(self, out: Path, accelerator: "Accelerator", progress: Progress) -> None:
         self._path = out / FILE
         self._accelerator = accelerator
         if accelerator.is_main_process:
-            kept = [line for line in read_metrics(out) if line["step"] <= resumed_at_step] if resumed_at_step else []
+            kept = [line for line in read_metrics(out) if _is_before(line, progress)] if progress.step else []
             write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
 
     def write(self, values: dict[str, Any]) -> None:
@@ -40,6 +44,13 @@ class MetricsLog:
         if self._accelerator.trackers:
             numbers = {name: value for name, value in values.items() if name != "step"}
             self._accelerator.log(numbers, step=values["step"])
+
+
+def _is_before(line: dict[str, Any], progress: Progress) -> bool:
+    """Whether a line was written before the state of a run."""
+    if line["step"] == progress.step and progress.owes_evaluation:
+        return not any(name.startswith("eval_") for name in line)
+    return bool(line["step"] <= progress.step)
 
 
 def _json(value: Any) -> Any:

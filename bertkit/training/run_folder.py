@@ -33,6 +33,7 @@ _OURS: tuple[str, ...] = (
 _OURS += ("tokenizer_config.json", "vocab.txt", "eval_results.json", "predictions.jsonl")
 _RECORD = (RUN, RECIPE, "metrics.jsonl")
 """Each run writes these before its first step."""
+GO_ON = "the same command with --resume goes on"
 # May differ between a run and its resume: they decide when to look and to save, or how to fit into memory.
 _FREE = {
     f"train.{name}" for name in ("micro_batch_size", "logging_steps", "eval_steps", "save_steps", "save_total_limit")

@@ -20,7 +20,6 @@ from bertkit.corpus.checksums import checksums, write_checksums
 from bertkit.corpus.merge import merged
 from bertkit.corpus.prepare import Preparation, prepare
 from bertkit.corpus.sources import find_sources
-from bertkit.corpus.stopping import stopped_cleanly
 from bertkit.corpus.store import check_starts, open_store, open_verified
 from bertkit.errors import BertkitError, Interrupted
 from bertkit.models.tokenizer import build_tokenizer
@@ -28,6 +27,7 @@ from bertkit.pretraining.dataset import EvaluationSet, PretrainingPlan, collator
 from bertkit.pretraining.prepare import train_tokenizer
 from bertkit.pretraining.split import split_documents
 from bertkit.settings.schema import DataSettings, TokenizerSettings
+from bertkit.signals import stopped_cleanly
 
 TEXT = "the cat sat .\nthe dog ran .\n\nit came back .\n" * 40
 WORDS = [*SPECIAL, "the", "cat", "sat", "dog", "ran", "it", "came", "back", "."]
@@ -301,7 +301,7 @@ def test_checksums_that_are_damaged_are_no_way_in(tmp_path, cache):
 # Who is left behind, and who is not there to write.
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGUSR1", "SIGINT"])
 def test_a_signal_leaves_nothing_half_made(corpus, cache, monkeypatch, name):
     number = getattr(signal, name)
 

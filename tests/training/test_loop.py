@@ -14,6 +14,7 @@ from helpers.toy import toy_job
 from safetensors import safe_open
 
 from bertkit.errors import BertkitError, Interrupted
+from bertkit.signals import stopped_cleanly
 from bertkit.training import checkpoint
 from bertkit.training.loop import fit
 from bertkit.training.metrics_log import MetricsLog, read_metrics
@@ -193,6 +194,54 @@ def test_a_signal_saves_and_the_resume_is_exact(tmp_path, capsys, number, code):
     assert all(torch.equal(weights(resumed)[name], value) for name, value in weights(whole).items())
 
 
+@pytest.mark.parametrize("eval_steps", [4, 5])  # the second: in the evaluation at the end of the run
+def test_a_signal_breaks_off_an_evaluation_and_the_resume_repeats_it(tmp_path, capsys, eval_steps):
+    options = {"dropout": 0.1, "eval_steps": eval_steps, "save_steps": 3}
+    whole = run(tmp_path, "whole", **options)
+    accelerator = Accelerator(cpu=True)
+    job = toy_job(tmp_path / "store", tmp_path / "stopped", accelerator, **options)
+    batches, at = [], 8 if eval_steps == 4 else 10
+
+    def stopped_in_the_second_batch(objective, step, between):
+        def counted():
+            batches.append(step)
+            if batches.count(at) == 2:
+                signal.raise_signal(signal.SIGTERM)
+            between()
+
+        return job.evaluate(objective, step, counted)
+
+    with pytest.raises(Interrupted, match=f"stopped after step {at} of 10"):
+        fit(dataclasses.replace(job, evaluate=stopped_in_the_second_batch), accelerator, None)
+    assert batches.count(at) == 2
+    assert f"leaving the evaluation of step {at}, saving …" in capsys.readouterr().err
+    newest = checkpoint.newest_checkpoint(job.out)
+    assert (newest.name, checkpoint.read_progress(newest).owes_evaluation) == (f"checkpoint-{at}", True)
+    for _ in range(2):  # as if it had been killed after the evaluation, too
+        resumed = run(tmp_path, "stopped", resume_from=newest, **options)
+        assert all(torch.equal(weights(resumed)[name], value) for name, value in weights(whole).items())
+        assert figures(job.out) == figures(whole.out)
+
+
+def figures(out):
+    clocks = ("seconds", "tokens_per_second", "data_wait")
+    return [{name: value for name, value in line.items() if name not in clocks} for line in read_metrics(out)]
+
+
+def test_a_signal_that_comes_too_late_for_the_loop_is_passed_on(tmp_path):
+    accelerator = Accelerator(cpu=True)
+    job = toy_job(tmp_path / "store", tmp_path / "run", accelerator, save_steps=100)
+
+    def save_model(model, where):
+        signal.raise_signal(signal.SIGUSR1)
+        job.save_model(model, where)
+
+    with stopped_cleanly("go on"), pytest.raises(Interrupted, match="stopped by SIGUSR1: .*; go on") as ending:
+        fit(dataclasses.replace(job, save_model=save_model), accelerator, None)
+    assert ending.value.exit_code == 138
+    assert checkpoint.newest_checkpoint(job.out).name == "checkpoint-10"
+
+
 def test_a_gradient_that_is_no_number_stops_the_run_and_keeps_its_batch(tmp_path):
     accelerator = Accelerator(cpu=True)
     job = toy_job(tmp_path / "store", tmp_path / "run", accelerator)
@@ -272,7 +321,7 @@ def test_a_launchers_gradient_accumulation_changes_nothing(tmp_path, monkeypatch
 
 def test_metrics_are_json_also_where_a_figure_is_no_number(tmp_path):
     accelerator = Accelerator(cpu=True)
-    log = MetricsLog(tmp_path, accelerator, 0)
+    log = MetricsLog(tmp_path, accelerator, checkpoint.Progress())
     log.write({"step": 1, "loss": math.nan, "grad_norm": math.inf, "lr": 0.5})
     assert json.loads((tmp_path / "metrics.jsonl").read_text(), parse_constant=pytest.fail) == {
         "step": 1, "loss": None, "grad_norm": None, "lr": 0.5,

@@ -1,0 +1,106 @@
+"""Ctrl-C, SIGTERM, SIGHUP and a batch system's SIGUSR1: a training saves and goes, all else leaves nothing half-made."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+from bertkit import console
+from bertkit.errors import Interrupted
+
+_NAMES = ("SIGTERM", "SIGHUP", "SIGUSR1")  # Windows has the first
+_SAME_REQUEST_S = 2.0
+"""A launcher passes on what the terminal or the batch system has sent to everyone: that is no second request."""
+
+
+class BrokenOff(Exception):  # noqa: N818 (an ending, not an error)
+    """An evaluation is left between two batches, as a signal came."""
+
+
+class StopRequest:
+    """Which signal has asked the run to stop: 0 none, else its number.
+
+    Args:
+        answer: what to say at once, when a signal comes.
+    """
+
+    def __init__(self, answer: Callable[[], str]) -> None:
+        self.signal_number = 0
+        self._answer, self._came_at_s, self._process = answer, 0.0, os.getpid()
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        now_s = time.monotonic()
+        if os.getpid() != self._process:  # a data worker, which ends when the run does
+            return
+        if not self.signal_number:
+            self.signal_number, self._came_at_s = number, now_s
+            with suppress(RuntimeError):  # the signal came while something else was being printed
+                console.note(self._answer())
+        elif now_s - self._came_at_s > _SAME_REQUEST_S:
+            signal.signal(number, signal.SIG_DFL)
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def stop_on_signals(answer: Callable[[], str]) -> Iterator[StopRequest]:
+    """While the block runs, the signals are noted and answered instead of ending the process.
+
+    SIGHUP stays ignored where it is (``nohup``). A signal to which the block has not come any more is passed on to the
+    handler that was there before.
+    """
+    request = StopRequest(answer)
+    numbers = _numbers()
+    ours = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, request) for number in (*ours, signal.SIGINT)}
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if request.signal_number:
+        signal.raise_signal(request.signal_number)
+
+
+class _Stop:
+    """Raises what ends a command."""
+
+    def __init__(self, then: str) -> None:
+        self._then, self._process = then, os.getpid()
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        if os.getpid() != self._process:
+            os._exit(128 + number)  # a process of a library's own, which is not to run our way out
+        then = f"; {self._then}" if self._then else ""
+        raise Interrupted(f"stopped by {signal.Signals(number).name}: nothing half-made was kept{then}", 128 + number)
+
+
+@contextmanager
+def stopped_cleanly(then: str = "") -> Iterator[None]:
+    """While the block runs, a signal that would end the process at once is raised in it instead.
+
+    A signal that is ignored (``nohup``) or has a handler already keeps it, and so do threads, which get none. Ctrl-C
+    raises in any case.
+
+    Args:
+        then: what to say of how to go on; within another such block this one's holds.
+
+    Raises:
+        Interrupted: with 128 and the signal's number as the exit code.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    now = {number: signal.getsignal(number) for number in _numbers() if is_main}
+    before = {number: one for number, one in now.items() if one is signal.SIG_DFL or isinstance(one, _Stop)}
+    for number in before:
+        signal.signal(number, _Stop(then))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _numbers() -> list[signal.Signals]:
+    return [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
