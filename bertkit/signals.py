@@ -5,12 +5,15 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import TypeVar
 
 from bertkit import console
 from bertkit.errors import Interrupted
 
+T = TypeVar("T")
 _NAMES = ("SIGTERM", "SIGHUP", "SIGUSR1")  # Windows has the first
 _SAME_REQUEST_S = 2.0
 """A launcher passes on what the terminal or the batch system has sent to everyone: that is no second request."""
@@ -100,6 +103,23 @@ def stopped_cleanly(then: str = "") -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def answered_meanwhile(work: Callable[[], T]) -> T:
+    """What ``work`` returns. It is done in a thread, for Python hears no signal during a long call of compiled code.
+
+    Where a signal ends the waiting, the call goes on unseen until it or the process ends.
+    """
+    result: Future[T] = Future()
+
+    def do() -> None:
+        try:
+            result.set_result(work())
+        except BaseException as error:
+            result.set_exception(error)
+
+    threading.Thread(target=do, daemon=True).start()
+    return result.result()
 
 
 def _numbers() -> list[signal.Signals]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from bertkit.draws import Draws
 from bertkit.errors import BertkitError
+from bertkit.signals import answered_meanwhile
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 SAMPLE_BYTES = 256 * 2**20
@@ -87,7 +88,7 @@ def train_vocabulary(
         special_tokens=[*SPECIAL_TOKENS, *alphabet, *("##" + character for character in continuing)],
         show_progress=False,
     )
-    tokenizer.train_from_iterator(texts(), trainer)
+    answered_meanwhile(lambda: tokenizer.train_from_iterator(texts(), trainer))
     pieces = tokenizer.get_vocab(with_added_tokens=False)
     if vocab_size is not None and len(pieces) < vocab_size:
         raise BertkitError(

@@ -11,6 +11,9 @@ from bertkit.finetuning.heads.base import Features
 from bertkit.runtime.text import sound
 from bertkit.settings.schema import FinetuneDataSettings
 
+_ROWS_AT_ONCE = 4_096
+"""Rows that are encoded in one call: some tenths of a second, after which a signal is heard."""
+
 
 class Encoder:
     """Texts, or pairs of texts, as features of at most so many tokens.
@@ -66,7 +69,12 @@ class Encoder:
         # The fast way keeps no characters, and in the later windows of a pair gives the second text segment 0.
         is_plain = not (windows or with_characters or are_words)
         encode = self._tokenizer.encode_batch_fast if is_plain else self._tokenizer.encode_batch
-        wholes = encode([_as_input(row, are_words) for row in texts], is_pretokenized=are_words)
+        inputs = [_as_input(row, are_words) for row in texts]
+        wholes = [
+            whole
+            for begin in range(0, len(inputs), _ROWS_AT_ONCE)
+            for whole in encode(inputs[begin : begin + _ROWS_AT_ONCE], is_pretokenized=are_words)
+        ]
         found = [
             (row, one)
             for row, whole in enumerate(wholes)

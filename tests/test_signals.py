@@ -1,0 +1,75 @@
+"""Signals in a process of its own: what each is answered with, and how soon where compiled code is at work."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+
+import pytest
+
+from bertkit.errors import Interrupted
+from bertkit.signals import answered_meanwhile, stop_on_signals, stopped_cleanly
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGUSR1"])
+def test_a_command_is_ended_in_one_line_and_the_innermost_block_says_how_to_go_on(name):
+    number = getattr(signal, name)
+    before = signal.getsignal(number)
+    with stopped_cleanly(), stopped_cleanly("go on"), pytest.raises(Interrupted) as ending:
+        signal.raise_signal(number)
+    assert str(ending.value) == f"stopped by {name}: nothing half-made was kept; go on"
+    assert ending.value.exit_code == 128 + number
+    with stopped_cleanly(), pytest.raises(Interrupted, match="was kept$"):
+        signal.raise_signal(number)
+    assert signal.getsignal(number) is before
+
+
+def test_what_expects_any_exception_does_not_take_the_ending():
+    with stopped_cleanly(), pytest.raises(Interrupted), suppress(Exception):
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_processes_that_are_forked_meanwhile_do_not_answer(capfd):
+    with stopped_cleanly(), stop_on_signals(lambda: "finishing"):
+        for number, code in ((signal.SIGUSR1, 0), (signal.SIGKILL, -signal.SIGKILL)):
+            child = os.fork()
+            if not child:
+                signal.raise_signal(number)
+                os._exit(0)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == code
+    assert capfd.readouterr().err == ""
+
+
+LONG = """
+import ctypes, sys
+from bertkit.errors import Interrupted
+from bertkit.signals import answered_meanwhile, stopped_cleanly
+try:
+    with stopped_cleanly():
+        print("at work", flush=True)
+        answered_meanwhile(lambda: ctypes.CDLL(None).sleep(600))
+except Interrupted as ending:
+    sys.exit(ending.exit_code)
+"""
+
+
+def test_a_long_call_of_compiled_code_does_not_keep_a_signal_waiting():
+    process = subprocess.Popen([sys.executable, "-c", LONG], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline() == "at work\n"
+        time.sleep(0.2)
+        process.terminate()
+        assert process.wait(60) == 143  # far less than the call takes
+    finally:
+        process.kill()
+        process.stdout.close()
+
+
+def test_work_in_a_thread_returns_and_raises_as_here():
+    assert answered_meanwhile(lambda: 3) == 3
+    with pytest.raises(ZeroDivisionError):
+        answered_meanwhile(lambda: 1 // 0)
