@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bertkit.finetuning.batches import FinetunePlan
     from bertkit.finetuning.evaluation import SplitEvaluator
     from bertkit.finetuning.run import FinetuneRequest
-    from bertkit.training.loop import Job
+    from bertkit.training.job import Job
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def set_up(data: LabelledData, recipe: FinetuneRecipe, request: "FinetuneRequest
     from bertkit.finetuning.objective import FinetuneObjective
     from bertkit.models.bert import choose_attention, save_model
     from bertkit.models.layers import rate_factors
-    from bertkit.training.loop import Job
+    from bertkit.training.job import Job
 
     assert data.train is not None
     train, metrics = recipe.train, data.head.metrics(recipe.task.metrics)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from bertkit.pretraining.objective import BertPretrainingObjective
     from bertkit.training.forecast import Forecast
-    from bertkit.training.loop import Job
+    from bertkit.training.job import Job
 
 # Tokens a device computes at a time where nothing else is said: enough to keep it busy, little enough to fit. On a GPU
 # what fits is tried out.
@@ -55,7 +55,7 @@ class Setup:
     def job(self, plan: PretrainingPlan, forecast: "Forecast") -> "Job":
         """The model with its loss, the steps, and how they are evaluated and saved."""
         from bertkit.models.bert import save_model
-        from bertkit.training.loop import Job
+        from bertkit.training.job import Job
 
         recipe, corpus = self.recipe, self.corpus
 

@@ -8,73 +8,32 @@ keyed by the step, so that a resume needs the weights, the optimizer's moments a
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from torch import nn
 
 from bertkit import console
 from bertkit.draws import key
 from bertkit.errors import Interrupted
 from bertkit.hardware import memory_errors, seed_torch
-from bertkit.settings.schema import TrainSettings
 from bertkit.signals import BrokenOff, StopRequest, stop_on_signals
 from bertkit.training import checkpoint, ranks
+from bertkit.training.job import Job
 from bertkit.training.metrics_log import FILE, MetricsLog, trackers
 from bertkit.training.nonfinite import Health
 from bertkit.training.optimizer import build_optimizer, clip_grad_norm, set_learning_rate
 from bertkit.training.run_folder import GO_ON
 from bertkit.training.schedule import Course, learning_rate
 from bertkit.training.sharding import Sharding
-from bertkit.training.steps import Batch, StepPlan, step_batches
+from bertkit.training.steps import Batch, step_batches
 from bertkit.training.sums import Sums, means, part_of, reduced, shown_figures
 from bertkit.training.timing import Timing
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-
-    from bertkit.training.forecast import Forecast
-
-
-class Objective(Protocol):
-    """A model with its loss, as the loop needs it: an ``nn.Module`` whose forward returns sums, not means.
-
-    ``forward(**batch)`` returns scalar tensors: for each part ``p`` of the loss ``p_loss``, summed over what
-    ``counts(batch)[p]`` counts, and optionally ``p_correct``, the number of right predictions among them. A loss
-    of one part may call it "" (``loss``, ``correct``).
-    """
-
-    def counts(self, batch: Batch) -> dict[str, float]: ...
-
-
-@dataclass(frozen=True)
-class Job:
-    """What is to be trained, on what, and where it goes."""
-
-    objective: nn.Module
-    """An ``Objective``."""
-    plan: StepPlan
-    settings: TrainSettings
-    out: Path
-    save_model: Callable[[Any, Path], None]
-    """Writes the model (``objective.model``, whole) and its tokenizer into a folder."""
-    evaluate: Callable[[Any, int, Callable[[], None]], dict[str, float]] | None = None
-    """(the objective, whole; steps done; what to call before each batch, on all ranks alike: it raises where the
-    evaluation is to be left) → figures whose names begin with ``eval_``."""
-    watch: Callable[[dict[str, Any]], None] = lambda _: None
-    """Sees each object of metrics.jsonl; for warnings in plain words."""
-    forecast: "Forecast | None" = None
-    """Of the time that the run takes; it keeps a budget."""
-    better: Callable[[dict[str, float]], float] | None = None
-    """The figure of an evaluation by which the best checkpoint is kept (higher is better)."""
-    patience: int | None = None
-    """Evaluations without a better figure after which the run ends early."""
-    rate_factors: Mapping[str, float] = field(default_factory=dict)
-    """Of parameters of the model, by name, what the learning rate is multiplied by."""
 
 
 class Fitted(NamedTuple):

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 Sums = dict[str, torch.Tensor]
-"""Scalars by name: ``p_loss`` and ``p_correct`` of each part ``p`` of a loss (see ``loop.Objective``)."""
+"""Scalars by name: ``p_loss`` and ``p_correct`` of each part ``p`` of a loss (see ``job.Objective``)."""
 
 
 def reduced(accelerator: "Accelerator", sums: Sums) -> dict[str, float]:

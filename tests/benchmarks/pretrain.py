@@ -23,7 +23,8 @@ from bertkit.pretraining.objective import BertPretrainingObjective
 from bertkit.pretraining.prepare import Prepared
 from bertkit.pretraining.request import PretrainRequest
 from bertkit.settings.schema import DataSettings, PretrainRecipe
-from bertkit.training.loop import Job, fit
+from bertkit.training.job import Job
+from bertkit.training.loop import fit
 from bertkit.training.metrics_log import read_metrics
 
 

@@ -8,7 +8,7 @@ from bertkit.pretraining.evaluation import Evaluator
 from bertkit.pretraining.objective import BertPretrainingObjective
 from bertkit.pretraining.split import split_documents
 from bertkit.settings.schema import DataSettings, ModelSettings, TrainSettings
-from bertkit.training.loop import Job
+from bertkit.training.job import Job
 from helpers.stores import random_documents, toy_tokenizer, write_store
 
 MODEL = {"num_hidden_layers": 1, "hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32}
