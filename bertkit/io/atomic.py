@@ -1,17 +1,27 @@
-"""Files and folders that are there whole or not at all."""
+"""Files and folders that are there whole or not at all.
+
+Each is made under a temporary name beside its place and renamed. While it is made, its process holds a lock on it, which the
+system lets go when the process is killed: the next that makes the same there removes what is left.
+"""
 
 import errno
+import glob
 import io
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from bertkit.errors import BertkitError, os_error_number
+
+try:
+    import fcntl
+except ImportError:  # Windows, where what was left stays
+    fcntl = None  # type: ignore[assignment]
 
 _ADVICE = {
     errno.ENOSPC: "no space left on device: free some, then run again",
@@ -61,10 +71,9 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
 
     Its mode is what the umask gives.
     """
-    with disk_errors(path):
-        fresh = _temporary_name(path.parent, path.name)
+    with disk_errors(path), _temporary(path.parent, path.name, lambda file: file.touch(exist_ok=False)) as fresh:
         try:
-            with fresh.open("xb") as file:
+            with fresh.open("wb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
@@ -121,20 +130,19 @@ def new_folder(path: Path) -> Iterator[Path]:
         is_there = path.is_dir() and not contents(path)
         place = path if is_there else path.parent
         place.mkdir(parents=True, exist_ok=True)
-        fresh = _temporary_name(place, path.name)
-        fresh.mkdir()
-        try:
-            yield fresh
-            for file in fresh.rglob("*"):
-                if file.is_file():
-                    _sync(file)
-            if not is_there:
-                _rename(fresh, path)
-            elif contents(path) == [fresh]:
-                _move_up(fresh)
-            _sync(path if is_there else path.parent)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+        with _temporary(place, path.name, Path.mkdir) as fresh:
+            try:
+                yield fresh
+                for file in fresh.rglob("*"):
+                    if file.is_file():
+                        _sync(file)
+                if not is_there:
+                    _rename(fresh, path)
+                elif contents(path) == [fresh]:
+                    _move_up(fresh)
+                _sync(path if is_there else path.parent)
+            finally:
+                shutil.rmtree(fresh, ignore_errors=True)
 
 
 def contents(folder: Path) -> list[Path]:
@@ -156,10 +164,41 @@ def _move_up(fresh: Path) -> None:
         os.replace(file, fresh.parent / file.name)
 
 
-def _temporary_name(folder: Path, name: str) -> Path:
+@contextmanager
+def _temporary(place: Path, name: str, make: Callable[[Path], None]) -> Iterator[Path]:
+    """A new file or folder, made by ``make`` and held while the block runs; what the dead left of such is removed."""
     # Not from tempfile: its files and folders are closed to everybody else, against the user's umask.
-    begin = os.fsencode(name)[:_NAME_BYTES].decode("utf-8", "ignore")
-    return folder / f".tmp-{begin}-{secrets.token_hex(6)}"
+    begin = f".tmp-{os.fsencode(name)[:_NAME_BYTES].decode('utf-8', 'ignore')}-"
+    for left in place.glob(f"{glob.escape(begin)}{'[0-9a-f]' * 12}"):
+        _remove_where_unheld(left)
+    with ExitStack() as held:
+        while True:
+            fresh = place / f"{begin}{secrets.token_hex(6)}"
+            make(fresh)
+            with suppress(OSError):
+                held.enter_context(_lock(fresh))
+            if fresh.exists():
+                break
+            held.close()  # another took it for the left-over of a process that is gone, before it was held
+        yield fresh
+
+
+@contextmanager
+def _lock(path: Path, without_waiting: bool = False) -> Iterator[None]:
+    """Holds a file or folder; on Windows, where what is open cannot be renamed, and where there are no locks, an OSError."""
+    if fcntl is None:
+        raise OSError
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (fcntl.LOCK_NB if without_waiting else 0))
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _remove_where_unheld(left: Path) -> None:
+    with suppress(OSError), _lock(left, without_waiting=True):
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def _sync(path: Path) -> None:

@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,36 @@ def test_a_folder_appears_only_when_it_is_whole(tmp_path):
     assert names(tmp_path) == ["f"]
 
 
+LEFT = """
+import os, pathlib, signal, sys
+from bertkit.io.atomic import new_file, new_folder
+with new_folder(pathlib.Path("f")) as fresh, new_file(pathlib.Path("a.json")) as file:
+    (fresh / "half").write_text("half")
+    print("writing", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="locks of POSIX")
+def test_what_a_killed_process_left_is_removed_by_the_next_and_what_a_living_one_writes_is_not(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", LEFT], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "writing\n"
+    theirs = names(tmp_path)
+    assert len(theirs) == 2
+    for alive in (True, False):
+        with new_folder(tmp_path / "f") as fresh:
+            (fresh / "whole").write_text("whole")
+            write_text(tmp_path / "a.json", "whole")
+            (tmp_path / ".tmp-f-0").mkdir(exist_ok=True)  # nobody's
+        assert names(tmp_path) == sorted([".tmp-f-0", "a.json", "f", *(theirs if alive else [])])
+        process.kill()
+        process.wait()
+    process.stdin.close()
+    process.stdout.close()
+
+
 def test_of_two_writers_the_first_one_stays(tmp_path):
     with new_folder(tmp_path / "f") as slow:
         (slow / "slow").write_text("")
@@ -85,7 +117,8 @@ def test_others_may_read_as_the_umask_says(tmp_path):
     before = os.umask(0o022)
     try:
         write_text(tmp_path / "a", "")
-        with new_folder(tmp_path / "f"):
+        with new_folder(tmp_path / "f") as fresh:
+            (fresh / "whole").write_text("whole")
             pass
     finally:
         os.umask(before)
