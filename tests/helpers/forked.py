@@ -1,13 +1,16 @@
 """bertkit's command line in processes that are forked from one which has imported everything: a start takes no 10 s."""
 
-import contextlib
+import importlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 SERVE = "import sys; sys.path[:] = {path!r}; from helpers.forked import serve; serve()"
 _IMPORTED = (
@@ -20,25 +23,23 @@ _IMPORTED = (
 
 
 class Forked:
-    """Starts commands one after the other; use it as a context.
+    """Starts commands; use it as a context.
 
     Args:
         folder: where the commands run; their cache and temporary folder lie in it.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.log = folder / "said.txt"
+        self._folder, self._logs = folder, dict[int, Path]()
         (folder / "tmp").mkdir()
         place = {"BERTKIT_CACHE": folder / "cache", "TMPDIR": folder / "tmp", "HF_HUB_OFFLINE": 1, "OMP_NUM_THREADS": 1,
                  "TOKENIZERS_PARALLELISM": "false"}  # fmt: skip
-        environment = {**os.environ, **{name: str(value) for name, value in place.items()}}
-        code = SERVE.format(path=sys.path)
         self._server = subprocess.Popen(
-            [sys.executable, "-c", code],
+            [sys.executable, "-c", SERVE.format(path=sys.path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=environment,
+            env={**os.environ, **{name: str(value) for name, value in place.items()}},
             cwd=folder,
         )
 
@@ -50,53 +51,81 @@ class Forked:
         self._server.wait(60)
         self._server.stdout.close()
 
-    def start(self, arguments: Sequence[str]) -> int:
-        """The process's number; what it says goes to ``log``, which begins anew."""
-        self._server.stdin.write(json.dumps([*arguments]) + "\n")
-        self._server.stdin.flush()
-        return int(self._server.stdout.readline())
+    def start(self, arguments: Sequence[str], environment: dict[str, str] | None = None, restarts: int = -1) -> int:
+        """The number of the process, which runs the arguments; with ``restarts``, of a torchrun of two ranks that do."""
+        log = self._folder / f"said-{environment['RANK'] if environment else 0}.txt"
+        asked = {"arguments": [*arguments], "environment": environment or {}, "log": str(log), "restarts": restarts}
+        process = int(self._ask(asked))
+        self._logs[process] = log
+        return process
 
-    def ending(self) -> tuple[int, str]:
-        """Waits for the command: its exit code, -N where signal N ended it, and what it said."""
-        return int(self._server.stdout.readline()), self.log.read_text(encoding="utf-8", errors="replace")
+    def start_ranks(self, arguments: Sequence[str], ranks: int) -> list[int]:
+        """So many ranks of one run, without a launcher."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+        place |= {"WORLD_SIZE": str(ranks), "LOCAL_WORLD_SIZE": str(ranks)}
+        return [self.start(arguments, {**place, "RANK": str(one), "LOCAL_RANK": str(one)}) for one in range(ranks)]
+
+    def ending(self, process: int) -> tuple[int, str]:
+        """Waits for a process: its exit code, -N where signal N ended it, and what it said."""
+        code = int(self._ask({"wait": process}))
+        return code, self._logs[process].read_text(encoding="utf-8", errors="replace")
+
+    def _ask(self, what: dict[str, Any]) -> str:
+        self._server.stdin.write(json.dumps(what) + "\n")
+        self._server.stdin.flush()
+        return self._server.stdout.readline()
 
 
 def serve() -> None:
-    import importlib
-
+    """What the process does that has imported everything: forks, and waits for those it has forked."""
     for name in _IMPORTED:
         importlib.import_module(name)
     for line in sys.stdin:
+        asked = json.loads(line)
+        if "wait" in asked:
+            print(os.waitstatus_to_exitcode(os.waitpid(asked["wait"], 0)[1]), flush=True)
+            continue
         child = os.fork()
         if not child:
-            with contextlib.suppress(SystemExit):
-                _run(json.loads(line))
-            os._exit(99)
+            _run(**asked)
         print(child, flush=True)
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 
 
-def _run(arguments: list[str]) -> None:
-    os.setpgid(0, 0)
-    said = os.open("said.txt", os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
+def _run(arguments: list[str], environment: dict[str, str], log: str, restarts: int) -> None:
+    said = os.open(log, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_APPEND)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(said, 1)
     os.dup2(said, 2)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.argv = ["bertkit", *arguments]
+    os.environ.update(environment)
     code = 0
     try:
-        from bertkit.__main__ import main
-
-        main()
+        _command(arguments) if restarts < 0 else _launch(arguments, restarts)
     except SystemExit as ending:
         code = ending.code if isinstance(ending.code, int) else int(bool(ending.code))
     except BaseException:
-        import traceback
-
         traceback.print_exc()
         code = 98
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+    sys.stdout.flush()
+    sys.stderr.flush()
     os._exit(code)
+
+
+def _command(arguments: list[str]) -> None:
+    from bertkit.__main__ import main
+
+    sys.argv = ["bertkit", *arguments]
+    main()
+
+
+def _launch(arguments: list[str], restarts: int) -> None:
+    """What ``torchrun --nproc_per_node 2 --max-restarts N`` does, but that its ranks are forked."""
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    config = LaunchConfig(
+        1, 1, 2, rdzv_backend="c10d", rdzv_endpoint="localhost:0", max_restarts=restarts, start_method="fork",
+        monitor_interval=0.1,
+    )  # fmt: skip
+    elastic_launch(config, _command)(arguments)
