@@ -1,5 +1,6 @@
 """Files that a person names for results: looked at before the work, so that nothing of theirs is destroyed."""
 
+import errno
 import os
 import secrets
 import stat
@@ -12,6 +13,8 @@ from bertkit.errors import BertkitError
 from bertkit.io.atomic import disk_errors, new_file
 
 _HEAD_BYTES, _TAIL_BYTES = 2**12, 2**16
+_held: dict[Path, BinaryIO] = {}
+"""Pipes that are open since they were looked at: closed in between, their reader would take it for the end."""
 
 
 def check_output(
@@ -25,8 +28,8 @@ def check_output(
 ) -> None:
     """Refuses a place for results that cannot be written, or that holds something else: before the work begins.
 
-    A symlink is followed: its target is replaced, and it stays. A device or a pipe is written into. Any other file is
-    replaced only where it is empty or one of ours.
+    A symlink is followed: its target is replaced, and it stays. A device or a pipe that somebody reads is written into.
+    Any other file is replaced only where it is empty or one of ours.
 
     Args:
         is_ours: told the first 4 KiB and the last 64 KiB of a file, whether it is such a file as is to be written.
@@ -45,6 +48,8 @@ def check_output(
         if kind is not None and not stat.S_ISREG(kind):
             if needs_file:
                 raise BertkitError(f"{path} is a device or a pipe: this form needs a file, name one with {flag}")
+            if stat.S_ISFIFO(kind):
+                _held[path] = _open_pipe(path)
             return
         may_stay = kind is not None and not overwrite and not path.is_symlink()
         if may_stay and not _is_replaceable(path, is_ours):
@@ -78,11 +83,24 @@ def new_output(path: Path) -> Iterator[BinaryIO]:
         if kind is None:
             target.parent.mkdir(parents=True, exist_ok=True)
         elif not stat.S_ISREG(kind):
-            with path.open("wb") as file:
+            pipe = _held.pop(path, None) or (_open_pipe(path) if stat.S_ISFIFO(kind) else path.open("wb"))
+            with pipe as file:
                 yield file
             return
     with new_file(target) as fresh:
         yield fresh
+
+
+def _open_pipe(path: Path) -> BinaryIO:
+    """A named pipe for writing, at whose other end somebody is: without one, opening it would wait for ever."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        raise BertkitError(f"{path} is a pipe that nobody reads: start its reader first, or name a file") from None
+    os.set_blocking(descriptor, True)
+    return os.fdopen(descriptor, "wb")
 
 
 def _mode(path: Path) -> int | None:

@@ -215,15 +215,20 @@ def left_out(folder: Path, name: str) -> list[str]:
     Args:
         name: of the model, for the line.
     """
+    fields = set().union(*fields_of_others(folder, name).values())
+    return [f"left out of what {name} says of itself: {', '.join(sorted(fields))}"] if fields else []
+
+
+def fields_of_others(folder: Path, name: str) -> dict[str, set[str]]:
+    """By file those fields of config.json and tokenizer_config.json that no BERT has, or that lead to code of others."""
     from transformers import BertConfig
 
     config = read_config(folder, name)
-    if not is_bert(config):
-        return []
-    fields = {name for name in config if not name.startswith("bertkit_")} - {*BertConfig().to_dict(), *_OF_OLD}
     path = folder / "tokenizer_config.json"
-    fields |= (read_json(path).keys() if path.is_file() else set()) & {*CODE_OF_OTHERS}
-    return [f"left out of what {name} says of itself: {', '.join(sorted(fields))}"] if fields else []
+    tokenizer = read_json(path) if path.is_file() else {}
+    known = {*BertConfig().to_dict(), *_OF_OLD} if is_bert(config) else config.keys() - {*CODE_OF_OTHERS}
+    ours = {field for field in config if field.startswith("bertkit_")}
+    return {"config.json": config.keys() - known - ours, path.name: tokenizer.keys() & {*CODE_OF_OTHERS}}
 
 
 def own_tokenizer(folder: Path, name: str) -> "PreTrainedTokenizerFast":

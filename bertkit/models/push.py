@@ -1,5 +1,6 @@
 """A model's files to the Hugging Face hub, with its card: only what makes the model, and only when asked to."""
 
+import json
 import re
 import warnings
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from bertkit.console import masked, one_line
 from bertkit.errors import BertkitError
 from bertkit.io.connection import endpoint, ensure_hub, is_offline, patiently, why_offline
 from bertkit.io.hub import causes, hub_bars
+from bertkit.io.structured import read_json
+from bertkit.models.bert import fields_of_others, left_out
 
 _REPOSITORY = re.compile(r"(?![.-])[\w.-]+/(?![.-])[\w.-]+(?<!\.git)", re.ASCII)
 _CARD = "README.md"
@@ -58,6 +61,9 @@ def push(folder: Path, repository: str, private: bool = False) -> str:
 
     hub = HfApi(endpoint=endpoint(), token=token)
     names = [path.relative_to(folder).as_posix() for path in files]
+    foreign = fields_of_others(folder, str(folder))
+    for line in left_out(folder, str(folder)):
+        console.note(line, markup=False)
     with _push_errors(repository):
         hub.create_repo(repository, private=private or None, exist_ok=True)
         is_private = bool(hub.model_info(repository).private)
@@ -69,7 +75,7 @@ def push(folder: Path, repository: str, private: bool = False) -> str:
             f"pushing {len(files)} files ({megabytes:,.1f} MB) to {repository} ({seen_by}): " + ", ".join(names),
             markup=False,
         )
-        additions = [CommitOperationAdd(name, str(path)) for name, path in zip(names, files, strict=True)]
+        additions = [CommitOperationAdd(name, _content(folder / name, foreign.get(name))) for name in names]
         with _quieter(), hub_bars(console.err.is_terminal):
             hub.create_commit(repository, additions, commit_message="Push a model with bertkit")
     return f"{endpoint()}/{repository}"
@@ -92,6 +98,14 @@ def model_files(folder: Path) -> list[Path]:
     if _CARD not in names:
         raise BertkitError(f"{folder} has no {_CARD}, the model's card: say there what it is and what made it")
     return files
+
+
+def _content(path: Path, foreign: set[str] | None) -> str | bytes:
+    """A file as it is (its path), or a JSON file's content without some of its fields."""
+    if not foreign:
+        return str(path)
+    kept = {name: value for name, value in read_json(path).items() if name not in foreign}
+    return (json.dumps(kept, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def _token() -> str:

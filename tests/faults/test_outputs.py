@@ -3,7 +3,7 @@
 import os
 import stat
 import subprocess
-import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -58,15 +58,34 @@ def test_a_device_is_written_into(tmp_path: Path) -> None:
 
 
 def test_a_pipe_is_written_into_or_refused(tmp_path: Path) -> None:
-    pipe, came = tmp_path / "pipe", []
+    pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    reader = threading.Thread(target=lambda: came.append(pipe.read_bytes()), daemon=True)
-    reader.start()
-    put(pipe)
-    reader.join(10)
-    assert came == [b"ours: new"]
+    with os.fdopen(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:
+        put(pipe)
+        assert reader.read() == b"ours: new"
     with pytest.raises(BertkitError, match="is a device or a pipe"):
         check_output(pipe, lambda _: True, overwrite=True, needs_file=True)
+
+
+def test_a_pipe_that_nobody_reads_is_refused_and_a_reader_sees_no_end_before_the_work(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for write in (lambda: check_output(pipe, lambda _: True), lambda: new_output(pipe).__enter__()):
+        with pytest.raises(BertkitError, match="is a pipe that nobody reads: start its reader first"):
+            write()
+    # `cat` ends where the last writer closes: it stays over the look, and gets all.
+    with subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE) as cat:
+        while True:
+            try:
+                check_output(pipe, lambda _: True)
+                break
+            except BertkitError:
+                time.sleep(0.01)
+        with pytest.raises(subprocess.TimeoutExpired):
+            cat.wait(0.2)
+        with new_output(pipe) as file:
+            file.write(b"all")
+        assert cat.communicate(timeout=10)[0] == b"all"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Pushing to the hub: against a stand-in over real HTTP, where the library's own settings matter in a child process."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -91,6 +92,21 @@ def test_what_arrives_is_the_model_and_nothing_else(hub: Hub, run_folder: Path, 
         [sys.executable, "-c", fetch], env=hub.env(tmp_path / "home"), capture_output=True, text=True, check=True
     )
     assert (Path(fetched.stdout.strip()) / "model.safetensors").read_bytes() == hub.lfs.popitem()[1]
+
+
+def test_what_is_a_strangers_stays_here(hub: Hub, run_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(run_folder, tmp_path / "folder")
+    code = {"auto_map": {"AutoModel": "evil.Model"}, "trust_remote_code": True, "custom_pipelines": {}}
+    for name, odd in (("config.json", {**code, "my_field": 1}), ("tokenizer_config.json", code)):
+        said = json.loads((folder / name).read_text(encoding="utf-8"))
+        (folder / name).write_text(json.dumps(said | odd), encoding="utf-8")
+    hub.accept_pushes(tmp_path / "pushed", "org", TOKEN)
+    exit_code, _, err = run(hub, tmp_path / "home", str(folder), "org/mine")
+    assert exit_code == 0, err
+    assert "auto_map, custom_pipelines, my_field, trust_remote_code" in err
+    for name in ("config.json", "tokenizer_config.json"):
+        arrived = json.loads((tmp_path / "pushed" / "org" / "mine" / name).read_text(encoding="utf-8"))
+        assert arrived == json.loads((run_folder / name).read_text(encoding="utf-8"))
 
 
 def test_a_private_repository_is_made_private_and_a_public_one_refused(
