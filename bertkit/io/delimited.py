@@ -11,7 +11,7 @@ from bertkit.errors import BertkitError
 from bertkit.io.remote import AnyFile
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
-LONGEST_VALUE_CHARS = 2**26
+LONGEST_VALUE_CHARS = 2**24
 """A longer line, or value in quotes, is refused: it is held in memory several times over."""
 _SAMPLE_LINES = 1_000
 _SAMPLE_CHARS = 2**20

@@ -28,6 +28,7 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _PARQUET_BUFFER_BYTES = 2**20
 _ROWS_BYTES = 2**24
 """Rows of a parquet file that are read together, unpacked: their texts are held several times over."""
+_MOST_PAGE_BYTES = 850_000_000
 _BLANKS = re.compile(r"[ \t\n\r]*")
 
 
@@ -215,7 +216,7 @@ def _parquet(path: AnyFile) -> Iterator[Any]:
         elif isinstance(path, RemoteFile):
             file_or_path = closing.enter_context(path.open())
         try:
-            file = pyarrow.parquet.ParquetFile(file_or_path, buffer_size=_PARQUET_BUFFER_BYTES)
+            file = pyarrow.parquet.ParquetFile(file_or_path, buffer_size=_PARQUET_BUFFER_BYTES, pre_buffer=False)
         except (pyarrow.ArrowException, OSError, ValueError) as error:
             raise BertkitError(f"{path} cannot be read as parquet: {_first_line(error)}") from error
         with file:
@@ -232,7 +233,7 @@ def _parquet_rows(path: AnyFile, refuse: Refuse) -> Iterator[Row]:
         if twice is not None:
             raise BertkitError(f"{path} has two columns '{twice}': rename one, or take it out")
         try:
-            for batch in file.iter_batches(batch_size=_rows_at_once(file.metadata, path)):
+            for batch in _batches(file, _rows_at_once(file.metadata, path)):
                 for row in batch.to_pylist():
                     number += 1
                     place = f"{path}:{number}"
@@ -246,6 +247,12 @@ def _parquet_rows(path: AnyFile, refuse: Refuse) -> Iterator[Row]:
             raise BertkitError(f"{path} is damaged after row {number}: {_first_line(error)}") from error
 
 
+def _batches(file: Any, rows: int) -> Iterator[Any]:
+    """Group by group, for a reader of them all keeps the dictionary of each until the end."""
+    for group in range(file.metadata.num_row_groups):
+        yield from file.iter_batches(batch_size=rows, row_groups=[group], use_threads=False)
+
+
 def _rows_at_once(about: Any, path: AnyFile) -> int:
     """How many rows of a parquet file are read together, by their mean size.
 
@@ -257,6 +264,12 @@ def _rows_at_once(about: Any, path: AnyFile) -> int:
         group = about.row_group(number)
         packed = sum(group.column(column).total_compressed_size for column in range(group.num_columns))
         check_expansion(path, packed, group.total_byte_size)
+        held = max(_page_bytes(group.column(column), about.created_by) for column in range(group.num_columns))
+        if held > _MOST_PAGE_BYTES:
+            raise BertkitError(
+                f"{path} would take {held / 2**20:,.0f} MiB of memory, for its writer puts 1,024 values into a page: write "
+                "it with groups of fewer rows, as pyarrow.parquet.write_table(table, name, row_group_size=100) does"
+            )
         bytes_a_row = group.total_byte_size // max(1, group.num_rows)
         if bytes_a_row > LONGEST_VALUE_CHARS:
             raise BertkitError(
@@ -265,6 +278,18 @@ def _rows_at_once(about: Any, path: AnyFile) -> int:
             )
         most = min(most, max(1, _ROWS_BYTES // max(1, bytes_a_row)))
     return most
+
+
+def _page_bytes(chunk: Any, writer: str) -> int:
+    """What the largest page of a column takes while it is read: packed, unpacked, and of a dictionary a copy.
+
+    Arrow's writer looks at the size of a page every 1,024 values; others look at each.
+    """
+    if not writer.startswith("parquet-cpp"):
+        return 0
+    share = min(1.0, 1024 / max(1, chunk.num_values))
+    unpacked = 2 if chunk.has_dictionary_page else 1
+    return int(share * (chunk.total_compressed_size + unpacked * chunk.total_uncompressed_size))
 
 
 def decoded(place: str, row: dict[str, Any]) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """Rows out of odd tables, against what was put in and by other libraries' writers."""
 
+import base64
 import bz2
 import csv
 import gzip
 import json
 import lzma
+import random
 from io import BytesIO
 from pathlib import Path
 
@@ -222,3 +224,24 @@ def test_memory_is_bounded(tmp_path, monkeypatch, name, content, message):
         monkeypatch.setattr(f"bertkit.io.{module}.LONGEST_VALUE_CHARS", 1_000)
     with pytest.raises(BertkitError, match=message):
         rows_of(write(tmp_path, name, content))
+
+
+def test_of_a_parquet_file_no_more_is_held_than_a_group(tmp_path):
+    values = [base64.b64encode(random.Random(n).randbytes(750_000)).decode() for n in range(20)]
+    path = tmp_path / "a.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"text": values}), path, row_group_size=2)
+    before, most = pyarrow.total_allocated_bytes(), 0
+    for _ in read_rows(path):
+        most = max(most, pyarrow.total_allocated_bytes() - before)
+    assert most < 10 * 1_000_000  # packed, unpacked, as a dictionary, and the rows: of 20 values in the file
+
+
+def test_a_parquet_file_whose_pages_are_too_large_is_refused_with_the_way_out(tmp_path, monkeypatch):
+    monkeypatch.setattr("bertkit.io.tables._MOST_PAGE_BYTES", 1_000_000)
+    values = pyarrow.table({"text": [f"{number:04}" * 500 for number in range(1_000)]})
+    path = tmp_path / "a.parquet"
+    pyarrow.parquet.write_table(values, path)
+    with pytest.raises(BertkitError, match=r"would take \d MiB of memory, .* row_group_size=100"):
+        rows_of(path)
+    pyarrow.parquet.write_table(values, path, row_group_size=100)
+    assert len(rows_of(path)) == 1_000
