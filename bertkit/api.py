@@ -246,15 +246,21 @@ def evaluate(
     return run(str(model), task, folder, _rows("validation", validation), _overrides(settings), device)
 
 
-def predict(model: Name, rows: Sequence[str | Mapping[str, Any]], *, device: str = "auto") -> list[dict[str, Any]]:
+def predict(
+    model: Name, rows: Sequence[str | Mapping[str, Any]], *, device: str = "auto", abstain_below: float = 0.0
+) -> list[dict[str, Any]]:
     """What a fine-tuned model says of a few texts or rows; for more than once, see ``load_predictor``.
+
+    Args:
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        abstain_below: rows whose likeliest class has less than this probability get None for a prediction.
 
     Raises:
         BertkitError: the model cannot be had, or does not fit the rows.
     """
     from bertkit.finetuning.predict import open_predictor
 
-    return open_predictor(str(model), device, len(rows))(rows)
+    return open_predictor(str(model), device, len(rows)).abstaining(abstain_below)(rows)
 
 
 def load(name: Name = "embedded", *, device: str = "auto") -> "Bert":
@@ -272,15 +278,18 @@ def load(name: Name = "embedded", *, device: str = "auto") -> "Bert":
     return Bert(str(name), device)
 
 
-def load_predictor(model: Name, *, device: str = "auto") -> "Predictor":
+def load_predictor(model: Name, *, device: str = "auto", abstain_below: float = 0.0) -> "Predictor":
     """A fine-tuned model to be called with lists of texts or rows.
+
+    Args:
+        device, abstain_below: as for ``predict``.
 
     Raises:
         BertkitError: the model cannot be had, or was not fine-tuned.
     """
     from bertkit.finetuning.predict import open_predictor
 
-    return open_predictor(str(model), device)
+    return open_predictor(str(model), device).abstaining(abstain_below)
 
 
 def _overrides(settings: Mapping[str, Any] | None) -> list[Override]:

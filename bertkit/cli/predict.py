@@ -44,6 +44,9 @@ def predict(
     zip_file: Annotated[
         Path | None, typer.Option("--zip", help="Collect the leaderboard files under MODEL, a folder of runs, here.")
     ] = None,
+    abstain_below: Annotated[
+        float, typer.Option("--abstain-below", help="Leave rows open whose likeliest class has a lower probability.")
+    ] = 0.0,
     device: options.Device = "auto",
     as_json: options.Json = False,
     overwrite: options.ReplaceFile = False,
@@ -67,7 +70,8 @@ def predict(
 
     if output is not None:
         check_place(output, overwrite)
-    rows = predict.predict_rows(model, sources or [], [name for name in (text, text_pair) if name], device)
+    columns = [name for name in (text, text_pair) if name]
+    rows = predict.predict_rows(model, sources or [], columns, device, abstain_below)
     if output is not None:
         write_rows(output, _watched(row for _, row in rows))
     elif as_json or not sys.stdout.isatty():
@@ -98,7 +102,9 @@ def _print(texts: Any, row: dict[str, Any]) -> None:
     """A row of the table: the answer, how likely it is where one class is chosen, and as much of the text as fits."""
     entities = [f"{one['text']} {one['label']}" for one in row.get("entities", ())]
     answer, shares = row.get("prediction", entities), row.get("probabilities") or {}
-    shown = ", ".join(answer) or "none" if isinstance(answer, list) else _figure(answer)
+    shown = (
+        ", ".join(answer) or "none" if isinstance(answer, list) else "not sure" if answer is None else _figure(answer)
+    )
     width = min(_WIDEST_CLASS, max(map(cell_len, [*shares, shown])))
     share = f"{shares[answer]:7.1%}" if isinstance(answer, str) and answer in shares else ""
     parts = list(texts.values()) if isinstance(texts, dict) else texts if isinstance(texts, list | tuple) else [texts]

@@ -51,7 +51,7 @@ def set_up(data: LabelledData, recipe: FinetuneRecipe, request: "FinetuneRequest
 
     assert data.train is not None
     train, metrics = recipe.train, data.head.metrics(recipe.task.metrics)
-    if train.calibrate and not (data.validation and data.head.has_temperature):
+    if train.calibrate and not (data.validation and data.head.says_one_class):
         raise BertkitError("train.calibrate needs one class a row, and validation rows: leave it out, or give them")
     model, tokenizer, notes = _model(data, recipe, request)
     head = data.head.for_training(data.train, model)

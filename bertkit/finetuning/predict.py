@@ -47,6 +47,7 @@ class Predictor:
         model: of transformers, on its device; None where there is a reader.
         recipe: the one it was fine-tuned by, where its folder tells.
         places: of each class of the head, its place in the model's answer; None where it is the same.
+        abstain_below: rows whose likeliest class has less than this probability get None for a prediction.
     """
 
     head: Head
@@ -55,6 +56,7 @@ class Predictor:
     model: Any
     reader: "Reader | None" = None
     places: list[int] | None = None
+    abstain_below: float = 0.0
 
     def on_task(self, task: TaskSettings, name: str) -> "Predictor":
         """The same model with the classes of a task, in the task's order.
@@ -64,6 +66,20 @@ class Predictor:
         """
         head, places = head_of_task(self.head, task, name)
         return replace(self, head=head, places=places)
+
+    def abstaining(self, below: float) -> "Predictor":
+        """The same model, which keeps to itself what is less likely.
+
+        Raises:
+            BertkitError: it says no class, or several; or ``below`` is no probability.
+        """
+        if below and not self.head.says_one_class:
+            raise BertkitError(
+                "--abstain-below is of models that say one class a row, and this one says something else"
+            )
+        if not 0 <= below <= 1:
+            raise BertkitError(f"--abstain-below {below} is no probability: give a number from 0 to 1")
+        return replace(self, abstain_below=below)
 
     def logits(self, features: Features) -> "list[np.ndarray]":
         """float32, of each unit of the features."""
@@ -214,17 +230,21 @@ def predictions(predictor: Predictor, inputs: Iterator[Any]) -> Iterator[dict[st
     Args:
         inputs: of each row what ``predictor.head.input`` makes of it.
     """
-    begin = cut = 0
+    begin = cut = unsure = 0
     while texts := list(islice(inputs, _ROWS_AT_ONCE)):
         answers, features = predictor.answers(Split("", texts, None))
         for row in answers:
-            yield {**row, "index": begin + row["index"]}
+            is_unsure = bool(predictor.abstain_below) and max(row["probabilities"].values()) < predictor.abstain_below
+            unsure += is_unsure
+            yield {**row, "index": begin + row["index"], **({"prediction": None} if is_unsure else {})}
         begin, cut = begin + len(texts), cut + features.cut_rows
     _say_cut(cut, begin, "", predictor)
+    if unsure:
+        console.note(f"{unsure:,} of {begin:,} rows: no class reaches {predictor.abstain_below} (--abstain-below)")
 
 
 def predict_rows(
-    model: str, sources: Sequence[str], columns: Sequence[str], device: str
+    model: str, sources: Sequence[str], columns: Sequence[str], device: str, abstain_below: float = 0.0
 ) -> Iterator[tuple[Any, dict[str, Any]]]:
     """What was read and what is predicted of it, row by row: of texts, of the rows of files, of standard input ("-").
 
@@ -238,7 +258,7 @@ def predict_rows(
     rows = chain.from_iterable(_inputs(source, task, head) for source in sources)
     # The first rows are read before seconds go into importing torch, which a few can do without.
     first = list(islice(rows, FEW_TEXTS + 1))
-    predictor = open_predictor(model, device, len(first))
+    predictor = open_predictor(model, device, len(first)).abstaining(abstain_below)
     read, asked = tee(chain(first, rows))
     return zip(read, predictions(predictor, asked), strict=True)
 

@@ -124,4 +124,5 @@ def _flattened(row: Row, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _cell(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    """As people read it; what is not there is empty."""
+    return value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)

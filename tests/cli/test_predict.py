@@ -13,6 +13,7 @@ import torch
 from transformers import BertForSequenceClassification
 from typer.testing import CliRunner
 
+import bertkit
 from bertkit.cli import app
 from bertkit.cli.predict import predict
 from bertkit.errors import BertkitError
@@ -105,3 +106,28 @@ def test_what_is_there_is_replaced_only_where_it_is_ours_or_asked_for(classifier
         run(classifier, "a", "--output", str(path), "--overwrite")
     run(classifier, "b", "--output", str(path))
     assert len(path.read_text().splitlines()) == 1
+
+
+def test_what_is_not_likely_enough_is_left_open(classifier: str, tmp_path: Path) -> None:
+    expected = lines(run(classifier, *TEXTS))
+    surest = sorted(max(row["probabilities"].values()) for row in expected)
+    below = (surest[0] + surest[1]) / 2
+    done = run(classifier, *TEXTS, "--abstain-below", str(below))
+    said = [row["prediction"] if max(row["probabilities"].values()) > below else None for row in expected]
+    assert sum(answer is None for answer in said) == 1
+    assert lines(done) == [{**row, "prediction": answer} for row, answer in zip(expected, said, strict=True)]
+    assert "1 of 3 rows: no class reaches" in done.stderr
+    assert [row["prediction"] for row in bertkit.predict(classifier, TEXTS, abstain_below=below)] == said
+    run(classifier, *TEXTS, "--abstain-below", str(below), "--output", str(tmp_path / "a.csv"))
+    with (tmp_path / "a.csv").open(newline="") as file:
+        assert [row["prediction"] for row in csv.DictReader(file)] == [answer or "" for answer in said]
+    with pytest.raises(BertkitError, match="from 0 to 1"):
+        run(classifier, *TEXTS, "--abstain-below", "80")
+
+
+def test_several_classes_are_not_left_open(classifier: str, tmp_path: Path) -> None:
+    folder = shutil.copytree(classifier, tmp_path / "several")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"problem_type": "multi_label_classification"}))
+    with pytest.raises(BertkitError, match="one class a row"):
+        run(str(folder), *TEXTS, "--abstain-below", "0.5")

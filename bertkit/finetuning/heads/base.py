@@ -121,7 +121,7 @@ class Head(ABC):
         metric_names: what is reported, the headline first, by which the best weights are kept.
         lower_is_better: those of them of which the least is best.
         label_names: the classes by id; empty where there are none.
-        has_temperature: whether its logits are those of one class a feature, which a temperature makes as sure as they
+        says_one_class: whether its logits are those of one class a feature, which a temperature makes as sure as they
             are right (``train.calibrate``).
     """
 
@@ -133,7 +133,7 @@ class Head(ABC):
     metric_names: tuple[str, ...] = ()
     lower_is_better: ClassVar[frozenset[str]] = frozenset()
     label_names: list[str]
-    has_temperature: ClassVar[bool] = False
+    says_one_class: ClassVar[bool] = False
 
     # From rows, or from a saved model.
 

@@ -22,7 +22,7 @@ class OneClass(SequenceHead):
 
     problem_type = "single_label_classification"
     class_weights: np.ndarray | None = None
-    has_temperature = True
+    says_one_class = True
 
     def __init__(self, label_names: Sequence[str] = ()) -> None:
         super().__init__(label_names)
