@@ -3,7 +3,6 @@
 Predictions and labels come as class ids ``[rows]``, as numbers ``[rows]`` (floats), or as 0/1 ``[rows, classes]``.
 """
 
-import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from sklearn import metrics as sklearn_metrics
 
 from bertkit import console
 from bertkit.errors import BertkitError
+from bertkit.io.atomic import scratch_folder
 from bertkit.settings.recipes import did_you_mean
 
 CLASSES, NUMBERS, SETS = "single_label_classification", "regression", "multi_label_classification"
@@ -206,9 +206,9 @@ def compute(names: Sequence[str], predictions: ArrayLike, labels: ArrayLike) -> 
     predicted, true, kind = _checked(names, predictions, labels)
     figures: dict[str, float] = {}
     # Predictions stay in memory, yet an evaluate.Metric makes a folder in its cache, shared by all processes.
-    with tempfile.TemporaryDirectory(prefix="bertkit-metrics-", ignore_cleanup_errors=True) as folder:
+    with scratch_folder("bertkit-metrics") as folder:
         for name in names:
-            metric = METRICS[name](config_name=kind, keep_in_memory=True, cache_dir=folder, seed=0)
+            metric = METRICS[name](config_name=kind, keep_in_memory=True, cache_dir=str(folder), seed=0)
             (value,) = metric.compute(predictions=predicted, references=true).values()
             if np.isnan(value):
                 console.note(f"{name} is undefined (predictions or labels are all the same): counted as 0")

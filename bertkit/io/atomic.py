@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -145,6 +146,16 @@ def new_folder(path: Path) -> Iterator[Path]:
                 shutil.rmtree(fresh, ignore_errors=True)
 
 
+@contextmanager
+def scratch_folder(name: str) -> Iterator[Path]:
+    """A folder of the system's temporary ones while the block runs, closed to others."""
+    with _temporary(Path(tempfile.gettempdir()), name, lambda folder: folder.mkdir(mode=0o700)) as fresh:
+        try:
+            yield fresh
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+
+
 def contents(folder: Path) -> list[Path]:
     """What lies in a folder, sorted, without what the file system itself keeps in its topmost one."""
     return sorted(path for path in folder.iterdir() if path.name != "lost+found")
@@ -188,7 +199,9 @@ def _lock(path: Path, without_waiting: bool = False) -> Iterator[None]:
     """Holds a file or folder; on Windows, where what is open cannot be renamed, and where there are no locks, an OSError."""
     if fcntl is None:
         raise OSError
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(
+        path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW
+    )  # neither a link nor a pipe of somebody else's
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (fcntl.LOCK_NB if without_waiting else 0))
         yield

@@ -11,7 +11,7 @@ import pytest
 
 from bertkit.errors import BertkitError
 from bertkit.io import atomic
-from bertkit.io.atomic import new_folder, write_json, write_text
+from bertkit.io.atomic import new_folder, scratch_folder, write_json, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -54,8 +54,8 @@ def test_a_folder_appears_only_when_it_is_whole(tmp_path):
 
 LEFT = """
 import os, pathlib, signal, sys
-from bertkit.io.atomic import new_file, new_folder
-with new_folder(pathlib.Path("f")) as fresh, new_file(pathlib.Path("a.json")) as file:
+from bertkit.io.atomic import new_file, new_folder, scratch_folder
+with scratch_folder("scratch"), new_folder(pathlib.Path("f")) as fresh, new_file(pathlib.Path("a.json")) as file:
     (fresh / "half").write_text("half")
     print("writing", flush=True)
     sys.stdin.read()
@@ -63,17 +63,22 @@ with new_folder(pathlib.Path("f")) as fresh, new_file(pathlib.Path("a.json")) as
 
 
 @pytest.mark.skipif(os.name == "nt", reason="locks of POSIX")
-def test_what_a_killed_process_left_is_removed_by_the_next_and_what_a_living_one_writes_is_not(tmp_path):
+def test_what_a_killed_process_left_is_removed_by_the_next_and_what_a_living_one_writes_is_not(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     process = subprocess.Popen(
         [sys.executable, "-c", LEFT], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert process.stdout.readline() == "writing\n"
     theirs = names(tmp_path)
-    assert len(theirs) == 2
+    assert len(theirs) == 3
+    os.mkfifo(tmp_path / ".tmp-f-0123456789ab")  # somebody else's: to open it would wait for ever
     for alive in (True, False):
         with new_folder(tmp_path / "f") as fresh:
             (fresh / "whole").write_text("whole")
             write_text(tmp_path / "a.json", "whole")
+            with scratch_folder("scratch") as scratch:
+                assert scratch.stat().st_mode & 0o777 == 0o700
             (tmp_path / ".tmp-f-0").mkdir(exist_ok=True)  # nobody's
         assert names(tmp_path) == sorted([".tmp-f-0", "a.json", "f", *(theirs if alive else [])])
         process.kill()
