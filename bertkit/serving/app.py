@@ -13,7 +13,7 @@ from bertkit.reporting.attention import attention_page, read_attention
 from bertkit.reporting.pages import render_page
 from bertkit.serving.asking import answered, checked_items, open_task, task_name
 from bertkit.serving.batcher import Batcher, BusyError
-from bertkit.serving.tasks import FEATURES, Item, Task
+from bertkit.serving.tasks import VECTORS, Item, Task
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -27,7 +27,7 @@ _EXAMPLES = {
     "text-classification": "what a lovely day it was .",
     "token-classification": "Ana moved from Lisbon to New York .",
     "question-answering": "Ana moved from Lisbon to New York in the spring, and her brother stayed .",
-    FEATURES: "the cat sat on the mat .",
+    VECTORS: "the cat sat on the mat .",
 }
 
 
@@ -117,8 +117,8 @@ class Service:
         if named not in (self.model, self.model.rstrip("/").rsplit("/", 1)[-1]):
             raise RefusedError(404, f"no model '{named[:100]}' here: this is {self.model}")
         name = request.path_params.get("task", self.task)
-        if name not in (self.task, FEATURES):
-            raise RefusedError(404, f"no task '{name[:100]}' here: {self.model} answers {self.task} and {FEATURES}")
+        if name not in (self.task, VECTORS):
+            raise RefusedError(404, f"no task '{name[:100]}' here: {self.model} answers {self.task} and {VECTORS}")
         asked = _parsed(await _body(request))
         if name not in self._tasks:  # at once where two ask first: the thread takes one after the other
             await self.batcher.run(lambda: self._tasks.setdefault(name, open_task(self.model, name, self._device)))

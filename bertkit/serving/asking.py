@@ -4,15 +4,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bertkit.errors import BertkitError
-from bertkit.models.folder import bert_folder, read_config, what_it_is
-from bertkit.models.headed import linear_class
-from bertkit.serving.tasks import FEATURES, Answers, Classification, FillMask, Item, Tags, Task, Vectors
+from bertkit.models.folder import checked_folder, read_config, what_it_is
+from bertkit.serving.tasks import VECTORS, Answers, Classification, FillMask, Item, Tags, Task, Vectors
 
+# By the end of the name of a model's class.
 _TASKS = {
-    None: "fill-mask",
-    "BertForSequenceClassification": "text-classification",
-    "BertForTokenClassification": "token-classification",
-    "BertForQuestionAnswering": "question-answering",
+    "ForSequenceClassification": "text-classification",
+    "ForTokenClassification": "token-classification",
+    "ForQuestionAnswering": "question-answering",
+    "ForPreTraining": "fill-mask",
+    "ForMaskedLM": "fill-mask",
+    "Model": VECTORS,
 }
 _MOST_GUESSES = 100
 
@@ -23,29 +25,27 @@ def task_name(model: str) -> str:
     Raises:
         BertkitError: the model cannot be had, or answers what the inference API has no shape for.
     """
-    config = read_config(bert_folder(model), model)
-    if (kind := linear_class(config)) is None:
-        named = next(iter(config["architectures"]), "")
-        if named not in ("", "BertModel") and not named.endswith(("ForPreTraining", "ForMaskedLM")):
-            raise BertkitError(f"{model} cannot be served: {what_it_is(config, model) or f'it is a {named}'}")
-        return FEATURES if named == "BertModel" else "fill-mask"
-    if kind not in _TASKS:
-        raise BertkitError(f"{model} is a {kind}, which the inference API has no form for: bertkit predict asks it")
-    return _TASKS[kind]
+    config = read_config(checked_folder(model, features=True), model)
+    kind = next(iter(config["architectures"]), "BertForPreTraining")
+    for end, task in _TASKS.items():
+        if kind.endswith(end):
+            return task
+    told = what_it_is(config, model)
+    raise BertkitError(f"{model} is a {kind}, which the inference API has no form for{told and f': {told}'}")
 
 
 def open_task(model: str, name: str, device: str | None) -> Task:
     """A model ready to be asked.
 
     Args:
-        name: of the task: the model's own, or ``FEATURES``, which every BERT can answer.
+        name: of the task: the model's own, or ``VECTORS``, which every BERT can answer.
     """
     kinds: dict[str, Callable[[str, str | None], Task]] = {
         "fill-mask": FillMask,
         "text-classification": Classification,
         "token-classification": Tags,
         "question-answering": Answers,
-        FEATURES: Vectors,
+        VECTORS: Vectors,
     }
     return kinds[name](model, device)
 

@@ -17,7 +17,7 @@ from bertkit.runtime.text import sound
 if TYPE_CHECKING:
     from bertkit.finetuning.predict import Predictor
 
-FEATURES = "feature-extraction"
+VECTORS = "feature-extraction"
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class FillMask:
 class Vectors:
     """The mean of the last states of a text's tokens, as `bertkit embed` gives it."""
 
-    name = FEATURES
+    name = VECTORS
     parameters: tuple[str, ...] = ("normalize",)
 
     def __init__(self, model: str, device: str | None) -> None:

@@ -166,6 +166,18 @@ def mask_fill(
 
 
 @app.command()
+def serve(
+    model: Annotated[str, typer.Option("--model", help="A folder that transformers loads, too.")],
+    rounds: Rounds = 3,
+    concurrent: Annotated[int, typer.Option("--concurrent", min=1, help="Requests at once.")] = 10_000,
+) -> None:
+    """Serving: `bertkit serve` beside FastAPI over the fill-mask pipeline, which must be installed (pip install fastapi)."""
+    from benchmarks.serve import bench_serve
+
+    console.print_json(bench_serve(model, rounds, concurrent), indent=2)
+
+
+@app.command()
 @console.reader_may_leave()
 def start(rounds: Rounds = 5, as_json: options.Json = False) -> None:
     """Starting: `bertkit --help` beside importing transformers and torch."""

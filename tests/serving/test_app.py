@@ -192,6 +192,24 @@ def test_a_bug_of_ours_is_no_answer_but_a_line(tiny_model, monkeypatch, capfd):
     assert "ZeroDivisionError" in capfd.readouterr().err
 
 
+def test_whatever_predict_asks_is_served(tiny_model, tmp_path):
+    """A classifier on a frozen encoder's states, which plain transformers does not know."""
+    rows = [{"text": f"{word} {letter}", "label": word} for word in ("cat", "sat") for letter in "abcdefghij"]
+    settings = {
+        "train.encoder": "frozen",
+        "data.max_seq_length": 32,
+        "data.layers": "weighted",
+        "train.epochs": 1,
+        "train.learning_rate": 1e-3,
+    }
+    run = bertkit.finetune(train=rows, validation=0.5, model=str(tiny_model), out=tmp_path / "run", settings=settings)
+    with served(run.folder) as (address, _):
+        status, ((best, _),) = asked(address, {"inputs": "the cat"})
+    said = bertkit.load_predictor(str(run.folder))(["the cat"])[0]
+    assert (status, best["label"]) == (200, said["prediction"])
+    assert best["score"] == pytest.approx(said["probabilities"][best["label"]], abs=1e-6)
+
+
 def test_what_cannot_be_served_is_said_before_it_is_opened(tiny_model, tmp_path, filling):
     with pytest.raises(BertkitError, match="is a BertForMultipleChoice, which the inference API has no form for"):
         Service(str(made(tiny_model, tmp_path, BertForMultipleChoice)), "cpu", 1)
