@@ -16,7 +16,7 @@ FLOORS = [
     {"settings"},
     {"io"},
     {"hardware", "signals"},
-    {"assets", "console", "cores", "draws", "extras"},
+    {"assets", "console", "cores", "draws", "extras", "intervals"},
     {"errors"},
 ]
 LEVEL = {part: level for level, floor in enumerate(FLOORS) for part in floor}

@@ -8,6 +8,7 @@ import typer
 
 from bertkit import console
 from bertkit.cli import options
+from bertkit.cli.figures import least_class, of_class, say_doubts
 from bertkit.errors import BertkitError
 
 SHOWN_ERRORS = 10
@@ -156,10 +157,13 @@ def _print(results: dict[str, Any]) -> None:
     table = Table(show_header=False, box=None, padding=(0, 2))
     for name, value in results.items():
         if isinstance(value, float):
-            table.add_row(name, f"{value:.4f}")
+            table.add_row(name + of_class(name.removeprefix("eval_"), results), f"{value:.4f}")
         elif name.endswith("interval_95"):
             table.add_row(name, f"{value[0]:.4f} to {value[1]:.4f}")
+    if (least := least_class(results)) is not None:
+        table.add_row(least, f"{results['least_class']['recall']:.4f}")
     console.out.print(table)
+    say_doubts(results)
 
 
 def _print_cloze(results: dict[str, Any]) -> None:

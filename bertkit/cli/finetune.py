@@ -7,6 +7,7 @@ import typer
 
 from bertkit import console
 from bertkit.cli import options
+from bertkit.cli.figures import of_class, say_doubts, say_least_class
 from bertkit.errors import BertkitError
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def _say_result(run: "RunRecord") -> None:
             continue
         interval = results.get(f"eval_{metric}_interval_95")
         console.note(
-            f"{_named(metric, results)} [bold]{results[f'eval_{metric}']:.4f}[/]"
+            f"{metric.replace('_', ' ')}{of_class(metric, results)} [bold]{results[f'eval_{metric}']:.4f}[/]"
             + (
                 f", 95 % interval {interval[0]:.4f} to {interval[1]:.4f} on {results['eval_rows']:,} rows"
                 if interval
@@ -128,7 +129,8 @@ def _say_result(run: "RunRecord") -> None:
                 else ""
             )
         )
-    _say_one_class(results)
+    say_least_class(results)
+    say_doubts(results)
     if "sweep" in results:
         _say_sweep(results["sweep"])
     console.note(f"\nYour classifier is in [bold]{out}[/] ({console.duration(run.seconds)}). Next:")
@@ -154,22 +156,3 @@ def _say_sweep(spread: dict[str, Any]) -> None:
         f"{len(figures)} runs: mean {spread['mean']:.4f} ± {spread['standard_deviation']:.4f}, best "
         f"{spread['best']:.4f} ({console.plain(won)}), {spread['collapsed']} collapsed"
     )
-
-
-def _named(metric: str, results: dict[str, Any]) -> str:
-    """A metric in words; of two classes the second is that of f1, precision and recall."""
-    labels = results.get("confusion", {}).get("labels", [])
-    of = f" of {console.plain(labels[1])}" if metric in ("f1", "precision", "recall") and len(labels) == 2 else ""
-    return metric.replace("_", " ") + of
-
-
-def _say_one_class(results: dict[str, Any]) -> None:
-    """Says that a model gives all rows one class, where it does."""
-    confusion = results.get("confusion", {"labels": [], "matrix": []})
-    given = [sum(column) for column in zip(*confusion["matrix"], strict=True)]
-    if len(given) > 1 and sum(1 for rows in given if rows) == 1:
-        name = console.plain(confusion["labels"][given.index(max(given))])
-        console.warn(
-            f"all {max(given):,} rows got one class, {name}: it has learned nothing of the texts; try more --epochs, a "
-            "larger --lr, or --set train.class_weights=balanced"
-        )

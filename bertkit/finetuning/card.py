@@ -20,8 +20,8 @@ def finetuned_card(out: Path, run: RunRecord, recipe: FinetuneRecipe, head: Head
     headline = run.metrics[0]
     interval = run.results.get(f"eval_{headline}_interval_95")
     if interval:
-        results[f"eval_{headline}, 95 % bootstrap interval from"] = interval[0]
-        results[f"eval_{headline}, 95 % bootstrap interval to"] = interval[1]
+        results[f"eval_{headline}, 95 % interval from"] = interval[0]
+        results[f"eval_{headline}, 95 % interval to"] = interval[1]
     return model_card(
         CardFacts(
             name=out.resolve().name,

@@ -3,9 +3,7 @@
 Predictions and labels come as class ids ``[rows]``, as numbers ``[rows]`` (floats), or as 0/1 ``[rows, classes]``.
 """
 
-import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import datasets
@@ -17,6 +15,7 @@ from sklearn import metrics as sklearn_metrics
 
 from bertkit import console
 from bertkit.errors import BertkitError
+from bertkit.intervals import bootstrap_interval, ratio, wilson_interval
 from bertkit.io.atomic import scratch_folder
 from bertkit.settings.recipes import did_you_mean
 
@@ -26,29 +25,15 @@ _FEATURE = {
     NUMBERS: datasets.Value("float64"),
     SETS: datasets.Sequence(datasets.Value("int64")),
 }
-_PERCENTILES_95 = (2.5, 97.5)
-
-
-@dataclass(frozen=True)
-class Rows:
-    """What a figure is computed of.
-
-    Attributes:
-        predictions, labels: int64 ``[rows]`` or ``[rows, classes]``, or float64 ``[rows]``.
-        weights: how often each row counts, int64 ``[rows]``; None is once.
-        average: of precision and recall: "binary" (class 1 of two), or "macro" over the classes.
-        classes: ids of the classes that occur, also where a resample has lost them; None for ``[rows, classes]``.
-    """
-
-    predictions: np.ndarray
-    labels: np.ndarray
-    weights: np.ndarray | None
-    average: str
-    classes: np.ndarray | None = None
+_ROUNDING = 1e-12
+"""Variances of a smaller share of the mean square are none."""
 
 
 class Score(evaluate.Metric):
     """One figure of predictions against references; nan where it is undefined. ``config_name`` is a kind of labels.
+
+    It is made of sums over the rows: ``figure(parts(predictions, labels).sum(axis=0))``, so that resampling rows is to
+    weigh them.
 
     Attributes:
         fits: the kinds of labels it can be computed for; the first is the default.
@@ -57,8 +42,19 @@ class Score(evaluate.Metric):
     fits: ClassVar[tuple[str, ...]] = (CLASSES,)
 
     @staticmethod
-    def score(rows: Rows) -> float:
+    def parts(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """What each row adds, float64 ``[rows, ...]``; ``[rows, 2]`` for a numerator and a denominator."""
         raise NotImplementedError
+
+    @staticmethod
+    def figure(sums: np.ndarray) -> np.ndarray:
+        """Figures ``[...]`` of sums ``[..., ...]``."""
+        return ratio(sums)
+
+    @classmethod
+    def interval(cls, predictions: np.ndarray, labels: np.ndarray, seed: int) -> tuple[float, float]:
+        """95 % of them hold the figure of all rows like these."""
+        return bootstrap_interval(cls.parts(predictions, labels), seed, cls.figure)
 
     def _info(self) -> evaluate.MetricInfo:
         feature = _FEATURE[self.fits[0] if self.config_name == "default" else self.config_name]
@@ -66,8 +62,8 @@ class Score(evaluate.Metric):
         return evaluate.MetricInfo(description=self.__doc__, citation="", features=features)
 
     def _compute(self, predictions: ArrayLike, references: ArrayLike) -> dict[str, float]:
-        predicted, true = np.asarray(predictions), np.asarray(references)
-        return {self.name: _quiet_score(type(self), _rows(predicted, true))}
+        sums = self.parts(np.asarray(predictions), np.asarray(references)).sum(axis=0)
+        return {self.name: float(self.figure(sums))}
 
 
 class Accuracy(Score):
@@ -76,26 +72,42 @@ class Accuracy(Score):
     fits = (CLASSES, SETS)
 
     @staticmethod
-    def score(rows: Rows) -> float:
-        return float(sklearn_metrics.accuracy_score(rows.labels, rows.predictions, sample_weight=rows.weights))
+    def parts(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        right = (predictions == labels).reshape(len(labels), -1).all(axis=1)
+        return _pairs(right, np.ones_like(right))
+
+    @classmethod
+    def interval(cls, predictions: np.ndarray, labels: np.ndarray, seed: int) -> tuple[float, float]:  # noqa: ARG003
+        return _of_share(cls.parts(predictions, labels))
 
 
 class F1(Score):
     """Harmonic mean of precision and recall of class 1 of two, as in GLUE."""
 
     @staticmethod
-    def score(rows: Rows) -> float:
-        return _over_classes(sklearn_metrics.f1_score, rows, "binary")
+    def parts(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        return _f1_parts(predictions == 1, labels == 1)
 
 
-class MacroF1(Score):
+class _MeanOverClasses(Score):
+    """A mean over those classes that occur among the rows (or a resample of them), predicted or true."""
+
+    @staticmethod
+    def figure(sums: np.ndarray) -> np.ndarray:
+        """Of ``[..., C, 3]``: numerator, denominator, and rows in which the class occurs."""
+        occurring: np.ndarray = (sums[..., 2] > 0).sum(axis=-1)
+        return ratio(_pairs(ratio(sums[..., :2]).sum(axis=-1), occurring))
+
+
+class MacroF1(_MeanOverClasses):
     """Mean over the classes of their F1."""
 
     fits = (CLASSES, SETS)
 
     @staticmethod
-    def score(rows: Rows) -> float:
-        return _over_classes(sklearn_metrics.f1_score, rows, "macro")
+    def parts(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        said, there, occurs = _flags(predictions, labels)
+        return np.concatenate([_f1_parts(said, there), occurs[..., None]], axis=-1)
 
 
 class MicroF1(Score):
@@ -104,32 +116,50 @@ class MicroF1(Score):
     fits = (SETS,)
 
     @staticmethod
-    def score(rows: Rows) -> float:
-        return _over_classes(sklearn_metrics.f1_score, rows, "micro")
+    def parts(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        parts: np.ndarray = _f1_parts(predictions == 1, labels == 1).sum(axis=1)
+        return parts
 
 
-class Precision(Score):
+class Precision(_MeanOverClasses):
     """Share of the rows predicted as a class that are of it: class 1 of two, else the mean over the classes."""
 
     @staticmethod
-    def score(rows: Rows) -> float:
-        return _over_classes(sklearn_metrics.precision_score, rows, rows.average)
+    def parts(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        said, there, occurs = _flags_of_interest(predictions, labels)
+        return np.stack([said & there, said, occurs], axis=-1).astype(np.float64)
+
+    @classmethod
+    def interval(cls, predictions: np.ndarray, labels: np.ndarray, seed: int) -> tuple[float, float]:
+        parts = cls.parts(predictions, labels)
+        return _of_share(parts[:, 0, :2]) if parts.shape[1] == 1 else bootstrap_interval(parts, seed, cls.figure)
 
 
-class Recall(Score):
+class Recall(Precision):
     """Share of the rows of a class that are predicted as it: class 1 of two, else the mean over the classes."""
 
     @staticmethod
-    def score(rows: Rows) -> float:
-        return _over_classes(sklearn_metrics.recall_score, rows, rows.average)
+    def parts(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        said, there, occurs = _flags_of_interest(predictions, labels)
+        return np.stack([said & there, there, occurs], axis=-1).astype(np.float64)
 
 
 class MatthewsCorrelation(Score):
     """Correlation of predicted and true classes (Matthews 1975; Gorodkin 2004 for more than two); 0 is chance."""
 
     @staticmethod
-    def score(rows: Rows) -> float:
-        return float(sklearn_metrics.matthews_corrcoef(rows.labels, rows.predictions, sample_weight=rows.weights))
+    def parts(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        said, there, _ = _flags(predictions, labels)
+        return np.stack([said & there, said, there], axis=1).astype(np.float64)
+
+    @staticmethod
+    def figure(sums: np.ndarray) -> np.ndarray:
+        """Of ``[..., 3, C]``: rows of each class that are right, predicted, and there."""
+        hits, said, there = (sums[..., number, :] for number in range(3))
+        rows = there.sum(axis=-1)
+        covariance = hits.sum(axis=-1) * rows - (said * there).sum(axis=-1)
+        variances = [rows**2 - (one**2).sum(axis=-1) for one in (said, there)]
+        return ratio(_pairs(covariance, np.sqrt(variances[0] * variances[1])))
 
 
 class Pearson(Score):
@@ -138,18 +168,36 @@ class Pearson(Score):
     fits = (NUMBERS,)
 
     @staticmethod
-    def score(rows: Rows) -> float:
-        return _correlation(stats.pearsonr, rows)
-
-
-class Spearmanr(Score):
-    """Correlation of the ranks; undefined where either side is constant."""
-
-    fits = (NUMBERS,)
+    def parts(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        # Less their means, so that nothing is lost where these are large.
+        x, y = (one - one.mean() if np.ptp(one) else np.zeros(len(one)) for one in (predictions, labels))
+        return np.stack([np.ones(len(x)), x, y, x * x, y * y, x * y], axis=1)
 
     @staticmethod
-    def score(rows: Rows) -> float:
-        return _correlation(stats.spearmanr, rows)
+    def figure(sums: np.ndarray) -> np.ndarray:
+        """Of ``[..., 6]``: rows, x, y, x², y², xy."""
+        rows, x, y, xx, yy, xy = np.moveaxis(sums, -1, 0)
+        with np.errstate(all="ignore"):
+            of_x, of_y = xx - x * x / rows, yy - y * y / rows
+            constant = (of_x <= _ROUNDING * xx) | (of_y <= _ROUNDING * yy)
+            return np.where(constant, np.nan, (xy - x * y / rows) / np.sqrt(of_x * of_y))
+
+
+class Spearmanr(Pearson):
+    """Correlation of the ranks; undefined where either side is constant."""
+
+    @staticmethod
+    def parts(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        return Pearson.parts(stats.rankdata(predictions), stats.rankdata(labels))
+
+    @classmethod
+    def interval(cls, predictions: np.ndarray, labels: np.ndarray, seed: int) -> tuple[float, float]:  # noqa: ARG003
+        """By Fisher's z, with the deviation that ranks have (Bonett and Wright 2000)."""
+        value = float(np.nan_to_num(cls.figure(cls.parts(predictions, labels).sum(axis=0))))
+        if len(labels) < 4 or abs(value) >= 1:
+            return -1.0, 1.0
+        half = 1.959964 * np.sqrt((1 + value**2 / 2) / (len(labels) - 3))
+        return float(np.tanh(np.arctanh(value) - half)), float(np.tanh(np.arctanh(value) + half))
 
 
 class Mse(Score):
@@ -158,8 +206,8 @@ class Mse(Score):
     fits = (NUMBERS,)
 
     @staticmethod
-    def score(rows: Rows) -> float:
-        return float(sklearn_metrics.mean_squared_error(rows.labels, rows.predictions, sample_weight=rows.weights))
+    def parts(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        return _pairs((predictions - labels) ** 2, np.ones(len(labels)))
 
 
 METRICS: dict[str, type[Score]] = {
@@ -216,54 +264,14 @@ def compute(names: Sequence[str], predictions: ArrayLike, labels: ArrayLike) -> 
     return figures
 
 
-def bootstrap_interval(
-    name: str, predictions: ArrayLike, labels: ArrayLike, seed: int, resamples: int = 1000
-) -> tuple[float, float]:
-    """The percentile bootstrap's 95 % interval of a metric, by resampling rows (Efron and Tibshirani 1993, 13.3).
-
-    Equal rows are kept once and how often each is drawn is multinomial: the same distribution, hence four cells
-    instead of 40,000 rows for two classes. A resample whose figure is undefined counts as 0. For means over the
-    classes the rows of each class are resampled among themselves, so that a rare one is in every resample.
+def interval(name: str, predictions: ArrayLike, labels: ArrayLike, seed: int) -> tuple[float, float]:
+    """The 95 % interval of a metric, as its class computes it.
 
     Raises:
         BertkitError: as ``compute``.
     """
     predicted, true, _ = _checked([name], predictions, labels)
-    pairs, counts = np.unique(np.stack([predicted, true], axis=1), axis=0, return_counts=True)
-    whole = _rows(predicted, true)
-    averaged = name == "macro_f1" or (whole.average == "macro" and name in ("f1", "precision", "recall"))
-    over_classes = whole.classes is not None and averaged
-    strata = [pairs[:, 1] == one for one in np.unique(true)] if over_classes else [np.ones(len(pairs), dtype=bool)]
-    random = np.random.default_rng(seed)
-    figures = np.empty(resamples)
-    for number in range(resamples):
-        drawn = np.zeros_like(counts)
-        for mine in strata:
-            drawn[mine] = random.multinomial(counts[mine].sum(), counts[mine] / counts[mine].sum())
-        kept = drawn > 0
-        rows = replace(whole, predictions=pairs[kept, 0], labels=pairs[kept, 1], weights=drawn[kept])
-        figures[number] = _quiet_score(METRICS[name], rows)
-    low, high = np.percentile(np.nan_to_num(figures), _PERCENTILES_95)
-    return float(low), float(high)
-
-
-def bootstrap_ratio(parts: np.ndarray, seed: int, resamples: int = 1000) -> tuple[float, float]:
-    """The same interval for a figure that is one sum over the rows divided by another, as a mean, or F1 over entities.
-
-    Args:
-        parts: ``[rows, 2]``, what each row adds to the numerator and to the denominator; 0 / 0 counts as 0.
-    """
-    random = np.random.default_rng(seed)
-    rows = len(parts)
-    # Drawn in blocks: 1,000 resamples of a million rows at once would be 8 GB.
-    block = max(1, min(resamples, 20_000_000 // max(rows, 1)))
-    sums = np.concatenate([
-        random.multinomial(rows, np.full(rows, 1 / rows), size=min(block, resamples - begin)) @ parts.astype(np.float64)
-        for begin in range(0, resamples, block)
-    ])  # fmt: skip
-    figures = np.divide(sums[:, 0], sums[:, 1], out=np.zeros(len(sums)), where=sums[:, 1] > 0)
-    low, high = np.percentile(figures, _PERCENTILES_95)
-    return float(low), float(high)
+    return METRICS[name].interval(predicted, true, seed)
 
 
 def confusion(predictions: ArrayLike, labels: ArrayLike, label_names: Sequence[str]) -> dict[str, Any]:
@@ -285,17 +293,12 @@ def confusion(predictions: ArrayLike, labels: ArrayLike, label_names: Sequence[s
     }
 
 
-def majority_baseline(labels: ArrayLike) -> float:
-    """The accuracy of always guessing the most frequent class of ``labels`` (ids ``[rows]``)."""
-    counts = np.unique(np.asarray(labels), return_counts=True)[1]
-    return float(counts.max() / counts.sum())
-
-
-def _quiet_score(metric: type[Score], rows: Rows) -> float:
-    """``metric.score`` without the libraries' warnings: what they warn of is 0 or nan here, by contract."""
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
-        return float(metric.score(rows))
+def baseline(name: str, labels: ArrayLike) -> float:
+    """The figure of one answer for all rows: their most frequent class, the classes that most of them have, or their mean."""
+    _, true, kind = _checked([name], labels, labels)
+    one = np.bincount(true).argmax() if kind == CLASSES else true.mean(axis=0)
+    answers = np.broadcast_to(one > 0.5 if kind == SETS else one, true.shape).astype(true.dtype)
+    return float(np.nan_to_num(METRICS[name].figure(METRICS[name].parts(answers, true).sum(axis=0))))
 
 
 def _checked(names: Sequence[str], predictions: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray, str]:
@@ -314,28 +317,32 @@ def _checked(names: Sequence[str], predictions: ArrayLike, labels: ArrayLike) ->
     return predicted.astype(dtype), true.astype(dtype), kind
 
 
-def _rows(predictions: np.ndarray, labels: np.ndarray) -> Rows:
-    """All rows, once each. Two classes are told by one, more by all of them."""
-    average = "binary" if max(predictions.max(), labels.max()) <= 1 else "macro"
-    are_ids = labels.ndim == 1 and np.issubdtype(labels.dtype, np.integer)
-    classes = np.union1d(predictions, labels) if are_ids else None
-    return Rows(predictions, labels, None, average, classes)
+def _flags(predictions: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Predicted, true, and either, as bool ``[rows, C]``. Of ids, C are the classes that occur; several classes a row all
+    count as occurring, as for scikit-learn."""
+    if labels.ndim == 2:
+        return predictions == 1, labels == 1, np.ones(labels.shape, dtype=bool)
+    classes = np.union1d(predictions, labels)
+    said, there = predictions[:, None] == classes, labels[:, None] == classes
+    return said, there, said | there
 
 
-def _over_classes(function: Callable[..., float], rows: Rows, average: str) -> float:
-    """A figure of scikit-learn's for class 1 of two ("binary"), or over the classes."""
-    return function(
-        rows.labels,
-        rows.predictions,
-        average=average,
-        labels=None if average == "binary" else rows.classes,
-        sample_weight=rows.weights,
-        zero_division=0,
-    )
+def _flags_of_interest(predictions: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same; two classes are told by the second, ``[rows, 1]``."""
+    if max(predictions.max(), labels.max()) > 1:
+        return _flags(predictions, labels)
+    return predictions[:, None] == 1, labels[:, None] == 1, np.ones((len(labels), 1), dtype=bool)
 
 
-def _correlation(function: Callable[..., Any], rows: Rows) -> float:
-    """SciPy's correlation of rows that count ``weights`` times; nan for fewer than two rows."""
-    times = 1 if rows.weights is None else rows.weights
-    predictions, labels = np.repeat(rows.predictions, times), np.repeat(rows.labels, times)
-    return float(function(predictions, labels).statistic) if len(labels) > 1 else float("nan")
+def _f1_parts(said: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """F1 is 2 · both / (said + there)."""
+    return _pairs(2 * (said & there), said.astype(int) + there)
+
+
+def _pairs(numerators: np.ndarray, denominators: np.ndarray) -> np.ndarray:
+    return np.stack([numerators, denominators], axis=-1).astype(np.float64)
+
+
+def _of_share(parts: np.ndarray) -> tuple[float, float]:
+    hits, trials = parts.sum(axis=0)
+    return wilson_interval(hits, trials)

@@ -9,6 +9,7 @@ from bertkit import console
 from bertkit.assets import EMBEDDED_CLOZE
 from bertkit.errors import BertkitError
 from bertkit.inference.mask_filling.filler import MASK, Candidate, MaskFiller
+from bertkit.intervals import wilson_interval
 from bertkit.io.tables import TABLE_SUFFIXES, form, read_rows
 
 SHOWN_GUESSES = 5
@@ -66,14 +67,6 @@ def rank_of(answers: Sequence[str], guesses: Sequence[str]) -> int | None:
     """
     right = {answer.casefold() for answer in answers}
     return next((rank for rank, guess in enumerate(guesses, start=1) if guess.casefold() in right), None)
-
-
-def wilson_interval(hits: int, trials: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson 1927): one with a width, also where all or none are hits."""
-    from scipy.stats import binomtest
-
-    interval = binomtest(hits, trials).proportion_ci(0.95, "wilson")
-    return float(interval.low), float(interval.high)
 
 
 def evaluate_cloze(model: str, path: Path | None, device: str | None) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from typing import Any
 
 from bertkit import console
 from bertkit.errors import BertkitError
-from bertkit.inference.cloze import wilson_interval
 from bertkit.inference.scoring import Scorer
+from bertkit.intervals import wilson_interval
 from bertkit.io.compression import open_binary
 from bertkit.io.tables import form, read_rows
 from bertkit.io.text import ReadReport, read_lines

@@ -17,12 +17,13 @@ from bertkit.finetuning.heads.one_class import OneClass
 from bertkit.finetuning.heads.several_classes import SeveralClasses
 from bertkit.finetuning.metrics import (
     METRICS,
-    bootstrap_interval,
+    baseline,
     check_names,
     compute,
     confusion,
-    majority_baseline,
+    interval,
 )
+from bertkit.intervals import wilson_interval
 
 CLASSES, NUMBERS, SETS = "single_label_classification", "regression", "multi_label_classification"
 Arrays = tuple[np.ndarray, np.ndarray]
@@ -123,7 +124,8 @@ def test_degenerate_predictions_are_zero_without_warnings(capsys: pytest.Capture
         err = capsys.readouterr().err
         assert "pearson is undefined" in err
         assert "spearmanr is undefined" in err
-        assert bootstrap_interval("pearson", predictions, labels, seed=1, resamples=20) == (0.0, 0.0)
+        assert interval("pearson", predictions, labels, seed=1) == (0.0, 0.0)
+        assert interval("spearmanr", predictions, labels, seed=1) == (-1.0, 1.0)
     assert capsys.readouterr().err == ""
 
 
@@ -171,59 +173,49 @@ def test_what_cannot_be_computed_is_refused(name: str, predictions: list, labels
     with pytest.raises(BertkitError, match=message):
         compute([name], predictions, labels)
     with pytest.raises(BertkitError, match=message):
-        bootstrap_interval(name, predictions, labels, seed=1)
+        interval(name, predictions, labels, seed=1)
 
 
-@pytest.mark.parametrize("classes", [2, 3])
-def test_bootstrap_of_accuracy_is_the_binomial_interval(classes: int) -> None:
-    rows, share, resamples = 2_000, 0.8, 4_000
-    # One class for all rows: drawn within the classes, accuracy would not vary at all.
-    predictions = np.zeros(rows, dtype=np.int64)
-    labels = np.where(np.arange(rows) < share * rows, 0, 1 + np.arange(rows) % (classes - 1))
-    low, high = bootstrap_interval("accuracy", predictions, labels, seed=3, resamples=resamples)
-    deviation = math.sqrt(share * (1 - share) / rows)
-    # A 2.5 % quantile of N draws deviates by sqrt(.025 · .975 / N) / density(-1.96) = .042 standard deviations here;
-    # four of these, and half a row for the binomial's steps.
-    tolerance = deviation * 4 * math.sqrt(0.025 * 0.975 / resamples) / stats.norm.pdf(1.96) + 0.5 / rows
-    assert low == pytest.approx(share - 1.96 * deviation, abs=tolerance)
-    assert high == pytest.approx(share + 1.96 * deviation, abs=tolerance)
+def test_interval_of_accuracy_is_that_of_a_share() -> None:
+    for name, predictions, labels in (
+        ("accuracy", HAND_PREDICTIONS, HAND_LABELS),
+        ("accuracy", np.eye(12)[HAND_LABELS], np.eye(12)[HAND_PREDICTIONS]),
+    ):
+        assert interval(name, predictions, labels, seed=1) == wilson_interval(9, 12)
+
+
+def test_intervals_of_precision_and_recall_of_two_classes_are_those_of_shares() -> None:
+    assert interval("precision", HAND_PREDICTIONS, HAND_LABELS, seed=1) == wilson_interval(6, 8)
+    assert interval("recall", HAND_PREDICTIONS, HAND_LABELS, seed=1) == wilson_interval(6, 7)
+
+
+def macro_recall(predictions: np.ndarray, labels: np.ndarray) -> float:
+    return sklearn_metrics.recall_score(labels, predictions, average="macro", zero_division=0)
 
 
 @pytest.mark.parametrize(
-    ("name", "arrays"),
+    ("name", "arrays", "figure"),
     [
-        ("macro_f1", random_classes(3)),
-        ("recall", random_classes(4)),
-        ("spearmanr", random_numbers()),
-        ("pearson", random_numbers(all_different=True)),
+        ("macro_f1", random_classes(3), f1("macro")),
+        ("recall", random_classes(4), macro_recall),
+        ("matthews_correlation", random_classes(4), lambda p, y: sklearn_metrics.matthews_corrcoef(y, p)),
+        ("micro_f1", random_sets(), f1("micro")),
+        ("spearmanr", random_numbers(), lambda p, y: stats.spearmanr(p, y).statistic),
+        ("pearson", random_numbers(all_different=True), lambda p, y: stats.pearsonr(p, y).statistic),
     ],
 )
-def test_bootstrap_is_that_of_resampled_rows(name: str, arrays: Arrays) -> None:
+def test_interval_is_about_that_of_resampled_rows(
+    name: str, arrays: Arrays, figure: Callable[[np.ndarray, np.ndarray], float]
+) -> None:
     predictions, labels = arrays
-    random, resamples = np.random.default_rng(8), 300
+    random, resamples = np.random.default_rng(8), 400
     rows = [random.integers(0, len(labels), len(labels)) for _ in range(resamples)]
-    figures = [compute([name], predictions[drawn], labels[drawn])[name] for drawn in rows]
-    found = bootstrap_interval(name, predictions, labels, seed=9, resamples=resamples)
-    # Both ends are quantiles of 300 draws: the error of one (see above), times sqrt(2) for two of them, four times.
-    tolerance = 4 * math.sqrt(2) * np.std(figures) * math.sqrt(0.025 * 0.975 / resamples) / stats.norm.pdf(1.96)
-    assert found == pytest.approx(tuple(np.percentile(figures, [2.5, 97.5])), abs=tolerance)
-
-
-def test_bootstrap_of_a_mean_over_classes_loses_no_rare_class() -> None:
-    # Drawn from all rows alike, the class of a single row would be missing from a third of the resamples.
-    labels = [0] * 20 + [1] * 20 + [2]
-    assert bootstrap_interval("macro_f1", labels, labels, seed=1, resamples=100) == (1.0, 1.0)
-    never_found = [0] * 20 + [1] * 20 + [0]
-    low, high = bootstrap_interval("macro_f1", never_found, labels, seed=1, resamples=100)
-    assert low <= high <= 2 / 3
-
-
-def test_bootstrap_depends_on_the_seed_alone() -> None:
-    predictions, labels = random_sets()
-    first = bootstrap_interval("micro_f1", predictions, labels, seed=1, resamples=100)
-    order = np.random.default_rng(0).permutation(len(labels))
-    assert bootstrap_interval("micro_f1", predictions[order], labels[order], seed=1, resamples=100) == first
-    assert bootstrap_interval("micro_f1", predictions, labels, seed=2, resamples=100) != first
+    figures = [figure(predictions[drawn], labels[drawn]) for drawn in rows]
+    # Quantiles of 400 draws: 4 · sqrt(.025 · .975 / 400) / density(-1.96) = .53 deviations, and .1 for the correction.
+    tolerance = 0.63 * float(np.std(figures))
+    assert interval(name, predictions, labels, seed=9) == pytest.approx(
+        tuple(np.percentile(figures, [2.5, 97.5])), abs=tolerance
+    )
 
 
 def test_confusion_by_hand() -> None:
@@ -238,6 +230,18 @@ def test_confusion_by_hand() -> None:
     }
 
 
-def test_majority_baseline_is_the_share_of_the_largest_class() -> None:
-    assert majority_baseline(HAND_LABELS) == 7 / 12
-    assert majority_baseline(np.array([4, 4, 4])) == 1.0
+@pytest.mark.parametrize(
+    ("name", "labels", "expected"),
+    [
+        ("accuracy", HAND_LABELS, 7 / 12),
+        ("accuracy", [4, 4, 4], 1.0),
+        ("f1", HAND_LABELS, 14 / 19),  # all rows are said to be of class 1: 2 · 7 / (12 + 7)
+        ("macro_f1", HAND_LABELS, 7 / 19),
+        ("matthews_correlation", HAND_LABELS, 0.0),
+        ("micro_f1", [[1, 0], [1, 1], [1, 0]], 2 * 3 / (3 + 4)),
+        ("mse", [1.0, 2.0, 6.0], (4 + 1 + 9) / 3),
+        ("pearson", [1.0, 2.0, 6.0], 0.0),
+    ],
+)
+def test_the_baseline_is_the_figure_of_one_answer_for_all(name: str, labels: list, expected: float) -> None:
+    assert baseline(name, labels) == pytest.approx(expected)

@@ -10,7 +10,8 @@ from transformers import BertForPreTraining, pipeline
 from bertkit.assets import EMBEDDED_CLOZE
 from bertkit.errors import BertkitError
 from bertkit.inference import cloze as module
-from bertkit.inference.cloze import evaluate_cloze, rank_of, read_cloze, wilson_interval
+from bertkit.inference.cloze import evaluate_cloze, rank_of, read_cloze
+from bertkit.intervals import wilson_interval
 
 ROWS = [("the [MASK] sat .", "cat|a"), ("a b [MASK] d", "c"), ("[MASK] cat sat", "the|zebra"), ("g h [MASK]", "zebra")]
 
@@ -41,16 +42,6 @@ def model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_the_rank_is_that_of_the_first_right_guess(answers: list[str], guesses: list[str], rank: int | None) -> None:
     assert rank_of(answers, guesses) == rank
-
-
-@pytest.mark.parametrize(
-    ("hits", "trials", "low", "high"),
-    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0, 0.1611), (1, 29, 0.0061, 0.1718)],
-)
-def test_intervals_are_those_of_newcombe(hits: int, trials: int, low: float, high: float) -> None:
-    """Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 3."""
-    assert wilson_interval(hits, trials) == pytest.approx((low, high), abs=5e-5)
-    assert wilson_interval(trials - hits, trials) == pytest.approx((1 - high, 1 - low), abs=5e-5)
 
 
 def ordered_by_pipeline(model: Path, sentence: str) -> list[dict[str, object]]:

@@ -14,6 +14,7 @@ import numpy as np
 from bertkit.errors import BertkitError
 from bertkit.finetuning.heads.base import Batch, Columns, Features, Head, Row, Split
 from bertkit.finetuning.rows.kinds import as_text
+from bertkit.intervals import wilson_interval
 
 if TYPE_CHECKING:
     import torch
@@ -145,14 +146,17 @@ class ChoiceHead(Head):
         return {name: float(np.mean(rights)) if rights else 0.0 for name in metrics}
 
     def details(
-        self, predictions: list[dict[str, Any]], split: Split, metrics: Sequence[str], seed: int
+        self,
+        predictions: list[dict[str, Any]],
+        split: Split,
+        metrics: Sequence[str],
+        seed: int,  # noqa: ARG002 (Wilson's interval needs none)
     ) -> dict[str, Any]:
-        from bertkit.finetuning.metrics import bootstrap_ratio
-
-        rights = np.array([row["prediction"] == label for row, label in zip(predictions, split.labels, strict=True)])
-        parts = np.stack([rights, np.ones_like(rights)], axis=1)
+        rights = sum(row["prediction"] == label for row, label in zip(predictions, split.labels, strict=True))
         chance = float(np.mean([1 / len(text["choices"]) for text in split.texts]))
-        return {f"eval_{metrics[0]}_interval_95": list(bootstrap_ratio(parts, seed)), "chance": chance}
+        return self.beside(metrics[0], wilson_interval(rights, len(predictions)), "guessing", chance) | {
+            "chance": chance
+        }
 
     # What people are told.
 

@@ -22,6 +22,7 @@ class Number(SequenceHead):
     """
 
     problem_type = "regression"
+    simplest = "always saying the mean"
     scale: Scale = Scale()
     metric_names = ("pearson", "spearmanr", "mse")
     lower_is_better = frozenset({"mse"})
@@ -80,5 +81,6 @@ class Number(SequenceHead):
         self, predictions: list[dict[str, Any]], split: Split, metrics: Sequence[str], seed: int
     ) -> dict[str, Any]:
         """Beside the interval the squared error of always saying the mean of these rows: their variance."""
-        baseline = {"mean_baseline_mse": float(np.var(np.asarray(split.labels, dtype=np.float64)))}
-        return {**super().details(predictions, split, metrics, seed), **baseline}
+        from bertkit.finetuning.metrics import baseline
+
+        return super().details(predictions, split, metrics, seed) | {"mean_baseline_mse": baseline("mse", split.labels)}

@@ -21,6 +21,7 @@ class OneClass(SequenceHead):
     """
 
     problem_type = "single_label_classification"
+    simplest = "always saying the most frequent class"
     class_weights: np.ndarray | None = None
     says_one_class = True
 
@@ -71,15 +72,23 @@ class OneClass(SequenceHead):
     def details(
         self, predictions: list[dict[str, Any]], split: Split, metrics: Sequence[str], seed: int
     ) -> dict[str, Any]:
+        """Beside the interval what tells where classes are uneven, and where the errors lie."""
         from bertkit.finetuning.calibration import calibration_error
-        from bertkit.finetuning.metrics import confusion, majority_baseline
+        from bertkit.finetuning.metrics import baseline, compute, confusion
 
         shares = np.array([[row["probabilities"][name] for name in self.label_names] for row in predictions])
+        predicted = self.encoded(predictions)
+        errors = confusion(predicted, split.labels, self.label_names)
+        there = {name: one for name, one in errors["per_class"].items() if one["support"]}
+        least = min(there, key=lambda name: there[name]["support"])
         return {
             **super().details(predictions, split, metrics, seed),
+            **{f"eval_{name}": value for name, value in compute(["macro_f1"], predicted, split.labels).items()},
             "eval_calibration_error": calibration_error(shares, split.labels),
-            "majority_baseline": majority_baseline(split.labels),
-            "confusion": confusion(self.encoded(predictions), split.labels, self.label_names),
+            **({"f1_class": self.label_names[1]} if len(self.label_names) == 2 else {}),
+            "least_class": {"class": least, "rows": there[least]["support"], "recall": there[least]["recall"]},
+            "majority_baseline": baseline("accuracy", split.labels),
+            "confusion": errors,
         }
 
     def has_collapsed(self, results: dict[str, Any], headline: str) -> bool:

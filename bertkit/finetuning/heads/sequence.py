@@ -47,6 +47,8 @@ class SequenceHead(Head):
     }
     problem_type: ClassVar[str]
     """As in ``transformers.PretrainedConfig``."""
+    simplest: ClassVar[str]
+    """What says one answer for all rows, as in "no better than …"."""
     texts = 0
     """How many a row has, 1 or 2; 0 where that is not known."""
 
@@ -179,10 +181,10 @@ class SequenceHead(Head):
     def details(
         self, predictions: list[dict[str, Any]], split: Split, metrics: Sequence[str], seed: int
     ) -> dict[str, Any]:
-        from bertkit.finetuning.metrics import bootstrap_interval
+        from bertkit.finetuning.metrics import baseline, interval
 
-        interval = bootstrap_interval(metrics[0], self.encoded(predictions), split.labels, seed)
-        return {f"eval_{metrics[0]}_interval_95": list(interval)}
+        bounds = interval(metrics[0], self.encoded(predictions), split.labels, seed)
+        return self.beside(metrics[0], bounds, self.simplest, baseline(metrics[0], split.labels))
 
     def described(self, split: Split) -> str:
         return check_table([split], self.label_names, self.problem_type).described()

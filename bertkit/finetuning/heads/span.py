@@ -16,6 +16,7 @@ from bertkit.errors import BertkitError
 from bertkit.finetuning.answers import best_threshold, exact_match, f1
 from bertkit.finetuning.heads.base import Batch, Columns, Features, Head, Row, Split
 from bertkit.finetuning.rows.question_rows import Answers, answers_of, nested_rows
+from bertkit.intervals import bootstrap_interval, wilson_interval
 
 if TYPE_CHECKING:
     import torch
@@ -237,11 +238,8 @@ class SpanHead(Head):
     def details(
         self, predictions: list[dict[str, Any]], split: Split, metrics: Sequence[str], seed: int
     ) -> dict[str, Any]:
-        from bertkit.finetuning.metrics import bootstrap_ratio
-
         figures = _figures(predictions, split, metrics[0])
-        parts = np.stack([figures, np.ones_like(figures)], axis=1)
-        found: dict[str, Any] = {f"eval_{metrics[0]}_interval_95": list(bootstrap_ratio(parts, seed))}
+        found: dict[str, Any] = {f"eval_{metrics[0]}_interval_95": list(_interval(figures, metrics[0], seed))}
         answered = np.array([bool(one.texts) for one in split.labels])
         for name, rows in (("with_answer", answered), ("without_answer", ~answered)):
             if self.may_be_unanswered and rows.any():
@@ -301,6 +299,12 @@ def _softmax(scores: np.ndarray) -> np.ndarray:
     raised = np.exp(scores - scores.max()) if len(scores) else scores
     shares: np.ndarray = raised / raised.sum() if len(scores) else scores
     return shares
+
+
+def _interval(figures: np.ndarray, metric: str, seed: int) -> tuple[float, float]:
+    if metric == "exact_match":
+        return wilson_interval(int(figures.sum()), len(figures))
+    return bootstrap_interval(np.stack([figures, np.ones_like(figures)], axis=1), seed)
 
 
 def _figures(predictions: list[dict[str, Any]], split: Split, metric: str) -> np.ndarray:

@@ -16,6 +16,7 @@ from bertkit.finetuning.entities import OUTSIDE, begins_nothing, entities, entit
 from bertkit.finetuning.heads.base import Batch, Columns, Features, Head, Row, Split
 from bertkit.finetuning.rows.tagged_rows import TaggedRow, column_rows, marked_entities, tag_names, tagged_row
 from bertkit.finetuning.tagged_features import TagTargets, tagged_features
+from bertkit.intervals import bootstrap_interval
 
 if TYPE_CHECKING:
     import torch
@@ -207,11 +208,9 @@ class TokenHead(Head):
         metrics: Sequence[str],
         seed: int,
     ) -> dict[str, Any]:
-        from bertkit.finetuning.metrics import bootstrap_ratio
-
         found: dict[str, Any] = {}
         if metrics[0] != "macro_f1":
-            found[f"eval_{metrics[0]}_interval_95"] = list(bootstrap_ratio(_parts(predictions, metrics[0]), seed))
+            found[f"eval_{metrics[0]}_interval_95"] = list(bootstrap_interval(_parts(predictions, metrics[0]), seed))
         if self.scheme:
             said, right = ([entities(row[name]) for row in predictions] for name in ("tags", "label"))
             found["by_type"] = {name: one for name, one in entity_scores(said, right).items() if name}
