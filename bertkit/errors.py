@@ -2,6 +2,8 @@
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _RUST = re.compile(r"\(os error (\d+)\)")
 # torch has no exception of its own for the memory of a CPU.
@@ -48,6 +50,22 @@ def from_outside(error: BaseException) -> str | None:
 def is_library_failure(error: BaseException) -> bool:
     """Whether a library raised this: an exception, or the panic of one written in Rust (which is none)."""
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
+@contextmanager
+def rules_applied(text: str = "") -> Iterator[None]:
+    """While a tokenizer reads: where a pattern of its rules gives up, or anything else of it fails, that is one line.
+
+    Args:
+        text: that is read, for the line.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        what = f"'{text[:60]}'" if text else "a text"
+        raise BertkitError(f"the tokenizer cannot read {what}: {str(error)[:200]}; give another tokenizer") from error
 
 
 class Interrupted(BaseException):

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sentencex import segment
 
-from bertkit.errors import is_library_failure
+from bertkit.errors import is_library_failure, rules_applied
 
 ENCODERS = ("nanotoken", "words", "tokenizers")
 """Fastest first. The last one reads every tokenizer."""
@@ -161,7 +161,8 @@ class LibraryEncoder:
         self.backend.encode_special_tokens = True
 
     def __call__(self, sentences: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        ids = [one.ids for one in self.backend.encode_batch_fast(sentences, add_special_tokens=False)]
+        with rules_applied():
+            ids = [one.ids for one in self.backend.encode_batch_fast(sentences, add_special_tokens=False)]
         lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
         flat = np.fromiter(chain.from_iterable(ids), dtype=np.uint32, count=int(lengths.sum()))
         return flat, lengths

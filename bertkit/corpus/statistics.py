@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bertkit.corpus.prepare import Preparation
 from bertkit.corpus.sources import read_paragraphs
-from bertkit.errors import BertkitError
+from bertkit.errors import BertkitError, rules_applied
 from bertkit.io.text import ReadReport
 
 if TYPE_CHECKING:
@@ -238,7 +238,8 @@ def _unread(words: Mapping[str, int], rules: "Tokenizer", limit: int) -> int:
             continue
         for stretch in (_HAN.sub(" ", word) if splits_han else word).split():
             if len(stretch) > limit:
-                read = rules.normalizer.normalize_str(stretch) if rules.normalizer else stretch
-                parts = rules.pre_tokenizer.pre_tokenize_str(read) if rules.pre_tokenizer else [(read, (0, 0))]
+                with rules_applied(stretch):
+                    read = rules.normalizer.normalize_str(stretch) if rules.normalizer else stretch
+                    parts = rules.pre_tokenizer.pre_tokenize_str(read) if rules.pre_tokenizer else [(read, (0, 0))]
                 total += n * sum(len(part) for part, _ in parts if len(part) > limit)
     return total

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bertkit.errors import BertkitError
+from bertkit.errors import BertkitError, rules_applied
 from bertkit.finetuning.heads.base import Features
 from bertkit.runtime.text import sound
 from bertkit.settings.schema import FinetuneDataSettings
@@ -70,11 +70,12 @@ class Encoder:
         is_plain = not (windows or with_characters or are_words)
         encode = self._tokenizer.encode_batch_fast if is_plain else self._tokenizer.encode_batch
         inputs = [_as_input(row, are_words) for row in texts]
-        wholes = [
-            whole
-            for begin in range(0, len(inputs), _ROWS_AT_ONCE)
-            for whole in encode(inputs[begin : begin + _ROWS_AT_ONCE], is_pretokenized=are_words)
-        ]
+        with rules_applied():
+            wholes = [
+                whole
+                for begin in range(0, len(inputs), _ROWS_AT_ONCE)
+                for whole in encode(inputs[begin : begin + _ROWS_AT_ONCE], is_pretokenized=are_words)
+            ]
         found = [
             (row, one)
             for row, whole in enumerate(wholes)
@@ -104,7 +105,8 @@ class Encoder:
     def _with_room(self, row: Sequence[str], kept: int) -> list[str]:
         """A pair whose one text is not shortened by windows: it is cut to half of the room, where it is longer."""
         most = (self.max_length - self._tokenizer.num_special_tokens_to_add(True)) // 2
-        tokens = self._tokenizer.encode(sound(row[kept]), add_special_tokens=False)
+        with rules_applied(row[kept]):
+            tokens = self._tokenizer.encode(sound(row[kept]), add_special_tokens=False)
         texts = list(row)
         if len(tokens.ids) > most:
             texts[kept] = sound(row[kept])[: tokens.offsets[most - 1][1]]

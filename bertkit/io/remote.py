@@ -3,7 +3,7 @@
 import io
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from bertkit.console import one_line
 from bertkit.errors import BertkitError
-from bertkit.io.connection import ensure_hub
+from bertkit.io.connection import ensure_hub, is_offline, patiently, why_offline
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]+)://.", re.IGNORECASE)  # a single letter is a drive of Windows
 _BLOCK_BYTES = 2**24
@@ -147,10 +147,12 @@ class _Stream(io.RawIOBase):
 @contextmanager
 def _failures(url: str) -> Iterator[None]:
     try:
-        yield
+        with patiently() if url.startswith("hf://") else nullcontext():
+            yield
     except BertkitError:
         raise
     except FileNotFoundError as error:
         raise BertkitError(f"no corpus at {url}: nothing is there; {_WAYS_ON}") from error
     except Exception as error:
-        raise BertkitError(f"cannot read {url}: {one_line(error)}") from error
+        why = why_offline() if url.startswith("hf://") and is_offline() else one_line(error)
+        raise BertkitError(f"cannot read {url}: {why}") from error

@@ -6,8 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bertkit.console import one_line
-from bertkit.errors import BertkitError, is_library_failure
+from bertkit.errors import is_library_failure, rules_applied
 from bertkit.models.folder import read_config
 
 if TYPE_CHECKING:
@@ -99,11 +98,8 @@ class Pieces:
         if most is not None:
             self.tokenizer.enable_truncation(most, strategy="longest_first")
         try:
-            found = self.tokenizer.encode(sound(text), None if pair is None else sound(pair))
-        except BaseException as error:  # a pattern of its rules that comes to no end
-            if not is_library_failure(error):
-                raise
-            raise BertkitError(f"the tokenizer cannot read '{text[:60]}': {one_line(error)}") from error
+            with rules_applied(text):
+                found = self.tokenizer.encode(sound(text), None if pair is None else sound(pair))
         finally:
             self.tokenizer.no_truncation()
         types = found.type_ids if self._segments > 1 else [0] * len(found.ids)
@@ -111,7 +107,8 @@ class Pieces:
 
     def spelt(self, text: str) -> list[int]:
         """Ids without special tokens."""
-        ids: list[int] = self.tokenizer.encode(sound(text), add_special_tokens=False).ids
+        with rules_applied(text):
+            ids: list[int] = self.tokenizer.encode(sound(text), add_special_tokens=False).ids
         return ids
 
     def decode(self, ids: Sequence[int], skip_special_tokens: bool = False) -> str:

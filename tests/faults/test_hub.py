@@ -174,3 +174,13 @@ def test_a_push_to_a_bad_hub_is_one_line(hub: Hub, tiny_model: Path, tmp_path: P
     assert said.replace("URL", hub.url) in error
     assert TOKEN not in done.stderr
     assert not (tmp_path / "pushed" / "org" / "mine" / "config.json").exists()
+
+
+@pytest.mark.parametrize("fault", [hub_faults.silent, hub_faults.dripping_body], ids=["silent", "dripping"])
+def test_a_url_of_a_bad_hub_is_one_line(hub: Hub, tmp_path: Path, fault: hub_faults.Fault) -> None:
+    rows = tmp_path / "rows"
+    rows.mkdir()
+    (rows / "a.txt").write_text("the cat sat .\n" * 100, encoding="utf-8")
+    hub.datasets["org/rows"], hub.faults["GET /datasets/org/rows/resolve"] = rows, fault
+    done = run(hub, tmp_path, "prepare", "hf://datasets/org/rows/a.txt", "--out", str(tmp_path / "out"))
+    assert f"cannot read hf://datasets/org/rows/a.txt: {hub.url} let us wait for 2 s" in error_of(done, tmp_path)

@@ -9,13 +9,16 @@ import pytest
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import AutoTokenizer, BertConfig, BertForMaskedLM
 
+from bertkit.corpus.encoders import LibraryEncoder
 from bertkit.errors import BertkitError
+from bertkit.finetuning.windows import Encoder
 from bertkit.inference.embedding import Embedder
 from bertkit.inference.exporting.export import export
 from bertkit.models.bert import load_bert_for_pretraining, own_tokenizer, save_model
 from bertkit.models.tokenizer import load_tokenizer, save_tokenizer
 from bertkit.pretraining.collator import DataCollatorForBertPretraining
 from bertkit.runtime.text import any_pieces
+from bertkit.settings.schema import FinetuneDataSettings
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = ["the", "The", "cafe", "café", "cat", "##s", "中", "文", "##文", "co", "##vid", "##19", "!", "."]
@@ -203,14 +206,18 @@ def test_a_vocabulary_that_cannot_be_read_so_is_one_line(tmp_path, settings, add
         load_tokenizer(str(tmp_path))
 
 
+AMBIGUOUS = ["(a|a)*$", r"(\w|\d)*$", "(ab|a|b)+$", r"(?:\p{L}|[a-z]){2,}$", "x(?i:é|É|.)*y", r"(\s| )+$"]
+
+
 @pytest.mark.parametrize(
     ("normalizer", "said"),
     [
         (normalizers.Replace(Regex("(a+)+$"), "b"), r"the pattern '\(a\+\)\+\$' repeats what is repeated"),
         (normalizers.Sequence([normalizers.Replace("a", "aa")] * 40), r"let a text grow 1,099,511,627,776 times"),
-        (normalizers.Replace(Regex("(a|a)*$"), "b"), r"cannot read 'a{30}"),
+        *((normalizers.Replace(Regex(one), "b"), "of which two ways begin alike") for one in AMBIGUOUS),
+        # What Python cannot read is told by the tokenizer alone, once there is no end.
+        (normalizers.Replace(Regex(r"(\h|a)*$"), "b"), r"cannot read 'a{30}"),
     ],
-    ids=["nested", "growing", "without end"],
 )
 def test_rules_that_come_to_no_end_are_one_line(tmp_path, normalizer, said):
     backend = byte_level(None)
@@ -220,9 +227,24 @@ def test_rules_that_come_to_no_end_are_one_line(tmp_path, normalizer, said):
         any_pieces(tmp_path).encode("a" * 40 + "!")
 
 
+def test_every_way_to_encode_says_so_in_one_line():
+    backend = byte_level(None)
+    backend.normalizer = normalizers.Replace(Regex(r"(\h|a)*$"), "b")
+    text = "a" * 40 + "!"
+    rows = Encoder(backend, pad_id=0, has_types=True, settings=FinetuneDataSettings())
+    for encode in (
+        lambda: LibraryEncoder(backend.to_str())([text]),
+        lambda: rows([(text,)]),
+        lambda: rows([(text, "b")], shortened="only_second"),
+    ):
+        with pytest.raises(BertkitError, match="the tokenizer cannot read .*retry-limit"):
+            encode()
+
+
 @pytest.mark.parametrize(
-    "pattern", [r"'s|'t| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+", r"[^(a+)+]\(b+\)+", " {2,}"]
-)
+    "pattern", [r"'s|'t| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+", r"[^(a+)+]\(b+\)+", " {2,}",
+                r"(?:[a-z]|[0-9]|_)+", r"(?:'s|'t|\p{N})*x", r"(a|b)?c|d", r"(?:\.|,)+"]
+)  # fmt: skip
 def test_patterns_in_use_are_read(tmp_path, pattern):
     backend = byte_level(None)
     backend.pre_tokenizer = pre_tokenizers.Sequence([
