@@ -8,6 +8,14 @@ from typing import NoReturn
 
 
 def main() -> None:
+    """Runs the command line; Ctrl-C while it is being loaded is no traceback either."""
+    try:
+        _main()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _main() -> None:
     """Runs the command line and turns the known endings into exit codes (1 user's error, 130/143 signals).
 
     What the machine outside of us says (files, memory) is one line too; a bug of ours keeps its traceback.
@@ -30,8 +38,6 @@ def main() -> None:
     except Interrupted as ending:
         console.note(console.plain(str(ending)))
         sys.exit(ending.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(130)
     except BertkitError as error:
         _refuse(str(error))
     except Exception as error:

@@ -17,6 +17,7 @@ T = TypeVar("T")
 _NAMES = ("SIGTERM", "SIGHUP", "SIGUSR1")  # Windows has the first
 _SAME_REQUEST_S = 2.0
 """A launcher passes on what the terminal or the batch system has sent to everyone: that is no second request."""
+_TAKEN_OVER = (signal.SIG_DFL, signal.default_int_handler)
 
 
 class BrokenOff(Exception):  # noqa: N818 (an ending, not an error)
@@ -68,38 +69,48 @@ def stop_on_signals(answer: Callable[[], str]) -> Iterator[StopRequest]:
 
 
 class _Stop:
-    """Raises what ends a command."""
+    """Raises what ends a command, and keeps it."""
 
     def __init__(self, then: str) -> None:
+        self.raised: BaseException | None = None
         self._then, self._process = then, os.getpid()
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
         if os.getpid() != self._process:
             os._exit(128 + number)  # a process of a library's own, which is not to run our way out
         then = f"; {self._then}" if self._then else ""
-        raise Interrupted(f"stopped by {signal.Signals(number).name}: nothing half-made was kept{then}", 128 + number)
+        said = f"stopped by {signal.Signals(number).name}: nothing half-made was kept{then}"
+        self.raised = KeyboardInterrupt() if number == signal.SIGINT else Interrupted(said, 128 + number)
+        raise self.raised
 
 
 @contextmanager
 def stopped_cleanly(then: str = "") -> Iterator[None]:
     """While the block runs, a signal that would end the process at once is raised in it instead.
 
-    A signal that is ignored (``nohup``) or has a handler already keeps it, and so do threads, which get none. Ctrl-C
-    raises in any case.
+    A library that is left at any place may trip over its own way out: whatever it raises then is the same ending. A
+    signal that is ignored (``nohup``) or has a handler already keeps it, and so do threads, which get none.
 
     Args:
         then: what to say of how to go on; within another such block this one's holds.
 
     Raises:
         Interrupted: with 128 and the signal's number as the exit code.
+        KeyboardInterrupt: at Ctrl-C.
     """
+    stop = _Stop(then)
     is_main = threading.current_thread() is threading.main_thread()
-    now = {number: signal.getsignal(number) for number in _numbers() if is_main}
-    before = {number: one for number, one in now.items() if one is signal.SIG_DFL or isinstance(one, _Stop)}
+    now = {number: signal.getsignal(number) for number in (*_numbers(), signal.SIGINT) if is_main}
+    before = {one: had for one, had in now.items() if had in _TAKEN_OVER or isinstance(had, _Stop)}
     for number in before:
-        signal.signal(number, _Stop(then))
+        signal.signal(number, stop)
     try:
         yield
+    except BaseException as error:
+        well = isinstance(error, SystemExit) and not error.code
+        if stop.raised is None or error is stop.raised or well:
+            raise
+        raise stop.raised from error
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

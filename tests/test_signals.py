@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import pytest
 
-from bertkit.errors import Interrupted
+from bertkit.errors import BertkitError, Interrupted
 from bertkit.signals import answered_meanwhile, stop_on_signals, stopped_cleanly
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
@@ -31,6 +31,21 @@ def test_a_command_is_ended_in_one_line_and_the_innermost_block_says_how_to_go_o
 def test_what_expects_any_exception_does_not_take_the_ending():
     with stopped_cleanly(), pytest.raises(Interrupted), suppress(Exception):
         signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize(("name", "ending"), [("SIGTERM", Interrupted), ("SIGINT", KeyboardInterrupt)])
+def test_what_a_library_raises_on_its_way_out_is_the_same_ending(name, ending):
+    with pytest.raises(ending), stopped_cleanly():
+        left_by(getattr(signal, name), BertkitError("trying to pop from an empty stack"))
+    with pytest.raises(SystemExit), stopped_cleanly():  # the library took it, and the command came to its end
+        left_by(getattr(signal, name), SystemExit(0))
+
+
+def left_by(number, raised):
+    try:
+        signal.raise_signal(number)
+    finally:
+        raise raised
 
 
 def test_processes_that_are_forked_meanwhile_do_not_answer(capfd):

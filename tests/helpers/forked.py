@@ -105,6 +105,8 @@ def _run(arguments: list[str], environment: dict[str, str], log: str, restarts: 
         _command(arguments) if restarts < 0 else _launch(arguments, restarts)
     except SystemExit as ending:
         code = ending.code if isinstance(ending.code, int) else int(bool(ending.code))
+    except KeyboardInterrupt:  # before the command had begun
+        code = 130
     except BaseException:
         traceback.print_exc()
         code = 98
