@@ -11,7 +11,7 @@ from bertkit.assets import EMBEDDED_LABELLED
 from bertkit.errors import BertkitError
 from bertkit.finetuning.data import DataRequest, LabelledData, check_inputs, load_labelled, rows_without_a_hub
 from bertkit.finetuning.job import Setup, set_up
-from bertkit.finetuning.rate import WIDTH_OF_RECIPES, fitting_rate
+from bertkit.finetuning.rate import FROZEN_RATES, WIDTH_OF_RECIPES, fitting_rate
 from bertkit.io.atomic import write_json, write_text
 from bertkit.io.connection import is_offline
 from bertkit.io.hub import EMBEDDED, NotFetchedError, model_folder
@@ -182,19 +182,22 @@ def finetune_on(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneReq
 
 
 def with_fitting_rate(recipe: FinetuneRecipe, request: FinetuneRequest) -> FinetuneRecipe:
-    """The recipe with a learning rate that suits the model's width, where a shipped recipe says it and nobody else."""
+    """The recipe with a learning rate that suits what is trained, and the model's width, where a shipped recipe says it and
+    nobody else."""
     given = any(one.key.rpartition(".")[2] == "learning_rate" for one in request.overrides)
     width = read_config(model_folder(request.model), request.model).get("hidden_size")
     if given or (request.task or "").endswith(".toml") or not isinstance(width, int):
         return recipe
-    rate = fitting_rate(recipe.train.learning_rate, width)
-    if rate == recipe.train.learning_rate:
+    train, theirs = recipe.train, f"the recipe's {recipe.train.learning_rate:.0e} is for"
+    if train.encoder == "frozen":
+        rate, why = FROZEN_RATES[train.classifier], f"as the encoder is frozen: {theirs} all of a model"
+    else:
+        rate = fitting_rate(train.learning_rate, width)
+        why = f"as the model is {width} wide: {theirs} {WIDTH_OF_RECIPES}"
+    if rate == train.learning_rate:
         return recipe
-    console.note(
-        f"learning rate {rate:.1e}, as the model is {width} wide: the recipe's {recipe.train.learning_rate:.0e} is for "
-        f"{WIDTH_OF_RECIPES} (--lr says otherwise)"
-    )
-    return recipe.model_copy(update={"train": recipe.train.model_copy(update={"learning_rate": rate})})
+    console.note(f"learning rate {rate:.1e}, {why} (--lr says otherwise)")
+    return recipe.model_copy(update={"train": train.model_copy(update={"learning_rate": rate})})
 
 
 def _finish(

@@ -14,6 +14,7 @@ from bertkit.finetuning.run import (
     data_request,
     finetune,
     load_recipe,
+    with_fitting_rate,
     with_settings,
 )
 from bertkit.finetuning.sweep import parse_grid, sweep
@@ -92,3 +93,21 @@ def test_a_grid_takes_the_names_of_flags_and_of_settings(text, grid):
     recipe = load_recipe(with_settings(request, Path("x"), **chosen))
     assert recipe.train.learning_rate == chosen["learning_rate"]
     assert recipe.data.max_seq_length == chosen.get("data.max_seq_length", 9)
+
+
+@pytest.mark.parametrize(
+    ("settings", "rate", "why"),
+    [
+        ({"train.encoder": "frozen"}, 3e-3, "the encoder is frozen: the recipe's 3e-05 is for all of a model"),
+        ({"train.encoder": "frozen", "train.classifier": "bilstm"}, 1e-3, "the encoder is frozen"),
+        ({}, 4.7e-4, "the model is 256 wide: the recipe's 3e-05 is for 768"),
+        ({"train.encoder": "frozen", "train.learning_rate": 1e-5}, 1e-5, ""),
+    ],
+)
+def test_the_rate_suits_what_is_trained_unless_it_is_given(settings, rate, why, capsys):
+    overrides = [Override(name, value, name) for name, value in settings.items()]
+    request = FinetuneRequest(train="rows.csv", model=str(EMBEDDED_MODEL), overrides=overrides)
+    recipe = with_fitting_rate(load_recipe(request), request)
+    assert recipe.train.learning_rate == pytest.approx(rate, rel=0.01)
+    told = " ".join(capsys.readouterr().err.split())
+    assert why in told if why else told == ""
