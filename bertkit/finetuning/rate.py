@@ -3,8 +3,8 @@
 WIDTH_OF_RECIPES = 768
 """The shipped recipes' rates are the paper's, for a BERT of this width."""
 FROZEN_RATES = {"linear": 3e-3, "bilstm": 1e-3}
-"""By what reads a frozen encoder, ``train.classifier``: a new layer alone hardly moves at a rate that suits all of a BERT (WNUT17,
-linear on the last layer of the embedded model, 3 epochs: F1 3.2 even with 1e-3)."""
+"""By what reads a frozen encoder, ``train.classifier``: a new layer alone hardly moves at a rate that suits all of a BERT (a
+linear one on the last layer of the embedded model, WNUT17, 3 epochs: F1 3.2 even with 1e-3)."""
 _EXPONENT = 2.5
 _MOST = 50 / 3
 
