@@ -1,6 +1,7 @@
 """The routes: those of the Hugging Face inference API, a page to try the model, and what is refused."""
 
 import asyncio
+import dataclasses
 import json
 import sys
 import traceback
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertkit import console
 from bertkit.errors import BertkitError
+from bertkit.inference.explaining import explain
 from bertkit.reporting.attention import attention_page, read_attention
 from bertkit.reporting.pages import render_page
 from bertkit.serving.asking import answered, checked_items, open_task, task_name
@@ -73,6 +75,7 @@ class Service:
                 Route("/", self._show, methods=["GET"]),
                 Route("/health", self._health, methods=["GET"]),
                 Route("/attention", self._attention, methods=["GET"]),
+                Route("/explain", self._explain, methods=["GET"]),
                 Route("/", ask, methods=post),
                 Route("/pipeline/{task}", ask, methods=post),
                 Route("/models/{name:path}/pipeline/{task}", ask, methods=post),
@@ -99,6 +102,15 @@ class Service:
         except BertkitError as error:
             return _json({"error": str(error)}, 400)
         return HTMLResponse(page.encode("utf-8", "replace"))
+
+    async def _explain(self, request: "Request") -> "Response":
+        """What ``bertkit explain --json`` prints of a text, or of two."""
+        text, pair = (request.query_params.get(name) or None for name in ("text", "text_pair"))
+        try:
+            found = await self.batcher.run(lambda: explain(self.model, text or "", pair, device=self._device))
+        except BertkitError as error:
+            return _json({"error": str(error)}, 400)
+        return _json(dataclasses.asdict(found))
 
     async def _ask(self, request: "Request") -> "Response":
         try:

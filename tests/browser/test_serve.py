@@ -110,6 +110,23 @@ def test_tags_and_answers_are_marked_in_the_text(browser: Browser, tagging: str,
     assert browser.elements("#said mark")[0].text.strip() == answer["answer"]
 
 
+def test_words_that_made_an_answer_have_bars(browser: Browser, filling: str) -> None:
+    pytest.importorskip("captum", reason="captum is not installed: pip install 'bertkit[explain]'")
+    browser.open(filling)
+    typed(browser, "she was hungry so she ate an [MASK] from the tree .")
+    until(browser, "return document.querySelectorAll('.bar').length === 5")
+    browser.elements("#why")[0].click()
+    until(browser, "return document.querySelectorAll('#words .bar').length === 11")
+    signs = browser.js(
+        "return [...document.querySelectorAll('#words .bar')].map((bar) => bar.lastChild.textContent[0])"
+    )
+    hollow = browser.js(
+        "return [...document.querySelectorAll('#words .bar')].map((bar) => bar.classList.contains('against'))"
+    )
+    assert hollow == [sign == "−" for sign in signs]
+    assert {*signs} == {"+", "−"}
+
+
 def test_the_attention_of_the_text_is_a_link_away(browser: Browser, filling: str) -> None:
     browser.open(filling)
     typed(browser, "the cat sat on the [MASK] .")

@@ -192,6 +192,19 @@ def test_a_bug_of_ours_is_no_answer_but_a_line(tiny_model, monkeypatch, capfd):
     assert "ZeroDivisionError" in capfd.readouterr().err
 
 
+def test_an_answer_is_explained_as_the_command_does(filling, tiny_model):
+    import dataclasses
+
+    pytest.importorskip("captum", reason="captum is not installed: pip install 'bertkit[explain]'")
+    from bertkit.inference.explaining import explain
+
+    status, told = asked(filling[0], "", "/explain?text=the+%5BMASK%5D+sat", "GET")
+    assert (status, told["answer"]) == (200, explain(str(tiny_model), "the [MASK] sat").answer)
+    assert told.keys() == {field.name for field in dataclasses.fields(explain(str(tiny_model), "the [MASK] sat"))}
+    assert [word for word, _ in told["words"]] == ["the", "sat"]
+    assert asked(filling[0], "", "/explain?text=the", "GET")[0] == 400
+
+
 def test_whatever_predict_asks_is_served(tiny_model, tmp_path):
     """A classifier on a frozen encoder's states, which plain transformers does not know."""
     rows = [{"text": f"{word} {letter}", "label": word} for word in ("cat", "sat") for letter in "abcdefghij"]
