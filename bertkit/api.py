@@ -31,6 +31,7 @@ def pretrain(
     model: Name | None = None,
     tokenizer: Name | None = None,
     add_words: int | None = None,
+    keep: tuple[Name, float] | None = None,
     device: str = "auto",
     budget_s: float | None = None,
     dry_run: bool = False,
@@ -49,6 +50,7 @@ def pretrain(
         tokenizer: a folder, vocab.txt or hub name, instead of learning word pieces.
         add_words: so many frequent words of the corpus that ``model`` cuts into three word pieces or more get rows of
             their own, begun as the mean of these word pieces'.
+        keep: general text that is mixed in, so that less is forgotten, and its share of the examples.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         budget_s: seconds from the call to the end of the run; decides the number of steps.
         dry_run: only say what would be trained, and how long it would take.
@@ -74,6 +76,7 @@ def pretrain(
             model=_name(model),
             tokenizer=_name(tokenizer),
             add_words=add_words,
+            keep=None if keep is None else (str(keep[0]), keep[1]),
             validation=_names(validation),
             device=device,
             budget_s=budget_s,

@@ -58,6 +58,14 @@ def pretrain(
             help="Give rows of their own to so many frequent words of the corpus that the model cuts into three and more.",
         ),
     ] = None,
+    keep: Annotated[
+        tuple[str, float] | None,
+        typer.Option(
+            "--keep",
+            metavar="SOURCE SHARE",
+            help="Mix general text in, so that less is forgotten: a source as CORPUS, and its share of the examples.",
+        ),
+    ] = None,
     validation: Annotated[
         list[str] | None,
         typer.Option("--validation", help="Held-out text.", show_default="a share of the corpus"),
@@ -115,6 +123,7 @@ def pretrain(
         model=model,
         tokenizer=tokenizer,
         add_words=add_words,
+        keep=keep,
         validation=validation or (),
         device=device,
         budget_s=budget,
@@ -153,12 +162,10 @@ def _print_before_and_after(before: dict[str, float], after: dict[str, float], b
         table.add_column(name, justify="right")
     for name, what in _COMPARED.items():
         if name in before:
-            form = "{:.3f}" if name.endswith("character") else "{:.1%}"
             change = after[name] - before[name]
-            table.add_row(
-                what,
-                form.format(before[name]),
-                form.format(after[name]),
-                f"{'+' if change >= 0 else '−'}{form.format(abs(change))}",
-            )
+            if name.startswith("cloze"):
+                shown = f"{before[name]:.1%}", f"{after[name]:.1%}", f"{100 * change:+.1f} points"
+            else:
+                shown = f"{before[name]:.3f}", f"{after[name]:.3f}", f"{change:+.3f}"
+            table.add_row(what, *shown)
     console.err.print(table)

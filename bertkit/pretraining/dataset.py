@@ -26,6 +26,8 @@ class Reference(NamedTuple):
     phase: int
     epoch: int
     number: int
+    is_kept: bool = False
+    """Of the text that is mixed in (see ``PretrainingPlan``)."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,11 @@ class PretrainingPlan:
 
     Example number ``n`` of a phase is position ``n mod len`` of the shuffled order of epoch ``n div len``: a
     position in the run is the step alone. Phases differ in sequence length; the epochs count on through them.
+
+    Args:
+        batch_size: examples a step, without those of ``kept``.
+        kept: the plan of another text with the same phases, prepared with the same tokenizer: its examples of a step
+            come behind the step's own.
     """
 
     def __init__(
@@ -87,7 +94,9 @@ class PretrainingPlan:
         total_steps: int,
         seed: int,
         micro_batch_size: Callable[[int], int],
+        kept: "PretrainingPlan | None" = None,
     ) -> None:
+        self._kept = kept
         self.batch_size = batch_size
         self._store = store
         self._collate, self._static, self._micro_batch_size = collate, data.static_masking, micro_batch_size
@@ -101,6 +110,8 @@ class PretrainingPlan:
     def refit(self, course: Course) -> None:
         """Gives the steps that are left another number; those before stay as they are."""
         self.course, self.total_steps = course, course.total_steps
+        if self._kept is not None:
+            self._kept.refit(course)
         every_step = range(self.total_steps + 1)
         first_steps = [bisect_left(every_step, start, key=course.position) for start in self._starts]
         self._phases, epoch = [], 0
@@ -140,11 +151,15 @@ class PretrainingPlan:
             epoch, position = divmod(n, len(phase.sampler))
             epoch += phase.first_epoch
             references.append(Reference(number, epoch, self._order(number, epoch)(position)))
+        if self._kept is not None:
+            references += [reference._replace(is_kept=True) for reference in self._kept.examples(step)]
         return references
 
     def example(self, reference: Reference) -> Example:
         """One example before masking."""
-        phase, epoch, number = reference
+        phase, epoch, number, is_kept = reference
+        if is_kept and self._kept is not None:
+            return self._kept.example(reference._replace(is_kept=False))
         return self._phases[phase].sampler.example(0 if self._static else epoch, number)
 
     def fetch(self, references: Sequence[Reference]) -> dict[str, Any]:

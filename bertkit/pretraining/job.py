@@ -6,11 +6,13 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from bertkit import console
+from bertkit.corpus.store import CorpusStore
 from bertkit.errors import BertkitError
 from bertkit.pretraining.dataset import EvaluationSet, PretrainingPlan, collator_for, sampler_for
 from bertkit.pretraining.evaluation import Evaluator, LearningWatch
-from bertkit.pretraining.prepare import Prepared, say_changes
+from bertkit.pretraining.prepare import Kept, Prepared, say_changes
 from bertkit.pretraining.request import ResolvedRequest
+from bertkit.pretraining.split import DocumentSet
 from bertkit.settings.schema import PretrainRecipe
 from bertkit.training.run_folder import flat
 
@@ -115,6 +117,7 @@ class Setup:
             "training_tokens": self.corpus.training.tokens,
             "held_out_tokens": self.corpus.validation.tokens,
             "added_words": self.corpus.added_words,
+            **({"kept": kept.store.info.sources, "kept_share": kept.share} if (kept := self.corpus.kept) else {}),
             "unigram_entropy": self.corpus.baseline.entropy,
             "most_frequent_token_share": self.corpus.baseline.most_frequent,
             "max_steps": plan.course.planned_steps,
@@ -136,6 +139,8 @@ def set_up(request: ResolvedRequest) -> Setup:
     corpus = request.prepared()
     if corpus.text is not None:
         say_changes(corpus.text)
+    if corpus.kept is not None:
+        _say_kept(corpus.kept, kept_examples(recipe, corpus), recipe.train.batch_size)
     model = _model(request, corpus)
     choose_attention(model, device, precision, max(tokens for _, tokens in recipe.data.phases))
     accelerator = hardware.build_accelerator(device, precision, recipe.train.report_to, str(request.folder))
@@ -161,22 +166,47 @@ def _model(request: ResolvedRequest, corpus: Prepared) -> "BertForPreTraining":
     return model
 
 
+def _say_kept(kept: Kept, examples: int, batch: int) -> None:
+    info = kept.store.info
+    console.note(
+        console.plain(
+            f"{examples} of the {batch} examples of a step are of {', '.join(info.sources[:3])} ({info.tokens:,} tokens, all of "
+            f"them trained on), so that less is forgotten (--keep, share {kept.share:g})"
+        )
+    )
+
+
 def plan_of(recipe: PretrainRecipe, corpus: Prepared, micro_batch_size: Callable[[int], int]) -> PretrainingPlan:
     """Which examples each step of a run sees.
 
     Args:
         micro_batch_size: of sequences of a length, how many a device computes at a time.
     """
-    return PretrainingPlan(
-        corpus.store,
-        corpus.training,
-        recipe.data,
-        collator_for(corpus.tokenizer, recipe.data),
-        recipe.train.batch_size,
-        _total_steps(recipe, corpus),
-        recipe.train.seed,
-        micro_batch_size,
-    )
+    steps = _total_steps(recipe, corpus)
+    kept = kept_examples(recipe, corpus)
+
+    def plan(
+        store: CorpusStore, documents: DocumentSet, examples: int, beside: PretrainingPlan | None
+    ) -> PretrainingPlan:
+        collate, seed = collator_for(corpus.tokenizer, recipe.data), recipe.train.seed
+        return PretrainingPlan(store, documents, recipe.data, collate, examples, steps, seed, micro_batch_size, beside)
+
+    beside = plan(corpus.kept.store, corpus.kept.documents, kept, None) if corpus.kept else None
+    return plan(corpus.store, corpus.training, recipe.train.batch_size - kept, beside)
+
+
+def kept_examples(recipe: PretrainRecipe, corpus: Prepared) -> int:
+    """Examples of a step that are of the text that is mixed in: its share rounded, but one at least, and not all.
+
+    Raises:
+        BertkitError: a batch has one example.
+    """
+    if corpus.kept is None:
+        return 0
+    batch = recipe.train.batch_size
+    if batch < 2:
+        raise BertkitError("--keep mixes examples within a batch, and --batch-size is 1: raise it to 2 or more")
+    return min(max(1, round(corpus.kept.share * batch)), batch - 1)
 
 
 def sequences(given: int | None, share: int, budget_tokens: int, max_seq_length: int) -> int:
@@ -190,7 +220,7 @@ def _total_steps(recipe: PretrainRecipe, corpus: Prepared) -> int:
     Raises:
         BertkitError: the corpus has fewer examples than one batch.
     """
-    batch_size, epochs_a_step = recipe.train.batch_size, 0.0
+    batch_size, epochs_a_step = recipe.train.batch_size - kept_examples(recipe, corpus), 0.0
     for share, tokens in recipe.data.phases:
         examples = len(sampler_for(corpus.store, corpus.training, recipe.data, tokens, recipe.train.seed))
         if examples < batch_size:

@@ -145,6 +145,16 @@ def say_changes(report: TextReport) -> None:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """General text that is mixed in, so that less of it is forgotten."""
+
+    store: CorpusStore
+    documents: DocumentSet
+    share: float
+    """Of the examples."""
+
+
+@dataclass(frozen=True)
 class Prepared:
     """The text of a run as training sees it."""
 
@@ -158,11 +168,13 @@ class Prepared:
     """What the tokenizer does to the text; None of folders that were prepared before."""
     added_words: int = 0
     """Words that the tokenizer was given beside its own."""
+    kept: Kept | None = None
 
     @property
     def fingerprint(self) -> str:
-        """Of the text and of the tokenizer."""
-        return f"{self.store.info.fingerprint}-{self.store.info.tokenizer_fingerprint}"
+        """Of the text, the tokenizer, and what is mixed in."""
+        kept = f"-{self.kept.store.info.fingerprint}-{self.kept.share}" if self.kept else ""
+        return f"{self.store.info.fingerprint}-{self.store.info.tokenizer_fingerprint}{kept}"
 
 
 def is_prepared(inputs: Sequence[str]) -> bool:
@@ -223,6 +235,21 @@ def prepare_for_training(
         )
     baseline = unigrams(store.token_counts, special_ids(tokenizer))
     return Prepared(store, training, validation_store, held_out, tokenizer, baseline, text, added_words)
+
+
+def kept_text(source: str, share: float, tokenizer: Any, recipe: PretrainRecipe) -> Kept:
+    """A text to be mixed in, prepared with a run's tokenizer.
+
+    Raises:
+        BertkitError: nothing to read, or unreadable; a folder that was prepared with another tokenizer.
+    """
+    if is_prepared([source]):
+        store = merged([Path(source)])
+        if store.info.tokenizer_fingerprint != tokenizer_fingerprint(tokenizer):
+            raise BertkitError(f"{source} was prepared with another tokenizer than the corpus: give the text to --keep")
+    else:
+        store, _, _ = prepare_corpus(preparation_of([source], recipe), recipe.tokenizer, tokenizer)
+    return Kept(store, split_documents(store, 0, recipe.train.seed)[0], share)
 
 
 def _say_what_is_held_out(training: DocumentSet, held_out: DocumentSet, asked: float) -> None:

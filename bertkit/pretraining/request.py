@@ -1,14 +1,14 @@
 """What a person asks of pretraining, and what it comes to: recipe, corpus, folder and device, looked up once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from bertkit.assets import EMBEDDED_CORPUS
 from bertkit.corpus.sources import find_sources
 from bertkit.errors import BertkitError
-from bertkit.pretraining.prepare import Prepared, is_prepared, prepare_for_training
+from bertkit.pretraining.prepare import Prepared, is_prepared, kept_text, prepare_for_training
 from bertkit.settings.recipes import Override, load
 from bertkit.settings.schema import PretrainRecipe
 from bertkit.training.record import RunRecord, read_record
@@ -28,6 +28,8 @@ class PretrainRequest:
     tokenizer: str | None = None
     add_words: int | None = None
     """Words of the corpus that get rows of their own in the model to go on from."""
+    keep: tuple[str, float] | None = None
+    """General text that is mixed in, as ``corpus`` takes it, and its share of the examples."""
     validation: Sequence[str] = ()
     device: str = "auto"
     budget_s: float | None = None
@@ -85,7 +87,11 @@ class ResolvedRequest:
         asked = self.asked
         given = asked.tokenizer or (str(bert_folder(asked.model)) if asked.model else None)
         tokenizer = load_tokenizer(given) if given else None
-        return prepare_for_training(asked.inputs, asked.validation, tokenizer, self.recipe, asked.add_words or 0)
+        words = asked.add_words or 0
+        prepared = prepare_for_training(asked.inputs, asked.validation, tokenizer, self.recipe, words)
+        if asked.keep is None:
+            return prepared
+        return replace(prepared, kept=kept_text(*asked.keep, prepared.tokenizer, self.recipe))
 
 
 def resolve(request: PretrainRequest) -> ResolvedRequest:
@@ -101,7 +107,12 @@ def resolve(request: PretrainRequest) -> ResolvedRequest:
         raise BertkitError("the recipe adapt goes on from a model: give --model with a folder or a hub name")
     if request.add_words is not None:
         _check_add_words(request, request.add_words)
-    for inputs in (request.inputs, request.validation):
+    kept = [] if request.keep is None else [request.keep[0]]
+    if request.keep is not None and not 0 < request.keep[1] < 1:
+        raise BertkitError(
+            f"--keep {request.keep[0]} takes a share of the examples above 0 and below 1, got {request.keep[1]}"
+        )
+    for inputs in (request.inputs, request.validation, kept):
         if inputs and not is_prepared(inputs):
             find_sources(inputs)
     name = request.recipe or ("adapt" if request.model else _recipe_for(request.device))

@@ -70,6 +70,10 @@ class RunRecord(BaseModel):
     held_out_tokens: int = 0
     added_words: int = 0
     """Words of the corpus that got rows of their own (``--add-words``)."""
+    kept: list[str] = []
+    """The names of the general text that was mixed in (``--keep``)."""
+    kept_share: float = 0.0
+    """Of the examples."""
     unigram_entropy: float = 0.0
     """Nats a token: the loss of a model that knows only how often each token occurs."""
     most_frequent_token_share: float = 0.0

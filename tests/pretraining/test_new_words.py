@@ -52,12 +52,29 @@ def test_a_run_with_new_words_and_its_resume(asked, tmp_path, tiny_model, capfd)
     assert again.results == run.results
 
 
+def test_a_run_that_keeps_general_text(asked, tmp_path, capfd) -> None:
+    (tmp_path / "general.txt").write_text("the cat sat . the cats .\n\n" * 50, encoding="utf-8")
+    general = str(tmp_path / "general.txt")
+    run = pretrain(asked(None, keep=(general, 0.3)))
+    said = " ".join(capfd.readouterr().err.split())
+    assert "1 of the 4 examples of a step are of" in said
+    assert "general.txt (400 tokens, all of them trained on), so that less is forgotten (--keep, share 0.3)" in said
+    assert (run.kept, run.kept_share) == ([general], 0.3)
+    (run.folder / "run.json").write_text(json.dumps({**run.facts, "finished": False}))
+    for other in (None, (general, 0.5)):
+        with pytest.raises(BertkitError, match="its data or tokenizer has changed"):
+            pretrain(asked(None, resume=True, keep=other))
+    assert pretrain(asked(None, resume=True, keep=(general, 0.3))).results == run.results
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
         ({"words": 0}, "--add-words must be 1 or more, got 0"),
         ({"words": -3}, "--add-words must be 1 or more, got -3"),
         ({"model": None}, "--add-words goes with --model"),
+        ({"words": None, "keep": ("text.txt", 1.0)}, "takes a share of the examples above 0 and below 1, got 1.0"),
+        ({"words": None, "keep": ("no-such-text.txt", 0.5)}, "no-such-text.txt"),
     ],
 )
 def test_what_is_refused_before_the_text_is_read(asked, more, message) -> None:
