@@ -35,7 +35,7 @@ def in_order(work: Callable[[In], Out], pieces: Iterable[In], processes: int) ->
         processes: one means this one.
 
     Raises:
-        BertkitError: a process ended by itself.
+        BertkitError: a process ended by itself, or could not be started.
         Whatever the work raises, in its place in the order.
     """
     if processes == 1:
@@ -71,13 +71,19 @@ class _Worker:
     """A process that answers one piece after the other. Where we are gone it sees the end of its input, and goes."""
 
     def __init__(self, work: Callable[[Any], Any]) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _SERVE.format(path=sys.path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, **ONE_THREAD},
-            start_new_session=True,  # Ctrl-C is for us, who end it
-        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _SERVE.format(path=sys.path)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env={**os.environ, **ONE_THREAD},
+                start_new_session=True,  # Ctrl-C is for us, who end it
+            )
+        except OSError as error:
+            raise BertkitError(
+                f"cannot start a process to prepare the corpus ({os.strerror(error.errno or 0).lower()}): memory, processes "
+                "or descriptors are short; free some, or raise their limits (ulimit -u, ulimit -n)"
+            ) from error
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._to, self._from = self._process.stdin, self._process.stdout

@@ -73,7 +73,8 @@ def _worker_errors(num_workers: int) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, OSError) as error:
-        if not num_workers or not (isinstance(error, OSError) or str(error).startswith("DataLoader worker")):
+        known = isinstance(error, OSError) or str(error).startswith(("DataLoader worker", "can't start new thread"))
+        if not num_workers or not known:
             raise
         raise BertkitError(
             f"the {num_workers} data workers cannot go on ({' '.join(str(error).split())[:120]}): memory, processes or "
