@@ -15,7 +15,7 @@ from bertkit import console
 from bertkit.corpus.parts import Engine
 from bertkit.corpus.prepare import Preparation
 from bertkit.corpus.workers import ONE_THREAD
-from bertkit.errors import BertkitError, from_outside
+from bertkit.errors import BertkitError, Interrupted, from_outside
 
 T = TypeVar("T")
 TRIES = 3
@@ -25,10 +25,11 @@ _ANSWER_TIMEOUT_S = 5.0
 
 @contextmanager
 def ray_engine() -> Iterator[Engine]:
-    """Joins the Ray cluster at ``RAY_ADDRESS``, else one that runs on this machine, else starts one for the block.
+    """Joins the Ray cluster at ``RAY_ADDRESS`` (``auto``: that of this machine), else starts one here for the block.
 
     Raises:
         BertkitError: Ray is not installed, or the cluster cannot be joined.
+        Interrupted: SIGTERM came while Ray started.
     """
     try:
         ray = import_module("ray")
@@ -51,10 +52,16 @@ def _join(ray: Any) -> None:
     try:
         if host and port.isdecimal():  # Ray itself tries for minutes
             socket.create_connection((host, int(port)), _ANSWER_TIMEOUT_S).close()
-        ray.init(logging_level=logging.ERROR, log_to_driver=False)
+        ray.init(address or "local", logging_level=logging.ERROR, log_to_driver=False)
+    except SystemExit as error:  # its own handler, for that while
+        raise Interrupted("stopped by SIGTERM while Ray started", 128 + signal.SIGTERM) from error
     except Exception as error:  # no connection, other versions of Python or Ray there, no memory for its store
         reason = " ".join(str(error).split())[:200].rstrip(".")
-        way = "set RAY_ADDRESS to HOST:PORT of its head" if address else "`ray stop` ends one that is left over"
+        way = (
+            "set RAY_ADDRESS to HOST:PORT of its head, or unset it to use this machine"
+            if address
+            else "see `ray.init()`"
+        )
         raise BertkitError(f"no Ray cluster{' at ' if address else ''}{address}: {reason}; {way}") from error
     finally:
         signal.signal(signal.SIGTERM, handler)  # Ray's own ends the process at once
