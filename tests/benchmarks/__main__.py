@@ -226,6 +226,17 @@ def documents(
 
 
 @app.command()
+def parts(
+    corpus: Annotated[list[str], typer.Argument(metavar="FILE...", help="Each is a part.")],
+    tokenizer: Annotated[str, typer.Option("--tokenizer", help="A folder, vocab.txt or hub name.")] = "embedded",
+) -> None:
+    """A corpus in parts, as `bertkit prepare --engine` makes it: seconds of a part on one core, and of the merge."""
+    from benchmarks.parts import bench_parts
+
+    console.print_json(bench_parts(corpus, tokenizer))
+
+
+@app.command()
 @console.reader_may_leave()
 def table(
     corpus: Corpus = None,
