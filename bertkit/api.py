@@ -168,23 +168,15 @@ def finetune(
         Interrupted: a signal came, and a checkpoint was written.
     """
     from bertkit.finetuning.run import FinetuneRequest
-    from bertkit.finetuning.run import finetune as run
-    from bertkit.finetuning.sweep import sweep
+    from bertkit.finetuning.sweep import finetune_all
 
-    share = validation if isinstance(validation, float) else None
-    named = {
-        "data.validation_split": share,
-        "task.text": [text] if isinstance(text, str) else text,
-        "task.label": [label] if isinstance(label, str) else label,
-        "task.head": head,
-    }
-    given = [Override(key, value, key.rpartition(".")[2]) for key, value in named.items() if value is not None]
+    share, held_out = (validation, None) if isinstance(validation, float) else (None, validation)
     request = FinetuneRequest(
         task=task,
         data=None if data is None else Path(data),
         train=_rows("train", train),
-        validation=None if isinstance(validation, float) else _rows("validation", validation),
-        overrides=[*given, *_overrides(settings)],
+        validation=_rows("validation", held_out),
+        overrides=[*_columns(share, text, label, head), *_overrides(settings)],
         model=_name(model) or "",
         out=None if out is None else Path(out),
         device=device,
@@ -192,9 +184,21 @@ def finetune(
         overwrite=overwrite,
         skip_bad_rows=skip_bad_rows,
     )
-    if seeds == 1 and grid is None:
-        return run(request)
-    return sweep(request, seeds, None if grid is None else {name: list(values) for name, values in grid.items()})
+    tried = None if grid is None else {name: list(values) for name, values in grid.items()}
+    return finetune_all(request, seeds, tried)
+
+
+def _columns(
+    share: float | None, text: str | Sequence[str] | None, label: str | Sequence[str] | None, head: str | None
+) -> list[Override]:
+    """The arguments of ``finetune`` that are settings."""
+    named = {
+        "data.validation_split": share,
+        "task.text": [text] if isinstance(text, str) else text,
+        "task.label": [label] if isinstance(label, str) else label,
+        "task.head": head,
+    }
+    return [Override(key, value, key.rpartition(".")[2]) for key, value in named.items() if value is not None]
 
 
 def evaluate(

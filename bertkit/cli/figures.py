@@ -14,6 +14,22 @@ def of_class(metric: str, results: dict[str, Any]) -> str:
     return f" of {console.plain(results['f1_class'])}" if is_of_one else ""
 
 
+def told(metric: str, results: dict[str, Any]) -> str:
+    """A metric in a line, with what it is to be held against."""
+    interval, baseline = results.get(f"eval_{metric}_interval_95"), results.get("baseline", {})
+    line = f"{metric.replace('_', ' ')}{of_class(metric, results)} [bold]{results[f'eval_{metric}']:.4f}[/]"
+    if interval:
+        line += f", 95 % interval {interval[0]:.4f} to {interval[1]:.4f} on {results['eval_rows']:,} rows"
+    if metric in baseline:
+        line += f"; {baseline['what']}: {baseline[metric]:.4f}"
+    elif metric == "mse" and "mean_baseline_mse" in results:
+        line += f"; always saying the mean: {results['mean_baseline_mse']:.4f}"
+    untuned = results.get(f"eval_{metric}_untuned", results.get(f"eval_{metric}_at_half"))
+    if untuned is not None:
+        line += f"; without thresholds that were fitted on these rows: {untuned:.4f}"
+    return line
+
+
 def least_class(results: dict[str, Any]) -> str | None:
     """The class with the fewest rows in words, where it has far fewer than others."""
     least = results.get("least_class")

@@ -7,7 +7,7 @@ import typer
 
 from bertkit import console
 from bertkit.cli import options
-from bertkit.cli.figures import of_class, say_doubts, say_least_class
+from bertkit.cli.figures import say_doubts, say_least_class, told
 from bertkit.errors import BertkitError
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def finetune(
     otherwise; the learning rate, 3e-5, is higher for narrow models.
     """
     from bertkit.finetuning.run import FinetuneRequest
-    from bertkit.finetuning.run import finetune as run
+    from bertkit.finetuning.sweep import finetune_all, parse_grid
 
     if text_pair is not None and text is None:
         raise BertkitError("--text-pair needs --text: name the columns of both texts")
@@ -97,38 +97,14 @@ def finetune(
     request = FinetuneRequest(
         task, data, train, validation, given, model or "", out, device, resume, overwrite, skip_bad_rows
     )
-    if seeds == 1 and grid is None:
-        _say_result(run(request))
-    else:
-        from bertkit.finetuning.sweep import parse_grid, sweep
-
-        _say_result(sweep(request, seeds, parse_grid(grid) if grid else None))
+    _say_result(finetune_all(request, seeds, parse_grid(grid) if grid else None))
 
 
 def _say_result(run: "RunRecord") -> None:
     results, out = run.results, console.plain(run.out)
-    for number, metric in enumerate(run.metrics):
-        if f"eval_{metric}" not in results:
-            continue
-        interval = results.get(f"eval_{metric}_interval_95")
-        console.note(
-            f"{metric.replace('_', ' ')}{of_class(metric, results)} [bold]{results[f'eval_{metric}']:.4f}[/]"
-            + (
-                f", 95 % interval {interval[0]:.4f} to {interval[1]:.4f} on {results['eval_rows']:,} rows"
-                if interval
-                else ""
-            )
-            + (
-                f"; always guessing the most frequent class: {results['majority_baseline']:.4f}"
-                if number == 0 and metric == "accuracy" and "majority_baseline" in results
-                else ""
-            )
-            + (
-                f"; always saying the mean: {results['mean_baseline_mse']:.4f}"
-                if metric == "mse" and "mean_baseline_mse" in results
-                else ""
-            )
-        )
+    for metric in run.metrics:
+        if f"eval_{metric}" in results:
+            console.note(told(metric, results))
     say_least_class(results)
     say_doubts(results)
     if "sweep" in results:

@@ -65,6 +65,8 @@ class TextReport:
     """Characters of the longest word that is read."""
     given: bool
     """Whether the tokenizer was given, rather than being learned by settings."""
+    part: str = ""
+    """Which part of a larger corpus was looked at, in words; empty for all of it."""
 
     @property
     def is_harmful(self) -> bool:
@@ -84,7 +86,12 @@ class TextReport:
             if one.changed
         )
         words = ", ".join(f"{written} → {read or 'nothing'}" for written, read in self.changed_words)
-        return f"the tokenizer changes characters beyond upper and lower case: {shares}; {words}; {self._way_out()}"
+        what = f"the tokenizer changes characters beyond upper and lower case{self._of_part}"
+        return f"{what}: {shares}; {words}; {self._way_out()}"
+
+    @property
+    def _of_part(self) -> str:
+        return f" ({self.part} looked at)" if self.part else ""
 
     def _way_out(self) -> str:
         if self.joiners >= self.changed / 2:
@@ -101,8 +108,8 @@ class TextReport:
         told = []
         if self.unread:
             told.append(
-                f"{self.unread / self.characters:.2%} of the characters are in words of more than {self.word_limit} "
-                "characters, each of which is read as one [UNK]: put blanks or line ends between them"
+                f"{self.unread / self.characters:.2%} of the characters{self._of_part} are in words of more than "
+                f"{self.word_limit} characters, each of which is read as one [UNK]: put blanks or line ends between them"
             )
         if self.turkish_i > self.characters / 1_000:
             told.append(
@@ -132,7 +139,7 @@ def text_report(preparation: Preparation, rules: "Tokenizer", given: bool) -> Te
     Raises:
         BertkitError: most of the text lies in words that are too long to be read.
     """
-    words, characters = _counts(preparation)
+    words, characters, part = _counts(preparation)
     changed = _changed(characters, rules)
     scripts: dict[str, Counter[bool]] = {}
     for character, n in characters.items():
@@ -148,32 +155,37 @@ def text_report(preparation: Preparation, rules: "Tokenizer", given: bool) -> Te
         unread=_unread(words, rules, limit) if limit else 0,
         word_limit=limit,
         given=given,
+        part=part,
     )
     if report.unread > _MOST_UNREAD * report.characters:
         raise BertkitError(
-            f"{report.unread / report.characters:.0%} of {preparation.names[0]} is in words of more than {limit} characters, "
-            "each of which a BERT tokenizer reads as one [UNK]: put blanks or line ends between shorter ones (of "
-            "sequences such as DNA, `fold -w 60`)"
+            f"{report.unread / report.characters:.0%} of {preparation.names[0]}{report._of_part} is in words of more than "
+            f"{limit} characters, each of which a BERT tokenizer reads as one [UNK]: put blanks or line ends between shorter "
+            "ones (of sequences such as DNA, `fold -w 60`)"
         )
     return report
 
 
-def _counts(preparation: Preparation) -> tuple[Counter[str], Counter[str]]:
-    """What stands between blanks, and the characters of it, each with how often."""
+def _counts(preparation: Preparation) -> tuple[Counter[str], Counter[str], str]:
+    """What stands between blanks, and the characters of it, each with how often; and of which part, where not of all."""
     step = -(-len(preparation.sources) // _LOOKED_AT_SOURCES)
     chosen = preparation.sources[::step] if step else ()
     words: Counter[str] = Counter()
     characters: Counter[str] = Counter()
+    is_part = len(chosen) < len(preparation.sources)
     for source in chosen:
         left = _LOOKED_AT_CHARACTERS // len(chosen)
         for paragraph in read_paragraphs(source, preparation.column, ReadReport()):
             text = paragraph or ""
+            if text and left <= 0:
+                is_part = True
+                break
             words.update(text.split())
             characters.update(text)
             left -= len(text)
-            if left <= 0:
-                break
-    return words, Counter({one: n for one, n in characters.items() if not one.isspace()})
+    files = f" of {len(chosen):,} of {len(preparation.sources):,} files" if len(preparation.sources) > 1 else ""
+    part = f"the first {characters.total():,} characters{files}" if is_part else ""
+    return words, Counter({one: n for one, n in characters.items() if not one.isspace()}), part
 
 
 def _changed(characters: Iterable[str], rules: "Tokenizer") -> dict[str, str]:

@@ -14,6 +14,7 @@ from bertkit.finetuning.run import (
     check_model,
     completed,
     data_request,
+    finetune,
     finetune_on,
     load_recipe,
     with_settings,
@@ -65,6 +66,11 @@ def _setting(name: str) -> str:
     """The name of a setting of [train] alone, of any other with its table."""
     bare = name.removeprefix("--").removeprefix("train.").replace("-", "_")
     return _SHORT_NAMES.get(bare, bare)
+
+
+def finetune_all(request: FinetuneRequest, seeds: int, grid: dict[str, list[Any]] | None) -> RunRecord:
+    """One run; with several seeds or a grid, a sweep of them."""
+    return finetune(request) if seeds == 1 and grid is None else sweep(request, seeds, grid)
 
 
 @stopped_cleanly(run_folder.GO_ON)

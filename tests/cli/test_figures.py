@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bertkit.cli.figures import of_class, say_doubts, say_least_class
+from bertkit.cli.figures import of_class, say_doubts, say_least_class, told
 from bertkit.finetuning.evaluation import Scored, results_of
 from bertkit.finetuning.heads.base import Head, Split
 from bertkit.finetuning.heads.choice import ChoiceHead
@@ -108,6 +108,14 @@ def test_nothing_is_said_without_classes(capsys):
     say_doubts({"eval_mse": 1.0})
     say_least_class({"eval_mse": 1.0})
     assert said(capsys) == ""
+
+
+def test_a_figure_stands_beside_its_baseline_and_beside_itself_without_what_was_fitted():
+    found = of_classes([[2, 3], [0, 9]])
+    assert told("accuracy", found).endswith("on 14 rows; always saying the most frequent class: 0.6429")
+    assert told("f1", found) == f"f1 of pos [bold]{18 / 21:.4f}[/]"
+    found |= {"eval_f1_untuned": 0.25}
+    assert told("f1", found).endswith("; without thresholds that were fitted on these rows: 0.2500")
 
 
 def test_the_f1_of_two_classes_is_that_of_the_second():

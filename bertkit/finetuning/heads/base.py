@@ -317,17 +317,6 @@ class Head(ABC):
         """What ``eval_results.json`` says besides the metrics: intervals, confusion, figures of each class."""
         return {}
 
-    def beside(self, metric: str, interval: tuple[float, float], simplest: str, value: float) -> dict[str, Any]:
-        """How sure a figure is, and whether it is better than that of what looks at no text.
-
-        Args:
-            simplest: what that is, as in "no better than …".
-            value: its figure.
-        """
-        beaten = interval[1] < value if metric in self.lower_is_better else interval[0] > value
-        baseline = {"what": simplest, metric: value, "beaten": bool(beaten)}
-        return {f"eval_{metric}_interval_95": list(interval), "baseline": baseline}
-
     def goodness(self, metric: str, results: dict[str, Any]) -> float:
         """A metric of an evaluation, so that the greatest is best."""
         value: float = results[f"eval_{metric}"]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from bertkit.errors import BertkitError
+from bertkit.finetuning.baseline import beside
 from bertkit.finetuning.heads.base import Batch, Columns, Features, Head, Row, Split
 from bertkit.finetuning.rows.kinds import as_text
 from bertkit.intervals import wilson_interval
@@ -154,9 +155,7 @@ class ChoiceHead(Head):
     ) -> dict[str, Any]:
         rights = sum(row["prediction"] == label for row, label in zip(predictions, split.labels, strict=True))
         chance = float(np.mean([1 / len(text["choices"]) for text in split.texts]))
-        return self.beside(metrics[0], wilson_interval(rights, len(predictions)), "guessing", chance) | {
-            "chance": chance
-        }
+        return beside(metrics[0], wilson_interval(rights, len(predictions)), "guessing", chance) | {"chance": chance}
 
     # What people are told.
 

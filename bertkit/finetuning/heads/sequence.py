@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from bertkit.errors import BertkitError
+from bertkit.finetuning.baseline import beside
 from bertkit.finetuning.heads.base import Batch, Columns, Features, Head, Row, Split
 from bertkit.finetuning.rows.kinds import as_text, refuse_other_tasks
 from bertkit.finetuning.rows.labels import Labelling, find_labelling
@@ -184,7 +185,8 @@ class SequenceHead(Head):
         from bertkit.finetuning.metrics import baseline, interval
 
         bounds = interval(metrics[0], self.encoded(predictions), split.labels, seed)
-        return self.beside(metrics[0], bounds, self.simplest, baseline(metrics[0], split.labels))
+        simplest = baseline(metrics[0], split.labels)
+        return beside(metrics[0], bounds, self.simplest, simplest, metrics[0] in self.lower_is_better)
 
     def described(self, split: Split) -> str:
         return check_table([split], self.label_names, self.problem_type).described()

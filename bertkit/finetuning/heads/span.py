@@ -14,6 +14,7 @@ import numpy as np
 
 from bertkit.errors import BertkitError
 from bertkit.finetuning.answers import best_threshold, exact_match, f1
+from bertkit.finetuning.baseline import beside
 from bertkit.finetuning.heads.base import Batch, Columns, Features, Head, Row, Split
 from bertkit.finetuning.rows.question_rows import Answers, answers_of, nested_rows
 from bertkit.intervals import bootstrap_interval, wilson_interval
@@ -239,8 +240,13 @@ class SpanHead(Head):
         self, predictions: list[dict[str, Any]], split: Split, metrics: Sequence[str], seed: int
     ) -> dict[str, Any]:
         figures = _figures(predictions, split, metrics[0])
-        found: dict[str, Any] = {f"eval_{metrics[0]}_interval_95": list(_interval(figures, metrics[0], seed))}
         answered = np.array([bool(one.texts) for one in split.labels])
+        interval = _interval(figures, metrics[0], seed)
+        found = beside(metrics[0], interval, "never answering", float((~answered).mean()))
+        if self.may_be_unanswered:
+            # The threshold may have been fitted on these very rows.
+            untuned = self.score([_untuned(row) for row in predictions], split, metrics)
+            found |= {f"eval_{name}_untuned": value for name, value in untuned.items()}
         for name, rows in (("with_answer", answered), ("without_answer", ~answered)):
             if self.may_be_unanswered and rows.any():
                 found[name] = {metrics[0]: float(figures[rows].mean()), "rows": int(rows.sum())}
@@ -299,6 +305,12 @@ def _softmax(scores: np.ndarray) -> np.ndarray:
     raised = np.exp(scores - scores.max()) if len(scores) else scores
     shares: np.ndarray = raised / raised.sum() if len(scores) else scores
     return shares
+
+
+def _untuned(row: dict[str, Any]) -> dict[str, Any]:
+    """An answer as it is without a threshold: none only where that is likelier than the best one."""
+    best = row["n_best"][0]["text"] if row["n_best"] and row["no_answer"] <= 0 else ""
+    return {**row, "prediction": best}
 
 
 def _interval(figures: np.ndarray, metric: str, seed: int) -> tuple[float, float]:

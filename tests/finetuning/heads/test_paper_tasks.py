@@ -334,3 +334,19 @@ def test_the_threshold_for_no_answer_is_kept_in_the_config(run):
     assert config["bertkit_may_be_unanswered"] is True
     head = registry.head_of_model(str(folder), config, TaskSettings())
     assert head.threshold == config["bertkit_no_answer_threshold"]
+
+
+def test_the_figures_without_the_threshold_are_those_of_a_model_that_has_none(run, tmp_path):
+    kind, asked_for, _ = run
+    if kind != "span":
+        return
+    plain = shutil.copytree(asked_for.folder, tmp_path / "plain")
+    config = json.loads((plain / "config.json").read_text())
+    assert config["bertkit_no_answer_threshold"] != 0
+    (plain / "config.json").write_text(json.dumps(config | {"bertkit_no_answer_threshold": 0.0}))
+    tuned, untuned = (
+        predict.evaluate(str(folder), None, None, asked_for.train, [], "cpu") for folder in (asked_for.folder, plain)
+    )
+    for name in ("eval_f1", "eval_exact_match"):
+        assert tuned[f"{name}_untuned"] == untuned[name] == untuned[f"{name}_untuned"]
+    assert tuned["baseline"]["f1"] == tuned["without_answer"]["rows"] / tuned["eval_rows"]
