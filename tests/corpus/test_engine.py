@@ -89,8 +89,11 @@ def test_with_a_worker_killed_the_bytes_are_the_same_and_bad_input_is_one_line(t
         tried = [path.name.split("-")[1] for path in log.glob("_prepared-*")]
         assert sorted(tried) == ["0", "1", "2", "3", "3", "4", "5"]
         said = capfd.readouterr()
+        # On a slow machine there are lines of progress as well.
+        lines = [line for line in said.err.splitlines() if not line.startswith(("hashing: ", "preparing: "))]
+        assert len(lines) == 1
         assert re.fullmatch(
-            r"warning: part 4 of 6 \(\S+3\.txt\) failed: its process .* was lost \(\w+\); trying again\n", said.err
+            r"warning: part 4 of 6 \(\S+3\.txt\) failed: its .* was lost \(\w+\); trying again", lines[0]
         )
         assert said.out == ""
         (tmp_path / "2.txt").write_bytes(b"ab\0cd")
