@@ -223,12 +223,11 @@ def fields_of_others(folder: Path, name: str) -> dict[str, set[str]]:
     """By file those fields of config.json and tokenizer_config.json that no BERT has, or that lead to code of others."""
     from transformers import BertConfig
 
-    config = read_config(folder, name)
-    path = folder / "tokenizer_config.json"
+    config, path = read_config(folder, name), folder / "tokenizer_config.json"
     tokenizer = read_json(path) if path.is_file() else {}
     known = {*BertConfig().to_dict(), *_OF_OLD} if is_bert(config) else config.keys() - {*CODE_OF_OTHERS}
-    ours = {field for field in config if field.startswith("bertkit_")}
-    return {"config.json": config.keys() - known - ours, path.name: tokenizer.keys() & {*CODE_OF_OTHERS}}
+    strange = {field for field in config.keys() - known if not field.startswith("bertkit_")}
+    return {"config.json": strange, path.name: tokenizer.keys() & {*CODE_OF_OTHERS}}
 
 
 def own_tokenizer(folder: Path, name: str) -> "PreTrainedTokenizerFast":
