@@ -183,11 +183,7 @@ def load_quietly(
 
 
 def check_finite(model: Any, name: str) -> None:
-    """Raises a BertkitError where a model has a weight that is no number.
-
-    Args:
-        name: of the model, for the message.
-    """
+    """Raises a BertkitError where a model, called by its name, has a weight that is no number."""
     for weight, values in model.named_parameters():
         if not bool(values.isfinite().all()):
             raise BertkitError(f"the weights of {name} are not finite ({weight}): give a model that was saved whole")
