@@ -34,7 +34,7 @@ demo: $(VENV)/.installed  ## Pretrain a BERT on the embedded stories, fill masks
 test: $(VENV)/.installed  ## Run the tests (CPU, no network)
 	$(BIN)/pytest
 
-test-slow: $(VENV)/.installed  ## Run the long tests too (kill sweeps, fuzzing)
+test-slow: $(VENV)/.installed  ## Run the long tests too (kill sweeps, fuzzing; BERTKIT_KILLS=100 kills as often)
 	$(BIN)/pytest -m "not browser"
 
 test-browser: $(VENV)/.installed  ## Look at the pages in a real browser (installs Chromium where it is missing)

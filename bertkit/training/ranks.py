@@ -7,10 +7,14 @@ from contextlib import contextmanager
 from datetime import timedelta
 from importlib import metadata
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bertkit import __version__, console
 from bertkit.errors import BertkitError
+
+if TYPE_CHECKING:
+    import torch
+    from accelerate import Accelerator
 
 T = TypeVar("T")
 TIMEOUT = timedelta(minutes=10)
@@ -136,6 +140,24 @@ def agree_on_start(out: Path, written: Path, step: int, total_steps: int) -> Non
             f"the ranks do not see the same {out}: on several machines it must be on a file system "
             "that all of them share (--out)"
         )
+
+
+def settle_sums(accelerator: "Accelerator", module: Any, batch: Mapping[str, "torch.Tensor"]) -> None:
+    """Lets DDP put the gradients into the order in which it will add them up, before the first step.
+
+    It finds that order in its first backward pass, and until then takes another: from three ranks on a sum is rounded by
+    where it stands, and a resume's first step would not be that of the run, to the bit.
+
+    Args:
+        module: as prepared; its gradients are zero afterwards.
+        batch: any examples, the same on all ranks.
+    """
+    from torch.nn.parallel import DistributedDataParallel
+
+    if isinstance(module, DistributedDataParallel):
+        parts = module(**{name: one.to(accelerator.device) for name, one in batch.items()})
+        accelerator.backward(sum(value * 0.0 for name, value in parts.items() if name.endswith("loss")))
+        module.zero_grad()
 
 
 def from_main(value: T) -> T:

@@ -34,7 +34,6 @@ COMMANDS = {
     "finetune": ["finetune", "--train", "rows.csv", "--validation-split", "0.2", "--set", "train.dropout=0.1", "--seq-len",
                  "16", "--epochs", "3", "--model", "model", "--out", "OUT", *OFTEN],
     "export": ["export", "model", "--format", "half", "--out", "OUT"],
-    "onnx": ["export", "model", "--format", "onnx", "--out", "OUT"],
 }  # fmt: skip
 RESUMED = ("pretrain", "finetune")
 
