@@ -110,6 +110,7 @@ def _run(arguments: list[str], environment: dict[str, str], log: str, restarts: 
     except BaseException:
         traceback.print_exc()
         code = 98
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command is over
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
