@@ -30,6 +30,9 @@ demo: $(VENV)/.installed  ## Pretrain a BERT on the embedded stories, fill masks
 	$(BIN)/bertkit finetune $(WORD_ORDER) --out runs/demo-classifier
 	@echo; echo "and the same from random weights, to see what pretraining bought:"
 	$(BIN)/bertkit finetune $(WORD_ORDER) --out runs/demo-control --set train.from_scratch=true
+	@echo; echo "What pretraining bought: is it a sentence, or are its words scrambled?"
+	@$(BIN)/python docs/examples/bought.py runs/demo-classifier runs/demo-control
+	@echo; echo 'Ask it: $(BIN)/bertkit predict runs/demo-classifier "dog the house ran to a the."'
 
 test: $(VENV)/.installed  ## Run the tests (CPU, no network)
 	$(BIN)/pytest

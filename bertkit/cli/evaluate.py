@@ -181,7 +181,8 @@ def _print_cloze(results: dict[str, Any]) -> None:
         console.note(f"sentences without an answer that is one word piece to this model: {results['unknown']:,}")
     wrong = [one for one in results["guesses"] if one["rank"] != 1]
     if wrong:
-        console.out.print("\nwrong guesses, and what is right:")
+        shown = f"{SHOWN_ERRORS} of {len(wrong):,} wrong guesses" if len(wrong) > SHOWN_ERRORS else "wrong guesses"
+        console.out.print(f"\n{shown}, and what is right:")
     for one in wrong[:SHOWN_ERRORS]:
         before, after = one["sentence"].split("[MASK]")
         guessed = f"{before}[{one['predictions'][0]['token_str']}]{after}"

@@ -61,7 +61,10 @@ def prepare(
             _print_store(open_verified(Path(folder)))
         return
     with _engine(engine, shard) as engine_or_none:
-        sources = find_sources(corpus)
+        notes: list[str] = []
+        sources = find_sources(corpus, notes)
+        for told in notes:
+            console.note(console.plain(told))
         if out is not None and out.exists() and any(out.iterdir()):
             raise BertkitError(f"{out} is not empty: name a new folder with --out")
         part = _parse_shard(shard, tokenizer)

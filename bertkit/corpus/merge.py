@@ -69,7 +69,7 @@ def join(folder: Path, stores: Sequence[CorpusStore], fingerprint: str, sources:
         empty_files=[name for info in infos for name in info.empty_files],
         **{
             name: sum(getattr(info, name) for info in infos)
-            for name in ("documents", "sentences", "tokens", "text_bytes", "replaced_characters")
+            for name in ("documents", "sentences", "tokens", "text_bytes", "replaced_characters", "empty_rows")
         },
     )
     write_info(folder, info)

@@ -192,6 +192,7 @@ def _write_with(encoder: str, folder: Path, preparation: Preparation, tokenizer:
             replaced_characters=report.replaced_characters,
             first_replaced_at=report.first_replaced_at,
             empty_files=report.empty_files,
+            empty_rows=report.empty_rows,
         )
 
 

@@ -25,6 +25,7 @@ from bertkit.io.tables import COMPRESSED_SUFFIXES, TABLE_SUFFIXES, TEXT_SUFFIXES
 from bertkit.io.text import ReadReport, lines_of, read_lines
 
 _HUB_NAME = re.compile(r"(?P<name>(?![.-])[\w.-]+/(?![.-])[\w.-]+)(:(?P<config>[^/]+))?", re.ASCII)
+_SHOWN_FORMS = 5
 _FILE_SUFFIXES = (*TEXT_SUFFIXES, *TABLE_SUFFIXES, *COMPRESSED_SUFFIXES)
 
 
@@ -44,38 +45,53 @@ class Source:
         return self.path is not None and self.path.is_dir()
 
 
-def find_sources(inputs: Sequence[str]) -> list[Source]:
+def find_sources(inputs: Sequence[str], notes: list[str] | None = None) -> list[Source]:
     """What the inputs name, in order, each file once. Looks at names only, not into files.
+
+    Args:
+        notes: where given, it takes what is to be said of what is left out.
 
     Raises:
         BertkitError: nothing is there, or a file is of no known form.
     """
     found: dict[str, Source] = {}
+    told: list[str] = []
+    again = len(inputs) - len(set(inputs))
     for one in dict.fromkeys(inputs):  # stdin, too, is there only once
-        for source in _sources(one):
+        for source in _sources(one, told):
             key = str(source.path.resolve() if isinstance(source.path, Path) else source.path or source.name)
+            again += key in found
             found.setdefault(key, source)
+    if again:
+        told.append(f"named more than once and read once: {again:,} of the inputs")
+    if notes is not None:
+        notes += told
     return list(found.values())
 
 
-def _sources(one: str) -> list[Source]:
+def _sources(one: str, notes: list[str]) -> list[Source]:
     if one == "-":
         return [Source("stdin", _spooled_stdin())]
     if is_url(one):
-        files = files_at(one)
-        return _readable([Source(str(file), file) for file in files])
+        there = files_at(one)
+        readable = _readable([Source(str(file), file) for file in there])
+        _say_left_out(one, there, [source.path for source in readable], notes)
+        return readable
     # os.path takes whatever a person types; pathlib raises at over-long names and unknown ~users.
     path = os.path.expanduser(one)
     if os.path.isfile(path):
         form(Path(path))
         return [Source(one, Path(path))]
     if os.path.isdir(path):
-        return _in_folder(Path(path))
+        return _in_folder(Path(path), notes)
     matches = [Path(match) for match in sorted(glob.glob(path, recursive=True)) if os.path.isfile(match)]
     if matches:
-        return _readable([Source(str(match), match) for match in matches])
+        files = _readable([Source(str(match), match) for match in matches])
+        _say_left_out(one, matches, [source.path for source in files], notes)
+        return files
     hub = _HUB_NAME.fullmatch(one)
     if hub and not hub["name"].lower().endswith(_FILE_SUFFIXES):
+        notes.append(f"{one}: the split train is read")
         return [Source(one, hub=(hub["name"], hub["config"]))]
     raise BertkitError(
         f"no corpus at {one}: give a text file (a blank line between documents), a folder, a glob, a URL, - for stdin, "
@@ -89,23 +105,33 @@ def _readable(several: list[Source]) -> list[Source]:
     return [one for one, path in files if _is_readable_form(path)] or [one for one, path in files if form(path)]
 
 
-def _in_folder(folder: Path) -> list[Source]:
+def _in_folder(folder: Path, notes: list[str]) -> list[Source]:
     if is_store(folder):
         raise BertkitError(f"{folder} is a corpus that is prepared already: it cannot be read as text, nor beside text")
     if (folder / IDS_FILE).is_file():
         raise damaged(folder / INFO_FILE, "it is missing")
     if _is_saved_dataset(folder):
         return [Source(str(folder), folder)]
-    files = [
+    there = [
         path
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and _is_readable_form(path)
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     ]
+    files = [path for path in there if _is_readable_form(path)]
+    _say_left_out(str(folder), there, files, notes)
     if not files:
         raise BertkitError(f"no text in the folder {folder}: it holds no .txt, .jsonl, .csv, .tsv or .parquet files")
     return [Source(str(path), path) for path in files]
+
+
+def _say_left_out(name: str, there: Sequence[AnyFile], files: Sequence[AnyFile | None], notes: list[str]) -> None:
+    forms = sorted({path.suffix or str(path) for path in there if path not in files})
+    if files and forms:
+        more = ", …" if len(forms) > _SHOWN_FORMS else ""
+        notes.append(
+            f"{name}: {len(files):,} files of text are read, {len(there) - len(files):,} others are left out "
+            f"({', '.join(forms[:_SHOWN_FORMS])}{more})"
+        )
 
 
 def _is_saved_dataset(folder: Path) -> bool:
@@ -174,13 +200,13 @@ def read_paragraphs(source: Source, column: str, report: ReadReport) -> Iterator
 
 def _paragraphs(source: Source, column: str, report: ReadReport) -> Iterator[str | None]:
     if source.hub is not None:
-        return _documents(_hub_rows(source, column), column)
+        return _documents(_hub_rows(source, column), column, report)
     assert source.path is not None
     if source.is_saved_dataset:
-        return _documents(_saved_rows(source, column), column)
+        return _documents(_saved_rows(source, column), column, report)
     if form(source.path) == "txt":
         return _plain_text(source, report)
-    return _documents(read_rows(source.path), column)
+    return _documents(read_rows(source.path), column, report)
 
 
 def _plain_text(source: Source, report: ReadReport) -> Iterator[str | None]:
@@ -198,12 +224,13 @@ def _plain_text(source: Source, report: ReadReport) -> Iterator[str | None]:
         yield None
 
 
-def _documents(rows: Iterator[tuple[str, dict[str, Any]]], column: str) -> Iterator[str | None]:
+def _documents(rows: Iterator[tuple[str, dict[str, Any]]], column: str, report: ReadReport) -> Iterator[str | None]:
     for place, row in rows:
         if column not in row:
             raise BertkitError(f"{place} has no column '{column}': use --column with one of {', '.join(row)}")
         text = row[column]
         if text is None:
+            report.empty_rows += 1
             continue
         if not isinstance(text, str):
             raise BertkitError(f"{place}: '{column}' is not text but {type(text).__name__}; name another with --column")
@@ -213,6 +240,7 @@ def _documents(rows: Iterator[tuple[str, dict[str, Any]]], column: str) -> Itera
             )
         # A NUL in a cell is dropped, as BERT's cleaning does; a text file with one is binary, and refused.
         paragraphs = [paragraph for line in lines_of(text.replace("\0", "")) if (paragraph := line.strip())]
+        report.empty_rows += not paragraphs
         if paragraphs:
             yield from paragraphs
             yield None

@@ -21,6 +21,7 @@ import numpy as np
 from bertkit.corpus.checksums import Checksum, checksums, damaged, verify
 from bertkit.errors import BertkitError
 from bertkit.io.structured import parsed_json
+from bertkit.io.text import replaced
 
 INFO_FILE, IDS_FILE = "corpus.json", "ids.bin"
 _FORMAT = 1
@@ -45,6 +46,8 @@ class CorpusInfo:
     first_replaced_at: str | None = None
     """FILE:LINE."""
     empty_files: list[str] = field(default_factory=list)
+    empty_rows: int = 0
+    """Of tables and datasets."""
     format: int = _FORMAT
     files: dict[str, Checksum] = field(default_factory=dict)
     """Checksums of all other files in the folder; none in a store of before they were kept."""
@@ -54,10 +57,11 @@ class CorpusInfo:
         """What there is to say of the text, in lines; none where all is well."""
         told = []
         if self.replaced_characters:
-            count, first = self.replaced_characters, self.first_replaced_at
-            told.append(f"{count:,} bytes were not UTF-8 and were replaced, first at {first}")
+            told.append(replaced(self.replaced_characters, self.first_replaced_at))
         if self.empty_files:
             told.append(f"{len(self.empty_files)} empty files, first {self.empty_files[0]}")
+        if self.empty_rows:
+            told.append(f"{self.empty_rows:,} rows without a text are left out")
         return told
 
 

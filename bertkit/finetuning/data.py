@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from itertools import chain, groupby, islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from bertkit.io.connection import ensure_hub
 from bertkit.io.hub import hub_errors, may_be_hub_name
 from bertkit.io.memory import MemoryRows
 from bertkit.io.tables import COMPRESSED_SUFFIXES, TABLE_SUFFIXES, TEXT_SUFFIXES, decoded, form, read_rows
-from bertkit.io.text import ReadReport, read_lines
+from bertkit.io.text import MAX_LINE_CHARS, read_lines
 from bertkit.settings.schema import TaskSettings
 
 
@@ -184,9 +184,14 @@ def _lines(source: str) -> Iterator[str]:
     """Each line, blank ones too, so that the n-th answer is that of the n-th line; of very long ones the beginning."""
     stream = nullcontext(sys.stdin.buffer) if source == "-" else open_binary(Path(source))
     with stream as lines:
-        read = read_lines(lines, "stdin" if source == "-" else source, ReadReport())
-        for _, parts in groupby(read, key=lambda numbered: numbered[0]):
-            yield next(parts)[1]
+        last, cut = 0, set()
+        for number, part in read_lines(lines, "stdin" if source == "-" else source):
+            if number > last:
+                yield part
+            cut |= {number} if number == last else set()
+            last = number
+    if cut:
+        console.warn(f"lines of over {MAX_LINE_CHARS:,} characters, of which the beginning is read: {len(cut):,}")
 
 
 def _load_task(request: DataRequest) -> LabelledData:

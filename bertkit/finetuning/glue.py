@@ -5,6 +5,7 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.io.atomic import disk_errors, write_text
 from bertkit.io.outputs import check_output, new_output
@@ -60,6 +61,11 @@ def write_submission(
     _check_name(file_name)
     if file_name == _NUMBERS:
         words = [_number(float(prediction), where) for prediction in predictions]
+        clipped = sum(not 0 <= float(prediction) <= _LARGEST_NUMBER for prediction in predictions)
+        if clipped:
+            console.note(
+                f"{file_name}: {clipped:,} of {len(words):,} predictions lie beyond 0 … 5 and are clipped to it"
+            )
     else:
         words = [_word(int(prediction), labels, where) for prediction in predictions]
     lines = [_HEADER, *(f"{index}\t{word}" for index, word in enumerate(words))]

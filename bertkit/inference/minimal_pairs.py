@@ -12,7 +12,7 @@ from bertkit.inference.scoring import Scorer
 from bertkit.intervals import wilson_interval
 from bertkit.io.compression import open_binary
 from bertkit.io.tables import form, read_rows
-from bertkit.io.text import ReadReport, read_lines
+from bertkit.io.text import read_lines
 
 _NAMES = (("sentence_good", "sentence_bad"), ("good", "bad"))
 _PAIRS_AT_ONCE = 1_000
@@ -70,7 +70,7 @@ def _rows(path: Path) -> Iterator[MinimalPair]:
 def _lines(path: Path) -> Iterator[MinimalPair]:
     stem = path.name.split(".")[0]
     with open_binary(path) as stream:
-        lines = [line.strip() for _, line in read_lines(stream, str(path), ReadReport()) if line.strip()]
+        lines = [line.strip() for _, line in read_lines(stream, str(path)) if line.strip()]
     if len(lines) % 2:
         raise BertkitError(f"{path} has {len(lines)} lines, which are no pairs: odd lines are wrong, even lines right")
     for bad, good in zip(lines[::2], lines[1::2], strict=True):

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from bertkit import console
 from bertkit.errors import BertkitError
 
 BLOCK_BYTES = 2**20
@@ -27,18 +28,24 @@ class ReadReport:
     first_replaced_at: str | None = None
     """FILE:LINE."""
     empty_files: list[str] = field(default_factory=list)
+    empty_rows: int = 0
+    """Of tables and datasets."""
 
 
-def read_lines(stream: BinaryIO, name: str, report: ReadReport) -> Iterator[tuple[int, str]]:
+def read_lines(stream: BinaryIO, name: str, report: ReadReport | None = None) -> Iterator[tuple[int, str]]:
     """Yields (1-based line number, text without its end), a very long line in several pieces.
 
     Line ends are ``\\n``, ``\\r\\n`` or ``\\r``, as in Python's universal newlines; a BOM is dropped; bytes that are
     not UTF-8 become U+FFFD and are counted.
 
+    Args:
+        report: takes the counts; None says at the end what was replaced.
+
     Raises:
         BertkitError: a NUL byte (a binary or UTF-16 file), or too much that is not UTF-8.
     """
-    decoder = _Decoder(name, report)
+    counts = ReadReport() if report is None else report
+    decoder = _Decoder(name, counts)
     number, unended = 1, ""
     for block in _blocks(stream):
         *lines, unended = _split(decoder.text(block, number))
@@ -51,7 +58,14 @@ def read_lines(stream: BinaryIO, name: str, report: ReadReport) -> Iterator[tupl
         if unended:
             yield from ((number, piece) for piece in _pieces(unended))
     decoder.judge(final=True)
-    report.lines += number if unended else number - 1
+    counts.lines += number if unended else number - 1
+    if report is None and counts.replaced_characters:
+        console.warn(console.plain(replaced(counts.replaced_characters, counts.first_replaced_at)))
+
+
+def replaced(count: int, first: str | None) -> str:
+    """What to say of bytes that were not UTF-8, where some were and few enough to go on."""
+    return f"{count:,} bytes were not UTF-8 and were replaced by \ufffd, first at {first}"
 
 
 def lines_of(text: str) -> Iterator[str]:

@@ -24,6 +24,9 @@ from bertkit.pretraining.evaluation import Unigrams, unigrams
 from bertkit.pretraining.split import DocumentSet, split_documents
 from bertkit.settings.schema import PretrainRecipe, TokenizerSettings
 
+_MANY_UNKNOWN = 0.005
+"""A share of the tokens."""
+
 
 def train_tokenizer(preparation: Preparation, settings: TokenizerSettings) -> Any:
     """WordPiece learned on the corpus, or the cached one where the very same was learned before.
@@ -234,6 +237,7 @@ def prepare_for_training(
             f"{validation[0]} has no word piece that could be predicted: it is all unknown to the tokenizer"
         )
     baseline = unigrams(store.token_counts, special_ids(tokenizer))
+    _say_unknown(store, tokenizer)
     return Prepared(store, training, validation_store, held_out, tokenizer, baseline, text, added_words)
 
 
@@ -252,6 +256,17 @@ def kept_text(source: str, share: float, tokenizer: Any, recipe: PretrainRecipe)
     return Kept(store, split_documents(store, 0, recipe.train.seed)[0], share)
 
 
+def _say_unknown(store: CorpusStore, tokenizer: Any) -> None:
+    if tokenizer.unk_token_id is None:
+        return
+    unknown, tokens = int(store.token_counts[tokenizer.unk_token_id]), store.info.tokens
+    if unknown:
+        (console.warn if unknown > _MANY_UNKNOWN * tokens else console.note)(
+            f"{unknown:,} of {tokens:,} tokens ({unknown / tokens:.2%}) are [UNK]: characters without a word piece, or words "
+            "too long for one; where it learns its own, the tokenizer takes in more with a larger --vocab-size"
+        )
+
+
 def _say_what_is_held_out(training: DocumentSet, held_out: DocumentSet, asked: float) -> None:
     share = held_out.tokens / (training.tokens + held_out.tokens)
     if share:
@@ -263,5 +278,9 @@ def _say_what_is_held_out(training: DocumentSet, held_out: DocumentSet, asked: f
 
 
 def preparation_of(inputs: Sequence[str], recipe: PretrainRecipe) -> Preparation:
-    """What to prepare of the inputs of a run, and how it is read."""
-    return Preparation(find_sources(inputs), recipe.data.column, recipe.data.language)
+    """What to prepare of the inputs of a run, and how it is read; what of them is left out is said."""
+    notes: list[str] = []
+    preparation = Preparation(find_sources(inputs, notes), recipe.data.column, recipe.data.language)
+    for told in notes:
+        console.note(console.plain(told))
+    return preparation

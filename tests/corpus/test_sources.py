@@ -288,3 +288,25 @@ def test_a_value_that_is_too_long_to_hold_is_refused_with_its_place(tmp_path, mo
         paragraphs(tmp_path / name)
     monkeypatch.setattr(sources, "LONGEST_VALUE_CHARS", 140)
     assert paragraphs(tmp_path / name)[0] == "short"
+
+
+def test_what_is_left_out_is_counted(tmp_path):
+    for name in ("a.txt", "b.jsonl", "c.pdf", "d.json", ".hidden"):
+        write(tmp_path, name, "{}")
+    notes: list[str] = []
+    inputs = [str(tmp_path), str(tmp_path / "a.txt"), str(tmp_path / "*.txt"), "org/name"]
+    assert len(find_sources(inputs, notes)) == 3
+    assert notes == [
+        f"{tmp_path}: 2 files of text are read, 2 others are left out (.json, .pdf)",
+        "org/name: the split train is read",
+        "named more than once and read once: 2 of the inputs",
+    ]
+    find_sources([str(tmp_path / "a.txt")], notes := [])
+    assert notes == []
+
+
+def test_rows_without_a_text_are_counted(tmp_path):
+    path = write(tmp_path, "rows.jsonl", '{"text": "one"}\n{"text": null}\n{"text": "  "}\n{"text": "two"}\n')
+    report = ReadReport()
+    assert paragraphs(path, report=report) == ["one", None, "two", None]
+    assert report.empty_rows == 2

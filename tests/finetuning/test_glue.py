@@ -32,8 +32,9 @@ def test_ids_are_written_where_there_are_no_words(tmp_path: Path) -> None:
     assert path.read_bytes() == by_hand(tmp_path / "hand" / "WNLI.tsv", ["1", "0"]).read_bytes()
 
 
-def test_numbers_are_clipped_and_rounded(tmp_path: Path) -> None:
+def test_numbers_are_clipped_and_rounded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write_submission(tmp_path, "STS-B.tsv", [-0.2, 5.7, 2.34567, -0.0, *[3.0] * 1375], ())
+    assert "STS-B.tsv: 2 of 1,379 predictions lie beyond 0 … 5 and are clipped" in capsys.readouterr().err
     assert path.read_text(encoding="utf-8").split("\n")[:6] == [
         "index\tprediction",
         "0\t0.000",

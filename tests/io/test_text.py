@@ -158,3 +158,11 @@ def test_archives_that_were_put_together_read_as_one(tmp_path, suffix):
 def test_a_missing_file_is_one_line(tmp_path):
     with pytest.raises(BertkitError, match="cannot read .*none: No such file"):
         read(tmp_path / "none")
+
+
+def test_whoever_keeps_no_report_is_told_what_was_replaced(capsys):
+    text = b"abc\n" * 500 + b"d\xe4f\n"
+    assert len(list(read_lines(io.BytesIO(text), "file"))) == 501
+    assert "1 bytes were not UTF-8 and were replaced by \ufffd, first at file:501" in capsys.readouterr().err
+    list(read_lines(io.BytesIO(text), "file", ReadReport()))
+    assert capsys.readouterr().err == ""

@@ -8,7 +8,7 @@ from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.finetuning.heads.base import Row
 from bertkit.io.compression import open_binary
-from bertkit.io.text import ReadReport, read_lines
+from bertkit.io.text import read_lines
 from bertkit.settings.schema import TaskSettings
 
 _MOST_SHORT_ROWS = 0.001
@@ -32,7 +32,7 @@ def read_split(task: TaskSettings, data: Path, split: str) -> Iterator[Row]:
     places = tsv.test_text if test else tsv.text
     read, short = 0, []
     with open_binary(path) as stream:
-        for number, line in read_lines(stream, str(path), ReadReport()):
+        for number, line in read_lines(stream, str(path)):
             if number == 1 and (tsv.test_header if test else tsv.header) or not line:
                 continue
             fields = line.split("\t")

@@ -9,7 +9,7 @@ from typing import Any
 from bertkit.errors import BertkitError
 from bertkit.finetuning.entities import OUTSIDE, Entity, split_tag, tags_of
 from bertkit.io.compression import open_binary
-from bertkit.io.text import ReadReport, read_lines
+from bertkit.io.text import read_lines
 
 COLUMN_SUFFIXES = (".conll", ".bio", ".iob", ".iob2")
 """Files that hold a word and its tag a line, whatever is in them; .txt and .tsv do where their lines look so."""
@@ -87,7 +87,7 @@ def looks_like_columns(path: Path) -> bool:
     """Whether the first lines of a text file are a word and a tag each."""
     seen = 0
     with open_binary(path) as stream:
-        for _, line in read_lines(stream, str(path), ReadReport()):
+        for _, line in read_lines(stream, str(path)):
             parts = line.split()
             if len(parts) > 1 and parts[0] != _DOCUMENT:
                 if not _TAG.fullmatch(parts[-1]):
@@ -112,7 +112,7 @@ def read_columns(path: Path) -> Iterator[TaggedRow]:
     tags: list[str] = []
     first_line = 1
     with open_binary(path) as stream:
-        for number, line in read_lines(stream, str(path), ReadReport()):
+        for number, line in read_lines(stream, str(path)):
             # A word may be empty, or a blank, where a tab parts it from its tag: real files have emoji that were lost.
             parts = line.rstrip("\r\n").split("\t") if line.rstrip().count("\t") else line.split()
             if parts and parts[-1].strip() and not parts[0].startswith(_DOCUMENT):
