@@ -65,7 +65,7 @@ def read_lines(stream: BinaryIO, name: str, report: ReadReport | None = None) ->
 
 def replaced(count: int, first: str | None) -> str:
     """What to say of bytes that were not UTF-8, where some were and few enough to go on."""
-    return f"{count:,} bytes were not UTF-8 and were replaced by \ufffd, first at {first}"
+    return f"{count:,} bytes were not UTF-8 and were replaced, first at {first}"
 
 
 def lines_of(text: str) -> Iterator[str]:
