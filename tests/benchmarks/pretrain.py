@@ -74,8 +74,8 @@ def work_of(request: PretrainRequest) -> Work:
     """The corpus prepared, and the plan of the steps."""
     device = hardware.choose_device(request.device)
     seen = inspect(request)
-    precision = hardware.choose_precision(seen.recipe.train.mixed_precision, device)
-    return Work(seen.plan, seen.corpus, seen.recipe, device, precision)
+    precision = hardware.choose_precision(seen.request.recipe.train.mixed_precision, device)
+    return Work(seen.plan, seen.corpus, seen.request.recipe, device, precision)
 
 
 def on_prepared(request: PretrainRequest, corpus: Prepared) -> PretrainRequest:
