@@ -24,6 +24,13 @@ def hub() -> Iterator[Hub]:
         yield server
 
 
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of prepared corpora that is empty at the start of each test."""
+    monkeypatch.setenv("BERTKIT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a saved two-layer BERT with random weights, 21 word pieces and 64 rows for them."""

@@ -21,8 +21,7 @@ needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not inst
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("BERTKIT_CACHE", str(tmp_path / "cache"))
+def _own_cluster(own_cache, monkeypatch):  # noqa: ARG001
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
 
 

@@ -15,10 +15,7 @@ from bertkit.corpus.sources import find_sources
 from bertkit.errors import BertkitError
 from bertkit.models.tokenizer import build_tokenizer
 
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("BERTKIT_CACHE", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 @pytest.fixture

@@ -36,9 +36,8 @@ OTHER_USER = os.name == "posix" and os.getuid() == 0
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("BERTKIT_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+def cache(own_cache):
+    return own_cache
 
 
 @pytest.fixture

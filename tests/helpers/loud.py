@@ -1,10 +1,11 @@
-"""A model with weights so large that what it says differs from text to text."""
+"""Models with weights so large that what they say differs from text to text."""
 
 import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 
 
 def loud(tiny_model: Path, folder: Path, cls: Any, seed: int, std: float) -> Any:
@@ -17,3 +18,11 @@ def loud(tiny_model: Path, folder: Path, cls: Any, seed: int, std: float) -> Any
             weight.normal_(std=std)
     bert.save_pretrained(folder)
     return bert
+
+
+def louder(folder: Path, times: float) -> Path:
+    """A model folder, the matrices in which are made so many times as large."""
+    path = folder / "model.safetensors"
+    weights = {name: weight * times if weight.ndim > 1 else weight for name, weight in load_file(path).items()}
+    save_file(weights, path, {"format": "pt"})
+    return folder

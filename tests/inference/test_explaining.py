@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import typer
-from safetensors.torch import load_file, save_file
+from helpers.loud import louder
 from transformers import (
     AutoTokenizer,
     BertConfig,
@@ -35,10 +35,7 @@ def made(tiny_model: Path, folder: Path, kind: type, **config: object) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(3)
         kind(BertConfig.from_pretrained(tiny_model, **config)).save_pretrained(folder)
-    weights = load_file(folder / "model.safetensors")
-    larger = {name: weight * 25 if weight.ndim > 1 else weight for name, weight in weights.items()}
-    save_file(larger, folder / "model.safetensors", {"format": "pt"})
-    return folder
+    return louder(folder, times=25)
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.loud import louder
 from helpers.served import asked, served
 from huggingface_hub import InferenceClient
-from safetensors.torch import load_file, save_file
 from transformers import (
     AutoTokenizer,
     BertConfig,
@@ -37,9 +37,7 @@ def made(tiny_model: Path, folder: Path, kind: type, **config: object) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(5)
         kind(BertConfig.from_pretrained(tiny_model, **config)).save_pretrained(folder)
-    weights = load_file(folder / "model.safetensors")
-    larger = {name: weight * 20 if weight.ndim > 1 else weight for name, weight in weights.items()}
-    save_file(larger, folder / "model.safetensors", {"format": "pt"})
+    louder(folder, times=20)
     AutoTokenizer.from_pretrained(tiny_model).save_pretrained(folder)
     return folder
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import typer
+from helpers.loud import louder
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForMaskedLM, BertConfig, BertForMaskedLM, BertForSequenceClassification
 from typer.testing import CliRunner
@@ -28,13 +29,7 @@ pytest.importorskip("onnxruntime")
 @pytest.fixture(scope="module")
 def model(tiny_model, tmp_path_factory):
     """The tiny model with larger weights, a card and a recipe."""
-    folder = shutil.copytree(tiny_model, tmp_path_factory.mktemp("export") / "model")
-    weights = load_file(folder / "model.safetensors")
-    save_file(
-        {name: w * 10 if w.ndim > 1 else w for name, w in weights.items()},
-        folder / "model.safetensors",
-        {"format": "pt"},
-    )
+    folder = louder(shutil.copytree(tiny_model, tmp_path_factory.mktemp("export") / "model"), times=10)
     (folder / "README.md").write_text("# My model\n", encoding="utf-8")
     (folder / "recipe.toml").write_text("[data]\n", encoding="utf-8")
     (folder / "optimizer.safetensors").write_bytes(b"x")

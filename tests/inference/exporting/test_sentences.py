@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from helpers.loud import louder
+from safetensors.torch import load_file
 from transformers import AutoModel, AutoTokenizer, BertConfig, BertForSequenceClassification, BertModel
 
 import bertkit
@@ -24,11 +25,7 @@ TEXTS = ["the cat sat .", "cats", "", "a b c d e f g h i j", "中 the ? cat", "t
 @pytest.fixture(scope="module")
 def model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model with larger weights, so that its states differ from token to token."""
-    folder = shutil.copytree(tiny_model, tmp_path_factory.mktemp("sentences") / "model")
-    weights = load_file(folder / "model.safetensors")
-    larger = {name: weight * 10 if weight.ndim > 1 else weight for name, weight in weights.items()}
-    save_file(larger, folder / "model.safetensors", {"format": "pt"})
-    return folder
+    return louder(shutil.copytree(tiny_model, tmp_path_factory.mktemp("sentences") / "model"), times=10)
 
 
 def vectors_of(folder: Path, texts: list[str]) -> np.ndarray:
