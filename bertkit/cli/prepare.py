@@ -46,11 +46,9 @@ def prepare(
     sets: options.Set = None,
 ) -> None:
     """Turn text into token ids on disk, ready for `bertkit pretrain`."""
-    from bertkit.corpus.prepare import Preparation
-    from bertkit.corpus.sources import find_sources
     from bertkit.corpus.store import open_verified
     from bertkit.models.tokenizer import load_tokenizer
-    from bertkit.pretraining.prepare import is_prepared, prepare_corpus, say_changes
+    from bertkit.pretraining.prepare import is_prepared, preparation_of, prepare_corpus, say_changes
     from bertkit.settings.recipes import load
     from bertkit.settings.schema import PretrainRecipe
 
@@ -61,14 +59,9 @@ def prepare(
             _print_store(open_verified(Path(folder)))
         return
     with _engine(engine, shard) as engine_or_none:
-        notes: list[str] = []
-        sources = find_sources(corpus, notes)
-        for told in notes:
-            console.note(console.plain(told))
+        preparation = preparation_of(corpus, recipe, _parse_shard(shard, tokenizer), engine_or_none)
         if out is not None and out.exists() and any(out.iterdir()):
             raise BertkitError(f"{out} is not empty: name a new folder with --out")
-        part = _parse_shard(shard, tokenizer)
-        preparation = Preparation(sources, recipe.data.column, recipe.data.language, part, engine_or_none)
         given_tokenizer = load_tokenizer(tokenizer) if tokenizer else None
         store, _, text = prepare_corpus(preparation, recipe.tokenizer, given_tokenizer, out, verify)
     say_changes(text)

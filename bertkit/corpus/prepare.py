@@ -42,6 +42,8 @@ class Preparation:
     """(i, n): only every n-th document, from the i-th on, so that n machines can share the work."""
     engine: "Engine | None" = None
     """What works on parts of the text elsewhere; None reads and prepares all of it here."""
+    left_out: Sequence[str] = ()
+    """What is to be said of inputs of which not all is read, once they are (see ``sources.find_sources``)."""
 
     @property
     def names(self) -> list[str]:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bertkit import console
 from bertkit.corpus.cache import cache_folder, opened
@@ -23,6 +23,9 @@ from bertkit.models.tokenizer import build_tokenizer, load_tokenizer, save_token
 from bertkit.pretraining.evaluation import Unigrams, unigrams
 from bertkit.pretraining.split import DocumentSet, split_documents
 from bertkit.settings.schema import PretrainRecipe, TokenizerSettings
+
+if TYPE_CHECKING:
+    from bertkit.corpus.parts import Engine
 
 _MANY_UNKNOWN = 0.005
 """A share of the tokens."""
@@ -135,7 +138,10 @@ def prepare_corpus(
     rules = tokenizer or _with_rules(SPECIAL_TOKENS, settings)
     report = text_report(preparation, rules.backend_tokenizer, given=tokenizer is not None)
     tokenizer = tokenizer or train_tokenizer(preparation, settings)
-    return prepare(preparation, tokenizer, out, verify=verify), tokenizer, report
+    store = prepare(preparation, tokenizer, out, verify=verify)
+    for told in preparation.left_out:
+        console.note(console.plain(told))
+    return store, tokenizer, report
 
 
 def say_changes(report: TextReport) -> None:
@@ -277,10 +283,14 @@ def _say_what_is_held_out(training: DocumentSet, held_out: DocumentSet, asked: f
         )
 
 
-def preparation_of(inputs: Sequence[str], recipe: PretrainRecipe) -> Preparation:
-    """What to prepare of the inputs of a run, and how it is read; what of them is left out is said."""
-    notes: list[str] = []
-    preparation = Preparation(find_sources(inputs, notes), recipe.data.column, recipe.data.language)
-    for told in notes:
-        console.note(console.plain(told))
-    return preparation
+def preparation_of(
+    inputs: Sequence[str], recipe: PretrainRecipe, shard: tuple[int, int] = (0, 1), engine: "Engine | None" = None
+) -> Preparation:
+    """What to prepare of some inputs, and how it is read by a recipe; ``shard`` and ``engine`` as in ``Preparation``.
+
+    Raises:
+        BertkitError: nothing is there, or a file is of no known form.
+    """
+    left_out: list[str] = []
+    sources = find_sources(inputs, left_out)
+    return Preparation(sources, recipe.data.column, recipe.data.language, shard, engine, left_out)
