@@ -125,7 +125,8 @@ def _in_folder(folder: Path, notes: list[str]) -> list[Source]:
 
 
 def _say_left_out(name: str, there: Sequence[AnyFile], files: Sequence[AnyFile | None], notes: list[str]) -> None:
-    forms = sorted({path.suffix or str(path) for path in there if path not in files})
+    read = set(files)  # a folder may hold a million
+    forms = sorted({path.suffix or str(path) for path in there if path not in read})
     if files and forms:
         more = ", …" if len(forms) > _SHOWN_FORMS else ""
         notes.append(
