@@ -75,8 +75,7 @@ class _Run:
             self._load_optimizer(resume_from)
         self.log = MetricsLog(job.out, accelerator, self.progress)
         ranks.agree_on_start(job.out, job.out / FILE, self.progress.step, job.plan.total_steps)
-        if accelerator.num_processes > 1:
-            ranks.settle_sums(accelerator, self.module, job.plan.fetch(job.plan.examples(0)[:2]))
+        ranks.settle_sums(accelerator, self.module, lambda: job.plan.fetch(job.plan.examples(0)[:2]))
         self.timing = Timing(self.progress.seconds)
         self._saved_step = self.progress.step if resume_from else -1
         self.health = Health(job.out, job.plan, job.settings, accelerator)

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from importlib import metadata
@@ -142,7 +142,7 @@ def agree_on_start(out: Path, written: Path, step: int, total_steps: int) -> Non
         )
 
 
-def settle_sums(accelerator: "Accelerator", module: Any, batch: Mapping[str, "torch.Tensor"]) -> None:
+def settle_sums(accelerator: "Accelerator", module: Any, batch: Callable[[], Mapping[str, "torch.Tensor"]]) -> None:
     """Lets DDP put the gradients into the order in which it will add them up, before the first step.
 
     It finds that order in its first backward pass, and until then takes another: from three ranks on a sum is rounded by
@@ -150,12 +150,12 @@ def settle_sums(accelerator: "Accelerator", module: Any, batch: Mapping[str, "to
 
     Args:
         module: as prepared; its gradients are zero afterwards.
-        batch: any examples, the same on all ranks.
+        batch: gives any examples, the same on all ranks; not asked where there is no DDP.
     """
     from torch.nn.parallel import DistributedDataParallel
 
     if isinstance(module, DistributedDataParallel):
-        parts = module(**{name: one.to(accelerator.device) for name, one in batch.items()})
+        parts = module(**{name: one.to(accelerator.device) for name, one in batch().items()})
         accelerator.backward(sum(value * 0.0 for name, value in parts.items() if name.endswith("loss")))
         module.zero_grad()
 
