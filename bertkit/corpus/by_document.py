@@ -5,7 +5,6 @@ the cache as flat little-endian files, in a folder whose name says what they wer
 the ranks of one machine read of them is in memory once.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bertkit.corpus.cache import cache_folder, opened
+from bertkit.corpus.cache import cache_folder, name_of, opened
 from bertkit.corpus.checksums import check_against_checksums, write_checksums
 from bertkit.corpus.store import CorpusStore
 
@@ -84,5 +83,4 @@ def _file(folder: Path, name: str) -> Path:
 def _name(store: CorpusStore, what: tuple[object, ...]) -> str:
     """A folder's name, which says what is in it and of which store."""
     described = {key: value for key, value in asdict(store.info).items() if key not in _ABOUT_THE_TEXT}
-    digest = hashlib.blake2b(json.dumps([described, what], sort_keys=True).encode(), digest_size=16)
-    return f"{what[0]}-{digest.hexdigest()}"
+    return f"{what[0]}-{name_of(json.dumps([described, what], sort_keys=True))}"

@@ -27,6 +27,11 @@ def cache_folder() -> Path:
     return Path(os.environ.get("BERTKIT_CACHE") or user_cache_path("bertkit"))
 
 
+def name_of(described: str) -> str:
+    """32 hex digits for what an entry of the cache is made from."""
+    return hashlib.blake2b(described.encode(), digest_size=16).hexdigest()
+
+
 def opened(folder: Path, opening: Callable[[Path], T], make: Callable[[Path], None]) -> T:
     """What a folder holds; it is made where it is not there, and made anew where an entry of the cache is damaged.
 

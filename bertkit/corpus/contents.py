@@ -22,6 +22,10 @@ class _File(NamedTuple):
     inode: int
     digest: bytes
 
+    def is_still(self, now: "_File") -> bool:
+        """Whether a file is what it was; one that another machine has hashed is known by its size and hash alone."""
+        return self == (now if self.inode else now._replace(modified_ns=0, inode=0))
+
 
 @dataclass(frozen=True)
 class Contents:
@@ -52,7 +56,7 @@ class Contents:
 
     def _check(self) -> None:
         for file in self.files:
-            if not file.path.is_file() or _look_at(file.path) != file:
+            if not file.path.is_file() or not file.is_still(_look_at(file.path)):
                 raise changed(file.path)
 
 
@@ -88,9 +92,10 @@ def changed(what: AnyFile | str) -> BertkitError:
 
 
 def joined(several: Iterable[Contents]) -> Contents:
-    """What inputs hold of which the parts were hashed apart, in order."""
+    """What inputs hold of which the parts were hashed apart, in order, on machines that know files by other inodes."""
     parts = list(several)
-    return Contents(b"".join(part.hashed for part in parts), [file for part in parts for file in part.files])
+    files = [file._replace(modified_ns=0, inode=0) for part in parts for file in part.files]
+    return Contents(b"".join(part.hashed for part in parts), files)
 
 
 def _look_at(path: AnyFile) -> _File:

@@ -56,7 +56,7 @@ def _join(ray: Any) -> None:
     except SystemExit as error:  # its own handler, for that while
         raise Interrupted("stopped by SIGTERM while Ray started", 128 + signal.SIGTERM) from error
     except Exception as error:  # no connection, other versions of Python or Ray there, no memory for its store
-        reason = " ".join(str(error).split())[:200].rstrip(".")
+        reason = console.one_line(error)
         way = (
             "set RAY_ADDRESS to HOST:PORT of its head, or unset it to use this machine"
             if address

@@ -1,8 +1,6 @@
 """A corpus in parts, which an engine prepares apart, put together to the very store that one process writes."""
 
-import hashlib
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -12,14 +10,14 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from bertkit import console
-from bertkit.corpus.cache import cache_folder, locked
+from bertkit.corpus.cache import cache_folder, locked, name_of
 from bertkit.corpus.contents import changed
 from bertkit.corpus.merge import join
 from bertkit.corpus.prepare import Preparation, estimated_bytes, write_store
 from bertkit.corpus.sources import Source
 from bertkit.corpus.store import CorpusInfo, open_store, read_info
 from bertkit.errors import BertkitError
-from bertkit.io.atomic import new_folder
+from bertkit.io.atomic import new_folder, scratch_folder
 
 T = TypeVar("T")
 PART_BYTES = 2**28
@@ -78,7 +76,7 @@ def _say_what_is_large(sources: Sequence[Source]) -> None:
 
 
 def _hashed(part: Preparation) -> Preparation:
-    assert part.contents  # which stay known with it
+    part.contents  # noqa: B018 (hashed here, and known with the part from now on)
     return part
 
 
@@ -107,7 +105,7 @@ def remove_parts(preparation: Preparation, tokenizer: Any) -> None:
 def _kept_parts(preparation: Preparation, tokenizer: Any) -> Path:
     # Parts know their inputs by name, and which inputs are in which part.
     described = repr([preparation.store_name(tokenizer), *(part.names for part in preparation.parts)])
-    return cache_folder() / "parts" / hashlib.blake2b(described.encode(), digest_size=16).hexdigest()
+    return cache_folder() / "parts" / name_of(described)
 
 
 def _make(folders: Sequence[Path], preparation: Preparation, work: "Callable[[Preparation], _Made]") -> None:
@@ -150,6 +148,6 @@ _Made = tuple[dict[str, np.ndarray], list[str]]
 
 def _prepared(part: Preparation, tokenizer: Any, encoders: Sequence[str]) -> _Made:
     """A part as the files of a store: they travel, so that the machines need no disk in common."""
-    with console.kept() as told, tempfile.TemporaryDirectory(prefix="bertkit-part-") as folder:
-        write_store(Path(folder), part, tokenizer, encoders, processes=1)
-        return {file.name: np.fromfile(file, np.uint8) for file in Path(folder).iterdir()}, told
+    with console.kept() as told, scratch_folder("bertkit-part") as folder:
+        write_store(folder, part, tokenizer, encoders, processes=1)
+        return {file.name: np.fromfile(file, np.uint8) for file in folder.iterdir()}, told

@@ -1,7 +1,6 @@
 """Text in, prepared corpus out: once for each content and tokenizer, streaming, never half."""
 
 import contextlib
-import hashlib
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertkit import console
 from bertkit.cores import usable_cores
-from bertkit.corpus.cache import cache_folder, opened
+from bertkit.corpus.cache import cache_folder, name_of, opened
 from bertkit.corpus.contents import Contents, contents, joined
 from bertkit.corpus.encoders import ENCODERS, Differs, Piece, PieceEncoder, suitable_encoders
 from bertkit.corpus.sources import Source, read_paragraphs
@@ -82,7 +81,7 @@ class Preparation:
     def store_name(self, tokenizer: Any) -> str:
         """Of the prepared corpus in the cache."""
         described = f"1 {self.fingerprint} {tokenizer_fingerprint(tokenizer)}"
-        return hashlib.blake2b(described.encode(), digest_size=16).hexdigest()
+        return name_of(described)
 
     def paragraphs(self, report: ReadReport) -> Iterator[str | None]:
         """The whole corpus, paragraph by paragraph; None ends a document."""
@@ -144,7 +143,7 @@ def prepare(
 
 def tokenizer_fingerprint(tokenizer: Any) -> str:
     """Hash of everything that decides which ids a text gets."""
-    return hashlib.blake2b(tokenizer.backend_tokenizer.to_str().encode(), digest_size=16).hexdigest()
+    return name_of(tokenizer.backend_tokenizer.to_str())
 
 
 def write_store(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bertkit import console
+from bertkit.training.steps import StepPlan
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -100,13 +101,13 @@ class Evaluator:
 class LearningWatch:
     """Says in plain words, once, when a run is not learning."""
 
-    def __init__(self, baseline: Unigrams, total_steps: int) -> None:
-        self._baseline, self._total_steps = baseline, total_steps
+    def __init__(self, baseline: Unigrams, plan: StepPlan) -> None:
+        self._baseline, self._plan = baseline, plan  # whose steps a budget may change on the way
         self._told = False
 
     def __call__(self, values: dict[str, Any]) -> None:
         loss = values.get("eval_mlm_loss")
-        if loss is None or self._told or values["step"] < max(200, 0.5 * self._total_steps):
+        if loss is None or self._told or values["step"] < max(200, 0.5 * self._plan.total_steps):
             return
         if not loss <= self._baseline.entropy - 0.05:
             self._told = True

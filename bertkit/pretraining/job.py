@@ -77,7 +77,7 @@ class Setup:
             save_model=lambda model, where: save_model(model, corpus.tokenizer, where),
             evaluate=evaluator if len(evaluation_set(plan.max_seq_length(0))) else None,
             forecast=forecast,
-            watch=LearningWatch(corpus.baseline, plan.total_steps),
+            watch=LearningWatch(corpus.baseline, plan),
         )
 
     def same_on_all_ranks(self) -> dict[str, Any]:

@@ -228,7 +228,7 @@ def _first_windows(store: CorpusStore, documents: DocumentSet, room: int) -> np.
             before = int(until[-1])
             yield {"first_window": until}
 
-    what = ("windows", *documents.origin, documents.count, documents.tokens, room)
+    what = ("windows", *documents.origin, room)
     return computed_once(store, what, {"first_window": "<i8"}, counted)["first_window"]
 
 

@@ -1,13 +1,12 @@
 """From the corpus a person names to a tokenizer, a prepared store and its training and validation documents."""
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertkit import console
-from bertkit.corpus.cache import cache_folder, opened
+from bertkit.corpus.cache import cache_folder, name_of, opened
 from bertkit.corpus.checksums import check_against_checksums, write_checksums
 from bertkit.corpus.merge import merged
 from bertkit.corpus.prepare import Preparation, nothing_in, prepare, tokenizer_fingerprint
@@ -39,7 +38,7 @@ def train_tokenizer(preparation: Preparation, settings: TokenizerSettings) -> An
     """
     rules = f"{settings.lowercase} {settings.strip_accents}"
     wanted = f"2 {preparation.contents.fingerprint} {settings.vocab_size} {rules}"
-    name = hashlib.blake2b(wanted.encode(), digest_size=16).hexdigest()
+    name = name_of(wanted)
 
     def texts() -> Iterable[str]:
         return sample(preparation.paragraphs(ReadReport()), preparation.estimated_bytes(), seed=0)
@@ -67,7 +66,7 @@ def with_new_words(preparation: Preparation, tokenizer: Any, n: int) -> tuple[An
     """
     check_word_by_word(tokenizer)
     wanted = f"words 1 {preparation.contents.fingerprint} {tokenizer_fingerprint(tokenizer)} {n}"
-    name = hashlib.blake2b(wanted.encode(), digest_size=16).hexdigest()
+    name = name_of(wanted)
 
     def learn(folder: Path) -> None:
         console.note("counting the words of the corpus …")
@@ -226,12 +225,7 @@ def prepare_for_training(
         store, tokenizer, text = prepare_corpus(preparation, recipe.tokenizer, tokenizer)
     seed = recipe.train.seed
     if validation:
-        if is_prepared(validation):
-            validation_store = merged([Path(one) for one in validation])
-            if validation_store.info.tokenizer_fingerprint != store.info.tokenizer_fingerprint:
-                raise BertkitError(f"{validation[0]} was prepared with another tokenizer than the corpus")
-        else:
-            validation_store, _, _ = prepare_corpus(preparation_of(validation, recipe), recipe.tokenizer, tokenizer)
+        validation_store = _beside(validation, tokenizer, recipe)
         training, _ = split_documents(store, 0, seed)
         held_out, _ = split_documents(validation_store, 0, seed)
     else:
@@ -253,13 +247,18 @@ def kept_text(source: str, share: float, tokenizer: Any, recipe: PretrainRecipe)
     Raises:
         BertkitError: nothing to read, or unreadable; a folder that was prepared with another tokenizer.
     """
-    if is_prepared([source]):
-        store = merged([Path(source)])
-        if store.info.tokenizer_fingerprint != tokenizer_fingerprint(tokenizer):
-            raise BertkitError(f"{source} was prepared with another tokenizer than the corpus: give the text to --keep")
-    else:
-        store, _, _ = prepare_corpus(preparation_of([source], recipe), recipe.tokenizer, tokenizer)
+    store = _beside([source], tokenizer, recipe, ": give the text to --keep")
     return Kept(store, split_documents(store, 0, recipe.train.seed)[0], share)
+
+
+def _beside(inputs: Sequence[str], tokenizer: Any, recipe: PretrainRecipe, way_out: str = "") -> CorpusStore:
+    """Text that is read beside the corpus, prepared with its tokenizer."""
+    if not is_prepared(inputs):
+        return prepare_corpus(preparation_of(inputs, recipe), recipe.tokenizer, tokenizer)[0]
+    store = merged([Path(one) for one in inputs])
+    if store.info.tokenizer_fingerprint != tokenizer_fingerprint(tokenizer):
+        raise BertkitError(f"{inputs[0]} was prepared with another tokenizer than the corpus{way_out}")
+    return store
 
 
 def _say_unknown(store: CorpusStore, tokenizer: Any) -> None:

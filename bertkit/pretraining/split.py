@@ -29,7 +29,7 @@ class DocumentSet:
         mine: bool ``[documents]``, the documents of this side.
         count: how many they are.
         tokens: word pieces of this side.
-        origin: what the sides are a function of, beside the store.
+        origin: what the side is a function of, beside the store.
     """
 
     starts: np.ndarray
@@ -57,7 +57,7 @@ def split_documents(store: CorpusStore, share: float, seed: int) -> tuple[Docume
     total = store.info.tokens
     wanted = max(share * total, min(_FIGURE_TOKENS, _SMALL_CORPUS_SHARE * total)) if share else 0.0
     least, most = (1 - _TOLERANCE) * wanted, min((1 + _TOLERANCE) * wanted, (wanted + total) / 2)
-    origin = ("split", share, seed)
+    origin = ("split", share, seed) if share else ("split",)  # without a share no draw decides anything
     by_chance = _by_chance(store, share, seed, origin)
     if least <= by_chance[1].tokens <= most:
         return by_chance
@@ -68,7 +68,10 @@ def split_documents(store: CorpusStore, share: float, seed: int) -> tuple[Docume
     if lacking > wanted - least:
         starts, held_out = _with_a_cut(store, tokens, held_out, lacking)
         tokens = tokens_of(store, starts, range(len(starts) - 1))
-    return _side(starts, ~held_out, tokens, origin), _side(starts, held_out, tokens, origin)
+    return (
+        _side(starts, ~held_out, tokens, (*origin, "cut", "training")),
+        _side(starts, held_out, tokens, (*origin, "cut", "held_out")),
+    )
 
 
 def _by_chance(
@@ -88,8 +91,8 @@ def _by_chance(
     arrays = computed_once(store, origin, {"training": "?", "held_out": "?", "sums": "<i8"}, drawn)
     count, tokens = arrays["sums"].reshape(-1, 2).sum(0).tolist()
     return (
-        DocumentSet(starts, arrays["training"], info.documents - count, info.tokens - tokens, origin),
-        DocumentSet(starts, arrays["held_out"], count, tokens, origin),
+        DocumentSet(starts, arrays["training"], info.documents - count, info.tokens - tokens, (*origin, "training")),
+        DocumentSet(starts, arrays["held_out"], count, tokens, (*origin, "held_out")),
     )
 
 

@@ -299,5 +299,5 @@ class FinetuneRecipe(Settings):
 
     @property
     def reads_features(self) -> bool:
-        """Whether something else reads the encoder than a linear layer the last of its layers."""
+        """Whether the encoder is read otherwise than by a linear layer on its last layer."""
         return (self.data.layers, self.train.classifier) != ("last", "linear")

@@ -260,7 +260,7 @@ class _Run:
 
     def _leave_where_asked(self, stop: StopRequest) -> None:
         """Between two batches of an evaluation: raises on all ranks where one of them was asked to stop."""
-        mine = torch.tensor([self._signal or stop.signal_number], device=self.accelerator.device)
+        mine = torch.tensor([stop.signal_number], device=self.accelerator.device)
         self._signal = int(self.accelerator.gather(mine).max())
         if self._signal:
             raise BrokenOff

@@ -69,3 +69,14 @@ def test_a_damaged_one_is_computed_anew(
         file.write_bytes(b"\1" + file.read_bytes()[1:])
     assert [examples for *_, examples in sides(store)] == [examples for *_, examples in first]
     assert capsys.readouterr().err.count("is made anew now") == 2
+
+
+def test_sides_of_equal_size_keep_windows_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BERTKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(by_document, "MAPPED_FROM", 1)
+    store = write_store(tmp_path / "s", [[[5] * 30], [[6] * 30]])
+    training, held_out = split_documents(store, 0.5, seed=1)
+    assert (training.count, training.tokens) == (held_out.count, held_out.tokens) == (1, 30)
+    for side in (training, held_out):
+        windows = PairSampler(store, side, max_seq_length=24, seed=3)._first_window
+        assert np.diff(windows).tolist() == [2 * int(mine) for mine in side.mine]  # ceil(30 / 21)

@@ -10,6 +10,7 @@ from helpers.stores import SPECIAL
 
 from bertkit import console
 from bertkit.corpus import parts as module
+from bertkit.corpus.contents import contents, joined
 from bertkit.corpus.prepare import Preparation, prepare
 from bertkit.corpus.sources import find_sources
 from bertkit.errors import BertkitError
@@ -154,3 +155,19 @@ def test_a_large_file_is_one_part_and_that_is_said(corpus, monkeypatch, capsys):
     monkeypatch.setattr(module, "_LARGE_BYTES", sizes[second] - 1)
     assert Preparation(find_sources([str(corpus)]), engine=in_any_order).parts
     assert f"2 are large ({largest}, about 0.0 GB of text, the largest)" in capsys.readouterr().err
+
+
+def test_a_file_that_another_machine_has_hashed_is_known_by_its_content(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("one line\n")
+    here = contents(find_sources([str(path)]), "text")
+    elsewhere = joined([here])
+    assert elsewhere.fingerprint == here.fingerprint
+    path.rename(tmp_path / "kept")  # so that the next one has another inode
+    path.write_text("one line\n")
+    with elsewhere.unchanged():
+        pass
+    for known in (here, elsewhere):
+        path.write_text("two line\n" if known is elsewhere else "one line\n")
+        with pytest.raises(BertkitError, match="changed while it was read"), known.unchanged():
+            pass
