@@ -62,7 +62,7 @@ def rules_applied(text: str = "") -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        if type(error).__name__ != "PanicException":
+        if not is_library_failure(error):
             raise
         what = f"'{text[:60]}'" if text else "a text"
         raise BertkitError(f"the tokenizer cannot read {what}: {str(error)[:200]}; give another tokenizer") from error

@@ -10,7 +10,7 @@ import numpy as np
 _RESAMPLES = 1_000
 _NUMBERS_AT_ONCE = 20_000_000
 """Resamples are drawn in blocks of 160 MB: 1,000 of a million rows at once would be 8 GB."""
-_NORMAL_95 = np.array([-1.959964, 1.959964])
+NORMAL_95 = np.array([-1.959964, 1.959964])
 
 
 def wilson_interval(hits: int, trials: int) -> tuple[float, float]:
@@ -68,6 +68,6 @@ def _corrected(drawn: np.ndarray, value: float, skewness: float) -> tuple[float,
 
     below = ((drawn < value).mean() + (drawn <= value).mean()) / 2
     bias = ndtri(np.clip(below, 1 / len(drawn), 1 - 1 / len(drawn)))
-    shifted = bias + _NORMAL_95
+    shifted = bias + NORMAL_95
     low, high = np.quantile(drawn, ndtr(bias + shifted / (1 - skewness * shifted)))
     return float(low), float(high)

@@ -11,13 +11,11 @@ from bertkit.training.record import RunRecord
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
 
-_FEATURES_USAGE = 'import bertkit\n\npredict = bertkit.load_predictor("{}")\nprint(predict(["what a lovely day"]))'
-
 
 def finetuned_card(out: Path, run: RunRecord, recipe: FinetuneRecipe, head: Head) -> str:
     """Markdown with front matter for the folder ``out``, from its ``run.json``."""
     results = {name: value for name, value in run.results.items() if isinstance(value, float)}
-    headline = run.metrics[0]
+    headline, folder = run.metrics[0], out.as_posix()
     interval = run.results.get(f"eval_{headline}_interval_95")
     if interval:
         results[f"eval_{headline}, 95 % interval from"] = interval[0]
@@ -31,7 +29,7 @@ def finetuned_card(out: Path, run: RunRecord, recipe: FinetuneRecipe, head: Head
                 f"Seed {run.seed}; the weights are those of the best evaluation (step {run.best_step})."
                 f"{_reading(recipe, str(run.base_model))}"
             ),
-            usage=_FEATURES_USAGE.format(out.as_posix()) if recipe.reads_features else head.usage(out.as_posix()),
+            usage=head.own_usage(folder, recipe.task.text) if recipe.reads_features else head.usage(folder),
             library="bertkit" if recipe.reads_features else "transformers",
             command=run.command,
             device=f"{run.device}, {run.num_processes} process(es), mixed precision: {run.mixed_precision}",

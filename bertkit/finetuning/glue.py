@@ -60,11 +60,12 @@ def write_submission(
     where = folder / file_name
     _check_name(file_name)
     if file_name == _NUMBERS:
-        words = [_number(float(prediction), where) for prediction in predictions]
-        clipped = sum(not 0 <= float(prediction) <= _LARGEST_NUMBER for prediction in predictions)
+        numbers = [float(prediction) for prediction in predictions]
+        words = [_number(number, where) for number in numbers]
+        clipped = sum(not 0 <= number <= _LARGEST_NUMBER for number in numbers)
         if clipped:
             console.note(
-                f"{file_name}: {clipped:,} of {len(words):,} predictions lie beyond 0 … 5 and are clipped to it"
+                f"{file_name}: {clipped:,} of {len(words):,} predictions lie beyond 0 … {_LARGEST_NUMBER:g} and are clipped to it"
             )
     else:
         words = [_word(int(prediction), labels, where) for prediction in predictions]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertkit import console
 from bertkit.errors import BertkitError
+from bertkit.finetuning.batches import FinetunePlan
 from bertkit.finetuning.data import LabelledData
 from bertkit.finetuning.fingerprint import data_fingerprint
 from bertkit.finetuning.heads.base import Features, Head
@@ -17,7 +18,6 @@ from bertkit.settings.schema import FinetuneRecipe, FinetuneTrainSettings
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from bertkit.finetuning.batches import FinetunePlan
     from bertkit.finetuning.evaluation import SplitEvaluator
     from bertkit.finetuning.run import FinetuneRequest
     from bertkit.training.job import Job
@@ -108,9 +108,7 @@ def _model(data: LabelledData, recipe: FinetuneRecipe, request: "FinetuneRequest
 
 def _plan(
     features: Features, head: Head, pad_id: int, train: FinetuneTrainSettings, accelerator: "Accelerator"
-) -> "FinetunePlan":
-    from bertkit.finetuning.batches import FinetunePlan
-
+) -> FinetunePlan:
     steps_per_epoch = -(-len(features.units) // train.batch_size)
     steps = train.max_steps or max(1, math.ceil((train.epochs or 3) * steps_per_epoch))
     share = -(-train.batch_size // accelerator.num_processes)

@@ -15,7 +15,7 @@ from sklearn import metrics as sklearn_metrics
 
 from bertkit import console
 from bertkit.errors import BertkitError
-from bertkit.intervals import bootstrap_interval, ratio, wilson_interval
+from bertkit.intervals import NORMAL_95, bootstrap_interval, ratio, wilson_interval
 from bertkit.io.atomic import scratch_folder
 from bertkit.settings.recipes import did_you_mean
 
@@ -196,7 +196,7 @@ class Spearmanr(Pearson):
         value = float(np.nan_to_num(cls.figure(cls.parts(predictions, labels).sum(axis=0))))
         if len(labels) < 4 or abs(value) >= 1:
             return -1.0, 1.0
-        half = 1.959964 * np.sqrt((1 + value**2 / 2) / (len(labels) - 3))
+        half = NORMAL_95[1] * np.sqrt((1 + value**2 / 2) / (len(labels) - 3))
         return float(np.tanh(np.arctanh(value) - half)), float(np.tanh(np.arctanh(value) + half))
 
 

@@ -224,14 +224,14 @@ def _check_weights(folder: Path, config: dict[str, Any], name: str) -> None:
     for size, (end, side) in _SHOWN.items():
         shape = next((shape for weight, shape in shapes.items() if weight.endswith(end)), None)
         if shape is not None and len(shape) == 2 and size in config and config[size] != shape[side]:
-            _refuse(name, size, config[size], shape[side], WEIGHTS)
+            _refuse(name, size, config[size], shape[side], path.name)
     labels = config.get("num_labels", 0)
     if isinstance(labels, int) and labels > _MANY_CLASSES:  # transformers gives each a name
-        _refuse(name, "num_labels", labels, shapes.get("classifier.weight", [0])[0], WEIGHTS)
+        _refuse(name, "num_labels", labels, shapes.get("classifier.weight", [0])[0], path.name)
     layers = {int(number) for weight in shapes for number in _LAYER.findall(weight)}
     said = config.get("num_hidden_layers")
     if layers and said is not None and said != max(layers) + 1:
-        _refuse(name, "num_hidden_layers", said, max(layers) + 1, WEIGHTS)
+        _refuse(name, "num_hidden_layers", said, max(layers) + 1, path.name)
 
 
 def _refuse(name: str, size: str, said: Any, there: Any, where: str) -> None:
@@ -251,7 +251,7 @@ def _shapes(path: Path, name: str) -> dict[str, list[int]]:
             header = json.loads(file.read(length))
         return {name_of_today(key): [int(n) for n in header[key]["shape"]] for key in header if key != "__metadata__"}
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise BertkitError(f"cannot load the model {name}: {WEIGHTS} is damaged ({one_line(error)})") from None
+        raise BertkitError(f"cannot load the model {name}: {path.name} is damaged ({one_line(error)})") from None
 
 
 def _check_bytes(folder: Path, config: dict[str, Any], name: str) -> None:

@@ -134,7 +134,7 @@ def pooled_logits(model: Any, batch: "dict[str, torch.Tensor]") -> "torch.Tensor
     """
     from bertkit.models.features import states_of
 
-    if not is_linear(model, pooled=True):
+    if not _is_linear(model, pooled=True):
         logits: torch.Tensor = model(**inputs_of(batch)).logits
         return logits
     wanted = first_tokens(batch)
@@ -159,7 +159,7 @@ def token_logits(model: Any, batch: "dict[str, torch.Tensor]", wanted: "torch.Te
 
     from bertkit.models.features import states_of
 
-    if not is_linear(model, pooled=False):
+    if not _is_linear(model, pooled=False):
         said = model(**inputs_of(batch))
         each = said.logits if "logits" in said else torch.stack([said.start_logits, said.end_logits], dim=-1)
         at_tokens: torch.Tensor = each[wanted]
@@ -175,25 +175,22 @@ def token_logits(model: Any, batch: "dict[str, torch.Tensor]", wanted: "torch.Te
 
 def last_layer(model: Any) -> "torch.nn.Linear | None":
     """The linear layer outside the encoder that says a number: the last one of one output; None where it has no bias."""
-    from torch.nn import Linear
-
-    encoder = f"{model.base_model_prefix}."
-    layers = [
-        module
-        for name, module in model.named_modules()
-        if isinstance(module, Linear) and module.out_features == 1 and not name.startswith(encoder)
-    ]
+    layers = [layer for layer in _linear_layers(model) if layer.out_features == 1]
     return layers[-1] if layers and layers[-1].bias is not None else None
 
 
 def divide_logits(model: Any, by: float) -> None:
     """Makes the last layer outside the encoder say everything divided by a number."""
+    for weight in _linear_layers(model)[-1].parameters():
+        weight.data.div_(by)
+
+
+def _linear_layers(model: Any) -> "list[torch.nn.Linear]":
+    """Those outside the encoder."""
     from torch.nn import Linear
 
     encoder = f"{model.base_model_prefix}."
-    layers = [one for name, one in model.named_modules() if isinstance(one, Linear) and not name.startswith(encoder)]
-    for weight in layers[-1].parameters():
-        weight.data.div_(by)
+    return [one for name, one in model.named_modules() if isinstance(one, Linear) and not name.startswith(encoder)]
 
 
 def inputs_of(batch: "dict[str, torch.Tensor]") -> "dict[str, torch.Tensor]":
@@ -203,12 +200,14 @@ def inputs_of(batch: "dict[str, torch.Tensor]") -> "dict[str, torch.Tensor]":
 
 def first_tokens(batch: "dict[str, torch.Tensor]") -> "torch.Tensor":
     """bool ``[B, L]``: the ``[CLS]`` of each text."""
-    wanted = batch["attention_mask"].bool() & False
+    import torch
+
+    wanted = torch.zeros_like(batch["attention_mask"], dtype=torch.bool)
     wanted[:, 0] = True
     return wanted
 
 
-def is_linear(model: Any, pooled: bool) -> bool:
+def _is_linear(model: Any, pooled: bool) -> bool:
     """Whether a model is a BERT whose head reads the pooled state, or each token, and nothing else."""
     known = LINEAR_HEADS.get(type(model).__name__)
     return known is not None and known.is_pooled == pooled and not model.config.is_decoder

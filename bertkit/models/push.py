@@ -13,7 +13,8 @@ from bertkit.errors import BertkitError
 from bertkit.io.connection import endpoint, ensure_hub, is_offline, patiently, why_offline
 from bertkit.io.hub import causes, hub_bars
 from bertkit.io.structured import read_json
-from bertkit.models.bert import fields_of_others, left_out
+from bertkit.models.bert import fields_of_others, said_left_out
+from bertkit.models.folder import FEATURE_WEIGHTS
 
 _REPOSITORY = re.compile(r"(?![.-])[\w.-]+/(?![.-])[\w.-]+(?<!\.git)", re.ASCII)
 _CARD = "README.md"
@@ -21,7 +22,7 @@ _CARD = "README.md"
 _FILES = (
     "config.json",
     "model.safetensors",
-    "features.safetensors",
+    FEATURE_WEIGHTS,
     "model-*-of-*.safetensors",
     "model.safetensors.index.json",
     "tokenizer.json",
@@ -62,7 +63,7 @@ def push(folder: Path, repository: str, private: bool = False) -> str:
     hub = HfApi(endpoint=endpoint(), token=token)
     names = [path.relative_to(folder).as_posix() for path in files]
     foreign = fields_of_others(folder, str(folder))
-    for line in left_out(folder, str(folder)):
+    for line in said_left_out(foreign, str(folder)):
         console.note(line, markup=False)
     with _push_errors(repository):
         hub.create_repo(repository, private=private or None, exist_ok=True)

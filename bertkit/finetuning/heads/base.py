@@ -4,6 +4,7 @@ A row of a table becomes what the head reads of it (``input``) and what it is to
 one a window; features become batches, batches logits, and logits one plain object a row.
 """
 
+import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -344,3 +345,12 @@ class Head(ABC):
             f'ask = pipeline("{self.pipeline_tag}", model="{folder}")\n'
             'print(ask("what a lovely day"))'
         )
+
+    def own_usage(self, folder: str, columns: Sequence[str] = ()) -> str:
+        """The same for a folder that bertkit alone reads; ``columns`` are those of its texts."""
+        row = json.dumps(self.example(columns))
+        return f'import bertkit\n\npredict = bertkit.load_predictor("{folder}")\nprint(predict([{row}]))'
+
+    def example(self, columns: Sequence[str]) -> Any:  # noqa: ARG002
+        """A text, or a row, to be predicted."""
+        return "what a lovely day"

@@ -177,6 +177,9 @@ class ChoiceHead(Head):
             "print(model(**{name: one.unsqueeze(0) for name, one in pairs.items()}).logits.softmax(dim=-1))"
         )
 
+    def example(self, columns: Sequence[str]) -> Any:  # noqa: ARG002
+        return {"question": "he was hungry .", "choices": ["he slept .", "he ate an apple ."]}
+
 
 def _numbered(row: dict[str, Any]) -> list[str]:
     """Columns such as ending0, ending1, …, in the order of their numbers."""

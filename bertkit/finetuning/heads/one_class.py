@@ -76,15 +76,18 @@ class OneClass(SequenceHead):
         from bertkit.finetuning.calibration import calibration_error
         from bertkit.finetuning.metrics import baseline, compute, confusion
 
-        shares = np.array([[row["probabilities"][name] for name in self.label_names] for row in predictions])
         predicted = self.encoded(predictions)
         errors = confusion(predicted, split.labels, self.label_names)
         there = {name: one for name, one in errors["per_class"].items() if one["support"]}
         least = min(there, key=lambda name: there[name]["support"])
         return {
             **super().details(predictions, split, metrics, seed),
-            **{f"eval_{name}": value for name, value in compute(["macro_f1"], predicted, split.labels).items()},
-            "eval_calibration_error": calibration_error(shares, split.labels),
+            **(
+                {}
+                if "macro_f1" in metrics
+                else {"eval_macro_f1": compute(["macro_f1"], predicted, split.labels)["macro_f1"]}
+            ),
+            "eval_calibration_error": calibration_error(self.probabilities(predictions), split.labels),
             **({"f1_class": self.label_names[1]} if len(self.label_names) == 2 else {}),
             "least_class": {"class": least, "rows": there[least]["support"], "recall": there[least]["recall"]},
             "majority_baseline": baseline("accuracy", split.labels),

@@ -164,6 +164,10 @@ class SequenceHead(Head):
         """The predictions of ``decode`` as metrics take them."""
         raise NotImplementedError
 
+    def probabilities(self, predictions: list[dict[str, Any]]) -> np.ndarray:
+        """float64 ``[R, C]``, as ``decode`` gives them by the names of classes."""
+        return np.array([[row["probabilities"][name] for name in self.label_names] for row in predictions])
+
     def shown(self, text: tuple[str, ...]) -> dict[str, Any]:
         return {"text": list(text)}
 
@@ -197,6 +201,10 @@ class SequenceHead(Head):
 
     def usage(self, folder: str) -> str:
         return super().usage(folder).replace("ask", "classify")
+
+    def example(self, columns: Sequence[str]) -> Any:
+        pair = "he was hungry .", "he ate an apple ."
+        return dict(zip(columns, pair, strict=False)) if self.texts == 2 else super().example(columns)
 
 
 def _kinds() -> dict[str, type[SequenceHead]]:

@@ -61,7 +61,7 @@ class SeveralClasses(SequenceHead):
 
     def tuned(self, predictions: list[dict[str, Any]], split: Split) -> "SeveralClasses":
         """The same head with the threshold of each class that gives these rows its best F1."""
-        shares, enough = self._probabilities(predictions), split.labels.sum(axis=0) >= _FEWEST_ROWS
+        shares, enough = self.probabilities(predictions), split.labels.sum(axis=0) >= _FEWEST_ROWS
         thresholds = [
             best_threshold(column, labels) if fits else _HALF
             for column, labels, fits in zip(shares.T, split.labels.T, enough, strict=True)
@@ -72,9 +72,6 @@ class SeveralClasses(SequenceHead):
                 f"said from a probability of {_HALF}, the others from what gives the best F1 there"
             )
         return self._at(thresholds)
-
-    def _probabilities(self, predictions: list[dict[str, Any]]) -> np.ndarray:
-        return np.array([[row["probabilities"][name] for name in self.label_names] for row in predictions])
 
     def loss(self, logits: "torch.Tensor", batch: Batch) -> "torch.Tensor":
         from torch.nn.functional import binary_cross_entropy_with_logits
@@ -102,7 +99,7 @@ class SeveralClasses(SequenceHead):
         from bertkit.finetuning.metrics import compute
 
         plain = SeveralClasses(self.label_names)
-        at_half = compute(metrics, plain.decided(self._probabilities(predictions)), split.labels)
+        at_half = compute(metrics, plain.decided(self.probabilities(predictions)), split.labels)
         return {
             **super().details(predictions, split, metrics, seed),
             "thresholds": dict(zip(self.label_names, self.thresholds, strict=True)),

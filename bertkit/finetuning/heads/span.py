@@ -270,11 +270,10 @@ class SpanHead(Head):
         return " to answer questions out of a text" + (", or to say that it does not" if self.may_be_unanswered else "")
 
     def usage(self, folder: str) -> str:
-        return (
-            "import bertkit\n\n"
-            f'answer = bertkit.load_predictor("{folder}")\n'
-            'print(answer([{"question": "Where did Ana move?", "context": "Ana moved to Oslo."}]))'
-        )
+        return self.own_usage(folder)  # transformers has no pipeline for it
+
+    def example(self, columns: Sequence[str]) -> Any:  # noqa: ARG002
+        return {"question": "Where did Ana move?", "context": "Ana moved to Oslo."}
 
 
 def _answers(row: Row, columns: Columns) -> Answers:
