@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bertkit.draws import key
-from bertkit.finetuning.heads.base import Features, Head
+from bertkit.finetuning.features import Features
+from bertkit.finetuning.heads.base import Head
 from bertkit.runtime.batches import TOKENS_AT_ONCE
 from bertkit.training.schedule import Course
 

@@ -11,7 +11,8 @@ from typing import Any
 from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.finetuning.alignment import taken_by_number
-from bertkit.finetuning.heads.base import Columns, Head, Row, Split
+from bertkit.finetuning.features import Columns, Row, Split
+from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.heads.registry import head_for, rows_of
 from bertkit.finetuning.heads.sequence import SequenceHead
 from bertkit.finetuning.rows.columns import LOOKED_AT, choose_columns

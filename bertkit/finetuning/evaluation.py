@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bertkit.finetuning.batches import batches_in_order
-from bertkit.finetuning.heads.base import Features, Head, Split
+from bertkit.finetuning.features import Features, Split
+from bertkit.finetuning.heads.base import Head
 
 if TYPE_CHECKING:
     import torch

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from bertkit.finetuning.data import check_inputs, load_table, look_at
-from bertkit.finetuning.heads.base import Head, Split
+from bertkit.finetuning.features import Split
+from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.rows.table_check import Lengths, TableCheck
 from bertkit.finetuning.run import FinetuneRequest, data_request, load_recipe
 from bertkit.settings.schema import FinetuneDataSettings

@@ -8,8 +8,9 @@ from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.finetuning.batches import FinetunePlan
 from bertkit.finetuning.data import LabelledData
+from bertkit.finetuning.features import Features
 from bertkit.finetuning.fingerprint import data_fingerprint
-from bertkit.finetuning.heads.base import Features, Head
+from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.kept_states import with_states
 from bertkit.finetuning.windows import Encoder, cut_rows
 from bertkit.runtime.batches import TOKENS_AT_ONCE

@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bertkit.finetuning.batches import batches_in_order
-from bertkit.finetuning.heads.base import Features, Head
+from bertkit.finetuning.features import Features
+from bertkit.finetuning.heads.base import Head
 
 if TYPE_CHECKING:
     import torch

@@ -19,7 +19,8 @@ from bertkit.finetuning.data import (
     row_inputs,
     text_input,
 )
-from bertkit.finetuning.heads.base import Features, Head, Split
+from bertkit.finetuning.features import Features, Split
+from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.heads.registry import head_of_model
 from bertkit.finetuning.heads.sequence import SequenceHead
 from bertkit.finetuning.windows import Encoder, cut_rows

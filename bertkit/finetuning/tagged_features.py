@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bertkit.finetuning.heads.base import Features, Split
+from bertkit.finetuning.features import Features, Split
 from bertkit.finetuning.rows.tagged_rows import TaggedRow, of_tokens, with_words
 
 if TYPE_CHECKING:

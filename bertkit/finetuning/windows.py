@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from bertkit.errors import BertkitError, rules_applied
-from bertkit.finetuning.heads.base import Features
+from bertkit.finetuning.features import Features
 from bertkit.runtime.text import sound
 from bertkit.settings.schema import FinetuneDataSettings
 

@@ -205,12 +205,8 @@ def configuration(folder: Path, changes: dict[str, Any]) -> "PreTrainedConfig":
 
 
 def left_out(folder: Path, name: str) -> list[str]:
-    """A line that names the fields of a BERT's files that are not carried on: those of config.json that no BERT has (see
-    ``load_quietly``), and those of tokenizer_config.json that lead to code of others (see ``save_tokenizer``).
-
-    Args:
-        name: of the model, for the line.
-    """
+    """A line that names the fields of a model's files that are not carried on: those of config.json that no BERT has (see
+    ``load_quietly``), and those of tokenizer_config.json that lead to code of others (see ``save_tokenizer``)."""
     return said_left_out(fields_of_others(folder, name), name)
 
 

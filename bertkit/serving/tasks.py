@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from bertkit.errors import BertkitError
-from bertkit.finetuning.heads.base import Features, Split
+from bertkit.finetuning.features import Features, Split
 from bertkit.finetuning.heads.token import TokenHead
 from bertkit.runtime.text import sound
 

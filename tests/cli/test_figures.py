@@ -5,7 +5,8 @@ import pytest
 
 from bertkit.cli.figures import of_class, say_doubts, say_least_class, told
 from bertkit.finetuning.evaluation import Scored, results_of
-from bertkit.finetuning.heads.base import Head, Split
+from bertkit.finetuning.features import Split
+from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.heads.choice import ChoiceHead
 from bertkit.finetuning.heads.number import Number
 from bertkit.finetuning.heads.one_class import OneClass

@@ -5,7 +5,7 @@ import pytest
 from helpers.stores import toy_tokenizer
 
 from bertkit.finetuning.batches import FinetunePlan, by_length, collate
-from bertkit.finetuning.heads.base import Split
+from bertkit.finetuning.features import Split
 from bertkit.finetuning.heads.one_class import OneClass
 from bertkit.finetuning.windows import Encoder
 from bertkit.settings.schema import FinetuneDataSettings

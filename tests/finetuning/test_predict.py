@@ -20,7 +20,7 @@ from transformers import (
 import bertkit
 from bertkit.errors import BertkitError
 from bertkit.finetuning import predict
-from bertkit.finetuning.heads.base import Split
+from bertkit.finetuning.features import Split
 from bertkit.models.fast.attention import attend_unpadded
 from bertkit.models.headed import pooled_logits
 

@@ -8,7 +8,7 @@ from helpers.stores import toy_tokenizer
 
 from bertkit.errors import BertkitError
 from bertkit.finetuning import predict
-from bertkit.finetuning.heads.base import Split
+from bertkit.finetuning.features import Split
 from bertkit.finetuning.heads.number import Number
 from bertkit.finetuning.heads.one_class import OneClass
 from bertkit.finetuning.heads.several_classes import SeveralClasses

@@ -9,7 +9,7 @@ from tokenizers import BertWordPieceTokenizer
 
 from bertkit.finetuning.data import DataRequest, load_labelled
 from bertkit.finetuning.entities import Entity, entities
-from bertkit.finetuning.heads.base import Split
+from bertkit.finetuning.features import Split
 from bertkit.finetuning.rows.tagged_rows import of_entities
 from bertkit.finetuning.tagged_features import tagged_features
 from bertkit.finetuning.windows import Encoder

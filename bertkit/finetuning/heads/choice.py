@@ -13,7 +13,8 @@ import numpy as np
 
 from bertkit.errors import BertkitError
 from bertkit.finetuning.baseline import beside
-from bertkit.finetuning.heads.base import Batch, Columns, Features, Head, Row, Split
+from bertkit.finetuning.features import Batch, Columns, Features, Row, Split
+from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.rows.kinds import as_text
 from bertkit.intervals import wilson_interval
 

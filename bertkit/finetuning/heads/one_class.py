@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bertkit.finetuning.heads.base import Batch, Split
+from bertkit.finetuning.features import Batch, Split
 from bertkit.finetuning.heads.sequence import SequenceHead
 
 if TYPE_CHECKING:

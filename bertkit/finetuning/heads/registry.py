@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from bertkit.errors import BertkitError
-from bertkit.finetuning.heads.base import Head, Row
+from bertkit.finetuning.features import Row
+from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.heads.choice import ChoiceHead
 from bertkit.finetuning.heads.sequence import SequenceHead
 from bertkit.finetuning.heads.span import SpanHead

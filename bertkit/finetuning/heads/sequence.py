@@ -11,7 +11,8 @@ import numpy as np
 
 from bertkit.errors import BertkitError
 from bertkit.finetuning.baseline import beside
-from bertkit.finetuning.heads.base import Batch, Columns, Features, Head, Row, Split
+from bertkit.finetuning.features import Batch, Columns, Features, Row, Split
+from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.rows.kinds import as_text, refuse_other_tasks
 from bertkit.finetuning.rows.labels import Labelling, find_labelling
 from bertkit.finetuning.rows.table_check import check_table

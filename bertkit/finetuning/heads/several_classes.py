@@ -9,7 +9,7 @@ import numpy as np
 from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.finetuning.calibration import best_threshold
-from bertkit.finetuning.heads.base import Batch, Split
+from bertkit.finetuning.features import Batch, Split
 from bertkit.finetuning.heads.sequence import SequenceHead
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ import numpy as np
 from bertkit.errors import BertkitError
 from bertkit.finetuning.answers import best_threshold, exact_match, f1
 from bertkit.finetuning.baseline import beside
-from bertkit.finetuning.heads.base import Batch, Columns, Features, Head, Row, Split
+from bertkit.finetuning.features import Batch, Columns, Features, Row, Split
+from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.rows.question_rows import Answers, answers_of, nested_rows
 from bertkit.intervals import bootstrap_interval, wilson_interval
 

@@ -13,7 +13,8 @@ import numpy as np
 from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.finetuning.entities import OUTSIDE, begins_nothing, entities, entity_scores, repaired, scheme_of, split_tag
-from bertkit.finetuning.heads.base import Batch, Columns, Features, Head, Row, Split
+from bertkit.finetuning.features import Batch, Columns, Features, Row, Split
+from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.rows.tagged_rows import TaggedRow, column_rows, marked_entities, tag_names, tagged_row
 from bertkit.finetuning.tagged_features import TagTargets, tagged_features
 from bertkit.intervals import bootstrap_interval

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bertkit.errors import BertkitError
-from bertkit.finetuning.heads.base import Row
+from bertkit.finetuning.features import Row
 from bertkit.finetuning.rows import cells
 
 _LONG_TEXT_WORDS = 4

@@ -6,7 +6,7 @@ from typing import Any
 
 from bertkit import console
 from bertkit.errors import BertkitError
-from bertkit.finetuning.heads.base import Row
+from bertkit.finetuning.features import Row
 from bertkit.io.compression import open_binary
 from bertkit.io.text import read_lines
 from bertkit.settings.schema import TaskSettings

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bertkit.errors import BertkitError
-from bertkit.finetuning.heads.base import Row
+from bertkit.finetuning.features import Row
 from bertkit.finetuning.rows import cells
 from bertkit.finetuning.rows.kinds import a_kind, shown
 from bertkit.settings.schema import TaskSettings

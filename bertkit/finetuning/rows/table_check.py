@@ -11,7 +11,7 @@ import numpy as np
 from bertkit.finetuning.rows import cells
 
 if TYPE_CHECKING:
-    from bertkit.finetuning.heads.base import Split
+    from bertkit.finetuning.features import Split
 
 SHOWN_CLASSES = 12
 _UNEVEN = 5

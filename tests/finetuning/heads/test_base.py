@@ -12,8 +12,9 @@ from huggingface_hub import ModelCard
 from bertkit.errors import BertkitError
 from bertkit.finetuning import predict
 from bertkit.finetuning.batches import FinetunePlan, collate
+from bertkit.finetuning.features import Features
 from bertkit.finetuning.heads import registry
-from bertkit.finetuning.heads.base import Features, Head
+from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.run import FinetuneRequest, finetune
 from bertkit.finetuning.sweep import sweep
 from bertkit.finetuning.windows import Encoder

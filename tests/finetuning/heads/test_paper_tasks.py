@@ -14,8 +14,8 @@ from huggingface_hub import ModelCard
 from bertkit.errors import BertkitError
 from bertkit.finetuning import predict
 from bertkit.finetuning.batches import collate
+from bertkit.finetuning.features import Split
 from bertkit.finetuning.heads import registry
-from bertkit.finetuning.heads.base import Split
 from bertkit.finetuning.heads.choice import ChoiceHead
 from bertkit.finetuning.heads.span import SpanHead
 from bertkit.finetuning.heads.token import TokenHead

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bertkit.finetuning.heads.base import Split
+from bertkit.finetuning.features import Split
 from bertkit.finetuning.rows.table_check import check_table
 
 ONE, SEVERAL, NUMBER = "single_label_classification", "multi_label_classification", "regression"
