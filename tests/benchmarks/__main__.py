@@ -237,6 +237,25 @@ def parts(
 
 
 @app.command()
+def experiment(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="masks, sentences, rates, muon, decay or predicted.")],
+    corpus: Annotated[list[str], typer.Argument(metavar="CORPUS...", help="As `bertkit pretrain`.")],
+    validation: Annotated[list[str], typer.Option("--validation", help="Held-out text.")],
+    out: Annotated[Path, typer.Option("--out", help="Models and results; the same command goes on.")],
+    recipe: Recipe = "tiny",
+    tokenizer: Annotated[str, typer.Option("--tokenizer", help="A folder, vocab.txt or hub name.")] = "embedded",
+    data: GlueData = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Runs of each arm.")] = 3,
+    sets: options.Set = None,
+) -> None:
+    """Pretraining done in several ways, and what came of them: docs/experiments.md has the tables."""
+    from benchmarks.experiments import Setup, run
+
+    settings = {one.key: one.value for one in options.overrides(sets)}
+    print(run(name, Setup(corpus, validation, recipe, settings, tokenizer, data, seeds, out)), end="")
+
+
+@app.command()
 @console.reader_may_leave()
 def table(
     corpus: Corpus = None,

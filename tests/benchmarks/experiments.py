@@ -1,0 +1,188 @@
+"""``python -m benchmarks experiment``: pretraining done in several ways, some seeds each, and what came of them."""
+
+import json
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import bertkit
+from benchmarks.left_to_right import left_to_right
+from benchmarks.muon import muon
+from bertkit import console
+from bertkit.errors import BertkitError
+
+# Every model is looked at by the paper's masks, however it was trained.
+_PAPERS_MASKS = {
+    "data.mlm_probability": 0.15,
+    "data.mask_replace_prob": 0.8,
+    "data.random_replace_prob": 0.1,
+    "data.whole_word_mask": False,
+}
+_FIGURES = {
+    "eval_mlm_loss": "held-out MLM loss",
+    "eval_nsp_accuracy": "NSP, %",
+    "cloze": "cloze, %",
+    "sst2": "SST-2, %",
+    "mrpc": "MRPC F1, %",
+    "seconds": "seconds",
+}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One of the ways.
+
+    Attributes:
+        settings: what differs from the recipe and from what the person gave.
+        changed: what has to be changed in the program itself while it is trained, evaluated and fine-tuned.
+        fills_masks: whether the cloze test, which reads in numpy, can read it.
+    """
+
+    name: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    changed: Callable[[], AbstractContextManager[None]] = nullcontext
+    fills_masks: bool = True
+
+
+def _masks(mask: int, random: int) -> Arm:
+    kept = 100 - mask - random
+    shares = {"data.mask_replace_prob": mask / 100, "data.random_replace_prob": random / 100}
+    return Arm(f"{mask} % mask, {random} % random, {kept} % kept", shares)
+
+
+EXPERIMENTS = {
+    # Devlin et al. 2018, appendix C.2, Table 8.
+    "masks": [_masks(*both) for both in ((80, 10), (100, 0), (80, 0), (80, 20), (0, 20), (0, 100))],
+    # The same, 5.1, Table 5.
+    "sentences": [
+        Arm("MLM and NSP"),
+        Arm("no NSP", {"data.sentence_objective": "none"}),
+        Arm("no NSP, left to right", {"data.sentence_objective": "none"}, left_to_right, fills_masks=False),
+    ],
+    "rates": [Arm(f"AdamW, {rate:g}", {"train.learning_rate": rate}) for rate in (2e-3, 1e-3, 3e-3, 4e-3)],
+    "muon": [
+        Arm("AdamW, 2e-3"),
+        *(Arm(f"Muon, {rate:g}", {"train.learning_rate": rate}, muon) for rate in (2e-3, 4e-3)),
+    ],
+    "decay": [Arm("adam_beta2 0.98"), *(Arm(f"adam_beta2 {b}", {"train.adam_beta2": b}) for b in (0.95, 0.99, 0.999))],
+    "predicted": [
+        Arm("15 % predicted"),
+        *(Arm(f"{p} % predicted", {"data.mlm_probability": p / 100}) for p in (20, 30)),
+    ],
+}
+"""By name; the first arm is what the others are held against."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What all arms have in common.
+
+    Attributes:
+        corpus, validation: texts to learn from, and to be looked at.
+        settings: of the recipe.
+        glue: folder with SST-2 and MRPC; None leaves them out.
+        out: the models, and ``results.jsonl``, by which the same command goes on.
+    """
+
+    corpus: Sequence[str]
+    validation: Sequence[str]
+    recipe: str
+    settings: Mapping[str, Any]
+    tokenizer: str
+    glue: Path | None
+    seeds: int
+    out: Path
+
+
+def run(name: str, setup: Setup) -> str:
+    """Trains what is not there yet, and gives the table in Markdown.
+
+    Raises:
+        BertkitError: there is no such experiment.
+    """
+    if name not in EXPERIMENTS:
+        raise BertkitError(f"no experiment '{name}': choose of {', '.join(EXPERIMENTS)}")
+    arms = EXPERIMENTS[name]
+    setup.out.mkdir(parents=True, exist_ok=True)
+    log = setup.out / "results.jsonl"
+    known = [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
+    for seed in range(1, setup.seeds + 1):
+        for arm in arms:
+            if any((one["arm"], one["seed"]) == (arm.name, seed) for one in known):
+                continue
+            known.append({"arm": arm.name, "seed": seed, **_figures(arm, setup, seed)})
+            with log.open("a") as file:
+                file.write(json.dumps(known[-1]) + "\n")
+            console.note(console.plain(json.dumps(known[-1])))
+    return table([arm.name for arm in arms], known)
+
+
+def _figures(arm: Arm, setup: Setup, seed: int) -> dict[str, float]:
+    folder = setup.out / f"{arm.name.replace(' ', '-').replace('%', '').replace(',', '')}-{seed}"
+    settings = {**setup.settings, **arm.settings, "train.seed": seed}
+    with arm.changed():
+        record = bertkit.pretrain(
+            setup.corpus,
+            validation=setup.validation,
+            recipe=setup.recipe,
+            tokenizer=setup.tokenizer,
+            settings=settings,
+            out=folder,
+            device="cpu",
+            overwrite=True,
+        )
+        held_out = bertkit.evaluate(folder, corpus=setup.validation, settings={**_PAPERS_MASKS, "train.seed": 0})
+        found = {key: held_out[key] for key in ("eval_mlm_loss", "eval_nsp_accuracy") if key in held_out}
+        found["seconds"] = record.seconds
+        if arm.fills_masks:
+            found["cloze"] = bertkit.evaluate(folder, cloze=True)["top_1"]
+        for task, metric in (("sst2", "accuracy"), ("mrpc", "f1")) if setup.glue else ():
+            tuned = bertkit.finetune(
+                task,
+                data=setup.glue,
+                model=folder,
+                settings={"train.seed": seed, "train.epochs": 1 if task == "sst2" else 3},
+                out=setup.out / f"{task}-of-an-arm",
+                overwrite=True,
+            )
+            found[task] = tuned.results[f"eval_{metric}"]
+    return found
+
+
+def table(arms: Sequence[str], results: Sequence[Mapping[str, Any]]) -> str:
+    """Means over the seeds ± their standard deviation; a figure is bold that differs from the first arm's by more than
+    twice the standard error of the difference."""
+    shown = [name for name in _FIGURES if any(name in one for one in results)]
+    lines = [f"| | {' | '.join(_FIGURES[name] for name in shown)} |", f"| --- |{' --- |' * len(shown)}"]
+    for arm in arms:
+        cells = [_cell(_of(results, arms[0], name), _of(results, arm, name), name) for name in shown]
+        lines.append(f"| {arm} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _of(results: Sequence[Mapping[str, Any]], arm: str, name: str) -> list[float]:
+    return [one[name] for one in results if one["arm"] == arm and name in one]
+
+
+def _cell(base: Sequence[float], own: Sequence[float], name: str) -> str:
+    if not own:
+        return "–"
+    if name == "seconds":
+        return f"{statistics.mean(own):.0f}"
+    is_loss = name.endswith("loss")
+    by, digits = (1.0, 3) if is_loss else (100.0, 1)
+    text = f"{by * statistics.mean(own):.{digits}f}"
+    if len(own) < 2:
+        return text
+    text = f"{text} ± {by * statistics.stdev(own):.{digits}f}"
+    return f"**{text}**" if _differs(base, own) else text
+
+
+def _differs(base: Sequence[float], own: Sequence[float]) -> bool:
+    if len(base) < 2 or list(base) == list(own):
+        return False
+    error = (statistics.variance(base) / len(base) + statistics.variance(own) / len(own)) ** 0.5
+    return abs(statistics.mean(own) - statistics.mean(base)) > 2 * error

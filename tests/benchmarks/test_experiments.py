@@ -1,0 +1,106 @@
+"""Experiments: the table by hand, a model that reads from left to right, Muon's own update, and a whole run that goes on."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from helpers.loud import loud
+from transformers import BertForPreTraining
+
+from benchmarks import experiments
+from benchmarks.experiments import Arm, Setup, run, table
+from benchmarks.left_to_right import left_to_right
+from benchmarks.muon import muon
+from bertkit.models import headed
+from bertkit.models.fast import attention
+from bertkit.settings.schema import TrainSettings
+from bertkit.training import loop
+
+
+def test_a_figure_is_bold_beyond_two_standard_errors():
+    near = [{"arm": "b", "seed": seed, "cloze": value} for seed, value in enumerate((0.20, 0.21, 0.22))]
+    far = [{"arm": "c", "seed": seed, "cloze": value} for seed, value in enumerate((0.30, 0.31, 0.32))]
+    base = [{"arm": "a", "seed": seed, "cloze": value} for seed, value in enumerate((0.19, 0.20, 0.21))]
+    # Standard error of a difference of means: sqrt(0.01 ** 2 / 3 * 2) = 0.0082; b differs by 0.01, c by 0.11.
+    assert table(["a", "b", "c"], [*base, *near, *far]) == (
+        "| | cloze, % |\n| --- | --- |\n| a | 20.0 ± 1.0 |\n| b | 21.0 ± 1.0 |\n| c | **31.0 ± 1.0** |\n"
+    )
+
+
+def test_from_left_to_right_what_comes_later_changes_nothing(tiny_model, tmp_path):
+    model = loud(tiny_model, tmp_path / "loud", BertForPreTraining, 0, 0.3).eval()
+    attention.attend_unpadded(model)
+    ids = torch.tensor([[2, 7, 8, 9, 3], [2, 7, 8, 3, 0]])
+    mask = (ids > 0).long()
+    changed = torch.where(ids == 9, 10, ids)
+    wanted = mask.bool()
+
+    def states(some):
+        with torch.no_grad():
+            return attention.encode(model.base_model, some, mask, torch.zeros_like(ids), wanted)
+
+    both_ways = (states(ids) - states(changed)).abs().amax(dim=1)
+    assert (both_ways[:5] > 1e-6).all()
+    with left_to_right():
+        difference = (states(ids) - states(changed)).abs().amax(dim=1)
+        assert torch.equal(difference > 1e-6, torch.tensor([False] * 3 + [True] * 2 + [False] * 4))
+        assert headed.first_tokens({"attention_mask": mask}).nonzero().tolist() == [[0, 4], [1, 3]]
+    assert torch.equal((states(ids) - states(changed)).abs().amax(dim=1), both_ways)
+    assert headed.first_tokens({"attention_mask": mask}).nonzero().tolist() == [[0, 0], [1, 0]]
+
+
+def test_muon_moves_the_layers_matrices_and_adamw_all_else(tiny_model):
+    def trained(change):
+        model = BertForPreTraining.from_pretrained(tiny_model).eval()
+        with change():
+            optimizer = loop.build_optimizer(model, TrainSettings(learning_rate=1e-2, weight_decay=0.0))
+        model(torch.tensor([[2, 7, 8, 3]])).prediction_logits.square().sum().backward()
+        gradients = {name: one.grad.clone() for name, one in model.named_parameters() if one.grad is not None}
+        before = {name: one.detach().clone() for name, one in model.named_parameters()}
+        optimizer.step()
+        return {name: one.detach() - before[name] for name, one in model.named_parameters()}, gradients
+
+    ours, gradients = trained(muon)
+    plain, _ = trained(experiments.nullcontext)
+    for name, moved in ours.items():
+        if name not in gradients:
+            continue
+        if ".layer." in name and moved.ndim == 2:
+            # The first step is the gradient's, orthogonalised: the greatest singular values are about 1, whatever they were.
+            values = torch.linalg.svdvals(moved) / (1e-2 * 0.2 * max(moved.shape) ** 0.5)
+            assert values[1] > 0.5, name
+            assert values[0] < 1.5, name
+        else:
+            assert torch.equal(moved, plain[name]), name
+
+
+def test_an_experiment_goes_on_where_it_was(tmp_path, monkeypatch, own_cache):
+    corpus_file = tmp_path / "text.txt"
+    corpus_file.write_text("the cat sat. the dog ran away.\nhe was glad. she was sad.\n\n" * 30)
+    monkeypatch.setitem(
+        experiments.EXPERIMENTS, "two", [Arm("as it is"), Arm("no NSP", {"data.sentence_objective": "none"})]
+    )
+    small = {
+        "model.num_hidden_layers": 1,
+        "model.hidden_size": 16,
+        "model.num_attention_heads": 2,
+        "model.intermediate_size": 32,
+        "train.max_steps": 2,
+        "train.batch_size": 4,
+        "data.max_seq_length": 32,
+    }
+    out = tmp_path / "out"
+    setup = Setup([str(corpus_file)], [str(corpus_file)], "tiny", small, "embedded", None, 1, out)
+    first = run("two", setup)
+    assert [line.split(" | ")[0] for line in first.splitlines()[2:]] == ["| as it is", "| no NSP"]
+    results = [json.loads(line) for line in Path(out / "results.jsonl").read_text().splitlines()]
+    assert [one["arm"] for one in results] == ["as it is", "no NSP"]
+    assert ["eval_nsp_accuracy" in one for one in results] == [True, False]
+    (out / "results.jsonl").write_text(json.dumps(results[0] | {"cloze": 0.5}) + "\n")
+    assert "50.0" in run("two", setup).splitlines()[2]
+
+
+def test_an_unknown_experiment_names_those_there_are(tmp_path):
+    with pytest.raises(experiments.BertkitError, match="no experiment 'x': choose of masks"):
+        run("x", Setup([], [], "tiny", {}, "embedded", None, 1, tmp_path))
