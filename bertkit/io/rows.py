@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -41,7 +41,7 @@ def write_rows(path: Path, rows: Iterable[Row]) -> None:
 
     ``.jsonl`` (also ``.txt``, or no suffix) keeps the objects as they are. In the others a nested object becomes columns
     with a dot in their names (``probabilities.good``), and a list in a cell is JSON. ``.csv`` has a header, ``.tsv`` has
-    none and escapes tabs, line ends and backslashes by a backslash.
+    none and escapes tabs, line ends and backslashes by a backslash. What is missing is empty, in ``.parquet`` null.
 
     Raises:
         BertkitError: another suffix, or a file that cannot be written.
@@ -68,16 +68,17 @@ def _write_json_lines(file: BinaryIO, rows: Iterable[Row]) -> None:
 def _write_csv(file: BinaryIO, rows: Iterable[Row]) -> None:
     text = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="")
     writer = csv.writer(text, lineterminator="\n")
-    for number, row in enumerate(map(_flat, rows)):
-        if number == 0:
-            writer.writerow(row)
-        writer.writerow(map(_cell, row.values()))
+    names, _, every = _in_columns(rows)
+    if names:
+        writer.writerow(names)
+    writer.writerows(map(_cell, values) for values in every)
     text.detach()
 
 
 def _write_tsv(file: BinaryIO, rows: Iterable[Row]) -> None:
-    for row in map(_flat, rows):
-        cells = (re.sub(r"[\\\t\n\r]", lambda found: _ESCAPED[found[0]], _cell(value)) for value in row.values())
+    _, _, every = _in_columns(rows)
+    for values in every:
+        cells = (re.sub(r"[\\\t\n\r]", lambda found: _ESCAPED[found[0]], _cell(value)) for value in values)
         file.write("\t".join(cells).encode("utf-8", "backslashreplace") + b"\n")
 
 
@@ -85,29 +86,57 @@ def _write_parquet(file: BinaryIO, rows: Iterable[Row]) -> None:
     import pyarrow
     import pyarrow.parquet
 
-    flat: Iterator[Row] = map(_flat, rows)
-    first = list(islice(flat, 1))
-    flat = chain(first, flat)
-    columns = {name: _column(value) for row in first for name, value in row.items()}
-    fields = [pyarrow.field(name, kind) for name, (kind, _) in columns.items()]
-    schema = pyarrow.schema(fields, metadata={"made_by": "bertkit"})
+    names, first, every = _in_columns(rows)
+    kinds = [_kind(values) for values in zip(*first, strict=True)]
+    schema = pyarrow.schema(list(zip(names, kinds, strict=True)), metadata={"made_by": "bertkit"})
     with pyarrow.parquet.ParquetWriter(file, schema) as writer:
-        while some := list(islice(flat, _ROWS_AT_ONCE)):
-            arrays = [pyarrow.array([of(row[name]) for row in some], kind) for name, (kind, of) in columns.items()]
+        while some := list(islice(every, _ROWS_AT_ONCE)):
+            columns = zip(zip(*some, strict=True), kinds, strict=True)
+            arrays = [pyarrow.array([_typed(value, kind) for value in values], kind) for values, kind in columns]
             writer.write_batch(pyarrow.record_batch(arrays, schema=schema))
 
 
-def _column(value: Any) -> tuple[Any, Callable[[Any], Any]]:
-    """The type of a column of parquet by its first value, and what makes its values."""
+def _in_columns(rows: Iterable[Row]) -> tuple[list[str], list[list[Any]], Iterator[list[Any]]]:
+    """The columns of rows by the first thousands of them, the values of these, and those of all; None where there is none.
+
+    Raises:
+        BertkitError: as they are read, where a later row has another column.
+    """
+    flat = map(_flat, rows)
+    first = list(islice(flat, _ROWS_AT_ONCE))
+    names = list(dict.fromkeys(chain.from_iterable(first)))
+
+    def later() -> Iterator[list[Any]]:
+        for number, row in enumerate(flat, len(first)):
+            if beyond := row.keys() - {*names}:
+                raise BertkitError(
+                    f"row {number} has '{min(beyond)}', which the first {len(first):,} rows have not: give --output a name "
+                    "that ends in .jsonl"
+                )
+            yield list(map(row.get, names))
+
+    held = [list(map(row.get, names)) for row in first]
+    return names, held, chain(held, later())
+
+
+def _kind(values: Sequence[Any]) -> Any:
+    """The type of a column of parquet by its first values: numbers, lists of texts, or else texts."""
     import pyarrow
 
-    if isinstance(value, int) and not isinstance(value, bool):
-        return pyarrow.int64(), int
-    if isinstance(value, float):
-        return pyarrow.float64(), float
-    if isinstance(value, list) and all(isinstance(one, str) for one in value):
-        return pyarrow.list_(pyarrow.string()), list
-    return pyarrow.string(), _cell
+    kinds = {type(value) for value in values if value is not None}
+    if kinds == {int}:
+        return pyarrow.int64()
+    if kinds and kinds <= {int, float}:
+        return pyarrow.float64()
+    inner = {type(one) for value in values if isinstance(value, list) for one in value}
+    return pyarrow.list_(pyarrow.string()) if kinds == {list} and inner == {str} else pyarrow.string()
+
+
+def _typed(value: Any, kind: Any) -> Any:
+    """A value for a column of parquet; what is not there stays None."""
+    import pyarrow
+
+    return _cell(value) if value is not None and kind == pyarrow.string() else value
 
 
 def _flat(row: Row) -> Row:

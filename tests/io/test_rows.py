@@ -78,3 +78,38 @@ def test_only_files_of_this_form_are_replaced(tmp_path: Path, name: str) -> None
 def test_another_form_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BertkitError, match=r"ends in \.jsonl, \.csv, \.tsv, \.parquet"):
         check_place(tmp_path / "a.xlsx", overwrite=True)
+
+
+ENTITIES = [{"index": 0, "tags": ["O"], "entities": []}, {"index": 1, "tags": ["B-PER"], "entities": [{"start": 0}]}]
+ANSWERS = [
+    {"index": 0, "prediction": "a", "start": 3, "end": 4},
+    {"index": 1, "prediction": None, "start": None, "end": None},
+]
+
+
+def test_parquet_of_rows_without_an_answer_or_with_none_at_first(tmp_path: Path) -> None:
+    """The type of a column is not that of its first value alone, which may be missing, or an empty list of anything."""
+    for rows in (ANSWERS, ANSWERS[::-1]):
+        write_rows(tmp_path / "a.parquet", rows)
+        assert pyarrow.parquet.read_table(tmp_path / "a.parquet").to_pylist() == rows
+    write_rows(tmp_path / "b.parquet", ENTITIES)
+    found = pyarrow.parquet.read_table(tmp_path / "b.parquet").to_pylist()
+    assert [json.loads(row["entities"]) for row in found] == [row["entities"] for row in ENTITIES]
+    assert [row["tags"] for row in found] == [row["tags"] for row in ENTITIES]
+
+
+def test_rows_with_other_columns_stay_under_their_own_names(tmp_path: Path) -> None:
+    """Of words and of a text, say, which one call may predict."""
+    rows = [{"index": 0, "text": "a b"}, {"index": 1, "tokens": ["a"]}]
+    write_rows(tmp_path / "a.csv", rows)
+    with (tmp_path / "a.csv").open(encoding="utf-8", newline="") as file:
+        assert list(csv.reader(file)) == [["index", "text", "tokens"], ["0", "a b", ""], ["1", "", '["a"]']]
+    write_rows(tmp_path / "a.parquet", rows)
+    assert pyarrow.parquet.read_table(tmp_path / "a.parquet").to_pylist() == [
+        {"index": 0, "text": "a b", "tokens": None},
+        {"index": 1, "text": None, "tokens": ["a"]},
+    ]
+    late = [*({"index": number, "text": "a"} for number in range(10_000)), {"index": 10_000, "tokens": ["a"]}]
+    with pytest.raises(BertkitError, match=r"row 10000 has 'tokens', which the first 4,096 rows have not"):
+        write_rows(tmp_path / "late.csv", late)
+    assert not (tmp_path / "late.csv").exists()
