@@ -1,6 +1,5 @@
 """``bertkit embed``: a model's hidden states as features."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bertkit import console
-from bertkit.cli.options import Device, Model, ReplaceFile
+from bertkit.cli.options import Device, Model, ReplaceFile, TextColumn, columns
 from bertkit.cli.texts import Files, given_rows, peeked, single, watched
 from bertkit.io.hub import EMBEDDED
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 def embed(
     texts: Annotated[list[str] | None, typer.Argument(metavar="TEXT...", help="Texts; - reads lines.")] = None,
     files: Files = None,
-    text: Annotated[str | None, typer.Option("--text", help="Column of the text, for tables.")] = None,
+    text: TextColumn = None,
     output: Annotated[
         Path | None, typer.Option("--output", metavar="FILE", help="A .npy or .parquet file to write.")
     ] = None,
@@ -54,7 +53,7 @@ def embed(
     by_token = pooling in ("word", "none")
     if output is not None:
         check_place(output, by_token, overwrite)
-    some, few = peeked(map(single, given_rows(texts, files, [text] if text else [])))
+    some, few = peeked(map(single, given_rows(texts, files, columns(text))))
     embedder = Embedder(model, layers, pooling, device, few)
     console.note(f"[dim]{console.plain(model)}: {embedder.width:,} numbers a {'token' if by_token else 'text'}[/]")
     windows = watched(embedder.windows(some), "embedding", always=output is not None)
@@ -74,7 +73,7 @@ def _print(windows: Iterator[list["Features"]], by_token: bool) -> None:
     for window in windows:
         for one in window:
             if not by_token:
-                print(json.dumps({"text": one.text, "embedding": one.rows[0].tolist()}))
+                console.print_json({"text": one.text, "embedding": one.rows[0].tolist()})
             for token, row in zip(one.tokens or (), one.rows, strict=False):
-                print(json.dumps({"text_index": index, "token": token, "embedding": row.tolist()}))
+                console.print_json({"text_index": index, "token": token, "embedding": row.tolist()})
             index += 1

@@ -34,9 +34,7 @@ def evaluate(
     task: Annotated[
         str | None, typer.Option("--task", help="A task.", show_default="what it was fine-tuned on")
     ] = None,
-    data: Annotated[
-        Path | None, typer.Option("--data", help="Folder with GLUE's own TSVs, instead of the hub.")
-    ] = None,
+    data: options.GlueFolder = None,
     validation: Annotated[str | None, typer.Option("--validation", help="Labelled rows of your own.")] = None,
     cloze: Annotated[
         bool,

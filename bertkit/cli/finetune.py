@@ -8,7 +8,6 @@ import typer
 from bertkit import console
 from bertkit.cli import options
 from bertkit.cli.figures import say_doubts, say_least_class, told
-from bertkit.errors import BertkitError
 
 if TYPE_CHECKING:
     from bertkit.training.record import RunRecord
@@ -16,9 +15,7 @@ if TYPE_CHECKING:
 
 def finetune(
     task: Annotated[str | None, typer.Option("--task", help="A task of `bertkit recipes`, such as sst2.")] = None,
-    data: Annotated[
-        Path | None, typer.Option("--data", help="Folder with GLUE's own TSVs, instead of the hub.")
-    ] = None,
+    data: options.GlueFolder = None,
     train: Annotated[
         str | None, typer.Option("--train", help="Your rows: csv, tsv, jsonl, parquet, or org/name.")
     ] = None,
@@ -31,7 +28,7 @@ def finetune(
         typer.Option("--head", help="sequence, token, span or choice.", show_default="found from the rows"),
     ] = None,
     text: Annotated[str | None, typer.Option("--text", help="Column of the text; found and said where plain.")] = None,
-    text_pair: Annotated[str | None, typer.Option("--text-pair", help="Column of the second text of a pair.")] = None,
+    text_pair: options.PairColumn = None,
     label: Annotated[
         list[str] | None, typer.Option("--label", help="Column of the label; several for multi-label data.")
     ] = None,
@@ -76,8 +73,6 @@ def finetune(
     from bertkit.finetuning.run import FinetuneRequest
     from bertkit.finetuning.sweep import finetune_all, parse_grid
 
-    if text_pair is not None and text is None:
-        raise BertkitError("--text-pair needs --text: name the columns of both texts")
     given = options.overrides(
         sets,
         epochs=epochs,
@@ -90,7 +85,7 @@ def finetune(
         mixed_precision=mixed_precision,
         track=track,
         validation_split=validation_split,
-        text=None if text is None and text_pair is None else [name for name in (text, text_pair) if name],
+        text=options.columns(text, text_pair) or None,
         label=label,
         head=head,
     )

@@ -69,14 +69,15 @@ def inspect(
     if train is not None:
         if corpus:
             raise BertkitError("give CORPUS... for pretraining or --train FILE for fine-tuning, not both")
-        texts = [name for name in (text, text_pair) if name] or None
+        named = {"--recipe": recipe, "--tokenizer": tokenizer, "--vocab-size": vocab_size, "--column": column}
+        run = {"--batch-size": batch_size, "--max-steps": max_steps, "--seed": seed, "--dump": dump}
+        options.refuse("--train", "CORPUS...", named | run)
+        texts = options.columns(text, text_pair) or None
         given = options.overrides(sets, seq_len=seq_len, text=texts, label=label)
         _inspect_table(train, validation, model, given, as_json)
         return
-    if validation or text or text_pair or label:
-        raise BertkitError(
-            "--validation, --text, --text-pair and --label go with --train FILE; a corpus takes --column"
-        )
+    rows = {"--validation": validation, "--text": text, "--text-pair": text_pair, "--label": label}
+    options.refuse("CORPUS...", "--train FILE (of a corpus it is --column that names the text)", rows)
     from bertkit.pretraining.inspection import inspect as inspected
     from bertkit.pretraining.request import PretrainRequest
 

@@ -1,8 +1,6 @@
 """``bertkit mask-fill``: what a model makes of a ``[MASK]``."""
 
 import dataclasses
-import json
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from itertools import islice
@@ -13,6 +11,7 @@ from rich.cells import cell_len
 
 from bertkit import console
 from bertkit.cli.options import Device, Json, Model
+from bertkit.cli.texts import given_rows
 from bertkit.errors import BertkitError
 from bertkit.io.hub import EMBEDDED
 
@@ -72,7 +71,7 @@ def mask_fill(
         console.note(WAY_OF_COMPARING)
     # On a terminal the results themselves show how far it is.
     shown = len(window) == LINES_AT_ONCE and not console.out.is_terminal
-    with console.progress("filling", None, "texts") if shown else nullcontext() as line:
+    with console.progress("filling", None, "text") if shown else nullcontext() as line:
         done = 0
         while window:
             for text, masks in zip(window, _filled(filler, window, guesses, words, max_pieces), strict=True):
@@ -98,22 +97,19 @@ def _filled(
 
 
 def _lines(texts: list[str]) -> Iterator[str]:
-    """The texts in order, with the non-blank lines of stdin in the place of ``-``."""
+    """The texts in order that are not blank, with the lines of stdin in the place of ``-``."""
     from bertkit.inference.mask_filling.filler import check_text
 
-    for text in texts:
-        for line in sys.stdin if text == "-" else [text]:
-            stripped = line.rstrip("\r\n")
-            if text == "-" and not stripped.strip():
-                continue
-            check_text(stripped)
-            yield stripped
+    for (text,) in given_rows(texts, (), ()):
+        if text.strip():
+            check_text(text)
+            yield text
 
 
 def _print_json(text: str, masks: list[list["Candidate"]], together: list["Completion"]) -> None:
     predictions = [[dataclasses.asdict(candidate) for candidate in candidates] for candidates in masks]
     joint = {"joint": [dataclasses.asdict(completion) for completion in together]} if together else {}
-    print(json.dumps({"text": text, "predictions": predictions} | joint))
+    console.print_json({"text": text, "predictions": predictions} | joint)
 
 
 def _print_table(text: str, masks: list[list["Candidate"]], together: Sequence["Completion"] = ()) -> None:

@@ -1,11 +1,13 @@
 """The options that several commands share, and the flags that are sugar for settings of a recipe."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from bertkit.errors import BertkitError
 from bertkit.settings.recipes import Override, parse_set
 
 # Flag (as a parameter of the command) -> the setting it stands for.
@@ -45,6 +47,29 @@ def overrides(sets: Sequence[str] | None, **flags: Any) -> list[Override]:
         if value is not None
     ]
     return given + [parse_set(text) for text in sets or ()]
+
+
+def columns(text: str | None, text_pair: str | None = None) -> list[str]:
+    """The columns of the text, or of both texts of a pair; none where none was named.
+
+    Raises:
+        BertkitError: only the second was named.
+    """
+    if text_pair is not None and text is None:
+        raise BertkitError("--text-pair needs --text: name the columns of both texts")
+    return [name for name in (text, text_pair) if name is not None]
+
+
+def refuse(asked: str, fitting: str, given: Mapping[str, Any]) -> None:
+    """Raises a BertkitError where something was given that what is asked for does not take, rather than pass over it.
+
+    Args:
+        fitting: what it is for.
+        given: option → its value; None, False, 0 and nothing were not given.
+    """
+    for name, value in given.items():
+        if value:
+            raise BertkitError(f"{name} does not go with {asked}: it is for {fitting}")
 
 
 _SETTINGS_PANEL = "Settings: their defaults are those of `bertkit recipes show NAME --all`"
@@ -117,4 +142,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is in
 ReplaceFile = Annotated[
     bool, typer.Option("--overwrite", help="Replace a file at the place of the output that bertkit did not write.")
 ]
+GlueFolder = Annotated[Path | None, typer.Option("--data", help="Folder with GLUE's own TSVs, instead of the hub.")]
+TextColumn = Annotated[str | None, typer.Option("--text", help="Column of the text, for tables.")]
+PairColumn = Annotated[str | None, typer.Option("--text-pair", help="Column of the second text of a pair.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]

@@ -13,7 +13,6 @@ from bertkit import console
 from bertkit.cli import options
 from bertkit.errors import BertkitError
 
-_FILES = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".parquet", ".gz", ".xz", ".zst")
 _WIDEST_CLASS = 30
 
 
@@ -33,14 +32,12 @@ def predict(
             "--output", help="File to write, by its name .jsonl, .csv, .tsv or .parquet; with --task a folder."
         ),
     ] = None,
-    text: Annotated[str | None, typer.Option("--text", help="Column of the text, for tables.")] = None,
-    text_pair: Annotated[str | None, typer.Option("--text-pair", help="Column of the second text of a pair.")] = None,
+    text: options.TextColumn = None,
+    text_pair: options.PairColumn = None,
     task: Annotated[
         str | None, typer.Option("--task", help="Predict this GLUE task's test split, as a leaderboard file.")
     ] = None,
-    data: Annotated[
-        Path | None, typer.Option("--data", help="Folder with GLUE's own TSVs, instead of the hub.")
-    ] = None,
+    data: options.GlueFolder = None,
     zip_file: Annotated[
         Path | None, typer.Option("--zip", help="Collect the leaderboard files under MODEL, a folder of runs, here.")
     ] = None,
@@ -54,24 +51,27 @@ def predict(
     """Predict labels for new text, in order: a table on a terminal, JSON lines to a pipe and with --json."""
     from bertkit.finetuning import predict
 
+    own = {"--text": text, "--text-pair": text_pair, "--abstain-below": abstain_below, "--json": as_json}
     if zip_file is not None:
+        options.refuse("--zip", "predictions", own | {"TEXT|FILE": sources, "--task": task, "--output": output})
         _zip(Path(model), zip_file, overwrite)
         return
     if (not sources) == (task is None):
         raise BertkitError("give a TEXT or FILE to predict (- for stdin), or --task NAME for GLUE's test split")
     if task is not None:
+        options.refuse("--task", "TEXT or FILE", own)
         predictor = predict.open_predictor(model, device)
         for path in predict.write_task_submission(predictor, task, data, output or Path(model), overwrite):
             console.out.print(str(path), markup=False)
         return
+    options.refuse("TEXT or FILE", "--task", {"--data": data})
     for source in sources or ():
         _check_source(source)
     from bertkit.io.rows import check_place, write_rows
 
     if output is not None:
         check_place(output, overwrite)
-    columns = [name for name in (text, text_pair) if name]
-    rows = predict.predict_rows(model, sources or [], columns, device, abstain_below)
+    rows = predict.predict_rows(model, sources or [], options.columns(text, text_pair), device, abstain_below)
     if output is not None:
         write_rows(output, _watched(row for _, row in rows))
     elif as_json or not sys.stdout.isatty():
@@ -84,8 +84,10 @@ def predict(
 
 def _check_source(source: str) -> None:
     """Refuses what was meant for a file that is not there; any other text is one to predict."""
+    from bertkit.io.tables import FILE_SUFFIXES
+
     is_word = not any(letter.isspace() for letter in source)
-    if source != "-" and is_word and source.endswith(_FILES) and not os.path.isfile(source):
+    if is_word and source.lower().endswith(FILE_SUFFIXES) and not os.path.isfile(source):
         raise BertkitError(f"no file {source}: give texts, lines of text, a table, or - for stdin")
     if os.path.isdir(source):
         raise BertkitError(f"{source} is a folder: give texts, lines of text, a table, or - for stdin")

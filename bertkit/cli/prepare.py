@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from bertkit.corpus.store import CorpusStore
 
 
-@console.reader_may_leave()
 def prepare(
     corpus: Annotated[
         list[str],
@@ -55,6 +54,8 @@ def prepare(
     given = options.overrides(sets, vocab_size=vocab_size, column=column)
     recipe = load(PretrainRecipe, "pretrain", "tiny", given).settings
     if verify and is_prepared(corpus):
+        made = {"--out": out, "--tokenizer": tokenizer, "--shard": shard, "--engine": engine}
+        options.refuse("--verify of what is prepared", "text", made)
         for folder in corpus:
             _print_store(open_verified(Path(folder)))
         return

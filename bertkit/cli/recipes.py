@@ -1,6 +1,5 @@
 """``bertkit recipes``: what is there to start from."""
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,7 +24,7 @@ def recipes(context: typer.Context, as_json: Json = False) -> None:
     names = {kind: recipe_names(kind) for kind in KINDS}
     if as_json:
         rows = [{"kind": kind, "name": name, "about": _about(kind, name)} for kind in KINDS for name in names[kind]]
-        typer.echo(json.dumps(rows, indent=2))
+        console.print_json(rows, indent=2)
         return
     width = max(len(name) for kind in KINDS for name in names[kind])
     for kind in KINDS:

@@ -1,6 +1,5 @@
 """``bertkit score``: how likely a model finds a sentence, or one text after another."""
 
-import json
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Annotated, Any
@@ -8,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from bertkit import console
-from bertkit.cli.options import Device, Json, Model
+from bertkit.cli.options import Device, Json, Model, TextColumn, columns
 from bertkit.cli.texts import Files, given_rows, peeked, single, watched
 from bertkit.errors import BertkitError
 from bertkit.io.hub import EMBEDDED
@@ -21,7 +20,7 @@ _HOW = "log-probabilities in nats; each piece with the later ones of its word ma
 def score(
     texts: Annotated[list[str] | None, typer.Argument(metavar="TEXT...", help="Sentences; - reads lines.")] = None,
     files: Files = None,
-    text: Annotated[str | None, typer.Option("--text", help="Column of the text, for tables.")] = None,
+    text: TextColumn = None,
     text_pair: Annotated[str | None, typer.Option("--text-pair", help="Column of the second text, for --next.")] = None,
     model: Model = EMBEDDED,
     next_: Annotated[
@@ -42,7 +41,7 @@ def score(
     """
     if text_pair is not None and not next_:
         raise BertkitError("--text-pair is for pairs: add --next")
-    rows = given_rows(texts, files, [name for name in (text, text_pair) if name])
+    rows = given_rows(texts, files, columns(text, text_pair))
     # What is typed is checked before seconds go into importing torch.
     some, few = peeked(_pairs(texts, rows) if next_ else _sentences(rows))
     scored = (_scored_pairs if next_ else _scored_sentences)(model, device, some, few, rank)
@@ -51,7 +50,7 @@ def score(
     if not as_json:
         _print_header(next_)
     for found in scored:
-        print(json.dumps(found)) if as_json else _print_row(found)
+        console.print_json(found) if as_json else _print_row(found)
 
 
 def _sentences(rows: Iterator[tuple[str, ...]]) -> Iterator[str]:

@@ -37,15 +37,16 @@ def given_rows(
 
 
 def _rows(texts: Sequence[str], files: Sequence[str], columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    from bertkit.finetuning.data import read_texts
-
     for text in texts:
-        if text == "-":
-            yield from read_texts("-", ())
-        else:
-            yield (text.encode("utf-8", "replace").decode(),)
+        yield from _read("-", ()) if text == "-" else [(text.encode("utf-8", "replace").decode(),)]
     for file in files:
-        yield from read_texts(file, columns)
+        yield from _read(file, columns)
+
+
+def _read(source: str, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    from bertkit.finetuning.data import read_texts  # a tenth of a second that typed texts do not need
+
+    return read_texts(source, columns)
 
 
 def single(row: tuple[str, ...]) -> str:

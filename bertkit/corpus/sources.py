@@ -21,12 +21,11 @@ from bertkit.io.connection import ensure_hub, is_offline
 from bertkit.io.delimited import LONGEST_VALUE_CHARS
 from bertkit.io.hub import hub_errors
 from bertkit.io.remote import AnyFile, files_at, is_url
-from bertkit.io.tables import COMPRESSED_SUFFIXES, TABLE_SUFFIXES, TEXT_SUFFIXES, form, read_rows
+from bertkit.io.tables import FILE_SUFFIXES, form, read_rows
 from bertkit.io.text import ReadReport, lines_of, read_lines
 
 _HUB_NAME = re.compile(r"(?P<name>(?![.-])[\w.-]+/(?![.-])[\w.-]+)(:(?P<config>[^/]+))?", re.ASCII)
 _SHOWN_FORMS = 5
-_FILE_SUFFIXES = (*TEXT_SUFFIXES, *TABLE_SUFFIXES, *COMPRESSED_SUFFIXES)
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def _sources(one: str, notes: list[str]) -> list[Source]:
         _say_left_out(one, matches, [source.path for source in files], notes)
         return files
     hub = _HUB_NAME.fullmatch(one)
-    if hub and not hub["name"].lower().endswith(_FILE_SUFFIXES):
+    if hub and not hub["name"].lower().endswith(FILE_SUFFIXES):
         notes.append(f"{one}: the split train is read")
         return [Source(one, hub=(hub["name"], hub["config"]))]
     raise BertkitError(

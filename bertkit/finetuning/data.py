@@ -24,7 +24,7 @@ from bertkit.io.compression import open_binary
 from bertkit.io.connection import ensure_hub
 from bertkit.io.hub import hub_errors, may_be_hub_name
 from bertkit.io.memory import MemoryRows
-from bertkit.io.tables import COMPRESSED_SUFFIXES, TABLE_SUFFIXES, TEXT_SUFFIXES, decoded, form, read_rows
+from bertkit.io.tables import FILE_SUFFIXES, TABLE_SUFFIXES, decoded, form, read_rows
 from bertkit.io.text import MAX_LINE_CHARS, read_lines
 from bertkit.settings.schema import TaskSettings
 
@@ -85,7 +85,7 @@ def _check_table(source: str) -> None:
 
 def _is_hub_name(source: str) -> bool:
     name = source.split(":")[0]
-    is_file_name = Path(name).suffix.lower() in (*TEXT_SUFFIXES, *TABLE_SUFFIXES, *COMPRESSED_SUFFIXES)
+    is_file_name = Path(name).suffix.lower() in FILE_SUFFIXES
     return not Path(source).exists() and "/" in name and may_be_hub_name(name) and not is_file_name
 
 
@@ -136,8 +136,7 @@ def read_texts(source: str, wanted: tuple[str, ...]) -> Iterator[tuple[str, ...]
 
 
 def read_inputs(source: str, task: TaskSettings, head: Head) -> Iterator[Any]:
-    """What a head reads of a table's rows or of a plain file's lines, or of the lines of standard input ("-"), as a
-    stream.
+    """What a head reads of a table's rows, of a plain file's lines, or of those of standard input ("-"), as a stream.
 
     Raises:
         BertkitError: no such columns, or an unreadable file.

@@ -20,6 +20,8 @@ from bertkit.io.remote import AnyFile, RemoteFile
 TEXT_SUFFIXES = (".txt", ".text", ".md")
 TABLE_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".tab", ".parquet")
 COMPRESSED_SUFFIXES = (".gz", ".xz", ".zst", ".bz2")
+FILE_SUFFIXES = (*TEXT_SUFFIXES, *TABLE_SUFFIXES, *COMPRESSED_SUFFIXES)
+"""By which a name is known for that of a file."""
 _FORMS = dict.fromkeys([*TEXT_SUFFIXES, ""], "txt")
 _FORMS |= {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "tsv", ".tab": "tsv"}
 _FORMS |= {".parquet": "parquet"}

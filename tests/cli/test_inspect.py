@@ -58,5 +58,9 @@ def test_options_of_the_other_kind_are_refused(files, monkeypatch):
 
     with pytest.raises(BertkitError, match="not both"):
         invoke(monkeypatch, *arguments, held)
-    with pytest.raises(BertkitError, match="go with --train FILE"):
+    with pytest.raises(BertkitError, match="--validation does not go with CORPUS"):
         invoke(monkeypatch, "inspect", "--validation", held)
+    with pytest.raises(BertkitError, match="--dump does not go with --train"):
+        invoke(monkeypatch, *arguments, "--dump", "3")
+    with pytest.raises(BertkitError, match="--text-pair needs --text"):
+        invoke(monkeypatch, *arguments, "--text-pair", "text")

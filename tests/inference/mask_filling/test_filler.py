@@ -2,7 +2,6 @@ import json
 import re
 import shutil
 import sys
-from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -170,6 +169,15 @@ def test_too_many_masks_are_said(model: Path) -> None:
     assert "17 masks: more than the 16 that are filled together" in done.stderr
 
 
+def test_lines_of_stdin_are_read_as_text_is_everywhere(model: Path) -> None:
+    command = ["-", "x [MASK]", "--model", str(model), "--json", "--top-k", "1"]
+    done = CliRunner().invoke(app, command, input=b"caf\xc3\xa9 [MASK]\r\n\n \n[MASK] b", catch_exceptions=False)
+    texts = [json.loads(line)["text"] for line in done.stdout.splitlines()]
+    assert texts == ["café [MASK]", "[MASK] b", "x [MASK]"]
+    with pytest.raises(BertkitError, match="stdin is not UTF-8: 1 of 11 characters"):
+        CliRunner().invoke(app, command, input=b"caf\xe9 [MASK]", catch_exceptions=False)
+
+
 def test_the_table_shows_text_from_outside_as_it_is(model: Path) -> None:
     command = ["[bold]x[/] \x1b[31m [MASK]", "--model", str(model), "--top-k", "1", "--device", "cpu"]
     done = CliRunner().invoke(app, command, catch_exceptions=False)
@@ -184,6 +192,7 @@ def test_the_table_shows_text_from_outside_as_it_is(model: Path) -> None:
         (["a [MASK]", "--targets", "a", "--max-pieces", "2"], "leave --max-pieces out"),
         (["a [MASK]", "--model", "./nowhere"], "no folder './nowhere'"),
         (["-", "--model", "{}"], "no text: give a sentence"),
+        (["", "--model", "{}"], "no text: give a sentence"),
     ],
 )
 def test_arguments_are_checked_before_torch_is_needed(
@@ -191,6 +200,5 @@ def test_arguments_are_checked_before_torch_is_needed(
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)  # importing it now fails
     monkeypatch.setitem(sys.modules, "transformers", None)
-    monkeypatch.setattr(sys, "stdin", StringIO(""))
     with pytest.raises(BertkitError, match=said):
         CliRunner().invoke(app, [c.format(model) for c in command], input="", catch_exceptions=False)
