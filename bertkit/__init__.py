@@ -9,28 +9,39 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from bertkit.api import evaluate, finetune, inspect, load, load_predictor, predict, pretrain
+    from bertkit.api.training import finetune, inspect, pretrain
+    from bertkit.api.using import evaluate, explain, export, load, load_predictor, predict, serve
     from bertkit.errors import BertkitError
+    from bertkit.inference.explaining import Explanation
+    from bertkit.inference.exporting.compare import Exported
     from bertkit.pretraining.collator import DataCollatorForBertPretraining
     from bertkit.training.record import RunRecord
 
 __all__ = [
     "BertkitError",
     "DataCollatorForBertPretraining",
+    "Explanation",
+    "Exported",
     "RunRecord",
     "__version__",
     "evaluate",
+    "explain",
+    "export",
     "finetune",
     "inspect",
     "load",
     "load_predictor",
     "predict",
     "pretrain",
+    "serve",
 ]
 _HOMES = {
     "BertkitError": "bertkit.errors",
     "DataCollatorForBertPretraining": "bertkit.pretraining.collator",
+    "Explanation": "bertkit.inference.explaining",
+    "Exported": "bertkit.inference.exporting.compare",
     "RunRecord": "bertkit.training.record",
+    **dict.fromkeys(("finetune", "inspect", "pretrain"), "bertkit.api.training"),
 }
 
 if not TYPE_CHECKING:  # a type checker would take any name for one of ours
@@ -38,7 +49,7 @@ if not TYPE_CHECKING:  # a type checker would take any name for one of ours
     def __getattr__(name: str) -> Any:
         if name not in __all__:
             raise AttributeError(f"module 'bertkit' has no attribute {name!r}")
-        return getattr(import_module(_HOMES.get(name, "bertkit.api")), name)
+        return getattr(import_module(_HOMES.get(name, "bertkit.api.using")), name)
 
 
 def __dir__() -> list[str]:

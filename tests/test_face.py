@@ -89,6 +89,71 @@ def test_a_pretrained_model_is_asked(run: bertkit.RunRecord) -> None:
     assert bert.embed([]).shape == (0, 32)
 
 
+def test_an_answer_is_explained_as_the_command_does(run: bertkit.RunRecord, capsys: pytest.CaptureFixture[str]) -> None:
+    from bertkit.cli.explain import explain as command
+
+    pytest.importorskip("captum", reason="captum is not installed: pip install 'bertkit[explain]'")
+    text = "the [MASK] sat on the mat ."
+    why = bertkit.explain(run.folder, text, answer="cat", device="cpu")
+    assert isinstance(why, bertkit.Explanation)
+    assert (why.answer, [word for word, _ in why.words]) == ("cat", ["the", "sat", "on", "the", "mat", "."])
+    assert sum(share for _, share in why.words) == pytest.approx(why.output - why.baseline_output + why.error, abs=1e-6)
+    command(str(run.folder), text, answer="cat", device="cpu", as_json=True)
+    assert json.loads(capsys.readouterr().out)["words"] == [list(one) for one in why.words]
+
+
+def test_a_model_is_exported_beside_itself_or_elsewhere(run: bertkit.RunRecord, tmp_path: Path) -> None:
+    from safetensors.numpy import load_file
+
+    made = bertkit.export(run.folder, format="half")
+    assert isinstance(made, bertkit.Exported)
+    assert made.folder == run.folder.with_name("mine-half")
+    there = bertkit.export(run.folder, format="half", out=tmp_path / "there")
+    before, after = load_file(run.folder / "model.safetensors"), load_file(there.weights)
+    assert all(np.array_equal(weight.astype(np.float16), after[name]) for name, weight in before.items())
+    assert there.weights.read_bytes() == made.weights.read_bytes()
+
+
+def test_a_model_is_served_from_a_thread(run: bertkit.RunRecord, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a notebook does it; the server is stopped by its own flag, as no signal reaches a thread."""
+    import threading
+    import time
+
+    from helpers.served import asked
+
+    uvicorn = pytest.importorskip("uvicorn", reason="uvicorn is not installed: pip install 'bertkit[serve]'")
+    servers: list = []
+    begun = uvicorn.Server.run
+    monkeypatch.setattr(
+        uvicorn.Server, "run", lambda self, sockets: servers.append((self, sockets)) or begun(self, sockets)
+    )
+    thread = threading.Thread(target=bertkit.serve, args=[run.folder], kwargs={"port": 0, "device": "cpu"})
+    thread.start()
+    while not (servers and servers[0][0].started):
+        assert thread.is_alive()
+        time.sleep(0.01)
+    server, (listening, *_) = servers[0]
+    try:
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        status, guesses = asked(address, {"inputs": "the [MASK] sat on the mat ."})
+    finally:
+        server.should_exit = True
+        thread.join()
+    [expected] = bertkit.load(run.folder, device="cpu").fill("the [MASK] sat on the mat .")
+    assert (status, [one["token_str"] for one in guesses]) == (200, [one.token_str for one in expected])
+
+
+def test_a_server_within_an_event_loop_is_refused_with_the_way_out() -> None:
+    import asyncio
+
+    async def cell() -> None:
+        bertkit.serve("embedded", port=0)
+
+    pytest.importorskip("uvicorn", reason="uvicorn is not installed: pip install 'bertkit[serve]'")
+    with pytest.raises(BertkitError, match="threading.Thread"):
+        asyncio.run(cell())
+
+
 def test_a_pretrained_model_is_evaluated(run: bertkit.RunRecord, corpus: Path, tmp_path: Path) -> None:
     table = tmp_path / "cloze.csv"
     table.write_text("sentence,answers\nthe [MASK] sat on the mat .,cat|dog\n", encoding="utf-8")
@@ -176,6 +241,9 @@ def test_a_corpus_is_looked_at(corpus: Path) -> None:
         ),
         (lambda: bertkit.load("no-such-folder/at/all"), "no-such-folder"),
         (lambda: bertkit.load("embedded").score("one text"), "a list of texts"),
+        (lambda: bertkit.explain("no-such-folder/at/all", "a [MASK]"), "no-such-folder"),
+        (lambda: bertkit.export("embedded", format="gguf"), "format must be one of"),
+        (lambda: bertkit.serve("no-such-folder/at/all", port=0), "no-such-folder"),
     ],
 )
 def test_mistakes_are_one_line(call, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

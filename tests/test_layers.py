@@ -8,7 +8,8 @@ import bertkit
 
 FLOORS = [
     {"cli"},
-    {"api", "serving"},
+    {"api"},
+    {"serving"},
     {"pretraining", "finetuning", "reporting"},
     {"inference"},
     {"runtime"},

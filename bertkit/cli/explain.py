@@ -1,16 +1,14 @@
 """``bertkit explain``: which words made a model's answer."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.cells import cell_len, set_cell_size
 
+import bertkit
 from bertkit import console
 from bertkit.cli.options import Device, Json
-
-if TYPE_CHECKING:
-    from bertkit.inference.explaining import Explanation
 
 _MOST_WORDS = 40
 _WORD, _BAR = 24, 40  # columns
@@ -34,13 +32,11 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Show which words speak for a model's answer, and which against it: integrated gradients, by captum."""
-    from bertkit.inference.explaining import explain as explained
-
-    found = explained(model, text, text_b, answer, baseline, device)
+    found = bertkit.explain(model, text, text_b, answer=answer, baseline=baseline, device=device)
     console.print_json(dataclasses.asdict(found)) if as_json else _print(found)
 
 
-def _print(found: "Explanation") -> None:
+def _print(found: "bertkit.Explanation") -> None:
     form = "{:.1%}" if found.answer else "{:.4g}"
     name = f"[bold]{console.plain(found.answer)}[/] " if found.answer else ""
     console.out.print(f"[dim]{console.plain(found.model)}[/]  {name}{form.format(found.output)}")

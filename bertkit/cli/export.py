@@ -2,18 +2,15 @@
 
 import dataclasses
 import json
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
+import bertkit
 from bertkit import console
 from bertkit.cli import options
-
-if TYPE_CHECKING:
-    from bertkit.inference.exporting.compare import Exported
 
 
 def export(
@@ -46,26 +43,16 @@ def export(
     as_json: options.Json = False,
 ) -> None:
     """Write a model in another form, checked against the original."""
-    from bertkit.inference.exporting.export import export as write
-
-    exported = write(model, form, out or _default_folder(model, form), int8, pooling)
+    exported = bertkit.export(model, format=form, out=out, int8=int8, pooling=pooling)
     _print_json(exported) if as_json else _print(exported)
 
 
-def _default_folder(model: str, form: str) -> Path:
-    """Beside the model, or in the current folder where the model is not a folder."""
-    is_folder = os.path.isdir(model)
-    # By its full name, for «.» and «..» have none.
-    path = Path(model).resolve() if is_folder and Path(model).name in ("", "..") else Path(model)
-    return path.with_name(f"{path.name}-{form}") if is_folder else Path(f"{path.name}-{form}")
-
-
-def _print_json(exported: "Exported") -> None:
+def _print_json(exported: "bertkit.Exported") -> None:
     facts = dataclasses.asdict(exported) | {"folder": str(exported.folder), "weights": str(exported.weights)}
     print(json.dumps(facts | {"bytes": exported.weights.stat().st_size}))
 
 
-def _print(exported: "Exported") -> None:
+def _print(exported: "bertkit.Exported") -> None:
     shortest, longest = exported.tokens
     megabytes = exported.weights.stat().st_size / 1e6
     console.out.print(f"{console.plain(str(exported.weights))}  {megabytes:,.1f} MB")

@@ -13,14 +13,6 @@ if TYPE_CHECKING:
     from bertkit.training.record import RunRecord
 
 
-_COMPARED = {
-    "held_out_bits_per_character": "held-out text, bits a character",
-    "general_bits_per_character": "embedded stories, bits a character",
-    "cloze_top_1": "cloze, right at once",
-    "cloze_top_5": "cloze, among five",
-}
-
-
 def pretrain(
     corpus: Annotated[
         list[str] | None,
@@ -146,26 +138,27 @@ def _say_result(run: "RunRecord") -> None:
             + (f", NSP accuracy {results['eval_nsp_accuracy']:.1%}" if "eval_nsp_accuracy" in results else "")
         )
     if "before" in results:
-        _print_before_and_after(results["before"], results["after"], run.base_model or "")
+        _print_before_and_after(run)
     console.note(f"\nYour BERT is in [bold]{out}[/] ({console.duration(run.seconds)}). Next:")
     sentence = "i [MASK] a little boy" if run.corpus == [str(EMBEDDED_CORPUS)] else "a sentence with one [MASK] in it"
     console.command(f'bertkit mask-fill --model {run.out} "{sentence}"')
     console.command(f"bertkit finetune --model {run.out} --train ROWS.csv --validation-split 0.1")
 
 
-def _print_before_and_after(before: dict[str, float], after: dict[str, float], base: str) -> None:
+def _print_before_and_after(run: "RunRecord") -> None:
     from rich.table import Table
 
-    table = Table(title=f"before ({console.plain(base)}) and after", title_justify="left", box=None, padding=(0, 2))
+    from bertkit.pretraining.before_after import comparison
+
+    table = Table(
+        title=f"before ({console.plain(run.base_model or '')}) and after",
+        title_justify="left",
+        box=None,
+        padding=(0, 2),
+    )
     table.add_column("")
     for name in ("before", "after", "change"):
         table.add_column(name, justify="right")
-    for name, what in _COMPARED.items():
-        if name in before:
-            change = after[name] - before[name]
-            if name.startswith("cloze"):
-                shown = f"{before[name]:.1%}", f"{after[name]:.1%}", f"{100 * change:+.1f} points"
-            else:
-                shown = f"{before[name]:.3f}", f"{after[name]:.3f}", f"{change:+.3f}"
-            table.add_row(what, *shown)
+    for what, figures in comparison(run.results).items():
+        table.add_row(what, *figures)
     console.err.print(table)

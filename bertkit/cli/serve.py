@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+import bertkit
 from bertkit.cli.options import Device
 
 
@@ -24,6 +25,4 @@ def serve(
 
     Masks, classes, tags, answers or vectors, by what the model was trained for; what arrives together is read together.
     """
-    from bertkit.serving.server import serve as run
-
-    run(model, host, port, device, timeout)
+    bertkit.serve(model, host=host, port=port, timeout_s=timeout, device=device)

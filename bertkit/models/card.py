@@ -45,6 +45,8 @@ class CardFacts:
     settings: Mapping[str, object] = field(default_factory=dict)
     results: Mapping[str, float] = field(default_factory=dict)
     """Measured figures only, by the name of the metric."""
+    compared: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)
+    """Before, after and change of figures of the model that was gone on from."""
     evaluations: Sequence["EvalResult"] = ()
     """Those of the results that the hub lists beside the model, by ``evaluation``."""
 
@@ -58,6 +60,7 @@ def model_card(facts: CardFacts) -> str:
         _table_section("Training data", ("", ""), facts.data),
         _table_section("Settings", ("setting", "value"), facts.settings),
         _table_section("Results", ("metric", "value"), facts.results),
+        _table_section("Before and after", ("", "before", "after", "change"), facts.compared),
         _made(facts),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
@@ -127,12 +130,15 @@ def _made(facts: CardFacts) -> str:
     return "\n".join(lines)
 
 
-def _table_section(title: str, head: tuple[str, str], rows: Mapping[str, object]) -> str:
+def _table_section(title: str, head: Sequence[str], rows: Mapping[str, object]) -> str:
+    """Of a row's name and its value, or its values where they are a tuple."""
     if not rows:
         return ""
-    lines = [f"| {head[0]} | {head[1]} |", "| --- | --- |"]
-    lines += [f"| {_text(name)} | {_value(value)} |" for name, value in rows.items()]
-    return f"## {title}\n\n" + "\n".join(lines)
+    lines = [head, ["---"] * len(head)]
+    lines += [
+        [_text(name), *map(_value, value if isinstance(value, tuple) else (value,))] for name, value in rows.items()
+    ]
+    return f"## {title}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _value(value: object) -> str:

@@ -5,7 +5,7 @@ and a word's loss is the sum over its word pieces, which are all hidden at once.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -30,6 +30,12 @@ if TYPE_CHECKING:
     from transformers import BertForMaskedLM
 
 HELD_OUT, GENERAL = "held_out_bits_per_character", "general_bits_per_character"
+_SHOWN = {
+    HELD_OUT: "held-out text, bits a character",
+    GENERAL: "embedded stories, bits a character",
+    "cloze_top_1": "cloze, right at once",
+    "cloze_top_5": "cloze, among five",
+}
 _EXAMPLES, _LENGTH, _HIDDEN = 256, 128, 0.15
 _TOKENS_AT_ONCE = 4_096
 _DRAWS = 0xBEFA
@@ -52,6 +58,19 @@ class Hidden(NamedTuple):
     after: list[Reading]
     characters: int
     """Of all hidden words."""
+
+
+def comparison(results: Mapping[str, Any]) -> dict[str, tuple[str, str, str]]:
+    """The figures of ``before_and_after`` among a run's results for people: before, after and change, by what they are of."""
+    before, after = results.get("before", {}), results.get("after", {})
+    shown = {}
+    for name, what in _SHOWN.items():
+        if name in before and name in after:
+            change = after[name] - before[name]
+            is_share = name.startswith("cloze")
+            was, became = (f"{one:.1%}" if is_share else f"{one:.3f}" for one in (before[name], after[name]))
+            shown[what] = (was, became, f"{100 * change:+.1f} points" if is_share else f"{change:+.3f}")
+    return shown
 
 
 def before_and_after(

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from bertkit.models.card import CardFacts, evaluation, model_card
+from bertkit.pretraining.before_after import comparison
 from bertkit.settings.schema import PretrainRecipe
 from bertkit.training.record import RunRecord
 
@@ -60,6 +61,7 @@ def pretraining_card(out: Path, run: RunRecord, recipe: PretrainRecipe) -> str:
                 for name, value in settings.items()
             },
             results=results,
+            compared=comparison(run.results),
             evaluations=[
                 evaluation(
                     _TASK, (sources, None, None), "validation", name.removeprefix("eval_"), run.results[name], label

@@ -1,5 +1,6 @@
 """The process: its socket, its signals, and what it says of itself."""
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -23,8 +24,10 @@ def serve(model: str, host: str, port: int, device: str, timeout_s: float) -> No
         timeout_s: how long a request may wait for its answer.
 
     Raises:
-        BertkitError: the libraries are not installed; the model cannot be served; the address is taken.
+        BertkitError: the libraries are not installed; the model cannot be served; the address is taken; a notebook
+            calls this outside of a thread.
     """
+    _refuse_within_a_loop()
     uvicorn = import_extra("uvicorn", "serve")
     import_extra("starlette.applications", "serve")
     from bertkit.serving.app import Service
@@ -44,6 +47,17 @@ def serve(model: str, host: str, port: int, device: str, timeout_s: float) -> No
             service.app(), log_level="warning", access_log=False, lifespan="off", backlog=_WAITING_CONNECTIONS
         )
         uvicorn.Server(settings).run(sockets=[listening])
+
+
+def _refuse_within_a_loop() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise BertkitError(
+        "a server cannot run within an event loop, as a notebook's cells do: "
+        "threading.Thread(target=bertkit.serve, args=[MODEL]).start()"
+    )
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -33,6 +33,14 @@ def finetuning() -> str:
     return f"{answers[0]['prediction']} {figure}"
 
 
+def elsewhere() -> float:
+    why: bertkit.Explanation = bertkit.explain("embedded", "she ate an [MASK] .", answer="apple")
+    word, share = max(why.words, key=lambda one: one[1])
+    exported: bertkit.Exported = bertkit.export(Path("runs/mine"), format="onnx", out="there", int8=True)
+    bertkit.serve(exported.folder, port=0, timeout_s=10.0)
+    return share + len(word) + why.output - why.baseline_output + exported.differences[0].largest
+
+
 def mistakes() -> None:
     try:
         bertkit.pretrain("nowhere.txt")

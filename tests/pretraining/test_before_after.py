@@ -115,3 +115,5 @@ def test_a_run_that_goes_on_ends_with_both(tmp_path, tiny_model, monkeypatch) ->
     assert list(before) == list(after)
     assert list(before) == ["held_out_bits_per_character", "general_bits_per_character", "cloze_top_1", "cloze_top_5"]
     assert after["held_out_bits_per_character"] < 0.8 * before["held_out_bits_per_character"]
+    row = f"| held-out text, bits a character | {before['held_out_bits_per_character']:.3f} | "
+    assert row in (tmp_path / "run" / "README.md").read_text(encoding="utf-8")

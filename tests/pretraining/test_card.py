@@ -28,3 +28,25 @@ def test_the_hub_reads_the_figures_to_the_last_digit(name: str) -> None:
 def test_a_run_without_held_out_documents_lists_no_figures() -> None:
     data = ModelCard(pretraining_card(Path("runs/mine"), RunRecord(), PretrainRecipe())).data
     assert data.eval_results is None
+
+
+def test_what_was_gained_and_what_was_forgotten_stands_in_the_card() -> None:
+    """Figures worked by hand; a figure that one side lacks is left out, and a new model has no such table."""
+    names = ("held_out_bits_per_character", "general_bits_per_character", "cloze_top_1", "cloze_top_5")
+    before, after = (
+        dict(zip(names, (2.5, 1.25, 0.5, 0.75), strict=True)),
+        dict(zip(names, (1.75, 1.375, 0.4375, 0.75), strict=True)),
+    )
+    run = RunRecord(out="runs/mine", base_model="org/base", results=RESULTS | {"before": before, "after": after})
+    section = pretraining_card(Path(run.out), run, PretrainRecipe()).partition("## Before and after\n\n")[2]
+    assert section.partition("\n\n")[0].splitlines() == [
+        "|  | before | after | change |",
+        "| --- | --- | --- | --- |",
+        "| held-out text, bits a character | 2.500 | 1.750 | -0.750 |",
+        "| embedded stories, bits a character | 1.250 | 1.375 | +0.125 |",
+        "| cloze, right at once | 50.0% | 43.8% | -6.2 points |",
+        "| cloze, among five | 75.0% | 75.0% | +0.0 points |",
+    ]
+    del before["general_bits_per_character"]
+    assert "embedded stories" not in pretraining_card(Path(run.out), run, PretrainRecipe())
+    assert "Before and after" not in pretraining_card(Path("new"), RunRecord(results=RESULTS), PretrainRecipe())

@@ -5,6 +5,7 @@ What was written is read back and compared with the model it came from, on real 
 """
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,7 @@ FORMATS = ("onnx", "half", FORMAT)
 _COMPANIONS = ("README.md", "recipe.toml")
 
 
-def export(model: str, form: str, out: Path, int8: bool = False, pooling: str = "mean") -> Exported:
+def export(model: str, form: str, out: Path | None = None, int8: bool = False, pooling: str = "mean") -> Exported:
     """Writes a model in another form into a new folder, checked against the original.
 
     Args:
@@ -39,7 +40,7 @@ def export(model: str, form: str, out: Path, int8: bool = False, pooling: str = 
         form: "half": a Hugging Face folder with weights of 16 bits, half as large. "onnx": one graph for all that the
             model was trained for, see ``runtime/onnx_bert.py``. "sentence-transformers": see
             ``exporting/sentences.py``.
-        out: a folder that is not there yet, or is empty.
+        out: a folder that is not there yet, or is empty; None is the model's with the form behind its name.
         int8: the graph's weights as 8-bit numbers, a quarter to a half as large.
         pooling: of sentence-transformers' vectors, one a text: "mean" of all tokens, or "cls", the first.
 
@@ -47,6 +48,7 @@ def export(model: str, form: str, out: Path, int8: bool = False, pooling: str = 
         BertkitError: the model cannot be had; the folder is not empty; what was written says something else than the
             original. Nothing is left behind.
     """
+    out = out or _folder_of(model, form)
     _check_request(form, out, int8, pooling)
     if form == FORMAT:
         return export_sentences(model, out, pooling)
@@ -76,6 +78,14 @@ def export(model: str, form: str, out: Path, int8: bool = False, pooling: str = 
     lengths = [len(text.ids) for text in check.texts]
     weights = out / (GRAPH if form == "onnx" else "model.safetensors")
     return Exported(out, weights, len(lengths), (min(lengths), max(lengths)), differences)
+
+
+def _folder_of(model: str, form: str) -> Path:
+    """Beside the model, or in the current folder where the model is not a folder."""
+    is_folder = os.path.isdir(model)
+    # By its full name, for «.» and «..» have none.
+    path = Path(model).resolve() if is_folder and Path(model).name in ("", "..") else Path(model)
+    return path.with_name(f"{path.name}-{form}") if is_folder else Path(f"{path.name}-{form}")
 
 
 def _check_request(form: str, out: Path, int8: bool, pooling: str) -> None:

@@ -13,11 +13,10 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForMaskedLM, BertConfig, BertForMaskedLM, BertForSequenceClassification
 from typer.testing import CliRunner
 
-from bertkit.cli.export import _default_folder
 from bertkit.cli.export import export as command
 from bertkit.errors import BertkitError
 from bertkit.inference.exporting import compare, graph
-from bertkit.inference.exporting.export import export
+from bertkit.inference.exporting.export import _folder_of, export
 from bertkit.runtime.load import open_reader
 from bertkit.runtime.numpy_bert import NumpyBert
 from bertkit.runtime.onnx_bert import OnnxBert
@@ -184,12 +183,12 @@ def test_the_command_prints_figures_and_json(model, tmp_path):
     assert {one["what"] for one in facts["differences"]} >= {"word log-probabilities", "hidden states"}
 
 
-def test_the_default_folder_lies_beside_the_model(tmp_path, monkeypatch):
+def test_the_folder_of_lies_beside_the_model(tmp_path, monkeypatch):
     (tmp_path / "run").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert _default_folder("run", "onnx").as_posix() == "run-onnx"
-    assert _default_folder("./run/", "half").as_posix() == "run-half"
-    assert _default_folder(str(tmp_path / "run"), "onnx") == tmp_path / "run-onnx"
-    assert _default_folder("org/model", "onnx").as_posix() == "model-onnx"
+    assert _folder_of("run", "onnx").as_posix() == "run-onnx"
+    assert _folder_of("./run/", "half").as_posix() == "run-half"
+    assert _folder_of(str(tmp_path / "run"), "onnx") == tmp_path / "run-onnx"
+    assert _folder_of("org/model", "onnx").as_posix() == "model-onnx"
     monkeypatch.chdir(tmp_path / "run")
-    assert _default_folder(".", "onnx") == tmp_path / "run-onnx"
+    assert _folder_of(".", "onnx") == tmp_path / "run-onnx"

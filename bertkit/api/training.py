@@ -1,24 +1,15 @@
-"""What ``import bertkit`` offers: each function takes keywords and plain data, and is imported when it is first used."""
+"""Training: a BERT from text, and a model from labelled rows."""
 
 from collections.abc import Mapping, Sequence
-from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertkit import cores
-from bertkit.errors import BertkitError
+from bertkit.api.given import Name, given_name, given_names, given_rows, overrides_of
 from bertkit.settings.recipes import Override
 
 if TYPE_CHECKING:
-    from bertkit.finetuning.predict import Predictor
-    from bertkit.inference.bert import Bert
-    from bertkit.io.memory import MemoryRows, Table
+    from bertkit.io.memory import Table
     from bertkit.training.record import RunRecord
-
-cores.share_cores()
-
-Name = str | PathLike[str]
-"""A path, or the name of a model or a data set on the Hugging Face hub."""
 
 
 def pretrain(
@@ -69,15 +60,15 @@ def pretrain(
 
     return run(
         PretrainRequest(
-            corpus=_names(corpus),
+            corpus=given_names(corpus),
             out=None if out is None else Path(out),
             recipe=recipe,
-            overrides=_overrides(settings),
-            model=_name(model),
-            tokenizer=_name(tokenizer),
+            overrides=overrides_of(settings),
+            model=given_name(model),
+            tokenizer=given_name(tokenizer),
             add_words=add_words,
             keep=None if keep is None else (str(keep[0]), keep[1]),
-            validation=_names(validation),
+            validation=given_names(validation),
             device=device,
             budget_s=budget_s,
             dry_run=dry_run,
@@ -113,11 +104,11 @@ def inspect(
 
     seen = look(
         PretrainRequest(
-            corpus=_names(corpus),
+            corpus=given_names(corpus),
             recipe=recipe,
-            overrides=_overrides(settings),
-            model=_name(model),
-            tokenizer=_name(tokenizer),
+            overrides=overrides_of(settings),
+            model=given_name(model),
+            tokenizer=given_name(tokenizer),
         )
     )
     return seen.report(list(seen.examples(examples)))
@@ -174,10 +165,10 @@ def finetune(
     request = FinetuneRequest(
         task=task,
         data=None if data is None else Path(data),
-        train=_rows("train", train),
-        validation=_rows("validation", held_out),
-        overrides=[*_columns(share, text, label, head), *_overrides(settings)],
-        model=_name(model) or "",
+        train=given_rows("train", train),
+        validation=given_rows("validation", held_out),
+        overrides=[*_columns(share, text, label, head), *overrides_of(settings)],
+        model=given_name(model) or "",
         out=None if out is None else Path(out),
         device=device,
         resume=resume,
@@ -199,121 +190,3 @@ def _columns(
         "task.head": head,
     }
     return [Override(key, value, key.rpartition(".")[2]) for key, value in named.items() if value is not None]
-
-
-def evaluate(
-    model: Name,
-    *,
-    task: str | None = None,
-    validation: "Name | Table | None" = None,
-    data: Name | None = None,
-    cloze: Name | bool = False,
-    corpus: Name | Sequence[Name] = (),
-    minimal_pairs: Name | None = None,
-    settings: Mapping[str, Any] | None = None,
-    device: str = "auto",
-) -> dict[str, Any]:
-    """The figures of a fine-tuned model on labelled rows, or of a pretrained one by one of three other tests.
-
-    Args:
-        model: its folder or hub name.
-        task: a task of ``bertkit recipes``; None is the one it was fine-tuned on.
-        validation: rows of one's own, as ``finetune`` takes them.
-        data, settings, device: as for ``finetune``.
-        cloze: of a pretrained model how often it guesses a missing word: True takes the sentences that come with
-            bertkit, a path a table with the columns ``sentence`` and ``answers``.
-        corpus: of a pretrained model the held-out figures on text.
-        minimal_pairs: of a pretrained model how often it prefers the right one of two sentences, in a file or folder.
-
-    Returns:
-        ``eval_loss``, a figure ``eval_…`` for each metric with its 95 % interval, and ``metrics``, their names; of the
-        other tests what ``bertkit evaluate --json`` prints.
-
-    Raises:
-        BertkitError: the model or the rows cannot be had, or do not fit each other; more than one kind of test.
-    """
-    names, rows = _names(corpus), (task, validation, data)
-    if sum((cloze is not False, bool(names), minimal_pairs is not None, any(one is not None for one in rows))) > 1:
-        raise BertkitError("give one of labelled rows (task, validation, data), cloze, corpus and minimal_pairs")
-    if cloze is not False:
-        from bertkit.inference.cloze import evaluate_cloze
-
-        return evaluate_cloze(str(model), None if isinstance(cloze, bool) else Path(cloze), device)
-    if minimal_pairs is not None:
-        from bertkit.inference.minimal_pairs import evaluate_minimal_pairs
-
-        return evaluate_minimal_pairs(str(model), Path(minimal_pairs), device)
-    if names:
-        from bertkit.pretraining.corpus_evaluation import CorpusRequest, evaluate_corpus
-
-        return evaluate_corpus(CorpusRequest(str(model), names, overrides=_overrides(settings), device=device))
-    from bertkit.finetuning.predict import evaluate as run
-
-    folder = None if data is None else Path(data)
-    return run(str(model), task, folder, _rows("validation", validation), _overrides(settings), device)
-
-
-def predict(
-    model: Name, rows: Sequence[str | Mapping[str, Any]], *, device: str = "auto", abstain_below: float = 0.0
-) -> list[dict[str, Any]]:
-    """What a fine-tuned model says of a few texts or rows; for more than once, see ``load_predictor``.
-
-    Args:
-        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        abstain_below: rows whose likeliest class has less than this probability get None for a prediction.
-
-    Raises:
-        BertkitError: the model cannot be had, or does not fit the rows.
-    """
-    from bertkit.finetuning.predict import open_predictor
-
-    return open_predictor(str(model), device, len(rows)).abstaining(abstain_below)(rows)
-
-
-def load(name: Name = "embedded", *, device: str = "auto") -> "Bert":
-    """A pretrained BERT to be asked: ``fill``, ``score`` and ``embed``.
-
-    Args:
-        name: a folder, also one of ``bertkit export``, a name on the hub, or "embedded".
-        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-
-    Raises:
-        BertkitError: the model cannot be had.
-    """
-    from bertkit.inference.bert import Bert
-
-    return Bert(str(name), device)
-
-
-def load_predictor(model: Name, *, device: str = "auto", abstain_below: float = 0.0) -> "Predictor":
-    """A fine-tuned model to be called with lists of texts or rows.
-
-    Args:
-        device, abstain_below: as for ``predict``.
-
-    Raises:
-        BertkitError: the model cannot be had, or was not fine-tuned.
-    """
-    from bertkit.finetuning.predict import open_predictor
-
-    return open_predictor(str(model), device).abstaining(abstain_below)
-
-
-def _overrides(settings: Mapping[str, Any] | None) -> list[Override]:
-    return [Override(key, value, f"settings {key}") for key, value in (settings or {}).items()]
-
-
-def _name(given: Name | None) -> str | None:
-    return None if given is None else str(given)
-
-
-def _names(given: Name | Sequence[Name]) -> list[str]:
-    return [str(given)] if isinstance(given, str | PathLike) else [str(one) for one in given]
-
-
-def _rows(name: str, given: "Name | Table | None") -> "str | MemoryRows | None":
-    if given is None or isinstance(given, str | PathLike):
-        return _name(given)
-    from bertkit.io.memory import memory_rows
-
-    return memory_rows(f"the rows of {name}", given)

@@ -1,0 +1,33 @@
+"""What callers may give, in the forms that the rest of the package takes."""
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+from bertkit.settings.recipes import Override
+
+if TYPE_CHECKING:
+    from bertkit.io.memory import MemoryRows, Table
+
+Name = str | PathLike[str]
+"""A path, or the name of a model or a data set on the Hugging Face hub."""
+
+
+def overrides_of(settings: Mapping[str, Any] | None) -> list[Override]:
+    return [Override(key, value, f"settings {key}") for key, value in (settings or {}).items()]
+
+
+def given_name(given: Name | None) -> str | None:
+    return None if given is None else str(given)
+
+
+def given_names(given: Name | Sequence[Name]) -> list[str]:
+    return [str(given)] if isinstance(given, str | PathLike) else [str(one) for one in given]
+
+
+def given_rows(name: str, given: "Name | Table | None") -> "str | MemoryRows | None":
+    if given is None or isinstance(given, str | PathLike):
+        return given_name(given)
+    from bertkit.io.memory import memory_rows
+
+    return memory_rows(f"the rows of {name}", given)
