@@ -44,7 +44,7 @@ def _rows(texts: Sequence[str], files: Sequence[str], columns: tuple[str, ...]) 
 
 
 def _read(source: str, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    from bertkit.finetuning.data import read_texts  # a tenth of a second that typed texts do not need
+    from bertkit.finetuning.inputs import read_texts  # a tenth of a second that typed texts do not need
 
     return read_texts(source, columns)
 

@@ -1,10 +1,8 @@
 """Labelled text: a task's splits from the hub or from GLUE's own TSVs, or rows of one's own."""
 
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +12,15 @@ from bertkit.finetuning.alignment import taken_by_number
 from bertkit.finetuning.features import Columns, Row, Split
 from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.heads.registry import head_for, rows_of
-from bertkit.finetuning.heads.sequence import SequenceHead
-from bertkit.finetuning.rows.columns import LOOKED_AT, choose_columns
+from bertkit.finetuning.rows.columns import choose_columns
 from bertkit.finetuning.rows.glue_tsv import read_split
 from bertkit.finetuning.rows.held_out import held_out
 from bertkit.finetuning.rows.kinds import refuse_missing_texts
 from bertkit.finetuning.rows.table_check import Lengths, TableCheck, check_table
-from bertkit.io.compression import open_binary
 from bertkit.io.connection import ensure_hub
 from bertkit.io.hub import hub_errors, may_be_hub_name
 from bertkit.io.memory import MemoryRows
 from bertkit.io.tables import FILE_SUFFIXES, TABLE_SUFFIXES, decoded, form, read_rows
-from bertkit.io.text import MAX_LINE_CHARS, read_lines
 from bertkit.settings.schema import TaskSettings
 
 
@@ -117,81 +112,9 @@ def _task_split(task: TaskSettings, data: Path | None, split: str, head: Head | 
         raise BertkitError(f"the split '{split}' of {task.subset or task.dataset} has no rows")
     first = rows[0][1]
     kind = type(head) if head else head_for(task, rows[0])
-    columns, _ = _columns(kind, task, rows, f"the split '{split}'", not _unlabelled(first.get(task.label[0])))
+    columns, _ = columns_for(kind, task, rows, f"the split '{split}'", not _unlabelled(first.get(task.label[0])))
     head = head or kind.fit(rows, columns, task)
     return head, _split(split, rows, head, columns)
-
-
-def read_texts(source: str, wanted: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """The texts of a table's rows or of a plain file's lines, or of the lines of standard input ("-"), as a stream.
-
-    Raises:
-        BertkitError: no such columns, or an unreadable file.
-    """
-    if source == "-" or form(Path(source)) == "txt":
-        for line in _lines(source):
-            yield (line,)
-    else:
-        yield from read_inputs(source, TaskSettings(text=wanted), SequenceHead())
-
-
-def read_inputs(source: str, task: TaskSettings, head: Head) -> Iterator[Any]:
-    """What a head reads of a table's rows, of a plain file's lines, or of those of standard input ("-"), as a stream.
-
-    Raises:
-        BertkitError: no such columns, or an unreadable file.
-    """
-    path, kind = Path(source), type(head)
-    own = None if source == "-" else kind.rows_of(path)
-    if source == "-" or (own is None and form(path) == "txt"):
-        for number, line in enumerate(_lines(source), 1):
-            yield text_input(line, head, f"{source}:{number}")
-        return
-    yield from row_inputs(own or read_rows(path), source, task, head)
-
-
-def row_inputs(rows: Iterator[Row], source: str, task: TaskSettings, head: Head) -> Iterator[Any]:
-    """What a head reads of rows, which messages call by a name, as a stream.
-
-    Raises:
-        BertkitError: no such columns.
-    """
-    kind = type(head)
-    first = list(islice(rows, LOOKED_AT))
-    columns, _ = _columns(kind, task, first, source, learned=False) if first else ({}, [])
-    if columns:
-        head.check_texts(columns, source)
-    for row in chain(first, rows):
-        yield head.input(row, columns)
-
-
-def text_input(text: str, head: Head, place: str) -> Any:
-    """What a head reads of a text alone.
-
-    Raises:
-        BertkitError: it needs more, such as a question.
-    """
-    if head.needs:
-        raise BertkitError(
-            f"{place} is a text alone, and the model takes {head.needs}: give a table ({', '.join(TABLE_SUFFIXES)}) with them"
-        )
-    row = place, {"text": text}
-    columns, _ = _columns(type(head), TaskSettings(text=("text",)), [row], place, learned=False)
-    return head.input(row, columns)
-
-
-def _lines(source: str) -> Iterator[str]:
-    """Each line, blank ones too, so that the n-th answer is that of the n-th line; of very long ones the beginning."""
-    stream = nullcontext(sys.stdin.buffer) if source == "-" else open_binary(Path(source))
-    with stream as lines:
-        last, cut = 0, set()
-        for number, part in read_lines(lines, "stdin" if source == "-" else source):
-            if number > last:
-                yield part
-            cut |= {number} if number == last else set()
-            last = number
-    if cut:
-        console.warn(f"lines of over {MAX_LINE_CHARS:,} characters, of which the beginning is read: {len(cut):,}")
 
 
 def _load_task(request: DataRequest) -> LabelledData:
@@ -274,7 +197,7 @@ def load_table(request: DataRequest) -> LabelledData:
     if not rows:
         raise BertkitError(f"{source} has no rows")
     kind = type(request.head) if request.head is not None else head_for(request.task, rows[0])
-    columns, notes = _columns(kind, request.task, rows, str(source))
+    columns, notes = columns_for(kind, request.task, rows, str(source))
     kind.check(rows[0], columns)
     head = request.head or kind.fit(rows, columns, request.task)
     head.check_texts(columns, str(source))
@@ -299,7 +222,7 @@ def look_at(data: LabelledData, lengths: Lengths | None = None, limit: int | Non
     return check_table(splits, data.head.label_names, kind, data.left_out, lengths, limit)
 
 
-def _columns(
+def columns_for(
     kind: type[Head], task: TaskSettings, rows: Sequence[Row], source: str, learned: bool = True
 ) -> tuple[Columns, list[str]]:
     """The columns of each role of a head, and what was guessed about them."""

@@ -99,7 +99,7 @@ def _model(data: LabelledData, recipe: FinetuneRecipe, request: "FinetuneRequest
     model, tokenizer, notes = new_headed(
         head.auto_class, request.model, head.model_config(), train.dropout, train.seed, train.from_scratch
     )
-    _check_length(recipe.data.max_seq_length, model, request.model)
+    notes += _with_positions(model, tokenizer, recipe, request.model)
     if train.encoder == "frozen" or train.frozen_layers is not None:
         notes.append(freeze(model, train.frozen_layers))
     if recipe.reads_features:
@@ -144,17 +144,45 @@ def _facts(
     }
 
 
-def _check_length(max_seq_length: int, model: Any, name: str) -> None:
-    positions = getattr(model.config, "max_position_embeddings", None)
+def _with_positions(model: Any, tokenizer: Any, recipe: FinetuneRecipe, name: str) -> list[str]:
+    """Gives a model the places that are asked for, and what is to be said of them.
+
+    Raises:
+        BertkitError: it has more already, or is no BERT; or its places do not do for ``data.max_seq_length``.
+    """
+    from bertkit.models.bert import lengthen
+
+    wanted, read, has = recipe.model.max_position_embeddings, recipe.data.max_seq_length, _positions(model)
+    notes = []
+    if wanted is not None:
+        if has is None or model.config.model_type != "bert":
+            raise BertkitError(f"{name} is no BERT: leave model.max_position_embeddings out, which is for BERTs alone")
+        if wanted < has:
+            raise BertkitError(
+                f"model.max_position_embeddings {wanted} is under the {has} positions of {name}, which are kept: give {has} "
+                "or more, and --seq-len for shorter rows"
+            )
+        notes = lengthen(model, wanted, name)
+        if notes and read < wanted:
+            notes.append(
+                f"the places {max(read, has)} to {wanted - 1} stay copies: no row has over {read} tokens (--seq-len)"
+            )
+        tokenizer.model_max_length = has = wanted
+    if has is not None and read > has:
+        more = f", or --set model.max_position_embeddings={read}" if model.config.model_type == "bert" else ""
+        raise BertkitError(
+            f"data.max_seq_length {read} is over the {has} positions of {name}: use --seq-len {has} or less{more}"
+        )
+    return notes
+
+
+def _positions(model: Any) -> int | None:
+    """Tokens that a model reads at most; None where nothing limits them."""
+    positions: int | None = getattr(model.config, "max_position_embeddings", None)
     padding = [
         module.padding_idx
         for name, module in model.named_modules()
         if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None
     ]
-    if positions is not None and padding:
-        positions -= padding[0] + 1  # as in RoBERTa, whose positions begin behind the padding's id
-    if positions is not None and max_seq_length > positions:
-        raise BertkitError(
-            f"data.max_seq_length {max_seq_length} is over the {positions} positions of {name}: "
-            f"use --seq-len {positions} or less"
-        )
+    # As in RoBERTa, whose positions begin behind the padding's id.
+    return positions - (padding[0] + 1) if positions is not None and padding else positions

@@ -10,19 +10,12 @@ from typing import TYPE_CHECKING, Any
 from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.finetuning.alignment import head_of_task
-from bertkit.finetuning.data import (
-    DataRequest,
-    check_inputs,
-    load_labelled,
-    load_split,
-    read_inputs,
-    row_inputs,
-    text_input,
-)
+from bertkit.finetuning.data import DataRequest, check_inputs, load_labelled, load_split
 from bertkit.finetuning.features import Features, Split
 from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.heads.registry import head_of_model
 from bertkit.finetuning.heads.sequence import SequenceHead
+from bertkit.finetuning.inputs import read_inputs, row_inputs, text_input
 from bertkit.finetuning.windows import Encoder, cut_rows
 from bertkit.io.memory import MemoryRows, memory_rows
 from bertkit.models.folder import FEATURES, checked_folder, own_length, read_config

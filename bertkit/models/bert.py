@@ -61,8 +61,7 @@ def load_bert_for_pretraining(
             ``[unusedN]``. The rows of the vocabulary grow where these need more, up to a multiple of 64. Those of
             whole words (see ``models.new_words``) begin as the mean of what the model's own tokenizer cuts them into.
         seed: of the new weights.
-        positions: tokens that it is to read; where it reads fewer, the places beyond begin as copies of those it
-            has, one after the other (Beltagy et al. 2020, 5: what is near stays near).
+        positions: tokens that it is to read; see ``lengthen``.
 
     Raises:
         BertkitError: the model cannot be loaded, or the tokenizer is not the model's.
@@ -83,26 +82,31 @@ def load_bert_for_pretraining(
     if more := sum(id_ not in words for id_ in range(rows, len(tokenizer))):
         notes.append(f"{more:,} word pieces are new: {name_or_path} has rows for {rows:,}")
     begin_as_means(model, words, own)
-    if positions > (known := model.config.max_position_embeddings):
-        _lengthen(model, positions)
-        notes.append(
-            f"the places {known} to {positions - 1} are new, copied from the first: {name_or_path} has {known}"
-        )
-    return model, tokenizer, notes
+    return model, tokenizer, notes + lengthen(model, positions, name_or_path)
 
 
-def _lengthen(model: Any, positions: int) -> None:
+def lengthen(model: Any, positions: int, name: str) -> list[str]:
+    """Makes a BERT read so many tokens, where it reads fewer: the places beyond begin as copies of those it has, one after the
+    other (Beltagy et al. 2020, 5: what is near stays near). Returns the line that says so, or none.
+
+    Args:
+        model: a BERT under any head, or none; changed in place.
+        name: of the model, for the line.
+    """
     import torch
     from torch import nn
 
-    embeddings = model.bert.embeddings
+    if positions <= (has := model.config.max_position_embeddings):
+        return []
+    embeddings = model.base_model.embeddings
     known = embeddings.position_embeddings.weight.detach()
-    longer = known.repeat(-(-positions // len(known)), 1)[:positions].clone()
+    longer = known.repeat(-(-positions // has), 1)[:positions].clone()
     embeddings.position_embeddings = nn.Embedding.from_pretrained(longer, freeze=False)
     places = torch.arange(positions).unsqueeze(0)
     embeddings.position_ids = nn.Buffer(places, persistent=False)
     embeddings.token_type_ids = nn.Buffer(torch.zeros_like(places), persistent=False)
     model.config.max_position_embeddings = positions
+    return [f"the places {has} to {positions - 1} are new, copied from the first: {name} has {has}"]
 
 
 def load_for(

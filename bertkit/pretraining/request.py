@@ -157,7 +157,8 @@ def _recipe(request: PretrainRequest, name: str) -> PretrainRecipe:
     recipe = load(PretrainRecipe, "pretrain", name, [any_length, *request.overrides]).settings
     if recipe.data.sentence_objective != "none":
         check_pairs(request.model)
-    positions = max(known, *(tokens for _, tokens in recipe.data.phases))
+    asked = recipe.model.max_position_embeddings
+    positions = max(known, 0 if asked == _ANY_LENGTH else asked, *(tokens for _, tokens in recipe.data.phases))
     model = recipe.model.model_copy(update={"max_position_embeddings": positions})
     return recipe.model_copy(update={"model": model})
 

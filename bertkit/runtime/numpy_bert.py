@@ -131,7 +131,8 @@ class NumpyBert:
         ))  # fmt: skip
 
     def _pooled(self, texts: Sequence[Encoding]) -> np.ndarray:
-        first = self._by_length(texts, lambda _, states: list(states[-1][:, 0]))
+        # Copies: else the states of all tokens would stay in memory with the first one.
+        first = self._by_length(texts, lambda _, states: list(states[-1][:, 0].copy()))
         with _overflowing():
             pooled: np.ndarray = np.tanh(self._linear(np.stack(first), "bert.pooler.dense"))
             return pooled

@@ -16,7 +16,8 @@ class Settings(BaseModel):
 
 
 class ModelSettings(Settings):
-    """The size of a new BERT, by the names of ``transformers.BertConfig``. Ignored when going on from a model."""
+    """The size of a new BERT, by the names of ``transformers.BertConfig``. Of a model that is gone on from
+    max_position_embeddings alone can be changed, upwards."""
 
     num_hidden_layers: Positive = 12
     """Transformer layers."""
@@ -227,6 +228,14 @@ class TaskSettings(Settings):
     """Where the columns lie in GLUE's original TSVs; none for tasks that are not of GLUE."""
 
 
+class FinetuneModelSettings(Settings):
+    """What is changed about the model that is fine-tuned."""
+
+    max_position_embeddings: Annotated[int, Field(ge=8)] | None = None
+    """Longest input that the model can ever read, in tokens; what a BERT lacks of them begins as copies of the places that it
+    has. None keeps its own."""
+
+
 class FinetuneDataSettings(Settings):
     """How labelled texts become batches."""
 
@@ -288,6 +297,7 @@ class FinetuneRecipe(Settings):
     """All of a fine-tuning run but its model."""
 
     task: TaskSettings = TaskSettings()
+    model: FinetuneModelSettings = FinetuneModelSettings()
     data: FinetuneDataSettings = FinetuneDataSettings()
     train: FinetuneTrainSettings = FinetuneTrainSettings()
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bertkit.errors import BertkitError
-from bertkit.finetuning.data import DataRequest, check_inputs, load_labelled, load_split, read_texts
+from bertkit.finetuning.data import DataRequest, check_inputs, load_labelled, load_split
 from bertkit.settings.recipes import load, recipe_names
 from bertkit.settings.schema import FinetuneRecipe, TaskSettings
 
@@ -112,14 +112,6 @@ def test_inputs_are_checked_before_anything_is_read(tmp_path):
         load_labelled(request(write(tmp_path, "a.csv", "text,label\na,x\nb,y\n")))
 
 
-def test_texts_to_predict_come_from_lines_and_tables(tmp_path):
-    assert list(read_texts(str(write(tmp_path, "a.txt", "one\n\ntwo\n")), ())) == [("one",), ("",), ("two",)]
-    table = str(write(tmp_path, "a.csv", "id,sentence\n1,one\n"))
-    assert list(read_texts(table, ())) == [("one",)]
-    with pytest.raises(BertkitError, match="no column 'body'"):
-        list(read_texts(table, ("body",)))
-
-
 def task(name):
     return load(FinetuneRecipe, "finetune", name, []).settings.task
 
@@ -195,11 +187,6 @@ def test_a_list_among_words_is_no_class(tmp_path):
         own(tmp_path, "\n".join(json.dumps(row) for row in rows), name="a.jsonl")
 
 
-def test_a_list_is_no_text_to_predict(tmp_path):
-    with pytest.raises(BertkitError, match="not a text"):
-        list(read_texts(str(write(tmp_path, "a.jsonl", json.dumps({"text": ["a"]}))), ("text",)))
-
-
 def test_rows_without_a_text_are_refused_or_left_out_and_counted(tmp_path):
     rows = [{"text": text, "label": "xy"[n % 2]} for n, text in enumerate(["a", None, "", "b", float("nan"), "c"])]
     rows.append({"text": "d", "label": float("nan")})
@@ -210,8 +197,3 @@ def test_rows_without_a_text_are_refused_or_left_out_and_counted(tmp_path):
     assert data.train.texts == [("a",), ("",), ("b",), ("c",)]
     assert len(data.left_out) == 6  # three of the training and three of the validation rows
     assert any("left out: 6; " in told and "a.jsonl:2 has no text" in told for told in data.notes)
-
-
-def test_a_null_to_predict_is_an_empty_text(tmp_path):
-    table = write(tmp_path, "a.jsonl", '{"text": null}\n{"text": NaN}\n{"text": "a"}\n')
-    assert list(read_texts(str(table), ())) == [("",), ("",), ("a",)]
