@@ -182,7 +182,7 @@ def abandon_stdout() -> None:
 
 
 class ProgressLine:
-    """One piece of long work: a bar on a terminal, a plain line every ten seconds in a log file."""
+    """A long work: a bar on a terminal, a plain line every ten seconds in a log file."""
 
     def __init__(self, label: str, total: float | None, unit: str, done: float = 0) -> None:
         self.label, self.total, self.unit = label, total, unit

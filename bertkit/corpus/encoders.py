@@ -52,27 +52,27 @@ class Differs(Exception):  # noqa: N818 (no error of anybody's: there is another
     """An encoder does not give the ids that ``tokenizers`` gives."""
 
 
-class Piece(NamedTuple):
-    """A stretch of the corpus as it goes into the store."""
+class EncodedChunk(NamedTuple):
+    """Some paragraphs of the corpus as they go into the store."""
 
     ids: np.ndarray
     """uint32 ``[tokens]``."""
     lengths: np.ndarray
     """Tokens of each sentence, int64 ``[sentences]``, all at least 1."""
     document_ends: np.ndarray
-    """Before which sentences documents end, int64 ``[documents that end here]``; the last may go on in the next piece."""
+    """Before which sentences documents end, int64 ``[documents that end here]``; the last may go on in the next chunk."""
     text_bytes: int
     """Of the paragraphs as UTF-8."""
 
 
-class PieceEncoder:
+class ChunkEncoder:
     """Splits paragraphs into sentences and sentences into ids. Can be sent to another process."""
 
     def __init__(self, encoder: str, tokenizer_json: str, language: str) -> None:
         self._how = encoder, tokenizer_json, language
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return PieceEncoder, self._how
+        return ChunkEncoder, self._how
 
     @cached_property
     def _encode(self) -> Encode:
@@ -81,7 +81,7 @@ class PieceEncoder:
             return LibraryEncoder(tokenizer_json)
         return CheckedEncoder(encoder, tokenizer_json)
 
-    def __call__(self, paragraphs: Sequence[str | None]) -> Piece:
+    def __call__(self, paragraphs: Sequence[str | None]) -> EncodedChunk:
         """Reads paragraphs; None ends a document.
 
         Raises:
@@ -100,7 +100,7 @@ class PieceEncoder:
         ids, lengths = self._encode(sentences)
         # A sentence without a token is none.
         kept_before = np.concatenate([[0], np.cumsum(lengths > 0)])
-        return Piece(ids, lengths[lengths > 0], kept_before[np.asarray(ends, dtype=np.int64)], text_bytes)
+        return EncodedChunk(ids, lengths[lengths > 0], kept_before[np.asarray(ends, dtype=np.int64)], text_bytes)
 
 
 def split_sentences(paragraph: str, language: str) -> list[str]:
@@ -251,7 +251,7 @@ class WordsEncoder:
         fresh.clear()
 
     def _ids_of_plain(self, words: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
-        """Of letters and digits in ASCII: as one text, in which each piece that continues nothing begins a word."""
+        """Of letters and digits in ASCII: as one text, in which each word piece that continues nothing begins a word."""
         encoding = self._library.encode_batch_fast([b" ".join(words).decode()], add_special_tokens=False)[0]
         ids = np.array(encoding.ids, dtype=np.uint32)
         begins = np.flatnonzero(~self._continues[ids])

@@ -12,7 +12,7 @@ from bertkit import console
 from bertkit.cores import usable_cores
 from bertkit.corpus.cache import cache_folder, name_of, opened
 from bertkit.corpus.contents import Contents, contents, joined
-from bertkit.corpus.encoders import ENCODERS, Differs, Piece, PieceEncoder, suitable_encoders
+from bertkit.corpus.encoders import ENCODERS, ChunkEncoder, Differs, EncodedChunk, suitable_encoders
 from bertkit.corpus.sources import Source, read_paragraphs
 from bertkit.corpus.store import CorpusInfo, CorpusStore, StoreWriter, open_store, open_verified
 from bertkit.corpus.workers import in_order
@@ -169,7 +169,7 @@ def write_store(
 
 
 def _write_with(encoder: str, folder: Path, preparation: Preparation, tokenizer: Any, processes: int) -> CorpusInfo:
-    encode = PieceEncoder(encoder, tokenizer.backend_tokenizer.to_str(), preparation.language)
+    encode = ChunkEncoder(encoder, tokenizer.backend_tokenizer.to_str(), preparation.language)
     report = ReadReport()
     total = preparation.estimated_bytes() / 1e6
     text_bytes = 0
@@ -177,11 +177,11 @@ def _write_with(encoder: str, folder: Path, preparation: Preparation, tokenizer:
     with (
         console.progress("preparing", total or None, "MB") as line,
         writer,
-        contextlib.closing(_pieces(encode, _chunks(preparation.paragraphs(report)), processes)) as pieces,
+        contextlib.closing(_encoded(encode, _chunks(preparation.paragraphs(report)), processes)) as encoded,
     ):
-        for piece in pieces:
-            writer.add_piece(piece.ids, piece.lengths, piece.document_ends)
-            text_bytes += piece.text_bytes
+        for chunk in encoded:
+            writer.add_chunk(chunk.ids, chunk.lengths, chunk.document_ends)
+            text_bytes += chunk.text_bytes
             line.update(min(text_bytes / 1e6, total or float("inf")), f"{writer.tokens:,} tokens")
         writer.end_document()
         tokenizer.save_pretrained(folder)
@@ -216,7 +216,9 @@ def _chunks(paragraphs: Iterable[str | None]) -> Iterator[list[str | None]]:
         yield chunk
 
 
-def _pieces(encode: PieceEncoder, chunks: Iterator[list[str | None]], most: int) -> Generator[Piece, None, None]:
+def _encoded(
+    encode: ChunkEncoder, chunks: Iterator[list[str | None]], most: int
+) -> Generator[EncodedChunk, None, None]:
     """The chunks as ids, in order: by this process where they are few, else by one a core, at most ``most``."""
     first = list(islice(chunks, _PARALLEL_FROM_CHUNKS))
     processes = min(usable_cores(), most) if len(first) == _PARALLEL_FROM_CHUNKS else 1

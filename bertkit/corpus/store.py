@@ -198,7 +198,7 @@ def _map(path: Path, dtype: str, length: int) -> np.ndarray:
 
 
 class StoreWriter:
-    """Writes a store piece by piece; nothing but the token counts is held in memory."""
+    """Writes a store chunk by chunk; nothing but the token counts is held in memory."""
 
     def __init__(self, folder: Path, vocab_size: int) -> None:
         self._folder = folder
@@ -225,7 +225,7 @@ class StoreWriter:
         self.tokens += len(ids)
         self.sentences += len(lengths)
 
-    def add_piece(self, ids: np.ndarray, lengths: np.ndarray, document_ends: np.ndarray) -> None:
+    def add_chunk(self, ids: np.ndarray, lengths: np.ndarray, document_ends: np.ndarray) -> None:
         """Appends sentences, and ends documents before some of them; one without a sentence is no document.
 
         Args:

@@ -1,4 +1,4 @@
-"""The same work on many pieces, several at a time, in processes of our own.
+"""The same work on many items, several at a time, in processes of our own.
 
 Not ``multiprocessing``: its fresh processes run the caller's main script once more, which a notebook or a script
 without an ``if __name__`` does not stand, and its forked ones inherit the threads' locks of torch and tokenizers.
@@ -26,12 +26,12 @@ ONE_THREAD = {"TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1", "OPENBL
 """The environment of a process that has one core to itself."""
 
 
-def in_order(work: Callable[[In], Out], pieces: Iterable[In], processes: int) -> Generator[Out, None, None]:
-    """``work(piece)`` for each piece, in the order of the pieces. Close it to end the processes early.
+def in_order(work: Callable[[In], Out], items: Iterable[In], processes: int) -> Generator[Out, None, None]:
+    """``work(item)`` for each item, in their order. Close it to end the processes early.
 
     Args:
         work: can be pickled.
-        pieces: read as they are needed; two more than there are processes are held at a time.
+        items: read as they are needed; two more than there are processes are held at a time.
         processes: one means this one.
 
     Raises:
@@ -39,7 +39,7 @@ def in_order(work: Callable[[In], Out], pieces: Iterable[In], processes: int) ->
         Whatever the work raises, in its place in the order.
     """
     if processes == 1:
-        yield from map(work, pieces)
+        yield from map(work, items)
         return
     with contextlib.ExitStack() as ending:
         threads = ending.enter_context(ThreadPoolExecutor(processes))
@@ -49,18 +49,18 @@ def in_order(work: Callable[[In], Out], pieces: Iterable[In], processes: int) ->
             ending.callback(worker.end)  # before the threads are waited for: some may be waiting for an answer
             idle.put(worker)
 
-        def ask(piece: In) -> Out:
+        def ask(item: In) -> Out:
             worker = idle.get()
             try:
-                answer: Out = worker.ask(piece)
+                answer: Out = worker.ask(item)
                 return answer
             finally:
                 idle.put(worker)
 
         ending.callback(threads.shutdown, wait=False, cancel_futures=True)
         asked: deque[Future[Out]] = deque()
-        for piece in pieces:
-            asked.append(threads.submit(ask, piece))
+        for item in items:
+            asked.append(threads.submit(ask, item))
             if len(asked) > processes + 1:
                 yield asked.popleft().result()
         while asked:
@@ -68,7 +68,7 @@ def in_order(work: Callable[[In], Out], pieces: Iterable[In], processes: int) ->
 
 
 class _Worker:
-    """A process that answers one piece after the other. Where we are gone it sees the end of its input, and goes."""
+    """A process that answers one item after the other. Where we are gone it sees the end of its input, and goes."""
 
     def __init__(self, work: Callable[[Any], Any]) -> None:
         try:
@@ -89,11 +89,11 @@ class _Worker:
         self._to, self._from = self._process.stdin, self._process.stdout
         self._unsent = [work]
 
-    def ask(self, piece: Any) -> Any:
+    def ask(self, item: Any) -> Any:
         try:
             while self._unsent:
                 pickle.dump(self._unsent.pop(), self._to, pickle.HIGHEST_PROTOCOL)
-            pickle.dump(piece, self._to, pickle.HIGHEST_PROTOCOL)
+            pickle.dump(item, self._to, pickle.HIGHEST_PROTOCOL)
             self._to.flush()
             well, answer = pickle.load(self._from)
         except (EOFError, OSError, pickle.UnpicklingError) as error:
@@ -123,21 +123,21 @@ class _Worker:
 
 
 def serve() -> None:
-    """What a worker process does: takes the work, then piece after piece, and answers each."""
-    pieces, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    """What a worker process does: takes the work, then item after item, and answers each."""
+    asked, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints must not lie among the answers
     # Where the process that asks is gone, its last message may be cut off, and nobody waits for an answer.
     with contextlib.suppress(EOFError, pickle.UnpicklingError, BrokenPipeError):
-        work = pickle.load(pieces)
+        work = pickle.load(asked)
         while True:
-            answers.write(_answer(work, pickle.load(pieces)))
+            answers.write(_answer(work, pickle.load(asked)))
             answers.flush()
     os._exit(0)  # not to flush an answer that nobody reads
 
 
-def _answer(work: Callable[[Any], Any], piece: Any) -> bytes:
+def _answer(work: Callable[[Any], Any], item: Any) -> bytes:
     try:
-        return pickle.dumps((True, work(piece)), pickle.HIGHEST_PROTOCOL)
+        return pickle.dumps((True, work(item)), pickle.HIGHEST_PROTOCOL)
     except BaseException as error:
         error.add_note(f"in a worker process:\n{traceback.format_exc()}")
         with contextlib.suppress(Exception):

@@ -9,7 +9,7 @@ from bertkit.errors import BertkitError
 
 BLOCK_BYTES = 2**20
 MAX_LINE_CHARS = 100_000
-"""A longer line is handed out in pieces, so that memory stays bounded."""
+"""A longer line is handed out in stretches, so that memory stays bounded."""
 MAX_REPLACED_SHARE = 0.005
 """A file of which more characters than this are not UTF-8 is in another encoding, not a little damaged."""
 _JUDGED_FROM_CHARS = 65_536
@@ -33,7 +33,7 @@ class ReadReport:
 
 
 def read_lines(stream: BinaryIO, name: str, report: ReadReport | None = None) -> Iterator[tuple[int, str]]:
-    """Yields (1-based line number, text without its end), a very long line in several pieces.
+    """Yields (1-based line number, text without its end), a very long line in several stretches.
 
     Line ends are ``\\n``, ``\\r\\n`` or ``\\r``, as in Python's universal newlines; a BOM is dropped; bytes that are
     not UTF-8 become U+FFFD and are counted.
@@ -53,10 +53,10 @@ def read_lines(stream: BinaryIO, name: str, report: ReadReport | None = None) ->
             yield from enumerate(lines, number)
         else:
             for long_number, line in enumerate(lines, number):
-                yield from ((long_number, piece) for piece in _pieces(line))
+                yield from ((long_number, stretch) for stretch in _stretches(line))
         number += len(lines)
         if unended:
-            yield from ((number, piece) for piece in _pieces(unended))
+            yield from ((number, stretch) for stretch in _stretches(unended))
     decoder.judge(final=True)
     counts.lines += number if unended else number - 1
     if report is None and counts.replaced_characters:
@@ -69,9 +69,9 @@ def replaced(count: int, first: str | None) -> str:
 
 
 def lines_of(text: str) -> Iterator[str]:
-    """The lines of a text in memory, cleaned and cut into pieces as `read_lines` does it."""
+    """The lines of a text in memory, cleaned and cut into stretches as `read_lines` does it."""
     for line in _split(_separated(text)):
-        yield from _pieces(line)
+        yield from _stretches(line)
 
 
 def _blocks(stream: BinaryIO) -> Iterator[bytes]:
@@ -111,7 +111,7 @@ def _split(text: str) -> list[str]:
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
-def _pieces(line: str) -> Iterator[str]:
+def _stretches(line: str) -> Iterator[str]:
     start = 0
     while len(line) - start > MAX_LINE_CHARS:
         end = start + MAX_LINE_CHARS

@@ -200,7 +200,7 @@ def prepare_for_training(
     """The corpus prepared, and split into training and validation documents.
 
     Args:
-        inputs: as ``find_sources`` takes them, or the prepared folders of its pieces.
+        inputs: as ``find_sources`` takes them, or the prepared folders of its parts.
         validation: likewise; where empty, a share of the documents is held out.
         tokenizer: None takes the prepared folder's, or learns one on the corpus.
         recipe: how to read, to split and to learn word pieces.

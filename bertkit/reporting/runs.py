@@ -154,7 +154,7 @@ def _is_confusion(found: Any) -> bool:
 
 
 def _is_sweep(found: Any) -> bool:
-    """Whether it has the form that ``tasks.sweep`` gives it."""
+    """Whether it has the form that ``finetuning.sweep`` gives it."""
     try:
         means = [found[name] for name in ("mean", "standard_deviation", "best", "collapsed")]
         rows = [run[found["metric"]] for run in found["runs"]]

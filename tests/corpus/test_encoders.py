@@ -11,7 +11,7 @@ from tokenizers import AddedToken
 
 from bertkit.corpus import encoders
 from bertkit.corpus import prepare as preparing
-from bertkit.corpus.encoders import LibraryEncoder, PieceEncoder, split_sentences, suitable_encoders
+from bertkit.corpus.encoders import ChunkEncoder, LibraryEncoder, split_sentences, suitable_encoders
 from bertkit.corpus.prepare import Preparation, prepare
 from bertkit.corpus.sources import find_sources
 from bertkit.models.tokenizer import build_tokenizer
@@ -112,7 +112,7 @@ def test_ours_is_for_plain_bert_only():
 
 
 def test_sentences_without_a_token_are_none_and_documents_end_where_they_did():
-    encode = PieceEncoder("tokenizers", tokenizer_json(), "en")
+    encode = ChunkEncoder("tokenizers", tokenizer_json(), "en")
     piece = encode(["\u200b", None, "The cat. Sat.", "cat", None, None, "\u200b", "sat"])
     assert piece.lengths.tolist() == [3, 2, 1, 1]
     assert piece.document_ends.tolist() == [0, 3, 3]
@@ -191,5 +191,5 @@ def test_a_fast_encoder_that_does_not_know_the_tokenizer_is_given_up(corpus, tmp
 
 def test_the_arrays_of_a_piece_have_the_types_that_the_store_takes():
     for name in suitable_encoders(tokenizer_json()):
-        piece = PieceEncoder(name, tokenizer_json(), "en")(["The cat.", None])
+        piece = ChunkEncoder(name, tokenizer_json(), "en")(["The cat.", None])
         assert (piece.ids.dtype, piece.lengths.dtype) == (np.uint32, np.int64)

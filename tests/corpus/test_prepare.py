@@ -13,7 +13,7 @@ from helpers.languages import PARAGRAPHS
 from helpers.stores import SPECIAL
 
 from bertkit.corpus import prepare as module
-from bertkit.corpus.encoders import Piece
+from bertkit.corpus.encoders import EncodedChunk
 from bertkit.corpus.merge import merged
 from bertkit.corpus.prepare import Preparation, prepare
 from bertkit.corpus.sources import find_sources
@@ -211,14 +211,14 @@ def test_many_documents_at_once_are_written_as_one_by_one(tmp_path, size):
     stream = [event for document in documents for event in (*document, None)]
     with StoreWriter(folders[1], 90) as many:
         for start in range(0, len(stream), size):
-            many.add_piece(*as_piece(stream[start : start + size])[:3])
+            many.add_chunk(*as_chunk(stream[start : start + size])[:3])
         many.finish(fingerprint="", tokenizer_fingerprint="", sources=[], text_bytes=0)
     for name in ("ids.bin", "sentences.bin", "documents.bin", "counts.bin", "corpus.json"):
         assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes(), name
 
 
-def as_piece(events):
+def as_chunk(events):
     sentences = [event for event in events if event is not None]
     ends = [sum(one is not None for one in events[:place]) for place, event in enumerate(events) if event is None]
     ids = np.concatenate([np.zeros(0, dtype=np.uint32), *sentences]).astype(np.uint32)
-    return Piece(ids, np.array(list(map(len, sentences)), dtype=np.int64), np.array(ends, dtype=np.int64), 0)
+    return EncodedChunk(ids, np.array(list(map(len, sentences)), dtype=np.int64), np.array(ends, dtype=np.int64), 0)

@@ -60,7 +60,7 @@ def _trace(loaded: "PreTrainedModel", heads: Sequence[Head], path: Path) -> None
         tuple(inputs.values()),
         str(path),
         dynamo=False,
-        opset_version=17,  # the first with layer normalisation in one piece
+        opset_version=17,  # the first with layer normalisation as one operation
         input_names=list(inputs),
         output_names=outputs,
         dynamic_axes={name: axes for name, axes in free.items() if name in (*inputs, *outputs)},

@@ -1,6 +1,6 @@
 """What belongs at a ``[MASK]``: a BERT's ranked guesses, as transformers' fill-mask pipeline gives them.
 
-Beyond it: several masks filled together (``joint.py``), words of several pieces (``words.py``, ``targets.py``).
+Beyond it: several masks filled together (``joint.py``), words of several pieces (``words.py``, ``phrases.py``).
 """
 
 import math
@@ -29,7 +29,7 @@ class Candidate:
 
     score: float
     """Probability of the word piece, or of all pieces of the word, over all that the model knows. With targets of
-    several pieces: how likely it is this one of them (``targets.py``)."""
+    several pieces: how likely it is this one of them (``phrases.py``)."""
     token: int | Word
     """Id of the word piece, or ids of several."""
     token_str: str
@@ -130,7 +130,7 @@ class MaskFiller:
         return [self._fill_all(self._encode(text), top_k, max_pieces) for text in texts]
 
     def compares_texts(self, targets: Sequence[str]) -> bool:
-        """Whether a target has several pieces, so that all are compared by the whole text (``targets.py``)."""
+        """Whether a target has several pieces, so that all are compared by the whole text (``phrases.py``)."""
         return any(len(word) > 1 for word in self._target_words(targets))
 
     def _checked(self, top_k: int, targets: Sequence[str] | None, max_pieces: int) -> list[Word] | None:
