@@ -5,7 +5,7 @@ import dataclasses
 import json
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bertkit import console
@@ -14,7 +14,7 @@ from bertkit.inference.explaining import explain
 from bertkit.reporting.attention import attention_page, read_attention
 from bertkit.reporting.pages import render_page
 from bertkit.serving.asking import answered, checked_items, open_task, task_name
-from bertkit.serving.batcher import Batcher, BusyError
+from bertkit.serving.batcher import Batcher
 from bertkit.serving.tasks import VECTORS, Item, Task
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+Respond = Callable[["Request"], Awaitable["Response"]]
 MOST_BYTES = 1_000_000
 """Of a request's body."""
 _EXAMPLES = {
@@ -69,13 +70,13 @@ class Service:
         from starlette.applications import Starlette
         from starlette.routing import Route
 
-        ask, post = self._ask, ["POST"]
+        ask, post = self._guarded(self._ask), ["POST"]
         return Starlette(
             routes=[
                 Route("/", self._show, methods=["GET"]),
                 Route("/health", self._health, methods=["GET"]),
-                Route("/attention", self._attention, methods=["GET"]),
-                Route("/explain", self._explain, methods=["GET"]),
+                Route("/attention", self._guarded(self._attention), methods=["GET"]),
+                Route("/explain", self._guarded(self._explain), methods=["GET"]),
                 Route("/", ask, methods=post),
                 Route("/pipeline/{task}", ask, methods=post),
                 Route("/models/{name:path}/pipeline/{task}", ask, methods=post),
@@ -97,34 +98,33 @@ class Service:
         from starlette.responses import HTMLResponse
 
         text = request.query_params.get("text", "")
-        try:
-            page = await self.batcher.run(lambda: attention_page(read_attention(self.model, text)))
-        except BertkitError as error:
-            return _json({"error": str(error)}, 400)
+        page = await self.batcher.run(lambda: attention_page(read_attention(self.model, text)))
         return HTMLResponse(page.encode("utf-8", "replace"))
 
     async def _explain(self, request: "Request") -> "Response":
         """What ``bertkit explain --json`` prints of a text, or of two."""
         text, pair = (request.query_params.get(name) or None for name in ("text", "text_pair"))
-        try:
-            found = await self.batcher.run(lambda: explain(self.model, text or "", pair, device=self._device))
-        except BertkitError as error:
-            return _json({"error": str(error)}, 400)
+        found = await self.batcher.run(lambda: explain(self.model, text or "", pair, device=self._device))
         return _json(dataclasses.asdict(found))
 
-    async def _ask(self, request: "Request") -> "Response":
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                return _json(await self._answer(request))
-        except TimeoutError:
-            return _json({"error": f"no answer within {self._timeout_s:g} s: ask again later, or for less"}, 503)
-        except BertkitError as error:
-            return _json({"error": str(error)}, getattr(error, "status", 503 if isinstance(error, BusyError) else 400))
-        except Exception:  # a bug of ours: the traceback is for whoever runs the server
-            sys.stderr.write(console.masked(traceback.format_exc()))
-            return _json({"error": "the server failed: its log says how"}, 500)
+    def _guarded(self, respond: Respond) -> Respond:
+        """The same, that waits no longer than it may, and says in a line of JSON what was wrong."""
 
-    async def _answer(self, request: "Request") -> Any:
+        async def guarded(request: "Request") -> "Response":
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    return await respond(request)
+            except TimeoutError:
+                return _refusal(503, f"no answer within {self._timeout_s:g} s: ask again later, or for less")
+            except BertkitError as error:
+                return _refusal(getattr(error, "status", 400), str(error))
+            except Exception:  # a bug of ours: the traceback is for whoever runs the server
+                sys.stderr.write(console.masked(traceback.format_exc()))
+                return _refusal(500, "the server failed: its log says how")
+
+        return guarded
+
+    async def _ask(self, request: "Request") -> "Response":
         named = request.path_params.get("name", self.model)
         if named not in (self.model, self.model.rstrip("/").rsplit("/", 1)[-1]):
             raise RefusedError(404, f"no model '{named[:100]}' here: this is {self.model}")
@@ -138,7 +138,7 @@ class Service:
         items = checked_items(self._tasks[name], inputs, _parameters(asked))
         answers = await self.batcher.ask(name, items) if items else []
         # Of a single text the API gives classes as a list of lists, and all else as it is.
-        return answers if isinstance(inputs, list) or name == "text-classification" else answers[0]
+        return _json(answers if isinstance(inputs, list) or name == "text-classification" else answers[0])
 
 
 async def _body(request: "Request") -> bytes:
@@ -171,7 +171,11 @@ def _parameters(asked: dict[str, Any]) -> Any:
 async def _unknown(request: "Request", error: Exception) -> "Response":
     status: int = getattr(error, "status_code", 404)
     path = request.url.path[:100]
-    return _json({"error": f"no {request.method} {path} here: POST / or /models/NAME, or open / in a browser"}, status)
+    return _refusal(status, f"no {request.method} {path} here: POST / or /models/NAME, or open / in a browser")
+
+
+def _refusal(status: int, why: str) -> "Response":
+    return _json({"error": why}, status)
 
 
 def _json(content: Any, status: int = 200) -> "Response":

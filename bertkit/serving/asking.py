@@ -80,5 +80,7 @@ def checked_items(task: Task, inputs: Any, parameters: Any) -> list[Item]:
     targets = given.get("targets", [])
     if not isinstance(targets, list) or not all(isinstance(one, str) for one in targets):
         raise BertkitError("targets must be a list of words")
+    if not isinstance(given.get("normalize", False), bool):
+        raise BertkitError("normalize must be true or false")
     every = inputs if isinstance(inputs, list) else [inputs]
     return [Item(task.content(one), given) for one in every]

@@ -18,6 +18,8 @@ MOST_WAITING = 100_000
 class BusyError(BertkitError):
     """More waits than can be answered in time."""
 
+    status = 503
+
 
 class Batcher:
     """Answers items in batches. Its methods are of one event loop.
@@ -42,7 +44,10 @@ class Batcher:
             Exception: what one of the items raised.
         """
         if len(self._waiting) + len(items) > MOST_WAITING:
-            raise BusyError(f"{len(self._waiting):,} texts wait already: ask again later")
+            raise BusyError(
+                f"{len(items):,} texts beside {len(self._waiting):,} that wait are more than {MOST_WAITING:,}: ask again "
+                "later, or for fewer"
+            )
         loop = asyncio.get_running_loop()
         futures = [loop.create_future() for _ in items]
         self._waiting.extend((kind, item, future) for item, future in zip(items, futures, strict=True))

@@ -162,6 +162,13 @@ def test_what_arrives_together_is_read_together_and_one_bad_text_harms_nobody(fi
         ({"inputs": "[MASK]"}, "/pipeline/translation", 404, "no task 'translation' here"),
         ({"inputs": "[MASK]"}, "/nowhere", 404, "no POST /nowhere here"),
         (b" " * (MOST_BYTES + 1), "/", 413, "larger than 1,000,000 bytes"),
+        (["a"] * 2, "/", 400, "has no inputs"),
+        (
+            {"inputs": "a", "parameters": {"normalize": "no"}},
+            "/pipeline/feature-extraction",
+            400,
+            "must be true or false",
+        ),
         ({"inputs": "the cat " * 40}, "/pipeline/feature-extraction", 400, "longer than the 32 tokens"),
     ],
 )
@@ -179,14 +186,16 @@ def test_a_request_waits_no_longer_than_it_may(tiny_model, monkeypatch):
 
     with served(tiny_model, timeout_s=0.2) as (address, service):
         monkeypatch.setattr(service.batcher, "_answered", lambda _, items: time.sleep(1) or [0] * len(items))
-        status, answer = asked(address, {"inputs": "a [MASK]"})
-    assert (status, answer["error"]) == (503, "no answer within 0.2 s: ask again later, or for less")
+        told = [asked(address, {"inputs": "a [MASK]"}), asked(address, "", "/attention?text=the+cat", "GET")]
+    assert told == [(503, {"error": "no answer within 0.2 s: ask again later, or for less"})] * 2
 
 
 def test_a_bug_of_ours_is_no_answer_but_a_line(tiny_model, monkeypatch, capfd):
     with served(tiny_model) as (address, service):
         monkeypatch.setattr(service.batcher, "_answered", lambda _, items: [ZeroDivisionError("x")] * len(items))
-        assert asked(address, {"inputs": "a [MASK]"}) == (500, {"error": "the server failed: its log says how"})
+        monkeypatch.setattr("bertkit.serving.app.read_attention", lambda *_: 1 / 0)
+        for told in (asked(address, {"inputs": "a [MASK]"}), asked(address, "", "/attention?text=a", "GET")):
+            assert told == (500, {"error": "the server failed: its log says how"})
     assert "ZeroDivisionError" in capfd.readouterr().err
 
 

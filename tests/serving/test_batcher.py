@@ -85,5 +85,5 @@ def test_more_than_can_wait_is_refused(monkeypatch):
     async def ask(batcher):
         return await batcher.ask("a", [1, 2, 3, 4])
 
-    with pytest.raises(BusyError, match="0 texts wait already"):
+    with pytest.raises(BusyError, match="4 texts beside 0 that wait are more than 3"):
         run(lambda _, items: items, ask)
