@@ -76,7 +76,7 @@ def build_accelerator(device: str, precision: str, trackers: tuple[str, ...], fo
 
     for name in trackers:
         if find_spec(name) is None:
-            raise BertkitError(f"--track {name} needs its package: pip install bertkit[{name}]")
+            raise BertkitError(f"--track {name} needs its package: pip install 'bertkit[{name}]'")
     on_cpu = device == "cpu"
     if on_cpu:
         keep_freed_memory()

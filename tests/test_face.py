@@ -164,6 +164,8 @@ def test_a_pretrained_model_is_evaluated(run: bertkit.RunRecord, corpus: Path, t
     assert bertkit.evaluate(run.folder, corpus=corpus, device="cpu")["documents"] == 80
     with pytest.raises(BertkitError, match="give one of"):
         bertkit.evaluate(run.folder, cloze=True, corpus=corpus)
+    with pytest.raises(BertkitError, match="cloze and minimal_pairs have none"):
+        bertkit.evaluate(run.folder, cloze=True, settings={"data.max_seq_length": 16})
 
 
 def test_the_model_is_read_as_plain_transformers_reads_it(run: bertkit.RunRecord) -> None:

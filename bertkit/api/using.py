@@ -49,6 +49,8 @@ def evaluate(
     names, rows = given_names(corpus), (task, validation, data)
     if sum((cloze is not False, bool(names), minimal_pairs is not None, any(one is not None for one in rows))) > 1:
         raise BertkitError("give one of labelled rows (task, validation, data), cloze, corpus and minimal_pairs")
+    if settings and (cloze is not False or minimal_pairs is not None):
+        raise BertkitError("settings are for labelled rows and for corpus: cloze and minimal_pairs have none")
     if cloze is not False:
         from bertkit.inference.cloze import evaluate_cloze
 

@@ -8,7 +8,6 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from functools import partial
-from importlib import import_module
 from typing import Any, TypeVar
 
 from bertkit import console
@@ -16,6 +15,7 @@ from bertkit.corpus.parts import Engine
 from bertkit.corpus.prepare import Preparation
 from bertkit.corpus.workers import ONE_THREAD
 from bertkit.errors import BertkitError, Interrupted, from_outside
+from bertkit.extras import import_extra
 
 T = TypeVar("T")
 TRIES = 3
@@ -31,10 +31,7 @@ def ray_engine() -> Iterator[Engine]:
         BertkitError: Ray is not installed, or the cluster cannot be joined.
         Interrupted: SIGTERM came while Ray started.
     """
-    try:
-        ray = import_module("ray")
-    except ImportError as error:
-        raise BertkitError("--engine ray needs Ray, which is not installed: pip install 'bertkit[ray]'") from error
+    ray = import_extra("ray", "ray")
     _join(ray)
     try:
         # What Ray says of a lost process goes to stdout, where results belong; we say it ourselves.

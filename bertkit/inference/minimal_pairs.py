@@ -11,9 +11,10 @@ from bertkit.errors import BertkitError
 from bertkit.inference.scoring import Scorer
 from bertkit.intervals import wilson_interval
 from bertkit.io.compression import open_binary
-from bertkit.io.tables import form, read_rows
+from bertkit.io.tables import TABLE_SUFFIXES, form, read_rows
 from bertkit.io.text import read_lines
 
+_SUFFIXES = {".txt", *TABLE_SUFFIXES}
 _NAMES = (("sentence_good", "sentence_bad"), ("good", "bad"))
 _PAIRS_AT_ONCE = 1_000
 """Enough that sentences of one length fill whole batches, few enough that the progress bar moves."""
@@ -47,15 +48,20 @@ def read_pairs(source: Path) -> list[MinimalPair]:
     """
     if not source.exists():
         raise BertkitError(f"no file or folder {source}: give {_FORMS}")
-    files = (
-        sorted(path for path in source.iterdir() if path.is_file() and not path.name.startswith("."))
-        if source.is_dir()
-        else [source]
-    )
+    files = _files(source) if source.is_dir() else [source]
     pairs = [pair for path in files for pair in (_lines if form(path) == "txt" else _rows)(path)]
     if not pairs:
         raise BertkitError(f"{source} has no pairs: give {_FORMS}")
     return pairs
+
+
+def _files(folder: Path) -> list[Path]:
+    """Those of a folder, by name, that may hold pairs; what lies beside them, as a README does, is told."""
+    there = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    files = [path for path in there if not _SUFFIXES.isdisjoint(suffix.lower() for suffix in path.suffixes)]
+    if others := [path.name for path in there if path not in files]:
+        console.note(console.plain(f"left out of {folder}, as no files of pairs: {', '.join(others)}"))
+    return files
 
 
 def _rows(path: Path) -> Iterator[MinimalPair]:

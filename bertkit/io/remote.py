@@ -35,11 +35,16 @@ class RemoteFile:
         return self.url
 
     @property
+    def _bare(self) -> str:
+        """Without what may follow the name on a web server, as ``?download=true``."""
+        return self.url.partition("?")[0] if self.url.lower().startswith("http") else self.url
+
+    @property
     def suffix(self) -> str:
-        return PurePosixPath(self.url).suffix
+        return PurePosixPath(self._bare).suffix
 
     def with_suffix(self, suffix: str) -> "RemoteFile":
-        return RemoteFile(self.url.removesuffix(self.suffix) + suffix)
+        return RemoteFile(self._bare.removesuffix(self.suffix) + suffix)
 
     def is_dir(self) -> bool:
         return False

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertkit.io.atomic import disk_errors
+from bertkit.io.outputs import check_output, new_output
 from bertkit.reporting.palette import COLOURS, as_variables, run_colour
 from bertkit.reporting.panels import OF_TRAINING, Curve, Panel, is_share, shown
 
@@ -25,6 +25,7 @@ _LABEL_HEIGHT = 0.085  # of the axes' height
 _MOST_CELL_FIGURES = 12
 _MOST_CLASSES, _MOST_CONFUSED = 150, 30
 """Of a confusion matrix: a page of 150 takes 40 inches, and more could not be read."""
+_MADE_BY = "bertkit, by matplotlib"
 _LETTER = 0.078  # inches, of the font at 9 points
 _STYLE = {
     "svg.fonttype": "none",  # text stays text: it can be searched, copied and read out
@@ -248,11 +249,20 @@ def as_svg(figure: "Figure", label: str) -> str:
     return as_variables(drawing)
 
 
+def check_png(path: Path, overwrite: bool) -> None:
+    """Raises a BertkitError where ``write_png`` would replace a picture that is none of ours (see ``check_output``)."""
+    check_output(path, lambda sample: _MADE_BY.encode() in sample, what="plot", overwrite=overwrite, flag="--out")
+
+
 def write_png(figure: "Figure", path: Path) -> None:
-    """Writes a drawing in the light theme, fit for a slide."""
-    with _style(), disk_errors(path):
+    """Writes a drawing in the light theme, fit for a slide.
+
+    Raises:
+        BertkitError: the disk is full or cannot be written; what was there stays.
+    """
+    with _style(), new_output(path) as file:
         dpi = min(_PIXELS_PER_INCH, _MOST_PIXELS / max(figure.get_size_inches()))
-        figure.savefig(path, format="png", dpi=dpi, facecolor=_light("page"))
+        figure.savefig(file, format="png", dpi=dpi, facecolor=_light("page"), metadata={"Software": _MADE_BY})
 
 
 def _drawable(text: str) -> str:

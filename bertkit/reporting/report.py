@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bertkit import console
 from bertkit.reporting import plots
@@ -12,6 +12,9 @@ from bertkit.reporting.pages import check_target, write_page
 from bertkit.reporting.palette import run_colour
 from bertkit.reporting.panels import HELD_OUT, Panel, panels_of, shown, title
 from bertkit.reporting.runs import Run, is_number, mistakes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MOST_MISTAKES = 20
 _CORPUS = {
@@ -76,15 +79,18 @@ def write_report(
         fills: by a run's name, what its checkpoints make of some sentences.
         out: the page.
         png: write each plot as ``<page's name>-<plot>.png`` too.
-        overwrite: replace a file that is no page of ours.
+        overwrite: replace files that are no page and no plots of ours.
 
     Raises:
-        BertkitError: the disk is full or cannot be written; a file is in the way that is no page of ours.
+        BertkitError: the disk is full or cannot be written; a file is in the way that is no page or plot of ours.
     """
     from markupsafe import Markup
 
     check_target(out, overwrite)
     panels = panels_of(runs)
+    pngs = _pngs(runs, panels, out) if png else {}
+    for path in pngs:
+        plots.check_png(path, overwrite)
     names = [run.name for run in runs]
     curves = [(panel, Markup(plots.as_svg(plots.curve_figure(panel), _described(panel, names)))) for panel in panels]
     settings = _table([run.settings for run in runs])
@@ -107,7 +113,9 @@ def write_report(
         shown=shown,
         titled=_title,
     )
-    return [out, *(_write_pngs(runs, panels, out) if png else [])]
+    for path, figure in pngs.items():
+        plots.write_png(figure, path)
+    return [out, *pngs]
 
 
 def _described(panel: Panel, names: Sequence[str]) -> str:
@@ -235,16 +243,12 @@ def _plain(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _write_pngs(runs: Sequence[Run], panels: Sequence[Panel], out: Path) -> list[Path]:
+def _pngs(runs: Sequence[Run], panels: Sequence[Panel], out: Path) -> dict[Path, "Figure"]:
+    """The plots that lie beside a page, by their files."""
     names = [run.name for run in runs]
     drawings = {panel.name: plots.curve_figure(panel, names) for panel in panels}
     for number, run in enumerate(runs, 1):
         if confusion := run.confusion:
             suffix = f"-{number}" if len(runs) > 1 else ""
             drawings[f"confusion{suffix}"] = plots.confusion_figure(confusion["labels"], confusion["matrix"])
-    written = []
-    for name, figure in drawings.items():
-        path = out.with_name(f"{out.stem}-{name.replace('_', '-')}.png")
-        plots.write_png(figure, path)
-        written.append(path)
-    return written
+    return {out.with_name(f"{out.stem}-{name.replace('_', '-')}.png"): drawing for name, drawing in drawings.items()}

@@ -37,11 +37,14 @@ def write(path, text):
         ),
     ],
 )
-def test_each_form_gives_the_same_pairs(tmp_path, name, text, phenomenon):
+def test_each_form_gives_the_same_pairs(tmp_path, capsys, name, text, phenomenon):
     stem = name.split(".")[0]
     wanted = [MinimalPair(good, bad, stem, phenomenon) for good, bad in PAIRS]
     assert read_pairs(write(tmp_path / name, text)) == wanted
+    write(tmp_path / "README.md", "# Pairs\n\nof words\n")
+    write(tmp_path / "LICENSE", "MIT\n")
     assert read_pairs(tmp_path) == wanted
+    assert "as no files of pairs: LICENSE, README.md" in capsys.readouterr().err.replace("\n", " ")
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def test_a_file_on_a_server(here, name):
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=here)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}/{name}"
-        assert read(url) == [PARAGRAPHS[name]]
+        assert read(url) == read(f"{url}?download=true") == [PARAGRAPHS[name]]
         assert fingerprint(url) == fingerprint(here / name)
         with pytest.raises(BertkitError, match=r"no corpus at \S+/none\.txt: nothing is there; give"):
             find_sources([f"http://127.0.0.1:{server.server_port}/none.txt"])

@@ -3,6 +3,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import matplotlib.image
 import pytest
 import typer
 from helpers.made import SCRIPT, finetuning_run, pretraining_run
@@ -137,6 +138,14 @@ def test_plots_lie_beside_the_page(tmp_path: Path) -> None:
     assert page == tmp_path / "deep" / "er.html"
     assert {plot.name for plot in plots} >= {"er-mlm-loss.png", "er-lr.png", "er-accuracy.png", "er-confusion-2.png"}
     assert all(plot.read_bytes().startswith(b"\x89PNG") for plot in plots)
+    assert write_report(runs, {}, page, png=True) == [page, *plots]
+    drawn, before = plots[0].read_bytes(), page.read_bytes()
+    matplotlib.image.imsave(plots[0], [[0.0]])
+    with pytest.raises(BertkitError, match="is there and no plot of bertkit"):
+        write_report(runs[:1], {}, page, png=True)
+    assert page.read_bytes() == before
+    write_report(runs, {}, page, png=True, overwrite=True)
+    assert plots[0].read_bytes() == drawn
 
 
 def test_a_page_takes_the_place_of_a_page_and_of_nothing_else(tmp_path: Path) -> None:

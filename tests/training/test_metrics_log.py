@@ -43,5 +43,5 @@ def test_a_tracker_gets_every_figure_at_its_step_and_the_settings(tmp_path):
 
 
 def test_a_tracker_that_is_not_there_is_one_line():
-    with pytest.raises(BertkitError, match=r"^--track mlflow needs its package: pip install bertkit\[mlflow\]$"):
+    with pytest.raises(BertkitError, match=r"^--track mlflow needs its package: pip install 'bertkit\[mlflow\]'$"):
         hardware.build_accelerator("cpu", "no", ("mlflow",), ".")
