@@ -229,6 +229,16 @@ def test_a_corpus_is_looked_at(corpus: Path) -> None:
     assert any("little for pretraining" in told for told in seen["warnings"])
 
 
+def test_labelled_rows_are_looked_at(run: bertkit.RunRecord) -> None:
+    rows = [*REVIEWS, REVIEWS[0]]
+    seen = bertkit.inspect(train=rows, validation=REVIEWS[:4], text="review", label="stars", model=run.folder)
+    train, validation = seen["splits"]["train"], seen["splits"]["validation"]
+    assert (train["rows"], train["classes"], train["repeated"]) == (49, {"five": 25, "one": 24}, 1)
+    assert (validation["rows"], validation["shared"]) == (4, 4)
+    with pytest.raises(BertkitError, match="not both"):
+        bertkit.inspect("corpus.txt", train=rows)
+
+
 @pytest.mark.parametrize(
     ("call", "said"),
     [

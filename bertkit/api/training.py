@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertkit.api.given import Name, given_name, given_names, given_rows, overrides_of
+from bertkit.errors import BertkitError
 from bertkit.settings.recipes import Override
 
 if TYPE_CHECKING:
@@ -86,19 +87,29 @@ def inspect(
     model: Name | None = None,
     tokenizer: Name | None = None,
     examples: int = 2_000,
+    train: "Name | Table | None" = None,
+    validation: "Name | Table | None" = None,
+    text: str | Sequence[str] | None = None,
+    label: str | Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """What ``pretrain`` would train on, without training.
+    """What ``pretrain`` would train on, or with ``train`` what ``finetune`` would, without training.
 
     Args:
         corpus, recipe, settings, model, tokenizer: as for ``pretrain``.
         examples: how many are looked at.
+        train, validation, text, label: labelled rows, as for ``finetune``; with them only ``settings`` and ``model``.
 
     Returns:
-        The figures of the ``corpus`` and of its ``examples``, and ``warnings`` in plain words.
+        The figures of the ``corpus`` and of its ``examples``, and ``warnings`` in plain words; of labelled rows those of
+        each of the ``splits``, ``warnings``, and ``notes`` of what was guessed.
 
     Raises:
-        BertkitError: as ``pretrain`` before its first step.
+        BertkitError: as ``pretrain`` or ``finetune`` before the first step.
     """
+    if train is not None:
+        if given_names(corpus) or recipe or tokenizer:
+            raise BertkitError("give a corpus, with recipe and tokenizer, or labelled rows with train, not both")
+        return _inspect_rows(train, validation, [*_columns(None, text, label, None), *overrides_of(settings)], model)
     from bertkit.pretraining.inspection import inspect as look
     from bertkit.pretraining.request import PretrainRequest
 
@@ -112,6 +123,19 @@ def inspect(
         )
     )
     return seen.report(list(seen.examples(examples)))
+
+
+def _inspect_rows(
+    train: "Name | Table", validation: "Name | Table | None", overrides: list[Override], model: Name | None
+) -> dict[str, Any]:
+    from bertkit.finetuning.inspection import inspect as look
+    from bertkit.finetuning.run import FinetuneRequest
+
+    rows, held_out = given_rows("train", train), given_rows("validation", validation)
+    seen, notes = look(
+        FinetuneRequest(train=rows, validation=held_out, overrides=overrides, model=given_name(model) or "embedded")
+    )
+    return {"notes": notes, **seen.as_json()}
 
 
 def finetune(

@@ -12,6 +12,7 @@ def pretraining() -> float:
     again = bertkit.pretrain("corpus.txt", model=run.folder, resume=True, device="cpu", budget_s=3600.0)
     steps: int = again.max_steps
     warnings: list[str] = bertkit.inspect("corpus.txt")["warnings"]
+    warnings += bertkit.inspect(train=[{"text": "good", "label": 1}], validation="held.csv")["warnings"]
     return float(run.results["eval_mlm_accuracy"]) + steps + len(warnings)
 
 
