@@ -5,12 +5,14 @@ import json
 import sys
 from pathlib import Path
 
+import evaluate
 import numpy as np
 import pytest
 from huggingface_hub import ModelCard
 
 import bertkit
 from bertkit.errors import BertkitError
+from bertkit.finetuning.metrics import METRICS
 
 SENTENCES = ["the cat sat on the mat .", "a dog ran to the house .", "she has a red hat .", "they went home ."]
 TEXT = "\n\n".join("\n".join(SENTENCES[(i + j) % 4] for j in range(3 + i % 3)) for i in range(80))
@@ -188,6 +190,11 @@ def test_rows_in_memory_are_learned_and_asked_for(classifier: bertkit.RunRecord,
     assert [one["prediction"] for one in light] == [one["prediction"] for one in answers]
     held = [{"review": "good film 7", "stars": answers[0]["prediction"]}]
     assert bertkit.evaluate(classifier.folder, validation=held, device="cpu")["eval_rows"] == 1
+    found = bertkit.evaluate(classifier.folder, validation=REVIEWS, device="cpu")
+    said = [row["prediction"] == "one" for row in bertkit.predict(classifier.folder, REVIEWS)]
+    ours = evaluate.combine([METRICS[name]() for name in found["metrics"]])
+    figures = ours.compute(predictions=said, references=[row["stars"] == "one" for row in REVIEWS])
+    assert figures == {name: found[f"eval_{name}"] for name in ("accuracy", "f1")}
 
 
 def test_the_same_rows_are_the_same_data_in_every_form(tmp_path: Path) -> None:

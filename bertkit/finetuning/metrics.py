@@ -1,4 +1,4 @@
-"""Metrics that need no hub: ``evaluate.Metric``s whose figures scikit-learn and SciPy compute.
+"""Metrics that need no hub: ``evaluate.Metric``s, which ``evaluate.combine`` combines with each other and with those of others.
 
 Predictions and labels come as class ids ``[rows]``, as numbers ``[rows]`` (floats), or as 0/1 ``[rows, classes]``.
 """
@@ -252,16 +252,15 @@ def compute(names: Sequence[str], predictions: ArrayLike, labels: ArrayLike) -> 
         BertkitError: a metric is unknown or does not fit; there are no rows; predictions are not finite.
     """
     predicted, true, kind = _checked(names, predictions, labels)
-    figures: dict[str, float] = {}
     # Predictions stay in memory, yet an evaluate.Metric makes a folder in its cache, shared by all processes.
     with scratch_folder("bertkit-metrics") as folder:
-        for name in names:
-            metric = METRICS[name](config_name=kind, keep_in_memory=True, cache_dir=str(folder), seed=0)
-            (value,) = metric.compute(predictions=predicted, references=true).values()
-            if np.isnan(value):
-                console.note(f"{name} is undefined (predictions or labels are all the same): counted as 0")
-            figures[name] = float(np.nan_to_num(value))
-    return figures
+        how = {"config_name": kind, "keep_in_memory": True, "cache_dir": str(folder), "seed": 0}
+        combined = evaluate.combine([METRICS[name](**how) for name in dict.fromkeys(names)])
+        figures: dict[str, float] = combined.compute(predictions=predicted, references=true)
+    for name, value in figures.items():
+        if np.isnan(value):
+            console.note(f"{name} is undefined (predictions or labels are all the same): counted as 0")
+    return {name: float(np.nan_to_num(value)) for name, value in figures.items()}
 
 
 def interval(name: str, predictions: ArrayLike, labels: ArrayLike, seed: int) -> tuple[float, float]:

@@ -172,6 +172,8 @@ def _fetch_weights(name: str, folder: Path) -> None:
 def _fetch_files(name: str, files: Iterable[str], revision: str | None = None) -> Path | None:
     """Fetches those of the files that the repository has; returns their folder, or None where it has none.
 
+    Not by ``snapshot_download``, for docs/design.md's reasons.
+
     The folder's name is the commit, by which all later files are asked for: they belong together.
     """
     from huggingface_hub import _CACHED_NO_EXIST, hf_hub_download, try_to_load_from_cache

@@ -151,6 +151,35 @@ def test_metrics_are_plain_evaluate_metrics(tmp_path: Path) -> None:
     assert accuracy.compute() == {"accuracy": 0.75}
 
 
+@pytest.mark.parametrize(
+    ("names", "kind", "arrays"),
+    [
+        (["accuracy", "macro_f1", "matthews_correlation"], "default", random_classes(3)),
+        (["pearson", "mse"], "default", random_numbers()),
+        (["micro_f1", "macro_f1", "accuracy"], SETS, random_sets()),
+    ],
+)
+def test_they_combine_to_the_figures_of_our_evaluation(
+    tmp_path: Path, names: list[str], kind: str, arrays: Arrays
+) -> None:
+    """Also with a metric that is not ours, and given batch by batch."""
+
+    class Rows(evaluate.Metric):
+        def _info(self) -> evaluate.MetricInfo:
+            return METRICS[names[0]](kind, cache_dir=str(tmp_path))._info()
+
+        def _compute(self, predictions: list[object], references: list[object]) -> dict[str, float]:
+            return {"rows": len(predictions)}
+
+    modules = [METRICS[name](kind, cache_dir=str(tmp_path)) for name in names]
+    combined = evaluate.combine([*modules, Rows(cache_dir=str(tmp_path))])
+    predictions, labels = (one if names[0] == "pearson" else one.astype(int) for one in arrays)
+    for batch in (slice(0, 50), slice(50, None)):
+        combined.add_batch(predictions=predictions[batch], references=labels[batch])
+    expected = compute(names, predictions, labels)
+    assert combined.compute() == pytest.approx({**expected, "rows": len(labels)}, rel=1e-6)
+
+
 def test_defaults_fit_their_problem() -> None:
     for head in (OneClass(["a", "b"]), OneClass(["a", "b", "c"]), SeveralClasses(["a", "b"]), Number()):
         check_names(head.metric_names, head.problem_type, len(head.label_names) or None)
