@@ -1,19 +1,17 @@
 """``python -m benchmarks`` (in ``tests/``): how fast this machine is with bertkit, beside what one would use instead."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from benchmarks.shown import show
 from bertkit import console
 from bertkit.cli import options
 from bertkit.errors import BertkitError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from bertkit.pretraining.request import PretrainRequest
 
 app = typer.Typer(help="How fast bertkit is on this machine, beside plain transformers.", no_args_is_help=True)
@@ -49,7 +47,7 @@ def pretrain(
     request = _pretraining(corpus, recipe, tokenizer, batch_size, seq_len, sets, device, **given)
     from benchmarks.pretrain import bench_pretrain
 
-    _show(bench_pretrain(request, steps, rounds), as_json)
+    show(bench_pretrain(request, steps, rounds), as_json)
 
 
 @app.command()
@@ -85,7 +83,39 @@ def finetune(
     check_inputs(data_request(request, load_recipe(request)))
     from benchmarks.finetune import bench_finetune
 
-    _show(bench_finetune(request, steps, rounds), as_json)
+    show(bench_finetune(request, steps, rounds), as_json)
+
+
+@app.command()
+def tasks(
+    train: Annotated[str, typer.Option("--train", help="Rows to learn from.")],
+    validation: Annotated[
+        str | None, typer.Option("--validation", help="Rows to judge by; none: a share held out.")
+    ] = None,
+    validation_split: Annotated[
+        float | None, typer.Option("--validation-split", help="Or the share of --train to hold out.")
+    ] = None,
+    model: options.Model = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Runs of each, taking turns.")] = 3,
+    rows: Annotated[int | None, typer.Option("--rows", min=1, help="To train on, at most.")] = None,
+    epochs: options.Epochs = None,
+    batch_size: options.BatchSize = None,
+    seq_len: options.SeqLen = None,
+    mixed_precision: options.MixedPrecision = None,
+    sets: options.Set = None,
+    device: options.Device = "auto",
+    as_json: options.Json = False,
+) -> None:
+    """Figures of several seeds: ours and those of transformers' Trainer on the same rows, as a row of a table in Markdown."""
+    from bertkit.finetuning.run import DEFAULT_MODEL, FinetuneRequest
+
+    given = {"epochs": epochs, "batch_size": batch_size, "seq_len": seq_len, "mixed_precision": mixed_precision}
+    chosen = options.overrides(sets, **given, validation_split=validation_split)
+    request = FinetuneRequest(None, None, train, validation, chosen, model or DEFAULT_MODEL, device=device)
+    from benchmarks.tasks import as_line, bench_tasks
+
+    found = bench_tasks(request, seeds, rows)
+    print(json.dumps(found) if as_json else as_line(found))
 
 
 @app.command()
@@ -111,7 +141,7 @@ def predict(
         raise BertkitError(f"no file {source}: give lines of text or a table, or --task with --data")
     from benchmarks.predict import PredictBench, bench_predict
 
-    _show(bench_predict(PredictBench(source, task, data, model, device), rounds), as_json)
+    show(bench_predict(PredictBench(source, task, data, model, device), rounds), as_json)
 
 
 @app.command()
@@ -126,7 +156,7 @@ def prepare(
     """Preparation: sentences and ids on disk, beside tokenizing and grouping with datasets."""
     from benchmarks.prepare import bench_prepare
 
-    _show(bench_prepare(corpus or [], megabytes, rounds, tokenizer), as_json)
+    show(bench_prepare(corpus or [], megabytes, rounds, tokenizer), as_json)
 
 
 @app.command()
@@ -145,7 +175,7 @@ def collator(
     request = _pretraining(corpus, "tiny", tokenizer, batch_size, seq_len, sets, "cpu")
     from benchmarks.collator import bench_collator
 
-    _show(bench_collator(request, batches, rounds), as_json)
+    show(bench_collator(request, batches, rounds), as_json)
 
 
 @app.command("mask-fill")
@@ -162,7 +192,7 @@ def mask_fill(
     """Filling a mask, from the command to its end, beside a process with the fill-mask pipeline."""
     from benchmarks.processes import bench_mask_fill
 
-    _show(bench_mask_fill(model, recipe, tokenizer, rounds), as_json)
+    show(bench_mask_fill(model, recipe, tokenizer, rounds), as_json)
 
 
 @app.command()
@@ -183,7 +213,7 @@ def start(rounds: Rounds = 5, as_json: options.Json = False) -> None:
     """Starting: `bertkit --help` beside importing transformers and torch."""
     from benchmarks.processes import bench_start
 
-    _show(bench_start(rounds), as_json)
+    show(bench_start(rounds), as_json)
 
 
 @app.command()
@@ -207,7 +237,7 @@ def scaling(
     if plot is not None:
         bench.check_plot(plot)
     result = bench.bench_scaling(request, steps, rounds)
-    _show(result, as_json)
+    show(result, as_json)
     if plot is not None:
         bench.plot(result, plot)
         console.note(f"drawn: {console.plain(str(plot))}")
@@ -266,6 +296,11 @@ def table(
     data: Annotated[
         Path | None, typer.Option("--data", help="Folder with GLUE's SST-2; none: the embedded word-order rows.")
     ] = None,
+    tags: Annotated[Path | None, typer.Option("--tags", help="Rows of tagged words; none: not measured.")] = None,
+    answers: Annotated[
+        Path | None, typer.Option("--answers", help="Questions and answers; none: not measured.")
+    ] = None,
+    choices: Annotated[Path | None, typer.Option("--choices", help="Multiple choice; none: not measured.")] = None,
     steps: Annotated[
         int | None, typer.Option("--steps", min=2, help="Of training runs; none: each bench's own.")
     ] = None,
@@ -276,7 +311,9 @@ def table(
     from benchmarks.table import TableRequest, bench_table
     from bertkit.io.atomic import write_text
 
-    text, problems = bench_table(TableRequest(corpus or (), tokenizer, model, data, steps, rounds))
+    text, problems = bench_table(
+        TableRequest(corpus or (), tokenizer, model, data, steps, rounds, tags, answers, choices)
+    )
     if out is None:
         print(text, end="")
     else:
@@ -318,66 +355,6 @@ def _pretraining(
     if corpus and not is_prepared(corpus):
         find_sources(corpus)
     return PretrainRequest(corpus=corpus or (), recipe=recipe, overrides=overrides, tokenizer=tokenizer, device=device)
-
-
-def _show(result: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(result))
-        return
-    peak = f", peak {result['peak_tflops']:.2f} TFLOP/s" if "peak_tflops" in result else ""
-    console.out.print(f"{console.plain(result['work'])} on {console.plain(result['device'])}{peak}")
-    console.out.print(_points(result) if "points" in result else _figures(result))
-
-
-def _figures(result: dict[str, Any]) -> "Table":
-    """The contestants, and bertkit beside each of the others."""
-    rows = []
-    for number, one in enumerate(result["figures"]):
-        amount = f"{one['seconds']:.2f}" if "seconds" in one else _speed(one["speed"])
-        ratio = f"{one['ratio']:.2f} ({one['ratio_low']:.2f} to {one['ratio_high']:.2f})"
-        rows.append([one["name"], amount, ratio if number else "", *_extras(one)])
-    return _table(("", result["unit"], "bertkit is × as fast", *_EXTRAS), rows)
-
-
-def _points(result: dict[str, Any]) -> "Table":
-    """The settings along each axis."""
-    rows, axis = [], ""
-    for one in result["points"]:
-        rows.append(
-            ["" if one["axis"] == axis else one["axis"], str(one["value"]), _speed(one["speed"]), *_extras(one)]
-        )
-        axis = one["axis"]
-    return _table(("", "", result["unit"], *_EXTRAS), rows)
-
-
-_EXTRAS = ("of peak", "memory", "waiting")
-
-
-def _extras(one: dict[str, Any]) -> list[str]:
-    """Share of the matrix peak, the most memory, and share of the time spent waiting, where they are known."""
-    peak, memory, waiting = (one.get(name) for name in ("share_of_peak", "memory_bytes", "waiting"))
-    return [
-        "" if peak is None else f"{peak:.1%}",
-        "" if memory is None else f"{memory / 2**20:,.0f} MiB",
-        "" if waiting is None else f"{waiting:.1%}",
-    ]
-
-
-def _speed(speed: float) -> str:
-    return f"{speed:,.0f}" if speed >= 100 else f"{speed:,.2f}" if speed >= 1 else f"{speed:.2g}"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> "Table":
-    """Without the columns that have nothing to say; names are broken where the terminal is narrow, figures are not."""
-    from rich.table import Table
-
-    kept = [place for place in range(len(head)) if any(row[place] for row in rows)]
-    shown = Table(box=None, pad_edge=False)
-    for place in kept:
-        shown.add_column(head[place], min_width=None if place else 16, no_wrap=place > 0)
-    for row in rows:
-        shown.add_row(*(console.plain(row[place]) for place in kept))
-    return shown
 
 
 def main() -> None:

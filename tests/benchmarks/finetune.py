@@ -4,21 +4,23 @@ import dataclasses
 import random
 import tempfile
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from transformers import AutoConfig, DataCollatorWithPadding, default_data_collator
+from transformers import AutoConfig
 
 from benchmarks.apart import apart
 from benchmarks.machine import TRAINING, forward_flops, peak_flops
+from benchmarks.plain import Plain
 from benchmarks.pretrain import after_the_first_step
 from benchmarks.rounds import OURS, Turn, compare
 from benchmarks.trainer import TRAINER, trainer_turn
 from bertkit import hardware
 from bertkit.errors import BertkitError
+from bertkit.finetuning.batches import collate
 from bertkit.finetuning.data import LabelledData, load_labelled
+from bertkit.finetuning.features import Features, Split
 from bertkit.finetuning.run import FinetuneRequest, data_request, finetune_on, load_recipe, with_settings
 from bertkit.finetuning.windows import Encoder
 from bertkit.io.hub import model_folder
@@ -37,9 +39,18 @@ class _Work:
     steps: int
 
     @property
-    def texts(self) -> list[tuple[str, ...]]:
+    def train(self) -> Split:
         assert self.data.train is not None
-        return self.data.train.texts
+        return self.data.train
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        folder = model_folder(self.request.model)
+        return Encoder.of(encoder_tokenizer(folder, str(folder)), self.recipe.data)
+
+    @cached_property
+    def features(self) -> Features:
+        return self.data.head.features(self.train, self.encoder)
 
     @property
     def examples(self) -> int:
@@ -81,13 +92,16 @@ def _work(request: FinetuneRequest, steps: int) -> _Work:
 
 
 def _flops_an_example(work: _Work) -> float | None:
-    """Operations for a row, forward and backward, on average; None where the encoder names its sizes otherwise."""
-    folder = model_folder(work.request.model)
-    config = AutoConfig.from_pretrained(folder)
+    """Operations for an example, forward and backward, on average; None where the encoder names its sizes otherwise."""
+    config = AutoConfig.from_pretrained(model_folder(work.request.model))
     if not all(hasattr(config, name) for name in ("hidden_size", "num_hidden_layers", "intermediate_size")):
         return None
-    lengths = Encoder.of(encoder_tokenizer(folder, str(folder)), work.recipe.data)(work.texts).tokens
-    return TRAINING * forward_flops(config, lengths, np.ones_like(lengths)) / len(lengths)
+    head, asked, units = work.data.head, 0.0, len(work.features.units)
+    for unit in range(units):
+        batch = collate(work.features, [unit], work.encoder.pad_id, head)
+        lengths, wanted = (mask.sum(dim=1).numpy() for mask in (batch["attention_mask"], head.read(batch)))
+        asked += forward_flops(config, lengths, wanted)
+    return TRAINING * asked / units
 
 
 def _ours(request: FinetuneRequest, steps: int) -> Callable[[], Turn]:
@@ -99,7 +113,7 @@ def _our_turn(work: _Work) -> Turn:
     with tempfile.TemporaryDirectory(prefix="bertkit-bench-") as folder:
         out = Path(folder) / "run"
         out.mkdir()
-        steps_per_epoch = -(-len(work.texts) // work.recipe.train.batch_size)
+        steps_per_epoch = -(-len(work.features.units) // work.recipe.train.batch_size)
         epochs = (steps - 0.5) / steps_per_epoch  # is rounded up to whole steps
         one = with_settings(work.request, out, epochs=epochs, logging_steps=steps, save_steps=10 * steps)
         finetune_on(work.data, load_recipe(one), one)
@@ -123,21 +137,17 @@ def _their_turn(work: _Work, padded: bool) -> Turn:
         train.seed,
         train.from_scratch,
     )
+    stride = stride_of(work.recipe)
+    plain = Plain(data.head, tokenizer, work.recipe.data.max_seq_length, stride, padded)
+    rows = plain.rows(data.train)
     # In the order of a shuffled epoch after another, as the Trainer would take them.
     drawn, wanted = random.Random(train.seed), train.batch_size * work.steps
-    chosen: list[int] = []
+    chosen: list[Any] = []
     while len(chosen) < wanted:
-        chosen += drawn.sample(range(len(work.texts)), k=min(len(work.texts), wanted - len(chosen)))
-    columns = zip(*(work.texts[row] for row in chosen), strict=True)
-    encoded = tokenizer(
-        *map(list, columns),
-        truncation=True,
-        max_length=work.recipe.data.max_seq_length,
-        padding="max_length" if padded else False,
-    )
-    labels = data.train.labels[chosen].tolist()
-    rows = [
-        {**{name: values[row] for name, values in encoded.items()}, "labels": label} for row, label in enumerate(labels)
-    ]
-    collate = default_data_collator if padded else DataCollatorWithPadding(tokenizer)
-    return trainer_turn(model, collate, rows, train, work.steps, work.device, work.precision, work.examples)
+        chosen += drawn.sample(rows, k=min(len(rows), wanted - len(chosen)))
+    return trainer_turn(model, plain.collate, chosen, train, work.steps, work.device, work.precision, work.examples)
+
+
+def stride_of(recipe: FinetuneRecipe) -> int:
+    """Tokens that two windows share, as ``Encoder`` has them: a quarter of a window where nothing is said."""
+    return recipe.data.max_seq_length // 4 if recipe.data.stride is None else recipe.data.stride

@@ -64,6 +64,9 @@ class TableRequest:
     data: Path | None = None
     steps: int | None = None
     rounds: int = 3
+    tags: Path | None = None
+    answers: Path | None = None
+    choices: Path | None = None
 
 
 def bench_table(request: TableRequest) -> tuple[str, list[str]]:
@@ -118,6 +121,11 @@ def benches(request: TableRequest, tokenizer: str, model: str) -> Iterator[Bench
             Line("fine-tune, examples/s", "Trainer, padded to the batch's longest", "1.9 ×", "3 ×"),
         ],
     )
+    for name, (file, least) in _of_other_heads(request).items():
+        yield Bench(
+            ["finetune", "--train", str(file), "--model", model, *on_cpu, *steps, *rounds],
+            [Line(f"fine-tune on {name}, examples/s", "Trainer, padded to the batch's longest", least, "")],
+        )
     yield Bench(
         ["predict", *(rows or [str(_WORD_ORDER / "validation.tsv")]), "--model", model, *on_cpu, *rounds],
         [Line("predict, rows/s", 'pipeline("text-classification", batch_size=32)', "3 ×", "6 ×")],
@@ -154,6 +162,12 @@ def benches(request: TableRequest, tokenizer: str, model: str) -> Iterator[Bench
         ],
         needs_gpu=True,
     )
+
+
+def _of_other_heads(request: TableRequest) -> dict[str, tuple[Path, str]]:
+    """Rows that were given, by what is in them, with how many times as fast fine-tuning on them is to be."""
+    known = {"tags": (request.tags, "2 ×"), "answers": (request.answers, "1.5 ×"), "choices": (request.choices, "2 ×")}
+    return {name: (file, least) for name, (file, least) in known.items() if file is not None}
 
 
 TESTS = Path(__file__).parent.parent

@@ -21,6 +21,7 @@ from benchmarks.machine import TRAINING, forward_flops, peak_flops
 from benchmarks.predict import as_inputs
 from benchmarks.pretrain import after_the_first_step, as_row, their_collator
 from benchmarks.rounds import Turn, compare, figure, repeated
+from benchmarks.test_plain import CHOICES, QUESTIONS, TOKENS
 from benchmarks.trainer import trainer_turn
 from bertkit.errors import BertkitError
 from bertkit.finetuning import predict
@@ -231,6 +232,15 @@ def test_a_run_of_all_three(tiny_model, tmp_path, quick):
                      "--batch-size", 8, "--seq-len", 16, "--mixed-precision", "no")  # fmt: skip
     assert len(found["figures"]) == 3
     assert all(one["speed"] > 0 and one["share_of_peak"] > 0 and one["waiting"] > 0 for one in found["figures"])
+
+
+@pytest.mark.parametrize("rows", [TOKENS, QUESTIONS, CHOICES], ids=["token", "span", "choice"])
+def test_a_run_of_other_heads(rows, tiny_model, tmp_path, quick):
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = found_by("finetune", "--train", tmp_path / "rows.jsonl", "--model", tiny_model, "--steps", 3,
+                     "--batch-size", 4, "--seq-len", 32, "--mixed-precision", "no")  # fmt: skip
+    assert len(found["figures"]) == 3
+    assert all(one["speed"] > 0 and one["share_of_peak"] > 0 for one in found["figures"])
 
 
 def test_a_run_of_prediction(tiny_model, tmp_path, quick):

@@ -9,7 +9,8 @@ from benchmarks import scaling, table
 from benchmarks.__main__ import app
 from benchmarks.table import Bench, Line, TableRequest, as_markdown, benches
 
-ALL = list(benches(TableRequest(["corpus.txt"], data=Path("glue"), steps=5, rounds=4), "vocab.txt", "model"))
+OTHERS = {"tags": Path("tags.conll"), "answers": Path("answers.json"), "choices": Path("choices.jsonl")}
+ALL = list(benches(TableRequest(["corpus.txt"], data=Path("glue"), steps=5, rounds=4, **OTHERS), "vocab.txt", "model"))
 
 
 def result(*speeds, **more):

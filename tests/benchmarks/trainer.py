@@ -41,6 +41,23 @@ class _Watched(Trainer):
         return []
 
 
+def arguments_of(folder: str, settings: TrainSettings, device: str, precision: str, **more: Any) -> TrainingArguments:
+    """Those of a run that writes nothing and says nothing."""
+    return TrainingArguments(
+        folder,
+        per_device_train_batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        bf16=precision == "bf16",
+        fp16=precision == "fp16",
+        use_cpu=device == "cpu",
+        save_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+        logging_strategy="no",
+        **more,
+    )
+
+
 def trainer_turn(
     model: PreTrainedModel,
     collate: Callable[..., Any],
@@ -54,19 +71,8 @@ def trainer_turn(
     """A run over the rows in order; from the end of the first step to that of the last it does so many units."""
     clock = _Clock()
     with tempfile.TemporaryDirectory(prefix="bertkit-bench-") as folder:
-        arguments = TrainingArguments(
-            folder,
-            per_device_train_batch_size=settings.batch_size,
-            max_steps=steps,
-            learning_rate=settings.learning_rate,
-            bf16=precision == "bf16",
-            fp16=precision == "fp16",
-            use_cpu=device == "cpu",
-            save_strategy="no",
-            report_to=[],
-            disable_tqdm=True,
-            logging_strategy="no",
-            train_sampling_strategy="sequential",
+        arguments = arguments_of(
+            folder, settings, device, precision, max_steps=steps, train_sampling_strategy="sequential"
         )
         trainer = _Watched(model, arguments, data_collator=collate, train_dataset=rows, callbacks=[clock])
         trainer.remove_callback(PrinterCallback)
