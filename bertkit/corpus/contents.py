@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from bertkit.corpus.sources import Source, hub_revision
 from bertkit.errors import BertkitError
+from bertkit.io.compression import COMPRESSED_SUFFIXES
 from bertkit.io.remote import AnyFile
-from bertkit.io.tables import COMPRESSED_SUFFIXES, form
+from bertkit.io.tables import form
 
 _HASH_BLOCK = 2**20
 

@@ -144,3 +144,4 @@ _OPENERS: dict[str, Callable[[BinaryIO], Any]] = {
     ".xz": lambda raw: _Frames(raw, lambda: lzma.LZMADecompressor(memlimit=_XZ_MEMORY_BYTES), padding=b"\0"),
     ".zst": lambda raw: _Frames(raw, _ZstFrame, padding=b""),
 }
+COMPRESSED_SUFFIXES = tuple(_OPENERS)

@@ -13,18 +13,15 @@ from typing import Any
 
 from bertkit import console
 from bertkit.errors import BertkitError
-from bertkit.io.compression import check_expansion, open_binary
+from bertkit.io.compression import COMPRESSED_SUFFIXES, check_expansion, open_binary
 from bertkit.io.delimited import LONGEST_VALUE_CHARS, Delimited, Refuse, Row, bounded, open_delimited
 from bertkit.io.remote import AnyFile, RemoteFile
 
-TEXT_SUFFIXES = (".txt", ".text", ".md")
-TABLE_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".tab", ".parquet")
-COMPRESSED_SUFFIXES = (".gz", ".xz", ".zst", ".bz2")
-FILE_SUFFIXES = (*TEXT_SUFFIXES, *TABLE_SUFFIXES, *COMPRESSED_SUFFIXES)
+_FORMS = dict.fromkeys([".txt", ".text", ".md", ""], "txt") | dict.fromkeys([".jsonl", ".ndjson", ".json"], "jsonl")
+_FORMS |= {".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".parquet": "parquet"}
+TABLE_SUFFIXES = tuple(suffix for suffix, kind in _FORMS.items() if kind != "txt")
+FILE_SUFFIXES = (*filter(None, _FORMS), *COMPRESSED_SUFFIXES)
 """By which a name is known for that of a file."""
-_FORMS = dict.fromkeys([*TEXT_SUFFIXES, ""], "txt")
-_FORMS |= {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "tsv", ".tab": "tsv"}
-_FORMS |= {".parquet": "parquet"}
 _SHEETS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _PARQUET_BUFFER_BYTES = 2**20
@@ -44,7 +41,7 @@ def form(path: AnyFile) -> str:
     plain = path.with_suffix("") if is_compressed else path
     found = _FORMS.get(plain.suffix.lower())
     if found is None:
-        allowed = ".txt, .jsonl, .json, .csv, .tsv, .parquet, each also .gz, .xz, .zst or .bz2"
+        allowed = f"{', '.join(filter(None, _FORMS))}, each also {', '.join(COMPRESSED_SUFFIXES)}"
         way = "save the sheet as .csv in UTF-8" if plain.suffix.lower() in _SHEETS else f"give one of {allowed}"
         raise BertkitError(f"{path}: cannot read '{plain.suffix}' files; {way}")
     return found

@@ -180,6 +180,17 @@ def test_they_combine_to_the_figures_of_our_evaluation(
     assert combined.compute() == pytest.approx({**expected, "rows": len(labels)}, rel=1e-6)
 
 
+HEADS = {CLASSES: OneClass(["a", "b"]), NUMBERS: Number(), SETS: SeveralClasses(["a", "b", "c", "d"])}
+
+
+@pytest.mark.parametrize(("name", "kind"), [(name, kind) for name in METRICS for kind in METRICS[name].fits])
+def test_of_every_metric_right_answers_are_best(name: str, kind: str) -> None:
+    """The head of its rows has to know which way it goes: by it the best weights are kept."""
+    arrays = {CLASSES: random_classes(2), NUMBERS: random_numbers(), SETS: random_sets()}[kind]
+    right, wrong = (compute([name], predictions, arrays[1])[name] for predictions in (arrays[1], arrays[0]))
+    assert HEADS[kind].goodness(name, {f"eval_{name}": right}) > HEADS[kind].goodness(name, {f"eval_{name}": wrong})
+
+
 def test_defaults_fit_their_problem() -> None:
     for head in (OneClass(["a", "b"]), OneClass(["a", "b", "c"]), SeveralClasses(["a", "b"]), Number()):
         check_names(head.metric_names, head.problem_type, len(head.label_names) or None)

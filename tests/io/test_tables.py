@@ -120,7 +120,9 @@ def test_forms_are_told_by_name():
     names = {"a.txt.xz": "txt", "a": "txt", "wiki_00.gz": "txt", "A.MD": "txt", "B.CSV.GZ": "csv", "c.tsv": "tsv",
              "a.b.jsonl.zst": "jsonl", "a.parquet": "parquet"}  # fmt: skip
     assert {name: form(Path(name)) for name in names} == names
-    with pytest.raises(BertkitError, match=r"a\.pdf: cannot read '\.pdf' files; give one of \.txt, \.jsonl"):
+    with pytest.raises(
+        BertkitError, match=r"a\.pdf: cannot read '\.pdf' files; give one of \.txt, \.text, \.md, \.jsonl"
+    ):
         form(Path("a.pdf"))
     with pytest.raises(BertkitError, match=r"a\.XLSX: cannot read '\.XLSX' files; save the sheet as \.csv"):
         form(Path("a.XLSX"))
