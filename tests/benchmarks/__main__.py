@@ -286,6 +286,23 @@ def experiment(
 
 
 @app.command()
+def curve(
+    models: Annotated[list[str], typer.Argument(metavar="TOKENS=MODEL...", help="Millions of tokens, and a folder.")],
+    pairs: Annotated[Path | None, typer.Option("--minimal-pairs", help="As `bertkit evaluate`.")] = None,
+    data: GlueData = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Runs of SST-2 a model.")] = 3,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Picture to draw: .png, .svg or .pdf.")] = None,
+) -> None:
+    """What pretraining buys: models that saw more and more tokens, and what each can do."""
+    from benchmarks import curve as bench
+
+    points = bench.bench_curve(models, pairs, data, seeds)
+    print(json.dumps(points))
+    if plot is not None:
+        bench.plot(points, plot)
+
+
+@app.command()
 @console.reader_may_leave()
 def table(
     corpus: Corpus = None,

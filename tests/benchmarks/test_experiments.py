@@ -8,7 +8,7 @@ import torch
 from helpers.loud import loud
 from transformers import BertForPreTraining
 
-from benchmarks import experiments
+from benchmarks import curve, experiments
 from benchmarks.experiments import Arm, Setup, run, table
 from benchmarks.left_to_right import left_to_right
 from benchmarks.muon import muon
@@ -104,3 +104,18 @@ def test_an_experiment_goes_on_where_it_was(tmp_path, monkeypatch, own_cache):
 def test_an_unknown_experiment_names_those_there_are(tmp_path):
     with pytest.raises(experiments.BertkitError, match="no experiment 'x': choose of masks"):
         run("x", Setup([], [], "tiny", {}, "embedded", None, 1, tmp_path))
+
+
+def test_a_curve_has_a_point_a_model_and_random_weights_are_at_nought(tiny_model, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        curve, "_sst2", lambda folder, is_trained, glue, seeds: asked.append(is_trained) or [0.8, 0.7, 0.9]
+    )
+    points = curve.bench_curve([f"0={tiny_model}", f"36.5={tiny_model}"], None, tmp_path, 3)
+    assert [point["tokens"] for point in points] == [0, 36.5]
+    assert ["cloze" in point for point in points] == [False, True]
+    assert asked == [False, True]
+    curve.plot(points, tmp_path / "curve.svg")
+    assert (tmp_path / "curve.svg").stat().st_size > 5_000
+    with pytest.raises(curve.BertkitError, match="'mine' is no TOKENS=FOLDER"):
+        curve.bench_curve(["mine"], None, None, 3)
