@@ -108,9 +108,12 @@ def test_an_unknown_experiment_names_those_there_are(tmp_path):
 
 def test_a_curve_has_a_point_a_model_and_random_weights_are_at_nought(tiny_model, tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(
-        curve, "_sst2", lambda folder, is_trained, glue, seeds: asked.append(is_trained) or [0.8, 0.7, 0.9]
-    )
+
+    def tuned(_folder, is_trained, *_):
+        asked.append(is_trained)
+        return [0.8, 0.7, 0.9]
+
+    monkeypatch.setattr(curve, "_sst2", tuned)
     points = curve.bench_curve([f"0={tiny_model}", f"36.5={tiny_model}"], None, tmp_path, 3)
     assert [point["tokens"] for point in points] == [0, 36.5]
     assert ["cloze" in point for point in points] == [False, True]
