@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from bertkit import console
 from bertkit.errors import Interrupted
@@ -98,10 +98,7 @@ def stopped_cleanly(then: str = "") -> Iterator[None]:
         Interrupted: with 128 and the signal's number as the exit code.
         KeyboardInterrupt: at Ctrl-C.
     """
-    stop = _Stop(then)
-    is_main = threading.current_thread() is threading.main_thread()
-    now = {number: signal.getsignal(number) for number in (*_numbers(), signal.SIGINT) if is_main}
-    before = {one: had for one, had in now.items() if had in _TAKEN_OVER or isinstance(had, _Stop)}
+    stop, before = _Stop(then), _taken_over()
     for number in before:
         signal.signal(number, stop)
     try:
@@ -114,6 +111,24 @@ def stopped_cleanly(then: str = "") -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """While the block runs, a signal that would end the command waits for the block's end.
+
+    For compiled code that calls Python and does not look at what is raised there: it crashes, or goes on with what is none.
+    """
+    came, before = list[int](), _taken_over()
+    for number in before:
+        signal.signal(number, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
 
 
 def answered_meanwhile(work: Callable[[], T]) -> T:
@@ -131,6 +146,14 @@ def answered_meanwhile(work: Callable[[], T]) -> T:
 
     threading.Thread(target=do, daemon=True).start()
     return result.result()
+
+
+def _taken_over() -> dict[signal.Signals, Any]:
+    """The handlers of the signals that would end this command, where they are Python's or ours; none in a thread."""
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    now = {number: signal.getsignal(number) for number in (*_numbers(), signal.SIGINT)}
+    return {number: had for number, had in now.items() if had in _TAKEN_OVER or isinstance(had, _Stop)}
 
 
 def _numbers() -> list[signal.Signals]:

@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 
 from bertkit.errors import BertkitError, Interrupted
-from bertkit.signals import answered_meanwhile, stop_on_signals, stopped_cleanly
+from bertkit.signals import answered_meanwhile, held_back, stop_on_signals, stopped_cleanly
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 
@@ -39,6 +39,23 @@ def test_what_a_library_raises_on_its_way_out_is_the_same_ending(name, ending):
         left_by(getattr(signal, name), BertkitError("trying to pop from an empty stack"))
     with pytest.raises(SystemExit), stopped_cleanly():  # the library took it, and the command came to its end
         left_by(getattr(signal, name), SystemExit(0))
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_signal_that_is_held_back_is_raised_at_the_end_of_the_block(name):
+    number, reached = getattr(signal, name), []
+
+    def work() -> None:
+        with held_back():
+            signal.raise_signal(number)
+            reached.append("the end")
+
+    with stopped_cleanly(), pytest.raises((Interrupted, KeyboardInterrupt)):
+        work()
+    assert reached == ["the end"]
+    with pytest.raises(KeyboardInterrupt), held_back():  # in a notebook
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def left_by(number, raised):

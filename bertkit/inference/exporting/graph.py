@@ -12,6 +12,7 @@ from bertkit.models.headed import LINEAR_HEADS
 from bertkit.models.tokenizer import save_tokenizer
 from bertkit.runtime.base import Head
 from bertkit.runtime.onnx_bert import CLASS_LOGITS, GRAPH, OUTPUTS, TOKEN_LOGITS
+from bertkit.signals import held_back
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -55,16 +56,18 @@ def _trace(loaded: "PreTrainedModel", heads: Sequence[Head], path: Path) -> None
     free: dict[str, dict[int, str]] = dict.fromkeys((*inputs, *outputs), text)
     free |= {"places": {0: "places"}, "word_logits": {0: "places"}}
     free |= dict.fromkeys((OUTPUTS["pairs"], CLASS_LOGITS), {0: "batch"})
-    torch.onnx.export(
-        _all_outputs(loaded, heads).eval(),
-        tuple(inputs.values()),
-        str(path),
-        dynamo=False,
-        opset_version=17,  # the first with layer normalisation as one operation
-        input_names=list(inputs),
-        output_names=outputs,
-        dynamic_axes={name: axes for name, axes in free.items() if name in (*inputs, *outputs)},
-    )
+    # Its C++ asks Python whether something is an instance, and a signal that is raised there is a segmentation fault.
+    with held_back():
+        torch.onnx.export(
+            _all_outputs(loaded, heads).eval(),
+            tuple(inputs.values()),
+            str(path),
+            dynamo=False,
+            opset_version=17,  # the first with layer normalisation as one operation
+            input_names=list(inputs),
+            output_names=outputs,
+            dynamic_axes={name: axes for name, axes in free.items() if name in (*inputs, *outputs)},
+        )
 
 
 def _output(head: Head, loaded: "PreTrainedModel") -> str:

@@ -1,7 +1,9 @@
 """Exports: they say what the original says, or are not written."""
 
 import json
+import os
 import shutil
+import signal
 import sys
 
 import numpy as np
@@ -14,12 +16,13 @@ from transformers import AutoModelForMaskedLM, BertConfig, BertForMaskedLM, Bert
 from typer.testing import CliRunner
 
 from bertkit.cli.export import export as command
-from bertkit.errors import BertkitError
+from bertkit.errors import BertkitError, Interrupted
 from bertkit.inference.exporting import compare, graph
 from bertkit.inference.exporting.export import _folder_of, export
 from bertkit.runtime.load import open_reader
 from bertkit.runtime.numpy_bert import NumpyBert
 from bertkit.runtime.onnx_bert import OnnxBert
+from bertkit.signals import stopped_cleanly
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -192,3 +195,27 @@ def test_the_folder_of_lies_beside_the_model(tmp_path, monkeypatch):
     assert _folder_of("org/model", "onnx").as_posix() == "model-onnx"
     monkeypatch.chdir(tmp_path / "run")
     assert _folder_of(".", "onnx") == tmp_path / "run-onnx"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_a_signal_in_the_midst_of_the_exporters_compiled_code_is_an_ending_like_others(model, tmp_path):
+    """It comes where C++ asks a metaclass written in Python; raised there, it would be a segmentation fault."""
+
+    def strike(frame, event, arg):
+        if event == "call" and frame.f_code.co_qualname == "OpaqueBaseMeta.__instancecheck__":
+            sys.setprofile(None)
+            signal.raise_signal(signal.SIGTERM)
+
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            with stopped_cleanly():
+                sys.setprofile(strike)
+                export(str(model), "onnx", tmp_path / "onnx")
+        except Interrupted as ending:
+            code = ending.exit_code
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 128 + signal.SIGTERM
+    assert list(tmp_path.iterdir()) == []
