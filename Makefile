@@ -8,7 +8,7 @@ SENTENCES := "i [MASK] a little boy" "she is a little [MASK] ." "the snow is col
 WORD_ORDER := --model $(DEMO) --train bertkit/assets/word_order/train.tsv --lr 5e-4 --epochs 6 --overwrite \
 	--validation bertkit/assets/word_order/validation.tsv
 
-.PHONY: help demo test test-slow test-browser check docs format bench golden release clean
+.PHONY: help demo test test-slow test-browser check docs pictures format bench golden release clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -21,7 +21,7 @@ $(VENV)/.installed: pyproject.toml .ci/constraints.txt
 	$(BIN)/python -m pip install --quiet -c .ci/constraints.txt -e . --group dev
 	@touch $@
 
-demo: $(VENV)/.installed  ## Pretrain a BERT on the embedded stories, fill masks, fine-tune a classifier
+demo: $(VENV)/.installed  ## Pretrain on the embedded stories, fill masks, fine-tune
 	$(BIN)/bertkit pretrain --recipe demo --out $(DEMO) --overwrite
 	$(BIN)/bertkit mask-fill --model $(DEMO) --top-k 3 $(SENTENCES)
 	@echo; echo "The same sentences by the model that comes with bertkit, which has seen 500 times as much text:"
@@ -37,21 +37,21 @@ demo: $(VENV)/.installed  ## Pretrain a BERT on the embedded stories, fill masks
 test: $(VENV)/.installed  ## Run the tests (CPU, no network)
 	$(BIN)/pytest
 
-test-slow: $(VENV)/.installed  ## Run the long tests too (kill sweeps, fuzzing; BERTKIT_KILLS=100 kills as often)
+test-slow: $(VENV)/.installed  ## Run the long tests too (BERTKIT_KILLS=100 kills as often)
 	$(BIN)/pytest -m "not browser"
 
-test-browser: $(VENV)/.installed  ## Look at the pages in a real browser (installs Chromium where it is missing)
+test-browser: $(VENV)/.installed  ## Look at the pages in Chromium (installs it, if need be)
 	{ command -v chromium && command -v chromedriver; } >/dev/null || \
 		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium chromium-driver fonts-dejavu-core; }
 	$(BIN)/python -m pip install --quiet -c .ci/constraints.txt "selenium>=4.30"
 	$(BIN)/pytest -m browser tests/browser
 
-bench: $(VENV)/.installed  ## Measure bertkit beside plain transformers on this machine (half an hour) → runs/bench.md
+bench: $(VENV)/.installed  ## Measure beside transformers (30 min) → runs/bench.md
 	$(BIN)/python -m pip install --quiet -c .ci/constraints.txt -e ".[fast]"
 	mkdir -p runs
 	cd tests && ../$(BIN)/python -m benchmarks table --out ../runs/bench.md
 
-golden: $(VENV)/.installed  ## Write the losses anew that tests/golden compares with, and show what changed
+golden: $(VENV)/.installed  ## Write the losses of tests/golden anew, and show what changed
 	cd tests && ../$(BIN)/python -m golden.losses
 	git --no-pager diff --stat -- tests/golden
 
@@ -66,11 +66,14 @@ docs: $(VENV)/.installed  ## Write the generated pages and build docs/site, stri
 	$(BIN)/python docs/generate.py
 	$(BIN)/zensical build --strict --config-file docs/zensical.toml
 
+pictures: $(VENV)/.installed  ## Draw the README's pictures (make demo first; Chromium)
+	$(BIN)/python docs/pictures.py
+
 format: $(VENV)/.installed  ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-release: $(VENV)/.installed  ## Build wheel and sdist into dist/, check them, and use the wheel without network
+release: $(VENV)/.installed  ## Build into dist/, check, and use the wheel without network
 	$(BIN)/python -m pip install --quiet --group release
 	rm -rf dist
 	$(BIN)/python -m build .

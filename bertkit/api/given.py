@@ -14,18 +14,22 @@ Name = str | PathLike[str]
 
 
 def overrides_of(settings: Mapping[str, Any] | None) -> list[Override]:
+    """Settings by dotted key, each with what messages call it."""
     return [Override(key, value, f"settings {key}") for key, value in (settings or {}).items()]
 
 
 def given_name(given: Name | None) -> str | None:
+    """A path or name as text."""
     return None if given is None else str(given)
 
 
 def given_names(given: Name | Sequence[Name]) -> list[str]:
+    """One or several paths or names as texts."""
     return [str(given)] if isinstance(given, str | PathLike) else [str(one) for one in given]
 
 
 def given_rows(name: str, given: "Name | Table | None") -> "str | MemoryRows | None":
+    """A path or name as text, or rows in memory, which messages call ``the rows of NAME``."""
     if given is None or isinstance(given, str | PathLike):
         return given_name(given)
     from bertkit.io.memory import memory_rows

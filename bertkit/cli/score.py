@@ -47,9 +47,9 @@ def score(
     scored = (_scored_pairs if next_ else _scored_sentences)(model, device, some, few, rank)
     if rank:
         scored = iter(sorted(scored, key=_likelihood, reverse=True))
-    if not as_json:
-        _print_header(next_)
-    for found in scored:
+    for number, found in enumerate(scored):
+        if number == 0 and not as_json:  # by now the model is here, and what its scores are is said
+            _print_header(next_)
         console.print_json(found) if as_json else _print_row(found)
 
 
