@@ -11,6 +11,8 @@ from functools import cache
 
 import numpy as np
 
+from bertkit.intervals import bootstrap_interval, wilson_interval
+
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _IDEOGRAPH = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
 _CHINESE_SIGNS = set("，。：？！“”；’《》……·、「」（）－～『』" + "-:_*^/\\~`+=,.?!\";'()[]{}")
@@ -99,3 +101,18 @@ def best_threshold(
     around = np.concatenate([[scores[0] - 1.0], scores, [scores[-1] + 1.0]])[best : best + 2]
     threshold = around.mean()
     return float(threshold), float(totals[best] / len(said))
+
+
+METRICS = {"f1": f1, "exact_match": exact_match}
+
+
+def figures(metric: str, said: Sequence[str], right: Sequence[Sequence[str]]) -> np.ndarray:
+    """Of each answer, float64."""
+    return np.array([METRICS[metric](one, answers) for one, answers in zip(said, right, strict=True)], dtype=np.float64)
+
+
+def interval_of(metric: str, each: np.ndarray, seed: int) -> tuple[float, float]:
+    """The 95 % interval of the mean of ``figures``."""
+    if metric == "exact_match":
+        return wilson_interval(int(each.sum()), len(each))
+    return bootstrap_interval(np.stack([each, np.ones_like(each)], axis=1), seed)

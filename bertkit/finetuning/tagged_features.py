@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bertkit.finetuning.entities import entities
 from bertkit.finetuning.features import Features, Split
 from bertkit.finetuning.rows.tagged_rows import TaggedRow, of_tokens, with_words
 
@@ -95,3 +96,19 @@ def _best_windows(firsts: Sequence[dict[int, int]], lengths: Sequence[int], rows
     for (_, word), (_, number) in best.items():
         kept[number].add(word)
     return kept
+
+
+def named_entities(row: TaggedRow, tags: Sequence[str], scores: np.ndarray | None = None) -> list[dict[str, Any]]:
+    """The entities of a row's tags, by characters of its text; said ones with the mean probability of their words' tags."""
+    words = row.words or []
+    spans = [(one, words[one.begin][0], words[one.end - 1][1]) for one in entities(tags)]
+    return [
+        {
+            "text": row.text[begin:end],
+            "label": one.label,
+            "start": begin,
+            "end": end,
+            **({} if scores is None else {"score": float(scores[one.begin : one.end].mean())}),
+        }
+        for one, begin, end in spans
+    ]

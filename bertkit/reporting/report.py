@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertkit import console
 from bertkit.reporting import plots
+from bertkit.reporting.marked import marked_mistakes
 from bertkit.reporting.pages import check_target, write_page
 from bertkit.reporting.palette import run_colour
 from bertkit.reporting.panels import HELD_OUT, Panel, panels_of, shown, title
@@ -184,7 +185,8 @@ def _classifier(run: Run) -> dict[str, Any]:
     if confusion:
         figure = plots.confusion_figure(confusion["labels"], confusion["matrix"])
         drawn = Markup(plots.as_svg(figure, f"Confusion matrix of {run.name}: rows true, columns predicted"))
-    worst = [_mistake(row) for row in mistakes(run, MOST_MISTAKES)]
+    marked = marked_mistakes(run.predictions)
+    worst = [_mistake(row) for row in mistakes(run, MOST_MISTAKES)] if marked is None else []
     wrong = sum(row.get("label") != row.get("prediction") for row in run.predictions if "label" in row)
     return {
         "name": run.name,
@@ -192,7 +194,8 @@ def _classifier(run: Run) -> dict[str, Any]:
         "per_class": (confusion or {}).get("per_class", {}),
         "mistakes": worst,
         "has_texts": any(row["texts"] for row in worst),
-        "wrong": wrong,
+        "marked": (marked or [])[:MOST_MISTAKES],
+        "wrong": wrong if marked is None else len(marked),
         "rows": len(run.predictions),
     }
 

@@ -6,19 +6,19 @@ The model reads question and text as a pair; of each token of the text it says h
 
 from collections.abc import Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from bertkit.errors import BertkitError
-from bertkit.finetuning.answers import best_threshold, exact_match, f1
+from bertkit.finetuning.answer_features import SpanTargets, answer_features, likeliest_spans
+from bertkit.finetuning.answers import METRICS, best_threshold, figures, interval_of
 from bertkit.finetuning.baseline import beside
 from bertkit.finetuning.features import Batch, Columns, Features, Row, Split
 from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.rows.question_rows import Answers, answers_of, nested_rows
-from bertkit.intervals import bootstrap_interval, wilson_interval
+from bertkit.runtime.numpy_bert import softmax
 
 if TYPE_CHECKING:
     import torch
@@ -26,25 +26,7 @@ if TYPE_CHECKING:
     from bertkit.finetuning.windows import Encoder
     from bertkit.settings.schema import TaskSettings
 
-_MOST_ANSWER_TOKENS = 30
-_BEST_PLACES = 20
-"""Beginnings, and ends, that are combined to answers."""
 _SHOWN_ANSWERS = 5
-_METRICS = {"f1": f1, "exact_match": exact_match}
-
-
-@dataclass(frozen=True)
-class SpanTargets:
-    """What is read of each feature, and where its answer is.
-
-    Attributes:
-        read: of each feature the tokens at which an answer may begin or end, int64: ``[CLS]`` first, then those of the text.
-        places: int64 ``[features, 2]``: where the answer begins and ends, by number within ``read``; 0 is ``[CLS]``, for windows
-            that do not hold the whole of it. None without labels.
-    """
-
-    read: list[np.ndarray]
-    places: np.ndarray | None
 
 
 class SpanHead(Head):
@@ -65,7 +47,7 @@ class SpanHead(Head):
         "id": (("id",), ()),
         "label": (("answers",), ("answer",)),
     }
-    metric_names = tuple(_METRICS)
+    metric_names = tuple(METRICS)
 
     def __init__(self, may_be_unanswered: bool, threshold: float = 0.0) -> None:
         self.may_be_unanswered, self.threshold, self.label_names = may_be_unanswered, threshold, []
@@ -113,31 +95,15 @@ class SpanHead(Head):
         for role, text in texts.items():
             if not isinstance(text, str) or not text.strip():
                 raise BertkitError(f"{place} has no {role}: '{columns[role][0]}' must be a text that is not empty")
-        named = (
-            {"id": str(values[columns["id"][0]])}
-            if "id" in columns and values.get(columns["id"][0]) is not None
-            else {}
-        )
+        id_ = values.get(columns["id"][0]) if "id" in columns else None
+        named = {} if id_ is None else {"id": str(id_)}
         return named | {role: str(text) for role, text in texts.items()}
 
     def labels(self, rows: Sequence[Row], columns: Columns) -> list[Answers]:
         return [_answers(row, columns) for row in rows]
 
     def features(self, split: Split, encoder: "Encoder") -> Features:
-        pairs = [(text["question"], text["context"]) for text in split.texts]
-        made = encoder(pairs, self.overflow, shortened="only_second", with_characters=True)
-        assert made.texts is not None
-        assert made.offsets is not None
-        read = [
-            np.array([0, *(place for place, text in enumerate(one) if text == 1)], dtype=np.int64) for one in made.texts
-        ]
-        places = None
-        if split.labels is not None:
-            offsets = [np.array(one, dtype=np.int64)[own] for one, own in zip(made.offsets, read, strict=True)]
-            places = np.array(
-                [_place(split.labels[row], own) for row, own in zip(made.rows, offsets, strict=True)], dtype=np.int64
-            ).reshape(-1, 2)
-        return replace(made, targets=SpanTargets(read, places))
+        return answer_features(split, encoder, self.overflow)
 
     def tensors(self, features: Features, units: Sequence[int]) -> Batch:
         """``wanted``: bool ``[N, L]``, the tokens that are read; ``labels``: int64 ``[N, 2]``, where the answers are."""
@@ -185,39 +151,29 @@ class SpanHead(Head):
         return np.concatenate(logits)
 
     def decode(self, logits: Sequence[np.ndarray], features: Features, split: Split) -> list[dict[str, Any]]:
-        best: list[list[tuple[float, int, int]]] = [[] for _ in split.texts]
-        none = np.full(len(split.texts), np.inf)
-        assert features.offsets is not None
-        for number, row in enumerate(features.rows.tolist()):
-            offsets = np.array(features.offsets[number], dtype=np.int64)[features.targets.read[number]]
-            best[row] += [(score, int(offsets[a, 0]), int(offsets[b, 1])) for score, a, b in _spans(logits[number])]
-            none[row] = min(none[row], float(logits[number][0].sum()))
+        best, none = likeliest_spans(logits, features, len(split.texts))
         answers = [self._answer(split.texts[row], best[row], float(none[row])) for row in range(len(split.texts))]
         answers = [{"index": row, **answer} for row, answer in enumerate(answers)]
-        if split.labels is None:
-            return answers
-        return [answer | {"label": right.texts} for answer, right in zip(answers, split.labels, strict=True)]
+        for answer, right in zip(answers, split.labels or (), strict=False):
+            answer |= {"label": right.texts, "label_starts": right.starts}
+        return answers
 
-    def _answer(self, text: dict[str, str], spans: list[tuple[float, int, int]], none: float) -> dict[str, Any]:
-        ranked = sorted(spans, key=lambda span: -span[0])[:_BEST_PLACES]
-        shares = _softmax(np.array([*(score for score, _, _ in ranked), *([none] if self.may_be_unanswered else [])]))
+    def _answer(self, text: dict[str, str], ranked: list[tuple[float, int, int]], none: float) -> dict[str, Any]:
+        scores = np.array([*(score for score, _, _ in ranked), *([none] if self.may_be_unanswered else [])])
+        shares = softmax(scores) if len(scores) else scores
         n_best = [
             {"text": text["context"][begin:end], "start": begin, "end": end, "score": float(share)}
             for share, (_, begin, end) in zip(shares, ranked, strict=False)
         ]
         excess = none - ranked[0][0] if ranked else np.inf
         named = {"id": text["id"]} if "id" in text else {}
-        chosen: dict[str, Any] = {
-            "text": "",
-            "start": None,
-            "end": None,
-            "score": float(shares[-1]) if len(shares) else 0.0,
-        }
+        score = float(shares[-1]) if len(shares) else 0.0
+        chosen: dict[str, Any] = {"text": "", "start": None, "end": None, "score": score}
         if n_best and not (self.may_be_unanswered and excess > self.threshold):
             chosen = n_best[0]
         answer = {"prediction": chosen["text"], **{name: chosen[name] for name in ("start", "end", "score")}}
-        more = {"no_answer": float(excess)} if self.may_be_unanswered else {}
-        return {**named, **answer, **more, "n_best": n_best[:_SHOWN_ANSWERS]}
+        answer |= {"no_answer": float(excess)} if self.may_be_unanswered else {}
+        return named | answer | {"n_best": n_best[:_SHOWN_ANSWERS]}
 
     def tuned(self, predictions: list[dict[str, Any]], split: Split) -> "SpanHead":
         """The same head with the threshold that gives these rows the best F1."""
@@ -225,8 +181,8 @@ class SpanHead(Head):
             return self
         other = copy(self)
         said = [row["n_best"][0]["text"] if row["n_best"] else "" for row in predictions]
-        right = [one.texts for one in split.labels]
-        other.threshold = best_threshold([row["no_answer"] for row in predictions], said, right)[0]
+        scores, right = [row["no_answer"] for row in predictions], [one.texts for one in split.labels]
+        other.threshold = best_threshold(scores, said, right)[0]
         return other
 
     def shown(self, text: Any) -> dict[str, Any]:
@@ -235,14 +191,15 @@ class SpanHead(Head):
     # How good the answers are.
 
     def score(self, predictions: list[dict[str, Any]], split: Split, metrics: Sequence[str]) -> dict[str, float]:
-        return {name: float(np.mean(_figures(predictions, split, name))) if predictions else 0.0 for name in metrics}
+        said, right = _answers_of(predictions, split)
+        return {name: float(np.mean(figures(name, said, right))) if said else 0.0 for name in metrics}
 
     def details(
         self, predictions: list[dict[str, Any]], split: Split, metrics: Sequence[str], seed: int
     ) -> dict[str, Any]:
-        figures = _figures(predictions, split, metrics[0])
+        each = figures(metrics[0], *_answers_of(predictions, split))
         answered = np.array([bool(one.texts) for one in split.labels])
-        interval = _interval(figures, metrics[0], seed)
+        interval = interval_of(metrics[0], each, seed)
         found = beside(metrics[0], interval, "never answering", float((~answered).mean()))
         if self.may_be_unanswered:
             # The threshold may have been fitted on these very rows.
@@ -250,7 +207,7 @@ class SpanHead(Head):
             found |= {f"eval_{name}_untuned": value for name, value in untuned.items()}
         for name, rows in (("with_answer", answered), ("without_answer", ~answered)):
             if self.may_be_unanswered and rows.any():
-                found[name] = {metrics[0]: float(figures[rows].mean()), "rows": int(rows.sum())}
+                found[name] = {metrics[0]: float(each[rows].mean()), "rows": int(rows.sum())}
         return found
 
     # What people are told.
@@ -258,13 +215,9 @@ class SpanHead(Head):
     def described(self, split: Split) -> str:
         none = sum(not one.texts for one in split.labels)
         moved = sum(one.moved for one in split.labels)
-        parts = [
-            f"{none:,} of {len(split.labels):,} questions have no answer in their text"
-            if none
-            else "every question has an answer"
-        ]
-        parts += [f"{moved:,} answers stand elsewhere than was said, and were found"] if moved else []
-        return "; ".join(parts)
+        unanswered = f"{none:,} of {len(split.labels):,} questions have no answer in their text"
+        found = f"; {moved:,} answers stand elsewhere than was said, and were found" if moved else ""
+        return (unanswered if none else "every question has an answer") + found
 
     @property
     def purpose(self) -> str:
@@ -283,42 +236,12 @@ def _answers(row: Row, columns: Columns) -> Answers:
     return answers_of(place, context if isinstance(context, str) else "", values.get(columns["label"][0]))
 
 
-def _place(answers: Answers, offsets: np.ndarray) -> tuple[int, int]:
-    """Where the first answer begins and ends among the tokens that are read, whose characters are ``offsets`` ``[read, 2]``."""
-    if not answers.texts or len(offsets) < 2:
-        return 0, 0
-    begin, end = answers.starts[0], answers.starts[0] + len(answers.texts[0])
-    inside = 1 + np.flatnonzero((offsets[1:, 0] < end) & (offsets[1:, 1] > begin))
-    whole = len(inside) and offsets[inside[0], 0] <= begin and offsets[inside[-1], 1] >= end
-    return (int(inside[0]), int(inside[-1])) if whole else (0, 0)
-
-
-def _spans(logits: np.ndarray) -> list[tuple[float, int, int]]:
-    """The likeliest answers of a feature: (sum of both logits, beginning, end), by number within what is read."""
-    begins, ends = (1 + np.argsort(-logits[1:, side], kind="stable")[:_BEST_PLACES] for side in (0, 1))
-    pairs = [(int(a), int(b)) for a in begins for b in ends if a <= b < a + _MOST_ANSWER_TOKENS]
-    ranked = sorted(((float(logits[a, 0] + logits[b, 1]), a, b) for a, b in pairs), key=lambda span: -span[0])
-    return ranked[:_BEST_PLACES]
-
-
-def _softmax(scores: np.ndarray) -> np.ndarray:
-    raised = np.exp(scores - scores.max()) if len(scores) else scores
-    shares: np.ndarray = raised / raised.sum() if len(scores) else scores
-    return shares
-
-
 def _untuned(row: dict[str, Any]) -> dict[str, Any]:
     """An answer as it is without a threshold: none only where that is likelier than the best one."""
     best = row["n_best"][0]["text"] if row["n_best"] and row["no_answer"] <= 0 else ""
     return {**row, "prediction": best}
 
 
-def _interval(figures: np.ndarray, metric: str, seed: int) -> tuple[float, float]:
-    if metric == "exact_match":
-        return wilson_interval(int(figures.sum()), len(figures))
-    return bootstrap_interval(np.stack([figures, np.ones_like(figures)], axis=1), seed)
-
-
-def _figures(predictions: list[dict[str, Any]], split: Split, metric: str) -> np.ndarray:
-    pairs = zip(predictions, split.labels, strict=True)
-    return np.array([_METRICS[metric](row["prediction"], right.texts) for row, right in pairs], dtype=np.float64)
+def _answers_of(predictions: Sequence[dict[str, Any]], split: Split) -> tuple[list[str], list[list[str]]]:
+    """What was said, and what is right."""
+    return [row["prediction"] for row in predictions], [one.texts for one in split.labels]

@@ -12,12 +12,12 @@ import numpy as np
 
 from bertkit import console
 from bertkit.errors import BertkitError
-from bertkit.finetuning.entities import OUTSIDE, begins_nothing, entities, entity_scores, repaired, scheme_of, split_tag
+from bertkit.finetuning.entities import OUTSIDE, begins_nothing, repaired, scheme_of, split_tag
 from bertkit.finetuning.features import Batch, Columns, Features, Row, Split
 from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.rows.tagged_rows import TaggedRow, column_rows, marked_entities, tag_names, tagged_row
-from bertkit.finetuning.tagged_features import TagTargets, tagged_features
-from bertkit.intervals import bootstrap_interval
+from bertkit.finetuning.tag_figures import details_of, figure
+from bertkit.finetuning.tagged_features import TagTargets, named_entities, tagged_features
 
 if TYPE_CHECKING:
     import torch
@@ -189,18 +189,22 @@ class TokenHead(Head):
     def decode(self, logits: Sequence[np.ndarray], features: Features, split: Split) -> list[dict[str, Any]]:
         answers = []
         for index, (row, tags, scores) in enumerate(self.chosen(logits, features)):
-            answer = {"index": index, "tags": tags} | ({"entities": _named(row, tags, scores)} if self.scheme else {})
-            answers.append(answer if split.labels is None else answer | {"label": row.tags})
+            answer: dict[str, Any] = {"index": index, "tags": tags}
+            answer |= {"entities": named_entities(row, tags, scores)} if self.scheme else {}
+            if split.labels is not None:
+                answer |= {"label": row.tags} | (
+                    {"label_entities": named_entities(row, row.tags or [])} if self.scheme else {}
+                )
+            answers.append(answer)
         return answers
 
     def shown(self, text: Any) -> dict[str, Any]:
         return {"text": text} if isinstance(text, str) else {"tokens": text}
 
-    # How good the answers are. Every metric but macro_f1 is one sum over the rows divided by another.
+    # How good the answers are.
 
     def score(self, predictions: list[dict[str, Any]], split: Split, metrics: Sequence[str]) -> dict[str, float]:  # noqa: ARG002
-        figures = {name: _ratio(*_parts(predictions, name).sum(axis=0)) for name in metrics if name != "macro_f1"}
-        return figures | ({"macro_f1": _macro_f1(predictions)} if "macro_f1" in metrics else {})
+        return {name: figure(predictions, name) for name in metrics}
 
     def details(
         self,
@@ -209,13 +213,7 @@ class TokenHead(Head):
         metrics: Sequence[str],
         seed: int,
     ) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        if metrics[0] != "macro_f1":
-            found[f"eval_{metrics[0]}_interval_95"] = list(bootstrap_interval(_parts(predictions, metrics[0]), seed))
-        if self.scheme:
-            said, right = ([entities(row[name]) for row in predictions] for name in ("tags", "label"))
-            found["by_type"] = {name: one for name, one in entity_scores(said, right).items() if name}
-        return found
+        return details_of(predictions, metrics[0], bool(self.scheme), seed)
 
     # What people are told.
 
@@ -243,49 +241,3 @@ class TokenHead(Head):
             f'tag = pipeline("token-classification", model="{folder}", aggregation_strategy="first")\n'
             'print(tag("Ana moved to New York."))'
         )
-
-
-def _named(row: TaggedRow, tags: Sequence[str], scores: np.ndarray) -> list[dict[str, Any]]:
-    """The entities of a row's tags, by characters of its text, each with the mean probability of its words' tags."""
-    words = row.words or []
-    spans = [(one, words[one.begin][0], words[one.end - 1][1]) for one in entities(tags)]
-    return [
-        {
-            "text": row.text[begin:end],
-            "label": one.label,
-            "start": begin,
-            "end": end,
-            "score": float(scores[one.begin : one.end].mean()),
-        }
-        for one, begin, end in spans
-    ]
-
-
-def _parts(predictions: list[dict[str, Any]], metric: str) -> np.ndarray:
-    """What a metric is the ratio of, a row: int64 ``[R, 2]``; F1 is 2 · both / (said + there)."""
-    parts = []
-    for row in predictions:
-        if metric == "accuracy":
-            parts.append(
-                (sum(said == right for said, right in zip(row["tags"], row["label"], strict=True)), len(row["tags"]))
-            )
-            continue
-        said, there = set(entities(row["tags"])), set(entities(row["label"]))
-        both = len(said & there)
-        parts.append(
-            {"f1": (2 * both, len(said) + len(there)), "precision": (both, len(said)), "recall": (both, len(there))}[
-                metric
-            ]
-        )
-    return np.array(parts, dtype=np.int64).reshape(-1, 2)
-
-
-def _ratio(numerator: float, denominator: float) -> float:
-    return float(numerator / denominator) if denominator else 0.0
-
-
-def _macro_f1(predictions: list[dict[str, Any]]) -> float:
-    from sklearn.metrics import f1_score
-
-    said, right = ([tag for row in predictions for tag in row[name]] for name in ("tags", "label"))
-    return float(f1_score(right, said, average="macro", zero_division=0))

@@ -23,6 +23,7 @@ from bertkit.finetuning.run import FinetuneRequest, finetune
 from bertkit.finetuning.windows import Encoder
 from bertkit.inference.exporting.export import export
 from bertkit.models.fast.attention import attend_unpadded
+from bertkit.reporting.marked import marked_mistakes
 from bertkit.runtime.onnx_bert import OnnxBert
 from bertkit.settings.recipes import Override
 from bertkit.settings.schema import FinetuneDataSettings, TaskSettings
@@ -350,3 +351,27 @@ def test_the_figures_without_the_threshold_are_those_of_a_model_that_has_none(ru
     for name in ("eval_f1", "eval_exact_match"):
         assert tuned[f"{name}_untuned"] == untuned[name] == untuned[f"{name}_untuned"]
     assert tuned["baseline"]["f1"] == tuned["without_answer"]["rows"] / tuned["eval_rows"]
+
+
+@pytest.mark.parametrize("kind", ["token", "span"])
+def test_a_report_marks_what_was_got_wrong_and_nothing_else(kind, tiny_model):
+    head, split = split_of(kind, rows_of(kind, 12))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_model)
+    features = head.features(split, Encoder.of(tokenizer, FinetuneDataSettings(max_seq_length=32)))
+
+    def marked(logits):  # of the rows of predictions.jsonl
+        answers = zip(head.decode(logits, features, split), map(head.shown, split.texts), strict=True)
+        return marked_mistakes([answer | text for answer, text in answers])
+
+    if kind == "token":
+        right = [9 * np.eye(len(head.label_names))[ids] for ids in features.targets.ids]
+        outside = [0 * one - 9 * np.eye(len(head.label_names))[1:].sum(axis=0) for one in right]
+        missed = [number for number, row in enumerate(split.labels) if set(row.tags) != {"O"}]
+        found = marked(outside)
+        assert sorted(row.index for row in found) == missed
+        assert all(one.label is None for row in found for one in row.said)
+    else:
+        right = [np.zeros((len(read), 2)) for read in features.targets.read]
+        for one, places in zip(right, features.targets.places, strict=True):
+            one[places, [0, 1]] = 9
+    assert marked(right) == []

@@ -1,0 +1,82 @@
+"""Questions with their texts as a model reads them, and where in each window the answer is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bertkit.finetuning.features import Features, Split
+from bertkit.finetuning.rows.question_rows import Answers
+
+if TYPE_CHECKING:
+    from bertkit.finetuning.windows import Encoder
+
+_MOST_ANSWER_TOKENS = 30
+BEST_PLACES = 20
+"""Beginnings, and ends, that are combined to answers."""
+
+
+@dataclass(frozen=True)
+class SpanTargets:
+    """What is read of each feature, and where its answer is.
+
+    Attributes:
+        read: of each feature the tokens at which an answer may begin or end, int64: ``[CLS]`` first, then those of the text.
+        places: int64 ``[features, 2]``: where the answer begins and ends, by number within ``read``; 0 is ``[CLS]``, for windows
+            that do not hold the whole of it. None without labels.
+    """
+
+    read: list[np.ndarray]
+    places: np.ndarray | None
+
+
+def answer_features(split: Split, encoder: "Encoder", overflow: str) -> Features:
+    """The features of a split whose texts are questions and contexts, with ``SpanTargets``."""
+    pairs = [(text["question"], text["context"]) for text in split.texts]
+    made = encoder(pairs, overflow, shortened="only_second", with_characters=True)
+    assert made.texts is not None
+    assert made.offsets is not None
+    read = [
+        np.array([0, *(place for place, text in enumerate(one) if text == 1)], dtype=np.int64) for one in made.texts
+    ]
+    places = None
+    if split.labels is not None:
+        offsets = [np.array(one, dtype=np.int64)[own] for one, own in zip(made.offsets, read, strict=True)]
+        places = np.array(
+            [_place(split.labels[row], own) for row, own in zip(made.rows, offsets, strict=True)], dtype=np.int64
+        ).reshape(-1, 2)
+    return replace(made, targets=SpanTargets(read, places))
+
+
+def _place(answers: Answers, offsets: np.ndarray) -> tuple[int, int]:
+    """Where the first answer begins and ends among the tokens that are read, whose characters are ``offsets`` ``[read, 2]``."""
+    if not answers.texts or len(offsets) < 2:
+        return 0, 0
+    begin, end = answers.starts[0], answers.starts[0] + len(answers.texts[0])
+    inside = 1 + np.flatnonzero((offsets[1:, 0] < end) & (offsets[1:, 1] > begin))
+    whole = len(inside) and offsets[inside[0], 0] <= begin and offsets[inside[-1], 1] >= end
+    return (int(inside[0]), int(inside[-1])) if whole else (0, 0)
+
+
+def likeliest_spans(
+    logits: Sequence[np.ndarray], features: Features, rows: int
+) -> tuple[list[list[tuple[float, int, int]]], np.ndarray]:
+    """Of each row its likeliest answers, the best first: (sum of both logits, first character, end); and the least sum of both
+    logits at the ``[CLS]`` of its windows, that of no answer: float64 ``[rows]``."""
+    best: list[list[tuple[float, int, int]]] = [[] for _ in range(rows)]
+    none = np.full(rows, np.inf)
+    assert features.offsets is not None
+    for number, row in enumerate(features.rows.tolist()):
+        offsets = np.array(features.offsets[number], dtype=np.int64)[features.targets.read[number]]
+        best[row] += [(score, int(offsets[a, 0]), int(offsets[b, 1])) for score, a, b in _spans(logits[number])]
+        none[row] = min(none[row], float(logits[number][0].sum()))
+    return [sorted(spans, key=lambda span: -span[0])[:BEST_PLACES] for spans in best], none
+
+
+def _spans(logits: np.ndarray) -> list[tuple[float, int, int]]:
+    """The likeliest answers of a feature: (sum of both logits, beginning, end), by number within what is read."""
+    begins, ends = (1 + np.argsort(-logits[1:, side], kind="stable")[:BEST_PLACES] for side in (0, 1))
+    pairs = [(int(a), int(b)) for a in begins for b in ends if a <= b < a + _MOST_ANSWER_TOKENS]
+    ranked = sorted(((float(logits[a, 0] + logits[b, 1]), a, b) for a, b in pairs), key=lambda span: -span[0])
+    return ranked[:BEST_PLACES]

@@ -1,0 +1,125 @@
+"""Where tags and answers are wrong, marked in their texts: what is true on one line, what was said on another."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from bertkit.reporting.runs import is_number
+
+_AROUND_CHARS = 200
+_MOST_CHARS = 1_500
+"""Shown of a text, from a little before its first error."""
+
+
+class Mark(NamedTuple):
+    """Characters of a text, and what they are said to be; "" for an answer."""
+
+    begin: int
+    end: int
+    label: str
+
+
+class Stretch(NamedTuple):
+    """Characters between two marks, or within one: then with its label, and whether truth and prediction agree on it."""
+
+    text: str
+    label: str | None = None
+    is_right: bool = True
+
+
+@dataclass(frozen=True)
+class MarkedRow:
+    """A row that was predicted wrongly.
+
+    Attributes:
+        index: its number; "—" where its file has none.
+        question: "" where there is none.
+        true, said: the text, or what lies around its errors, in stretches.
+        badness: marks that differ; of an answer how sure the model was of it.
+    """
+
+    index: Any
+    question: str
+    true: list[Stretch]
+    said: list[Stretch]
+    badness: float
+
+
+def marked_mistakes(predictions: Sequence[dict[str, Any]]) -> list[MarkedRow] | None:
+    """The rows of ``predictions.jsonl`` that are wrong, the worst first; None where they have no marks."""
+    read = [found for row in predictions if (found := _marks_of(row)) is not None]
+    if not read:
+        return None
+    wrong = [_row(row, text, true, said) for row, text, true, said in read if true != said]
+    return sorted(wrong, key=lambda one: -one.badness)
+
+
+def _marks_of(row: dict[str, Any]) -> tuple[dict[str, Any], str, set[Mark], set[Mark]] | None:
+    """The text of a row, and its marks: those that are true and those that were said. The file may be anybody's."""
+    text, tokens, label = row.get("text"), row.get("tokens"), row.get("label")
+    if isinstance(tokens, list) and all(isinstance(token, str) for token in tokens):
+        text = " ".join(tokens)
+    if isinstance(row.get("label_entities"), list):
+        text = text if isinstance(text, str) else ""
+        return row, text, _entities(row["label_entities"], text), _entities(row.get("entities"), text)
+    if (
+        isinstance(tokens, list)
+        and isinstance(row.get("tags"), list)
+        and isinstance(label, list)
+        and isinstance(text, str)
+    ):
+        return row, text, set(_words(tokens, label)), set(_words(tokens, row["tags"]))
+    context, starts = row.get("context"), row.get("label_starts")
+    if isinstance(context, str) and isinstance(label, list) and isinstance(starts, list):
+        right = [_mark(begin, begin + len(one), "", context) for begin, one in zip(starts, label, strict=False)
+                 if isinstance(begin, int) and isinstance(one, str)]  # fmt: skip
+        said = {mark for mark in [_mark(row.get("start"), row.get("end"), "", context)] if mark}
+        # One of several right answers does; where none was given, the first is shown.
+        true = said if said & {*right} or (not said and not right) else {mark for mark in right[:1] if mark}
+        return row, context, true, said
+    return None
+
+
+def _entities(values: Any, text: str) -> set[Mark]:
+    given = [one for one in values if isinstance(one, dict)] if isinstance(values, list) else []
+    marks = [_mark(one.get("start"), one.get("end"), one.get("label"), text) for one in given]
+    return {mark for mark in marks if mark}
+
+
+def _words(tokens: Sequence[str], tags: Sequence[Any]) -> Iterator[Mark]:
+    begin = 0
+    for token, tag in zip(tokens, tags, strict=False):
+        yield Mark(begin, begin + len(token), str(tag))
+        begin += len(token) + 1
+
+
+def _mark(begin: Any, end: Any, label: Any, text: str) -> Mark | None:
+    fits = isinstance(begin, int) and isinstance(end, int) and 0 <= begin < end <= len(text)
+    return Mark(begin, end, label) if fits and isinstance(label, str) else None
+
+
+def _row(row: dict[str, Any], text: str, true: set[Mark], said: set[Mark]) -> MarkedRow:
+    differing = true ^ said
+    begin = max(0, min(mark.begin for mark in differing) - _AROUND_CHARS)
+    end = min(len(text), max(mark.end for mark in differing) + _AROUND_CHARS, begin + _MOST_CHARS)
+    lines = [list(_stretches(text, marks, differing, begin, end)) for marks in (true, said)]
+    score, question = row.get("score"), row.get("question")
+    return MarkedRow(
+        index=row.get("index", "—"),
+        question=question if isinstance(question, str) else "",
+        true=lines[0],
+        said=lines[1],
+        badness=float(score) if is_number(score) else float(len(differing)),
+    )
+
+
+def _stretches(text: str, marks: set[Mark], differing: set[Mark], begin: int, end: int) -> Iterator[Stretch]:
+    at = begin
+    yield from [Stretch("… ")] if begin else []
+    for mark in sorted(marks):
+        if mark.begin >= at and mark.end <= end:
+            yield Stretch(text[at : mark.begin])
+            yield Stretch(text[mark.begin : mark.end], mark.label, mark not in differing)
+            at = mark.end
+    yield Stretch(text[at:end])
+    yield from [Stretch(" …")] if end < len(text) else []
