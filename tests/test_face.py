@@ -89,6 +89,7 @@ def test_a_pretrained_model_is_asked(run: bertkit.RunRecord) -> None:
     assert score.score < 0
     assert bert.embed(["the cat sat .", "home"]).shape == (2, 32)
     assert bert.embed([]).shape == (0, 32)
+    np.testing.assert_array_equal(bert.embed(["home"], layers=-1), bert.embed(["home"]))
 
 
 def test_an_answer_is_explained_as_the_command_does(run: bertkit.RunRecord, capsys: pytest.CaptureFixture[str]) -> None:
@@ -256,7 +257,18 @@ def test_labelled_rows_are_looked_at(run: bertkit.RunRecord) -> None:
         (lambda: bertkit.finetune(train=["a text"]), "row 0 is of type str"),
         (
             lambda: bertkit.finetune(train=[{"text": "a"}], validation=0.5, model="embedded", out="never"),
-            "the rows of train",
+            "the table train",
+        ),
+        (lambda: bertkit.finetune(train=REVIEWS, validation=0.5, model="embedded", seeds=0), "no run at all"),
+        (
+            lambda: bertkit.finetune(train=REVIEWS, validation=0.5, model="embedded", grid={"epochs": 0}),
+            "epochs must be",
+        ),
+        (lambda: bertkit.inspect("nowhere.txt", examples=0), "examples must be 1 or more"),
+        (lambda: bertkit.load("embedded").fill(["a [MASK]"]), "give one text, not a list"),
+        (
+            lambda: bertkit.load("embedded").fill("a [MASK]", targets="door"),
+            "targets must be a list of words: ['door']",
         ),
         (lambda: bertkit.load("no-such-folder/at/all"), "no-such-folder"),
         (lambda: bertkit.load("embedded").score("one text"), "a list of texts"),

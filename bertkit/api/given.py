@@ -29,9 +29,9 @@ def given_names(given: Name | Sequence[Name]) -> list[str]:
 
 
 def given_rows(name: str, given: "Name | Table | None") -> "str | MemoryRows | None":
-    """A path or name as text, or rows in memory, which messages call ``the rows of NAME``."""
+    """A path or name as text, or rows in memory, which messages call ``the table NAME``."""
     if given is None or isinstance(given, str | PathLike):
         return given_name(given)
     from bertkit.io.memory import memory_rows
 
-    return memory_rows(f"the rows of {name}", given)
+    return memory_rows(f"the table {name}", given)

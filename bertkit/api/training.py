@@ -110,6 +110,8 @@ def inspect(
         if given_names(corpus) or recipe or tokenizer:
             raise BertkitError("give a corpus, with recipe and tokenizer, or labelled rows with train, not both")
         return _inspect_rows(train, validation, [*_columns(None, text, label, None), *overrides_of(settings)], model)
+    if examples < 1:
+        raise BertkitError(f"examples must be 1 or more, got {examples}")
     from bertkit.pretraining.inspection import inspect as look
     from bertkit.pretraining.request import PretrainRequest
 
@@ -199,7 +201,13 @@ def finetune(
         overwrite=overwrite,
         skip_bad_rows=skip_bad_rows,
     )
-    tried = None if grid is None else {name: list(values) for name, values in grid.items()}
+    tried = (
+        None
+        if grid is None
+        else {
+            name: [values] if isinstance(values, str | float | int) else list(values) for name, values in grid.items()
+        }
+    )
     return finetune_all(request, seeds, tried)
 
 

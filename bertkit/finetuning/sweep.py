@@ -91,6 +91,8 @@ def sweep(request: FinetuneRequest, seeds: int, grid: dict[str, list[Any]] | Non
         for values in itertools.product(*grid.values())
         for number in range(seeds)
     ]
+    if not settings:
+        raise BertkitError("that is no run at all: --seeds must be 1 or more, and each setting of --grid have a value")
     for chosen in settings:
         load_recipe(with_settings(request, out, **chosen))  # what is not allowed is said before the first run
     with ranks.together(request.device), run_folder.claimed(out, request.resume, request.overwrite):

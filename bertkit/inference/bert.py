@@ -58,6 +58,8 @@ class Bert:
         """
         from bertkit.inference.mask_filling.filler import MaskFiller
 
+        if not isinstance(text, str):
+            raise BertkitError("give one text, not a list: fill(text) for each")
         if self._filler is None:
             self._filler = MaskFiller(self.name, self.device, texts=1)
         return self._filler.fill([text], top_k, targets, max_pieces)[0]
@@ -79,22 +81,25 @@ class Bert:
         scorer.texts.say_cut()
         return scores
 
-    def embed(self, texts: Sequence[str], *, layers: str = "last", pooling: str = "mean") -> np.ndarray:
+    def embed(self, texts: Sequence[str], *, layers: str | int = "last", pooling: str = "mean") -> np.ndarray:
         """Features of texts.
 
         Args:
-            layers: "last", a number ("-2"), "concat-last-4", "sum-last-4" or "all".
+            layers: "last", a number (-2 is the last but one, 0 the embeddings), "concat-last-4", "sum-last-4" or "all".
             pooling: "mean" of all tokens, or "cls". For features of words and tokens see ``inference.embedding``.
 
         Returns:
             fp32 ``[texts, width]``.
+
+        Raises:
+            BertkitError: the model has not these layers; another pooling.
         """
         from bertkit.inference.embedding import Embedder
 
         _check_texts(texts)
         if pooling not in ("mean", "cls"):
             raise BertkitError(f"pooling must be mean or cls, a row a text, got '{pooling}'")
-        embedder = Embedder(self.name, layers, pooling, self.device, len(texts))
+        embedder = Embedder(self.name, str(layers), pooling, self.device, len(texts))
         rows = [one.rows for window in embedder.windows(texts) for one in window]
         embedder.texts.say_cut()
         return np.concatenate(rows) if rows else np.empty((0, embedder.width), dtype=np.float32)

@@ -297,8 +297,7 @@ def _check_same_vocabulary(
 ) -> None:
     pieces = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
     for id_, piece in enumerate(own.convert_ids_to_tokens(list(range(len(own))))):
-        takes_unused = id_ in words and UNUSED.fullmatch(piece)
-        if pieces[id_ : id_ + 1] != [piece] and not takes_unused:
+        if pieces[id_ : id_ + 1] != [piece] and not (id_ in words and UNUSED.fullmatch(piece)):
             raise BertkitError(
                 f"the tokenizer is not that of {name_or_path}: piece '{piece}' has id {id_} there and "
                 f"{tokenizer.get_vocab().get(piece, 'none')} here; leave the tokenizer out, or start a new model"

@@ -143,6 +143,8 @@ class MaskFiller:
             return None
         if max_pieces > 1:
             raise BertkitError("targets have the pieces that they have: leave max_pieces out")
+        if isinstance(targets, str):
+            raise BertkitError(f"targets must be a list of words: ['{_short(targets)}']")
         words = self._target_words(targets)
         if not words:
             raise BertkitError("no targets given: name the words to compare, or leave targets out")
