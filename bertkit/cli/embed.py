@@ -40,6 +40,14 @@ def embed(
             "none: a row a token.",
         ),
     ] = "mean",
+    overflow: Annotated[
+        str,
+        typer.Option(
+            "--overflow",
+            metavar="OVERFLOW",
+            help="Of texts longer than the model reads: truncate keeps the beginning, windows reads all and takes the mean.",
+        ),
+    ] = "truncate",
     model: Model = EMBEDDED,
     device: Device = "auto",
     overwrite: ReplaceFile = False,
@@ -54,14 +62,14 @@ def embed(
     if output is not None:
         check_place(output, by_token, overwrite)
     some, few = peeked(map(single, given_rows(texts, files, columns(text))))
-    embedder = Embedder(model, layers, pooling, device, few)
+    embedder = Embedder(model, layers, pooling, device, few, overflow)
     console.note(f"[dim]{console.plain(model)}: {embedder.width:,} numbers a {'token' if by_token else 'text'}[/]")
     windows = watched(embedder.windows(some), "embedding", always=output is not None)
     if output is not None:
         write_features(output, windows, embedder.width, by_token)
     else:
         _print(windows, by_token)
-    embedder.texts.say_cut()
+    embedder.texts.say_cut(": --overflow windows reads all")
     if output is not None:
         console.out.print(str(output), markup=False)
         if by_token and output.suffix == ".npy":

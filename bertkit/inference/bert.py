@@ -81,12 +81,15 @@ class Bert:
         scorer.texts.say_cut()
         return scores
 
-    def embed(self, texts: Sequence[str], *, layers: str | int = "last", pooling: str = "mean") -> np.ndarray:
+    def embed(
+        self, texts: Sequence[str], *, layers: str | int = "last", pooling: str = "mean", overflow: str = "truncate"
+    ) -> np.ndarray:
         """Features of texts.
 
         Args:
             layers: "last", a number (-2 is the last but one, 0 the embeddings), "concat-last-4", "sum-last-4" or "all".
             pooling: "mean" of all tokens, or "cls". For features of words and tokens see ``inference.embedding``.
+            overflow: "windows" reads all of a text that is longer than the model reads, "truncate" its beginning.
 
         Returns:
             fp32 ``[texts, width]``.
@@ -99,9 +102,9 @@ class Bert:
         _check_texts(texts)
         if pooling not in ("mean", "cls"):
             raise BertkitError(f"pooling must be mean or cls, a row a text, got '{pooling}'")
-        embedder = Embedder(self.name, str(layers), pooling, self.device, len(texts))
+        embedder = Embedder(self.name, str(layers), pooling, self.device, len(texts), overflow)
         rows = [one.rows for window in embedder.windows(texts) for one in window]
-        embedder.texts.say_cut()
+        embedder.texts.say_cut(': overflow="windows" reads all')
         return np.concatenate(rows) if rows else np.empty((0, embedder.width), dtype=np.float32)
 
 

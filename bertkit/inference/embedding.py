@@ -15,6 +15,7 @@ from bertkit.runtime.load import open_reader
 from bertkit.runtime.text import Encoding
 
 POOLINGS = ("mean", "cls", "word", "none")
+OVERFLOWS = ("truncate", "windows")
 FILES = (".npy", ".parquet")
 _TOKENS_HEADER = b"text_index\ttoken\n"
 _TEXTS_AT_ONCE = 4_096
@@ -95,9 +96,11 @@ class Embedder:
             first token; "word", a row a word, the mean of its pieces; "none", a row a token, the special ones as well.
         device: "cpu", "cuda", "cuda:1", "mps"; None or "auto" takes the best there is.
         texts: about how many it will be given, where that is known: a few are read without torch.
+        overflow: of a text that is longer than the model reads "truncate" takes the beginning, and "windows" all, one window
+            after the other: means are over the tokens of all windows, or over the ``[CLS]`` of each; not with "word".
 
     Raises:
-        BertkitError: the model cannot be had, or has not these layers; an unknown device, layer or pooling.
+        BertkitError: the model cannot be had, or has not these layers; an unknown device, layer, pooling or overflow.
 
     Example:
         >>> embedder = Embedder("runs/pretrain-stories", layers="concat-last-4")
@@ -112,10 +115,18 @@ class Embedder:
         pooling: str = "mean",
         device: str | None = None,
         texts: int | None = None,
+        overflow: str = "truncate",
     ) -> None:
         chosen = parse_layers(layers)
         if pooling not in POOLINGS:
             raise BertkitError(f"--pooling must be one of {', '.join(POOLINGS)}, got '{pooling}'")
+        if overflow not in OVERFLOWS:
+            raise BertkitError(f"--overflow must be {' or '.join(OVERFLOWS)}, got '{overflow}'")
+        if overflow == "windows" and pooling == "word":
+            raise BertkitError(
+                "--overflow windows goes with --pooling mean, cls or none: a word may begin in one window and end in the next"
+            )
+        self._whole = overflow == "windows"
         self.texts = CutReader(open_reader(str(model), "none", device, texts))
         config = self.texts.reader.bert.config
         self.pooling, self._summed = pooling, chosen.summed
@@ -125,26 +136,48 @@ class Embedder:
 
     def windows(self, texts: Iterable[str]) -> Iterator[list[Features]]:
         """The features of texts in their order, some at a time, so that memory stays bounded."""
-        window: list[str] = []
-        encoded: list[Encoding] = []
+        parts: list[tuple[int, Features]] = []  # of a text the tokens and the features of each window
+        for chunk in self._chunks(texts):
+            states = self.texts.reader.bert.hidden_states([encoded for _, _, encoded in chunk], self._layers)
+            whole = []
+            for (text, is_last, encoded), layers in zip(chunk, states, strict=True):
+                parts.append((len(encoded.ids), self._pooled(text, encoded, self._joined(layers))))
+                if is_last:
+                    whole.append(self._merged(parts))
+                    parts = []
+            if whole:
+                yield whole
+
+    def _chunks(self, texts: Iterable[str]) -> Iterator[list[tuple[str, bool, Encoding]]]:
+        """As many windows at a time as memory has room for: (text, whether it is the text's last window, ids)."""
+        chunk: list[tuple[str, bool, Encoding]] = []
         tokens = 0
         for text in texts:
-            encoding = self.texts.encode(text)
-            tokens += len(encoding.ids)
-            if window and (tokens * self._held > _NUMBERS_AT_ONCE or len(window) == _TEXTS_AT_ONCE):
-                yield self._features(window, encoded)
-                window, encoded, tokens = [], [], len(encoding.ids)
-            window.append(text)
-            encoded.append(encoding)
-        if window:
-            yield self._features(window, encoded)
+            encodings = self._windows_of(text)
+            for number, encoded in enumerate(encodings, 1):
+                tokens += len(encoded.ids)
+                if chunk and (tokens * self._held > _NUMBERS_AT_ONCE or len(chunk) == _TEXTS_AT_ONCE):
+                    yield chunk
+                    chunk, tokens = [], len(encoded.ids)
+                chunk.append((text, number == len(encodings), encoded))
+        if chunk:
+            yield chunk
 
-    def _features(self, texts: list[str], encoded: list[Encoding]) -> list[Features]:
-        states = self.texts.reader.bert.hidden_states(encoded, self._layers)
-        return [
-            self._pooled(text, one, self._joined(layers))
-            for text, one, layers in zip(texts, encoded, states, strict=True)
-        ]
+    def _windows_of(self, text: str) -> list[Encoding]:
+        reader = self.texts.reader
+        return reader.pieces.windows(text, reader.max_tokens) if self._whole else [self.texts.encode(text)]
+
+    def _merged(self, parts: list[tuple[int, Features]]) -> Features:
+        """The features of a text from those of its windows."""
+        first = parts[0][1]
+        if len(parts) == 1:
+            return first
+        rows = np.concatenate([one.rows for _, one in parts])
+        if self.pooling == "none":
+            return Features(first.text, rows, [token for _, one in parts for token in one.tokens or ()])
+        weights = [tokens for tokens, _ in parts] if self.pooling == "mean" else None
+        mean = np.average(rows, axis=0, weights=weights).astype(np.float32)
+        return Features(first.text, mean[None], None)
 
     def _joined(self, states: np.ndarray) -> np.ndarray:
         """``[layers, tokens, H]`` → ``[tokens, width]``."""

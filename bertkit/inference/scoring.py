@@ -62,12 +62,12 @@ class CutReader:
         self.cut += 1
         return self.reader.pieces.encode(text, pair, most=self.reader.max_tokens)
 
-    def say_cut(self) -> None:
+    def say_cut(self, hint: str = "") -> None:
         """A warning where texts were longer than the model reads, since it was last said."""
         if self.cut:
             what = "1 text is" if self.cut == 1 else f"{self.cut:,} texts are"
             name = console.plain(self.reader.name)
-            console.warn(f"{what} longer than the {self.reader.max_tokens} tokens that {name} reads: cut to that")
+            console.warn(f"{what} longer than the {self.reader.max_tokens} tokens that {name} reads: cut to that{hint}")
         self.cut = 0
 
 

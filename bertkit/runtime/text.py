@@ -102,8 +102,24 @@ class Pieces:
                 found = self.tokenizer.encode(sound(text), None if pair is None else sound(pair))
         finally:
             self.tokenizer.no_truncation()
-        types = found.type_ids if self._segments > 1 else [0] * len(found.ids)
-        return Encoding(found.ids, types, found.word_ids)
+        return self._encoding(found)
+
+    def windows(self, text: str, most: int) -> list[Encoding]:
+        """All of a text in windows of at most so many tokens, one after the other, each with special tokens.
+
+        Raises:
+            BertkitError: as ``encode``.
+        """
+        self.tokenizer.enable_truncation(most)
+        try:
+            with rules_applied(text):
+                first = self.tokenizer.encode(sound(text))
+        finally:
+            self.tokenizer.no_truncation()
+        return [self._encoding(found) for found in [first, *first.overflowing]]
+
+    def _encoding(self, found: Any) -> Encoding:
+        return Encoding(found.ids, found.type_ids if self._segments > 1 else [0] * len(found.ids), found.word_ids)
 
     def spelt(self, text: str) -> list[int]:
         """Ids without special tokens."""

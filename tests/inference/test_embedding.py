@@ -56,6 +56,29 @@ def features(embedder: Embedder, texts: list[str] = TEXTS) -> list[Features]:
     return [one for window in embedder.windows(texts) for one in window]
 
 
+@pytest.mark.parametrize("at_once", [2**26, 700])  # numbers: of 16 a token, windows of 32 tokens one by one
+@pytest.mark.parametrize("pooling", ["mean", "cls", "none"])
+def test_long_texts_are_read_whole_in_windows(model, pooling, at_once, monkeypatch) -> None:
+    monkeypatch.setattr(embedding, "_NUMBERS_AT_ONCE", at_once)
+    long = " ".join("abcdefghij"[number * number % 10] for number in range(75))  # 30 a window: 30 + 30 + 15
+    found = features(Embedder(model, pooling=pooling, texts=1, overflow="windows"), ["the cat", long, "a"])
+    assert [one.text for one in found] == ["the cat", long, "a"]
+    words = long.split()
+    parts = features(
+        Embedder(model, pooling="none", texts=1), [" ".join(words[begin : begin + 30]) for begin in (0, 30, 60)]
+    )
+    assert [len(one.rows) for one in parts] == [32, 32, 17]
+    rows = np.concatenate([one.rows for one in parts])
+    expected = {"none": rows, "mean": rows.mean(axis=0)[None], "cls": rows[[0, 32, 64]].mean(axis=0)[None]}[pooling]
+    np.testing.assert_allclose(found[1].rows, expected, atol=1e-6)
+    assert (found[1].tokens or [])[29:35] == (
+        [*words[28:30], "[SEP]", "[CLS]", *words[30:32]] if pooling == "none" else []
+    )
+    for short in (0, 2):
+        [[alone]] = Embedder(model, pooling=pooling, texts=1).windows([found[short].text])
+        np.testing.assert_allclose(found[short].rows, alone.rows, atol=1e-6)
+
+
 @pytest.mark.parametrize("device", [None, "cpu"])
 @pytest.mark.parametrize("layers", LAYERS)
 def test_features_are_the_hidden_states_of_transformers(
@@ -164,6 +187,8 @@ def test_a_file_is_there_whole_or_not_at_all(model: Path, tmp_path: Path, name: 
         ({"layers": "-4"}, "the model has 2 layers"),
         ({"layers": "3"}, "the model has 2 layers"),
         ({"pooling": "max"}, "--pooling must be one of mean, cls, word, none, got 'max'"),
+        ({"overflow": "cut"}, "--overflow must be truncate or windows, got 'cut'"),
+        ({"overflow": "windows", "pooling": "word"}, "--overflow windows goes with --pooling mean, cls or none"),
     ],
 )
 def test_what_cannot_be_had_is_one_line(model: Path, options: dict[str, str], said: str) -> None:
