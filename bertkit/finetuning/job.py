@@ -63,7 +63,8 @@ def set_up(data: LabelledData, recipe: FinetuneRecipe, request: "FinetuneRequest
     evaluator = SplitEvaluator(accelerator, data.validation, encoder, metrics, head)
     for split, made in zip([data.train, *data.validation], [features, *evaluator.features], strict=True):
         if made.cut_rows:
-            notes.append(cut_rows(made.cut_rows, len(split.texts), split.name, encoder.max_length))
+            read = encoder.max_length, _positions(model)
+            notes.append(cut_rows(made.cut_rows, len(split.texts), split.name, *read))
     for told in notes:
         console.note(console.plain(told))
     choose_attention(model, accelerator.device.type, accelerator.mixed_precision, features.longest)

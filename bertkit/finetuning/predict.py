@@ -52,6 +52,13 @@ class Predictor:
     places: list[int] | None = None
     abstain_below: float = 0.0
 
+    @property
+    def positions(self) -> int | None:
+        """Tokens that the model reads at most; None where its configuration does not tell."""
+        config = self.reader.bert.config if self.reader else vars(self.model.config)
+        positions: int | None = config.get("max_position_embeddings")
+        return positions
+
     def on_task(self, task: TaskSettings, name: str) -> "Predictor":
         """The same model with the classes of a task, in the task's order.
 
@@ -215,7 +222,8 @@ def _own_rows(recipe: FinetuneRecipe, validation: str | MemoryRows, head: Head |
 
 def _say_cut(cut: int, rows: int, name: str, predictor: Predictor) -> None:
     if cut:
-        console.note(console.plain(cut_rows(cut, rows, name, predictor.encoder.max_length)))
+        read = predictor.encoder.max_length, predictor.positions
+        console.note(console.plain(cut_rows(cut, rows, name, *read)))
 
 
 def predictions(predictor: Predictor, inputs: Iterator[Any]) -> Iterator[dict[str, Any]]:

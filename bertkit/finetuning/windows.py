@@ -113,11 +113,20 @@ class Encoder:
         return texts
 
 
-def cut_rows(cut: int, rows: int, name: str, most: int) -> str:
-    """The line that counts the rows that lost their end."""
+def cut_rows(cut: int, rows: int, name: str, most: int, positions: int | None) -> str:
+    """The line that counts the rows that lost their end.
+
+    Args:
+        name: of the split, if it has one.
+        most: tokens that are read of a row.
+        positions: tokens that the model reads at most; None where nothing limits them.
+    """
+    longer = "with --seq-len more of them"
+    if most == positions:
+        longer = "and more than that the model has no places for (--set model.max_position_embeddings)"
     return (
         f"{cut:,} of {rows:,} rows{name and f' in {name}'} are longer than {most} tokens and lost their end: "
-        "finetune with --set data.overflow=windows reads them whole, with --seq-len more of them"
+        f"finetune with --set data.overflow=windows reads them whole, {longer}"
     )
 
 

@@ -147,4 +147,24 @@ def test_long_texts_from_end_to_end(tiny_model, tmp_path, capsys):
     assert "lost their end" not in capsys.readouterr().err
     cut = predict.evaluate(str(out), None, None, str(path), [Override("data.overflow", "truncate", "--set")], "cpu")
     assert cut["eval_accuracy"] == 0.5
-    assert "60 of 60 rows in validation are longer than 12 tokens" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "60 of 60 rows in validation are longer than 12 tokens" in told
+    assert "with --seq-len more of them" in " ".join(told.split())
+
+
+@pytest.mark.parametrize("texts", [3, None], ids=["few", "all"])
+def test_where_the_model_reads_no_more_no_longer_sequence_is_advised(tiny_model, tmp_path, capsys, texts):
+    """The tiny model has 32 places; read by numpy and by torch."""
+    rows = [{"text": "the cat sat " * 20 + letter, "label": letter} for letter in "ab" * 10]
+    settings = {"data.validation_split": 0.5, "data.max_seq_length": 32, "train.max_steps": 2}
+    overrides = [Override(key, value, key) for key, value in settings.items()]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    finetune(
+        FinetuneRequest(train=str(path), overrides=overrides, model=str(tiny_model), out=tmp_path / "run", device="cpu")
+    )
+    list(predict.predict_rows(str(tmp_path / "run"), [row["text"] for row in rows[:texts]], (), "auto"))
+    told = " ".join(capsys.readouterr().err.split())
+    assert told.count("lost their end") == 3
+    assert told.count("more than that the model has no places for") == 3
+    assert "with --seq-len" not in told
