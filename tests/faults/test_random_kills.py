@@ -28,24 +28,33 @@ OFTEN = ["--set", "logging_steps=1", "--set", "save_total_limit=2", "--set", "sa
 TINY = ["--set", "model.num_hidden_layers=1", "--set", "hidden_size=16", "--set", "num_attention_heads=2", "--set",
         "intermediate_size=16", "--set", "hidden_dropout_prob=0.1", "--seq-len", "16", "--set", "validation_split=0.2",
         "--max-steps", "25"]  # fmt: skip
+FINETUNE = ["finetune", "--validation-split", "0.2", "--set", "train.dropout=0.1", "--epochs", "3", "--model", "model", "--out",
+            "OUT", *OFTEN]  # fmt: skip
+EXPORT = ["export", "model", "--out", "OUT", "--format"]
 COMMANDS = {
     "prepare": ["prepare", "corpus.txt", "--out", "OUT"],
     "pretrain": ["pretrain", "corpus.txt", "--out", "OUT", *TINY, *OFTEN],
-    "finetune": ["finetune", "--train", "rows.csv", "--validation-split", "0.2", "--set", "train.dropout=0.1", "--seq-len",
-                 "16", "--epochs", "3", "--model", "model", "--out", "OUT", *OFTEN],
-    "export": ["export", "model", "--format", "half", "--out", "OUT"],
-}  # fmt: skip
-RESUMED = ("pretrain", "finetune")
+    "finetune": [*FINETUNE, "--train", "rows.csv", "--seq-len", "16"],
+    "finetune-tags": [*FINETUNE, "--train", "tags.jsonl", "--seq-len", "16"],
+    "finetune-answers": [*FINETUNE, "--train", "answers.jsonl", "--seq-len", "24", "--set", "data.stride=8"],
+    "finetune-choices": [*FINETUNE, "--train", "choices.jsonl", "--seq-len", "16"],
+    "export-half": [*EXPORT, "half"],
+    "export-onnx": [*EXPORT, "onnx"],
+    "export-int8": [*EXPORT, "onnx", "--int8"],
+    "export-sentences": [*EXPORT, "sentence-transformers"],
+}
+RESUMED = tuple(name for name, command in COMMANDS.items() if "--resume" in command)
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_that_is_killed_at_any_moment_loses_nothing_and_leaves_nothing(tmp_path, tiny_model, name):
+    if "onnx" in COMMANDS[name]:
+        pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install 'bertkit[onnx]'")
     (tmp_path / "model").symlink_to(tiny_model)
     (tmp_path / "corpus.txt").write_text(TEXT[:20_000])
-    rows = "".join(f"{'the cat' if i % 2 else 'a dog'} {'abcdefgh'[i % 8]},{i % 2}\n" for i in range(120))
-    (tmp_path / "rows.csv").write_text("text,label\n" + rows)
+    write_rows(tmp_path)
     draw, done = random.Random(f"{SEED} {name}"), collections.Counter()
     with Forked(tmp_path) as commands:
         whole = tmp_path / "whole"
@@ -69,6 +78,23 @@ def test_a_command_that_is_killed_at_any_moment_loses_nothing_and_leaves_nothing
             left = [path for path in tmp_path.rglob("*") if path.name.startswith((".tmp-", "bertkit-"))]
             assert left == []
     print(f"\n{name}: seed {SEED}, {number} results, {dict(done)}")
+
+
+def write_rows(folder: Path) -> None:
+    """Labelled rows for each kind of task."""
+    rows = "".join(f"{'the cat' if i % 2 else 'a dog'} {'abcdefgh'[i % 8]},{i % 2}\n" for i in range(120))
+    (folder / "rows.csv").write_text("text,label\n" + rows)
+    for name, made in {
+        "tags": lambda a, b: {"tokens": ["the", a, "sat", b], "tags": ["O", "B-CAT", "O", "B-DOG"]},
+        "answers": lambda a, b: {
+            "question": f"{a} sat",
+            "context": f"the cat sat {b} . {a} {b} the cats sat .",
+            "answers": {"text": [b], "answer_start": [12]},
+        },
+        "choices": lambda a, b: {"question": f"the {a}", "choices": [a, b], "answer": int(a > b)},
+    }.items():
+        pairs = [("abcdefgh"[i % 8], "cdefgab"[i % 7]) for i in range(60)]
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(made(a, b)) + "\n" for a, b in pairs))
 
 
 def run(commands: Forked, name: str, out: Path) -> float:
@@ -120,7 +146,10 @@ def made(out: Path) -> dict[str, object]:
         names = ["model.safetensors", "config.json", "tokenizer.json", "eval_results.json", "predictions.jsonl"]
         files: dict[str, object] = {one: (out / one).read_bytes() for one in names if (out / one).is_file()}
         return {**files, "metrics": figures(out), "finished": json.loads((out / "run.json").read_text())["finished"]}
-    return {path.name: path.read_bytes() for path in sorted(out.iterdir())}
+    files = [
+        path for path in sorted(out.rglob("*")) if path.is_file() and path.name != "README.md"
+    ]  # which tells the time
+    return {path.relative_to(out).as_posix(): path.read_bytes() for path in files}
 
 
 def forget(folder: Path, but: str) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ _IMPORTED = (
     "bertkit.finetuning.evaluation", "bertkit.inference.exporting.export", "bertkit.models.bert", "bertkit.models.headed",
     "bertkit.models.saved", "bertkit.pretraining.run", "bertkit.pretraining.objective", "bertkit.training.loop",
     "bertkit.models.card", "bertkit.finetuning.card", "bertkit.pretraining.card", "sklearn.metrics", "accelerate.utils",
-    "transformers.models.bert.modeling_bert", "transformers.models.bert.tokenization_bert", "torch._dynamo",
+    "transformers.models.bert.modeling_bert", "transformers.models.bert.tokenization_bert", "torch._dynamo", "torch.onnx",
+    "onnxruntime.quantization",
 )  # fmt: skip
 
 
@@ -81,7 +83,8 @@ class Forked:
 def serve() -> None:
     """What the process does that has imported everything: forks, and waits for those it has forked."""
     for name in _IMPORTED:
-        importlib.import_module(name)
+        with suppress(ImportError):  # what comes with an extra
+            importlib.import_module(name)
     for line in sys.stdin:
         asked = json.loads(line)
         if "wait" in asked:
