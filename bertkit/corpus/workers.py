@@ -2,6 +2,7 @@
 
 Not ``multiprocessing``: its fresh processes run the caller's main script once more, which a notebook or a script
 without an ``if __name__`` does not stand, and its forked ones inherit the threads' locks of torch and tokenizers.
+Nor loky, for docs/design.md's reasons.
 """
 
 import contextlib
