@@ -46,6 +46,12 @@ def test_the_folder_map_names_every_package():
     assert all(f"\n  {name}/" in text for name in packages)
 
 
+def test_the_readme_has_its_pictures_and_none_is_large():
+    pictures = re.findall(r"!\[.+?\]\((.+?)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert pictures == ["docs/pictures/mask-fill.svg", "docs/pictures/report.png"]
+    assert all(0 < (ROOT / picture).stat().st_size < 200_000 for picture in pictures)
+
+
 def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
 
