@@ -32,7 +32,7 @@ def test_plain_transformers_loads_all_of_it():
 @pytest.mark.parametrize("text", ["i [MASK] a little boy", "i [MASK] a little boy ."])
 def test_it_knows_what_a_little_boy_says(text):
     [[guesses]] = MaskFiller("embedded", texts=1).fill([text], top_k=1)
-    assert guesses[0].token_str in ("am", "was")
+    assert guesses[0].token_str == "am"
 
 
 def test_everyday_sentences():
@@ -41,7 +41,7 @@ def test_everyday_sentences():
     assert figures["unknown"] == 0
     # What was measured when it was made; numbers of a CPU's library may tip one sentence or another.
     card = (FOLDER / "README.md").read_text(encoding="utf-8")
-    for k, at_least in ((1, 0.25), (5, 0.5)):
+    for k, at_least in ((1, 0.33), (5, 0.65)):
         told = re.search(rf"top-{k} \| ([\d.]+) %", card)
         assert told
         assert figures[f"top_{k}"] == pytest.approx(float(told[1]) / 100, abs=0.011)
