@@ -24,7 +24,7 @@ $(VENV)/.installed: pyproject.toml .ci/constraints.txt
 demo: $(VENV)/.installed  ## Pretrain on the embedded stories, fill masks, fine-tune
 	$(BIN)/bertkit pretrain --recipe demo --out $(DEMO) --overwrite
 	$(BIN)/bertkit mask-fill --model $(DEMO) --top-k 3 $(SENTENCES)
-	@echo; echo "The same sentences by the model that comes with bertkit, which has seen 500 times as much text:"
+	@echo; echo "The same sentences by the model that comes with bertkit, which learned from 700 times as much text:"
 	$(BIN)/bertkit mask-fill --model embedded --top-k 3 $(SENTENCES)
 	@echo; echo "Fine-tune: is it a sentence, or are its words scrambled? First from the pretrained weights,"
 	$(BIN)/bertkit finetune $(WORD_ORDER) --out runs/demo-classifier
