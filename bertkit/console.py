@@ -1,5 +1,6 @@
 """What people read: results on stdout, notes and progress on stderr, and only from the main process."""
 
+import functools
 import io
 import json
 import os
@@ -123,6 +124,12 @@ def command(line: str) -> None:
 def warn(message: str) -> None:
     """Prints a warning on stderr, in plain words, after ``warning:``."""
     note(f"[yellow]warning:[/] {message}")
+
+
+@functools.cache
+def note_once(message: str) -> None:
+    """Prints a line of information, text from outside as it is, unless this process has said the very same."""
+    note(plain(message))
 
 
 _kept: list[str] | None = None

@@ -164,7 +164,9 @@ def _figure(name: str, value: float) -> str:
         return f"{value:,}"
     if name.startswith(("tokens", "mean")):
         return f"{value:,.1f}"
-    return f"{value:.3f} nats" if name == "unigram_entropy" else f"{value:.2%}"
+    if name == "unigram_entropy":
+        return f"{value:.3f} nats"
+    return f"{value:.2%}" if value >= 0.0001 or not value else f"{100 * value:.1g}%"
 
 
 def _print_example(example: dict[str, Any], tokenizer: Any) -> None:

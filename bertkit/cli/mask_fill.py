@@ -11,7 +11,7 @@ from rich.cells import cell_len
 
 from bertkit import console
 from bertkit.cli.options import Device, Json, Model
-from bertkit.cli.texts import given_rows
+from bertkit.cli.texts import given_rows, not_blank
 from bertkit.errors import BertkitError
 from bertkit.io.hub import EMBEDDED
 
@@ -100,10 +100,9 @@ def _lines(texts: list[str]) -> Iterator[str]:
     """The texts in order that are not blank, with the lines of stdin in the place of ``-``."""
     from bertkit.inference.mask_filling.filler import check_text
 
-    for (text,) in given_rows(texts, (), ()):
-        if text.strip():
-            check_text(text)
-            yield text
+    for (text,) in not_blank(given_rows(texts, (), ())):
+        check_text(text)
+        yield text
 
 
 def _print_json(text: str, masks: list[list["Candidate"]], together: list["Completion"]) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from bertkit import console
 from bertkit.cli.options import Device, Json, Model, TextColumn, columns
-from bertkit.cli.texts import Files, given_rows, peeked, single, watched
+from bertkit.cli.texts import Files, given_rows, not_blank, peeked, single, watched
 from bertkit.errors import BertkitError
 from bertkit.io.hub import EMBEDDED
 
@@ -37,13 +37,13 @@ def score(
 
     A sentence's score is the sum of the log-probabilities (nats) of its pieces,
     each masked in turn with the later ones of its word (Kauf & Ivanova 2023).
-    Blank lines are left out.
+    Blank lines are left out, and counted.
     """
     if text_pair is not None and not next_:
         raise BertkitError("--text-pair is for pairs: add --next")
     rows = given_rows(texts, files, columns(text, text_pair))
     # What is typed is checked before seconds go into importing torch.
-    some, few = peeked(_pairs(texts, rows) if next_ else _sentences(rows))
+    some, few = peeked(_pairs(texts, rows) if next_ else map(single, not_blank(rows)))
     scored = (_scored_pairs if next_ else _scored_sentences)(model, device, some, few, rank)
     if rank:
         scored = iter(sorted(scored, key=_likelihood, reverse=True))
@@ -51,10 +51,6 @@ def score(
         if number == 0 and not as_json:  # by now the model is here, and what its scores are is said
             _print_header(next_)
         console.print_json(found) if as_json else _print_row(found)
-
-
-def _sentences(rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
-    return (text for text in map(single, rows) if text.strip())
 
 
 def _pairs(texts: Sequence[str] | None, rows: Iterator[tuple[str, ...]]) -> Iterator[tuple[str, str]]:
@@ -65,11 +61,11 @@ def _pairs(texts: Sequence[str] | None, rows: Iterator[tuple[str, ...]]) -> Iter
             raise BertkitError(f"--next takes texts two and two, got {len(typed)}: give TEXT_A TEXT_B")
         for _ in range(len(typed) // 2):
             yield next(rows)[0], next(rows)[0]
-    for row in rows:
+    for row in not_blank(rows):
         parts = tuple(row[0].split("\t")) if len(row) == 1 else row
         if len(parts) == 2:
             yield parts[0], parts[1]
-        elif row[0].strip():
+        else:
             raise BertkitError(f"no pair: '{row[0][:60]}' has {len(parts) - 1} tabs; put one between the two texts")
 
 

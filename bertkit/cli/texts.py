@@ -37,8 +37,10 @@ def given_rows(
 
 
 def _rows(texts: Sequence[str], files: Sequence[str], columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    from bertkit.runtime.text import sound
+
     for text in texts:
-        yield from _read("-", ()) if text == "-" else [(text.encode("utf-8", "replace").decode(),)]
+        yield from _read("-", ()) if text == "-" else [(sound(text),)]
     for file in files:
         yield from _read(file, columns)
 
@@ -47,6 +49,18 @@ def _read(source: str, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     from bertkit.finetuning.inputs import read_texts  # a tenth of a second that typed texts do not need
 
     return read_texts(source, columns)
+
+
+def not_blank(rows: Iterator[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
+    """The pairs, and the texts that hold more than blanks; at the end it is said how many others there were."""
+    blank = 0
+    for row in rows:
+        if len(row) > 1 or row[0].strip():
+            yield row
+        else:
+            blank += 1
+    if blank:
+        console.note(f"blank texts that are left out, with no answer of their own: {blank:,}")
 
 
 def single(row: tuple[str, ...]) -> str:

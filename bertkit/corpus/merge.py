@@ -13,6 +13,7 @@ from bertkit.corpus.store import IDS_FILE, CorpusInfo, CorpusStore, open_store, 
 from bertkit.errors import BertkitError
 
 _COPY_BYTES = 2**24
+_COUNTS = ("documents", "sentences", "tokens", "text_bytes", "replaced_characters", "empty_rows", "dropped_nuls")
 
 
 def merged(parts: Sequence[Path]) -> CorpusStore:
@@ -67,10 +68,7 @@ def join(folder: Path, stores: Sequence[CorpusStore], fingerprint: str, sources:
         sources=list(sources),
         first_replaced_at=next((info.first_replaced_at for info in infos if info.replaced_characters), None),
         empty_files=[name for info in infos for name in info.empty_files],
-        **{
-            name: sum(getattr(info, name) for info in infos)
-            for name in ("documents", "sentences", "tokens", "text_bytes", "replaced_characters", "empty_rows")
-        },
+        **{name: sum(getattr(info, name) for info in infos) for name in _COUNTS},
     )
     write_info(folder, info)
     return info

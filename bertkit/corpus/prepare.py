@@ -194,6 +194,7 @@ def _write_with(encoder: str, folder: Path, preparation: Preparation, tokenizer:
             first_replaced_at=report.first_replaced_at,
             empty_files=report.empty_files,
             empty_rows=report.empty_rows,
+            dropped_nuls=report.dropped_nuls,
         )
 
 

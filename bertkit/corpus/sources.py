@@ -21,11 +21,13 @@ from bertkit.io.connection import ensure_hub, is_offline
 from bertkit.io.delimited import LONGEST_VALUE_CHARS
 from bertkit.io.hub import hub_errors
 from bertkit.io.remote import AnyFile, files_at, is_url
+from bertkit.io.structured import read_json
 from bertkit.io.tables import FILE_SUFFIXES, form, read_rows
 from bertkit.io.text import ReadReport, lines_of, read_lines
 
 _HUB_NAME = re.compile(r"(?P<name>(?![.-])[\w.-]+/(?![.-])[\w.-]+)(:(?P<config>[^/]+))?", re.ASCII)
 _SHOWN_FORMS = 5
+_SPLITS_FILE = "dataset_dict.json"
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,10 @@ def _in_folder(folder: Path, notes: list[str]) -> list[Source]:
     if (folder / IDS_FILE).is_file():
         raise damaged(folder / INFO_FILE, "it is missing")
     if _is_saved_dataset(folder):
+        if (splits := folder / _SPLITS_FILE).is_file():
+            named = read_json(splits).get("splits") or ["train"]
+            others = f" of {', '.join(map(str, named))}" if len(named) > 1 else ""
+            notes.append(f"{folder}: the split train is read{others}")
         return [Source(str(folder), folder)]
     there = [
         path
@@ -137,7 +143,7 @@ def _say_left_out(name: str, there: Sequence[AnyFile], files: Sequence[AnyFile |
 def _is_saved_dataset(folder: Path) -> bool:
     """Whether it was written by ``save_to_disk``, told as ``datasets.load_from_disk`` tells it."""
     one = all((folder / name).is_file() for name in ("dataset_info.json", "state.json"))
-    return one or (folder / "dataset_dict.json").is_file()
+    return one or (folder / _SPLITS_FILE).is_file()
 
 
 def _is_readable_form(path: AnyFile) -> bool:
@@ -239,6 +245,7 @@ def _documents(rows: Iterator[tuple[str, dict[str, Any]]], column: str, report: 
                 f"{place}: '{column}' has over {LONGEST_VALUE_CHARS:,} characters: cut it into several rows"
             )
         # A NUL in a cell is dropped, as BERT's cleaning does; a text file with one is binary, and refused.
+        report.dropped_nuls += text.count("\0")
         paragraphs = [paragraph for line in lines_of(text.replace("\0", "")) if (paragraph := line.strip())]
         report.empty_rows += not paragraphs
         if paragraphs:

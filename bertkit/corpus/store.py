@@ -48,6 +48,8 @@ class CorpusInfo:
     empty_files: list[str] = field(default_factory=list)
     empty_rows: int = 0
     """Of tables and datasets."""
+    dropped_nuls: int = 0
+    """NUL characters in their cells."""
     format: int = _FORMAT
     files: dict[str, Checksum] = field(default_factory=dict)
     """Checksums of all other files in the folder; none in a store of before they were kept."""
@@ -62,6 +64,8 @@ class CorpusInfo:
             told.append(f"{len(self.empty_files)} empty files, first {self.empty_files[0]}")
         if self.empty_rows:
             told.append(f"{self.empty_rows:,} rows without a text are left out")
+        if self.dropped_nuls:
+            told.append(f"{self.dropped_nuls:,} NUL characters in cells are dropped, as BERT's cleaning does")
         return told
 
 

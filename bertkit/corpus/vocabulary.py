@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 from typing import Any
 
+from bertkit import console
 from bertkit.draws import Draws
 from bertkit.errors import BertkitError
 from bertkit.signals import answered_meanwhile
@@ -46,7 +47,22 @@ def sample(paragraphs: Iterable[str | None], text_bytes: int, seed: int) -> Iter
             yield paragraph
             given += len(paragraph.encode("utf-8", "replace"))
             if not text_bytes and given > SAMPLE_BYTES:
+                console.note_once(
+                    f"the word pieces are learned on the first {SAMPLE_BYTES / 2**20:,.0f} MiB of a text of unknown size "
+                    "(--tokenizer takes one that was learned otherwise)"
+                )
                 return
+
+
+def sampled(text_bytes: int) -> str | None:
+    """What to say of a corpus of a (known) size that is larger than what a vocabulary is learned from (see ``sample``)."""
+    if text_bytes <= SAMPLE_BYTES:
+        return None
+    return (
+        f"the word pieces are learned on a random {SAMPLE_BYTES / text_bytes:.1%} of the documents, about "
+        f"{SAMPLE_BYTES / 2**20:,.0f} of {text_bytes / 2**20:,.0f} MiB (--tokenizer takes one that was "
+        "learned otherwise)"
+    )
 
 
 def train_vocabulary(

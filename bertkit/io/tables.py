@@ -1,7 +1,6 @@
 """Rows of .jsonl, .json, .csv, .tsv and .parquet files, also compressed, as a stream."""
 
 import codecs
-import functools
 import io
 import json
 import re
@@ -76,17 +75,12 @@ def read_rows(path: AnyFile, unusable: list[str] | None = None) -> Iterator[Row]
             return
         table = _delimited(text, path, kind)
         for remark in table.remarks:
-            _say_once(f"{path} is read as {remark}")
+            console.note_once(f"{path} is read as {remark}")
         yield from table.rows(refuse)
 
 
 def _delimited(text: io.TextIOWrapper, path: AnyFile, kind: str) -> Delimited:
     return open_delimited(bounded(text, path), path, "\t" if kind == "tsv" else ",")
-
-
-@functools.cache
-def _say_once(remark: str) -> None:
-    console.note(console.plain(remark))
 
 
 @contextmanager
@@ -125,17 +119,20 @@ def _encoding(line: bytes) -> str:
 
 
 def _json_rows(text: io.TextIOWrapper, path: AnyFile, refuse: Refuse) -> Iterator[Row]:
-    begun = False
+    begun, halves = False, _Halves()
     for number, line in enumerate(bounded(text, path), 1):
         if not line.strip():
             continue
+        place = f"{path}:{number}"
         if not begun and line.lstrip().startswith("["):
-            yield from _array_rows(line, text, path, number)
-            return
+            for place, row in _array_rows(line, text, path, number):
+                yield place, halves.replaced(row, place)
+            break
         begun = True
-        row = _object(line, f"{path}:{number}", refuse)
+        row = _object(line, place, refuse)
         if row is not None:
-            yield f"{path}:{number}", row
+            yield place, halves.replaced(row, place) if "\\u" in line else row
+    halves.say()
 
 
 def _object(line: str, place: str, refuse: Refuse) -> dict[str, Any] | None:
@@ -147,8 +144,7 @@ def _object(line: str, place: str, refuse: Refuse) -> dict[str, Any] | None:
     if not isinstance(row, dict):
         refuse(f'{place} is no JSON object: each line must be one, like {{"text": "…"}}')
         return None
-    # JSON may escape half a character, which no tokenizer takes.
-    return {name: _whole(value) for name, value in row.items()} if "\\u" in line else row
+    return row
 
 
 def _array_rows(first: str, text: io.TextIOWrapper, path: AnyFile, line: int) -> Iterator[Row]:
@@ -171,7 +167,7 @@ def _array_rows(first: str, text: io.TextIOWrapper, path: AnyFile, line: int) ->
             raise BertkitError(f"{at} is not JSON: {_reason(error)}; the array must hold objects") from error
         if not isinstance(row, dict):
             raise BertkitError(f'{at} is no JSON object: the array must hold objects, like {{"text": "…"}}')
-        yield at, {name: _whole(value) for name, value in row.items()}
+        yield at, row
         place = _behind_blanks(content, end) + 1
         separator = content[place - 1 : place]
         if separator not in (",", "]"):
@@ -196,8 +192,30 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _whole(value: Any) -> Any:
-    return _LONE_SURROGATE.sub("\ufffd", value) if isinstance(value, str) else value
+class _Halves:
+    """Lone surrogates: JSON may escape half a character, which no tokenizer takes."""
+
+    def __init__(self) -> None:
+        self._count, self._first = 0, ""
+
+    def replaced(self, value: Any, place: str) -> Any:
+        """A value with U+FFFD in their place, in its texts and in those of what it holds."""
+        if isinstance(value, dict):
+            return {name: self.replaced(one, place) for name, one in value.items()}
+        if isinstance(value, list):
+            return [self.replaced(one, place) for one in value]
+        if not isinstance(value, str) or value.isascii():
+            return value
+        whole, count = _LONE_SURROGATE.subn("\ufffd", value)
+        self._first = self._first or (place if count else "")
+        self._count += count
+        return whole
+
+    def say(self) -> None:
+        if self._count:
+            console.note_once(
+                f"half characters (lone surrogates) read as U+FFFD: {self._count:,}, first at {self._first}"
+            )
 
 
 @contextmanager

@@ -30,6 +30,8 @@ class ReadReport:
     empty_files: list[str] = field(default_factory=list)
     empty_rows: int = 0
     """Of tables and datasets."""
+    dropped_nuls: int = 0
+    """NUL characters in their cells."""
 
 
 def read_lines(stream: BinaryIO, name: str, report: ReadReport | None = None) -> Iterator[tuple[int, str]]:

@@ -148,6 +148,7 @@ def _figures(
     length = data.phases[-1][1]
     collate = collator_for(corpus.tokenizer, data)
     examples = _ShownSet(corpus.validation_store, corpus.validation, data, collate, length, recipe.train.seed)
+    examples.say_share("--max-examples N")
     accelerator = hardware.build_accelerator(hardware.choose_device(device), "no", (), ".")
     objective = BertPretrainingObjective(model, learns_pairs).to(accelerator.device).eval()
     evaluator = Evaluator(

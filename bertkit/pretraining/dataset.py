@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bertkit import console
 from bertkit.corpus.store import CorpusStore, check_ids
 from bertkit.draws import Permutation, key
 from bertkit.pretraining.collator import DataCollatorForBertPretraining
@@ -191,6 +192,11 @@ class EvaluationSet:
 
     def __len__(self) -> int:
         return self._size
+
+    def say_share(self, flag: str) -> None:
+        """Says of how many held-out examples these are some, where they are not all; ``flag`` takes more of them."""
+        if self._size < len(self._sampler):
+            console.note(f"evaluated: {self._size:,} of {len(self._sampler):,} held-out examples ({flag} takes more)")
 
     def fetch(self, positions: Sequence[int]) -> dict[str, Any]:
         """The collated batch of some of its examples (0 … len - 1)."""

@@ -221,6 +221,11 @@ def warnings(
         )
     if corpus.duplicate_documents > 0.1:
         found.append(f"{corpus.duplicate_documents:.0%} of the documents have occurred before: remove the copies")
+    if corpus.sentences > _DUPLICATES_LOOKED_AT:
+        found.append(
+            f"duplicates were looked for among the first {_DUPLICATES_LOOKED_AT:,} of {corpus.sentences:,} sentences: the shares "
+            "are of those"
+        )
     if corpus.unknown_tokens > 0.01:
         found.append(
             f"{corpus.unknown_tokens:.1%} of the tokens are [UNK]: the tokenizer does not fit this text; "

@@ -64,9 +64,11 @@ class Setup:
         @cache
         def evaluation_set(max_seq_length: int) -> EvaluationSet:
             collate = collator_for(corpus.tokenizer, recipe.data)
-            return EvaluationSet(
+            examples = EvaluationSet(
                 corpus.validation_store, corpus.validation, recipe.data, collate, max_seq_length, recipe.train.seed
             )
+            examples.say_share("--set data.max_eval_examples=N")
+            return examples
 
         evaluator = Evaluator(self.accelerator, evaluation_set, plan.max_seq_length, self.micro_batch_size)
         return Job(

@@ -13,7 +13,7 @@ from bertkit.corpus.prepare import Preparation, nothing_in, prepare, tokenizer_f
 from bertkit.corpus.sources import find_sources
 from bertkit.corpus.statistics import TextReport, text_report
 from bertkit.corpus.store import CorpusStore, is_store
-from bertkit.corpus.vocabulary import SPECIAL_TOKENS, sample, train_vocabulary
+from bertkit.corpus.vocabulary import SPECIAL_TOKENS, sample, sampled, train_vocabulary
 from bertkit.corpus.words import is_word_by_word, word_cuts
 from bertkit.errors import BertkitError
 from bertkit.io.text import ReadReport
@@ -26,8 +26,8 @@ from bertkit.settings.schema import PretrainRecipe, TokenizerSettings
 if TYPE_CHECKING:
     from bertkit.corpus.parts import Engine
 
-_MANY_UNKNOWN = 0.005
-"""A share of the tokens."""
+_SOME_UNKNOWN, _MANY_UNKNOWN = 0.001, 0.005
+"""Shares of the tokens from which on they are said, and warned of; ``inspect`` shows any."""
 
 
 def train_tokenizer(preparation: Preparation, settings: TokenizerSettings) -> Any:
@@ -45,6 +45,8 @@ def train_tokenizer(preparation: Preparation, settings: TokenizerSettings) -> An
 
     def learn(folder: Path) -> None:
         console.note("learning the word pieces of the corpus …")
+        if told := sampled(preparation.estimated_bytes()):
+            console.note(told)
         with preparation.contents.unchanged():
             if next(iter(texts()), None) is None:
                 raise nothing_in(preparation)
@@ -265,7 +267,7 @@ def _say_unknown(store: CorpusStore, tokenizer: Any) -> None:
     if tokenizer.unk_token_id is None:
         return
     unknown, tokens = int(store.token_counts[tokenizer.unk_token_id]), store.info.tokens
-    if unknown:
+    if unknown > _SOME_UNKNOWN * tokens:
         (console.warn if unknown > _MANY_UNKNOWN * tokens else console.note)(
             f"{unknown:,} of {tokens:,} tokens ({unknown / tokens:.2%}) are [UNK]: characters without a word piece, or words "
             "too long for one; where it learns its own, the tokenizer takes in more with a larger --vocab-size"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertkit.errors import BertkitError
 from bertkit.reporting.pages import render_page, write_page
+from bertkit.runtime.text import sound
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,8 +71,7 @@ def read_attention(
 
     # The cheap checks first: importing torch takes seconds.
     tokenizer = own_tokenizer(bert_folder(model), model)
-    # A byte of the command line that is no UTF-8 reaches us as a lone surrogate, which no tokenizer takes.
-    texts = [one.encode("utf-8", "replace").decode() for one in (text, text_b) if one is not None]
+    texts = [sound(one) for one in (text, text_b) if one is not None]
     encoded = tokenizer(*texts, verbose=False)
     loaded, _ = load_for("BertModel", model, optional=("pooler.",))
     config: Any = loaded.config

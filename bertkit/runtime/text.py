@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bertkit import console
 from bertkit.errors import is_library_failure, rules_applied
 from bertkit.models.folder import read_config
 
@@ -207,5 +208,20 @@ def _check(folder: Path, config: dict[str, Any], content: dict[str, Any]) -> Non
 
 
 def sound(text: str) -> str:
-    """Without lone surrogates, which no tokenizer takes."""
-    return text.encode("utf-8", "replace").decode()
+    """Without lone surrogates, which no tokenizer takes: each becomes a question mark. The first such text is said."""
+    whole = text.encode("utf-8", "replace").decode()
+    if whole != text:
+        _say_replaced(sum("\ud800" <= one <= "\udfff" for one in text), whole)
+    return whole
+
+
+def _say_replaced(count: int, text: str) -> None:
+    if not _replaced:
+        _replaced.append(text)
+        console.warn(
+            f"lone surrogates (bytes that are not UTF-8, halves of characters) are read as '?', here and in what follows: "
+            f"{count:,} in '{console.plain(text[:60])}'"
+        )
+
+
+_replaced: list[str] = []

@@ -253,4 +253,5 @@ def _expected(rule: dict[str, Any]) -> str:
     if "items" in rule:
         return f"a list, each {_expected(rule['items'])}"
     bounds = " and ".join(f"{sign} {rule[name]}" for name, sign in _BOUNDS.items() if name in rule)
-    return f"{_TYPES.get(rule.get('type', ''), 'a table')} {bounds}".strip()
+    alike = f"such as {', '.join(rule['examples'])}" if "examples" in rule else ""
+    return " ".join(filter(None, [_TYPES.get(rule.get("type", ""), "a table"), bounds, alike]))

@@ -79,8 +79,8 @@ class DataSettings(Settings):
     """At most so many held-out examples are evaluated."""
     column: str = "text"
     """Field of .jsonl, .csv, .tsv, .parquet and hub datasets that holds the text."""
-    language: str = "en"
-    """Language code for sentence splitting (sentencex; what is unknown falls back to general rules)."""
+    language: Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z]+)*$", examples=["en", "deu", "zh-hant"])] = "en"
+    """Language code for sentence splitting, as en or deu (sentencex; a code that it does not know gets general rules)."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "DataSettings":

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from bertkit import console
 from bertkit.cli.embed import embed
+from bertkit.cli.mask_fill import mask_fill
 from bertkit.cli.score import score
 from bertkit.errors import BertkitError
 from bertkit.inference.embedding import Embedder
@@ -23,6 +24,7 @@ from bertkit.inference.scoring import PairScorer, Scorer
 app = typer.Typer(pretty_exceptions_enable=False)
 app.command()(score)
 app.command()(embed)
+app.command()(mask_fill)
 
 
 def run(*arguments: str, text: str | bytes = "") -> Any:
@@ -47,6 +49,29 @@ def test_sentences_come_from_everywhere_in_order(tiny_model: Path, tmp_path: Pat
     assert [one["score"] for one in found] == pytest.approx([one.score for one in expected], abs=1e-5)
     assert [one["perplexity"] for one in found] == pytest.approx([one.perplexity for one in expected], rel=1e-5)
     assert str(tiny_model) in done.stderr.replace("\n", "")
+
+
+def test_blank_lines_are_counted_where_they_get_no_answer(tiny_model: Path) -> None:
+    lines = "the cat\n\n \t\nsat\n"
+    told = "blank texts that are left out, with no answer of their own: 2"
+    done = run("score", "-", "--model", str(tiny_model), "--json", text=lines)
+    assert [one["text"] for one in objects(done)] == ["the cat", "sat"]
+    assert told in " ".join(done.stderr.split())
+    done = run("score", "--next", "-", "--model", str(tiny_model), "--json", text="the\tcat\n\n\nsat\tcat\n")
+    assert (len(objects(done)), told in " ".join(done.stderr.split())) == (2, True)
+    filled = run("mask-fill", "-", "--model", str(tiny_model), "--json", text="a [MASK]\n\n\nthe [MASK]\n")
+    assert (len(objects(filled)), told in " ".join(filled.stderr.split())) == (2, True)
+    embedded = run("embed", "-", "--model", str(tiny_model), text=lines)
+    assert [one["text"] for one in objects(embedded)] == ["the cat", "", " \t", "sat"]
+    assert "left out" not in embedded.stderr
+    assert "left out" not in run("score", "sat", "--model", str(tiny_model), "--json").stderr
+
+
+def test_bytes_that_are_no_utf8_are_said_once(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bertkit.runtime.text._replaced", [])
+    done = run("score", "the c\udce9t \ud800", "\udce9", "cat", "--model", str(tiny_model), "--json")
+    said = " ".join(done.stderr.split())
+    assert said.count("are read as '?', here and in what follows: 2 in 'the c?t ?'") == said.count("warning") == 1
 
 
 def test_rank_puts_the_likeliest_piece_first(tiny_model: Path) -> None:

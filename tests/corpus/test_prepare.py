@@ -13,6 +13,7 @@ from helpers.languages import PARAGRAPHS
 from helpers.stores import SPECIAL
 
 from bertkit.corpus import prepare as module
+from bertkit.corpus import vocabulary
 from bertkit.corpus.encoders import EncodedChunk
 from bertkit.corpus.merge import merged
 from bertkit.corpus.prepare import Preparation, prepare
@@ -135,6 +136,28 @@ def test_pieces_prepared_apart_are_one_corpus(corpus, tmp_path):
     other = prepare(preparation(corpus), build_tokenizer([*SPECIAL, *"abc."], lowercase=True), out=tmp_path / "other")
     with pytest.raises(BertkitError, match="prepared with another tokenizer than"):
         merged([pieces[0], other.folder])
+
+
+def test_what_rows_lacked_is_summed_over_the_parts(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(r'{"text": "a\u0000 cat"}' '\n{"text": ""}\n' r'{"text": "\u0000\u0000the dog"}' "\n")
+    parts = [dataclasses.replace(preparation(path), shard=(part, 2)) for part in range(2)]
+    made = [prepare(one, letters_tokenizer(), out=tmp_path / f"{n}") for n, one in enumerate(parts)]
+    assert [one.info.dropped_nuls for one in made] == [3, 3]  # each part reads all rows
+    info = merged([one.folder for one in made]).info
+    assert info.dropped_nuls == 6
+    assert "6 NUL characters in cells are dropped, as BERT's cleaning does" in info.notes
+
+
+def test_a_vocabulary_that_is_learned_on_a_part_of_the_text_says_of_how_much(monkeypatch, capsys):
+    monkeypatch.setattr(vocabulary, "SAMPLE_BYTES", 2 * 2**20)
+    assert vocabulary.sampled(2 * 2**20) is None
+    assert "a random 25.0% of the documents, about 2 of 8 MiB" in vocabulary.sampled(8 * 2**20)
+    paragraphs = ["a" * 2**20, None] * 4
+    assert len(list(vocabulary.sample(paragraphs, 0, seed=0))) == 3  # the first that are more than 2 MiB
+    assert "on the first 2 MiB of a text of unknown size" in " ".join(capsys.readouterr().err.split())
+    assert list(vocabulary.sample(paragraphs[:4], 0, seed=0)) == ["a" * 2**20] * 2
+    assert capsys.readouterr().err == ""
 
 
 def test_a_damaged_store_is_named(corpus, tmp_path):

@@ -208,7 +208,15 @@ def test_a_saved_dataset_is_read(tmp_path):
     data.save_to_disk(tmp_path / "one")
     datasets.DatasetDict({"train": data}).save_to_disk(tmp_path / "dict")
     datasets.DatasetDict({"test": data}).save_to_disk(tmp_path / "test")
-    for name in ("one", "dict"):
+    datasets.DatasetDict({"train": data, "test": data}).save_to_disk(tmp_path / "both")
+    for name, said in (
+        ("one", []),
+        ("dict", ["the split train is read"]),
+        ("both", ["the split train is read of train, test"]),
+    ):
+        find_sources([str(tmp_path / name)], notes := [])
+        assert notes == [f"{tmp_path / name}: {told}" for told in said]
+    for name in ("one", "dict", "both"):
         assert paragraphs(tmp_path / name) == ["one", None, "two", "three", None]
     with pytest.raises(BertkitError, match="row 1: 'n' is not text but int"):
         paragraphs(tmp_path / "one", "n")
@@ -310,3 +318,10 @@ def test_rows_without_a_text_are_counted(tmp_path):
     report = ReadReport()
     assert paragraphs(path, report=report) == ["one", None, "two", None]
     assert report.empty_rows == 2
+
+
+def test_nul_characters_of_cells_are_counted(tmp_path):
+    path = write(tmp_path, "rows.jsonl", r'{"text": "o\u0000n\u0000e"}' "\n" r'{"text": "two"}')
+    report = ReadReport()
+    assert paragraphs(path, report=report) == ["one", None, "two", None]
+    assert report.dropped_nuls == 2

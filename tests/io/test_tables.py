@@ -59,9 +59,17 @@ def test_json_lines_are_read_back(tmp_path, compression):
     assert [place for place, _ in read_rows(path)] == [f"{path}:{line}" for line in (1, 3, 5, 7)]
 
 
-def test_json_keeps_pairs_of_surrogates_and_replaces_lone_ones(tmp_path):
-    path = write(tmp_path, "a.jsonl", r'{"text": "\ud83d\ude00 \ud83d.", "n": 1}')
-    assert rows_of(path) == [{"text": "😀 \ufffd.", "n": 1}]
+@pytest.mark.parametrize("form", ["%s\n%s\n%s\n", "[%s,\n%s,\n%s]"])
+def test_json_keeps_pairs_of_surrogates_and_says_that_lone_ones_are_replaced(tmp_path, capsys, form):
+    lines = (r'{"text": "\ud83d\ude00", "n": 1}', r'{"text": "\ud83d."}', r'{"words": ["a", "\udc00\ud83d"]}')
+    path = write(tmp_path, "a.jsonl", form % lines)
+    assert rows_of(path) == [{"text": "😀", "n": 1}, {"text": "\ufffd."}, {"words": ["a", "\ufffd\ufffd"]}]
+    said = " ".join(capsys.readouterr().err.split())
+    assert "half characters" in said
+    assert said.endswith("a.jsonl:2")
+    assert ": 3, first at" in said
+    assert rows_of(write(tmp_path, "b.jsonl", lines[0])) == [{"text": "😀", "n": 1}]
+    assert capsys.readouterr().err == ""
 
 
 def test_parquet_is_read_back_with_nulls(tmp_path):

@@ -72,13 +72,18 @@ def test_masks_and_pairs_change_from_epoch_to_epoch_unless_static(tmp_path):
         assert same is static
 
 
-def test_the_evaluation_set_is_fixed(tmp_path):
+def test_the_evaluation_set_is_fixed_and_said_where_it_is_not_all(tmp_path, capsys):
     store = write_store(tmp_path / "store", random_documents(12))
     data = DataSettings(max_eval_examples=9)
 
-    def make():
+    def make(data=data):
         return EvaluationSet(store, split_documents(store, 0, 1)[0], data, collator_for(toy_tokenizer(), data), 24, 1)  # noqa: E731
 
     one, other = make(), make()
     assert len(one) == 9
+    one.say_share("--set data.max_eval_examples=N")
+    whole = make(DataSettings())
+    assert f"evaluated: 9 of {len(whole):,} held-out examples" in capsys.readouterr().err
+    whole.say_share("")
+    assert capsys.readouterr().err == ""  # all of them
     assert all(torch.equal(one.fetch(range(9))[name], tensor) for name, tensor in other.fetch(range(9)).items())

@@ -55,3 +55,25 @@ def test_people_get_a_table_of_80_columns(text, tiny_model):
     assert any(line.split() == ["bss", "40", "b", "##s", "##s"] for line in table)
     assert max(len(line) for line in table if "##s" in line) <= 80
     assert "with --add-words 100 and" in " ".join(result.stdout.split())
+
+
+def test_duplicates_that_were_not_looked_for_are_said(text, tiny_model, monkeypatch):
+    settings = {"data.max_seq_length": 16, "train.batch_size": 4}
+
+    def said():
+        told = bertkit.inspect(text, model=tiny_model, settings=settings, examples=4)["warnings"]
+        return [one for one in told if "duplicates were looked for" in one]
+
+    assert said() == []
+    monkeypatch.setattr("bertkit.pretraining.inspection._DUPLICATES_LOOKED_AT", 50)
+    assert said() == ["duplicates were looked for among the first 50 of 80 sentences: the shares are of those"]
+
+
+@pytest.mark.parametrize(("unknown", "is_said"), [(1, False), (3, True)])
+def test_unknown_tokens_are_said_from_one_in_a_thousand_on(text, tiny_model, capsys, unknown, is_said):
+    # 400 sentences of four words each, and so many that no word piece is for
+    text.write_text("the cat sat .\n" * 400 + "☃ " * unknown + "\n", encoding="utf-8")
+    settings = {"data.max_seq_length": 16, "train.batch_size": 4}
+    share = bertkit.inspect(text, model=tiny_model, settings=settings, examples=4)["corpus"]["unknown_tokens"]
+    assert share == unknown / (1600 + unknown)
+    assert ("are [UNK]" in capsys.readouterr().err) is is_said

@@ -235,6 +235,10 @@ def test_override_of_one_measure_of_length_drops_the_recipes_other(recipe: Any, 
         (["lowercase=1"], "tokenizer.lowercase must be true or false, got 1 (--set lowercase=1)"),
         (["column=3"], "data.column must be a string, got 3 (--set column=3)"),
         (
+            ["language=englsh"],
+            "data.language must be a string such as en, deu, zh-hant, got 'englsh' (--set language=englsh)",
+        ),
+        (
             ["mlm_probability=1.5"],
             "data.mlm_probability must be a number > 0 and <= 1, got 1.5 (--set mlm_probability=1.5)",
         ),
