@@ -125,8 +125,8 @@ def _json_rows(text: io.TextIOWrapper, path: AnyFile, refuse: Refuse) -> Iterato
             continue
         place = f"{path}:{number}"
         if not begun and line.lstrip().startswith("["):
-            for place, row in _array_rows(line, text, path, number):
-                yield place, halves.replaced(row, place)
+            for at, entry in _array_rows(line, text, path, number):
+                yield at, halves.replaced(entry, at)
             break
         begun = True
         row = _object(line, place, refuse)
