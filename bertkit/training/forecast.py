@@ -61,7 +61,7 @@ class Forecast:
         self._enough = min(_CORRECTED_AFTER, max(2 * _SETTLING, planned // 20))
         self._look_every = max(1, planned // _LOOKS)
         self._recent: deque[tuple[float, float]] = deque(maxlen=self._enough - _SETTLING)
-        self._steps_made, self._pace = 0, 1.0
+        self._steps_made, self._pace, self._told_steps = 0, 1.0, planned
 
     def cost(self, step: int) -> StepCost:
         """What a step was expected to cost."""
@@ -106,7 +106,7 @@ class Forecast:
     def new_total(self, steps_done: int, seconds_spent: float) -> int | None:
         """The steps of the whole run that keep its budget, where it is due to look and those planned do not.
 
-        The same on all ranks, and said.
+        The same on all ranks. Said where it is a tenth off what was said before: a busy machine changes its pace all the time.
         """
         is_due = self._steps_made >= self._enough and steps_done % self._look_every == 0
         if self._budget_s is None or not is_due or steps_done >= self.plan.total_steps:
@@ -118,10 +118,12 @@ class Forecast:
         total = ranks.from_main(total)
         if total == self.plan.total_steps:
             return None
-        console.note(
-            f"step {steps_done:,}: a step takes {self._pace:.2g} times what was expected: {total:,} steps in place of "
-            f"{self.plan.total_steps:,}, so that the run ends as --budget says, at {console.clock(max(0.0, left_s))}"
-        )
+        if abs(total / self._told_steps - 1) > _WORTH_SAYING:
+            console.note(
+                f"step {steps_done:,}: a step takes {self._pace:.2g} times what was expected: {total:,} steps in place of "
+                f"{self._told_steps:,}, so that the run ends as --budget says, at {console.clock(max(0.0, left_s))}"
+            )
+            self._told_steps = total
         return total
 
     def _seconds_a_step(self, steps_done: int) -> float:

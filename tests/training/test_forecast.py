@@ -124,6 +124,14 @@ def test_a_budget_is_kept_however_the_speed_changes(tmp_path, monkeypatch, facto
     assert (not progress.refits) == (factor(0) == factor(300) == 1)
 
 
+def test_a_budget_that_is_fitted_anew_all_the_time_is_said_once(tmp_path, monkeypatch, capsys):
+    job = budgeted(tmp_path, "run", 300.0)
+    Clock(monkeypatch, job, lambda took: 2 + 0.3 * (took % 40 > 20))  # twice as slow as expected, and never the same
+    progress = fit(job, Accelerator(cpu=True), None).progress
+    assert len(progress.refits) > 2
+    assert capsys.readouterr().err.count("steps in place of 200, so that the run ends") == 1
+
+
 def test_a_run_that_was_fitted_anew_is_resumed_to_the_bit(tmp_path, monkeypatch):
     def ended(name, resume_from=None, took=0.0):
         job = budgeted(tmp_path, name, 150.0, dropout=0.1, save_steps=30, save_total_limit=99)
