@@ -9,7 +9,7 @@ rows = [{"tokens": [name, "moved", "to", place, "in", "week", week], "ner_tags":
         for name, place, week in itertools.product(NAMES, PLACES, "123")]  # fmt: skip
 
 run = bertkit.finetune(train=rows, validation=0.2, model="embedded", out="runs/names",
-                       settings={"train.epochs": 6, "train.learning_rate": 5e-4})  # fmt: skip
+                       settings={"train.epochs": 15, "train.learning_rate": 5e-4})  # fmt: skip
 print("F1 of the entities:", f"{run.results['eval_f1']:.1%}")
 tag = bertkit.load_predictor(run.folder)
 for entity in tag([{"tokens": ["devi", "moved", "to", "oslo"]}])[0]["entities"]:

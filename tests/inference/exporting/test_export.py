@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 
 import numpy as np
@@ -16,13 +17,12 @@ from transformers import AutoModelForMaskedLM, BertConfig, BertForMaskedLM, Bert
 from typer.testing import CliRunner
 
 from bertkit.cli.export import export as command
-from bertkit.errors import BertkitError, Interrupted
+from bertkit.errors import BertkitError
 from bertkit.inference.exporting import compare, graph
 from bertkit.inference.exporting.export import _folder_of, export
 from bertkit.runtime.load import open_reader
 from bertkit.runtime.numpy_bert import NumpyBert
 from bertkit.runtime.onnx_bert import OnnxBert
-from bertkit.signals import stopped_cleanly
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -197,25 +197,30 @@ def test_the_folder_of_lies_beside_the_model(tmp_path, monkeypatch):
     assert _folder_of(".", "onnx") == tmp_path / "run-onnx"
 
 
+_STRUCK = """
+import signal, sys
+from pathlib import Path
+from bertkit.errors import Interrupted
+from bertkit.inference.exporting.export import export
+from bertkit.signals import stopped_cleanly
+
+def strike(frame, event, arg):
+    if event == "call" and frame.f_code.co_qualname == "OpaqueBaseMeta.__instancecheck__":
+        sys.setprofile(None)
+        signal.raise_signal(signal.SIGTERM)
+
+try:
+    with stopped_cleanly():
+        sys.setprofile(strike)
+        export(sys.argv[1], "onnx", Path(sys.argv[2]))
+except Interrupted as ending:
+    sys.exit(ending.exit_code)
+"""
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_a_signal_in_the_midst_of_the_exporters_compiled_code_is_an_ending_like_others(model, tmp_path):
     """It comes where C++ asks a metaclass written in Python; raised there, it would be a segmentation fault."""
-
-    def strike(frame, event, arg):
-        if event == "call" and frame.f_code.co_qualname == "OpaqueBaseMeta.__instancecheck__":
-            sys.setprofile(None)
-            signal.raise_signal(signal.SIGTERM)
-
-    child = os.fork()
-    if not child:
-        code = 1
-        try:
-            with stopped_cleanly():
-                sys.setprofile(strike)
-                export(str(model), "onnx", tmp_path / "onnx")
-        except Interrupted as ending:
-            code = ending.exit_code
-        finally:
-            os._exit(code)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 128 + signal.SIGTERM
+    child = subprocess.run([sys.executable, "-c", _STRUCK, str(model), str(tmp_path / "onnx")], check=False)
+    assert child.returncode == 128 + signal.SIGTERM
     assert list(tmp_path.iterdir()) == []
