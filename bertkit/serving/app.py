@@ -56,8 +56,8 @@ class Service:
 
     def __init__(self, model: str, device: str, timeout_s: float) -> None:
         self.model, self.task, self._device, self._timeout_s = model, task_name(model), device, timeout_s
-        self._tasks: dict[str, Task] = {self.task: open_task(model, self.task, device)}
         self.batcher = Batcher(self._answered)
+        self._tasks: dict[str, Task] = {self.task: self.batcher.begin(lambda: open_task(model, self.task, device))}
         self._page = render_page("serve.html", title=model, task=self.task, example=_EXAMPLES[self.task]).encode(
             "utf-8", "replace"
         )

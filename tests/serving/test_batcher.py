@@ -1,6 +1,7 @@
 """Batches: who asks meanwhile is answered together, in order, and nobody gets another's answer."""
 
 import asyncio
+import threading
 import time
 
 import pytest
@@ -87,3 +88,10 @@ def test_more_than_can_wait_is_refused(monkeypatch):
 
     with pytest.raises(BusyError, match="4 texts beside 0 that wait are more than 3"):
         run(lambda _, items: items, ask)
+
+
+def test_a_model_is_opened_in_the_thread_that_will_ask_it():
+    batcher = Batcher(lambda _, items: [threading.get_ident() for _ in items])
+    opened_in = batcher.begin(threading.get_ident)
+    assert opened_in != threading.get_ident()
+    assert asyncio.run(batcher.ask("", [1])) == [opened_in]
