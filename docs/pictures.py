@@ -17,7 +17,7 @@ from bertkit.cli.mask_fill import mask_fill
 from bertkit.cli.report import report
 
 FOLDER = Path(__file__).parent / "pictures"
-SENTENCES = ["she opened the [MASK] and looked outside .", "the snow is cold and [MASK] ."]
+SENTENCES = ["i [MASK] a little boy", "she opened the [MASK] and looked outside ."]
 RUNS = [Path("runs", name) for name in ("demo", "demo-classifier", "demo-control")]
 WIDTH, HEIGHT = 1_100, 1_095
 """Of the report's page, in pixels: down to the first curves."""
