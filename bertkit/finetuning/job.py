@@ -47,6 +47,7 @@ def set_up(data: LabelledData, recipe: FinetuneRecipe, request: "FinetuneRequest
     from bertkit.finetuning.evaluation import SplitEvaluator
     from bertkit.finetuning.objective import FinetuneObjective
     from bertkit.models.bert import choose_attention, save_model
+    from bertkit.models.headed import positions_of
     from bertkit.models.layers import rate_factors
     from bertkit.training.job import Job
 
@@ -63,7 +64,7 @@ def set_up(data: LabelledData, recipe: FinetuneRecipe, request: "FinetuneRequest
     evaluator = SplitEvaluator(accelerator, data.validation, encoder, metrics, head)
     for split, made in zip([data.train, *data.validation], [features, *evaluator.features], strict=True):
         if made.cut_rows:
-            read = encoder.max_length, _positions(model)
+            read = encoder.max_length, positions_of(model)
             notes.append(cut_rows(made.cut_rows, len(split.texts), split.name, *read))
     for told in notes:
         console.note(console.plain(told))
@@ -152,8 +153,9 @@ def _with_positions(model: Any, tokenizer: Any, recipe: FinetuneRecipe, name: st
         BertkitError: it has more already, or is no BERT; or its places do not do for ``data.max_seq_length``.
     """
     from bertkit.models.bert import lengthen
+    from bertkit.models.headed import positions_of
 
-    wanted, read, has = recipe.model.max_position_embeddings, recipe.data.max_seq_length, _positions(model)
+    wanted, read, has = recipe.model.max_position_embeddings, recipe.data.max_seq_length, positions_of(model)
     notes = []
     if wanted is not None:
         if has is None or model.config.model_type != "bert":
@@ -175,15 +177,3 @@ def _with_positions(model: Any, tokenizer: Any, recipe: FinetuneRecipe, name: st
             f"data.max_seq_length {read} is over the {has} positions of {name}: use --seq-len {has} or less{more}"
         )
     return notes
-
-
-def _positions(model: Any) -> int | None:
-    """Tokens that a model reads at most; None where nothing limits them."""
-    positions: int | None = getattr(model.config, "max_position_embeddings", None)
-    padding = [
-        module.padding_idx
-        for name, module in model.named_modules()
-        if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None
-    ]
-    # As in RoBERTa, whose positions begin behind the padding's id.
-    return positions - (padding[0] + 1) if positions is not None and padding else positions

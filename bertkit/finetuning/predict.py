@@ -54,9 +54,12 @@ class Predictor:
 
     @property
     def positions(self) -> int | None:
-        """Tokens that the model reads at most; None where its configuration does not tell."""
-        config = self.reader.bert.config if self.reader else vars(self.model.config)
-        positions: int | None = config.get("max_position_embeddings")
+        """Tokens that the model reads at most; None where nothing limits them."""
+        from bertkit.models.headed import positions_of
+
+        if self.reader is None:
+            return positions_of(self.model)
+        positions: int | None = self.reader.bert.config.get("max_position_embeddings")  # of a BERT, which has no offset
         return positions
 
     def on_task(self, task: TaskSettings, name: str) -> "Predictor":

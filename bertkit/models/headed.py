@@ -226,3 +226,15 @@ def encoder_tokenizer(folder: Path, name: str) -> Any:
     if getattr(tokenizer, "backend_tokenizer", None) is None:
         raise BertkitError(f"the tokenizer of {folder} has no fast form (tokenizer.json)")
     return tokenizer
+
+
+def positions_of(model: Any) -> int | None:
+    """Tokens that a model reads at most; None where nothing limits them."""
+    positions: int | None = getattr(model.config, "max_position_embeddings", None)
+    padding = [
+        module.padding_idx
+        for name, module in model.named_modules()
+        if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None
+    ]
+    # As in RoBERTa, whose positions begin behind the padding's id.
+    return positions - (padding[0] + 1) if positions is not None and padding else positions

@@ -4,7 +4,11 @@ import pytest
 import torch
 import transformers
 
-from bertkit.models.headed import new_headed
+from bertkit.finetuning.heads.sequence import SequenceHead
+from bertkit.finetuning.predict import Predictor
+from bertkit.finetuning.windows import Encoder
+from bertkit.models.headed import new_headed, positions_of
+from bertkit.settings.schema import FinetuneRecipe
 
 AUTO = "AutoModelForSequenceClassification"
 
@@ -54,3 +58,16 @@ def test_a_number_is_learned_by_a_new_head(tiny_model, tmp_path):
     model, _, notes = new_headed(AUTO, str(tmp_path), config("LABEL_0", kind="regression"), None, 1)
     assert model.classifier.weight.abs().max() < 0.2
     assert any("the head is new" in told for told in notes)
+
+
+def test_roberta_reads_two_tokens_fewer_than_it_has_places():
+    """Its positions begin behind the padding's id, 1 (transformers, create_position_ids_from_input_ids)."""
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    places = {"max_position_embeddings": 34, "vocab_size": 64}
+    roberta = transformers.RobertaForSequenceClassification(transformers.RobertaConfig(**sizes, **places))
+    bert = transformers.BertForSequenceClassification(transformers.BertConfig(**sizes, **places))
+    assert (positions_of(roberta), positions_of(bert)) == (32, 34)
+    assert Predictor(SequenceHead(), FinetuneRecipe(), Encoder, roberta).positions == 32
+    roberta(torch.full((1, 32), 5))
+    with pytest.raises(RuntimeError, match="out of bounds"):
+        roberta(torch.full((1, 33), 5))
