@@ -104,12 +104,12 @@ def test_a_file_that_cannot_be_had_is_not_taken_for_one_that_is_not_there(
 
 
 def test_a_slow_hub_may_take_its_time(hub: Hub, tiny_model: Path, tmp_path: Path) -> None:
-    """Four times the patience, with bytes arriving all the while."""
+    """Four times the patience, with bytes arriving all the while: enough for progress in a quarter of the patience."""
     big = tmp_path / "big"
     shutil.copytree(tiny_model, big)
     with (big / "model.safetensors").open("ab") as file:
-        file.write(b"\0" * 400_000)
-    hub.models["org/tiny"], hub.faults["model.safetensors"] = big, hub_faults.slow_body(50_000, every_s=1.0)
+        file.write(b"\0" * 16 * 70_000)
+    hub.models["org/tiny"], hub.faults["model.safetensors"] = big, hub_faults.slow_body(70_000, every_s=0.5)
     script = "from bertkit.io import hub; print(hub.model_folder('org/tiny'))"
     code = COMMAND.replace("from bertkit.__main__ import main\nmain()", script)
     done = subprocess.run(
