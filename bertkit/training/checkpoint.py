@@ -1,4 +1,4 @@
-"""Checkpoints: written whole or not at all, checked before they are trusted."""
+"""Checkpoints: written whole or not at all, and checked before they are trusted."""
 
 import hashlib
 import json
@@ -27,25 +27,29 @@ _MANIFEST, _STATE, _OPTIMIZER, _WEIGHTS = "manifest.json", "state.json", "optimi
 
 @dataclass(config=ConfigDict(strict=True, extra="forbid"))
 class Progress:
-    """How far a run is. All that changes besides weights and optimizer; all else is a function of the step."""
+    """How far a run is: everything that changes in training besides the weights and the optimizer's state.
+
+    All else (data, dropout, learning rate) is a function of the step, so it need not be saved.
+    """
 
     step: int = 0
-    """Optimizer steps done."""
+    """Optimizer steps that are done."""
     tokens: int = 0
     """Real tokens seen, padding not counted."""
     seconds: float = 0.0
-    """Of training so far, resumes added up."""
+    """Seconds of training so far, over all resumes."""
     skipped_steps: int = 0
-    """Steps without a finite gradient, which changed nothing."""
+    """Steps whose gradient was not finite, and which therefore changed nothing."""
     best: float | None = None
-    """The best validation figure so far, where a run keeps its best weights."""
+    """The best validation figure so far; None where the run does not keep its best weights."""
     best_step: int | None = None
     evaluations_without_gain: int = 0
-    """Since the best one; for ending early."""
+    """Evaluations since the best one; ``Job.patience`` of them end the run."""
     owes_evaluation: bool = False
-    """A signal broke off the evaluation that was due at this step: a resume begins with it."""
+    """Whether a signal interrupted the evaluation that was due at this step; a resume begins with that evaluation."""
     refits: list[list[int]] = field(default_factory=list)
-    """Where a budget was fitted anew (``schedule.Course``): [first step, steps of the whole run]."""
+    """Where the number of steps was fitted to the budget again, as pairs of (first step, steps of the whole run); see
+    ``schedule.Course``."""
 
 
 def save_checkpoint(
@@ -56,18 +60,19 @@ def save_checkpoint(
     keep: int,
     protected: int | None = None,
 ) -> Path:
-    """Writes ``checkpoint-N`` under a temporary name, syncs and renames it, then removes the oldest ones.
+    """Writes ``checkpoint-N`` under a temporary name, syncs and renames it, then removes the oldest checkpoints.
 
     Args:
         out: the run's folder.
         progress: the state of the run; N is its step.
         save_model: writes the model and the tokenizer into a folder.
-        optimizer_state: by parameter names (``Sharding.optimizer_state``), and the gradient scaler's under "scaler".
-        keep: checkpoints to keep.
+        optimizer_state: the state by parameter name (see ``Sharding.optimizer_state``); the state of the gradient
+            scaler, if there is one, stands under "scaler".
+        keep: how many checkpoints are kept.
         protected: the step of a checkpoint that is kept whatever its age.
 
     Raises:
-        BertkitError: the disk is full or cannot be written; the older checkpoints are untouched.
+        BertkitError: the disk is full or cannot be written. The older checkpoints are untouched.
     """
     folder = out / f"checkpoint-{progress.step}"
     if folder.exists():
@@ -76,7 +81,7 @@ def save_checkpoint(
         save_model(fresh)
         write_json(fresh / _STATE, asdict(progress))
         _write_optimizer(fresh / _OPTIMIZER, optimizer_state)
-        shutil.copymode(fresh / _STATE, fresh / _OPTIMIZER)  # safetensors closes its files to everybody else
+        shutil.copymode(fresh / _STATE, fresh / _OPTIMIZER)  # safetensors makes files that only their owner can read
         files = {path.name: [path.stat().st_size, _sha256(path)] for path in sorted(fresh.iterdir())}
         write_json(fresh / _MANIFEST, files)
     others = [path for step, path in _checkpoints(out) if step not in (progress.step, protected)]
@@ -86,7 +91,7 @@ def save_checkpoint(
 
 
 def newest_checkpoint(out: Path) -> Path | None:
-    """The newest whole checkpoint of a run; torn ones are skipped, and said."""
+    """The newest intact checkpoint of a run; None without one. A warning names each damaged one that is skipped."""
     for _, folder in reversed(_checkpoints(out)):
         damage = _damage(folder)
         if damage is None:
@@ -96,10 +101,10 @@ def newest_checkpoint(out: Path) -> Path | None:
 
 
 def read_progress(folder: Path) -> Progress:
-    """The state of the run that a checkpoint was written in.
+    """The progress that a checkpoint stores.
 
     Raises:
-        BertkitError: there is none, or it is not of the form that was written here.
+        BertkitError: the file is missing, or does not have the form that bertkit writes.
     """
     try:
         return Progress(**read_json(folder / _STATE))
@@ -111,17 +116,17 @@ def read_progress(folder: Path) -> Progress:
 
 
 def load_weights(folder: Path, model: nn.Module) -> None:
-    """Puts a checkpoint's weights into a model of the same shape.
+    """Loads a checkpoint's weights into a model of the same shape.
 
     Raises:
-        BertkitError: the checkpoint is of another model.
+        BertkitError: the checkpoint belongs to another model.
     """
     try:
         weights = load_file(folder / _WEIGHTS)
         missing, unexpected = model.load_state_dict(weights, strict=False)
     except (RuntimeError, OSError, ValueError, SafetensorError) as error:
         raise BertkitError(f"{folder} is a checkpoint of another model: {error}") from error
-    # Tied weights are stored once: what is absent must share its memory with something that is there.
+    # Tied weights are stored once: a weight that is absent must share its memory with one that is present.
     state = model.state_dict()
     present = {state[name].data_ptr() for name in weights if name in state}
     absent = [name for name in missing if state[name].data_ptr() not in present]
@@ -130,10 +135,10 @@ def load_weights(folder: Path, model: nn.Module) -> None:
 
 
 def load_optimizer_state(folder: Path) -> dict[str, Any]:
-    """What ``save_checkpoint`` was given as ``optimizer_state``.
+    """The ``optimizer_state`` that ``save_checkpoint`` was given.
 
     Raises:
-        BertkitError: the file is not one that was written here.
+        BertkitError: the file cannot be read, or does not have the form that bertkit writes.
     """
     state: dict[str, dict[str, torch.Tensor]] = {}
     try:
@@ -148,19 +153,19 @@ def load_optimizer_state(folder: Path) -> dict[str, Any]:
 
 
 def _write_optimizer(path: Path, state: dict[str, Any]) -> None:
-    """Moments as tensors named ``parameter/moment``, the rest as JSON in the metadata: there is nothing to unpickle."""
+    """Writes the moments as tensors named ``parameter/moment`` and the rest as JSON metadata: nothing has to be unpickled."""
     moments = {f"{name}/{key}": value for name, some in state["state"].items() for key, value in some.items()}
     plain = {name: value for name, value in state.items() if name != "state"}
     save_file(moments, path, {"plain": json.dumps(plain)})
 
 
 def _checkpoints(out: Path) -> list[tuple[int, Path]]:
-    found = [(_NAME.fullmatch(path.name), path) for path in out.glob("checkpoint-*") if path.is_dir()]
-    return sorted((int(match[1]), path) for match, path in found if match)
+    folders = [(_NAME.fullmatch(path.name), path) for path in out.glob("checkpoint-*") if path.is_dir()]
+    return sorted((int(match[1]), path) for match, path in folders if match)
 
 
 def _damage(folder: Path) -> str | None:
-    """Why a checkpoint cannot be trusted, or None."""
+    """Why a checkpoint cannot be trusted; None where it can."""
     try:
         manifest = read_json(folder / _MANIFEST)
         for name, (size, digest) in manifest.items():

@@ -1,4 +1,7 @@
-"""When a run will end: from steps tried out beforehand, corrected by those that it makes; and how a budget is kept."""
+"""When a run will end, and how a time budget is kept.
+
+The first estimate comes from steps that are tried out before the run; the steps that the run makes then correct it.
+"""
 
 from collections import deque
 from collections.abc import Mapping
@@ -12,38 +15,42 @@ from bertkit.training.step_cost import StepCost
 from bertkit.training.steps import StepPlan
 
 _CORRECTED_AFTER = 50
-"""Steps. The pace is that of about as many: of fewer one slow step would say too much, of more it would lag behind."""
+"""Steps that the pace is measured over. With fewer, one slow step would count too much; with more, the pace would lag."""
 _SETTLING = 2
-"""The first of them, which are not counted: they make the memory that later ones use again."""
+"""First steps that are not measured: they allocate the memory that later steps use again."""
 _WORTH_SAYING = 0.1
 _WORTH_SAYING_S = 60.0
-"""A forecast that was wrong by less, in its share or in seconds, is corrected in silence: the time left is on show."""
+"""A forecast that was wrong by less than this share, or by less than these seconds, is corrected without a message: the
+progress line shows the time that is left anyway."""
 _LOOKS = 100
-"""A budget is looked after so many times in a run."""
+"""How many times in a run the steps that are left are compared with the budget."""
 _KEPT_WITHIN = 0.02
-"""Of a budget: what the steps may be off before they are fitted anew."""
+"""The share of the budget by which the forecast may miss it before the number of steps is fitted again."""
 
 
 class PhasedPlan(StepPlan, Protocol):
-    """A plan of stretches of like steps, which can be fitted anew while it is gone through."""
+    """A plan in phases of similar steps, whose number of steps can be changed during the run."""
 
     def phase(self, step: int) -> int:
-        """The number of the stretch that a step belongs to."""
+        """The number of the phase that a step belongs to."""
 
     def stretches(self) -> list[range]:
-        """The steps of each phase that has any."""
+        """The steps of each phase, without the phases that have none."""
 
     def refit(self, course: Course) -> None:
-        """Gives the steps that are left another number."""
+        """Changes how many steps are left."""
 
 
 class Forecast:
-    """What a run is expected to take.
+    """How long a run is expected to take.
 
     Args:
-        costs: of a step, by the phase of the plan; one without is as long as the nearest.
-        evaluation_examples: sequences an evaluation, each of which takes a third of a trained one: it has no backward pass.
-        budget_s: seconds of training after which the run is to end; None where its steps are given.
+        plan: the steps of the run.
+        costs: the cost of a step by phase; a phase that is not listed costs as much as the nearest one that is.
+        settings: how often the run evaluates and saves.
+        evaluation_examples: sequences in one evaluation. Each takes a third of the time of a trained one, as there is no
+            backward pass.
+        budget_s: seconds of training after which the run should end; None where the number of steps was given instead.
     """
 
     def __init__(
@@ -64,12 +71,12 @@ class Forecast:
         self._steps_made, self._pace, self._told_steps = 0, 1.0, planned
 
     def cost(self, step: int) -> StepCost:
-        """What a step was expected to cost."""
+        """The cost that was expected of a step."""
         phase = self.plan.phase(step)
         return self._costs[min(self._costs, key=lambda known: abs(known - phase))]
 
     def step_made(self, step: int, seconds: float) -> None:
-        """Learns from step ``step``, and says so where the first ones were far from what was expected."""
+        """Learns from a step that took so many seconds; a note says where the first steps were far off the forecast."""
         self._steps_made += 1
         if self._steps_made <= _SETTLING:
             return
@@ -88,25 +95,27 @@ class Forecast:
             )
 
     def evaluation_took(self, step: int, seconds: float) -> None:
-        """Learns what an evaluation costs, in steps of those around it."""
+        """Learns how long an evaluation takes, as a multiple of the steps around it."""
         self._evaluation_steps = seconds / (self.cost(step).seconds * self._pace)
 
     def save_took(self, seconds: float) -> None:
+        """Learns how long a checkpoint takes."""
         self._save_s = seconds
 
     def seconds_left(self, steps_done: int) -> float:
-        """From there to the end of the run, evaluations and checkpoints with it."""
+        """Seconds from a step to the end of the run, with evaluations and checkpoints."""
         left = self.plan.total_steps - steps_done
         return left * self._seconds_a_step(steps_done) + self._seconds_at_the_end() if left > 0 else 0.0
 
     def steps_within(self, seconds: float, steps_done: int) -> int:
-        """Steps that take so long from there on, at least 1; the phases keep their shares of what is left."""
+        """How many more steps fit into so many seconds, at least 1; the phases keep their shares of what is left."""
         return max(1, int((seconds - self._seconds_at_the_end()) / self._seconds_a_step(steps_done)))
 
     def new_total(self, steps_done: int, seconds_spent: float) -> int | None:
-        """The steps of the whole run that keep its budget, where it is due to look and those planned do not.
+        """The number of steps with which the whole run keeps its budget; None where it stays as it is.
 
-        The same on all ranks. Said where it is a tenth off what was said before: a busy machine changes its pace all the time.
+        All ranks get the same number. A note is printed only where it differs by a tenth from the one that was printed
+        last, for a busy machine changes its pace all the time.
         """
         is_due = self._steps_made >= self._enough and steps_done % self._look_every == 0
         if self._budget_s is None or not is_due or steps_done >= self.plan.total_steps:
@@ -127,7 +136,7 @@ class Forecast:
         return total
 
     def _seconds_a_step(self, steps_done: int) -> float:
-        """On average over the steps that are left, with a step's share of the evaluations and checkpoints."""
+        """The mean time of the steps that are left, with each step's share of the evaluations and checkpoints."""
         stretches = [range(max(steps.start, steps_done), steps.stop) for steps in self.plan.stretches()]
         seconds = sum(self.cost(steps.start).seconds * len(steps) for steps in stretches if steps)
         seconds *= self._pace / sum(map(len, stretches))
@@ -136,5 +145,5 @@ class Forecast:
         return with_evaluations + self._save_s / self._settings.save_steps
 
     def _seconds_at_the_end(self) -> float:
-        """Of the evaluation, the checkpoint and the model that end the run."""
+        """The time of what follows the last step: an evaluation, a checkpoint, and the model."""
         return self._evaluation_steps * self.cost(self.plan.total_steps).seconds * self._pace + 2 * self._save_s

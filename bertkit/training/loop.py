@@ -1,9 +1,9 @@
-"""THE loop: optimizer steps over a plan of batches, on Accelerate.
+"""The training loop: optimizer steps over a plan of batches, on Accelerate.
 
-The step is the unit and its maths does not depend on the hardware. Each part of a step's loss is a sum over the
-step's tokens or rows divided by their number in the whole step, over all micro-batches and ranks. (A mean of
-micro-batch means is another number wherever they hold different numbers of masked tokens.) Everything random is
-keyed by the step, so that a resume needs the weights, the optimizer's moments and the step, and nothing else.
+The optimizer step is the unit, and its maths does not depend on the hardware. Each part of a step's loss is a sum over
+the step's tokens or rows, divided by their number in the whole step, over all micro-batches and ranks. (A mean of the
+micro-batches' means would be another number wherever they hold different numbers of masked tokens.) Everything random
+is keyed by the step, so that a resume needs only the weights, the optimizer's moments and the step.
 """
 
 import math
@@ -37,19 +37,24 @@ if TYPE_CHECKING:
 
 
 class Fitted(NamedTuple):
-    """How a run went, and what came of it."""
+    """The outcome of a run."""
 
     progress: checkpoint.Progress
     objective: Any
-    """The objective with the last step's weights, whole on every rank."""
+    """The objective with the weights of the last step, all of them on every rank."""
 
 
 def fit(job: Job, accelerator: "Accelerator", resume_from: Path | None) -> Fitted:
     """Trains to the end of the plan.
 
+    Args:
+        job: what is trained.
+        accelerator: the device, the precision and the ranks.
+        resume_from: the checkpoint to continue from; None starts at step 0.
+
     Raises:
-        Interrupted: a signal came (see ``signals``); a checkpoint was written first.
-        BertkitError: the loss is not a number; the disk cannot be written; a checkpoint does not fit.
+        Interrupted: a signal arrived (see ``signals``); a checkpoint was written first.
+        BertkitError: the loss is not finite; the disk cannot be written; the checkpoint belongs to another model.
     """
     with memory_errors():
         return _Run(job, accelerator, resume_from).run()
@@ -100,7 +105,7 @@ class _Run:
         return self._fitted()
 
     def _end_step(self, stop: StopRequest) -> None:
-        """What is due after a step: an evaluation, a checkpoint, the end where a signal came."""
+        """Does what is due after a step: evaluates, saves, and ends the run where a signal asked for it."""
         last = self.progress.step == self.job.plan.total_steps
         if self._due(self.settings.eval_steps) or last or self.progress.owes_evaluation:
             self._evaluate(stop)
@@ -118,10 +123,10 @@ class _Run:
         return Fitted(self.progress, self.sharding.whole(self.module).eval())
 
     def _steps(self) -> Iterator[list[tuple[Batch, bool]]]:
-        """The micro-batches of each step that is left, until the run has stalled; the time they are waited for is counted."""
+        """The micro-batches of each step that is left, until the run has stalled; counts the time spent waiting for them."""
         course = None
         while self.progress.step < self.job.plan.total_steps and not self._has_stalled():
-            if course is not self.job.plan.course:  # what was fetched ahead is of the steps as they were fitted before
+            if course is not self.job.plan.course:  # batches fetched ahead belong to the steps as planned before
                 course, steps = self.job.plan.course, self._fetched_steps()
             with self.timing.waiting():
                 micro_batches = next(steps)
@@ -140,7 +145,10 @@ class _Run:
         )
 
     def _keep_budget(self) -> None:
-        """Fits the steps that are left to the time that is left. Before a checkpoint: it is part of the run's state."""
+        """Fits the number of steps to the time that is left.
+
+        Called before a checkpoint is written, as the number is part of the run's state.
+        """
         forecast, plan, step = self.job.forecast, self.job.plan, self.progress.step
         total = forecast and forecast.new_total(step, self.timing.seconds)
         if forecast and total:
@@ -149,7 +157,7 @@ class _Run:
             self.log.write({"step": step, "max_steps": total})
 
     def _train_step(self, micro_batches: list[tuple[Batch, bool]], stop: StopRequest) -> str:
-        """One optimizer step; returns what to show beside the progress bar."""
+        """Makes one optimizer step; returns the text to show beside the progress bar."""
         step = self.progress.step
         rate = self._set_learning_rate(step)
         counts = self._step_counts(micro_batches, stop)
@@ -178,9 +186,9 @@ class _Run:
         return rate
 
     def _step_counts(self, micro_batches: list[tuple[Batch, bool]], stop: StopRequest) -> dict[str, float]:
-        """What the step's losses are divided by, and its real tokens, over all ranks.
+        """What each part of the step's loss is divided by, and its "tokens" without padding, over all ranks.
 
-        The ranks agree in the same exchange on whether one of them was asked to stop.
+        In the same exchange the ranks learn whether one of them was asked to stop.
         """
         mine: dict[str, float] = {"tokens": 0, "signal": stop.signal_number}
         for batch, real in micro_batches:
@@ -197,7 +205,7 @@ class _Run:
         return mine
 
     def _backward(self, step: int, micro_batches: list[tuple[Batch, bool]], counts: dict[str, float]) -> Sums:
-        """Adds up the gradient of the step's loss; returns this rank's sums."""
+        """Accumulates the gradient of the step's loss over this rank's micro-batches; returns this rank's sums."""
         sums: Sums = {}
         device = self.accelerator.device
         for number, (batch, real) in enumerate(micro_batches):
@@ -211,7 +219,7 @@ class _Run:
                     for name, value in parts.items()
                     if name.endswith("loss")
                 )
-                # The gradients of the ranks are averaged: this makes them a sum again.
+                # DDP averages the gradients of the ranks: this makes them a sum again.
                 self.accelerator.backward(loss * self.accelerator.num_processes)
             for name, value in parts.items():
                 sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value.detach() * real
@@ -234,7 +242,7 @@ class _Run:
         return " · ".join(f"{name} {value:.3f}" for name, value in figures.items() if "accuracy" not in name)
 
     def _evaluate(self, stop: StopRequest) -> None:
-        """Writes the figures of this step; where a signal comes meanwhile, it is noted that they are owed."""
+        """Evaluates and logs the figures; where a signal interrupts it, the progress notes that they are owed."""
         if self.job.evaluate is None:
             return
         began_at_s, self._is_evaluating = time.monotonic(), True
@@ -259,7 +267,7 @@ class _Run:
             self._keep_best(self.job.better(results))
 
     def _leave_where_asked(self, stop: StopRequest) -> None:
-        """Between two batches of an evaluation: raises on all ranks where one of them was asked to stop."""
+        """Raises ``BrokenOff`` on all ranks where one was asked to stop; called between two batches of an evaluation."""
         mine = torch.tensor([stop.signal_number], device=self.accelerator.device)
         self._signal = int(self.accelerator.gather(mine).max())
         if self._signal:
@@ -277,7 +285,7 @@ class _Run:
         return self.job.patience is not None and self.progress.evaluations_without_gain >= self.job.patience
 
     def _save(self) -> None:
-        """Writes a checkpoint, once a step."""
+        """Writes a checkpoint, unless this step has one."""
         if self._saved_step == self.progress.step:
             return
         self._saved_step, began_at_s = self.progress.step, time.monotonic()
@@ -318,6 +326,6 @@ class _Run:
 
 
 def recompute_activations(model: Any) -> None:
-    """Switches gradient checkpointing on, by the name that the installed transformers has for it."""
+    """Switches gradient checkpointing on, whichever name the installed version of transformers has for it."""
     newer = getattr(model, "activation_checkpointing_enable", None)
     (newer or model.gradient_checkpointing_enable)()

@@ -1,4 +1,4 @@
-"""metrics.jsonl, and the trackers beside it."""
+"""The log of a run's figures: metrics.jsonl, and trackers such as TensorBoard beside it."""
 
 import json
 import math
@@ -23,10 +23,12 @@ FILE = "metrics.jsonl"
 class MetricsLog:
     """Appends to a run's ``metrics.jsonl`` (main process only) and to the trackers.
 
-    A resume drops what was written after its checkpoint, so that the file has no gap and no double.
+    A resume drops the lines that were written after its checkpoint, so that the file has neither gaps nor doubles.
 
     Args:
-        progress: of the checkpoint; at its start, a run's file is emptied.
+        out: the run's folder.
+        accelerator: knows the trackers.
+        progress: that of the checkpoint; at step 0 the file is emptied.
     """
 
     def __init__(self, out: Path, accelerator: "Accelerator", progress: Progress) -> None:
@@ -37,7 +39,7 @@ class MetricsLog:
             write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
 
     def write(self, values: dict[str, Any]) -> None:
-        """Adds one object, in full precision, at once on disk."""
+        """Adds one object, in full precision; it is on disk when this returns."""
         if self._accelerator.is_main_process:
             with disk_errors(self._path), self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({name: _json(value) for name, value in values.items()}, allow_nan=False) + "\n")
@@ -47,23 +49,24 @@ class MetricsLog:
 
 
 def _is_before(line: dict[str, Any], progress: Progress) -> bool:
-    """Whether a line was written before the state of a run."""
+    """Whether a line of the log was written before a checkpoint with this progress."""
     if line["step"] == progress.step and progress.owes_evaluation:
         return not any(name.startswith("eval_") for name in line)
     return bool(line["step"] <= progress.step)
 
 
 def _json(value: Any) -> Any:
-    """JSON has no infinity and no NaN: null."""
+    """The value, or None for infinity and NaN, which JSON does not have."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @contextmanager
 def trackers(accelerator: "Accelerator", settings: TrainSettings, out: Path) -> Iterator[None]:
-    """The trackers of ``settings.report_to`` at work while the block runs."""
+    """Runs the trackers of ``settings.report_to`` while the block runs."""
     if settings.report_to:
-        told = {name: str(value) for name, value in settings.model_dump().items()}  # TensorBoard takes no None, no list
-        accelerator.init_trackers(TRACKED, {"out": str(out), **told})
+        # As strings, for TensorBoard takes neither None nor a list.
+        shown = {name: str(value) for name, value in settings.model_dump().items()}
+        accelerator.init_trackers(TRACKED, {"out": str(out), **shown})
     try:
         yield
     finally:
@@ -72,7 +75,7 @@ def trackers(accelerator: "Accelerator", settings: TrainSettings, out: Path) -> 
 
 
 def read_metrics(out: Path) -> list[dict[str, Any]]:
-    """The objects with a step of a run's metrics.jsonl; what else stands there is left out, and said.
+    """The lines of a run's metrics.jsonl that have a step. A warning counts the other lines, which are left out.
 
     Raises:
         BertkitError: the file cannot be read, or is not UTF-8.

@@ -1,4 +1,4 @@
-"""Gradients that are no numbers: the step is named, its batch kept for study, and the run ended or the step skipped."""
+"""Gradients that are infinite or NaN: the batch is saved for study, and the run ends or the step is skipped."""
 
 import json
 import math
@@ -18,18 +18,20 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 _MOST_REFUSED_IN_A_ROW = 10
-"""Steps without a finite gradient after which skipping ends too: the weights are lost, not the batches."""
+"""After so many steps in a row without a finite gradient the run ends even where it may skip: not single batches but the
+weights are to blame."""
 _MOST_SCALED_DOWN_IN_A_ROW = 50
-"""The same where fp16's scaler looks for its scale: it halves 65,536 at each."""
+"""The same for fp16, whose scaler starts at 65,536 and halves at each such step until it finds a scale that works."""
 
 
 class Health:
-    """Whether a run's gradients are numbers.
+    """Watches whether a run's gradients are finite.
 
     Args:
         out: the run's folder.
-        plan: of its steps.
-        settings: ``skip_nonfinite_steps`` skips where the run would end.
+        plan: its steps.
+        settings: with ``skip_nonfinite_steps`` a bad step is skipped, else it ends the run.
+        accelerator: knows the ranks and fp16's gradient scaler.
     """
 
     def __init__(self, out: Path, plan: StepPlan, settings: TrainSettings, accelerator: "Accelerator") -> None:
@@ -38,10 +40,10 @@ class Health:
         self._skips_this = False
 
     def allows(self, step: int, sums: Sums, counts: dict[str, float], grad_norm: float) -> bool:
-        """Whether the optimizer may use the gradient of a (0-based) step; all ranks ask together.
+        """Whether the optimizer may use the gradient of a step (counted from 0); all ranks ask together.
 
         Raises:
-            BertkitError: it is not finite, and not to be skipped.
+            BertkitError: the gradient is not finite, and the step may not be skipped.
         """
         self._skips_this = self._accelerator.scaler is None and not math.isfinite(grad_norm)
         if not self._skips_this:
@@ -59,10 +61,10 @@ class Health:
         return False
 
     def skipped(self, step: int) -> bool:
-        """Whether the step that was just made changed nothing; fp16's scaler skips some by itself.
+        """Whether the step that was just made changed nothing; fp16's gradient scaler skips some steps by itself.
 
         Raises:
-            BertkitError: the scaler finds no scale any more.
+            BertkitError: the scaler no longer finds a scale that works.
         """
         scaled_down = self._accelerator.scaler is not None and self._accelerator.optimizer_step_was_skipped
         skipped = self._skips_this or scaled_down
@@ -76,10 +78,10 @@ class Health:
 
 
 def kept_for_study(out: Path, plan: StepPlan, step: int) -> Path:
-    """Writes the whole batch of a step, and which examples it is of, into the run's folder.
+    """Writes the whole batch of a step into the run's folder; returns the path.
 
-    The file holds the batch's tensors under their names; its metadata has, under ``examples``, the indices that the
-    plan's ``fetch`` takes, as JSON.
+    The file holds the batch's tensors under their names. Its metadata has, under ``examples``, the references to the
+    examples that the plan's ``fetch`` takes, as JSON.
     """
     references = plan.examples(step)
     path = out / f"not-finite-step-{step + 1}.safetensors"

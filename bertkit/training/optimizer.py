@@ -1,4 +1,4 @@
-"""AdamW as BERT uses it, and the clipping of its gradient."""
+"""AdamW as BERT uses it, and gradient clipping."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 def build_optimizer(
     module: nn.Module, settings: TrainSettings, factors: Mapping[str, float] = MappingProxyType({})
 ) -> torch.optim.AdamW:
-    """Fused AdamW; weight decay on matrices only, not on biases and LayerNorm (google-research/bert, optimization.py).
+    """Builds a fused AdamW that decays matrices only, not biases and LayerNorm (google-research/bert, optimization.py).
 
-    Parameters that are not trained (``requires_grad`` off) are left out.
+    Frozen parameters (``requires_grad`` off) are left out.
 
     Args:
         module: an objective.
-        factors: of parameters of its model, what their learning rate is multiplied by; 1 of those that are not named.
+        settings: learning rate, weight decay and AdamW's other numbers.
+        factors: factors of the learning rate by the name of a parameter of the objective's model; 1 for all others.
     """
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
@@ -43,21 +44,22 @@ def build_optimizer(
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Of each group, times its factor."""
+    """Sets the learning rate of each parameter group: the given rate times the group's factor."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group.get("lr_factor", 1.0)
 
 
 def _group(parameters: list[nn.Parameter], factor: float, weight_decay: float) -> dict[str, Any]:
-    """A group of an optimizer; its factor is kept, and saved, with it."""
+    """A parameter group; its factor of the learning rate is stored, and saved, with it."""
     group: dict[str, Any] = {"params": parameters, "weight_decay": weight_decay}
     return group if factor == 1 else group | {"lr_factor": factor}
 
 
 def clip_grad_norm(accelerator: "Accelerator", module: nn.Module, limit: float) -> float:
-    """The norm of the whole gradient, which is scaled down to the limit where it is over it.
+    """Scales the gradient down where its norm exceeds the limit; returns the norm before.
 
-    ``Accelerator.clip_grad_norm_`` multiplies every gradient in any case; it is left to that where weights are sharded.
+    ``Accelerator.clip_grad_norm_`` multiplies every gradient even where the norm is within the limit, so it is used only
+    for sharded weights.
     """
     if accelerator.is_fsdp2:
         return float(accelerator.clip_grad_norm_(module.parameters(), limit))

@@ -1,4 +1,4 @@
-"""Several ranks: they train the same or stop, and none waits for ever for one that is gone."""
+"""Several ranks in one run: all train the same or all stop, and none waits forever for one that has ended."""
 
 import os
 import re
@@ -18,20 +18,22 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 TIMEOUT = timedelta(minutes=10)
-"""How long a rank waits for another: none is ahead by more than a checkpoint's writing, and a frozen one ends the run."""
+"""How long a rank waits for another before the run ends. No rank is ahead of another by more than the time that a
+checkpoint takes."""
 _VERSIONS = ("torch", "transformers")
 _LOST = re.compile(r"gloo|nccl|connection (closed|reset|refused)|broken pipe|socket|clients joined", re.IGNORECASE)
-"""In what torch raises, mostly as a plain RuntimeError, where another rank does not answer."""
+"""Words in the errors, mostly plain RuntimeErrors, that torch raises where another rank does not answer."""
 
 
 @contextmanager
 def together(device: str) -> Iterator[None]:
-    """The ranks of a run, if it has several, joined while the block runs: before they prepare anything.
+    """Joins the ranks of a run, if it has several, while the block runs.
 
-    So one that ends while it prepares is missed by the others, who would else wait for it to join.
+    They join before they prepare anything: so the others notice where one fails in its preparation, instead of waiting
+    for it to join.
 
     Args:
-        device: as in ``hardware.choose_device``.
+        device: as for ``hardware.choose_device``.
 
     Raises:
         BertkitError: another rank has ended, or has not answered for ``TIMEOUT``.
@@ -49,7 +51,7 @@ def together(device: str) -> Iterator[None]:
         raise lost from error
     from torch import distributed
 
-    distributed.destroy_process_group()  # without this torch complains at exit
+    distributed.destroy_process_group()  # without this torch warns at exit
 
 
 def _join(device: str) -> None:
@@ -59,16 +61,16 @@ def _join(device: str) -> None:
 
     on_cpu = choose_device(device) == "cpu"
     if on_cpu:
-        # Without this Accelerate takes torchrun's processes on a CPU for so many separate programs.
+        # Without this Accelerate takes torchrun's processes on a CPU for separate programs.
         os.environ["ACCELERATE_USE_CPU"] = "true"
     PartialState(cpu=on_cpu, timeout=TIMEOUT, **_meeting_place())
 
 
 def _meeting_place() -> dict[str, Any]:
-    """Where ranks that torchrun has started anew meet: apart from where those met that have ended.
+    """Arguments that make ranks which torchrun has restarted meet in a place of their own.
 
-    torchrun keeps one store for all its restarts (torch 2.13): the addresses of dead ranks would be read in it, and the
-    new ones wait for them.
+    torchrun keeps one store for all restarts (torch 2.13). Without a prefix of their own the new ranks would read the
+    addresses of dead ones there, and wait for them.
     """
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
         return {}
@@ -82,7 +84,7 @@ def _meeting_place() -> dict[str, Any]:
 
 
 def _lost(error: RuntimeError) -> BertkitError | None:
-    """What to say where a rank is lost; None for any other error."""
+    """The error to raise where another rank is lost; None where the error has another cause."""
     from torch import distributed
 
     if not (isinstance(error, distributed.DistError) or _LOST.search(str(error))):
@@ -97,13 +99,13 @@ def _lost(error: RuntimeError) -> BertkitError | None:
 
 
 def agree(told: Mapping[str, object]) -> None:
-    """Compares what the ranks are about to do, and the versions they do it with, in one small exchange.
+    """Checks that all ranks are about to do the same, with the same versions of the libraries.
 
     Args:
         told: what must be the same on all ranks, by the name under which a difference is reported.
 
     Raises:
-        BertkitError: on every rank, naming the first difference and both values.
+        BertkitError: something differs. It is raised on every rank, and names the first difference and both values.
     """
     from accelerate.utils import gather_object
 
@@ -119,16 +121,16 @@ def agree(told: Mapping[str, object]) -> None:
 
 
 def agree_on_start(out: Path, written: Path, step: int, total_steps: int) -> None:
-    """Compares the steps, and whether all ranks see the folder that the main one writes.
+    """Checks that all ranks stand at the same step, and see the folder that the main rank writes.
 
     Args:
         out: the run's folder.
         written: a file in it that the main rank writes beforehand.
         step: steps that are done.
-        total_steps: of the run.
+        total_steps: steps of the whole run.
 
     Raises:
-        BertkitError: on every rank.
+        BertkitError: the ranks disagree; raised on every rank.
     """
     from accelerate.utils import gather_object, wait_for_everyone
 
@@ -143,14 +145,15 @@ def agree_on_start(out: Path, written: Path, step: int, total_steps: int) -> Non
 
 
 def settle_sums(accelerator: "Accelerator", module: Any, batch: Callable[[], Mapping[str, "torch.Tensor"]]) -> None:
-    """Lets DDP put the gradients into the order in which it will add them up, before the first step.
+    """Makes DDP settle, before the first step, in which order it adds up the gradients of the ranks.
 
-    It finds that order in its first backward pass, and until then takes another: from three ranks on a sum is rounded by
-    where it stands, and a resume's first step would not be that of the run, to the bit.
+    DDP learns that order in its first backward pass, and uses another one until then. With three or more ranks the order
+    changes how sums are rounded, so the first step after a resume would not be the same to the bit.
 
     Args:
-        module: as prepared; its gradients are zero afterwards.
-        batch: gives any examples, the same on all ranks; not asked where there is no DDP.
+        accelerator: runs the backward pass.
+        module: the objective as Accelerate prepared it; its gradients are zero afterwards.
+        batch: returns any batch, the same on all ranks; it is called only where DDP is used.
     """
     from torch.nn.parallel import DistributedDataParallel
 

@@ -1,4 +1,4 @@
-"""A run's record, ``run.json``: what was run, on what, where, and what came of it. It is written and read here alone."""
+"""A run's record, ``run.json``: what was run, on which data and device, and the results. Only this module reads or writes it."""
 
 import platform
 import sys
@@ -19,7 +19,7 @@ _PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "datasets", "n
 
 
 class RunRecord(BaseModel):
-    """What ``run.json`` says of a run; a field that the run has not written (yet) has its default.
+    """The contents of ``run.json``; a field that the run has not written (yet) has its default.
 
     Example:
         >>> RunRecord(out="runs/mine", results={"eval_mlm_accuracy": 0.31}).folder.name
@@ -34,75 +34,76 @@ class RunRecord(BaseModel):
     """The run's folder, as it was named."""
     command: str = ""
     bertkit: str = ""
-    """The version of bertkit, as ``python`` is that of Python."""
+    """The version of bertkit; ``python`` is that of Python."""
     python: str = ""
     versions: dict[str, str] = {}
-    """Of the libraries that the run stood on."""
+    """The versions of the libraries that the run used."""
     base_model: str | None = None
-    """The model that was gone on from; None for a new one."""
+    """The model that the run started from; None for a new one."""
     data_fingerprint: str = ""
-    """Hash of the data and the tokenizer."""
+    """A hash of the data and the tokenizer."""
     device: str = ""
     num_processes: int = 1
     mixed_precision: str = "no"
     seed: int | None = None
     parameters: int = 0
     max_steps: int = 0
-    """Optimizer steps of the whole run, as planned until it has ended; 0 where none has begun."""
+    """Optimizer steps of the whole run: the planned number, and once it has ended those that were made; 0 before it has
+    begun."""
     seconds: float = 0.0
     skipped_steps: int = 0
     results: dict[str, Any] = {}
-    """The last evaluation; of a fine-tuning run that of its best weights."""
+    """The figures of the last evaluation; for fine-tuning those of the best weights."""
     finished: bool = False
 
     recipe: str = ""
-    """Of pretraining, as all to ``most_frequent_token_share``."""
+    """The recipe's name. From here to ``most_frequent_token_share`` the fields are those of pretraining."""
     corpus: list[str] = []
-    """The names of its sources."""
+    """The names of the corpus's sources."""
     batch_size: int = 0
-    """Sequences an optimizer step."""
+    """Sequences per optimizer step."""
     micro_batch_tokens: int | None = None
-    """What a device computes at a time; None where the recipe says it in sequences."""
+    """Tokens that a device computes at a time; None where the recipe gives their number in sequences."""
     documents: int = 0
     sentences: int = 0
     tokens_in_corpus: int = 0
     training_tokens: int = 0
     held_out_tokens: int = 0
     added_words: int = 0
-    """Words of the corpus that got rows of their own (``--add-words``)."""
+    """Words of the corpus that were added to the vocabulary (``--add-words``)."""
     kept: list[str] = []
     """The names of the general text that was mixed in (``--keep``)."""
     kept_share: float = 0.0
-    """Of the examples."""
+    """The share of the examples that came from ``kept``."""
     unigram_entropy: float = 0.0
-    """Nats a token: the loss of a model that knows only how often each token occurs."""
+    """Nats per token: the loss of a model that knows only how often each token occurs."""
     most_frequent_token_share: float = 0.0
 
     task: str | None = None
-    """Of fine-tuning, as all that follow: the task's name, or where the rows came from."""
+    """The task's name, or where the rows came from. From here on the fields are those of fine-tuning."""
     metrics: list[str] = []
-    """The first one chose the weights; ``results["eval_" + metric]`` is its figure."""
+    """The names of the metrics. The first one chose the weights; ``results["eval_" + metric]`` is its figure."""
     rows: dict[str, int] = {}
-    """By the name of the split."""
+    """The number of rows by the name of the split."""
     best_step: int | None = None
     """The step whose weights were kept."""
 
     @property
     def folder(self) -> Path:
-        """Where the model, the metrics and the checkpoints of the run are."""
+        """The folder with the model, the metrics and the checkpoints of the run."""
         return Path(self.out)
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What was written, as plain values."""
+        """The fields that the run has written, as plain values."""
         return self.model_dump(exclude_unset=True)
 
 
 def read_record(out: Path) -> RunRecord:
-    """The record of the run in a folder; an empty one where there is none.
+    """Reads the record of the run in a folder; an empty record where there is none.
 
     Raises:
-        BertkitError: it cannot be read, or is not of the form that is written here.
+        BertkitError: the file cannot be read, or does not have the form that bertkit writes.
     """
     path = out / RUN
     try:
@@ -114,7 +115,7 @@ def read_record(out: Path) -> RunRecord:
 
 
 def _command() -> str:
-    """What was typed: our command, or the script that called us; what a notebook is started by would tell nothing."""
+    """The command that was typed: bertkit's own, or the script that called it. A notebook's own command tells nothing."""
     program = Path(sys.argv[0])
     is_ours = program.stem == "bertkit" or program.parts[-2:] == ("bertkit", "__main__.py")
     if not is_ours and (not program.name or program.stem == "ipykernel_launcher"):
@@ -123,7 +124,7 @@ def _command() -> str:
 
 
 def write_record(out: Path, facts: Mapping[str, Any]) -> RunRecord:
-    """Writes ``run.json``: the facts of a run, and by which command and versions it was run."""
+    """Writes ``run.json``: the facts of a run, its command, and the versions of the libraries."""
     run = {
         "command": _command(),
         "bertkit": __version__,

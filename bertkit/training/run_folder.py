@@ -1,4 +1,4 @@
-"""A run's folder: one run at a time, nothing of a person's overwritten unasked, and a record of what was run."""
+"""A run's folder: it is used by one run at a time, never overwritten unasked, and records what was run."""
 
 import re
 import shutil
@@ -18,7 +18,7 @@ from bertkit.training.record import RUN, RunRecord, read_record, write_record
 
 RECIPE, LOCK = "recipe.toml", ".lock"
 TRACKED = "bertkit"
-"""The project's name for trackers, and so of their folder."""
+"""The project's name in trackers, and so the name of their folder."""
 _OURS: tuple[str, ...] = (
     RUN,
     RECIPE,
@@ -32,24 +32,25 @@ _OURS: tuple[str, ...] = (
 )
 _OURS += ("tokenizer_config.json", "vocab.txt", "eval_results.json", "predictions.jsonl")
 _RECORD = (RUN, RECIPE, "metrics.jsonl")
-"""Each run writes these before its first step."""
+"""Files that every run writes before its first step."""
 GO_ON = "the same command with --resume goes on"
-# May differ between a run and its resume: they decide when to look and to save, or how to fit into memory.
+# Settings that may differ between a run and its resume: they do not change what is computed, only when it is evaluated or
+# saved, and how it fits into memory.
 _FREE = {
     f"train.{name}" for name in ("micro_batch_size", "logging_steps", "eval_steps", "save_steps", "save_total_limit")
 } | {"train.num_workers", "train.report_to", "train.skip_nonfinite_steps", "train.torch_compile"}
 
 
 _ORPHANS_END_WITHIN_S = 10.0
-"""The data workers of a killed run hold its lock until they notice, some 5 s: a run that restarts itself waits for them."""
+"""How long a resume waits for the lock: the data workers of a killed run hold it until they notice, some 5 s later."""
 
 
 @contextmanager
 def claimed(out: Path, resume: bool, overwrite: bool) -> Iterator[None]:
-    """Holds a run's folder for this process (of several ranks: for the main one) while the block runs.
+    """Reserves a run's folder for this process while the block runs; of several ranks the main one reserves it.
 
     Raises:
-        BertkitError: it is not empty and neither flag is given; another run is at work in it; it cannot be made.
+        BertkitError: the folder is not empty and neither flag is given, another run uses it, or it cannot be made.
     """
     if not console.is_main_process():
         yield
@@ -75,41 +76,42 @@ def claimed(out: Path, resume: bool, overwrite: bool) -> Iterator[None]:
     try:
         if overwrite and not resume:
             _check_ours(out)
-        for torn in out.glob(".tmp-*"):  # of a run that was killed while it wrote
+        for torn in out.glob(".tmp-*"):  # left by a run that was killed while it wrote
             _remove(torn)
         yield
     finally:
         lock.release()
-        with suppress(OSError):  # not empty, or gone, or not ours any more
+        with suppress(OSError):  # the folder is not empty, or gone, or no longer ours
             (out / LOCK).unlink()
-            for folder in made:  # the run failed before it left anything
+            for folder in made:  # empty: the run failed before it wrote anything
                 folder.rmdir()
 
 
 def clear(out: Path) -> None:
-    """Removes what an earlier run has left, for ``--overwrite``: once all is ready that the new one needs.
+    """Removes the files of an earlier run, for ``--overwrite``. Called once everything is ready that the new run needs.
 
     Raises:
-        BertkitError: there is something else in the folder, and nothing was removed; or it cannot be removed.
+        BertkitError: the folder holds something that no run wrote (then nothing is removed), or a file cannot be removed.
     """
     if console.is_main_process():
         _check_ours(out)
         with disk_errors(out):
-            # What tells that a run was here goes last: what is left by a kill meanwhile can be cleared again.
+            # The files by which a run's folder is known go last: so a folder that was half cleared, as by a kill, is
+            # still known as one.
             for path in sorted(contents(out), key=lambda path: path.name in _RECORD):
                 if path.name != LOCK:
                     _remove(path)
 
 
 def check_space(out: Path, parameters: int, total_steps: int, settings: TrainSettings) -> None:
-    """Refuses a run whose checkpoints would not fit on its disk, before the first step.
+    """Refuses, before the first step, a run whose checkpoints would not fit on its disk.
 
-    A checkpoint is the weights and AdamW's two moments in fp32, 12 bytes a parameter; so many are kept, one more is
-    written before the oldest goes, and the model at the end takes 4 bytes a parameter. What lies in the folder already
-    makes room.
+    A checkpoint holds the weights and AdamW's two moments in fp32: 12 bytes per parameter. ``save_total_limit`` of them
+    are kept, one more is written before the oldest is removed, and the model at the end takes 4 bytes per parameter.
+    What lies in the folder already counts as free.
 
     Raises:
-        BertkitError: with what is needed and what is free.
+        BertkitError: the disk is too small; the message says what is needed and what is free.
     """
     checkpoints = min(settings.save_total_limit + 1, -(-total_steps // settings.save_steps))
     needed = parameters * (12 * checkpoints + 4)
@@ -144,10 +146,10 @@ def _remove(path: Path) -> None:
 
 
 def check_same_maths(out: Path, settings: Settings, fingerprint: str) -> None:
-    """Refuses a resume that would train something else than what was begun.
+    """Refuses a resume whose settings or data differ from those that the run began with.
 
     Raises:
-        BertkitError: naming the first setting that differs, or the data.
+        BertkitError: the message names the first setting that differs, or the data.
     """
     path = out / RECIPE
     if not path.is_file():
@@ -160,20 +162,20 @@ def check_same_maths(out: Path, settings: Settings, fingerprint: str) -> None:
                 f"cannot resume {out} with {name} = {now.get(name)}: it was begun with {before.get(name)}; "
                 "give the same settings, or start anew with --overwrite"
             )
-    known = read_record(out).data_fingerprint
-    if known and known != fingerprint:
+    recorded = read_record(out).data_fingerprint
+    if recorded and recorded != fingerprint:
         raise BertkitError(f"cannot resume {out}: its data or tokenizer has changed since it was begun")
 
 
 def flat(tables: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested tables by dotted keys: ``{"train": {"seed": 1}}`` → ``{"train.seed": 1}``."""
-    found: dict[str, Any] = {}
+    """Nested tables with dotted keys: ``{"train": {"seed": 1}}`` → ``{"train.seed": 1}``."""
+    values: dict[str, Any] = {}
     for name, value in tables.items():
-        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return found
+        values |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return values
 
 
 def record(out: Path, settings: Settings, facts: dict[str, Any]) -> RunRecord:
-    """Writes ``recipe.toml`` (resolved: it reproduces the run) and ``run.json``; returns the latter."""
+    """Writes ``recipe.toml`` (all settings of the run, so that it can be repeated) and ``run.json``; returns the latter."""
     write_text(out / RECIPE, dump(settings))
     return write_record(out, facts)

@@ -1,11 +1,11 @@
-"""Learning-rate schedules as pure functions of the optimizer step: no state to save, none to lose."""
+"""Learning-rate schedules as pure functions of the optimizer step: there is no state to save."""
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 _TRAPEZOID_DECAY = 0.2
-"""The share of the run in which the trapezoid comes down."""
+"""The share of the steps after the warm-up in which the trapezoid falls to zero."""
 
 
 def _linear(done: float) -> float:
@@ -20,8 +20,8 @@ def _constant(done: float) -> float:  # noqa: ARG001 (one signature for all)
     return 1.0
 
 
-# To add a schedule: a function of the share of the steps after the warm-up that is done, and its name here
-# and in settings.schema.
+# A schedule maps the share of the steps after the warm-up that is done (0 to 1) to a factor of the peak rate. A new one
+# is named here and in settings/schema.py.
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "linear": _linear,
     "cosine": _cosine,
@@ -31,15 +31,22 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 
 
 def warmup_steps(warmup: float, total_steps: int) -> int:
-    """The setting ``warmup`` in steps: below 1 it is a share of all steps, else a number of them."""
+    """The setting ``warmup`` in steps: below 1 it is a share of all steps, otherwise a number of steps."""
     return round(warmup * total_steps) if warmup < 1 else round(warmup)
 
 
 def learning_rate(step: float, total_steps: int, peak: float, warmup: float, schedule: str) -> float:
-    """The rate of optimizer step ``step`` (0 … total_steps - 1; of a re-fitted run a position between two).
+    """The learning rate at an optimizer step: a linear warm-up to the peak, then the schedule.
 
-    Linear warm-up to the peak, then the schedule; as ``transformers.get_linear_schedule_with_warmup`` counts,
-    but that the warm-up starts at one step's worth and not at 0, which would waste the first step.
+    It equals ``transformers.get_linear_schedule_with_warmup``, except that the warm-up starts at one step's share of the
+    peak and not at 0, which would waste the first step.
+
+    Args:
+        step: 0 to ``total_steps - 1``; with fractions where the run was fitted to its budget again (see ``Course``).
+        total_steps: steps of the whole schedule.
+        peak: the highest rate.
+        warmup: as for ``warmup_steps``.
+        schedule: a key of ``SCHEDULES``.
     """
     warm = warmup_steps(warmup, total_steps)
     if step < warm:
@@ -51,8 +58,8 @@ def learning_rate(step: float, total_steps: int, peak: float, warmup: float, sch
 class Course:
     """Where each step of a run stands in its schedule.
 
-    A run whose steps take longer, or less long, than its budget was planned with is re-fitted on the way: what is left of
-    the schedule is then gone through in another number of steps, without a jump, and still to its end.
+    Where steps take more or less time than planned, a run with a time budget changes its number of steps. The rest of
+    the schedule is then stretched or shrunk to the new number: without a jump, and still down to its end.
 
     Example:
         >>> slower = Course(100, ((50, 75),))  # the second half in 25 steps
@@ -61,17 +68,18 @@ class Course:
     """
 
     planned_steps: int
-    """Of the schedule: warm-up, rates and lengths are functions of a position in it."""
+    """Steps of the schedule: warm-up, learning rates and sequence lengths are functions of a position in it."""
     refits: Sequence[Sequence[int]] = ()
-    """Pairs of the first step that one counts for and the steps of the whole run from then on, in order."""
+    """Changes of the number of steps, in order, as pairs: the first step that a change applies to, and the steps of the
+    whole run from then on."""
 
     @property
     def total_steps(self) -> int:
-        """Of the run."""
+        """Steps of the whole run."""
         return self.refits[-1][1] if self.refits else self.planned_steps
 
     def position(self, step: int) -> float:
-        """Where step ``step`` (0 … total_steps) stands, in planned steps: ``step`` itself where nothing was re-fitted."""
+        """The position of a step (0 to ``total_steps``) in planned steps: the step itself where nothing was changed."""
         begun_at, first, end = 0.0, 0, self.planned_steps
         for since, total in self.refits:
             if step < since:

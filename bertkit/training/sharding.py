@@ -1,4 +1,4 @@
-"""Whole weights and a whole optimizer state, also where FSDP has spread them over the ranks."""
+"""Gathers the weights and the optimizer's state where FSDP has spread them over the ranks."""
 
 import copy
 from typing import TYPE_CHECKING, Any
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 class Sharding:
-    """Knows whether a run is sharded; the calls are collective where it is: every rank makes them together.
+    """The weights and the optimizer's state of a run, sharded or not. All ranks have to call its methods together.
 
     Args:
-        accelerator: of the run.
+        accelerator: the run's.
         objective: the model with its loss, before ``accelerator.prepare`` shards it in place.
 
     Raises:
-        BertkitError: an engine whose gradients this loop does not know how to sum.
+        BertkitError: the run uses an engine that the loop does not support, such as DeepSpeed.
     """
 
     def __init__(self, accelerator: "Accelerator", objective: nn.Module) -> None:
@@ -37,7 +37,7 @@ class Sharding:
         self._whole = copy.deepcopy(objective) if engine == DistributedType.FSDP else None
 
     def whole(self, module: nn.Module) -> nn.Module:
-        """The objective with all of its weights on this rank: for evaluating and saving, not for training."""
+        """The objective with all of its weights on this rank, for evaluating and saving; it cannot be trained."""
         if self._whole is None:
             plain: nn.Module = self._accelerator.unwrap_model(module)
             return plain
@@ -48,20 +48,20 @@ class Sharding:
         return self._whole.to(self._accelerator.device)
 
     def optimizer_state(self, module: nn.Module, optimizer: optim.Optimizer) -> dict[str, Any]:
-        """The optimizer's state on the CPU, by the names of the parameters: the same for any number of ranks."""
+        """The optimizer's state on the CPU, by parameter name: the same for any number of ranks."""
         from torch.distributed.checkpoint.state_dict import StateDictOptions, get_optimizer_state_dict
 
         options = StateDictOptions(full_state_dict=True, cpu_offload=True)
         return dict(get_optimizer_state_dict(module, _plain(optimizer), options=options))
 
     def load_optimizer_state(self, module: nn.Module, optimizer: optim.Optimizer, state: dict[str, Any]) -> None:
-        """Puts in what ``optimizer_state`` gave, here or on other hardware."""
+        """Loads a state that ``optimizer_state`` has returned, on this hardware or other."""
         from torch.distributed.checkpoint.state_dict import StateDictOptions, set_optimizer_state_dict
 
         set_optimizer_state_dict(module, _plain(optimizer), state, options=StateDictOptions(full_state_dict=True))
 
 
 def _plain(optimizer: Any) -> optim.Optimizer:
-    """The torch optimizer inside Accelerate's."""
+    """The torch optimizer inside Accelerate's wrapper."""
     inner: optim.Optimizer = getattr(optimizer, "optimizer", optimizer)
     return inner

@@ -1,4 +1,4 @@
-"""What a run's steps cost, from steps tried out beforehand: seconds, memory, and how much fits into it."""
+"""What a run's steps cost, measured on steps that are tried out before the run: their time and their memory."""
 
 import sys
 import time
@@ -15,29 +15,30 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 MOMENTS_BYTES = 8
-"""What AdamW keeps for each parameter; the passes that are tried out are made before there is an optimizer."""
+"""Bytes that AdamW keeps per parameter. They are added by hand, as the steps are tried out before there is an optimizer."""
 _TRIED_FOR_S = 1.0
 _BEYOND_THE_PASSES = 1.05
-"""Optimizer, clipping and checkpoints: 3 to 5 % of a step of recipe tiny on two CPU cores."""
+"""A factor for what a step does besides its passes (optimizer, clipping): 3 to 5 % with recipe tiny on two CPU cores."""
 _MEMORY_SHARE = 0.9
-"""Of a GPU's memory: the rest is for what differs from step to step."""
+"""The share of a GPU's memory that is used: the rest is for what differs from step to step."""
 
 
 class StepCost(NamedTuple):
-    """What one optimizer step of a stretch of like steps costs."""
+    """What one optimizer step costs, in a range of steps that are alike."""
 
     steps: range
     seconds: float
     tokens: float
-    """Real ones, of all ranks."""
+    """Tokens in the step, over all ranks, without padding."""
 
 
 def step_costs(
     objective: nn.Module, plan: StepPlan, stretches: Sequence[range], accelerator: "Accelerator"
 ) -> list[StepCost]:
-    """The cost of a step in each stretch, from forward and backward passes over one micro-batch; rank 0's for all.
+    """Measures the cost of a step in each range of steps, by forward and backward passes over one micro-batch.
 
-    The weights stay as they are: gradients are dropped, and what is random in a run is seeded by its steps.
+    All ranks get the measurements of rank 0. The run is not affected: the gradients are dropped, and everything random
+    in a run is seeded anew at each of its steps.
     """
     objective.to(accelerator.device).train()
     costs = []
@@ -78,12 +79,14 @@ def _pass(objective: nn.Module, batch: Batch, accelerator: "Accelerator") -> Non
 def tokens_that_fit(
     objective: nn.Module, fetch: Callable[[int], Batch], most_tokens: int, longest: int, accelerator: "Accelerator"
 ) -> int:
-    """The largest micro-batch that a GPU's memory holds, in tokens; the least of all ranks.
+    """The largest micro-batch, in tokens, that fits into the memory of every rank's GPU.
 
     Args:
-        fetch: makes a batch of so many of the longest sequences.
-        most_tokens: a rank's share of a step; halved until it fits.
-        longest: tokens a sequence.
+        objective: the model with its loss.
+        fetch: returns a batch of so many sequences, all of the greatest length.
+        most_tokens: the tokens of a rank's share of a step; they are halved until they fit.
+        longest: tokens of the longest sequence.
+        accelerator: the device and the ranks.
     """
     objective.to(accelerator.device).train()
     moments = MOMENTS_BYTES * sum(parameter.numel() for parameter in objective.parameters())
@@ -100,19 +103,19 @@ def tokens_that_fit(
             objective.zero_grad(set_to_none=True)
         return torch.cuda.max_memory_reserved() <= memory
 
-    found = torch.tensor([largest_that(fits, most_tokens, longest)], device=accelerator.device)
-    return int(accelerator.gather(found).min())
+    fitting = torch.tensor([largest_that(fits, most_tokens, longest)], device=accelerator.device)
+    return int(accelerator.gather(fitting).min())
 
 
 def largest_that(fits: Callable[[int], bool], most: int, least: int) -> int:
-    """The first of ``most``, its half, its quarter, … that fits, and ``least`` where none does."""
+    """The first of ``most``, ``most`` / 2, ``most`` / 4, … that fits; ``least`` where none does."""
     while most > least and not fits(most):
         most //= 2
     return max(most, least)
 
 
 def peak_memory_bytes(device: torch.device) -> int | None:
-    """The most memory this process has held so far, on its GPU or of the machine; None where unknown."""
+    """The most memory that this process has used so far, on its GPU or in main memory; None where that is unknown."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated())
     if sys.platform == "win32":

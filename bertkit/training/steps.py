@@ -1,4 +1,4 @@
-"""Which examples belong to which optimizer step, rank and micro-batch."""
+"""Which examples belong to which optimizer step, rank and micro-batch, and their loading in worker processes."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,31 +15,31 @@ Batch = dict[str, torch.Tensor]
 
 
 class StepPlan(Protocol):
-    """The data of a run as a pure function of the step: there is no sampler whose state could be lost."""
+    """The data of a run as a pure function of the step, so that there is no sampler whose state must be saved."""
 
     total_steps: int
     course: Course
-    """Where its steps stand in the schedule of the learning rate."""
+    """Where the steps stand in the learning-rate schedule."""
 
     def examples(self, step: int) -> Sequence[Any]:
-        """References to the examples of optimizer step ``step``, of all ranks together, in order."""
+        """References to the examples of an optimizer step, in order, for all ranks together."""
 
     def fetch(self, references: Sequence[Any]) -> Batch:
-        """The collated batch of some examples; runs in the data workers."""
+        """Makes a batch of the examples that these references name; called in the data workers."""
 
     def epoch(self, step: int) -> float:
-        """Passes over the data that are done before this step."""
+        """How many passes over the data are done before a step."""
 
     def micro_batch_size(self, step: int) -> int:
-        """Sequences a device computes at a time in this step."""
+        """How many sequences a device computes at a time in a step."""
 
 
 def shares(references: Sequence[Any], rank: int, ranks: int, micro_batch_size: int) -> list[Sequence[Any]]:
-    """One rank's part of a step, cut into micro-batches.
+    """The examples of one rank in a step, cut into micro-batches.
 
-    Ranks take every ``ranks``-th example, so that their parts differ by one at most and sequences sorted by
-    length are shared evenly. All ranks get as many micro-batches, of which one may be empty: where the weights
-    are sharded, every forward pass is one that all take part in.
+    Each rank takes every ``ranks``-th example: so the ranks differ by one example at most, and examples that are sorted
+    by length are shared evenly. All ranks get the same number of micro-batches, of which the last may be empty: with
+    sharded weights all ranks take part in every forward pass.
     """
     mine = references[rank::ranks]
     longest = -(-len(references) // ranks)
@@ -47,10 +47,10 @@ def shares(references: Sequence[Any], rank: int, ranks: int, micro_batch_size: i
 
 
 class _Fetcher(Dataset[dict[str, np.ndarray] | BertkitError]):
-    """Lets a DataLoader's workers call ``fetch``: its "index" is a list of references.
+    """Lets a DataLoader's workers call ``fetch``: each "index" is a list of references.
 
-    A batch is sent as plain arrays, some 100 kB through a pipe: tensors would each take a file descriptor and shared
-    memory, of which a container has little, and where there is none left a batch would be lost without an error.
+    A batch comes back as plain arrays, some 100 kB through a pipe. Tensors would each take a file descriptor and shared
+    memory, of which a container has little; where none is left, a batch would be lost without an error.
     """
 
     def __init__(self, fetch: Callable[[Sequence[Any]], Batch]) -> None:
@@ -60,7 +60,7 @@ class _Fetcher(Dataset[dict[str, np.ndarray] | BertkitError]):
         try:
             return {name: tensor.numpy() for name, tensor in self._fetch(references).items()}
         except BertkitError as error:
-            return error  # raised here, it would come to the other process with its traceback in its message
+            return error  # if it were raised here, the main process would get it with a traceback in its message
 
 
 def _as_it_is(fetched: Any) -> Any:
@@ -69,7 +69,7 @@ def _as_it_is(fetched: Any) -> Any:
 
 @contextmanager
 def _worker_errors(num_workers: int) -> Iterator[None]:
-    """Turns the end of a data worker, and what keeps one from starting, into one line."""
+    """Turns the failure of a data worker, at its start or later, into a BertkitError."""
     try:
         yield
     except (RuntimeError, OSError) as error:
@@ -85,9 +85,9 @@ def _worker_errors(num_workers: int) -> Iterator[None]:
 def step_batches(
     plan: StepPlan, first_step: int, rank: int, ranks: int, num_workers: int, pin_memory: bool
 ) -> Iterator[list[tuple[Batch, bool]]]:
-    """For each step from ``first_step`` on, this rank's micro-batches as (batch, whether it counts).
+    """For each step from ``first_step`` on, this rank's micro-batches, as pairs (batch, whether it counts).
 
-    An empty share is stood in for by the step's first example, which then does not count.
+    In the place of an empty micro-batch stands the step's first example, which then does not count.
     """
 
     def micro_batches(step: int) -> list[Sequence[Any]]:

@@ -1,4 +1,4 @@
-"""Sums over a step or an evaluation, and the figures that people read."""
+"""Sums over a step or an evaluation, and the figures that are made of them."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 Sums = dict[str, torch.Tensor]
-"""Scalars by name: ``p_loss`` and ``p_correct`` of each part ``p`` of a loss (see ``job.Objective``)."""
+"""Scalar tensors by name: ``p_loss`` and ``p_correct`` for each part ``p`` of the loss (see ``job.Objective``)."""
 
 
 def reduced(accelerator: "Accelerator", sums: Sums) -> dict[str, float]:
-    """Sums over all ranks, as plain numbers."""
+    """The sums over all ranks, as plain numbers."""
     stacked = torch.stack([value.float() for value in sums.values()])
     total = accelerator.reduce(stacked, "sum") if accelerator.num_processes > 1 else stacked
     return dict(zip(sums, total.tolist(), strict=True))
@@ -25,23 +25,23 @@ def part_of(name: str) -> str:
 
 
 def means(sums: Mapping[str, float], counts: Mapping[str, float]) -> dict[str, float]:
-    """Means out of sums: ``loss`` and, for each part that was counted, ``p_loss`` and ``p_accuracy``."""
-    found: dict[str, float] = {"loss": 0.0}
+    """The means of sums: ``loss``, and for each part ``p`` whose count is not 0 ``p_loss`` and ``p_accuracy``."""
+    figures: dict[str, float] = {"loss": 0.0}
     for name, value in sums.items():
         mean = value / counts[part_of(name)] if counts[part_of(name)] else None
         if mean is None:
             continue
         if name.endswith("correct"):
-            found[name.removesuffix("correct") + "accuracy"] = mean
+            figures[name.removesuffix("correct") + "accuracy"] = mean
         else:
-            found["loss"] += mean
+            figures["loss"] += mean
             if name != "loss":
-                found[name] = mean
-    return found
+                figures[name] = mean
+    return figures
 
 
 def shown_figures(results: dict[str, float]) -> str:
-    """An evaluation on one line: shares as per cent, the rest to three digits."""
+    """The figures of an evaluation on one line: accuracies in per cent, the rest to three digits."""
     shown = []
     for name, value in results.items():
         if name.startswith("eval_") and name != "eval_perplexity":

@@ -1,4 +1,4 @@
-"""Where the time of a run goes: steps, waiting for data, and pauses, in which no step is made."""
+"""Where the time of a run goes: steps, waiting for data, and pauses (evaluations, checkpoints)."""
 
 import time
 from collections.abc import Iterator
@@ -6,10 +6,10 @@ from contextlib import contextmanager
 
 
 class Timing:
-    """The clocks of a run that trains.
+    """The clocks of a training run.
 
     Args:
-        seconds_before: of training, before a resume.
+        seconds_before: seconds of training before this resume; 0 for a new run.
     """
 
     def __init__(self, seconds_before: float) -> None:
@@ -20,18 +20,18 @@ class Timing:
 
     @property
     def seconds(self) -> float:
-        """Of training so far, pauses and resumes added up."""
+        """Seconds of training so far, with pauses, over all resumes."""
         return time.monotonic() - self._began_at_s
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """The block waits for data."""
+        """Counts the time of the block as waiting for data."""
         asked_at_s = time.monotonic()
         yield
         self._interval_waited_s += time.monotonic() - asked_at_s
 
     def step_made(self, tokens: int) -> float:
-        """A step has ended: seconds since the one before it, without pauses."""
+        """Notes the end of a step with so many tokens; returns its seconds, without pauses."""
         now = time.monotonic()
         seconds = now - self._step_began_at_s
         self._step_began_at_s = now
@@ -39,7 +39,7 @@ class Timing:
         return seconds
 
     def interval(self) -> dict[str, float]:
-        """``tokens_per_second`` of training alone and ``data_wait``, a share of the time, since it was last asked for."""
+        """``tokens_per_second`` without pauses, and ``data_wait`` as a share of the time, both since the last call."""
         now = time.monotonic()
         seconds = max(now - self._interval_began_at_s, 1e-9)
         figures = {"tokens_per_second": self._interval_tokens / seconds, "data_wait": self._interval_waited_s / seconds}
@@ -47,7 +47,7 @@ class Timing:
         return figures
 
     def pause_since(self, began_at_s: float) -> float:
-        """No step was made since then (by ``time.monotonic``); returns the seconds."""
+        """Notes that no step was made since ``began_at_s`` (by ``time.monotonic``); returns the seconds since then."""
         seconds = time.monotonic() - began_at_s
         self._step_began_at_s += seconds
         self._interval_began_at_s += seconds
