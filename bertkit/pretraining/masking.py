@@ -8,6 +8,8 @@ from bertkit.draws import uniform_grid
 from bertkit.models.bert import IGNORE
 
 _CHOOSE, _COUNT, _SHOW, _REPLACE = range(4)
+"""Streams of random numbers: every sequence has a key, and every question about it a stream of its own, so that no answer
+changes another (the chosen tokens stay the same whatever is shown in their place)."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def mask_tokens(
         where a token is predicted and -100 elsewhere.
     """
     length = input_ids.shape[1]
-    candidates = ~vocabulary.special[input_ids]
+    candidates = ~vocabulary.special[input_ids]  # [batch, length]
     wanted = _how_many(candidates.sum(axis=1), keys, rates.mlm_probability, max_predictions_per_seq)
     order = uniform_grid(keys, _CHOOSE, length)
     if whole_word_mask:
@@ -78,10 +80,13 @@ def mask_tokens(
         chosen = _choose_tokens(candidates, order, wanted)
 
     shown = input_ids.copy()
+    # One number u in [0, 1) a token decides how it is shown, by the paper's 80/10/10:
+    #   u < 0.8 → [MASK]     0.8 <= u < 0.9 → a random token     0.9 <= u → itself
     way = uniform_grid(keys, _SHOW, length)
     shown[chosen & (way < rates.mask_replace_prob)] = vocabulary.mask_id
     random = chosen & (way >= rates.mask_replace_prob)
     random &= way < rates.mask_replace_prob + rates.random_replace_prob
+    # Drawn for every place and used at few, so that a place's number does not depend on what is chosen elsewhere.
     drawn = uniform_grid(keys, _REPLACE, length)[random] * len(vocabulary.replacements)
     shown[random] = vocabulary.replacements[drawn.astype(np.int64)]
     return shown, np.where(chosen, input_ids, IGNORE)
@@ -90,6 +95,7 @@ def mask_tokens(
 def _how_many(tokens: np.ndarray, keys: np.ndarray, probability: float, at_most: int | None) -> np.ndarray:
     """int64 ``[batch]``: how many tokens of each sequence are to be chosen."""
     expected = tokens * probability
+    # floor(x + u) with u uniform in [0, 1) is x on average: 125 tokens expect 18.75, and get 19 in three cases of four, else 18.
     wanted = np.floor(expected + uniform_grid(keys, _COUNT, 1)[:, 0]).astype(np.int64)
     number: np.ndarray = np.minimum(np.clip(wanted, 1, at_most), tokens)
     return number
@@ -97,10 +103,13 @@ def _how_many(tokens: np.ndarray, keys: np.ndarray, probability: float, at_most:
 
 def _choose_tokens(candidates: np.ndarray, order: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """bool ``[batch, length]``: the ``wanted`` candidates that come first in a random order."""
+    # The n smallest of independent uniform numbers stand at a uniformly drawn set of n places. The numbers are below 1,
+    # so that a 2 is behind every candidate.
     order = np.where(candidates, order, 2.0)
     most = int(wanted.max(initial=0))
     if most == 0:
         return np.zeros_like(candidates)
+    # A row's threshold is its wanted-th smallest number. Only the smallest `most` of a row are sorted: 20 of 128, say.
     first = np.sort(np.partition(order, most - 1, axis=1)[:, :most], axis=1)
     threshold = np.take_along_axis(first, np.maximum(wanted - 1, 0)[:, None], axis=1)
     return candidates & (order <= threshold) & (wanted > 0)[:, None]
@@ -110,15 +119,20 @@ def _choose_words(candidates: np.ndarray, continues: np.ndarray, order: np.ndarr
     """bool ``[batch, length]``: whole words in random order, skipping those longer than what is still wanted."""
     batch, length = candidates.shape
     rows = np.arange(batch)
-    # A continuing piece behind something special (a word cut in front) begins a word of its own.
+    # The tokens   [CLS]  un  ##want  ##ed  house  [SEP]     A continuing piece behind something special (a word cut in
+    # starts          .   1      .      .     1      .       front) begins a word of its own: np.roll looks at the
+    # words          -1   0      0      0     1      1       place before, and the first place is [CLS], no candidate.
+    # sizes = [3, 1]: what is no candidate is not counted, whatever word it is given.
     continues = continues & np.roll(candidates, 1, axis=1)
     starts = candidates & ~continues
     words = np.cumsum(starts, axis=1) - 1  # the word each candidate belongs to
     sizes = np.bincount((rows[:, None] * length + words)[candidates], minlength=batch * length).reshape(batch, length)
+    # A word's rank is the random number of its first token. Empty words keep 2, and come last.
     ranks = np.full((batch, length), 2.0)
     ranks[np.nonzero(starts)[0], words[starts]] = order[starts]
     taken = np.zeros((batch, length), dtype=bool)
     left = wanted.copy()
+    # Word after word in random order, all sequences at once: `word` is int64 [batch], the next one of each sequence.
     for word in np.argsort(ranks, axis=1).T:
         size = sizes[rows, word]
         fits = (size > 0) & (size <= left)

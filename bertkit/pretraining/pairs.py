@@ -84,7 +84,7 @@ class PairSampler:
         mask_key = draws.bits()
         room = self.room
         if draws.uniform() < self._short_seq_prob:
-            room = 2 + draws.below(room - 1)
+            room = 2 + draws.below(room - 1)  # 2 … room: a token for A and one for B at least
         document, token = self._window(epoch, index)
         if self._objective != "none" and self._sentences_of(document) > 1:
             if self._objective == "sop":
@@ -107,6 +107,7 @@ class PairSampler:
         windows = next_window - first_window
         if windows == 1:
             return document, begin
+        # 300 tokens in 3 windows begin at 0, 100 and 200; in an epoch whose shift is -0.3 at 0, 70 and 170.
         shift = Draws(self._seed, epoch, document, 2).uniform() - 0.5
         return document, begin + int(max(0.0, index - first_window + shift) * (end - begin) / windows)
 
@@ -140,11 +141,12 @@ class PairSampler:
     ) -> tuple[np.ndarray, np.ndarray, int] | None:
         """A, B and the NSP label; None where the corpus has no random B to offer."""
         begin, end, left = self._segment_a(document, token, room, draws)
-        true_to_come = self._tokens_of(document)[1] - end
+        true_to_come = self._tokens_of(document)[1] - end  # what a true B has, up to the end of its document
         random_b = self._random_b(epoch, document, begin, room, left, true_to_come >= left, draws)
         if random_b is None:
             return None
         random_begin, random_end = random_b
+        # Both candidates can have `length` tokens: B tells nothing by its length, and neither does where it ends.
         most = min(true_to_come, random_end - random_begin)
         length = left if left <= most else 1 + draws.below(most)
         a = _shorten(self._store.ids[begin:end], room - length, draws)

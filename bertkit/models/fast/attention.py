@@ -29,8 +29,9 @@ def encode(
 ) -> torch.Tensor:
     """The last hidden states that ``bert(…)`` computes for a padded batch, ``[W, H]``, text after text.
 
-    The last layer's keys and values are those of all tokens; its queries, feed-forward and normalisation, ten of its
-    twelve ``H^2`` multiplications a token, are computed where they are wanted alone.
+    The last layer's keys and values are computed at all tokens; its queries, feed-forward and normalisation only where they
+    are wanted. Of the ``12 H^2`` multiplications a token that a layer makes (query, key, value and output ``H^2`` each, the
+    feed-forward ``H * 4H`` twice) these are ten.
 
     Args:
         bert: of a model that ``attend_unpadded`` has seen.
@@ -95,6 +96,7 @@ def _layer(
     if wanted is None:
         asking, (query, key, value) = hidden, _projected(hidden, parts.query, parts.key, parts.value)
     else:
+        # Queries of a text lie side by side in a grid [B, most], so that attention can take them as B padded texts.
         texts, most = wanted.shape
         asking = scattered(gathered(hidden, wanted.rows), wanted.places, texts * most)
         (query,), (key, value) = _projected(asking, parts.query), _projected(hidden, parts.key, parts.value)

@@ -1,4 +1,14 @@
-"""The cross-entropy over the vocabulary, with its gradient, in one pass over the logits."""
+"""The cross-entropy over the vocabulary, with its gradient, in one pass over the logits.
+
+For one row with logits x, largest logit m and label y, and with s = sum over j of exp(x_j - m):
+
+    loss            = log(s) - (x_y - m)
+    d loss / d x_j  = exp(x_j - m) / s - [j = y]
+
+Both need the same exponentials, which are computed once; the gradient G, ``[predicted, vocabulary]``, overwrites the logits. As
+logits = hidden @ weight.T, the gradients of hidden and weight are G @ weight and G.T @ hidden: they are computed in the
+forward pass as well, so that nothing as large as the logits is kept for the way back.
+"""
 
 from typing import Any
 
@@ -50,7 +60,7 @@ class _VocabularyLoss(torch.autograd.Function):
         losses, correct, of_bias = [], [], torch.zeros_like(bias)
         for chunk, wanted in zip(logits.split(rows), labels.split(rows), strict=True):
             counted, places = (wanted != IGNORE).unsqueeze(1), wanted.clamp(min=0).unsqueeze(1)
-            exact = chunk.float()
+            exact = chunk.float()  # [rows, vocabulary]; counted, places, highest, right and total are [rows, 1]
             highest = exact.amax(dim=1, keepdim=True)
             right = exact.gather(1, places) - highest
             correct.append(_count_right(exact, right, wanted))
@@ -58,6 +68,7 @@ class _VocabularyLoss(torch.autograd.Function):
             total = shares.sum(dim=1, keepdim=True)
             losses.append(((total.log() - right) * counted).sum())
             if trained:
+                # The gradient, in place of the logits; zero in rows that are not counted.
                 shares.mul_(counted / total)
                 shares.scatter_add_(1, places, -counted.to(shares.dtype))
                 of_bias += shares.sum(dim=0)
@@ -65,6 +76,7 @@ class _VocabularyLoss(torch.autograd.Function):
         none = hidden.new_zeros((), dtype=torch.float32)
         found = torch.stack([none, *losses]).sum(), torch.stack([none, *(one.float() for one in correct)]).sum()
         if trained:
+            # `logits` holds their gradient G by now.
             ctx.save_for_backward(logits @ weight, logits.T @ hidden, of_bias)
         ctx.mark_non_differentiable(found[1])
         return found

@@ -1,4 +1,15 @@
-"""Which rows are computed of a padded batch, and rows on their way out of it and back. B texts, T rows, W of them wanted."""
+"""Which rows are computed of a padded batch, and rows on their way out of it and back.
+
+Shapes: B texts, T rows, W of them wanted. A text of three tokens and one of one (B = 2, longest = 3):
+
+    mask   1 1 1     places of the      0 1 2     ``Layout.places`` is [0, 1, 2, 3], so T = 4: the tokens, text after text.
+           1 . .     flattened batch    3 4 5     (With ``ROWS_AT_ONCE`` of 5 it is [0, 1, 2, 3, 4]: padding fills up.)
+
+The last layer asks for few tokens only: here for the second and third of the first text, and the first of the other.
+
+    mask   . 1 1     ``Wanted.rows`` is [1, 2, 3], so W = 3: which of the T rows these are.
+           1 . .     ``Wanted.places`` is [0, 1, 2]: where they stand in the flattened grid ``[B, most]`` of queries, most = 2.
+"""
 
 from typing import Any, NamedTuple
 
