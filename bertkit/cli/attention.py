@@ -37,31 +37,31 @@ def attention(
 
     if out is not None:
         check_target(out, overwrite)
-    found = read_attention(model, text, text_b, layer, head)
-    links = strongest_links(found, LINKS, every)
+    reading = read_attention(model, text, text_b, layer, head)
+    links = strongest_links(reading, LINKS, every)
     if out is not None:
-        write_attention(found, out)
+        write_attention(reading, out)
     if as_json:
-        console.print_json(_as_json(found, links))
+        console.print_json(_as_json(reading, links))
         return
-    _print(found, links, every)
+    _print(reading, links, every)
     if out is None:
         console.note("--out FILE.html writes a page of all heads, to look around in", markup=False)
     else:
         console.out.print(f"\n{console.plain(str(out))}")
 
 
-def _as_json(found: "Attention", links: list["Link"]) -> dict[str, object]:
+def _as_json(reading: "Attention", links: list["Link"]) -> dict[str, object]:
     """The strongest links; of a single head also all its weights, ``[from][to]``."""
-    told: dict[str, object] = {"model": found.model, "tokens": found.tokens}
-    told["links"] = [dataclasses.asdict(link) for link in links]
-    if len(found.layers) == len(found.heads) == 1:
-        told["weights"] = found.weights[0, 0].tolist()
-    return told
+    content: dict[str, object] = {"model": reading.model, "tokens": reading.tokens}
+    content["links"] = [dataclasses.asdict(link) for link in links]
+    if len(reading.layers) == len(reading.heads) == 1:
+        content["weights"] = reading.weights[0, 0].tolist()
+    return content
 
 
-def _print(found: "Attention", links: list["Link"], every: bool) -> None:
-    console.out.print(f"[dim]{console.plain(found.model)}[/]\n{console.plain(' '.join(found.tokens))}\n")
+def _print(reading: "Attention", links: list["Link"], every: bool) -> None:
+    console.out.print(f"[dim]{console.plain(reading.model)}[/]\n{console.plain(' '.join(reading.tokens))}\n")
     table = Table(box=None, pad_edge=False, header_style="dim")
     for title, side in (("layer", "right"), ("head", "right"), ("from", "right"), ("", "left"), ("to", "left")):
         table.add_column(title, justify=side)  # type: ignore[arg-type]

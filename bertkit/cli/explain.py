@@ -32,29 +32,30 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Show which words speak for a model's answer, and which against it: integrated gradients, by captum."""
-    found = bertkit.explain(model, text, text_b, answer=answer, baseline=baseline, device=device)
-    console.print_json(dataclasses.asdict(found)) if as_json else _print(found)
+    explanation = bertkit.explain(model, text, text_b, answer=answer, baseline=baseline, device=device)
+    console.print_json(dataclasses.asdict(explanation)) if as_json else _print(explanation)
 
 
-def _print(found: "bertkit.Explanation") -> None:
-    form = "{:.1%}" if found.answer else "{:.4g}"
-    name = f"[bold]{console.plain(found.answer)}[/] " if found.answer else ""
-    console.out.print(f"[dim]{console.plain(found.model)}[/]  {name}{form.format(found.output)}")
-    hidden = form.format(found.baseline_output)
-    console.out.print(f"[dim]with {console.plain(found.baseline)} for every word {hidden}; each word adds:[/]")
-    largest = max(abs(share) for _, share in found.words)
-    shown = sorted(range(len(found.words)), key=lambda at: -abs(found.words[at][1]))[:_MOST_WORDS]
+def _print(explanation: "bertkit.Explanation") -> None:
+    form = "{:.1%}" if explanation.answer else "{:.4g}"
+    name = f"[bold]{console.plain(explanation.answer)}[/] " if explanation.answer else ""
+    console.out.print(f"[dim]{console.plain(explanation.model)}[/]  {name}{form.format(explanation.output)}")
+    hidden = form.format(explanation.baseline_output)
+    console.out.print(f"[dim]with {console.plain(explanation.baseline)} for every word {hidden}; each word adds:[/]")
+    largest = max(abs(share) for _, share in explanation.words)
+    shown = sorted(range(len(explanation.words)), key=lambda at: -abs(explanation.words[at][1]))[:_MOST_WORDS]
     for at in sorted(shown):
-        word, share = found.words[at]
-        print_share(word, share, largest, "{:+7.1%}" if found.answer else "{:+9.3g}")
-    rest = sum(share for at, (_, share) in enumerate(found.words) if at not in {*shown})
-    if len(shown) < len(found.words):
-        figure = ("{:+.1%}" if found.answer else "{:+.3g}").format(rest)
+        word, share = explanation.words[at]
+        print_share(word, share, largest, "{:+7.1%}" if explanation.answer else "{:+9.3g}")
+    rest = sum(share for at, (_, share) in enumerate(explanation.words) if at not in {*shown})
+    if len(shown) < len(explanation.words):
+        figure = ("{:+.1%}" if explanation.answer else "{:+.3g}").format(rest)
         console.note(
-            f"left out: {len(found.words) - len(shown):,} words that add less, {figure} together; --json has all"
+            f"left out: {len(explanation.words) - len(shown):,} words that add less, {figure} together; --json has all"
         )
     console.note(
-        f"integrated gradients in {found.steps} steps: the words' sum is off by {abs(found.error):.1g}", markup=False
+        f"integrated gradients in {explanation.steps} steps: the words' sum is off by {abs(explanation.error):.1g}",
+        markup=False,
     )
 
 

@@ -43,11 +43,11 @@ def report(
     for text in fill or ():
         check_text(text)
     check_target(out, overwrite)
-    found = read_runs(runs)
-    fills = {run.name: _fills(run, fill or _sentences(run)) for run in found if run.is_pretraining}
+    shown = read_runs(runs)
+    fills = {run.name: _fills(run, fill or _sentences(run)) for run in shown if run.is_pretraining}
     from bertkit.reporting.report import write_report
 
-    for path in write_report(found, fills, out, png, overwrite):
+    for path in write_report(shown, fills, out, png, overwrite):
         console.out.print(str(path), markup=False)
 
 

@@ -47,10 +47,10 @@ def score(
     scored = (_scored_pairs if next_ else _scored_sentences)(model, device, some, few, rank)
     if rank:
         scored = iter(sorted(scored, key=_likelihood, reverse=True))
-    for number, found in enumerate(scored):
+    for number, row in enumerate(scored):
         if number == 0 and not as_json:  # by now the model is here, and what its scores are is said
             _print_header(next_)
-        console.print_json(found) if as_json else _print_row(found)
+        console.print_json(row) if as_json else _print_row(row)
 
 
 def _pairs(texts: Sequence[str] | None, rows: Iterator[tuple[str, ...]]) -> Iterator[tuple[str, str]]:
@@ -77,13 +77,13 @@ def _scored_sentences(
     scorer = Scorer(name, device, few)
     console.note(f"[dim]{console.plain(name)}: {_HOW}[/]")
     for window in watched(_windows(texts, _SENTENCES_AT_ONCE), "scoring", rank):
-        for text, found in zip(window, scorer.score(window), strict=True):
+        for text, scored in zip(window, scorer.score(window), strict=True):
             yield {
                 "text": text,
-                "score": found.score,
-                "tokens": found.tokens,
-                "score_per_token": found.per_token,
-                "perplexity": found.perplexity,
+                "score": scored.score,
+                "tokens": scored.tokens,
+                "score_per_token": scored.per_token,
+                "perplexity": scored.perplexity,
             }
     scorer.texts.say_cut()
 
@@ -108,8 +108,8 @@ def _windows(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
         yield window
 
 
-def _likelihood(found: dict[str, Any]) -> float:
-    likelihood = found["next"] if "next" in found else found["score_per_token"]
+def _likelihood(row: dict[str, Any]) -> float:
+    likelihood = row["next"] if "next" in row else row["score_per_token"]
     return float("-inf") if likelihood is None else float(likelihood)
 
 
@@ -118,13 +118,13 @@ def _print_header(pairs: bool) -> None:
     console.out.print(f"[dim]{names}  text[/]")
 
 
-def _print_row(found: dict[str, Any]) -> None:
-    text = console.plain(found["text"])
-    if "next" in found:
-        console.out.print(f"[bold]{found['next']:7.2%}[/]  {text} [dim]│[/] {console.plain(found['text_pair'])}")
+def _print_row(row: dict[str, Any]) -> None:
+    text = console.plain(row["text"])
+    if "next" in row:
+        console.out.print(f"[bold]{row['next']:7.2%}[/]  {text} [dim]│[/] {console.plain(row['text_pair'])}")
         return
     a_piece, perplexity = (
         "-" if number is None else f"{number:{form}}"
-        for number, form in ((found["score_per_token"], ".3f"), (found["perplexity"], ",.1f"))
+        for number, form in ((row["score_per_token"], ".3f"), (row["perplexity"], ",.1f"))
     )
-    console.out.print(f"[bold]{found['score']:9.2f}[/] {found['tokens']:6} {a_piece:>8} {perplexity:>11}  {text}")
+    console.out.print(f"[bold]{row['score']:9.2f}[/] {row['tokens']:6} {a_piece:>8} {perplexity:>11}  {text}")

@@ -1,4 +1,4 @@
-"""BERTs made anew, loaded from a folder or the hub, and saved as plain Hugging Face folders."""
+"""BERTs: created with random weights, loaded from a folder or the hub, and saved as plain Hugging Face folders."""
 
 import logging
 import shutil
@@ -24,10 +24,10 @@ IGNORE = -100
 # Matrix products are fastest on multiples of 64 (NVIDIA's matrix multiplication guide).
 VOCAB_MULTIPLE = 64
 _LONGEST_PLAIN_ATTENTION = 128
-# Fields of older configurations that say nothing which is not so.
+# Fields of older configurations. They can be dropped in silence, for they say nothing that matters today.
 _OF_OLD = {"torch_dtype", "position_embedding_type", "gradient_checkpointing", "directionality", "pooler_fc_size", "pooler_type",
            "pooler_num_attention_heads", "pooler_num_fc_layers", "pooler_size_per_head", "num_labels"}  # fmt: skip
-# Parts of a BERT that a checkpoint may lack, by where their weights lie.
+# Parts of a BERT that a checkpoint may lack, by the prefix of their weights' names.
 _HEADS = {
     "cls.predictions.": "masked-word head",
     "cls.seq_relationship.": "next-sentence head",
@@ -37,7 +37,7 @@ _HEADS = {
 
 
 def new_bert(settings: "ModelSettings", tokenizer: "PreTrainedTokenizerFast", seed: int) -> "BertForPreTraining":
-    """A BERT with random weights, the same for the same seed. Rows of the vocabulary are a multiple of 64."""
+    """A BERT with random weights, determined by the seed. Its vocabulary is padded to a multiple of 64 rows."""
     from transformers import BertConfig, BertForPreTraining
 
     config = BertConfig(
@@ -53,18 +53,22 @@ def new_bert(settings: "ModelSettings", tokenizer: "PreTrainedTokenizerFast", se
 def load_bert_for_pretraining(
     name_or_path: str, tokenizer: "PreTrainedTokenizerFast | None" = None, seed: int = 0, positions: int = 0
 ) -> "tuple[BertForPreTraining, PreTrainedTokenizerFast, list[str]]":
-    """A BERT to go on pretraining, in fp32, its tokenizer, and what had to be made new, in plain words.
+    """Loads a BERT to continue its pretraining, in fp32.
 
     Args:
-        name_or_path: any BERT's folder or hub name; heads and pooler that it lacks are made new.
-        tokenizer: instead of the model's own: the same pieces under the same ids, and more after them or for its
-            ``[unusedN]``. The rows of the vocabulary grow where these need more, up to a multiple of 64. Those of
-            whole words (see ``models.new_words``) begin as the mean of what the model's own tokenizer cuts them into.
-        seed: of the new weights.
-        positions: tokens that it is to read; see ``lengthen``.
+        name_or_path: the folder or hub name of any BERT. Heads and a pooler that it lacks are created.
+        tokenizer: used in place of the model's own; None takes that. It must have the same word pieces under the same ids,
+            and may have more after them, or in place of the model's ``[unusedN]`` pieces. The embedding table grows to a
+            multiple of 64 rows where it is too small. The rows of whole new words (see ``models.new_words``) start as
+            the mean of the rows of the pieces that the model's own tokenizer makes of them.
+        seed: of all weights that are created.
+        positions: the number of tokens that the model should be able to read; see ``lengthen``.
+
+    Returns:
+        The model, its tokenizer, and lines that say what was created or left out.
 
     Raises:
-        BertkitError: the model cannot be loaded, or the tokenizer is not the model's.
+        BertkitError: the model cannot be loaded, or the tokenizer does not belong to it.
     """
     folder = bert_folder(name_or_path)
     own = _own_tokenizer(folder, tokenizer)
@@ -86,12 +90,18 @@ def load_bert_for_pretraining(
 
 
 def lengthen(model: Any, positions: int, name: str) -> list[str]:
-    """Makes a BERT read so many tokens, where it reads fewer: the places beyond begin as copies of those it has, one after the
-    other (Beltagy et al. 2020, 5: what is near stays near). Returns the line that says so, or none.
+    """Adds position embeddings, where a BERT reads fewer tokens than wanted.
+
+    The new positions start as copies of the old ones, repeated in order, so that neighbours stay neighbours (Beltagy et
+    al. 2020, section 5).
 
     Args:
-        model: a BERT under any head, or none; changed in place.
-        name: of the model, for the line.
+        model: a BERT with any head or none; changed in place.
+        positions: the number of tokens that it should read.
+        name: the model's name, for the message.
+
+    Returns:
+        A line that says what was added; an empty list where the model reads enough already.
     """
     import torch
     from torch import nn
@@ -112,19 +122,19 @@ def lengthen(model: Any, positions: int, name: str) -> list[str]:
 def load_for(
     cls_name: str, name_or_path: str, optional: tuple[str, ...] = (), seed: int = 0
 ) -> "tuple[PreTrainedModel, list[str]]":
-    """Loads a BERT as a class of transformers, in fp32, from safetensors or pickled tensors, never from code.
+    """Loads a BERT as a given class of transformers, in fp32, from safetensors or pickled tensors; no foreign code is run.
 
     Args:
-        cls_name: such as ``BertForMaskedLM``.
+        cls_name: a class such as ``BertForMaskedLM``.
         name_or_path: a folder or a hub name.
-        optional: prefixes of the weights that the files may lack (see ``_HEADS``); they are made new.
-        seed: of the new weights.
+        optional: prefixes of the weights that the files may lack (see ``_HEADS``); they are created.
+        seed: of the weights that are created.
 
     Returns:
-        The model, and the parts that were made new, as people call them.
+        The model, and the names of the parts that were created, such as "pooler".
 
     Raises:
-        BertkitError: unknown name, no model, no BERT, or weights that are missing and not optional.
+        BertkitError: there is no such model, it is no BERT, or it lacks weights that are not optional.
     """
     import transformers
 
@@ -142,28 +152,28 @@ def load_for(
 def load_quietly(
     cls: Any, folder: Path, name: str, seed: int, new_head: bool = False, **config: Any
 ) -> "tuple[PreTrainedModel, list[str]]":
-    """Loads a model class of transformers from a folder, in fp32; never from code, never unpickling objects.
+    """Loads a model from a folder, in fp32, without the messages of transformers; no code is run, no object unpickled.
 
     Args:
-        cls: a model class, or an auto class.
-        folder: the model's files.
-        name: the model, for messages.
+        cls: a model class or an auto class of transformers.
+        folder: the model's folder.
+        name: the model's name, for messages.
         seed: of the weights that the files lack.
-        new_head: a head of other sizes in the files is left out and made new.
-        config: settings that come before those of config.json.
+        new_head: where the head in the files has other sizes, it is created instead of loaded.
+        config: fields that replace those of config.json.
 
     Returns:
-        The model, and the names of the weights that the files lack.
+        The model, and the names of the weights that were created.
 
     Raises:
-        BertkitError: the files cannot be loaded, or do not fit their configuration.
+        BertkitError: the files cannot be loaded, or the weights do not fit the configuration.
     """
     import torch
 
     try:
         with quiet(), seeded(seed):
             own = configuration(folder, config)
-            # Sizes that do not fit are told apart below, with their names; transformers would point to its report.
+            # Weights of other sizes are reported below, with their names: transformers would only refer to its report.
             model, info = cls.from_pretrained(
                 folder,
                 config=own,
@@ -173,9 +183,9 @@ def load_quietly(
                 trust_remote_code=False,
                 ignore_mismatched_sizes=True,
                 output_loading_info=True,
-                key_mapping={r"^module\.": ""},  # as data-parallel training saves them
+                key_mapping={r"^module\.": ""},  # the prefix with which data-parallel training saves weights
             )
-    except Exception as error:  # the files come from outside: whatever is wrong, they cannot be loaded
+    except Exception as error:  # the files come from outside, and may make the library raise anything
         raise BertkitError(f"cannot load the model {name}: {_why(error)}") from error
     if any(key.endswith("word_embeddings.weight") for key in info["missing_keys"]):
         _check_not_nested(folder / "pytorch_model.bin", name)
@@ -187,16 +197,16 @@ def load_quietly(
 
 
 def check_finite(model: Any, name: str) -> None:
-    """Raises a BertkitError where a model, called by its name, has a weight that is no number."""
+    """Raises a BertkitError where a weight of a model is infinite or NaN; ``name`` is the model's, for the message."""
     for weight, values in model.named_parameters():
         if not bool(values.isfinite().all()):
             raise BertkitError(f"the weights of {name} are not finite ({weight}): give a model that was saved whole")
 
 
 def configuration(folder: Path, changes: dict[str, Any]) -> "PreTrainedConfig":
-    """A model's configuration with some changes, without what no configuration of its kind knows.
+    """A model's configuration with some changes, without the fields that are unknown to models of its kind.
 
-    So neither a stranger's code (``auto_map``) nor what changes the form of answers is carried on, or saved.
+    So neither foreign code (``auto_map``) nor options that change the form of the outputs are used or saved.
     """
     from transformers import AutoConfig, BertConfig
 
@@ -209,19 +219,22 @@ def configuration(folder: Path, changes: dict[str, Any]) -> "PreTrainedConfig":
 
 
 def left_out(folder: Path, name: str) -> list[str]:
-    """A line that names the fields of a model's files that are not carried on: those of config.json that no BERT has (see
-    ``load_quietly``), and those of tokenizer_config.json that lead to code of others (see ``save_tokenizer``)."""
+    """A line that names the fields of a model's files that bertkit drops; an empty list where there are none.
+
+    They are the fields of config.json that no BERT has (see ``configuration``), and those of tokenizer_config.json that
+    lead to foreign code (see ``save_tokenizer``).
+    """
     return said_left_out(fields_of_others(folder, name), name)
 
 
 def said_left_out(fields_by_file: Mapping[str, set[str]], name: str) -> list[str]:
-    """The line of ``left_out`` for fields that are known; none where there are none."""
+    """The line of ``left_out``, for fields by file as ``fields_of_others`` gives them."""
     fields = set().union(*fields_by_file.values())
     return [f"left out of what {name} says of itself: {', '.join(sorted(fields))}"] if fields else []
 
 
 def fields_of_others(folder: Path, name: str) -> dict[str, set[str]]:
-    """By file those fields of config.json and tokenizer_config.json that no BERT has, or that lead to code of others."""
+    """For config.json and tokenizer_config.json, the fields that no BERT has, or that lead to foreign code."""
     from transformers import BertConfig
 
     config, path = read_config(folder, name), folder / "tokenizer_config.json"
@@ -232,10 +245,10 @@ def fields_of_others(folder: Path, name: str) -> dict[str, set[str]]:
 
 
 def own_tokenizer(folder: Path, name: str) -> "PreTrainedTokenizerFast":
-    """The tokenizer of a BERT, by our own rules (see ``load_tokenizer``); its segments are those of the model.
+    """The tokenizer of a BERT, as ``load_tokenizer`` reads it; it gives segment ids only where the model has segments.
 
     Raises:
-        BertkitError: it cannot be read, or has word pieces that the model has no rows for.
+        BertkitError: the tokenizer cannot be read, or has more word pieces than the model has rows.
     """
     config = read_config(folder, name)
     tokenizer = load_tokenizer(str(folder))
@@ -245,16 +258,17 @@ def own_tokenizer(folder: Path, name: str) -> "PreTrainedTokenizerFast":
 
 
 def read_segments(tokenizer: "PreTrainedTokenizerFast", type_vocab_size: int) -> None:
-    """Makes a tokenizer give segment ids where its model tells two segments apart, and none where it knows one alone."""
+    """Makes a tokenizer return segment ids if its model has more than one segment, and none otherwise."""
     names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
     tokenizer.model_input_names = [*names[:1], *(["token_type_ids"] if type_vocab_size > 1 else []), *names[1:]]
 
 
 def choose_attention(model: "PreTrainedModel", device: str, precision: str, longest: int) -> None:
-    """Computes attention by plain matrix products where torch's fused kernel is slower: short bf16 texts on a CPU.
+    """Switches to attention by plain matrix products where torch's fused kernel is slower: short bf16 texts on a CPU.
 
-    Two cores with AVX-512 bf16, forward and backward at length 128: 2/128 11 % and 4/256 22 % more tokens a second
-    than the fused kernel; at length 512 25 % fewer, in fp32 4 % fewer.
+    Measured on two cores with AVX-512 bf16, forward and backward at length 128, beside the fused kernel: BERTs of 2
+    layers, 128 wide, and 4 layers, 256 wide, read 11 % and 22 % more tokens per second. At length 512 it is 25 % fewer,
+    in fp32 4 % fewer.
     """
     if device == "cpu" and precision == "bf16" and longest <= _LONGEST_PLAIN_ATTENTION:
         model.set_attn_implementation("eager")
@@ -263,10 +277,10 @@ def choose_attention(model: "PreTrainedModel", device: str, precision: str, long
 def save_model(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerFast", folder: Path) -> None:
     """Writes config.json, model.safetensors (tied weights once) and the tokenizer's files."""
     with quiet(), disk_errors(folder):
-        # In the names of today: the ones of old checkpoints (gamma, beta) would come back otherwise.
+        # With today's names of the weights: those of old checkpoints (gamma, beta) would be used again otherwise.
         model.save_pretrained(folder, save_original_format=False)
         save_tokenizer(tokenizer, folder)
-        # safetensors closes its files to everybody else, against the person's umask.
+        # safetensors makes files that only their owner can read, whatever the umask says.
         shutil.copymode(folder / "config.json", folder / "model.safetensors")
 
 
@@ -287,7 +301,7 @@ def _check_fit(mismatched: set[tuple[str, Any, Any]], name_or_path: str) -> None
 
 
 def _own_tokenizer(folder: Path, given: "PreTrainedTokenizerFast | None") -> "PreTrainedTokenizerFast":
-    """That of a model; the given one where its folder has none."""
+    """The tokenizer in a model's folder; the given one where the folder has none."""
     has_one = any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt"))
     return load_tokenizer(str(folder)) if has_one or given is None else given
 
@@ -306,7 +320,7 @@ def _check_same_vocabulary(
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Random weights by the seed; the caller's random numbers go on as if nothing had been drawn."""
+    """Seeds torch's random numbers while the block runs; afterwards the caller's go on as if nothing had been drawn."""
     import torch
 
     with torch.random.fork_rng(devices=[]):
@@ -316,7 +330,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without transformers' load reports and progress bars: what matters of them is said in our own words."""
+    """Silences the reports and progress bars of transformers while the block runs; bertkit says itself what matters."""
     from transformers.utils import logging as transformers_logging
 
     level = transformers_logging.get_verbosity()
@@ -332,14 +346,14 @@ def quiet() -> Iterator[None]:
 
 
 def _why(error: BaseException) -> str:
-    """Why a model cannot be loaded; torch would advise to unpickle whatever code a file holds."""
+    """Why a model cannot be loaded, in one line. (torch's own message advises to unpickle the file, whatever it holds.)"""
     if "weights_only" in str(error) or "nsafe" in type(error).__name__:
         return "its weights are pickled objects that may run code: give weights of tensors alone (model.safetensors)"
     return one_line(error)
 
 
 def _check_not_nested(path: Path, name: str) -> None:
-    """Raises where the weights of a pickled file lie beside a trainer's state, as other tools save them."""
+    """Raises a BertkitError where a pickled file holds the weights one level down, beside a trainer's state."""
     import torch
 
     content = torch.load(path, map_location="cpu", weights_only=True) if path.is_file() else {}

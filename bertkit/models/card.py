@@ -1,4 +1,4 @@
-"""The model card: what a model is, what it was made from and how, for people and for the hub."""
+"""The model card: what a model is, what it was made from, and how; for people and for the hub."""
 
 import math
 import re
@@ -12,47 +12,47 @@ if TYPE_CHECKING:
     from huggingface_hub import EvalResult
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~!&$])")
-# What makes a list, a rule or a heading of a line that begins with it.
+# What would turn a line that begins with it into a list, a rule or a heading.
 _LINE_START = re.compile(r"^(\d*)([-+=.)])(?=[\s\-+=]|$)")
 
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What a card tells. Texts may come from outside: none can bring in markup or front matter."""
+    """The contents of a card. Its texts may come from outside: they are escaped, and cannot bring in markup."""
 
     name: str
-    """The model's, as its folder is called."""
+    """The model's name, which is that of its folder."""
     pipeline_tag: str
-    """The hub's name of the task, as ``fill-mask`` or ``text-classification``."""
+    """The hub's name of the task, such as ``fill-mask`` or ``text-classification``."""
     what: str
-    """What the model is, in a sentence or two."""
+    """What the model is, in one or two sentences."""
     usage: str
-    """Lines of Python that use it."""
+    """Lines of Python that use the model."""
     command: str
-    """The command that made it."""
+    """The command that made the model."""
     device: str
     seconds: float
     versions: Mapping[str, str]
-    """Of the libraries that matter, by name."""
+    """The versions of the libraries that matter, by name."""
     library: str = "transformers"
-    """The hub's name of the one that loads the model."""
+    """The library that loads the model, by the hub's name for it."""
     base_model: str | None = None
-    """The hub name or folder of the model that this one goes on from."""
+    """The hub name or folder of the model that this one was trained from."""
     language: str | None = None
     tags: Sequence[str] = ()
     data: Mapping[str, object] = field(default_factory=dict)
-    """Of the training data: sources, fingerprint, documents, tokens and the like."""
+    """Facts of the training data: sources, fingerprint, documents, tokens and the like."""
     settings: Mapping[str, object] = field(default_factory=dict)
     results: Mapping[str, float] = field(default_factory=dict)
-    """Measured figures only, by the name of the metric."""
+    """Measured figures, by the name of the metric."""
     compared: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)
-    """Before, after and change of figures of the model that was gone on from."""
+    """Figures of the base model before and after the training: (before, after, change) by name."""
     evaluations: Sequence["EvalResult"] = ()
-    """Those of the results that the hub lists beside the model, by ``evaluation``."""
+    """The results that the hub lists beside the model; made by ``evaluation``."""
 
 
 def model_card(facts: CardFacts) -> str:
-    """The card as Markdown with YAML front matter. The licence is left for the author to fill in."""
+    """The card as Markdown with YAML front matter. The author has to add the licence."""
     sections = [
         _front_matter(facts),
         f"# {_text(facts.name)}\n\n{_text(facts.what)}",
@@ -74,19 +74,21 @@ def evaluation(
     value: float,
     label: str | None = None,
 ) -> "EvalResult":
-    """A figure as the hub lists it.
+    """A figure in the form in which the hub lists it.
 
     Args:
         task: as ``CardFacts.pipeline_tag``.
-        dataset: its name for people; its name on the hub, None for one's own; and its configuration there, if any.
-        split: of the data set, whose rows were not trained on.
-        metric: its short name, as ``accuracy``.
-        label: its name for people, where the short one is not plain.
+        dataset: the data set's name for people; its name on the hub, None where it is not there; and its configuration
+            on the hub, if it has several.
+        split: the split that was evaluated.
+        metric: the metric's short name, such as ``accuracy``.
+        value: the figure.
+        label: the metric's name for people, where the short one does not explain itself.
     """
     from huggingface_hub import EvalResult
 
     name, hub_name, config = dataset
-    # The hub takes word characters, dots and dashes only.
+    # The hub accepts word characters, dots and dashes only.
     own = re.sub(r"[^\w.-]+", "-", _one_line(name).rsplit("/")[-1], flags=re.ASCII).strip("-") or "own"
     return EvalResult(
         task_type=task,
@@ -103,9 +105,9 @@ def evaluation(
 def _front_matter(facts: CardFacts) -> str:
     from huggingface_hub import ModelCardData
 
-    # The hub reads them as JSON, which has no word for an infinite perplexity.
+    # The hub reads them as JSON, which cannot express an infinite perplexity.
     listed = [one for one in facts.evaluations if math.isfinite(one.metric_value)]
-    # The hub takes names of its own repositories only.
+    # The hub accepts names of its own repositories only.
     on_hub = facts.base_model and re.fullmatch(r"[\w.-]+/[\w.-]+", facts.base_model)
     data = ModelCardData(
         library_name=facts.library,
@@ -131,7 +133,7 @@ def _made(facts: CardFacts) -> str:
 
 
 def _table_section(title: str, head: Sequence[str], rows: Mapping[str, object]) -> str:
-    """Of a row's name and its value, or its values where they are a tuple."""
+    """A section with a table; a row has a name and a value, or several values where they are a tuple."""
     if not rows:
         return ""
     lines = [head, ["---"] * len(head)]
@@ -152,17 +154,17 @@ def _value(value: object) -> str:
 
 
 def _one_line(text: str) -> str:
-    """The text on one line, without control characters (line separators of all kinds count as blanks)."""
+    """The text on one line, without control characters; line separators of all kinds become blanks."""
     return "".join(c for c in " ".join(text.split()) if c.isprintable())
 
 
 def _text(text: str) -> str:
-    """Text from outside as Markdown that shows just that."""
+    """Text from outside, escaped so that Markdown shows it as it is."""
     return _LINE_START.sub(r"\1\\\2", _MARKDOWN.sub(r"\\\1", _one_line(text)))
 
 
 def _code(code: str, language: str) -> str:
-    """A code block whose fence is longer than any row of backticks in it."""
+    """A code block, whose fence is longer than any row of backticks in the code."""
     lines = [line.rstrip() for line in code.strip().splitlines()]
     longest = max((len(row) for row in re.findall(r"`+", code)), default=0)
     fence = "`" * max(3, longest + 1)

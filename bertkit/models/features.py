@@ -1,7 +1,8 @@
-"""What reads the states of a BERT that is not trained: of one layer or several, by a linear layer or a BiLSTM.
+"""Feature-based classifiers: a linear layer or a BiLSTM on the hidden states of a BERT that is not trained itself.
 
-Devlin et al. 2018, 5.3 and Table 7. Shapes: W tokens that are read, text after text, of B texts; H the hidden size; S the
-numbers kept of a token: H, four of them where the last four layers stand side by side, all layers' where they are weighted.
+See Devlin et al. 2018, section 5.3 and Table 7. Shapes: B texts, with W tokens that are classified, text after text; H the
+hidden size; S the numbers stored per token: H for a single layer or a sum, 4 H where the last four layers stand side by
+side, and H times the number of layers where all layers are weighted.
 """
 
 from pathlib import Path
@@ -24,7 +25,7 @@ _LAST = {"last": 1, "sum-last-4": 4, "concat-last-4": 4}
 
 
 class Reading(NamedTuple):
-    """Which states are read and by what, as ``data.layers`` and ``train.classifier`` say it."""
+    """Which hidden states are read, and by which classifier: the settings ``data.layers`` and ``train.classifier``."""
 
     layers: str = "last"
     classifier: str = "linear"
@@ -33,7 +34,7 @@ class Reading(NamedTuple):
         """How many layers are read, counted from the last.
 
         Raises:
-            BertkitError: the model has fewer.
+            BertkitError: the model has fewer layers.
         """
         there: int = model.config.num_hidden_layers
         wanted = _LAST.get(self.layers, there)
@@ -44,20 +45,20 @@ class Reading(NamedTuple):
         return wanted
 
     def numbers(self, model: Any) -> int:
-        """How many are kept of a token: S."""
+        """The numbers that are stored per token: S."""
         width: int = model.config.hidden_size
         return width * (1 if self.layers == "sum-last-4" else self.depth(model))
 
 
 class FeatureClassifier(nn.Module):
-    """Stands where a BERT has its linear layer.
+    """The classifier on the hidden states, in the place of a BERT's linear layer.
 
     Args:
-        reading: what of the states is read, and how.
-        layers: how many are read.
-        width: H. A direction of each of the BiLSTM's two layers is as wide.
-        outputs: numbers said of a token.
-        dropout: of the states, between the BiLSTM's layers, and of what it says.
+        reading: which hidden states are read, and by which classifier.
+        layers: how many layers are read.
+        width: the hidden size H; each direction of the BiLSTM's two layers is as wide.
+        outputs: logits per token.
+        dropout: the rate for the states, between the BiLSTM's layers, and for its outputs.
     """
 
     def __init__(self, reading: Reading, layers: int, width: int, outputs: int, dropout: float) -> None:
@@ -71,34 +72,35 @@ class FeatureClassifier(nn.Module):
         self.linear = nn.Linear(2 * width if has_lstm else read, outputs)
 
     def forward(self, states: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-        """``[W, S]`` → ``[W, outputs]``.
+        """The logits, ``[W, outputs]``.
 
         Args:
-            counts: int64 ``[B]``: how many of the tokens are of each text.
+            states: ``[W, S]``, as ``states_of`` gives them.
+            counts: int64 ``[B]``: how many of the tokens belong to each text.
         """
-        if self.shares is not None and self.scale is not None:  # as ELMo's (Peters et al. 2018, 3.2)
+        if self.shares is not None and self.scale is not None:  # a weighted mean as in ELMo (Peters et al. 2018, 3.2)
             layers = states.unflatten(1, (len(self.shares), -1))
             states = self.scale * torch.einsum("n,wnh->wh", self.shares.softmax(dim=0), layers)
         states = self.dropout(states)
         if self.lstm is not None:
             states = self.dropout(self._in_context(states, counts))
-        said: torch.Tensor = self.linear(states)
-        return said
+        logits: torch.Tensor = self.linear(states)
+        return logits
 
     def _in_context(self, states: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
         assert self.lstm is not None
         texts = [text for text in states.split(counts.tolist()) if len(text)]
         if not texts:
             return states.new_zeros(0, 2 * self.lstm.hidden_size)
-        found, _ = self.lstm(pack_sequence(texts, enforce_sorted=False))
-        return torch.cat(unpack_sequence(found))
+        packed, _ = self.lstm(pack_sequence(texts, enforce_sorted=False))
+        return torch.cat(unpack_sequence(packed))
 
 
 def read_features(model: Any, reading: Reading, seed: int) -> None:
-    """Puts a new ``FeatureClassifier`` in the place of a BERT's linear layer; its config.json will say so.
+    """Replaces the linear layer of a BERT by a new ``FeatureClassifier``, and notes it in the model's configuration.
 
     Raises:
-        BertkitError: the model is no BERT, has too few layers, or reads no word after word, as a BiLSTM does.
+        BertkitError: the model is no BERT or has too few layers, or a BiLSTM is asked for with a head on ``[CLS]`` alone.
     """
     head = LINEAR_HEADS.get(type(model).__name__)
     if head is None:
@@ -120,11 +122,12 @@ def read_features(model: Any, reading: Reading, seed: int) -> None:
 
 
 def load_features(auto_class: Any, folder: Path, name: str) -> Any:
-    """A model that reads features, as `bertkit finetune` has written it.
+    """Loads a feature-based model that `bertkit finetune` has written.
 
     Args:
-        auto_class: of transformers.
-        name: of the model, for messages.
+        auto_class: the auto class of transformers for the task.
+        folder: the model's folder.
+        name: the model's name, for messages.
 
     Raises:
         BertkitError: its files do not belong together.
@@ -142,12 +145,13 @@ def load_features(auto_class: Any, folder: Path, name: str) -> Any:
 
 
 def states_of(model: Any, batch: dict[str, torch.Tensor], wanted: torch.Tensor) -> torch.Tensor:
-    """``[W, S]``: what a BERT says at some tokens, or has said before: the batch's "states", where it has them.
+    """The hidden states of a BERT at some tokens, ``[W, S]``.
 
     Args:
-        model: that ``attend_unpadded`` has seen.
-        batch: ids, mask and segments, int64 ``[B, L]`` each.
-        wanted: bool ``[B, L]``, within the mask.
+        model: prepared by ``attend_unpadded``.
+        batch: ids, mask and segments, int64 ``[B, L]`` each. Where it has "states", these are returned: they were
+            computed before, as a frozen encoder gives the same each time.
+        wanted: bool ``[B, L]``: the tokens, all within the mask.
     """
     if "states" in batch:
         assert len(batch["states"]) == wanted.sum(), "the head reads other tokens than it says (Head.read)"
@@ -161,5 +165,5 @@ def states_of(model: Any, batch: dict[str, torch.Tensor], wanted: torch.Tensor) 
 
 
 def reading_of(model: Any) -> Reading:
-    """Which states of a model are read, by its configuration."""
+    """Which hidden states of a model its classifier reads, by the model's configuration."""
     return Reading(**(getattr(model.config, FEATURES, None) or {}))

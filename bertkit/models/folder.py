@@ -1,7 +1,7 @@
-"""A model's folder, looked at before anything is built: of what kind it is, and whether its files belong together.
+"""Checks of a model's folder before the model is built: of what kind it is, and whether its files belong together.
 
-All of it is read from config.json and from the header of model.safetensors, without importing torch: sizes that are not
-in the weights are told before memory is taken for them.
+They read config.json and the header of model.safetensors only, and import no torch. So sizes that the weights do not have
+are refused before memory is allocated for them.
 """
 
 import json
@@ -15,12 +15,13 @@ from bertkit.io.hub import model_folder
 
 WEIGHTS = "model.safetensors"
 FEATURES = "bertkit_features"
-"""What config.json says of a model that reads features (``models.features.Reading``)."""
+"""The field of config.json that marks a feature-based model; it holds a ``models.features.Reading``."""
 FEATURE_WEIGHTS = "features.safetensors"
-"""Where the weights of such a model are: transformers, which would make a new head for it, refuses a folder without others."""
+"""The weights of such a model. transformers would load them with a new, random head; as it does not know this name, it
+refuses the folder instead."""
 _SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
           "max_position_embeddings", "type_vocab_size")  # fmt: skip
-# Where a size shows in the weights: the end of a weight's name, and which side of its shape.
+# The weight that shows a size: the end of its name, and the dimension of its shape.
 _SHOWN = {
     "vocab_size": (".word_embeddings.weight", 0),
     "max_position_embeddings": (".position_embeddings.weight", 0),
@@ -32,23 +33,24 @@ _FINE_TUNED = ("ForSequenceClassification", "ForTokenClassification", "ForQuesti
 _PRETRAINED = ("ForPreTraining", "ForMaskedLM", "ForNextSentencePrediction")
 _LAYER = re.compile(r"encoder\.layer\.(\d+)\.")
 _ENDLESS = 10**9
-# As many fp32 numbers take 40 MB.
+# Models below so many parameters (40 MB in fp32) may be built, and refused by transformers.
 _MANY = 10_000_000
 _MANY_CLASSES = 100_000
-# The longest header that the library safetensors reads.
+# The longest header that the safetensors library reads.
 _MOST_HEADER_BYTES = 100_000_000
 
 
 def checked_folder(name_or_path: str, weights: bool = True, features: bool = False) -> Path:
-    """The local folder of an encoder, fetched where the name is the hub's, once its files were held against each other.
+    """The local folder of an encoder, fetched from the hub if need be, after its files were checked.
 
     Args:
-        weights: whether the weights are needed, or only configuration and tokenizer.
-        features: whether it may be a model that reads features.
+        name_or_path: a folder or a hub name.
+        weights: whether the weights are needed, or only the configuration and the tokenizer.
+        features: whether a feature-based model is allowed.
 
     Raises:
-        BertkitError: it is not there, cannot be fetched, is of a kind that bertkit does not compute, or its config.json
-            speaks of sizes that its weights have not.
+        BertkitError: there is no such model, it cannot be fetched, bertkit does not support its kind, or config.json
+            gives other sizes than the weights have.
     """
     folder = model_folder(name_or_path, weights)
     config = read_config(folder, name_or_path)
@@ -65,10 +67,10 @@ def checked_folder(name_or_path: str, weights: bool = True, features: bool = Fal
 
 
 def bert_folder(name_or_path: str, weights: bool = True) -> Path:
-    """As ``checked_folder``, of a BERT.
+    """As ``checked_folder``, for a BERT.
 
     Raises:
-        BertkitError: as there; or it is no BERT.
+        BertkitError: as there, or the model is no BERT.
     """
     folder = checked_folder(name_or_path, weights)
     config = read_config(folder, name_or_path)
@@ -81,13 +83,14 @@ def bert_folder(name_or_path: str, weights: bool = True) -> Path:
 
 
 def read_config(folder: Path, name: str = "") -> dict[str, Any]:
-    """What config.json says; ``architectures`` is always a list of names.
+    """The contents of a model's config.json; ``architectures`` is always a list of names, maybe an empty one.
 
     Args:
-        name: of the model, for messages.
+        folder: the model's folder.
+        name: the model's name, for messages.
 
     Raises:
-        BertkitError: there is none, or it is no JSON object.
+        BertkitError: there is no config.json, or it holds no JSON object.
     """
     path = folder / "config.json"
     if not path.is_file():
@@ -107,7 +110,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in a file of a model.
 
     Raises:
-        BertkitError: it holds something else.
+        BertkitError: the file cannot be read, or holds something else.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -119,13 +122,13 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def weights_path(folder: Path, config: dict[str, Any]) -> Path:
-    """Where a model's weights are; those of a checkpoint are under their plain name whatever they are."""
+    """The file with a model's weights. In a run's checkpoints even those of a feature-based model have the usual name."""
     path = folder / FEATURE_WEIGHTS
     return path if FEATURES in config and path.is_file() else folder / WEIGHTS
 
 
 def is_bert(config: dict[str, Any]) -> bool:
-    """Whether a config.json is that of a BERT, also one of the first, which named the class alone, or nothing."""
+    """Whether a config.json is that of a BERT. The oldest ones have no ``model_type``, and some no ``architectures``."""
     kind, named = config.get("model_type"), config.get("architectures")
     if kind is None and named:
         return str(named[0]).startswith("Bert")
@@ -133,12 +136,14 @@ def is_bert(config: dict[str, Any]) -> bool:
 
 
 def what_it_is(config: dict[str, Any], name: str) -> str:
-    """What a model is for and which commands ask it, for a message where it was asked for something else; empty where
-    config.json does not tell.
+    """What a model is for, and which commands use it: for messages where a command was given the wrong kind of model.
 
     Args:
         config: its config.json, as ``read_config`` gives it.
-        name: as a person calls it.
+        name: the model as the person called it.
+
+    Returns:
+        The text; empty where config.json does not tell.
     """
     kind = next(iter(config["architectures"]), "")
     if kind.endswith(_FINE_TUNED):
@@ -155,22 +160,22 @@ def what_it_is(config: dict[str, Any], name: str) -> str:
 
 
 def max_positions(name_or_path: str) -> int:
-    """Tokens that a BERT reads at most, by its config.json."""
+    """The most tokens that a BERT can read, by its config.json."""
     return int(read_config(bert_folder(name_or_path), name_or_path).get("max_position_embeddings", 512))
 
 
 def own_length(folder: Path) -> int | None:
-    """Tokens that an encoder reads at most, by its config.json and its tokenizer; None where neither says it."""
+    """The most tokens that an encoder can read, by its config.json and its tokenizer; None where neither says it."""
     path = folder / "tokenizer_config.json"
     said = [read_config(folder).get("max_position_embeddings")]
     if path.is_file():
         said.append(read_json(path).get("model_max_length"))
-    # transformers writes 10**30 where nothing is known.
+    # transformers writes 10**30 where it does not know the length.
     return min((length for length in said if isinstance(length, int) and 0 < length < _ENDLESS), default=None)
 
 
 def check_rows(name: str, pieces: int, rows: int) -> None:
-    """Raises a BertkitError where a tokenizer has more word pieces than its model has rows for them."""
+    """Raises a BertkitError where a tokenizer has more word pieces than its model has rows."""
     if pieces > rows:
         raise BertkitError(
             f"{name} has {pieces:,} word pieces in its tokenizer, and {rows:,} in its model: give it the tokenizer that it "
@@ -179,7 +184,7 @@ def check_rows(name: str, pieces: int, rows: int) -> None:
 
 
 def check_pairs(name_or_path: str) -> None:
-    """Raises a BertkitError where a BERT knows one segment alone, and so cannot be trained on sentence pairs."""
+    """Raises a BertkitError where a BERT has one segment only, and so cannot be trained on sentence pairs."""
     if read_config(bert_folder(name_or_path), name_or_path).get("type_vocab_size", 2) < 2:
         raise BertkitError(
             f"{name_or_path} knows one segment alone (type_vocab_size is 1), and cannot tell two sentences apart: add "
@@ -188,14 +193,14 @@ def check_pairs(name_or_path: str) -> None:
 
 
 def name_of_today(name: str) -> str:
-    """The name of a BERT's weight as transformers writes it now, without what data-parallel training put before it."""
+    """The name that transformers gives a BERT's weight today, without the prefix of data-parallel training."""
     name = name.removeprefix("module.")
     name = name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
     return name if name.startswith(("bert.", "cls.", "classifier.", "qa_outputs.")) else f"bert.{name}"
 
 
 def _check_bert(config: dict[str, Any], name: str) -> None:
-    """Raises where a BERT is to be computed in a way that neither bertkit nor today's transformers does."""
+    """Raises a BertkitError where config.json asks for a kind of BERT that bertkit does not compute."""
     kind = config.get("position_embedding_type") or "absolute"
     if kind != "absolute":
         raise BertkitError(
@@ -215,7 +220,7 @@ def _check_bert(config: dict[str, Any], name: str) -> None:
 
 
 def _check_weights(folder: Path, config: dict[str, Any], name: str) -> None:
-    """Raises where config.json speaks of other sizes than the weights have."""
+    """Raises a BertkitError where config.json gives other sizes than the weights have."""
     path = weights_path(folder, config)
     if not path.is_file():
         _check_bytes(folder, config, name)
@@ -226,7 +231,7 @@ def _check_weights(folder: Path, config: dict[str, Any], name: str) -> None:
         if shape is not None and len(shape) == 2 and size in config and config[size] != shape[side]:
             _refuse(name, size, config[size], shape[side], path.name)
     labels = config.get("num_labels", 0)
-    if isinstance(labels, int) and labels > _MANY_CLASSES:  # transformers gives each a name
+    if isinstance(labels, int) and labels > _MANY_CLASSES:  # transformers makes a name for each
         _refuse(name, "num_labels", labels, shapes.get("classifier.weight", [0])[0], path.name)
     layers = {int(number) for weight in shapes for number in _LAYER.findall(weight)}
     said = config.get("num_hidden_layers")
@@ -242,7 +247,7 @@ def _refuse(name: str, size: str, said: Any, there: Any, where: str) -> None:
 
 
 def _shapes(path: Path, name: str) -> dict[str, list[int]]:
-    """The shape of each weight, by its name of today, from the header of a safetensors file."""
+    """The shape of each weight in a safetensors file, from its header, by the name that the weight has today."""
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
@@ -255,7 +260,7 @@ def _shapes(path: Path, name: str) -> dict[str, list[int]]:
 
 
 def _check_bytes(folder: Path, config: dict[str, Any], name: str) -> None:
-    """As ``_check_weights``, by the bytes of weights in parts or pickled: a number takes at least one."""
+    """As ``_check_weights``, for weights in several files or pickled: their bytes must be at least their number."""
     files = [file for end in ("pytorch_model*.bin", "model-*.safetensors") for file in folder.glob(end)]
     if not files and not any(folder.glob("*.onnx")):
         other = next((file for file in ("tf_model.h5", "flax_model.msgpack") if (folder / file).is_file()), None)
@@ -266,7 +271,7 @@ def _check_bytes(folder: Path, config: dict[str, Any], name: str) -> None:
     words, width, layers, _, inner, places, _ = (config.get(size, 1) for size in _SIZES)
     numbers = (words + places) * width + layers * (4 * width**2 + 2 * width * inner)
     stored = sum(file.stat().st_size for file in files)
-    if numbers > max(stored, _MANY):  # transformers names the weight where there are few
+    if numbers > max(stored, _MANY):  # transformers itself refuses a small model, and names the weight
         raise BertkitError(
             f"the weights of {name} do not fit its config.json: {numbers:,} numbers by config.json, and {stored:,} "
             f"bytes in {files[0].name}{' and others' if len(files) > 1 else ''}"

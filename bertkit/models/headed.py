@@ -1,4 +1,7 @@
-"""A pretrained encoder with the head of a task on top, new or its own."""
+"""A pretrained encoder with a head for a task, either a new head or one that was trained before.
+
+Shapes: B texts of L tokens, W of them read by the head.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class LinearHead(NamedTuple):
-    """One linear layer on top of a BERT, as transformers has it."""
+    """A head of transformers' that is one linear layer on top of a BERT."""
 
     layer: str
-    """Name of its weights."""
+    """The attribute of the model that holds the layer."""
     is_pooled: bool
-    """Whether it reads the pooled state of ``[CLS]``, or the last state of each token."""
+    """Whether it reads the pooled state of ``[CLS]``; else it reads the last hidden state of each token."""
     outputs: int | None = None
-    """None is one for each class of the configuration."""
+    """The number of logits; None is one for each class of the configuration."""
 
 
 LINEAR_HEADS = {
@@ -32,7 +35,7 @@ LINEAR_HEADS = {
 
 
 def linear_class(config: dict[str, Any]) -> str | None:
-    """The class of transformers that a model is of, where that is a BERT with a linear head for a task."""
+    """The class of transformers that a config.json names, if it is a BERT with a linear head for a task, else None."""
     return next((name for name in config.get("architectures") or () if name in LINEAR_HEADS), None)
 
 
@@ -44,24 +47,27 @@ def new_headed(
     seed: int,
     from_scratch: bool = False,
 ) -> "tuple[PreTrainedModel, Any, list[str]]":
-    """A pretrained encoder under a new head, its tokenizer, and what else had to be made new.
+    """Loads a pretrained encoder and gives it a head, which is new unless the model's own has the same labels.
 
     Args:
-        auto_class: of transformers, such as ``AutoModelForTokenClassification``.
-        name_or_path: a folder or a hub name, of a BERT or another encoder that the class knows.
-        config: of the head: ``num_labels`` and the like.
-        dropout: of hidden states, attention and head; None keeps the model's own.
-        seed: of the new weights.
-        from_scratch: only the model's sizes and tokenizer are taken; all weights are new.
+        auto_class: an auto class of transformers, such as ``AutoModelForTokenClassification``.
+        name_or_path: the folder or hub name of a BERT, or of another encoder that the class supports.
+        config: fields of the configuration that describe the head: ``num_labels`` and the like.
+        dropout: the rate for hidden states, attention and head; None keeps the model's own.
+        seed: of the weights that are created.
+        from_scratch: use only the sizes and the tokenizer of the model; all weights are random.
+
+    Returns:
+        The model, its tokenizer, and lines that say what was created or left out.
 
     Raises:
-        BertkitError: the model or its tokenizer cannot be loaded, or lacks weights of the encoder.
+        BertkitError: the model or its tokenizer cannot be loaded, or weights of the encoder are missing.
     """
     import transformers
 
     folder, cls = checked_folder(name_or_path), getattr(transformers, auto_class)
     rates = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
-    # What is ours alone would be taken for arguments of the model's class.
+    # transformers would take bertkit's own fields for arguments of the model's class.
     own = {name: value for name, value in config.items() if name.startswith("bertkit_")}
     theirs = {name: value for name, value in config.items() if name not in own}
     theirs |= {} if dropout is None else dict.fromkeys(rates, dropout)
@@ -70,8 +76,8 @@ def new_headed(
     if from_scratch:
         with seeded(seed):
             model = cls.from_config(model.config)
-        told = ["all weights are random: the pretrained ones are left out", *left_out(folder, name_or_path)]
-        return model, encoder_tokenizer(folder, name_or_path), told
+        notes = ["all weights are random: the pretrained ones are left out", *left_out(folder, name_or_path)]
+        return model, encoder_tokenizer(folder, name_or_path), notes
     encoder = f"{model.base_model_prefix}."
     lacking = [name for name in missing if name.startswith(encoder) and "pooler" not in name]
     if lacking:
@@ -91,8 +97,8 @@ def new_headed(
 
 
 def _is_for_others(there: dict[str, Any], wanted: dict[str, Any]) -> bool:
-    """Whether a head with the right sizes was trained for something else: other classes, or the same in another order, or
-    numbers, whose scale is learned anew."""
+    """Whether a head of the right size was trained for other labels: other classes, the same in another order, or numbers
+    (whose scale is learned anew)."""
     if wanted.get("problem_type") == "regression":
         return True
     known = {int(id_): name for id_, name in (there.get("id2label") or {}).items()}
@@ -100,10 +106,10 @@ def _is_for_others(there: dict[str, Any], wanted: dict[str, Any]) -> bool:
 
 
 def load_headed(auto_class: str, name_or_path: str) -> "tuple[PreTrainedModel, Any]":
-    """A model that was fine-tuned before, and its tokenizer.
+    """Loads a fine-tuned model and its tokenizer.
 
     Raises:
-        BertkitError: it cannot be loaded, or has no head of its own.
+        BertkitError: the model cannot be loaded, or has no weights for the head.
     """
     import transformers
 
@@ -123,13 +129,13 @@ def load_headed(auto_class: str, name_or_path: str) -> "tuple[PreTrainedModel, A
 
 
 def pooled_logits(model: Any, batch: "dict[str, torch.Tensor]") -> "torch.Tensor":
-    """What a head on the pooled state says, ``[B, outputs]``, without the work that a BERT's head throws away.
+    """The logits of a head on the pooled state, ``[B, outputs]``.
 
-    The head reads the last layer's state of ``[CLS]`` alone; of two layers that saves 42 % of the multiplications, of
-    twelve 7 %.
+    Of a BERT's last layer only the state of ``[CLS]`` is computed, as the head reads nothing else. That saves 42 % of the
+    multiplications of a BERT of two layers, and 7 % of one of twelve. Other models are called as they are.
 
     Args:
-        model: of transformers, which ``attend_unpadded`` has seen; another than BERT's runs as it is.
+        model: a model of transformers; a BERT has to be prepared by ``attend_unpadded``.
         batch: ids, mask and segments as the model takes them, int64 ``[B, L]`` each.
     """
     from bertkit.models.features import states_of
@@ -143,25 +149,26 @@ def pooled_logits(model: Any, batch: "dict[str, torch.Tensor]") -> "torch.Tensor
         features: torch.Tensor = model.classifier(first, wanted.sum(dim=1))
         return features
     assert model.bert.pooler is not None
-    said: torch.Tensor = model.classifier(model.dropout(model.bert.pooler(first.unsqueeze(1))))
-    return said
+    pooled: torch.Tensor = model.classifier(model.dropout(model.bert.pooler(first.unsqueeze(1))))
+    return pooled
 
 
 def token_logits(model: Any, batch: "dict[str, torch.Tensor]", wanted: "torch.Tensor") -> "torch.Tensor":
-    """What a head on each token says at some tokens, ``[W, outputs]``, text after text; the last layer is computed there
-    alone.
+    """The logits of a head on each token, at some tokens only: ``[W, outputs]``, text after text.
+
+    The last layer of a BERT is computed at these tokens only.
 
     Args:
         model, batch: as for ``pooled_logits``.
-        wanted: bool ``[B, L]``, within the mask.
+        wanted: bool ``[B, L]``: the tokens, all within the mask.
     """
     import torch
 
     from bertkit.models.features import states_of
 
     if not _is_linear(model, pooled=False):
-        said = model(**inputs_of(batch))
-        each = said.logits if "logits" in said else torch.stack([said.start_logits, said.end_logits], dim=-1)
+        output = model(**inputs_of(batch))
+        each = output.logits if "logits" in output else torch.stack([output.start_logits, output.end_logits], dim=-1)
         at_tokens: torch.Tensor = each[wanted]
         return at_tokens
     states = states_of(model, batch, wanted)
@@ -174,19 +181,19 @@ def token_logits(model: Any, batch: "dict[str, torch.Tensor]", wanted: "torch.Te
 
 
 def last_layer(model: Any) -> "torch.nn.Linear | None":
-    """The linear layer outside the encoder that says a number: the last one of one output; None where it has no bias."""
+    """The last linear layer outside the encoder that has a single output; None where there is none, or it has no bias."""
     layers = [layer for layer in _linear_layers(model) if layer.out_features == 1]
     return layers[-1] if layers and layers[-1].bias is not None else None
 
 
 def divide_logits(model: Any, by: float) -> None:
-    """Makes the last layer outside the encoder say everything divided by a number."""
+    """Divides the logits of a model by a number, by changing the weights of the last layer outside the encoder."""
     for weight in _linear_layers(model)[-1].parameters():
         weight.data.div_(by)
 
 
 def _linear_layers(model: Any) -> "list[torch.nn.Linear]":
-    """Those outside the encoder."""
+    """The linear layers outside the encoder."""
     from torch.nn import Linear
 
     encoder = f"{model.base_model_prefix}."
@@ -194,12 +201,12 @@ def _linear_layers(model: Any) -> "list[torch.nn.Linear]":
 
 
 def inputs_of(batch: "dict[str, torch.Tensor]") -> "dict[str, torch.Tensor]":
-    """What a model reads of a batch."""
+    """The tensors of a batch that a model takes as inputs."""
     return {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids") if name in batch}
 
 
 def first_tokens(batch: "dict[str, torch.Tensor]") -> "torch.Tensor":
-    """bool ``[B, L]``: the ``[CLS]`` of each text."""
+    """A mask of the ``[CLS]`` of each text: bool ``[B, L]``."""
     import torch
 
     wanted = torch.zeros_like(batch["attention_mask"], dtype=torch.bool)
@@ -208,20 +215,24 @@ def first_tokens(batch: "dict[str, torch.Tensor]") -> "torch.Tensor":
 
 
 def _is_linear(model: Any, pooled: bool) -> bool:
-    """Whether a model is a BERT whose head reads the pooled state, or each token, and nothing else."""
+    """Whether a model is a BERT with one of ``LINEAR_HEADS``, on the pooled state or on each token as asked for."""
     known = LINEAR_HEADS.get(type(model).__name__)
     return known is not None and known.is_pooled == pooled and not model.config.is_decoder
 
 
 def encoder_tokenizer(folder: Path, name: str) -> Any:
-    """A BERT's tokenizer by our own rules, another encoder's by transformers'."""
+    """The tokenizer of an encoder: a BERT's as bertkit reads it, any other by ``AutoTokenizer``.
+
+    Raises:
+        BertkitError: it cannot be read, or has no fast form.
+    """
     from transformers import AutoTokenizer
 
     if is_bert(read_config(folder, name)):
         return own_tokenizer(folder, name)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # the files come from outside
+    except Exception as error:  # the files come from outside, and may make the library raise anything
         raise BertkitError(f"no tokenizer in {folder}: {str(error).splitlines()[0]}") from error
     if getattr(tokenizer, "backend_tokenizer", None) is None:
         raise BertkitError(f"the tokenizer of {folder} has no fast form (tokenizer.json)")
@@ -229,12 +240,12 @@ def encoder_tokenizer(folder: Path, name: str) -> Any:
 
 
 def positions_of(model: Any) -> int | None:
-    """Tokens that a model reads at most; None where nothing limits them."""
+    """The most tokens that a model can read; None where there is no limit."""
     positions: int | None = getattr(model.config, "max_position_embeddings", None)
     padding = [
         module.padding_idx
         for name, module in model.named_modules()
         if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None
     ]
-    # As in RoBERTa, whose positions begin behind the padding's id.
+    # RoBERTa's positions start after the id of its padding token.
     return positions - (padding[0] + 1) if positions is not None and padding else positions

@@ -1,7 +1,8 @@
-"""``bertkit import``: checkpoints of other worlds as a plain Hugging Face folder.
+"""``bertkit import``: converts checkpoints of other programs into a plain Hugging Face folder.
 
-Read are TensorFlow's checkpoints of google-research/bert (also with Adam's slots, also of a classifier) and of TensorFlow's
-model garden (the encoder), and ``pytorch_model.bin`` with the names of pytorch-pretrained-bert (gamma, beta, module.).
+It reads TensorFlow checkpoints of google-research/bert (with or without Adam's state, also classifiers) and of
+TensorFlow's model garden (the encoder), and ``pytorch_model.bin`` with the names of pytorch-pretrained-bert (gamma, beta,
+module.).
 """
 
 import json
@@ -26,7 +27,7 @@ _LARGEST_CONFIG_BYTES = 1 << 20
 _OPTIMIZER = re.compile(
     r"(^|/)(adam_[mv]|global_step|save_counter|_CHECKPOINTABLE_OBJECT_GRAPH)(/|$)|optimizer|\.OPTIMIZER_SLOT"
 )
-# google-research/bert names a weight as transformers does, with / for . and these words for others.
+# google-research/bert names its weights as transformers does, but with / in place of . and with these words.
 _WORDS = {"kernel": "weight", "gamma": "weight", "output_weights": "weight", "beta": "bias", "output_bias": "bias"}
 # The model garden's names for the parts of a layer.
 _GARDEN = {
@@ -46,14 +47,14 @@ _GARDEN_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 
 @dataclass(frozen=True)
 class Imported:
-    """What came out.
+    """The result of an import.
 
     Attributes:
         folder: the new model folder.
-        cls_name: the class of transformers that it is.
-        parameters: numbers in it.
-        left_out: tensors of the checkpoint that belong to the optimizer.
-        missing: parts that the checkpoint lacks, in words; they are not in the folder either.
+        cls_name: the model's class in transformers.
+        parameters: the number of its parameters.
+        left_out: how many tensors of the checkpoint were left out, as they belong to the optimizer.
+        missing: names of the parts that the checkpoint, and so the folder, lacks.
     """
 
     folder: Path
@@ -67,14 +68,14 @@ def import_checkpoint(checkpoint: Path, out: Path, config: Path | None = None, v
     """Writes a checkpoint as a plain Hugging Face folder.
 
     Args:
-        checkpoint: a folder with one checkpoint, or the checkpoint by TensorFlow's name for it (without ".index"), or a
-            ``pytorch_model.bin``.
-        out: a folder that is not there yet, or is empty.
+        checkpoint: a folder with one checkpoint; or a TensorFlow checkpoint by its prefix (the path without ".index");
+            or a ``pytorch_model.bin``.
+        out: a new or empty folder.
         config: bert_config.json (or config.json); None takes the one beside the checkpoint.
         vocab: vocab.txt; None takes the one beside the checkpoint.
 
     Raises:
-        BertkitError: something is not there, torn, or does not fit. Nothing is left behind.
+        BertkitError: a file is missing or damaged, or the files do not fit each other. Nothing is written then.
     """
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise BertkitError(f"{out} is there already, and not empty: name another folder with --out")
@@ -97,7 +98,7 @@ def import_checkpoint(checkpoint: Path, out: Path, config: Path | None = None, v
 
 
 def _source(checkpoint: Path) -> Path:
-    """The file or TensorFlow prefix of the one checkpoint that is meant."""
+    """The path of the one checkpoint that is meant: a file, or a prefix of TensorFlow's."""
     if checkpoint.suffix == ".index":
         return checkpoint.with_suffix("")
     if not checkpoint.is_dir():
@@ -118,7 +119,7 @@ def _source(checkpoint: Path) -> Path:
 
 
 def _named_newest(folder: Path) -> Path | None:
-    """What TensorFlow's file ``checkpoint`` calls the newest one."""
+    """The newest checkpoint by TensorFlow's file ``checkpoint``; None where there is no such file."""
     try:
         named = re.search(r'^model_checkpoint_path: "([^"]+)"', (folder / "checkpoint").read_text("utf-8"), re.M)
     except (OSError, UnicodeDecodeError):
@@ -134,7 +135,7 @@ def _beside(source: Path, names: tuple[str, ...], flag: str) -> Path:
 
 
 def _config(path: Path) -> dict[str, Any]:
-    """The fields of a configuration that make a BERT, and no others."""
+    """The fields of a configuration that belong to a BERT, and no others."""
     from transformers import BertConfig
 
     try:
@@ -148,7 +149,7 @@ def _config(path: Path) -> dict[str, Any]:
 
 
 def _tensorflow(checkpoint: TensorFlowCheckpoint, num_layers: int) -> "tuple[dict[str, torch.Tensor], int]":
-    """Weights by transformers' names, and how many tensors are the optimizer's."""
+    """The weights by the names of transformers, and how many tensors belong to the optimizer."""
     import torch
 
     kept = [name for name in checkpoint.shapes if not _OPTIMIZER.search(name)]
@@ -158,7 +159,7 @@ def _tensorflow(checkpoint: TensorFlowCheckpoint, num_layers: int) -> "tuple[dic
         array = checkpoint.read(name)
         if name.removesuffix(_GARDEN_SUFFIX).endswith("kernel"):
             array = _as_matrix(array, name).T
-        elif "/_attention_layer/" in name:  # a bias [heads, width of a head]
+        elif "/_attention_layer/" in name:  # a bias of shape [heads, width of a head]
             array = array.reshape(-1)
         new_name = _garden_name(name, num_layers) if is_garden else _research_name(name)
         weights[new_name] = torch.from_numpy(np.ascontiguousarray(array))
@@ -166,7 +167,7 @@ def _tensorflow(checkpoint: TensorFlowCheckpoint, num_layers: int) -> "tuple[dic
 
 
 def _as_matrix(kernel: np.ndarray, name: str) -> np.ndarray:
-    """A kernel ``[in, out]``; the model garden has [in, heads, width of a head], or [heads, width of a head, out]."""
+    """A kernel as a matrix ``[in, out]``; the model garden splits one side into ``[heads, width of a head]``."""
     if kernel.ndim == 3:
         return (
             kernel.reshape(kernel.shape[0], -1) if "_output_dense" not in name else kernel.reshape(-1, kernel.shape[2])
@@ -175,7 +176,7 @@ def _as_matrix(kernel: np.ndarray, name: str) -> np.ndarray:
 
 
 def _research_name(name: str) -> str:
-    """google-research/bert's name as transformers': ``bert/encoder/layer_0/output/dense/kernel``.
+    """Turns a weight's name in google-research/bert into its name in transformers.
 
     Example:
         >>> _research_name("bert/encoder/layer_0/output/dense/kernel")
@@ -193,7 +194,9 @@ def _research_name(name: str) -> str:
 
 
 def _garden_name(name: str, num_layers: int) -> str:
-    """The model garden's name as transformers': its layers are the three embeddings, their norm, BERT's layers, the pooler.
+    """Turns a weight's name in the model garden into its name in transformers.
+
+    The garden counts as layers, in this order: the three embeddings, their norm, the layers of the encoder, the pooler.
 
     Example:
         >>> _garden_name("model/layer_with_weights-5/_output_layer_norm/gamma/.ATTRIBUTES/VARIABLE_VALUE", 2)
@@ -216,12 +219,12 @@ def _garden_name(name: str, num_layers: int) -> str:
 
 
 def _old_pytorch(path: Path) -> "dict[str, torch.Tensor]":
-    """Tensors of a pickled file by today's names; nothing but tensors is unpickled."""
+    """The tensors of a pickled file, by the names of today; nothing but tensors is unpickled."""
     import torch
 
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch's advice is to trust the file: not ours
+    except Exception as error:  # not with torch's own message, which advises to trust the file
         raise BertkitError(
             f"{path} cannot be read as tensors alone: it is damaged, or holds more than weights"
         ) from error
@@ -230,7 +233,7 @@ def _old_pytorch(path: Path) -> "dict[str, torch.Tensor]":
     weights = {}
     for name, tensor in loaded.items():
         name = str(name).removeprefix("module.")
-        if name.endswith("embeddings.position_ids"):  # 0, 1, 2, …, which older versions saved
+        if name.endswith("embeddings.position_ids"):  # 0, 1, 2, …, which older versions of transformers saved
             continue
         name = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name))
         weights[name if name.startswith(("bert.", "cls.", "classifier.")) else f"bert.{name}"] = tensor.float()
@@ -238,7 +241,7 @@ def _old_pytorch(path: Path) -> "dict[str, torch.Tensor]":
 
 
 def _classes(weights: "dict[str, torch.Tensor]") -> Iterator[str]:
-    """The classes of transformers that the weights may be, the fullest first."""
+    """Names of the classes of transformers that the weights may belong to; those with the most parts come first."""
     if "classifier.weight" in weights:
         yield "BertForSequenceClassification"
     words, pairs = "cls.predictions.bias" in weights, "cls.seq_relationship.weight" in weights
@@ -250,7 +253,7 @@ def _classes(weights: "dict[str, torch.Tensor]") -> Iterator[str]:
 
 
 def _model(weights: "dict[str, torch.Tensor]", settings: dict[str, Any], source: Path) -> tuple[Any, list[str]]:
-    """The model with these weights, each of which has its place, and the parts that it lacks."""
+    """The model of the first class that has a place for every weight, and the names of the parts without weights."""
     import transformers
 
     cls_name = next(_classes(weights))
@@ -287,8 +290,8 @@ def _model(weights: "dict[str, torch.Tensor]", settings: dict[str, Any], source:
 
 
 def _check_layers(weights: "dict[str, torch.Tensor]", settings: dict[str, Any], source: Path) -> None:
-    """Holds the sizes of a configuration against the weights before memory is taken for them."""
-    layers = {int(found[1]) for name in weights if (found := re.match(r"bert\.encoder\.layer\.(\d+)\.", name))}
+    """Compares the sizes in a configuration with the weights, before memory is allocated for them."""
+    layers = {int(layer[1]) for name in weights if (layer := re.match(r"bert\.encoder\.layer\.(\d+)\.", name))}
     width = weights["bert.embeddings.word_embeddings.weight"].shape[-1]
     rows = {
         "intermediate_size": "bert.encoder.layer.0.intermediate.dense.weight",

@@ -1,4 +1,4 @@
-"""How high in an encoder each weight stands: for layers that are not trained, and for learning rates layer by layer."""
+"""Freezing the lowest layers of an encoder, and learning rates that fall from layer to layer."""
 
 import re
 from typing import Any
@@ -9,12 +9,12 @@ _LAYER = re.compile(r"\.layers?\.(\d+)\.")
 
 
 def heights(model: Any) -> dict[str, int]:
-    """Of each parameter of a model's encoder how high it stands: 0 in the embeddings, n in the n-th layer from below.
+    """The layer of each parameter of a model's encoder: 0 for the embeddings, n for the n-th layer from below.
 
-    What reads the encoder's states, pooler and head, is left out. What lies between layers counts to the one before it.
+    Pooler and head are left out. A parameter between two layers belongs to the lower one.
 
     Args:
-        model: of transformers, with a head.
+        model: a model of transformers with a head.
 
     Example:
         >>> from transformers import BertConfig, BertForTokenClassification
@@ -22,49 +22,50 @@ def heights(model: Any) -> dict[str, int]:
         >>> heights(BertForTokenClassification(sizes))["bert.encoder.layer.1.output.dense.bias"]
         2
     """
-    found: dict[str, int] = {}
+    by_name: dict[str, int] = {}
     height = 0
     for name, _ in model.named_parameters():
         if name.startswith(f"{model.base_model_prefix}.") and "pooler" not in name:
             numbered = _LAYER.search(name)
             height = int(numbered[1]) + 1 if numbered else height
-            found[name] = height
-    return found
+            by_name[name] = height
+    return by_name
 
 
 def rate_factors(model: Any, decay: float) -> dict[str, float]:
-    """What the learning rate of each parameter is multiplied by: ``decay`` once a layer from the top, 1 where none is named.
+    """Factors of the learning rate, by parameter name: each layer has ``decay`` times the factor of the one above it.
 
-    Of n layers the n-th has ``decay``, the first ``decay ** n``, the embeddings ``decay ** (n + 1)`` (Howard and Ruder
-    2018, 3.2).
+    Of n layers the n-th has ``decay``, the first ``decay ** n`` and the embeddings ``decay ** (n + 1)`` (Howard and Ruder
+    2018, section 3.2). Pooler and head have 1 and are not named.
 
     Raises:
         BertkitError: the layers of the model share their weights, or are not numbered.
     """
     if decay == 1:
         return {}
-    found = _numbered(model, "train.layerwise_lr_decay")
-    top = max(found.values())
-    return {name: decay ** (top + 1 - height) for name, height in found.items()}
+    by_name = _numbered(model, "train.layerwise_lr_decay")
+    top = max(by_name.values())
+    return {name: decay ** (top + 1 - height) for name, height in by_name.items()}
 
 
 def freeze(model: Any, layers: int | None) -> str:
-    """Leaves the embeddings and the lowest layers out of training; returns the line that counts them.
+    """Freezes the embeddings and the lowest layers; returns a line that counts the frozen parameters.
 
     Args:
-        layers: how many; None is all of them.
+        model: a model of transformers with a head; changed in place.
+        layers: how many layers; None freezes the whole encoder.
 
     Raises:
-        BertkitError: the model has fewer layers, or none with numbers.
+        BertkitError: the model has fewer layers, or its layers are not numbered.
     """
     flag = "train.frozen_layers" if layers is not None else 'train.encoder = "frozen"'
-    found = _numbered(model, flag) if layers else heights(model)
-    top = max(found.values())
+    by_name = _numbered(model, flag) if layers else heights(model)
+    top = max(by_name.values())
     if layers is not None and layers > top:
         raise BertkitError(f"train.frozen_layers is {layers}, and the model has {top} layers: give at most {top}")
     frozen = 0
     for name, parameter in model.named_parameters():
-        if name in found and (layers is None or found[name] <= layers):
+        if name in by_name and (layers is None or by_name[name] <= layers):
             parameter.requires_grad_(False)
             frozen += parameter.numel()
     what = "the encoder is" if layers is None else f"the embeddings and the lowest {layers} of {top} layers are"
@@ -72,7 +73,7 @@ def freeze(model: Any, layers: int | None) -> str:
 
 
 def rest_frozen(model: Any) -> None:
-    """Switches the dropout of what is not trained off: its states are the same each time."""
+    """Switches off the dropout of modules that are not trained, so that they give the same states each time."""
     for module in model.modules():
         weights = list(module.parameters())
         if weights and not any(weight.requires_grad for weight in weights):
@@ -80,9 +81,9 @@ def rest_frozen(model: Any) -> None:
 
 
 def _numbered(model: Any, flag: str) -> dict[str, int]:
-    found = heights(model)
-    if not any(found.values()):
+    by_name = heights(model)
+    if not any(by_name.values()):
         raise BertkitError(
             f"{flag} needs an encoder whose layers have weights of their own: a {type(model).__name__} has no such layers"
         )
-    return found
+    return by_name

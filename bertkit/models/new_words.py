@@ -1,9 +1,11 @@
-"""Words that a WordPiece tokenizer is given beside its own, so that every other text keeps its ids.
+"""Adds whole words to a WordPiece tokenizer, so that all other text keeps its ids.
 
-They are added tokens that stand for whole words: an entry of the vocabulary itself would also begin longer words, and
-change their ids. A word that takes the row of an ``[unusedN]`` has to have an entry there all the same, or the row would
-not be its own: it is written with a word joiner (U+2060) in front, which BERT's cleaning takes out of every text, so that
-no text is ever matched with the entry; `tokenizers` shows the word without it.
+The words become added tokens, which match whole words only. As entries of the WordPiece vocabulary they would also match
+the beginnings of longer words, and change their ids.
+
+A word that takes over the row of an ``[unusedN]`` piece needs an entry in the vocabulary all the same, to have that id.
+The entry is written with a word joiner (U+2060) in front. BERT's cleaning removes that character from every text, so the
+entry itself never matches; `tokenizers` shows the word without it.
 """
 
 import json
@@ -21,12 +23,12 @@ _WHOLE_WORD = {"single_word": True, "lstrip": False, "rstrip": False, "normalize
 
 
 def save_with_words(tokenizer: "PreTrainedTokenizerFast", words: Sequence[str], folder: Path) -> None:
-    """Writes a tokenizer that has more words: in ``[unusedN]`` rows as far as there are any, then behind all others.
+    """Writes a tokenizer with added words; they take the rows of ``[unusedN]`` pieces first, and then new rows at the end.
 
     Args:
-        tokenizer: a WordPiece with BERT's rules (``corpus.words.is_word_by_word``).
-        words: as these rules write them; none is a token yet.
-        folder: empty, for the files.
+        tokenizer: a WordPiece tokenizer with BERT's rules (``corpus.words.is_word_by_word``).
+        words: the words as these rules normalise them; none of them is a token yet.
+        folder: an empty folder for the files.
     """
     save_tokenizer(tokenizer, folder)
     path = folder / "tokenizer.json"
@@ -41,7 +43,7 @@ def save_with_words(tokenizer: "PreTrainedTokenizerFast", words: Sequence[str], 
     content["model"]["vocab"] = dict(sorted(vocab.items(), key=lambda item: item[1]))
     content["added_tokens"] = sorted([*content["added_tokens"], *added], key=lambda token: token["id"])
     path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
-    # Once more as every other tokenizer is saved: vocab.txt names the words, too.
+    # Saved once more in the usual way, so that vocab.txt has the words as well.
     grown = load_tokenizer(str(folder))
     read = grown.backend_tokenizer.encode_batch_fast(list(words), add_special_tokens=False)
     assert [one.ids for one in read] == [[id_] for id_ in ids[: len(words)]], "a new word has another id"
@@ -49,7 +51,7 @@ def save_with_words(tokenizer: "PreTrainedTokenizerFast", words: Sequence[str], 
 
 
 def _unused(content: dict[str, Any]) -> list[str]:
-    """The ``[unusedN]`` pieces by id, where a joiner before a word is cleaned away."""
+    """The ``[unusedN]`` pieces, ordered by id; none where the tokenizer does not remove the word joiner from texts."""
     if not content["normalizer"]["clean_text"]:
         return []
     named = {token["content"] for token in content["added_tokens"]}
@@ -58,7 +60,7 @@ def _unused(content: dict[str, Any]) -> list[str]:
 
 
 def new_words(tokenizer: "PreTrainedTokenizerFast", own: "PreTrainedTokenizerFast") -> dict[int, str]:
-    """The words that a tokenizer was given beside those of another one, by id, ascending."""
+    """The words that ``tokenizer`` has in addition to ``own``, by id, ascending."""
     known = own.added_tokens_decoder
     return {
         id_: token.content.removeprefix(_JOINER)
@@ -68,10 +70,11 @@ def new_words(tokenizer: "PreTrainedTokenizerFast", own: "PreTrainedTokenizerFas
 
 
 def begin_as_means(model: "BertForPreTraining", words: dict[int, str], own: "PreTrainedTokenizerFast") -> None:
-    """Gives new words the mean of the rows of the word pieces that they were: input, output and bias.
+    """Sets the rows of new words to the mean of the rows of their former word pieces: input and output embedding, and bias.
 
     Args:
-        words: by id, as ``new_words`` gives them; the model has rows for them.
+        model: the BERT; it has rows for the words already.
+        words: the words by id, as ``new_words`` gives them.
         own: the tokenizer that the model was trained with.
     """
     import torch
@@ -80,6 +83,6 @@ def begin_as_means(model: "BertForPreTraining", words: dict[int, str], own: "Pre
     with torch.no_grad():
         for id_, word in words.items():
             pieces = own.backend_tokenizer.encode(word, add_special_tokens=False).ids
-            # Tied tables are written twice, with the same: no word piece of a known word is new.
+            # Tied tables are written twice with the same values, for none of the former pieces is a new word.
             for table in tables:
                 table[id_] = table[pieces].mean(0)

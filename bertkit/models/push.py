@@ -1,4 +1,4 @@
-"""A model's files to the Hugging Face hub, with its card: only what makes the model, and only when asked to."""
+"""Uploads a model with its card to the Hugging Face hub: only the files that make the model."""
 
 import json
 import re
@@ -18,7 +18,7 @@ from bertkit.models.folder import FEATURE_WEIGHTS
 
 _REPOSITORY = re.compile(r"(?![.-])[\w.-]+/(?![.-])[\w.-]+(?<!\.git)", re.ASCII)
 _CARD = "README.md"
-# All else stays here: checkpoints, optimizer states, logs and predictions are nobody's business.
+# The files that are uploaded. Checkpoints, optimizer states, logs and predictions stay on this machine.
 _FILES = (
     "config.json",
     "model.safetensors",
@@ -30,7 +30,7 @@ _FILES = (
     "special_tokens_map.json",
     "added_tokens.json",
     "vocab.txt",
-    # Of sentence-transformers.
+    # Those of sentence-transformers.
     "modules.json",
     "sentence_bert_config.json",
     "config_sentence_transformers.json",
@@ -41,15 +41,15 @@ _FILES = (
 
 
 def push(folder: Path, repository: str, private: bool = False) -> str:
-    """Uploads a model in one commit, into a repository that is made where there is none; returns its address.
+    """Uploads a model in one commit and returns its address; the repository is created if there is none.
 
     Args:
-        folder: of a model, with its card.
-        repository: its name on the hub, as in ``org/name``.
-        private: nobody else shall see it; refused where the repository is there, and public.
+        folder: the model's folder, with its card.
+        repository: the name on the hub, such as ``org/name``.
+        private: make the repository private. An existing public repository is refused.
 
     Raises:
-        BertkitError: no token, no model or no card in the folder (nothing was sent); what the hub refuses.
+        BertkitError: there is no token, or no model or card in the folder (then nothing was sent); or the hub refuses.
     """
     if not _REPOSITORY.fullmatch(repository):
         raise BertkitError(f"'{repository}' is no name of a repository: give ORGANISATION/NAME, or USER/NAME")
@@ -83,10 +83,10 @@ def push(folder: Path, repository: str, private: bool = False) -> str:
 
 
 def model_files(folder: Path) -> list[Path]:
-    """The files of a folder that make the model.
+    """The files in a folder that belong to the model.
 
     Raises:
-        BertkitError: it has no configuration, weights, tokenizer or card.
+        BertkitError: the configuration, the weights, the tokenizer or the card is missing.
     """
     if not folder.is_dir():
         raise BertkitError(f"no folder {folder}: give the folder of a model")
@@ -102,7 +102,7 @@ def model_files(folder: Path) -> list[Path]:
 
 
 def _content(path: Path, foreign: set[str] | None) -> str | bytes:
-    """A file as it is (its path), or a JSON file's content without some of its fields."""
+    """What is uploaded of a file: its path, or, where fields have to be left out, the JSON without them."""
     if not foreign:
         return str(path)
     kept = {name: value for name, value in read_json(path).items() if name not in foreign}
@@ -110,10 +110,10 @@ def _content(path: Path, foreign: set[str] | None) -> str | bytes:
 
 
 def _token() -> str:
-    """The token of the environment or of `hf auth login`.
+    """The hub's token, from the environment or from `hf auth login`.
 
     Raises:
-        BertkitError: there is none.
+        BertkitError: there is no token.
     """
     from huggingface_hub import get_token
 
@@ -127,7 +127,7 @@ def _token() -> str:
 
 @contextmanager
 def _push_errors(repository: str) -> Iterator[None]:
-    """Turns whatever goes wrong between here and the hub into one line."""
+    """Turns whatever goes wrong between this machine and the hub into a BertkitError."""
     try:
         with patiently():
             yield
@@ -142,7 +142,7 @@ def _reason(error: Exception, repository: str) -> str:
 
     if is_offline():
         return why_offline()
-    if type(error) is ValueError:  # of the library's own: what is wrong with the card, say
+    if type(error) is ValueError:  # raised by the library itself, as for a card with an error
         return one_line(error)
     owner = repository.partition("/")[0]
     for cause in causes(error):
@@ -161,7 +161,7 @@ def _reason(error: Exception, repository: str) -> str:
 
 @contextmanager
 def _quieter() -> Iterator[None]:
-    """Warnings of the library (of the card's front matter, say) in the form of ours."""
+    """Shows the library's warnings (as of the card's front matter) in the form of bertkit's own."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         yield

@@ -1,4 +1,4 @@
-"""Whether a model that was just written can be opened again, before a person is told where it is."""
+"""Checks that a model that was just written can be opened again, before bertkit says where it is."""
 
 from pathlib import Path
 from typing import Any
@@ -10,19 +10,20 @@ from bertkit.models.headed import encoder_tokenizer
 
 
 def hide_features(folder: Path) -> None:
-    """Gives the weights of a model that reads features the name by which transformers does not load them."""
+    """Renames the weights of a feature-based model, so that transformers does not load them (see ``FEATURE_WEIGHTS``)."""
     if FEATURES in read_config(folder):
         (folder / WEIGHTS).replace(folder / FEATURE_WEIGHTS)
 
 
 def check_saved(folder: Path, model: Any = None) -> None:
-    """Reads a model folder's configuration, tokenizer and the header of its weights back, which takes no second.
+    """Reads the configuration, the tokenizer and the header of the weights back, which takes less than a second.
 
     Args:
-        model: of transformers, which was written there: the shapes of its weights are compared with those in the file.
+        folder: the model's folder.
+        model: the model that was written there; its weights' shapes are compared with those in the file.
 
     Raises:
-        BertkitError: the folder is not whole, or its files do not belong together.
+        BertkitError: something is missing in the folder, or its files do not belong together.
     """
     from safetensors import SafetensorError, safe_open
 

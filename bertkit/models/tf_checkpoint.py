@@ -1,10 +1,11 @@
-"""TensorFlow's checkpoints (tensor bundles), read without TensorFlow.
+"""Reads TensorFlow's checkpoints (tensor bundles) without TensorFlow.
 
-A checkpoint ``P`` is a table ``P.index`` from the tensors' names to where they lie, and files ``P.data-00000-of-0000N``
-with their bytes. The table is LevelDB's: blocks of entries that share the beginnings of their keys, each block followed by
-its compression (one byte) and a masked CRC32C, and a footer of 48 bytes that says where the block of blocks is. Its values are
-the protocol buffers ``BundleHeaderProto`` (under the empty key) and ``BundleEntryProto`` (tensorflow/core/protobuf/
-tensor_bundle.proto). Files come from strangers: every length is held against the file before memory is taken for it.
+A checkpoint ``P`` consists of a table ``P.index``, which maps the tensors' names to their places, and of files
+``P.data-00000-of-0000N`` with their bytes. The table has the format of LevelDB: blocks of entries whose keys share
+prefixes, each block followed by its compression (one byte) and a masked CRC32C, and a footer of 48 bytes that says where
+the block of blocks is. Its values are the protocol buffers ``BundleHeaderProto`` (under the empty key) and
+``BundleEntryProto`` (tensorflow/core/protobuf/tensor_bundle.proto). As the files may come from anybody, every length is
+checked against the file before memory is allocated for it.
 """
 
 import math
@@ -21,10 +22,10 @@ from bertkit.errors import BertkitError
 _MAGIC = 0xDB4775248B80FB57
 _FOOTER_BYTES = 48
 _MOST_INDEX_BYTES = 64 << 20
-"""Of an index, also unpacked: that of BERT-large has 60 thousand."""
+"""The largest index that is read, and its largest unpacked size; that of BERT-large has 60 kB."""
 _MOST_RANK = 8
 _DTYPES = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8", 19: "<f2"}
-"""TensorFlow's DataType → numpy's. bfloat16 (14) is widened; all others (strings, resources) are no weights."""
+"""TensorFlow's DataType → numpy's. bfloat16 (14) becomes float32; all others (strings, resources) are not weights."""
 _BFLOAT16 = 14
 
 
@@ -66,7 +67,7 @@ class TensorFlowCheckpoint:
 
     @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name → shape of all tensors of numbers."""
+        """The shapes of all tensors of numbers, by name."""
         return {
             name: entry.shape
             for name, entry in self._entries.items()
@@ -74,10 +75,10 @@ class TensorFlowCheckpoint:
         }
 
     def read(self, name: str) -> np.ndarray:
-        """A tensor as float32 (or int64), its checksum verified.
+        """Reads a tensor, as float32 or int64, and verifies its checksum.
 
         Raises:
-            BertkitError: it is not there, or its bytes are missing or damaged.
+            BertkitError: there is no such tensor, or its bytes are missing or damaged.
         """
         if name not in self.shapes:
             raise BertkitError(f"{self._prefix} has no tensor '{name}'")
@@ -97,7 +98,7 @@ class TensorFlowCheckpoint:
             raise BertkitError(f"{path} is not there: a checkpoint is its .index and all of its .data files") from None
         except (OSError, ValueError) as error:
             raise BertkitError(f"{path} is damaged at '{name}': {error}") from None
-        if entry.dtype == _BFLOAT16:  # the upper half of a float32
+        if entry.dtype == _BFLOAT16:  # the upper 16 bits of a float32
             wide = np.frombuffer(data, dtype="<u2").astype("<u4") << 16
             return wide.view("<f4").reshape(entry.shape)
         array = np.frombuffer(data, dtype=_DTYPES[entry.dtype]).reshape(entry.shape)
@@ -111,7 +112,7 @@ def _table(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     footer = data[-_FOOTER_BYTES:]
     at = 0
     handle = []
-    for _ in range(4):  # (offset, bytes) of the block of metadata, which is empty, and of the block of blocks
+    for _ in range(4):  # offset and size of the block of metadata, which is empty, and of the block of blocks
         number, at = _varint(footer, at)
         handle.append(number)
     for _, value in _block(data, handle[2], handle[3]):
@@ -121,7 +122,7 @@ def _table(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _block(data: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]:
-    """The entries of one block: each key is given by how much it shares with the one before, and the rest."""
+    """The entries of one block. Each key is stored as the length of the prefix shared with the key before, and the rest."""
     end = offset + size
     if end + 5 > len(data):
         raise ValueError("a block lies beyond its end")
@@ -146,7 +147,7 @@ def _unpacked(packed: bytes, kind: int) -> bytes:
         raise ValueError(f"unknown compression {kind}")
     import pyarrow
 
-    size, _ = _varint(packed, 0)  # snappy begins with the size of what it holds
+    size, _ = _varint(packed, 0)  # snappy data begins with the unpacked size
     if size > _MOST_INDEX_BYTES:
         raise ValueError(f"a block says that it unpacks to {size:,} bytes")
     try:
@@ -157,7 +158,7 @@ def _unpacked(packed: bytes, kind: int) -> bytes:
 
 
 def _check(data: bytes, masked: int) -> None:
-    """Holds bytes against a CRC32C, which stands rotated by 15 bits and moved by a constant, as LevelDB writes it."""
+    """Checks bytes against a CRC32C, which LevelDB stores rotated by 15 bits and with a constant added."""
     import google_crc32c
 
     crc = google_crc32c.value(data)
@@ -174,7 +175,7 @@ def _entry(value: bytes) -> _Entry:
 
 
 def _fields(message: bytes) -> dict[int, list[int | bytes]]:
-    """The fields of a protocol buffer, by number: integers, or bytes."""
+    """The fields of a protocol buffer by number, as integers or bytes."""
     fields: dict[int, list[int | bytes]] = {}
     at = 0
     while at < len(message):
@@ -211,7 +212,7 @@ def _bytes(fields: dict[int, list[int | bytes]], number: int) -> bytes:
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """A number of seven bits a byte, lowest first, and where it ends."""
+    """Reads a number stored in seven bits per byte, lowest first; returns it and the offset behind it."""
     number = 0
     for shift in range(0, 70, 7):
         byte = data[at]

@@ -1,4 +1,4 @@
-"""WordPiece tokenizers: built from a vocabulary, read from wherever they lie, and saved whole."""
+"""WordPiece tokenizers: built from a vocabulary, loaded from files or the hub, and saved."""
 
 import re
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -25,26 +25,26 @@ SPECIAL_TOKENS = {
     "mask_token": "[MASK]",
 }
 CODE_OF_OTHERS = ("auto_map", "trust_remote_code", "custom_pipelines", "chat_template")
-"""Fields of a tokenizer_config.json that are, or lead to, programs of others; they are left out of what is saved."""
+"""Fields of a tokenizer_config.json that are, or lead to, foreign programs; they are never saved."""
 _CONTINUATION = "##"
-# Classes that read tokenizer.json to the letter. (A BertTokenizer is built anew from tokenizer_config.json.)
+# Classes that use tokenizer.json as it is. (A BertTokenizer is rebuilt from tokenizer_config.json.)
 _LITERAL = ("PreTrainedTokenizerFast", "TokenizersBackend")
 _TO_THE_LETTER = "is followed to the letter: transformers may read that folder otherwise, not those that bertkit saves"
 _WORDPIECE = (None, "BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer", "DistilBertTokenizerFast",
               "ElectraTokenizer", "ElectraTokenizerFast")  # fmt: skip
 UNUSED = re.compile(r"\[unused\d+\]")
-"""Pieces that stand for nothing: rows that vocabularies keep free."""
+"""Pieces that stand for nothing, with which vocabularies keep rows free for later."""
 
 
 def load_tokenizer(name_or_path: str) -> "PreTrainedTokenizerFast":
-    """Reads a tokenizer; padding and truncation that its files carry are switched off.
+    """Loads a tokenizer; the padding and truncation that its files may ask for are switched off.
 
     Args:
-        name_or_path: a folder with tokenizer.json or vocab.txt, a vocab.txt itself, or a name on the hub. A
-            bare vocabulary is taken as cased where it holds upper-case words.
+        name_or_path: a folder with tokenizer.json or vocab.txt, a vocab.txt itself, or a name on the hub. A vocab.txt
+            without any settings is taken as cased if it contains upper-case words.
 
     Raises:
-        BertkitError: nothing is there, it cannot be read, or it lacks one of BERT's special tokens.
+        BertkitError: there is no tokenizer, it cannot be read, or it lacks one of BERT's special tokens.
     """
     path = Path(name_or_path)
     if path.is_file() and path.suffix == ".txt":
@@ -66,16 +66,16 @@ def build_tokenizer(
     model_max_length: int | None = None,
     strip_accents: bool | None = None,
 ) -> "BertTokenizer":
-    """A BERT tokenizer over word pieces whose ids are their positions.
+    """Builds a BERT tokenizer.
 
     Args:
-        vocab: word pieces, BERT's five special tokens among them.
+        vocab: the word pieces in the order of their ids, with BERT's five special tokens among them.
         lowercase: lower-case the text.
-        model_max_length: tokens that the model can read at most; None where no model is known.
-        strip_accents: take away all nonspacing marks; None does so where ``lowercase``, as the first BERTs do.
+        model_max_length: the most tokens that the model can read; None where it is unknown.
+        strip_accents: remove all nonspacing marks; None does so if ``lowercase``, as Google's first BERTs do.
 
     Raises:
-        BertkitError: a special token is missing, or a piece stands there twice.
+        BertkitError: a special token is missing, or a piece is listed twice.
     """
     from transformers import BertTokenizer
 
@@ -86,7 +86,7 @@ def build_tokenizer(
 
 
 def save_tokenizer(tokenizer: "PreTrainedTokenizerFast", folder: Path) -> None:
-    """Writes tokenizer.json, tokenizer_config.json and vocab.txt (one piece a line, by id); no way to anybody's code."""
+    """Writes tokenizer.json, tokenizer_config.json and vocab.txt (one piece per line, by id), without foreign programs."""
     for name in CODE_OF_OTHERS:
         tokenizer.init_kwargs.pop(name, None)
     tokenizer.chat_template = None
@@ -97,13 +97,13 @@ def save_tokenizer(tokenizer: "PreTrainedTokenizerFast", folder: Path) -> None:
 
 
 def special_ids(tokenizer: "PreTrainedTokenizerFast") -> list[int]:
-    """Ids of all special tokens, in order."""
+    """The ids of all special tokens, ascending."""
     added = (id_ for id_, token in tokenizer.added_tokens_decoder.items() if token.special)
     return sorted({*tokenizer.all_special_ids, *added})
 
 
 def replacement_ids(tokenizer: "PreTrainedTokenizerFast") -> np.ndarray:
-    """Ids that may stand in as random tokens: all but special and ``[unusedN]`` ones, int64, ascending."""
+    """The ids that masking may put in as random tokens: all but special and ``[unusedN]`` ones; int64, ascending."""
     pieces = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
     special = set(special_ids(tokenizer))
     kept = [id_ for id_, piece in enumerate(pieces) if id_ not in special and not UNUSED.fullmatch(piece)]
@@ -111,13 +111,13 @@ def replacement_ids(tokenizer: "PreTrainedTokenizerFast") -> np.ndarray:
 
 
 def marks_words(tokenizer: "PreTrainedTokenizerFast") -> bool:
-    """Whether an id tells if it goes on with a word: by a prefix (``##``), or because each word is one piece."""
+    """Whether a piece shows if it continues a word: by a prefix (``##``), or because every word is a single piece."""
     model = tokenizer.backend_tokenizer.model
     return bool(getattr(model, "continuing_subword_prefix", None)) or type(model).__name__ == "WordLevel"
 
 
 def continuation_mask(tokenizer: "PreTrainedTokenizerFast") -> np.ndarray:
-    """For every id whether its piece goes on with a word (``##ing``), bool ``[len(tokenizer)]``."""
+    """For every id, whether its piece continues a word (as ``##ing`` does): bool ``[len(tokenizer)]``."""
     prefix: str = getattr(tokenizer.backend_tokenizer.model, "continuing_subword_prefix", None) or ""
     special = set(special_ids(tokenizer))
     pieces = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
@@ -129,9 +129,9 @@ def continuation_mask(tokenizer: "PreTrainedTokenizerFast") -> np.ndarray:
 
 
 def _read_vocab(path: Path) -> dict[str, int]:
-    """The pieces of a vocab.txt with their ids, in order."""
+    """The word pieces of a vocab.txt with their ids, in order."""
     try:
-        # By \n alone: U+2028, at which str.splitlines() breaks too, is a piece of real vocabularies.
+        # Split at \n only: real vocabularies contain U+2028 as a piece, at which str.splitlines() would split too.
         lines = path.read_bytes().decode("utf-8-sig").rstrip("\r\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise BertkitError(f"{path} is no vocabulary in UTF-8, one piece a line: {error}") from None
@@ -139,7 +139,7 @@ def _read_vocab(path: Path) -> dict[str, int]:
 
 
 def _from_vocab_folder(folder: Path) -> "BertTokenizer":
-    """A `BertTokenizer` by vocab.txt and what the files beside it say (tokenizer_config.json, added_tokens.json, …)."""
+    """Builds a `BertTokenizer` from vocab.txt and the files beside it (tokenizer_config.json, added_tokens.json, …)."""
     from transformers import BertTokenizer
 
     path = folder / "vocab.txt"
@@ -155,7 +155,7 @@ def _from_vocab_folder(folder: Path) -> "BertTokenizer":
     lowercase = config.get("do_lower_case", not _is_cased(ids))
     try:
         tokenizer = BertTokenizer.from_pretrained(folder, vocab=ids, do_lower_case=bool(lowercase))
-    except BaseException as error:  # whatever a broken file makes the libraries raise
+    except BaseException as error:  # a broken file may make the libraries raise anything
         if not is_library_failure(error):
             raise
         raise BertkitError(f"{folder} has no tokenizer that can be read: {_first_line(error)}") from error
@@ -172,7 +172,7 @@ def _is_cased(vocab: Iterable[str]) -> bool:
 
 
 def _settings(folder: Path) -> dict[str, Any]:
-    """What the files beside a vocabulary say of it."""
+    """The settings in the files beside a vocabulary."""
     return _json_object(folder / "special_tokens_map.json") | _json_object(folder / "tokenizer_config.json")
 
 
@@ -198,10 +198,10 @@ def _check_special_tokens(pieces: Container[str], names: Mapping[str, str], wher
 
 
 def _from_tokenizer_json(folder: Path) -> "PreTrainedTokenizerFast":
-    """Reads tokenizer.json as it stands.
+    """Loads a tokenizer.json, so that it does exactly what the file says.
 
-    transformers rebuilds the normalizer of a `BertTokenizer` from tokenizer_config.json, or from its own
-    defaults; where the configuration is silent, what tokenizer.json says is handed to it.
+    transformers rebuilds the normalizer of a `BertTokenizer` from tokenizer_config.json, or else from its own defaults.
+    Where the configuration says nothing, the rules of tokenizer.json are passed on to it.
     """
     path = folder / "tokenizer.json"
     content = _json_object(path)
@@ -210,7 +210,7 @@ def _from_tokenizer_json(folder: Path) -> "PreTrainedTokenizerFast":
     try:
         added = {token["content"]: token["id"] for token in content.get("added_tokens") or []}
         vocab = content["model"]["vocab"]
-        if isinstance(vocab, list):  # of Unigram: pieces with their scores
+        if isinstance(vocab, list):  # a Unigram model lists its pieces with their scores
             vocab = {piece: id_ for id_, (piece, _) in enumerate(vocab)}
         ids = dict(vocab) | added
         names = {name: _content(config.get(name) or token) for name, token in SPECIAL_TOKENS.items()}
@@ -221,7 +221,7 @@ def _from_tokenizer_json(folder: Path) -> "PreTrainedTokenizerFast":
         tokenizer.backend_tokenizer.encode(names["mask_token"])
     except BertkitError:
         raise
-    except BaseException as error:  # whatever a broken file makes the libraries raise
+    except BaseException as error:  # a broken file may make the libraries raise anything
         if not is_library_failure(error):
             raise
         raise BertkitError(f"{path} is no tokenizer that can be read: {_first_line(error)}") from error
@@ -231,7 +231,7 @@ def _from_tokenizer_json(folder: Path) -> "PreTrainedTokenizerFast":
 
 
 def _bert_tokenizer(folder: Path, content: Mapping[str, Any], config: Mapping[str, Any]) -> "BertTokenizer | None":
-    """A `BertTokenizer`, which every tool loads, where it does just what tokenizer.json says; else None."""
+    """A `BertTokenizer`, which every tool can load, if it does exactly what tokenizer.json says; else None."""
     from transformers import BertTokenizer
 
     rules = content.get("normalizer") or {}
@@ -255,12 +255,12 @@ def _bert_tokenizer(folder: Path, content: Mapping[str, Any], config: Mapping[st
 
 
 def _effects(do_lower_case: bool, strip_accents: bool | None, tokenize_chinese_chars: bool) -> tuple[bool, bool, bool]:
-    """What a BertNormalizer does: where nothing is said of accents, they go with the upper case."""
+    """What a BertNormalizer does with these settings: if ``strip_accents`` is None, lower-casing removes accents too."""
     return do_lower_case, do_lower_case if strip_accents is None else strip_accents, tokenize_chinese_chars
 
 
 def _other_tokenizer(folder: Path, content: Mapping[str, Any], names: Mapping[str, str]) -> "PreTrainedTokenizerFast":
-    """Any other tokenizer to the letter; one that adds no special tokens of its own is given those of BERT."""
+    """Loads any other tokenizer as it is; if it adds no special tokens of its own, it is made to add BERT's."""
     from tokenizers.decoders import ByteLevel
     from tokenizers.processors import Sequence as Processors
     from tokenizers.processors import TemplateProcessing
@@ -271,7 +271,7 @@ def _other_tokenizer(folder: Path, content: Mapping[str, Any], names: Mapping[st
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, **names)
     backend = tokenizer.backend_tokenizer
     if backend.decoder is None and (content.get("pre_tokenizer") or {}).get("type") == "ByteLevel":
-        backend.decoder = ByteLevel()  # else pieces would be shown one by one
+        backend.decoder = ByteLevel()  # otherwise the pieces of a decoded text would stand apart
     if backend.num_special_tokens_to_add(is_pair=False) == 0:
         cls, sep = names["cls_token"], names["sep_token"]
         ours = TemplateProcessing(
@@ -280,23 +280,23 @@ def _other_tokenizer(folder: Path, content: Mapping[str, Any], names: Mapping[st
             special_tokens=[(cls, tokenizer.cls_token_id), (sep, tokenizer.sep_token_id)],
         )
         kind = (content.get("post_processor") or {}).get("type")
-        # One that looks after offsets alone goes on doing so.
+        # A ByteLevel post-processor only corrects offsets, and is kept.
         backend.post_processor = Processors([backend.post_processor, ours]) if kind == "ByteLevel" else ours
     return tokenizer
 
 
-@cache  # a command may read a folder several times
+@cache  # a command may load the same folder several times
 def _say(line: str) -> None:
     console.note(console.plain(line))
 
 
 def _content(token: Any) -> str:
-    """The text of a special token as configurations hold it: a string, or an object with flags."""
+    """The text of a special token, which configurations give as a string or as an object with flags."""
     return str(token["content"] if isinstance(token, Mapping) else token)
 
 
 def _json_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a file; empty where there is no file."""
+    """The JSON object in a file; an empty one where there is no file."""
     return read_json(path) if path.is_file() else {}
 
 

@@ -1,4 +1,4 @@
-"""Rules of a tokenizer.json from outside that no text could be read by in bounded time and memory."""
+"""Refuses rules of a tokenizer.json with which reading a text could take unbounded time or memory."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -7,28 +7,29 @@ from typing import Any
 
 from bertkit.errors import BertkitError
 
-# The largest growth that a normaliser's replacements may add up to: NFKC alone makes 18 characters of one.
+# How many times longer a normalizer's replacements may make a text. (NFKC alone may turn one character into 18.)
 _MOST_GROWTH = 100
-# What a character class or an escaped character holds counts for nothing here.
+# Character classes and escaped characters, whose contents do not matter here.
 _ATOMS = re.compile(r"\\[pP]\{\^?\w+\}|\\.|\[(?:\\.|[^\]\\])*\]")
-# A repeated group within which something is repeated: (a+)+ takes a time that doubles with each letter.
+# A repeated group with a repetition inside: (a+)+ takes a time that doubles with each letter.
 _NESTED = re.compile(r"\([^()]*[+*}][^()]*\)(?:[+*]|\{\d+,\d*\})")
-# A repeated choice: (a|a)* does so too, where two of its ways begin alike.
+# A repeated choice: (a|a)* takes as long, if two of its alternatives begin alike.
 _CHOICE = re.compile(r"\((?:\?[^:=!<>()]*:)?((?:\\.|\[(?:\\.|[^\]\\])*\]|[^()\\\[])*)\)(?:[+*]|\{\d+,\d*\})")
 _WAY = re.compile(r"(?:\\.|\[(?:\\.|[^\]\\])*\]|[^|\\\[])+")
-# What Python calls otherwise.
+# Character classes that Python writes differently.
 _CLASSES = ((r"\p{L}", r"[^\W\d_]"), (r"\p{N}", r"\d"), (r"\p{P}", r"[^\w\s]"), (r"\p{S}", r"[^\w\s]"))
 _SAMPLES = ("a", "Z", "é", "中", "1", " ", "\n", "_", "-", ".", ",", "'", "$")
 
 
 def check_rules(content: Mapping[str, Any], path: Path) -> None:
-    """Looks at the patterns and replacements of a tokenizer.json.
+    """Checks the patterns and replacements of a tokenizer.json.
 
     Args:
         content: the file's JSON object.
+        path: the file, for messages.
 
     Raises:
-        BertkitError: repeated repetitions in a pattern, or replacements that let a text grow without measure.
+        BertkitError: a pattern repeats a repetition, or the replacements can make a text grow too much.
     """
     growth = 1.0
     for part in ("normalizer", "pre_tokenizer", "decoder"):
@@ -61,18 +62,18 @@ def _check_pattern(pattern: str, path: Path) -> None:
 
 
 def _begins(way: str, text: str) -> bool:
-    """Whether a way of a choice takes the beginning of a text; of what Python cannot read that is not known."""
+    """Whether an alternative of a choice matches the beginning of a text; False for patterns that Python cannot read."""
     for name, ours in _CLASSES:
         way = way.replace(name, ours)
     try:
-        found = re.match(way, text)
+        match = re.match(way, text)
     except re.error:
         return False
-    return found is not None and found.end() > 0
+    return match is not None and match.end() > 0
 
 
 def _rules(rule: Any) -> Iterator[Mapping[str, Any]]:
-    """A rule and all within it."""
+    """A rule and all rules inside it."""
     waiting = [rule]
     while waiting:
         one = waiting.pop()

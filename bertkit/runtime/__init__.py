@@ -1,2 +1,1 @@
-"""A BERT's forward pass: in numpy for a few texts, in torch for many, in onnxruntime for an exported model, behind
-one interface (``base.py``)."""
+"""A BERT's forward pass behind one interface (``base.py``): numpy for a few texts, torch for many, onnxruntime for exports."""

@@ -1,4 +1,4 @@
-"""What is asked of a BERT's forward pass, whatever computes it: numpy, torch or onnxruntime."""
+"""The interface of a BERT's forward pass, whatever computes it: numpy, torch or onnxruntime."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,39 +13,40 @@ if TYPE_CHECKING:
     from bertkit.runtime.text import Encoding, Pieces
 
 Head = Literal["words", "pairs", "task", "none"]
-"""What is asked of a BERT: words at masks, next sentences, what it was fine-tuned for, or hidden states alone."""
+"""Which head of a BERT is used: the one for masked words ("words"), for next sentences ("pairs"), for the task that it was
+fine-tuned for ("task"), or none, for hidden states only."""
 _Asked = ParamSpec("_Asked")
 _Answers = TypeVar("_Answers", np.ndarray, list[np.ndarray])
 
 
 class Bert(Protocol):
-    """A forward pass. Texts come in any number and order, and answers in theirs; dropout is off, numbers are fp32."""
+    """A forward pass without dropout. It takes any number of texts of any length, and returns fp32 in their order."""
 
     config: dict[str, Any]
-    """What config.json says."""
+    """The contents of config.json."""
     rows: int
-    """Of the vocabulary, those that pad it included."""
+    """Rows of the vocabulary, including those that pad it to a round number."""
 
     def word_log_probabilities(self, texts: "Sequence[Encoding]", places: Sequence[Sequence[int]]) -> list[np.ndarray]:
-        """Of every word piece at some places of each text: ``[places, rows]`` a text. Needs the head "words"."""
+        """The log-probabilities of all word pieces at some places: ``[places, rows]`` per text. Needs the head "words"."""
 
     def next_sentence_logits(self, texts: "Sequence[Encoding]") -> np.ndarray:
-        """``[texts, 2]``: of the second segment following the first, and of its being random. Head "pairs"."""
+        """``[texts, 2]``: logits for "the second segment follows the first" and for "it is random". Needs the head "pairs"."""
 
     def head_logits(self, texts: "Sequence[Encoding]") -> list[np.ndarray]:
-        """Of the linear head of a task: ``[outputs]`` a text where it reads the pooled state, ``[tokens, outputs]`` where
-        it reads each token. Head "task"."""
+        """The logits of the head for a task: ``[outputs]`` per text if it reads the pooled state, ``[tokens, outputs]`` per
+        text if it reads each token. Needs the head "task"."""
 
     def hidden_states(self, texts: "Sequence[Encoding]", layers: Sequence[int]) -> list[np.ndarray]:
-        """``[layers, tokens, hidden_size]`` a text. Layer 0 are the embeddings, -1 is the last layer."""
+        """The states of some layers: ``[layers, tokens, hidden_size]`` per text. 0 is the embeddings, -1 the last layer."""
 
 
 @dataclass(frozen=True)
 class Reader:
-    """A BERT and its word pieces.
+    """A BERT and its tokenizer.
 
     Attributes:
-        name: as it was asked for; shown beside what it answers.
+        name: the model as the person named it, for messages.
     """
 
     name: str
@@ -54,12 +55,12 @@ class Reader:
 
     @property
     def max_tokens(self) -> int:
-        """Tokens that it reads at most, special tokens included."""
+        """The most tokens that the model can read, including special tokens."""
         return int(self.bert.config.get("max_position_embeddings", 512))
 
 
 def finite(method: Callable[_Asked, _Answers]) -> Callable[_Asked, _Answers]:
-    """Makes a method of a ``Bert`` raise a BertkitError rather than answer with NaN or infinity."""
+    """Makes a method of a ``Bert`` raise a BertkitError where it would return NaN or infinity."""
 
     @wraps(method)
     def checked(*args: _Asked.args, **kwargs: _Asked.kwargs) -> _Answers:

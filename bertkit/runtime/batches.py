@@ -1,4 +1,4 @@
-"""Texts of like length side by side, so that hardly any padding is computed."""
+"""Batches of texts of similar length, so that hardly any padding is computed."""
 
 from collections.abc import Iterator, Sequence
 
@@ -7,11 +7,11 @@ import numpy as np
 from bertkit.runtime.text import Encoding
 
 TOKENS_AT_ONCE = {"cpu": 4_096, "mps": 8_192, "cuda": 65_536}
-"""Computed at a time, by device: enough to keep it busy, little enough to fit."""
+"""Tokens per batch, by device: enough to keep it busy, few enough for its memory."""
 
 
 def of_like_length(texts: Sequence[Encoding], tokens_at_once: int) -> Iterator[list[int]]:
-    """The numbers of the texts in batches of about so many tokens, the longest first."""
+    """Batches of at most about ``tokens_at_once`` tokens, as lists of the texts' numbers; the longest texts come first."""
     order = sorted(range(len(texts)), key=lambda number: -len(texts[number].ids))
     begin = 0
     while begin < len(order):
@@ -21,7 +21,7 @@ def of_like_length(texts: Sequence[Encoding], tokens_at_once: int) -> Iterator[l
 
 
 def padded(texts: Sequence[Encoding], pad_id: int) -> dict[str, np.ndarray]:
-    """``input_ids``, ``attention_mask`` and ``token_type_ids``: int64 ``[texts, longest]``.
+    """Texts as ``input_ids``, ``attention_mask`` and ``token_type_ids``, each int64 ``[texts, longest]``.
 
     Example:
         >>> padded([Encoding([2, 7, 3], [0, 0, 0]), Encoding([2, 3], [0, 0])], pad_id=0)["input_ids"].tolist()

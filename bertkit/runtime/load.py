@@ -1,4 +1,4 @@
-"""A trained BERT ready to be asked: its word pieces, and a forward pass in numpy, torch or onnxruntime."""
+"""Loads a trained BERT for inference: its tokenizer, and a forward pass in numpy, torch or onnxruntime."""
 
 from typing import TYPE_CHECKING
 
@@ -10,19 +10,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FEW_TEXTS = 32
-"""Up to so many texts, starting torch would take longer than reading them in numpy."""
+"""For up to so many texts, importing torch would take longer than computing them in numpy."""
 
 
 def open_reader(name: str, head: Head, device: str | None = None, texts: int | None = None) -> Reader:
-    """What reads so many texts soonest: numpy for a few where no device is named, else torch; an export, onnxruntime.
+    """Loads a model with what is fastest: onnxruntime for an export, numpy for a few texts on no named device, else torch.
 
     Args:
-        name: a folder, also one of `bertkit export`, a name on the hub, or "embedded".
-        device: "cpu", "cuda", "cuda:1", "mps"; None or "auto" takes the best there is.
-        texts: about how many will be read, where that is known.
+        name: a folder (also one that `bertkit export` wrote), a name on the hub, or "embedded".
+        head: the head that will be used.
+        device: "cpu", "cuda", "cuda:1" or "mps"; None or "auto" takes the best one available.
+        texts: about how many texts will be read; None where that is unknown, and taken for many.
 
     Raises:
-        BertkitError: the model cannot be had, or was trained without the head; an unknown device.
+        BertkitError: the model cannot be loaded, or was trained without the head; or the device is unknown.
     """
     folder = bert_folder(name)
     light = light_reader(name, folder, head, device, texts)
@@ -35,15 +36,17 @@ def open_reader(name: str, head: Head, device: str | None = None, texts: int | N
 
 
 def light_reader(name: str, folder: "Path", head: Head, device: str | None, texts: int | None) -> Reader | None:
-    """What needs no torch: onnxruntime for an export, numpy for a few texts; None where torch is needed, or says better
-    why it cannot be.
+    """Loads a model without importing torch, if that is possible: an export by onnxruntime, or a few texts by numpy.
 
     Args:
-        folder: of the model.
+        folder: the model's folder.
         name, head, device, texts: as for ``open_reader``.
 
+    Returns:
+        The reader; None where torch is needed, be it only to say what is wrong with the model.
+
     Raises:
-        BertkitError: an export that cannot be run, or not on the device.
+        BertkitError: an export cannot be run, or not on this device.
     """
     from bertkit.runtime.onnx_bert import is_exported
 

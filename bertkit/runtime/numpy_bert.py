@@ -1,8 +1,8 @@
-"""BERT's forward pass in plain numpy, over a safetensors file.
+"""BERT's forward pass in plain numpy, on the weights of a safetensors file.
 
-For a few texts on a CPU: importing torch and transformers takes seconds, and this a fraction of one. It computes what
-``transformers.models.bert.modeling_bert`` computes in fp32, dropout off; texts of one length together, and so without
-padding. Shapes: B texts of L tokens, H the hidden size.
+It is meant for a few texts on a CPU: importing torch and transformers takes seconds, and this a fraction of one. It
+computes the same as ``transformers.models.bert.modeling_bert`` in fp32 without dropout. Texts of the same length are
+computed together, so there is no padding. Shapes: B texts of L tokens, H the hidden size.
 """
 
 import math
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def erf(x: np.ndarray) -> np.ndarray:
-    """The error function of fp32 numbers, to about 4e-7 (the rational approximation of Eigen and XLA)."""
+    """The error function in fp32, accurate to about 4e-7 (the rational approximation that Eigen and XLA use)."""
     x = np.clip(x, -3.832506856900711, 3.832506856900711)
     square = x * x
     top = np.float32(-2.72614225801306e-10)
@@ -58,28 +58,28 @@ ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def softmax(x: np.ndarray) -> np.ndarray:
-    """Over the last axis."""
+    """Along the last axis."""
     shifted = np.exp(x - x.max(axis=-1, keepdims=True))
     shares: np.ndarray = shifted / shifted.sum(axis=-1, keepdims=True)
     return shares
 
 
 def log_softmax(x: np.ndarray) -> np.ndarray:
-    """Over the last axis."""
+    """Along the last axis."""
     shifted = x - x.max(axis=-1, keepdims=True)
     logs: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return logs
 
 
 class NumpyBert:
-    """A BERT (a ``base.Bert``).
+    """A BERT in numpy (a ``base.Bert``).
 
     Args:
-        folder: with config.json and model.safetensors, also with the names of old checkpoints (gamma, beta).
-        head: what will be asked of it.
+        folder: has config.json and model.safetensors, whose weights may have the names of old checkpoints (gamma, beta).
+        head: the head that will be used.
 
     Raises:
-        UnsupportedError: what this cannot compute, or cannot find.
+        UnsupportedError: the model is of a kind that this class does not compute, or weights are missing.
     """
 
     def __init__(self, folder: Path, head: "Head") -> None:
@@ -104,11 +104,11 @@ class NumpyBert:
     @finite
     def word_log_probabilities(self, texts: Sequence[Encoding], places: Sequence[Sequence[int]]) -> list[np.ndarray]:
         """As in ``base.Bert``."""
-        found = self._by_length(texts, lambda numbers, states: [
+        at_places = self._by_length(texts, lambda numbers, states: [
             state[list(places[number])] for number, state in zip(numbers, states[-1], strict=True)
         ])  # fmt: skip
         with _overflowing():
-            return [log_softmax(self._word_logits(hidden)) for hidden in found]
+            return [log_softmax(self._word_logits(hidden)) for hidden in at_places]
 
     @finite
     def next_sentence_logits(self, texts: Sequence[Encoding]) -> np.ndarray:
@@ -131,7 +131,7 @@ class NumpyBert:
         ))  # fmt: skip
 
     def _pooled(self, texts: Sequence[Encoding]) -> np.ndarray:
-        # Copies: else the states of all tokens would stay in memory with the first one.
+        # Copies: a view of one token would keep the states of all tokens in memory.
         first = self._by_length(texts, lambda _, states: list(states[-1][:, 0].copy()))
         with _overflowing():
             pooled: np.ndarray = np.tanh(self._linear(np.stack(first), "bert.pooler.dense"))
@@ -140,7 +140,8 @@ class NumpyBert:
     def _by_length(
         self, texts: Sequence[Encoding], taken: Callable[[list[int], list[np.ndarray]], list[np.ndarray]]
     ) -> list[np.ndarray]:
-        """What ``taken`` takes of the states of each text, given the texts' numbers and their ``[B, L, H]`` a layer."""
+        """Computes texts of the same length together. ``taken`` gets their numbers and the states ``[B, L, H]`` of each
+        layer, and returns what is kept for each text."""
         answers: list[np.ndarray] = [np.empty(0)] * len(texts)
         with _overflowing():
             for numbers in _of_one_length(texts):
@@ -151,7 +152,7 @@ class NumpyBert:
         return answers
 
     def _states(self, ids: np.ndarray, types: np.ndarray) -> list[np.ndarray]:
-        """int64 ``[B, L]`` ids and segments → fp32 ``[B, L, H]`` of the embeddings and of each layer."""
+        """The states after the embeddings and after each layer, fp32 ``[B, L, H]``, for int64 ``[B, L]`` ids and segments."""
         places = self._weight("bert.embeddings.position_embeddings.weight")[: ids.shape[1]]
         segments = self._weight("bert.embeddings.token_type_embeddings.weight")[types]
         words = self._weight("bert.embeddings.word_embeddings.weight")[ids]
@@ -161,13 +162,13 @@ class NumpyBert:
         return states
 
     def _word_logits(self, hidden: np.ndarray) -> np.ndarray:
-        """``[places, H]`` → ``[places, rows]``."""
+        """The logits of the masked-word head: ``[places, H]`` → ``[places, rows]``."""
         head = "cls.predictions"
         transformed = self._activation(self._linear(hidden, f"{head}.transform.dense"))
         transformed = self._normed(transformed, f"{head}.transform")
         tied = self.config.get("tie_word_embeddings", True) or f"{head}.decoder.weight" not in self._names
         decoder = self._weight("bert.embeddings.word_embeddings.weight" if tied else f"{head}.decoder.weight")
-        # Tied, the two biases are one, and saved under either name; untied, that of the decoder counts.
+        # With tied weights both biases are the same, and may be saved under either name; else the decoder's counts.
         names = [f"{head}.bias", f"{head}.decoder.bias"][:: 1 if tied else -1]
         bias = self._weight(next(name for name in names if name in self._names))
         logits: np.ndarray = transformed @ decoder.T + bias
@@ -191,7 +192,7 @@ class NumpyBert:
         return self._normed(self._linear(inner, f"{name}.output.dense") + attended, f"{name}.output")
 
     def _linear(self, x: np.ndarray, name: str) -> np.ndarray:
-        # As one matrix product: numpy would make one of each text.
+        # Flattened into one matrix product: numpy would make one for each text.
         flat = x.reshape(-1, x.shape[-1])
         y: np.ndarray = flat @ self._weight(f"{name}.weight").T + self._weight(f"{name}.bias")
         return y.reshape(*x.shape[:-1], y.shape[-1])
@@ -203,7 +204,7 @@ class NumpyBert:
         return y
 
     def _weight(self, name: str) -> np.ndarray:
-        """A weight as fp32, read once."""
+        """A weight as fp32; it is read from the file once."""
         if name not in self._loaded:
             weight: np.ndarray = self._file.get_tensor(self._names[name])
             self._loaded[name] = weight.astype(np.float32, copy=False)
@@ -222,13 +223,13 @@ class NumpyBert:
                 raise UnsupportedError(f"{name} is {config[name]}")
 
     def _check_weights(self, head: "Head") -> None:
-        """Every weight that the head needs is there, of the right shape, in a type that numpy has."""
+        """Raises an UnsupportedError unless all weights for the head are there, with the right shape, in a type of numpy's."""
         for name, shape in (self._encoder_weights() | self._head_weights(head)).items():
             if name not in self._names:
                 raise UnsupportedError(f"it has no {name}")
-            found = self._file.get_slice(self._names[name])
-            if found.get_shape() != shape or found.get_dtype() not in ("F32", "F16", "F64"):
-                raise UnsupportedError(f"{name} is {found.get_dtype()} {found.get_shape()}")
+            stored = self._file.get_slice(self._names[name])
+            if stored.get_shape() != shape or stored.get_dtype() not in ("F32", "F16", "F64"):
+                raise UnsupportedError(f"{name} is {stored.get_dtype()} {stored.get_shape()}")
         if head == "words" and not {"cls.predictions.bias", "cls.predictions.decoder.bias"} & self._names.keys():
             raise UnsupportedError("it has no cls.predictions.bias")
 
@@ -271,7 +272,7 @@ class NumpyBert:
 
 
 def _of_one_length(texts: Sequence[Encoding]) -> Iterator[list[int]]:
-    """The numbers of the texts, those of one length together, some at a time so that memory stays bounded."""
+    """Batches of texts of the same length, as lists of their numbers; they are bounded, and so is the memory they take."""
     numbers: dict[int, list[int]] = {}
     for number, text in enumerate(texts):
         numbers.setdefault(len(text.ids), []).append(number)
@@ -281,7 +282,7 @@ def _of_one_length(texts: Sequence[Encoding]) -> Iterator[list[int]]:
 
 
 def _overflowing() -> np.errstate:
-    """Damaged weights give what they give in torch: inf and nan, without a word."""
+    """Lets damaged weights give infinity and NaN without numpy's warnings, as in torch."""
     return np.errstate(over="ignore", invalid="ignore")
 
 

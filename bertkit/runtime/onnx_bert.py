@@ -1,13 +1,13 @@
-"""BERT's forward pass by onnxruntime, over the graph that ``bertkit export`` writes: no torch, no transformers.
+"""BERT's forward pass by onnxruntime, on the graph that ``bertkit export`` writes; needs neither torch nor transformers.
 
-One graph holds all that a model was trained for, so that no weight is stored twice. Shapes: B texts of L tokens, H the
-hidden size, N places, V rows of the vocabulary.
+One graph has all heads of a model, so that no weight is stored twice. Shapes: B texts of L tokens, H the hidden size, N
+places, V rows of the vocabulary.
 
-- inputs, int64: ``input_ids``, ``attention_mask`` and ``token_type_ids`` ``[B, L]``; and ``places`` ``[N]`` where it has
-  a masked-word head: which tokens to guess, counted through the batch (text · L + token); it may be empty.
-- outputs, fp32: ``word_logits`` ``[N, V]``, ``pair_logits`` ``[B, 2]``, ``class_logits`` ``[B, outputs]`` or ``token_logits``
-  ``[B, L, outputs]`` of the head of a task, those of them that the model has; and ``hidden_0`` (the embeddings),
-  ``hidden_1`` … of each layer, ``[B, L, H]``.
+- Inputs, int64: ``input_ids``, ``attention_mask`` and ``token_type_ids``, each ``[B, L]``. A model with a masked-word head
+  also has ``places`` ``[N]``: the tokens to guess, counted through the batch (text · L + token). It may be empty.
+- Outputs, fp32: of ``word_logits`` ``[N, V]``, ``pair_logits`` ``[B, 2]`` and, for the head of a task, ``class_logits``
+  ``[B, outputs]`` or ``token_logits`` ``[B, L, outputs]`` those that the model has; and ``hidden_0`` (the embeddings) and
+  ``hidden_1`` … (the layers), each ``[B, L, H]``.
 """
 
 import json
@@ -34,39 +34,39 @@ OUTPUTS: "dict[Head, str]" = {
     "pairs": "pair_logits",
     "none": "hidden_",
 }
-"""Names of the graph's outputs, by what is asked; hidden states go on with the number of the layer."""
+"""The graph's outputs by head; the names of hidden states end with the number of the layer."""
 CLASS_LOGITS, TOKEN_LOGITS = "class_logits", "token_logits"
-"""Those of the head of a task, which reads the pooled state or each token."""
+"""The outputs of the head of a task, which reads either the pooled state or each token."""
 _PARTS = {"words": "masked-word head", "pairs": "next-sentence head", "task": "head of a task"}
 _TOKENS_AT_ONCE = TOKENS_AT_ONCE["cpu"]
 
 
 def is_exported(folder: Path) -> bool:
-    """Whether a folder holds a graph, and no weights that torch reads."""
+    """Whether a folder holds a graph, but no weights for torch."""
     return (folder / GRAPH).is_file() and not (folder / WEIGHTS).is_file()
 
 
 class OnnxBert:
-    """A BERT (a ``base.Bert``), on the CPU.
+    """A BERT by onnxruntime (a ``base.Bert``), on the CPU.
 
     Args:
-        folder: with config.json and model.onnx.
-        head: what will be asked of it.
+        folder: has config.json and model.onnx.
+        head: the head that will be used.
 
     Raises:
-        BertkitError: onnxruntime is not installed, the graph cannot be read, or has no such head.
+        BertkitError: onnxruntime is not installed, or the graph cannot be read or lacks the head.
     """
 
     def __init__(self, folder: Path, head: "Head") -> None:
         onnxruntime = import_extra("onnxruntime", "onnx")
         self._path = folder / GRAPH
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4  # what goes wrong is raised, and said in our own words
+        options.log_severity_level = 4  # no log: errors are raised, and bertkit says them in its own words
         try:
             self.config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
             self._layers = int(self.config["num_hidden_layers"]) + 1
             self._session = onnxruntime.InferenceSession(str(self._path), options, ["CPUExecutionProvider"])
-        except Exception as error:  # the files come from outside: whatever is wrong, they cannot be loaded
+        except Exception as error:  # the files come from outside, and may make the library raise anything
             raise BertkitError(f"cannot load {self._path}: {type(error).__name__}: {error}") from error
         shapes = {output.name: output.shape for output in self._session.get_outputs()}
         self._takes_places = "places" in {wanted.name for wanted in self._session.get_inputs()}
@@ -123,7 +123,7 @@ class OnnxBert:
     def _runs(
         self, texts: Sequence[Encoding], outputs: Sequence[str], places: Sequence[Sequence[int]] | None = None
     ) -> Iterator[tuple[list[int], list[np.ndarray]]]:
-        """The numbers of the texts of each batch, and some outputs for it."""
+        """Runs the graph batch by batch; for each the numbers of its texts, and the outputs that were asked for."""
         for numbers in of_like_length(texts, _TOKENS_AT_ONCE):
             batch = padded([texts[number] for number in numbers], self.config.get("pad_token_id") or 0)
             length = batch["input_ids"].shape[1]
@@ -132,7 +132,7 @@ class OnnxBert:
                 flat = [row * length + place for row, of_text in enumerate(asked) for place in of_text]
                 batch["places"] = np.array(flat, dtype=np.int64)
             try:
-                found = self._session.run(list(outputs), batch)
+                results = self._session.run(list(outputs), batch)
             except Exception as error:  # a graph from outside that does not fit its config.json or tokenizer
                 raise BertkitError(f"cannot run {self._path}: {error}") from error
-            yield numbers, found
+            yield numbers, results

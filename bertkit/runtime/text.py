@@ -1,4 +1,4 @@
-"""Text to word pieces and back, with or without transformers."""
+"""Turns text into the ids of word pieces and back, with or without transformers."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -13,34 +13,35 @@ from bertkit.models.folder import read_config
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-# What transformers' `clean_up_tokenization` does to a decoded text.
+# The replacements that `clean_up_tokenization` of transformers makes in a decoded text.
 _CLEANED = ((" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"),
             (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"))  # fmt: skip
 _SPECIAL = ("mask_token", "unk_token", "pad_token", "cls_token", "sep_token")
 
 
 class UnsupportedError(Exception):
-    """This model, or its tokenizer, needs torch and transformers; the message says why."""
+    """A model or a tokenizer needs torch and transformers; the message says why."""
 
 
 class Encoding(NamedTuple):
-    """A text, or a pair of texts, as a BERT reads it: with ``[CLS]`` and ``[SEP]``, without padding."""
+    """A text or a pair of texts as a BERT reads it: with ``[CLS]`` and ``[SEP]``, without padding."""
 
     ids: list[int]
     type_ids: list[int]
-    """The segment of each token: 0 for the first text, 1 for the second (0 in a model that knows one segment)."""
+    """The segment of each token: 0 for the first text, 1 for the second (or 0 where the model has one segment only)."""
     words: Sequence[int | None] = ()
-    """Which word of its text each token belongs to, None for special tokens; empty where the text was put together."""
+    """The number of the word that each token belongs to, None for special tokens; empty where the tokenizer did not make
+    the encoding."""
 
 
 class Pieces:
-    """The word pieces of a model.
+    """The text encoder of a model.
 
     Args:
-        tokenizer: of the library ``tokenizers``; padding and truncation are switched off.
-        special: ``mask_token``, ``unk_token``, ``pad_token``, ``cls_token`` and ``sep_token``.
+        tokenizer: a tokenizer of the library ``tokenizers``; its padding and truncation are switched off.
+        special: the model's ``mask_token``, ``unk_token``, ``pad_token``, ``cls_token`` and ``sep_token``.
         cleans_up: whether decoded text is tidied as transformers does it (``i do n't .`` → ``i don't.``).
-        segments: that the model tells apart (``type_vocab_size``).
+        segments: how many segments the model has (``type_vocab_size``).
     """
 
     def __init__(self, tokenizer: "Tokenizer", special: dict[str, str], cleans_up: bool, segments: int = 2) -> None:
@@ -53,60 +54,61 @@ class Pieces:
 
     @cached_property
     def vocab(self) -> dict[str, int]:
-        """Word piece → id."""
+        """The ids by word piece."""
         ids: dict[str, int] = self.tokenizer.get_vocab()
         return ids
 
     @cached_property
     def special_ids(self) -> frozenset[int]:
-        """Of the special tokens that stand for no text."""
+        """The ids of the special tokens, which stand for no text."""
         return frozenset({self.mask_id, self.cls_id, self.sep_id, self.pad_id})
 
     @cached_property
     def continuing_ids(self) -> frozenset[int]:
-        """Of the pieces that go on with a word (``##s``)."""
+        """The ids of the pieces that continue a word (``##s``)."""
         return frozenset(id_ for piece, id_ in self.vocab.items() if piece.startswith("##"))
 
     def goes_on(self, text: Encoding, place: int) -> bool:
-        """Whether the token at a place goes on with the word of the one before it."""
+        """Whether the token at a place continues the word of the token before it."""
         if not text.words:
             return text.ids[place] in self.continuing_ids
         return text.words[place] is not None and text.words[place] == text.words[place - 1]
 
     def rest_of_word(self, text: Encoding, place: int) -> Iterator[int]:
-        """The places of the pieces that go on with the word of a piece."""
+        """The places behind a token that continue its word."""
         for after in range(place + 1, len(text.ids)):
             if not self.goes_on(text, after):
                 return
             yield after
 
     def words(self, text: Encoding) -> list[tuple[int, int]]:
-        """Where each word of a text begins, and where it has ended. Special tokens are none."""
+        """The places of each word, as (begin, end) with the end excluded. Special tokens are not words."""
         text_places = [place for place, id_ in enumerate(text.ids) if id_ not in self.special_ids]
         begins = [place for place in text_places if not self.goes_on(text, place)]
         return [(begin, max((begin, *self.rest_of_word(text, begin))) + 1) for begin in begins]
 
     def encode(self, text: str, pair: str | None = None, *, most: int | None = None) -> Encoding:
-        """Ids with special tokens. Bytes of a command line that are no UTF-8 become question marks.
+        """Encodes a text or a pair, with special tokens. Lone surrogates become question marks (see ``sound``).
 
         Args:
-            text, pair: one text, or two.
-            most: tokens that are kept of more; of a pair, the longer one's end goes first.
+            text: the text, or the first one of a pair.
+            pair: the second text of a pair.
+            most: the most tokens to keep; of a pair, the end of the longer text is cut first. None keeps all.
 
         Raises:
-            BertkitError: the rules of the tokenizer come to no end over it.
+            BertkitError: a pattern of the tokenizer gives up on the text.
         """
         if most is not None:
             self.tokenizer.enable_truncation(most, strategy="longest_first")
         try:
             with rules_applied(text):
-                found = self.tokenizer.encode(sound(text), None if pair is None else sound(pair))
+                encoded = self.tokenizer.encode(sound(text), None if pair is None else sound(pair))
         finally:
             self.tokenizer.no_truncation()
-        return self._encoding(found)
+        return self._encoding(encoded)
 
     def windows(self, text: str, most: int) -> list[Encoding]:
-        """All of a text in windows of at most so many tokens, one after the other, each with special tokens.
+        """Encodes a whole text in consecutive windows of at most ``most`` tokens, each with special tokens.
 
         Raises:
             BertkitError: as ``encode``.
@@ -117,19 +119,20 @@ class Pieces:
                 first = self.tokenizer.encode(sound(text))
         finally:
             self.tokenizer.no_truncation()
-        return [self._encoding(found) for found in [first, *first.overflowing]]
+        return [self._encoding(one) for one in [first, *first.overflowing]]
 
-    def _encoding(self, found: Any) -> Encoding:
-        return Encoding(found.ids, found.type_ids if self._segments > 1 else [0] * len(found.ids), found.word_ids)
+    def _encoding(self, encoded: Any) -> Encoding:
+        type_ids = encoded.type_ids if self._segments > 1 else [0] * len(encoded.ids)
+        return Encoding(encoded.ids, type_ids, encoded.word_ids)
 
     def spelt(self, text: str) -> list[int]:
-        """Ids without special tokens."""
+        """The ids of a text, without special tokens."""
         with rules_applied(text):
             ids: list[int] = self.tokenizer.encode(sound(text), add_special_tokens=False).ids
         return ids
 
     def decode(self, ids: Sequence[int], skip_special_tokens: bool = False) -> str:
-        """The text of some ids."""
+        """The text that ids stand for."""
         text: str = self.tokenizer.decode(list(ids), skip_special_tokens=skip_special_tokens)
         for spaced, joined in _CLEANED if self._cleans_up else ():
             text = text.replace(spaced, joined)
@@ -137,10 +140,10 @@ class Pieces:
 
 
 def light_pieces(folder: Path) -> Pieces:
-    """Those of a folder's tokenizer.json and tokenizer_config.json, without importing transformers.
+    """The text encoder in a folder, read from tokenizer.json and tokenizer_config.json without importing transformers.
 
     Raises:
-        UnsupportedError: a tokenizer that only transformers reads rightly.
+        UnsupportedError: only transformers can read the tokenizer correctly.
     """
     from tokenizers import Tokenizer
 
@@ -155,7 +158,9 @@ def light_pieces(folder: Path) -> Pieces:
             raise UnsupportedError("its tokenizer is put together from several files")
     except UnsupportedError:
         raise
-    except BaseException as error:  # whatever a broken file makes the library raise: transformers' way says it well
+    except (
+        BaseException
+    ) as error:  # a broken file may make the library raise anything; any_pieces then says what is wrong
         if not is_library_failure(error):
             raise
         raise UnsupportedError(f"its tokenizer ({error})") from error
@@ -163,13 +168,14 @@ def light_pieces(folder: Path) -> Pieces:
 
 
 def any_pieces(folder: Path, name: str = "") -> Pieces:
-    """Those of any BERT's folder, by transformers.
+    """The text encoder in the folder of any BERT, read by transformers.
 
     Args:
-        name: of the model, for messages.
+        folder: the model's folder.
+        name: the model's name, for messages.
 
     Raises:
-        BertkitError: no tokenizer there, none of a BERT, or one that is larger than its model.
+        BertkitError: there is no tokenizer, it is not one for a BERT, or it has more word pieces than the model.
     """
     from bertkit.models.bert import own_tokenizer
 
@@ -180,14 +186,14 @@ def any_pieces(folder: Path, name: str = "") -> Pieces:
 
 
 def _known(config: dict[str, Any]) -> set[str]:
-    """The words that a tokenizer_config.json adds to a vocabulary, as far as they are not there yet."""
+    """The tokens that a tokenizer_config.json adds to a vocabulary."""
     added = [token["content"] for token in (config.get("added_tokens_decoder") or {}).values()]
     further = (config.get("extra_special_tokens") or [], config.get("additional_special_tokens") or [])
     return {*added, *(str(token) for tokens in further for token in tokens)}
 
 
 def _check(folder: Path, config: dict[str, Any], content: dict[str, Any]) -> None:
-    """Only a plain BERT tokenizer, whose two files agree."""
+    """Raises an UnsupportedError unless the tokenizer is a plain BERT tokenizer whose two files agree."""
     rules = content["normalizer"]
     told = {
         "do_lower_case": rules["lowercase"],
@@ -208,7 +214,10 @@ def _check(folder: Path, config: dict[str, Any], content: dict[str, Any]) -> Non
 
 
 def sound(text: str) -> str:
-    """Without lone surrogates, which no tokenizer takes: each becomes a question mark. The first such text is said."""
+    """The text with a question mark for each lone surrogate, which no tokenizer accepts; the first time with a warning.
+
+    Lone surrogates are bytes of a command line that are not UTF-8, or halves of a character.
+    """
     whole = text.encode("utf-8", "replace").decode()
     if whole != text:
         _say_replaced(sum("\ud800" <= one <= "\udfff" for one in text), whole)

@@ -33,15 +33,15 @@ def _task_class(name: str) -> str:
 
 
 class TorchBert:
-    """A BERT (a ``base.Bert``).
+    """A BERT in torch (a ``base.Bert``).
 
     Args:
         name: a folder, or a name on the hub.
-        head: what will be asked of it.
-        device: "cpu", "cuda", "cuda:1", "mps"; None or "auto" takes the best there is.
+        head: the head that will be used.
+        device: "cpu", "cuda", "cuda:1" or "mps"; None or "auto" takes the best one available.
 
     Raises:
-        BertkitError: the model cannot be had, or was trained without the head; an unknown device.
+        BertkitError: the model cannot be loaded, or was trained without the head; or the device is unknown.
     """
 
     def __init__(self, name: str, head: "Head", device: str | None) -> None:
@@ -72,7 +72,7 @@ class TorchBert:
             wanted = torch.zeros_like(batch["attention_mask"], dtype=torch.bool)
             wanted[rows, columns] = True
             which = (wanted.flatten().cumsum(0) - 1).view_as(wanted)[rows, columns]
-            # The last layer and the head over the vocabulary, most of the work of a small model, at these places alone.
+            # The last layer and the vocabulary's logits, most of the work of a small model, are computed here only.
             logs = self._model.cls(encode(self._encoder, **batch, wanted=wanted)[which]).log_softmax(dim=-1)
             return list(logs.split([len(places[number]) for number in numbers]))
 
@@ -113,7 +113,7 @@ class TorchBert:
         texts: Sequence[Encoding],
         answer: Callable[[list[int], dict[str, "torch.Tensor"]], list["torch.Tensor"]],
     ) -> list[np.ndarray]:
-        """What ``answer`` gives for each text, given the texts' numbers and their padded batch."""
+        """Calls ``answer`` with each batch: the numbers of its texts, and its padded tensors. Returns the answers by text."""
         import torch
 
         answers: list[np.ndarray] = [np.empty(0)] * len(texts)
@@ -121,6 +121,6 @@ class TorchBert:
             for numbers in of_like_length(texts, self._tokens_at_once):
                 arrays = padded([texts[number] for number in numbers], self._pad_id)
                 batch = {name: torch.from_numpy(array).to(self._model.device) for name, array in arrays.items()}
-                for number, found in zip(numbers, answer(numbers, batch), strict=True):
-                    answers[number] = found.float().cpu().numpy()
+                for number, one in zip(numbers, answer(numbers, batch), strict=True):
+                    answers[number] = one.float().cpu().numpy()
         return answers

@@ -1,7 +1,8 @@
-"""A BERT's encoder without what is thrown away: no padding, and the last layer at the tokens that a head reads alone.
+"""A BERT's encoder that computes no padding, and the last layer only at the tokens that a head reads.
 
-Texts lie end to end. transformers' own ways to do this want a GPU and lose the second text's ``[CLS]``: its pooler takes
-the first token of a row, and there is but one row. Shapes: B texts, T tokens in all, W of them wanted, H the hidden size.
+The texts of a batch lie end to end in one row. transformers can do this as well, but only on a GPU, and its pooler, which
+takes the first token of each row, then misses the ``[CLS]`` of all texts but the first. Shapes: B texts with T tokens
+together, W of them wanted by the head; H the hidden size.
 """
 
 from importlib.util import find_spec
@@ -27,16 +28,18 @@ def encode(
     token_type_ids: torch.Tensor | None,
     wanted: torch.Tensor,
 ) -> torch.Tensor:
-    """The last hidden states that ``bert(…)`` computes for a padded batch, ``[W, H]``, text after text.
+    """The last hidden states at some tokens, ``[W, H]``, text after text: those that ``bert(…)`` computes.
 
-    The last layer's keys and values are computed at all tokens; its queries, feed-forward and normalisation only where they
-    are wanted. Of the ``12 H^2`` multiplications a token that a layer makes (query, key, value and output ``H^2`` each, the
-    feed-forward ``H * 4H`` twice) these are ten.
+    In the last layer only keys and values are computed for all tokens; its queries, feed-forward part and normalisation are
+    computed at the wanted tokens only. Of the ``12 H^2`` multiplications per token in a layer (query, key, value and output
+    ``H^2`` each, feed-forward ``H * 4H`` twice) these are ten.
 
     Args:
-        bert: of a model that ``attend_unpadded`` has seen.
-        input_ids, attention_mask, token_type_ids: int64 ``[B, longest]``, padded on the right.
-        wanted: bool ``[B, longest]``, within the mask.
+        bert: the encoder of a model prepared by ``attend_unpadded``.
+        input_ids: int64 ``[B, longest]``, padded on the right.
+        attention_mask: int64 ``[B, longest]``.
+        token_type_ids: int64 ``[B, longest]``; None is segment 0 throughout.
+        wanted: bool ``[B, longest]``: the tokens, all within the mask.
     """
     return encode_layers(bert, input_ids, attention_mask, token_type_ids, wanted, 1)[0]
 
@@ -49,7 +52,7 @@ def encode_layers(
     wanted: torch.Tensor,
     depth: int,
 ) -> list[torch.Tensor]:
-    """As ``encode``, of so many of the last layers, ``[W, H]`` each, the last one last."""
+    """As ``encode``, for the last ``depth`` layers: ``[W, H]`` each, in the order of the layers."""
     tokens = Layout.of(attention_mask.bool())
     chosen = Wanted.of(wanted, tokens)
     embedded = bert.embeddings(
@@ -58,12 +61,12 @@ def encode_layers(
         position_ids=(tokens.places % input_ids.shape[1]).unsqueeze(0),
     )
     *layers, last = bert.encoder.layer
-    hidden, found = embedded.squeeze(0), []
+    hidden, states = embedded.squeeze(0), []
     for number, layer in enumerate(layers):
         hidden = layer(hidden, tokens=tokens)
         if len(layers) - number < depth:
-            found.append(gathered(hidden, chosen.rows))
-    return [*found, gathered(last(hidden, tokens=tokens, wanted=chosen), chosen.places)]
+            states.append(gathered(hidden, chosen.rows))
+    return [*states, gathered(last(hidden, tokens=tokens, wanted=chosen), chosen.places)]
 
 
 def _laid_out(batch: torch.Tensor, layout: Layout) -> torch.Tensor:
@@ -72,11 +75,11 @@ def _laid_out(batch: torch.Tensor, layout: Layout) -> torch.Tensor:
 
 
 def attend_unpadded(model: "PreTrainedModel") -> None:
-    """Lets ``encode`` run a BERT, which reads padded batches as before; another model is left as it is."""
+    """Prepares a BERT for ``encode``; it still reads padded batches as before. Any other model is left as it is."""
     if not isinstance(model.base_model, BertModel):
         return
     for layer in model.base_model.encoder.layer:
-        # The layers' ``__call__`` stays, and with it what FSDP and gradient checkpointing hang on to it.
+        # ``__call__`` stays as it is, and so do the hooks of FSDP and gradient checkpointing.
         layer.forward = MethodType(_layer, layer)
 
 
@@ -88,7 +91,7 @@ def _layer(
     wanted: Wanted | None = None,
     **options: Any,
 ) -> torch.Tensor:
-    """``BertLayer.forward`` at the tokens: ``[T, H]`` → ``[T, H]``, or ``[B * most, H]`` where something is wanted."""
+    """``BertLayer.forward`` without padding: ``[T, H]`` → ``[T, H]``, or → ``[B * most, H]`` at the ``wanted`` tokens."""
     if tokens is None:
         padded: torch.Tensor = BertLayer.forward(layer, hidden, *arguments, **options)
         return padded
@@ -107,7 +110,7 @@ def _layer(
 
 
 def _projected(states: torch.Tensor, *parts: torch.nn.Linear) -> tuple[torch.Tensor, ...]:
-    """``states`` through several layers, as one matrix product."""
+    """Applies several linear layers to ``states`` in one matrix product."""
     weight, bias = (torch.cat([getattr(part, name) for part in parts]) for name in ("weight", "bias"))
     return torch.nn.functional.linear(states, weight, bias).chunk(len(parts), dim=-1)
 
@@ -120,14 +123,25 @@ def _attended(
     tokens: Layout,
     grid: tuple[int, int] | None,
 ) -> torch.Tensor:
-    """Key and value ``[T, heads, size]``; query the same, or ``[B * most, heads, size]`` of a grid; answers as it."""
+    """Attention within each text.
+
+    Args:
+        parts: the layer's self-attention, for its dropout and its scaling.
+        query: ``[T, heads, size]``; or, with a grid, ``[B * most, heads, size]``.
+        key, value: ``[T, heads, size]``.
+        tokens: which rows belong to which text.
+        grid: ``(B, most)``, where the last layer's queries lie in a grid (see ``Wanted``).
+
+    Returns:
+        As the query.
+    """
     rate = parts.dropout.p if parts.training else 0.0
     if _has_kernel(query) and not rate:
         return _attend_by_kernel(query, key, value, tokens, grid, parts.scaling)
     mask = tokens.mask[:, None, None, :] if tokens.is_padded else None
     asking = query.unflatten(0, grid).transpose(1, 2) if grid else _padded(query, tokens)
     padded = asking, _padded(key, tokens), _padded(value, tokens), mask
-    # torch's fused attention draws dropout's numbers one by one on a CPU.
+    # On a CPU torch's fused attention draws the random numbers of dropout one by one.
     if parts.config._attn_implementation == "eager" or (rate and query.device.type == "cpu"):  # noqa: SLF001
         attended = _attend_plainly(*padded, parts.scaling, rate)
     else:
@@ -137,7 +151,7 @@ def _attended(
 
 
 def _has_kernel(query: torch.Tensor) -> bool:
-    """Whether torch attends within texts of several lengths here (flash attention: half precision, from Ampere on)."""
+    """Whether torch has a kernel here for texts of several lengths: flash attention, half precision, Ampere or later."""
     half = query.is_cuda and query.dtype in (torch.bfloat16, torch.float16)
     return half and torch.cuda.get_device_capability() >= (8, 0) and find_spec("torch.nn.attention.varlen") is not None
 
@@ -168,8 +182,10 @@ def _attend_plainly(
     scaling: float,
     rate: float,
 ) -> torch.Tensor:
-    """transformers' ``eager_attention_forward``, with ``drop``: ``[B, heads, longest, size]`` all, under ``[B, 1, 1,
-    longest]``."""
+    """The ``eager_attention_forward`` of transformers, with ``drop`` for dropout.
+
+    Query, key and value are ``[B, heads, longest, size]``, the mask ``[B, 1, 1, longest]``.
+    """
     scores = query @ key.transpose(2, 3) * scaling
     if mask is not None:
         scores = scores.masked_fill_(~mask, torch.finfo(scores.dtype).min)

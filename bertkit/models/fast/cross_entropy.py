@@ -18,17 +18,17 @@ from torch.nn.functional import cross_entropy, linear
 from bertkit.models.bert import IGNORE
 
 _CHUNK_ELEMENTS = {"cpu": 2**20, "cuda": 2**27, "mps": 2**24}
-"""Logits worked on at a time: as many as stay in a CPU's cache; on a GPU few kernels matter more."""
+"""How many logits are worked on at a time: on a CPU as many as fit into its cache; on a GPU more, to start few kernels."""
 
 
 def vocabulary_loss(
     hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, labels: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The summed cross-entropy of ``linear(hidden, weight, bias)``, and how many of its maxima are right (fp32 scalars).
+    """The summed cross-entropy of ``linear(hidden, weight, bias)``, and the number of right predictions (fp32 scalars).
 
-    The same as ``torch.nn.functional.cross_entropy(…, reduction="sum")`` to rounding. That writes and reads the logits
-    of a large vocabulary some eight times, in fp32; here a few rows at a time become probabilities and then the
-    gradient, in place, in the precision of the matrix products.
+    It equals ``torch.nn.functional.cross_entropy(…, reduction="sum")`` up to rounding. That function writes and reads the
+    logits of a large vocabulary some eight times, in fp32. Here a few rows at a time are turned into probabilities and
+    then into the gradient, in place, in the precision of the matrix products.
 
     Args:
         hidden: float ``[predicted, hidden_size]``.
@@ -38,7 +38,7 @@ def vocabulary_loss(
     """
     device = hidden.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
-    if dtype == torch.float16:  # small probabilities would vanish before the gradient is scaled
+    if dtype == torch.float16:  # small probabilities would underflow before the gradient is scaled
         logits = linear(hidden, weight, bias)
         loss = cross_entropy(logits.float(), labels, reduction="sum")
         return loss, (logits.detach().argmax(-1) == labels).sum().float()
@@ -48,7 +48,7 @@ def vocabulary_loss(
 
 
 class _VocabularyLoss(torch.autograd.Function):
-    """Knows its gradient when the loss is known, but for one factor: that of the whole sum."""
+    """Computes its gradient in the forward pass, but for one factor: the gradient of the summed loss."""
 
     @staticmethod
     def forward(
@@ -74,12 +74,12 @@ class _VocabularyLoss(torch.autograd.Function):
                 of_bias += shares.sum(dim=0)
                 chunk.copy_(shares)
         none = hidden.new_zeros((), dtype=torch.float32)
-        found = torch.stack([none, *losses]).sum(), torch.stack([none, *(one.float() for one in correct)]).sum()
+        loss, right_count = (torch.stack([none, *(one.float() for one in some)]).sum() for some in (losses, correct))
         if trained:
             # `logits` holds their gradient G by now.
             ctx.save_for_backward(logits @ weight, logits.T @ hidden, of_bias)
-        ctx.mark_non_differentiable(found[1])
-        return found
+        ctx.mark_non_differentiable(right_count)
+        return loss, right_count
 
     @staticmethod
     def backward(ctx: Any, factor: torch.Tensor, _: torch.Tensor) -> tuple[Any, ...]:
@@ -88,6 +88,7 @@ class _VocabularyLoss(torch.autograd.Function):
 
 
 def _count_right(logits: torch.Tensor, right: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """How many labels are their row's ``argmax``, which is slow to find: only where none is greater (``right`` is 0)."""
+    """How many labels are the ``argmax`` of their row. As that is slow, it is taken only of rows whose label has the
+    largest logit (``right`` is 0), maybe beside another that is equal."""
     candidates = (right == 0).squeeze(1).nonzero().squeeze(1)
     return (logits[candidates].argmax(dim=1) == labels[candidates]).sum()

@@ -1,4 +1,4 @@
-"""Dropout whose random numbers cost little on a CPU."""
+"""Dropout that is cheap on a CPU."""
 
 import torch
 from torch import nn
@@ -7,25 +7,25 @@ _VALUES = 2**16
 
 
 def draw_cheaply(model: nn.Module) -> None:
-    """Gives the model's dropout layers ``CheapDropout`` in place of torch's."""
+    """Replaces the dropout layers of a model by ``CheapDropout``."""
     for module in model.modules():
         if type(module) is nn.Dropout:
             module.__class__ = CheapDropout
 
 
 class CheapDropout(nn.Dropout):
-    """``nn.Dropout`` by ``drop``."""
+    """An ``nn.Dropout`` that calls ``drop``."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 (its name in nn.Dropout)
         return drop(input, self.p) if self.training else input
 
 
 def drop(states: torch.Tensor, rate: float) -> torch.Tensor:
-    """Zeroes a share of the numbers and scales the others up, so that the mean stays.
+    """Sets a share of the numbers to zero and scales the others up, so that the mean stays the same.
 
-    On a CPU one 64-bit draw decides for four numbers, by 16 bits each, where torch's own takes one draw after another:
-    a million numbers take 1.6 ms instead of 6.4 (two cores, fp32, 2026-11-24). The rate is rounded to 1/65,536, and the
-    others are scaled by what it then is. Elsewhere it is torch's own.
+    On a CPU one random number of 64 bits decides for four elements, by 16 bits each, while torch draws a number for each:
+    a million elements take 1.6 ms instead of 6.4 (two cores, fp32, 2026-11-24). The rate is rounded to a multiple of
+    1/65,536, and the scale follows the rounded rate. On other devices torch's own dropout is used.
     """
     dropped = round(rate * _VALUES)
     if states.device.type != "cpu" or dropped in (0, _VALUES):

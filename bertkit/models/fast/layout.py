@@ -1,14 +1,15 @@
-"""Which rows are computed of a padded batch, and rows on their way out of it and back.
+"""Which rows of a padded batch are computed, and how rows are taken out of it and put back.
 
-Shapes: B texts, T rows, W of them wanted. A text of three tokens and one of one (B = 2, longest = 3):
+Shapes: B texts, T rows that are computed, W of them wanted by a head. An example: a text of three tokens and one of one (B =
+2, longest = 3).
 
     mask   1 1 1     places of the      0 1 2     ``Layout.places`` is [0, 1, 2, 3], so T = 4: the tokens, text after text.
            1 . .     flattened batch    3 4 5     (With ``ROWS_AT_ONCE`` of 5 it is [0, 1, 2, 3, 4]: padding fills up.)
 
-The last layer asks for few tokens only: here for the second and third of the first text, and the first of the other.
+The last layer is wanted at few tokens only: here at the second and third of the first text, and the first of the other.
 
     mask   . 1 1     ``Wanted.rows`` is [1, 2, 3], so W = 3: which of the T rows these are.
-           1 . .     ``Wanted.places`` is [0, 1, 2]: where they stand in the flattened grid ``[B, most]`` of queries, most = 2.
+           1 . .     ``Wanted.places`` is [0, 1, 2]: their places in the flattened grid ``[B, most]`` of queries, most = 2.
 """
 
 from typing import Any, NamedTuple
@@ -16,24 +17,24 @@ from typing import Any, NamedTuple
 import torch
 
 ROWS_AT_ONCE = {"cpu": 64}
-"""Rows are a multiple of so many where there is padding to fill them up: oneDNN, which multiplies bf16 matrices on a CPU,
-compiles a kernel for each number of rows that it has not seen, in 0.7 ms; a step asks for some ten of them."""
+"""By device, a number of which the rows are a multiple, filled up with padding. oneDNN, which multiplies bf16 matrices on a
+CPU, compiles a kernel for each number of rows that is new to it, in 0.7 ms, and a step would need some ten of them."""
 
 
 class Layout(NamedTuple):
-    """Where rows lie that were a padded batch ``[B, longest]``."""
+    """Which places of a padded batch ``[B, longest]`` are computed, and in which order."""
 
     mask: torch.Tensor
-    """bool ``[B, longest]``: where there is a token."""
+    """bool ``[B, longest]``: the places with a token."""
     places: torch.Tensor
-    """int64 ``[T]``: the place of each row in the flattened batch: of the tokens, text after text, and then of some
-    padding; or of everything, in order."""
+    """int64 ``[T]``: the place of each row in the flattened batch. The tokens come first, text after text, and then some
+    padding; or, where that would be nearly all, every place in order."""
     is_padded: bool
     """Whether there is padding in the batch."""
 
     @classmethod
     def of(cls, mask: torch.Tensor) -> "Layout":
-        """That of a mask."""
+        """The layout for a mask ``[B, longest]``."""
         places, size = _where(mask.flatten()), mask.numel()
         rows = len(places) + missing_rows(len(places), mask.device)
         if rows >= size:
@@ -43,27 +44,27 @@ class Layout(NamedTuple):
 
     @property
     def is_whole(self) -> bool:
-        """Whether every place of the batch is a row."""
+        """Whether every place of the batch is computed."""
         return len(self.places) == self.mask.numel()
 
     @property
     def ends(self) -> torch.Tensor:
-        """int32 ``[B + 1]``: 0, and the end of each text among the tokens."""
+        """int32 ``[B + 1]``: 0, and then the row at which each text has ended."""
         return torch.nn.functional.pad(self.mask.sum(dim=1).cumsum(0, dtype=torch.int32), (1, 0))
 
 
 class Wanted(NamedTuple):
-    """Tokens whose last state is wanted, at places of a grid ``[B, most]`` of the last layer's queries."""
+    """Tokens whose last hidden state is wanted. As queries of the last layer they lie in a grid ``[B, most]``."""
 
     rows: torch.Tensor
-    """int64 ``[W]``: which of the T."""
+    """int64 ``[W]``: which of the T rows they are."""
     places: torch.Tensor
-    """int64 ``[W]``: in the flattened grid."""
+    """int64 ``[W]``: their places in the flattened grid."""
     shape: tuple[int, int]
 
     @classmethod
     def of(cls, mask: torch.Tensor, tokens: Layout) -> "Wanted":
-        """Those of a bool mask ``[B, longest]`` within the tokens'."""
+        """The wanted tokens of a bool mask ``[B, longest]``, which lies within the mask of ``tokens``."""
         counts = mask.sum(dim=1, keepdim=True)
         most = int(counts.max())
         grid = torch.arange(most, device=mask.device) < counts
@@ -71,7 +72,7 @@ class Wanted(NamedTuple):
 
 
 def missing_rows(rows: int, device: torch.device) -> int:
-    """How many rows fill so many up to a multiple of ``ROWS_AT_ONCE``."""
+    """How many rows are missing to a multiple of ``ROWS_AT_ONCE``."""
     return -rows % ROWS_AT_ONCE.get(device.type, 1)
 
 
@@ -80,15 +81,15 @@ def _where(mask: torch.Tensor) -> torch.Tensor:
 
 
 def gathered(rows: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-    """``rows[places]`` for places that occur once: its gradient is copied, where torch's own adds row by row."""
-    found: torch.Tensor = _Gathered.apply(rows, places)
-    return found
+    """``rows[places]``, for places that differ: its gradient is one copy, where torch's own adds row by row."""
+    taken: torch.Tensor = _Gathered.apply(rows, places)
+    return taken
 
 
 def scattered(rows: torch.Tensor, places: torch.Tensor, num_rows: int) -> torch.Tensor:
-    """The other way round: rows at their places among zeros."""
-    found: torch.Tensor = _Scattered.apply(rows, places, num_rows)
-    return found
+    """The inverse of ``gathered``: puts rows at their places in a tensor of ``num_rows`` rows, the others being zero."""
+    spread: torch.Tensor = _Scattered.apply(rows, places, num_rows)
+    return spread
 
 
 class _Gathered(torch.autograd.Function):
