@@ -1,6 +1,6 @@
 """bertkit: pretrain a BERT of your own, fine-tune it, and use it anywhere.
 
-What stands below is imported on first use (PEP 562), so that ``import bertkit`` costs nothing.
+The names are imported on first use (PEP 562), so that ``import bertkit`` takes no time.
 """
 
 from importlib import import_module
@@ -44,7 +44,7 @@ _HOMES = {
     **dict.fromkeys(("finetune", "inspect", "pretrain"), "bertkit.api.training"),
 }
 
-if not TYPE_CHECKING:  # a type checker would take any name for one of ours
+if not TYPE_CHECKING:  # because of this function a type checker would accept any name
 
     def __getattr__(name: str) -> Any:
         if name not in __all__:

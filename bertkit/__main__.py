@@ -8,7 +8,7 @@ from typing import NoReturn
 
 
 def main() -> None:
-    """Runs the command line; Ctrl-C while it is being loaded is no traceback either."""
+    """Runs the command line; even Ctrl-C during its imports gives no traceback."""
     try:
         _main()
     except KeyboardInterrupt:
@@ -16,9 +16,9 @@ def main() -> None:
 
 
 def _main() -> None:
-    """Runs the command line and turns the known endings into exit codes (1 user's error, 130/143 signals).
+    """Runs the command line and turns known endings into exit codes: 1 for a user's error, 130 and 143 for signals.
 
-    What the machine outside of us says (files, memory) is one line too; a bug of ours keeps its traceback.
+    Errors of the machine (files, memory) are one line as well. A bug in bertkit keeps its traceback.
     """
     from bertkit import console, cores
     from bertkit.errors import BertkitError, Interrupted, from_outside
@@ -53,7 +53,7 @@ def _refuse(said: str) -> NoReturn:
 
     where, rank = "", os.environ.get("RANK", "0")
     if rank.isdecimal() and int(rank):
-        # What befell all ranks the main one says, and its end ends this one; what befell this one alone it says.
+        # An error on all ranks is printed by the main one, whose end ends this rank; one on this rank alone is printed here.
         time.sleep(3)
         where = f" (rank {rank})"
     console.err.print(f"[bold red]error{where}:[/] {console.plain(said)}")

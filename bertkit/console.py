@@ -1,4 +1,4 @@
-"""What people read: results on stdout, notes and progress on stderr, and only from the main process."""
+"""Output for people: results on stdout, notes and progress on stderr; of several ranks only the main process prints."""
 
 import functools
 import io
@@ -21,45 +21,45 @@ from rich.text import Text
 
 from bertkit.errors import BertkitError
 
-# Of the Hugging Face hub, and what a request carries one as.
+# A token of the Hugging Face hub, by itself or in the header of a request.
 _TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{8,}|(?<=Bearer )[^\s'\"]{8,}")
 _TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 
 
 def masked(text: str) -> str:
-    """Text without tokens of the hub: a server may send them back, and a library put them into its message."""
+    """The text with the hub's tokens blanked out: a server may send them back, and a library quote them in a message."""
     known = [os.environ.get(name, "") for name in _TOKEN_VARIABLES]
-    hub = sys.modules.get("huggingface_hub")  # where it was not loaded no token was sent
+    hub = sys.modules.get("huggingface_hub")  # if it was not loaded, no token was sent
     known.append((hub.get_token() or "") if hub else "")
     for token in known:
-        if len(token) >= 8:  # a shorter one would black out words
+        if len(token) >= 8:  # replacing a shorter one could change words
             text = text.replace(token, "<token>")
     return _TOKEN.sub("<token>", text)
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says, short, on one line, and without tokens."""
+    """The message of an error, shortened to one line, and without tokens."""
     return " ".join(masked(str(error)).split())[:200].rstrip(" .") or type(error).__name__
 
 
 class _Clean(Console):
     def __init__(self, **how: Any) -> None:
         super().__init__(**how)
-        # A terminal would break a long line within a word. In a file or a pipe a message stays one line.
+        # On a terminal rich wraps long lines between words. In a file or a pipe a message stays one line.
         self.soft_wrap = not self.is_terminal
 
     def render_str(self, text: str, **how: Any) -> Text:
-        """As rich does it (for the cells of tables too), without tokens and the control characters of a terminal."""
+        """As in rich, which also uses it for the cells of tables, but without tokens and control characters."""
         return super().render_str(_CONTROL.sub("\ufffd", masked(text)), **how)
 
 
 class _Stdout(_Clean):
     def on_broken_pipe(self) -> None:
-        """Leaves it to ``reader_may_leave``: rich would end with exit code 1."""
+        """Does nothing, for ``reader_may_leave`` handles this; rich would end the program with exit code 1."""
         raise BrokenPipeError
 
 
-# No emoji: ":cat:" in a text stays as it is.
+# Without emoji, so that ":cat:" in a text stays as it is.
 out = _Stdout(highlight=False, emoji=False)
 err = _Clean(stderr=True, highlight=False, emoji=False)
 
@@ -67,21 +67,21 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2
 PLAIN_LINE_EVERY_S = 10.0
 _A_DAY_S = 86_400
 _SHORTEST_BAR = 10
-"""Columns."""
+"""The least width of a progress bar, in columns."""
 
 
 def is_main_process() -> bool:
-    """Whether this process speaks for the run (rank 0, or no ranks at all)."""
+    """Whether this process prints for the whole run: it is rank 0, or there are no ranks."""
     return _number("RANK") == 0
 
 
 def is_local_main_process() -> bool:
-    """Whether this process does the work that is needed once per machine."""
+    """Whether this process does the work that has to be done once per machine."""
     return _number("LOCAL_RANK" if "LOCAL_RANK" in os.environ else "RANK") == 0
 
 
 def check_ranks() -> None:
-    """Raises a BertkitError where what a launcher says of this process's place among the ranks is no number."""
+    """Raises a BertkitError where a launcher's environment variables (RANK and the like) are not numbers."""
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"):
         _number(name)
 
@@ -96,12 +96,12 @@ def _number(name: str) -> int:
 
 
 def plain(text: str) -> str:
-    """Text from outside made safe to show: no terminal control characters, no Rich markup."""
+    """Text from outside that is safe to print: without control characters, and with Rich's markup escaped."""
     return escape(_CONTROL.sub("\ufffd", text))
 
 
 def note(message: str, markup: bool = True) -> None:
-    """Prints a line of information on stderr (with Rich's markup, unless switched off)."""
+    """Prints a line of information on stderr; ``markup`` is whether it may contain Rich's markup."""
     if _kept is not None:
         _kept.append(message if markup else escape(message))
     elif is_main_process():
@@ -109,26 +109,26 @@ def note(message: str, markup: bool = True) -> None:
 
 
 def hanging(text: str, indent: int) -> None:
-    """Prints a text on stdout, of which what does not fit a line of the terminal goes on below, indented."""
+    """Prints a text on stdout; where it is longer than a line of the terminal, it continues indented on the next line."""
     lines = wrap(text, out.width, subsequent_indent=" " * indent) if out.is_terminal else [text]
     for line in lines:
         out.print(plain(line))
 
 
 def command(line: str) -> None:
-    """Prints a command line on stderr, as one line however long: to be copied."""
+    """Prints a command on stderr to be copied: on one line, however long."""
     if is_main_process():
         err.print(f"  {line}", markup=False, soft_wrap=True)
 
 
 def warn(message: str) -> None:
-    """Prints a warning on stderr, in plain words, after ``warning:``."""
+    """Prints a warning on stderr, after ``warning:``."""
     note(f"[yellow]warning:[/] {message}")
 
 
 @functools.cache
 def note_once(message: str) -> None:
-    """Prints a line of information, text from outside as it is, unless this process has said the very same."""
+    """Prints a line of information, without markup, unless this process has printed the same line before."""
     note(plain(message))
 
 
@@ -137,7 +137,7 @@ _kept: list[str] | None = None
 
 @contextmanager
 def kept() -> Iterator[list[str]]:
-    """While the block runs, notes and warnings are kept for another process to say, and no progress is shown."""
+    """Collects notes and warnings while the block runs, for another process to print; shows no progress meanwhile."""
     global _kept
     before, _kept = _kept, []
     try:
@@ -148,7 +148,7 @@ def kept() -> Iterator[list[str]]:
 
 @contextmanager
 def reader_may_leave() -> Iterator[None]:
-    """Ends quietly when the reader of stdout (`head`, say) has what it wanted."""
+    """Ends the block without an error when the reader of stdout, such as `head`, has closed it."""
     try:
         yield
         sys.stdout.flush()
@@ -158,18 +158,18 @@ def reader_may_leave() -> Iterator[None]:
 
 
 def print_json(value: object, indent: int | None = None) -> None:
-    """A line of JSON on stdout (several with ``indent``): as UTF-8, and in ASCII where stdout is something else."""
+    """Prints JSON on stdout, on one line unless ``indent`` is given; in ASCII if the encoding of stdout is not UTF-8."""
     is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     text = json.dumps(value, ensure_ascii=not is_utf8, indent=indent)
     sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
 
 
 def open_streams() -> None:
-    """Makes stdin, stdout and stderr what all code relies on, however this process was started.
+    """Makes stdin, stdout and stderr usable, however this process was started.
 
-    A stream that was closed would be None here, and its number that of the next file that is opened: what is printed
-    would go into that. It becomes one that refuses to be read or written, and stderr one that swallows all. What the
-    encoding of stdout lacks is written as an escape.
+    A stream that was closed is None in Python, and its file descriptor would be given to the next file that is opened:
+    whatever is printed would end in that file. Such a stdin or stdout is replaced by one that refuses to be read or
+    written, and stderr by one that drops everything. Characters that the encoding of stdout lacks are written as escapes.
     """
     closed = {"stdin": (0, os.O_WRONLY, "r"), "stdout": (1, os.O_RDONLY, "w"), "stderr": (2, os.O_WRONLY, "w")}
     for name, (number, access, mode) in closed.items():
@@ -184,12 +184,12 @@ def open_streams() -> None:
 
 
 def abandon_stdout() -> None:
-    """Lets go of what was not written: Python's flush at exit would only raise once more."""
+    """Drops what was not written to stdout yet: Python's flush at exit would only raise the same error again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class ProgressLine:
-    """A long work: a bar on a terminal, a plain line every ten seconds in a log file."""
+    """The progress of long work: a bar on a terminal, a plain line every ten seconds in a log file."""
 
     def __init__(self, label: str, total: float | None, unit: str, done: float = 0) -> None:
         self.label, self.total, self.unit = label, total, unit
@@ -207,10 +207,12 @@ class ProgressLine:
             self._bar.start()
 
     def update(self, done: float, detail: str = "", left_s: float | None = None) -> None:
-        """Sets how much is done, in ``unit``s, and what to say beside it (until something else is said).
+        """Shows how much is done.
 
         Args:
-            left_s: seconds to the end, where more is known of them than the speed so far.
+            done: in ``unit``s.
+            detail: text beside the bar; it stays until there is another one.
+            left_s: seconds to the end, if there is a better estimate than the speed so far.
         """
         self.done, self._detail = done, detail or self._detail
         elapsed_s = time.monotonic() - self._started_at_s
@@ -220,7 +222,7 @@ class ProgressLine:
         parts = [self._amount(), f"{speed:,.1f} {self.unit}/s", *(self._detail.split(" · ") if self._detail else ())]
         left = "" if left_s is None else f"{duration(left_s)} left"
         if self._bar is not None:
-            room = err.width - len(self.label) - len(left) - _SHORTEST_BAR - 3  # blanks between them
+            room = err.width - len(self.label) - len(left) - _SHORTEST_BAR - 3  # three blanks between the parts
             shown = _first_that_fit(parts, room)
             self._bar.update(self._task, total=self.total, completed=done, detail=shown, left=left)
         elif _shows_progress() and time.monotonic() - self._last_line_at_s >= PLAIN_LINE_EVERY_S:
@@ -237,7 +239,7 @@ class ProgressLine:
 
 
 def _first_that_fit(parts: list[str], room: int) -> str:
-    """As many of them, from the first on, as a line has columns for: a number that is cut would be another number."""
+    """As many of the parts as fit into ``room`` columns, from the first on. None is cut: a cut number would be wrong."""
     shown = parts[0]
     for part in parts[1:]:
         if len(shown) + 3 + len(part) > room:
@@ -251,13 +253,20 @@ def _shows_progress() -> bool:
 
 
 def _shows_bars() -> bool:
-    """On a terminal, and in a notebook that has the widgets for it."""
+    """Whether progress is shown as a bar: on a terminal, and in a notebook that has the widgets for it."""
     return err.is_terminal or (err.is_jupyter and find_spec("ipywidgets") is not None)
 
 
 @contextmanager
 def progress(label: str, total: float | None, unit: str, done: float = 0) -> Iterator[ProgressLine]:
-    """Shows progress while the block runs. ``total`` may be unknown; ``unit`` is what is counted."""
+    """Shows progress while the block runs.
+
+    Args:
+        label: what is being done.
+        total: the number of units; None if it is unknown.
+        unit: what is counted, such as "step".
+        done: how many units are done at the start.
+    """
     line = ProgressLine(label, total, unit, done)
     try:
         yield line
@@ -266,7 +275,7 @@ def progress(label: str, total: float | None, unit: str, done: float = 0) -> Ite
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: ``42 s``, ``3 min 10 s``, ``2 h 05 min``."""
+    """Seconds written for people: ``42 s``, ``3 min 10 s``, ``2 h 05 min``."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -276,6 +285,6 @@ def duration(seconds: float) -> str:
 
 
 def clock(seconds_from_now: float) -> str:
-    """The time of day that it will be then, with the date where that is over a day away: ``16:40``."""
+    """The time of day after so many seconds, such as ``16:40``; with the date if that is more than a day away."""
     then = datetime.now() + timedelta(seconds=seconds_from_now)
     return then.strftime("%H:%M" if seconds_from_now < _A_DAY_S else "%d %B, %H:%M")

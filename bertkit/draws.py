@@ -1,12 +1,12 @@
-"""Counter-based randomness: every draw is a pure function of a key and a counter.
+"""Counter-based random numbers: every draw is a pure function of a key and a counter.
 
-An example of the data, its masks and the dropout of a step are drawn from keys such as (seed, epoch, index).
-So there is no generator state to carry along: the batch split, the number of workers or ranks and a resume
-cannot change what is drawn, and any example can be made alone.
+The examples of the data, their masks and the dropout of a step are drawn from keys such as (seed, epoch, index). So there
+is no generator state: neither the batch split, nor the number of workers or ranks, nor a resume can change what is drawn,
+and each example can be made on its own.
 
-The generator is SplitMix64 (Steele, Lea and Flood 2014): output ``i`` of a stream with key ``k`` is
-``mix(k + (i + 1) * GOLDEN)``. It is written twice, for Python integers and for arrays of NumPy; a test holds
-the two to the same numbers and to the published ones.
+The generator is SplitMix64 (Steele, Lea and Flood 2014): output ``i`` of the stream with key ``k`` is
+``mix(k + (i + 1) * GOLDEN)``. It is written twice, for Python integers and for NumPy arrays; a test compares the two with
+each other and with published numbers.
 """
 
 import numpy as np
@@ -17,14 +17,14 @@ _MIX_1, _MIX_2 = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 
 def mix(value: int) -> int:
-    """SplitMix64's finaliser: a bijection on 64-bit integers that scatters every bit."""
+    """The finaliser of SplitMix64: a bijection on 64-bit integers, in which each bit depends on all bits."""
     value = ((value ^ (value >> 30)) * _MIX_1) & MASK64
     value = ((value ^ (value >> 27)) * _MIX_2) & MASK64
     return value ^ (value >> 31)
 
 
 def key(*parts: int) -> int:
-    """Folds integers, in order, into one 64-bit key: ``key(seed, epoch, index)``."""
+    """Combines integers, in order, into one 64-bit key: ``key(seed, epoch, index)``."""
     folded = 0
     for part in parts:
         folded = mix((folded + GOLDEN + mix(part & MASK64)) & MASK64)
@@ -32,7 +32,7 @@ def key(*parts: int) -> int:
 
 
 class Draws:
-    """Successive draws of the stream that belongs to one key."""
+    """Successive draws from the stream of one key."""
 
     def __init__(self, *parts: int) -> None:
         self._state = key(*parts)
@@ -43,21 +43,21 @@ class Draws:
         return mix(self._state)
 
     def below(self, n: int) -> int:
-        """A uniform integer of 0 … n - 1 (off by less than n / 2**64)."""
+        """A uniform integer of 0 … n - 1; each has probability 1 / n up to 2**-64."""
         return (self.bits() * n) >> 64
 
     def uniform(self) -> float:
-        """A uniform number of [0, 1)."""
+        """A uniform number in [0, 1)."""
         return (self.bits() >> 11) * 2.0**-53
 
 
 def uniform_grid(keys: np.ndarray, stream: int, n: int) -> np.ndarray:
-    """The first ``n`` uniform numbers of each key's stream, all at once.
+    """The first ``n`` uniform numbers of a stream of each key, computed at once.
 
     Args:
         keys: uint64 ``[batch]``.
-        stream: tells apart the uses that one key is put to.
-        n: how many numbers a key.
+        stream: the number of the stream: different uses of a key need different streams.
+        n: how many numbers to draw per key.
 
     Returns:
         float64 ``[batch, n]`` in [0, 1).
@@ -69,7 +69,7 @@ def uniform_grid(keys: np.ndarray, stream: int, n: int) -> np.ndarray:
 
 
 def mix_array(value: np.ndarray) -> np.ndarray:
-    """``mix`` for a uint64 array of any shape."""
+    """``mix`` for uint64 arrays of any shape."""
     value = (value ^ (value >> np.uint64(30))) * np.uint64(_MIX_1)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(_MIX_2)
     mixed: np.ndarray = value ^ (value >> np.uint64(31))
@@ -77,10 +77,10 @@ def mix_array(value: np.ndarray) -> np.ndarray:
 
 
 class Permutation:
-    """A keyed permutation of 0 … n - 1 that is computed, not stored.
+    """A permutation of 0 … n - 1 that is determined by a key, and computed instead of stored.
 
-    A four-round Feistel network on the next even number of bits, walked until it falls inside the range
-    (Black and Rogaway 2002), so that a shuffled epoch of billions of examples needs no list.
+    It is a Feistel network of four rounds on the next even number of bits, applied until the result lies in the range
+    (Black and Rogaway 2002). So a shuffled epoch of billions of examples needs no list.
     """
 
     def __init__(self, n: int, *parts: int) -> None:
@@ -90,7 +90,7 @@ class Permutation:
         self._round_keys = [key(*parts, round_) for round_ in range(4)]
 
     def __call__(self, position: int) -> int:
-        """Where ``position`` of the shuffled order lies in the unshuffled one."""
+        """The index in the unshuffled order of the element at ``position`` in the shuffled one."""
         while True:
             position = self._network(position)
             if position < self.n:

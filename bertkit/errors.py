@@ -1,4 +1,4 @@
-"""The endings that are not a bug: a user's errors, signals, and what the machine outside of us says."""
+"""Endings of a command that are not bugs: a user's errors, signals, and errors of the machine."""
 
 import os
 import re
@@ -11,20 +11,20 @@ _NO_MEMORY = re.compile(r"DefaultCPUAllocator|can't allocate memory|std::bad_all
 
 
 class BertkitError(Exception):
-    """A user's error: one clear line that says what is wrong, where, what is allowed and what to do.
+    """A user's error, in one clear line: what is wrong, where, what is allowed, and what to do.
 
-    The command line prints it as ``error: …`` and exits with 1. So it does with what ``from_outside`` knows. Anything
-    else that escapes is a bug of ours and keeps its traceback.
+    The command line prints it as ``error: …`` and exits with 1, as it does with the errors that ``from_outside`` knows.
+    Any other exception is a bug in bertkit and keeps its traceback.
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))  # what it quotes may hold line breaks
+        super().__init__(" ".join(message.split()))  # texts that it quotes may have line breaks
 
 
 def os_error_number(error: BaseException) -> int | None:
-    """The operating system's number (``errno``) of an error that comes from it, whatever library passed it on.
+    """The operating system's number (``errno``) of an error, whichever library passed it on; None for other errors.
 
-    What is written by Rust (safetensors, tokenizers) says "os error N" in an exception of its own.
+    Libraries written in Rust (safetensors, tokenizers) say "os error N" in exceptions of their own.
     """
     if isinstance(error, OSError):
         return error.errno
@@ -33,7 +33,7 @@ def os_error_number(error: BaseException) -> int | None:
 
 
 def from_outside(error: BaseException) -> str | None:
-    """What to say, in a line, of an error of the machine: its files, its memory; None for a bug of ours."""
+    """A line that describes an error of the machine (its files, its memory); None for any other error."""
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error))):
         return (
             "out of memory: use a smaller model or --batch-size, a smaller --micro-batch where there is one, or a "
@@ -48,16 +48,16 @@ def from_outside(error: BaseException) -> str | None:
 
 
 def is_library_failure(error: BaseException) -> bool:
-    """Whether a library raised this: an exception, or the panic of one written in Rust (which is none)."""
+    """Whether a library failed: with an exception, or with a panic of Rust code, which is not an ``Exception``."""
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
 @contextmanager
 def rules_applied(text: str = "") -> Iterator[None]:
-    """While a tokenizer reads: where a pattern of its rules gives up, or anything else of it fails, that is one line.
+    """Turns a failure of a tokenizer in the block, such as a pattern that gives up, into a BertkitError.
 
     Args:
-        text: that is read, for the line.
+        text: the text that the tokenizer reads, for the message.
     """
     try:
         yield
@@ -69,10 +69,10 @@ def rules_applied(text: str = "") -> Iterator[None]:
 
 
 class Interrupted(BaseException):
-    """A command that was asked to stop by a signal: it has saved its state, or left nothing half-made.
+    """A signal has stopped a command, which has saved its state, or left nothing half-written.
 
-    ``exit_code`` is 130 after SIGINT and 143 after SIGTERM; the message says how to go on. As it comes at any moment, it
-    is none of the exceptions that code around it may expect, just as ``KeyboardInterrupt``.
+    ``exit_code`` is 130 after SIGINT and 143 after SIGTERM; the message says how to continue. Like ``KeyboardInterrupt``
+    it is no ``Exception``, as it may be raised anywhere and must not be caught by code that handles other errors.
     """
 
     def __init__(self, message: str, exit_code: int) -> None:

@@ -1,4 +1,4 @@
-"""Libraries that are not needed by all, and so come with an extra of the package."""
+"""Optional libraries, which come with the extras of the package."""
 
 import importlib
 from typing import Any
@@ -7,13 +7,14 @@ from bertkit.errors import BertkitError
 
 
 def import_extra(name: str, extra: str) -> Any:
-    """A module of a library that an extra brings.
+    """Imports a module of an optional library.
 
     Args:
-        extra: its name, as in ``pip install 'bertkit[onnx]'``.
+        name: the module.
+        extra: the extra that installs it, as in ``pip install 'bertkit[onnx]'``.
 
     Raises:
-        BertkitError: it, or a library that it needs, is not installed.
+        BertkitError: the library, or another one that it needs, is not installed.
     """
     try:
         return importlib.import_module(name)

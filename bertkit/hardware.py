@@ -16,14 +16,17 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
-"""Names of glibc's malloc.h."""
+"""Parameters of ``mallopt``, from glibc's malloc.h."""
 
 
 def choose_device(wanted: str | None) -> str:
-    """The device type to run on: "cpu", "cuda" or "mps"; None or "auto" takes the best there is.
+    """The type of device to run on: "cpu", "cuda" or "mps".
+
+    Args:
+        wanted: a device such as "cuda:1"; None or "auto" takes the best one available.
 
     Raises:
-        BertkitError: a device that this machine, or this build of torch, does not have.
+        BertkitError: this machine, or this build of torch, does not have the device.
     """
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     kind = (wanted or "auto").split(":")[0]
@@ -45,10 +48,14 @@ def choose_device(wanted: str | None) -> str:
 
 
 def choose_precision(wanted: str, device: str) -> str:
-    """The precision of the matrix products: "auto" is bf16 where the hardware computes it natively, else "no".
+    """The precision of the matrix products: "bf16", "fp16" or "no" (fp32).
+
+    Args:
+        wanted: one of these, or "auto": bf16 where the hardware computes it natively, else "no".
+        device: "cpu", "cuda" or "mps".
 
     Raises:
-        BertkitError: fp16 or bf16 on a device that cannot.
+        BertkitError: the device cannot compute in that precision.
     """
     if device == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
@@ -57,7 +64,7 @@ def choose_precision(wanted: str, device: str) -> str:
     else:
         native = False
     if wanted == "auto":
-        # An ACCELERATE_MIXED_PRECISION of the launcher comes before our default, a flag before both.
+        # A flag comes first, then ACCELERATE_MIXED_PRECISION as a launcher sets it, then bertkit's default.
         return os.environ.get("ACCELERATE_MIXED_PRECISION") or ("bf16" if native else "no")
     if wanted == "fp16" and device == "cpu":
         raise BertkitError("mixed_precision fp16 needs a GPU: use bf16 or no on a CPU")
@@ -67,10 +74,10 @@ def choose_precision(wanted: str, device: str) -> str:
 
 
 def build_accelerator(device: str, precision: str, trackers: tuple[str, ...], folder: str) -> "Accelerator":
-    """An Accelerator for this process; several are ranks of one run (see ``training.ranks``).
+    """Builds the Accelerator of this process, which may be one of several ranks of a run (see ``training.ranks``).
 
     Raises:
-        BertkitError: a tracker's package is not installed.
+        BertkitError: the package of a tracker is not installed.
     """
     from accelerate import Accelerator
 
@@ -84,18 +91,19 @@ def build_accelerator(device: str, precision: str, trackers: tuple[str, ...], fo
     accelerator = Accelerator(
         cpu=on_cpu, mixed_precision=precision, log_with=list(trackers) or None, project_dir=folder
     )
-    # A launcher's setting would divide every loss by it; how a step is split is the loop's own matter.
+    # A launcher's setting would divide every loss by it; bertkit's loop splits steps itself.
     accelerator.gradient_accumulation_steps = 1
     return accelerator
 
 
 def keep_freed_memory() -> None:
-    """Has the process keep the memory that it frees, where the system's allocator is glibc's.
+    """Makes glibc's allocator keep the memory that the process frees; with other allocators nothing is done.
 
-    That gives every block of some megabytes back as soon as it is free, and each step would ask for zeroed pages anew.
-    Batches of 32 x 128 tokens in bf16 on two cores: 2/128 32,600 tokens/s with that and 39,200 without, 4/256 10,900 and
-    11,500 (medians of three and six runs in turns, 2026-11-24); fine-tuning is as fast either way. Whoever sets MALLOC_… has
-    chosen otherwise.
+    glibc gives every block of some megabytes back to the system as soon as it is freed, and each step would have to ask
+    for zeroed pages again. Measured on batches of 32 x 128 tokens in bf16, on two cores: a BERT of 2 layers, 128 wide,
+    trains on 32,600 tokens/s if memory is given back and 39,200 if it is kept, one of 4 layers, 256 wide, on 10,900 and
+    11,500 (medians of three and six runs, in turns, 2026-11-24). Fine-tuning is as fast either way. If a MALLOC_… variable
+    is set, it is left as it is.
     """
     if sys.platform != "linux" or any(name.startswith("MALLOC_") for name in os.environ):
         return
@@ -106,7 +114,7 @@ def keep_freed_memory() -> None:
 
 
 def seed_torch(device: torch.device, seed: int) -> None:
-    """``torch.manual_seed`` for the CPU and one device; that looks at every kind of device there is, in 0.8 ms."""
+    """Seeds torch on the CPU and on one device. (``torch.manual_seed`` seeds every kind of device, which takes 0.8 ms.)"""
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         torch.cuda.manual_seed(seed)
@@ -115,9 +123,9 @@ def seed_torch(device: torch.device, seed: int) -> None:
 
 
 def _forget_others(device: str, precision: str) -> None:
-    """Lets this process make a run on another device or in another precision than its last: Accelerate keeps the first.
+    """Lets this process start a run on another device or in another precision, as Accelerate would keep the first ones.
 
-    Ranks stay as they were launched: their exchange cannot be begun anew.
+    Of several ranks nothing is changed, for their process group cannot be started again.
     """
     from accelerate.state import AcceleratorState
 
@@ -129,7 +137,7 @@ def _forget_others(device: str, precision: str) -> None:
 
 @contextmanager
 def memory_errors() -> Iterator[None]:
-    """Turns a GPU whose memory is full into one line."""
+    """Turns the error of a GPU without enough memory into a BertkitError."""
     try:
         yield
     except torch.OutOfMemoryError as error:
@@ -140,7 +148,7 @@ def memory_errors() -> Iterator[None]:
 
 
 def describe_device(device: str) -> str:
-    """The device as a person names it, for run.json and the model card."""
+    """The name of the device for people, as in run.json and the model card."""
     if device == "cuda":
         return str(torch.cuda.get_device_name())
     if device == "mps":

@@ -1,6 +1,7 @@
-"""95 % intervals: how far a figure of some rows may lie from that of all rows like them.
+"""95 % confidence intervals: how far a figure measured on some rows may lie from that of all rows like them.
 
-Shares of rows get Wilson's, all else that adds up over the rows the BCa bootstrap. Measured coverages: docs/measurements.md.
+Shares of rows get Wilson's interval. Other figures that are made of sums over rows get one by the BCa bootstrap. How often
+the intervals cover the truth is measured in docs/measurements.md.
 """
 
 from collections.abc import Callable
@@ -9,12 +10,12 @@ import numpy as np
 
 _RESAMPLES = 1_000
 _NUMBERS_AT_ONCE = 20_000_000
-"""Resamples are drawn in blocks of 160 MB: 1,000 of a million rows at once would be 8 GB."""
+"""Resamples are drawn in blocks of so many numbers (160 MB): 1,000 resamples of a million rows at once would take 8 GB."""
 NORMAL_95 = np.array([-1.959964, 1.959964])
 
 
 def wilson_interval(hits: int, trials: int) -> tuple[float, float]:
-    """Of a share (Wilson 1927): one with a width, also where all or none are hits; 0 to 1 without trials."""
+    """The interval of a share (Wilson 1927). It has a width even if all or no trials are hits; without trials it is 0 to 1."""
     from scipy.stats import binomtest
 
     if not trials:
@@ -24,7 +25,7 @@ def wilson_interval(hits: int, trials: int) -> tuple[float, float]:
 
 
 def ratio(sums: np.ndarray) -> np.ndarray:
-    """``[..., 2]`` → ``[...]``: numerators by denominators; 0 / 0 counts as 0."""
+    """Numerators divided by denominators, ``[..., 2]`` → ``[...]``; 0 / 0 is 0."""
     zeros = np.zeros(sums.shape[:-1])
     quotient: np.ndarray = np.divide(sums[..., 0], sums[..., 1], out=zeros, where=sums[..., 1] != 0)
     return quotient
@@ -33,14 +34,16 @@ def ratio(sums: np.ndarray) -> np.ndarray:
 def bootstrap_interval(
     parts: np.ndarray, seed: int, figure: Callable[[np.ndarray], np.ndarray] = ratio, resamples: int = _RESAMPLES
 ) -> tuple[float, float]:
-    """By resampling rows, with quantiles corrected for bias and skewness (BCa; Efron and Tibshirani 1993, 14.3).
+    """The interval of a figure by resampling rows, corrected for bias and skewness (BCa; Efron and Tibshirani 1993, 14.3).
 
-    Equal rows are kept once and how often each is drawn is multinomial: the same distribution, hence four of them
-    instead of 40,000 rows for two classes.
+    Equal rows are stored once, and how often each is drawn follows a multinomial distribution, as if all rows were drawn.
+    For a task with two classes four rows so stand for 40,000.
 
     Args:
-        parts: ``[rows, ...]``, what each row adds to the sums of which the figure is made.
-        figure: sums ``[..., ...]`` → figures ``[...]``; undefined ones (nan) count as 0.
+        parts: ``[rows, ...]``: what each row adds to the sums that the figure is made of.
+        seed: of the resampling.
+        figure: computes figures ``[...]`` from sums ``[..., ...]``; undefined ones (NaN) count as 0.
+        resamples: how many times the rows are drawn.
     """
     kept, counts = np.unique(parts.reshape(len(parts), -1), axis=0, return_counts=True)
     rows, shape = int(counts.sum()), parts.shape[1:]
@@ -54,7 +57,7 @@ def bootstrap_interval(
     blocks = [min(block, resamples - begin) for begin in range(0, resamples, block)]
     drawn = np.concatenate([figures(random.multinomial(rows, counts / rows, size) @ kept) for size in blocks])
     whole = counts @ kept
-    # Each row left out in turn; equal ones at once.
+    # The jackknife: each row is left out in turn, equal ones at once.
     without = figures(whole - kept)
     away = counts @ without / rows - without
     spread = float(counts @ away**2)
@@ -63,8 +66,8 @@ def bootstrap_interval(
 
 
 def _corrected(drawn: np.ndarray, value: float, skewness: float) -> tuple[float, float]:
-    """The quantiles of resampled figures between which the figure itself lies with 95 %."""
-    from scipy.special import ndtr, ndtri  # of scipy.stats.norm, without its overhead
+    """The quantiles of the resampled figures that bound the corrected 95 % interval."""
+    from scipy.special import ndtr, ndtri  # the functions of scipy.stats.norm, without its overhead
 
     below = ((drawn < value).mean() + (drawn <= value).mean()) / 2
     bias = ndtri(np.clip(below, 1 / len(drawn), 1 - 1 / len(drawn)))

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM, SIGHUP and a batch system's SIGUSR1: a training saves and goes, all else leaves nothing half-made."""
+"""Ctrl-C, SIGTERM, SIGHUP and a batch system's SIGUSR1: training saves and ends, other commands leave nothing half-written."""
 
 import os
 import signal
@@ -14,21 +14,22 @@ from bertkit import console
 from bertkit.errors import Interrupted
 
 T = TypeVar("T")
-_NAMES = ("SIGTERM", "SIGHUP", "SIGUSR1")  # Windows has the first
+_NAMES = ("SIGTERM", "SIGHUP", "SIGUSR1")  # Windows has only the first
 _SAME_REQUEST_S = 2.0
-"""A launcher passes on what the terminal or the batch system has sent to everyone: that is no second request."""
+"""A signal within so many seconds of the first is the same request: launchers pass on signals that a terminal or a batch
+system has sent to all processes already."""
 _TAKEN_OVER = (signal.SIG_DFL, signal.default_int_handler)
 
 
 class BrokenOff(Exception):  # noqa: N818 (an ending, not an error)
-    """An evaluation is left between two batches, as a signal came."""
+    """A signal has interrupted an evaluation, between two batches."""
 
 
 class StopRequest:
-    """Which signal has asked the run to stop: 0 none, else its number.
+    """The handler of signals during training. ``signal_number`` is the signal that asked the run to stop; 0 for none.
 
     Args:
-        answer: what to say at once, when a signal comes.
+        answer: returns the line to print as soon as a signal arrives.
     """
 
     def __init__(self, answer: Callable[[], str]) -> None:
@@ -37,11 +38,11 @@ class StopRequest:
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
         now_s = time.monotonic()
-        if os.getpid() != self._process:  # a data worker, which ends when the run does
+        if os.getpid() != self._process:  # this is a data worker, which ends when the run does
             return
         if not self.signal_number:
             self.signal_number, self._came_at_s = number, now_s
-            with suppress(RuntimeError):  # the signal came while something else was being printed
+            with suppress(RuntimeError):  # raised if the signal arrived while something else was being printed
                 console.note(self._answer())
         elif now_s - self._came_at_s > _SAME_REQUEST_S:
             signal.signal(number, signal.SIG_DFL)
@@ -50,10 +51,10 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signals(answer: Callable[[], str]) -> Iterator[StopRequest]:
-    """While the block runs, the signals are noted and answered instead of ending the process.
+    """Notes signals in a ``StopRequest`` while the block runs, instead of ending the process.
 
-    SIGHUP stays ignored where it is (``nohup``). A signal to which the block has not come any more is passed on to the
-    handler that was there before.
+    SIGHUP stays ignored if it is (``nohup``). A signal that the block did not react to before its end is raised again for
+    the handler that was there before.
     """
     request = StopRequest(answer)
     numbers = _numbers()
@@ -69,7 +70,7 @@ def stop_on_signals(answer: Callable[[], str]) -> Iterator[StopRequest]:
 
 
 class _Stop:
-    """Raises what ends a command, and keeps it."""
+    """A signal handler that raises the exception which ends a command, and remembers it."""
 
     def __init__(self, then: str) -> None:
         self.raised: BaseException | None = None
@@ -77,7 +78,7 @@ class _Stop:
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
         if os.getpid() != self._process:
-            os._exit(128 + number)  # a process of a library's own, which is not to run our way out
+            os._exit(128 + number)  # a process that a library has forked, and which must not run bertkit's cleanup
         then = f"; {self._then}" if self._then else ""
         said = f"stopped by {signal.Signals(number).name}: nothing half-made was kept{then}"
         self.raised = KeyboardInterrupt() if number == signal.SIGINT else Interrupted(said, 128 + number)
@@ -86,13 +87,14 @@ class _Stop:
 
 @contextmanager
 def stopped_cleanly(then: str = "") -> Iterator[None]:
-    """While the block runs, a signal that would end the process at once is raised in it instead.
+    """Turns a signal that would end the process at once into an exception in the block.
 
-    A library that is left at any place may trip over its own way out: whatever it raises then is the same ending. A
-    signal that is ignored (``nohup``) or has a handler already keeps it, and so do threads, which get none.
+    A library that is interrupted may raise another exception on its way out; it is replaced by the one of the signal.
+    Signals that are ignored (``nohup``) or have a handler already keep it. In a thread, which gets no signals, nothing is
+    done.
 
     Args:
-        then: what to say of how to go on; within another such block this one's holds.
+        then: how to continue, for the message; the innermost such block decides.
 
     Raises:
         Interrupted: with 128 and the signal's number as the exit code.
@@ -115,9 +117,9 @@ def stopped_cleanly(then: str = "") -> Iterator[None]:
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """While the block runs, a signal that would end the command waits for the block's end.
+    """Delays a signal that would end the command until the end of the block.
 
-    For compiled code that calls Python and does not look at what is raised there: it crashes, or goes on with what is none.
+    It is for compiled code that calls Python without checking for exceptions: it would crash, or go on without a result.
     """
     came, before = list[int](), _taken_over()
     for number in before:
@@ -132,9 +134,9 @@ def held_back() -> Iterator[None]:
 
 
 def answered_meanwhile(work: Callable[[], T]) -> T:
-    """What ``work`` returns. It is done in a thread, for Python hears no signal during a long call of compiled code.
+    """Calls ``work`` in a thread and returns its result, as Python handles no signals during a long call of compiled code.
 
-    Where a signal ends the waiting, the call goes on unseen until it or the process ends.
+    If a signal ends the waiting, the call goes on in the background until it or the process ends.
     """
     result: Future[T] = Future()
 
@@ -149,7 +151,7 @@ def answered_meanwhile(work: Callable[[], T]) -> T:
 
 
 def _taken_over() -> dict[signal.Signals, Any]:
-    """The handlers of the signals that would end this command, where they are Python's or ours; none in a thread."""
+    """The signals that would end this command, with their handlers, if these are Python's or bertkit's; none in a thread."""
     if threading.current_thread() is not threading.main_thread():
         return {}
     now = {number: signal.getsignal(number) for number in (*_numbers(), signal.SIGINT)}

@@ -1,1 +1,1 @@
-"""What people do with a BERT: fill masks, predict."""
+"""What a pretrained BERT can be asked: masked words, scores, features, explanations; and exports."""

@@ -1,4 +1,4 @@
-"""A pretrained BERT to be asked from Python: its guesses, scores and features."""
+"""The class behind ``bertkit.load``: a pretrained BERT that fills masks, scores texts and gives features."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 class Bert:
-    """A pretrained BERT. It is opened when it is first asked, and a few texts are read without importing torch.
+    """A pretrained BERT. It is loaded when it is first used; for a few texts torch is not imported.
 
     Args:
-        name: a folder, also one of ``bertkit export``, a name on the Hugging Face hub, or "embedded".
-        device: "auto", "cpu", "cuda", "cuda:1" or "mps"; "auto" takes the best there is.
+        name: a folder (also one that ``bertkit export`` wrote), a name on the Hugging Face hub, or "embedded".
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps"; "auto" takes the best one available.
 
     Raises:
-        BertkitError: the model cannot be had.
+        BertkitError: the model cannot be loaded.
     """
 
     def __init__(self, name: str, device: str = "auto") -> None:
@@ -30,7 +30,7 @@ class Bert:
         self.name, self.device = name, device
         bert_folder(name)
         self._filler: MaskFiller | None = None
-        self._scorers: dict[bool, Scorer] = {}  # by whether a few texts are asked for
+        self._scorers: dict[bool, Scorer] = {}  # by whether they are for a few texts
 
     def __repr__(self) -> str:
         return f"Bert({self.name!r}, device={self.device!r})"
@@ -38,18 +38,19 @@ class Bert:
     def fill(
         self, text: str, *, top_k: int = 5, targets: Sequence[str] | None = None, max_pieces: int = 1
     ) -> "list[list[Candidate]]":
-        """What belongs at each ``[MASK]`` of a text.
+        """Guesses the words at each ``[MASK]`` of a text.
 
         Args:
-            top_k: guesses a mask.
-            targets: only these words or phrases are compared.
-            max_pieces: above 1, whole words of up to so many word pieces are guessed.
+            text: the text, with one ``[MASK]`` or more.
+            top_k: the number of guesses per mask.
+            targets: compare only these words or phrases.
+            max_pieces: if above 1, guess whole words of up to so many word pieces.
 
         Returns:
             For each mask its guesses, the best first, with ``score``, ``token``, ``token_str`` and ``sequence``.
 
         Raises:
-            BertkitError: the text has no mask or is too long for the model; a target is unknown to it.
+            BertkitError: the text has no mask or is too long for the model, or a target is unknown to the model.
 
         Example:
             >>> import bertkit
@@ -65,10 +66,10 @@ class Bert:
         return self._filler.fill([text], top_k, targets, max_pieces)[0]
 
     def score(self, texts: Sequence[str]) -> "list[Score]":
-        """The pseudo-log-likelihoods of texts, in nats, in their order; see ``inference.scoring.Scorer``.
+        """Scores texts by their pseudo-log-likelihoods, in nats; see ``inference.scoring.Scorer``.
 
         Returns:
-            For each text ``score``, ``tokens``, ``per_token`` and ``perplexity``.
+            For each text its ``score``, ``tokens``, ``per_token`` and ``perplexity``.
         """
         from bertkit.inference.scoring import Scorer
 
@@ -84,18 +85,19 @@ class Bert:
     def embed(
         self, texts: Sequence[str], *, layers: str | int = "last", pooling: str = "mean", overflow: str = "truncate"
     ) -> np.ndarray:
-        """Features of texts.
+        """Features of texts: hidden states, pooled over each text.
 
         Args:
-            layers: "last", a number (-2 is the last but one, 0 the embeddings), "concat-last-4", "sum-last-4" or "all".
+            texts: the texts.
+            layers: "last", a number (-2 is the second last, 0 the embeddings), "concat-last-4", "sum-last-4" or "all".
             pooling: "mean" of all tokens, or "cls". For features of words and tokens see ``inference.embedding``.
-            overflow: "windows" reads all of a text that is longer than the model reads, "truncate" its beginning.
+            overflow: what to read of texts that are too long for the model: "truncate" the beginning, "windows" all.
 
         Returns:
             fp32 ``[texts, width]``.
 
         Raises:
-            BertkitError: the model has not these layers; another pooling.
+            BertkitError: the model does not have these layers, or the pooling is unknown.
         """
         from bertkit.inference.embedding import Embedder
 

@@ -1,4 +1,4 @@
-"""The cloze test: how often a BERT's guess at a ``[MASK]`` is one of the right words (Taylor 1953)."""
+"""The cloze test (Taylor 1953): how often a BERT's guess at a ``[MASK]`` is a right word."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from bertkit.io.tables import TABLE_SUFFIXES, form, read_rows
 
 SHOWN_GUESSES = 5
 _RANKED = 100
-"""Guesses that are looked through for a right one; a rank beyond adds less than 0.01 to the mean reciprocal rank."""
+"""How many guesses are searched for a right one. A later one would add less than 0.01 to a sentence's reciprocal rank."""
 _AT_ONCE = 256
 
 
@@ -27,20 +27,20 @@ class Cloze:
 
 
 def read_cloze(path: Path) -> list[Cloze]:
-    """Reads a table with the columns ``sentence`` and ``answers`` (``am|was``).
+    """Reads a table with the columns ``sentence`` and ``answers`` (such as ``am|was``).
 
     Raises:
-        BertkitError: the file cannot be read, is no such table or has no row; a sentence without exactly one
-            ``[MASK]``, or without an answer.
+        BertkitError: the file cannot be read, is no such table or has no rows; or a sentence does not have exactly one
+            ``[MASK]`` and at least one answer.
     """
     if not path.is_file():
         raise BertkitError(f"no file {path}: give a table with the columns sentence and answers")
     if form(path) == "txt":
         raise BertkitError(f"{path} has no columns: give a table ({', '.join(TABLE_SUFFIXES)})")
-    found = [_cloze(place, row) for place, row in read_rows(path)]
-    if not found:
+    sentences = [_cloze(place, row) for place, row in read_rows(path)]
+    if not sentences:
         raise BertkitError(f"{path} has no rows: give sentences with one {MASK} each, and their answers")
-    return found
+    return sentences
 
 
 def _cloze(place: str, row: dict[str, Any]) -> Cloze:
@@ -59,7 +59,7 @@ def _cloze(place: str, row: dict[str, Any]) -> Cloze:
 
 
 def rank_of(answers: Sequence[str], guesses: Sequence[str]) -> int | None:
-    """Which guess is the first right one, upper and lower case being the same; None where none is.
+    """The rank, from 1, of the first right guess, ignoring case; None where no guess is right.
 
     Example:
         >>> rank_of(["am", "was"], ["is", "Was", "am"])
@@ -70,20 +70,20 @@ def rank_of(answers: Sequence[str], guesses: Sequence[str]) -> int | None:
 
 
 def evaluate_cloze(model: str, path: Path | None, device: str | None) -> dict[str, Any]:
-    """A model's cloze test.
+    """Runs the cloze test on a model.
 
     Args:
         model: a folder, a hub name, or "embedded".
-        path: as ``read_cloze``; None takes the 200 sentences that come with bertkit.
-        device: as ``MaskFiller``.
+        path: the sentences, as for ``read_cloze``; None takes the 200 that come with bertkit.
+        device: as for ``MaskFiller``.
 
     Returns:
-        ``top_1``, ``top_5`` (shares with a 95 % interval each), ``mean_reciprocal_rank`` (ranks beyond 100 count
-        as 0), ``unknown`` (sentences none of whose answers is a single word piece to the model, which it
-        cannot get right), and ``guesses``, an object a sentence.
+        ``top_1`` and ``top_5`` (shares, each with a 95 % interval); ``mean_reciprocal_rank`` (ranks beyond 100 count as
+        0); ``unknown`` (sentences that the model cannot get right, as none of their answers is a single word piece to
+        it); and ``guesses``, an object per sentence.
 
     Raises:
-        BertkitError: the sentences or the model cannot be had, or a sentence is too long for the model.
+        BertkitError: the sentences or the model cannot be read, or a sentence is too long for the model.
     """
     clozes = read_cloze(path or EMBEDDED_CLOZE)
     filler = MaskFiller(model, device, texts=len(clozes))
@@ -112,7 +112,7 @@ def evaluate_cloze(model: str, path: Path | None, device: str | None) -> dict[st
 
 
 def _ranked(filler: MaskFiller, sentences: Sequence[str]) -> list[list[Candidate]]:
-    """The best guesses for the one mask of each sentence."""
+    """The best guesses for the single mask of each sentence."""
     ranked: list[list[Candidate]] = []
     with console.progress("filling", len(sentences), "sentence") as line:
         for start in range(0, len(sentences), _AT_ONCE):

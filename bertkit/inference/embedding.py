@@ -1,4 +1,4 @@
-"""A BERT's hidden states as features of texts, words or word pieces (Devlin et al. 2018, 5.3 and table 7)."""
+"""A BERT's hidden states as features of texts, words or tokens (Devlin et al. 2018, section 5.3 and Table 7)."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -19,30 +19,30 @@ OVERFLOWS = ("truncate", "windows")
 FILES = (".npy", ".parquet")
 _TOKENS_HEADER = b"text_index\ttoken\n"
 _TEXTS_AT_ONCE = 4_096
-# Hidden states held at a time, 256 MB of fp32.
+# Numbers in the hidden states that are held at a time: 256 MB in fp32.
 _NUMBERS_AT_ONCE = 2**26
 
 
 @dataclass(frozen=True)
 class Layers:
-    """Which hidden states make a feature. Layer 0 are the embeddings, 1 the first layer, -1 the last.
+    """Which hidden states make a feature. Layer 0 is the embeddings, 1 the first layer, -1 the last.
 
     Attributes:
-        numbers: the layers; None for the embeddings and all layers.
-        summed: they are added up; else they stand side by side.
+        numbers: the layers; None is the embeddings and all layers.
+        summed: whether the layers are added up; else they stand side by side.
     """
 
     numbers: tuple[int, ...] | None
     summed: bool = False
 
     def of(self, num_layers: int) -> list[int]:
-        """The layers of a model that has so many.
+        """The numbers of the layers, as ``numbers``, after a check that a model of ``num_layers`` layers has them.
 
         Raises:
-            BertkitError: it has fewer.
+            BertkitError: the model has fewer layers.
         """
         numbers = range(num_layers + 1) if self.numbers is None else self.numbers
-        # The last four are layers: the embeddings are only taken by their number.
+        # "The last four" are always layers: the embeddings count only where they are named by their number.
         fewest = -num_layers - (len(numbers) == 1)
         if self.numbers is not None and not fewest <= min(numbers) <= max(numbers) <= num_layers:
             raise BertkitError(
@@ -53,10 +53,10 @@ class Layers:
 
 
 def parse_layers(text: str) -> Layers:
-    """``last``, a number, ``concat-last-4``, ``sum-last-4`` or ``all``.
+    """Parses ``last``, a number, ``concat-last-4``, ``sum-last-4`` or ``all``.
 
     Raises:
-        BertkitError: something else.
+        BertkitError: the text is none of these.
     """
     if text == "all":
         return Layers(None)
@@ -74,11 +74,12 @@ def parse_layers(text: str) -> Layers:
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """Of one text.
+    """The features of one text.
 
     Attributes:
-        rows: fp32 ``[1, width]``; with pooling "word" and "none" ``[tokens, width]``.
-        tokens: what each row stands for; None where it is the text.
+        text: the text.
+        rows: fp32 ``[1, width]``; with pooling "word" or "none" ``[words or tokens, width]``.
+        tokens: the word or token of each row; None where there is one row for the text.
     """
 
     text: str
@@ -91,16 +92,18 @@ class Embedder:
 
     Args:
         model: a folder, a name on the hub, or "embedded".
-        layers: which hidden states, see ``parse_layers``.
-        pooling: "mean" of all tokens, ``[CLS]`` and ``[SEP]`` included (as sentence-transformers does it); "cls", the
-            first token; "word", a row a word, the mean of its pieces; "none", a row a token, the special ones as well.
-        device: "cpu", "cuda", "cuda:1", "mps"; None or "auto" takes the best there is.
-        texts: about how many it will be given, where that is known: a few are read without torch.
-        overflow: of a text that is longer than the model reads "truncate" takes the beginning, and "windows" all, one window
-            after the other: means are over the tokens of all windows, or over the ``[CLS]`` of each; not with "word".
+        layers: which hidden states to use; see ``parse_layers``.
+        pooling: "mean" of all tokens, including ``[CLS]`` and ``[SEP]`` (as sentence-transformers does); "cls", the first
+            token; "word", one row per word, the mean of its pieces; "none", one row per token, including special tokens.
+        device: "cpu", "cuda", "cuda:1" or "mps"; None or "auto" takes the best one available.
+        texts: about how many texts will be read; None where that is unknown. A few are read without torch.
+        overflow: what to read of texts that are too long for the model: "truncate" the beginning, "windows" all of it in
+            consecutive windows. With windows, "mean" is the mean over the tokens of all windows and "cls" the mean over
+            their ``[CLS]``; "word" is not possible.
 
     Raises:
-        BertkitError: the model cannot be had, or has not these layers; an unknown device, layer, pooling or overflow.
+        BertkitError: the model cannot be loaded or does not have these layers; or the device, the layers, the pooling or
+            the overflow are unknown.
 
     Example:
         >>> embedder = Embedder("runs/pretrain-stories", layers="concat-last-4")
@@ -135,8 +138,8 @@ class Embedder:
         self.width: int = int(config["hidden_size"]) if chosen.summed else self._held
 
     def windows(self, texts: Iterable[str]) -> Iterator[list[Features]]:
-        """The features of texts in their order, some at a time, so that memory stays bounded."""
-        parts: list[tuple[int, Features]] = []  # of a text the tokens and the features of each window
+        """The features of texts, in their order; in lists of some texts at a time, so that memory stays bounded."""
+        parts: list[tuple[int, Features]] = []  # for each window of the current text: its tokens, and its features
         for chunk in self._chunks(texts):
             states = self.texts.reader.bert.hidden_states([encoded for _, _, encoded in chunk], self._layers)
             whole = []
@@ -149,7 +152,7 @@ class Embedder:
                 yield whole
 
     def _chunks(self, texts: Iterable[str]) -> Iterator[list[tuple[str, bool, Encoding]]]:
-        """As many windows at a time as memory has room for: (text, whether it is the text's last window, ids)."""
+        """Windows, as many at a time as fit into memory: (text, whether this is its last window, ids)."""
         chunk: list[tuple[str, bool, Encoding]] = []
         tokens = 0
         for text in texts:
@@ -168,7 +171,7 @@ class Embedder:
         return reader.pieces.windows(text, reader.max_tokens) if self._whole else [self.texts.encode(text)]
 
     def _merged(self, parts: list[tuple[int, Features]]) -> Features:
-        """The features of a text from those of its windows."""
+        """Merges the features of a text's windows into those of the text."""
         first = parts[0][1]
         if len(parts) == 1:
             return first
@@ -187,7 +190,7 @@ class Embedder:
         return states.transpose(1, 0, 2).reshape(states.shape[1], -1)
 
     def _pooled(self, text: str, encoded: Encoding, rows: np.ndarray) -> Features:
-        # Copies, where it is a part: the states of all tokens would stay in memory with it.
+        # Copies where it is a view, which would keep the states of all tokens in memory.
         if self.pooling == "cls":
             return Features(text, rows[:1].copy(), None)
         if self.pooling == "mean":
@@ -202,14 +205,19 @@ class Embedder:
 
 
 def write_features(path: Path, windows: Iterable[list[Features]], width: int, by_token: bool) -> None:
-    """Writes features as they come into a .npy or a .parquet file, which is there whole or not at all.
+    """Writes features, as they are computed, into a .npy or .parquet file; the file appears only once it is complete.
 
-    A .npy file is one fp32 array ``[rows, width]``; which token of which text a row is then stands in a table beside
-    it (``tokens_path``). A .parquet file has the columns ``text`` and ``embedding``, or ``text_index``, ``token`` and
-    ``embedding``.
+    A .npy file holds one fp32 array ``[rows, width]``; with a row per word or token, a table beside it (``tokens_path``)
+    names them. A .parquet file has the columns ``text`` and ``embedding``, or ``text_index``, ``token`` and ``embedding``.
+
+    Args:
+        path: the file to write.
+        windows: the features, as ``Embedder.windows`` gives them.
+        width: numbers per feature.
+        by_token: whether there is a row per word or token, rather than per text.
 
     Raises:
-        BertkitError: another suffix, or a file that cannot be written.
+        BertkitError: the suffix is another one, or the file cannot be written.
     """
     check_suffix(path)
     with new_output(path) as file:
@@ -224,16 +232,16 @@ def write_features(path: Path, windows: Iterable[list[Features]], width: int, by
 
 
 def check_suffix(path: Path) -> None:
-    """Raises a BertkitError where features cannot be written under this name."""
+    """Raises a BertkitError unless the path ends with .npy or .parquet."""
     if path.suffix not in FILES:
         raise BertkitError(f"cannot write {path}: give --output a name that ends in {' or '.join(FILES)}")
 
 
 def check_place(path: Path, by_token: bool, overwrite: bool) -> None:
-    """Looks before the work whether ``write_features`` may write there.
+    """Checks, before the features are computed, that ``write_features`` may write to a path.
 
     Raises:
-        BertkitError: another suffix, or see ``check_output``.
+        BertkitError: the suffix is another one, or ``check_output`` refuses the path.
     """
     check_suffix(path)
     is_ours = _is_parquet if path.suffix == ".parquet" else _is_npy
@@ -243,17 +251,17 @@ def check_place(path: Path, by_token: bool, overwrite: bool) -> None:
 
 
 def _is_npy(sample: bytes) -> bool:
-    """Whether a file begins as a matrix of fp32, as ours do."""
+    """Whether a file begins like a matrix of fp32, as the files of ``write_features`` do."""
     return re.match(rb"\x93NUMPY..*?'descr': '<f4'.*?'shape': \(\d+, \d+\)", sample, re.DOTALL) is not None
 
 
 def _is_parquet(sample: bytes) -> bool:
-    """Whether a table has a column of ours; the names of its columns stand at its end."""
+    """Whether the end of a parquet file, where the names of its columns stand, has the columns of ``write_features``."""
     return sample.startswith(b"PAR1") and b"embedding" in sample
 
 
 def tokens_path(path: Path) -> Path:
-    """The table of the tokens that the rows of a .npy file stand for."""
+    """The path of the table that names the word or token of each row of a .npy file."""
     return path.with_suffix(".tokens.tsv")
 
 

@@ -1,8 +1,9 @@
-"""Why this class, or this word at a mask: integrated gradients (Sundararajan et al. 2017), word by word, by captum.
+"""Explains an answer by integrated gradients (Sundararajan et al. 2017), computed by captum: what each word contributes.
 
-The text's word embeddings are reached on a straight way from a baseline, the same text with every word hidden; what the
-answer gains along it is shared among the words by its gradient. Special tokens stay, and get nothing. The shares add up to the
-answer of the text less that of the baseline (completeness), but for the error of the integration, which comes with them.
+The baseline is the same text with every word hidden. The gradient of the answer is integrated along a straight line from
+the word embeddings of the baseline to those of the text, and so the change of the answer is divided among the words.
+Special tokens are the same in both, and contribute nothing. The contributions add up to the output for the text minus
+that for the baseline, up to the error of the integration, which is reported.
 """
 
 from collections.abc import Callable
@@ -21,25 +22,27 @@ if TYPE_CHECKING:
     import torch
 
 BASELINES = ("mask", "pad")
-# The integral is taken at so many places; at twice as many, until its error is below a hundredth of what is shared.
+# The number of points at which the integral is approximated; they are doubled until the error is below a hundredth of the
+# difference that is divided.
 _FEWEST_STEPS, _MOST_STEPS, _ERROR = 50, 800, 0.01
-# Of fp32: two answers are not told apart below it.
+# The precision of fp32: differences below it are not distinguished.
 _LEAST = 1e-6
 _TOKENS_AT_ONCE = 4_096
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What each word of a text adds to an answer.
+    """What each word of a text contributes to a model's answer.
 
     Attributes:
-        answer: the class, the word at the mask, or "" where the answer is a number.
-        output: of the text: the answer's probability, or the number.
-        baseline: the token in every word's place that it is compared with.
-        baseline_output: of that.
-        words: with what each adds; together ``output`` less ``baseline_output``, but for ``error``.
-        steps: places at which the integral was taken.
-        error: sum of the words, less the difference of the outputs.
+        model: the model's name.
+        answer: the class, or the word at the mask; "" where the answer is a number.
+        output: the answer's probability, or the number, for the text.
+        baseline: the token that hides the words in the baseline.
+        baseline_output: the output for the baseline.
+        words: the words with their contributions, whose sum is ``output - baseline_output + error``.
+        steps: the number of points at which the integral was approximated.
+        error: the sum of the contributions, minus the difference of the outputs.
     """
 
     model: str
@@ -60,19 +63,19 @@ def explain(
     baseline: str = "mask",
     device: str | None = None,
 ) -> Explanation:
-    """Shares an answer of a classifier, or of a masked-word head, among the words of a text.
+    """Computes what each word of a text contributes to the answer of a classifier, or of a model that fills masks.
 
     Args:
         model: a folder, a name on the hub, or "embedded".
-        text: with one ``[MASK]`` where the model fills masks.
+        text: the text; for a model that fills masks with exactly one ``[MASK]``.
         text_b: the second text of a pair.
-        answer: the class, or the word, to explain; None takes the model's own.
-        baseline: what hides the words: "mask" or "pad".
-        device: "cpu", "cuda", "cuda:1", "mps"; None or "auto" takes the best there is.
+        answer: the class or the word to explain; None takes the model's own answer.
+        baseline: the token that hides the words: "mask" or "pad".
+        device: "cpu", "cuda", "cuda:1" or "mps"; None or "auto" takes the best one available.
 
     Raises:
-        BertkitError: captum is not installed; the model cannot be had, or answers something else; the text is too long,
-            or has no word, or not one mask; it has no such answer.
+        BertkitError: captum is not installed; the model cannot be loaded, or is neither of the two kinds; the text is too
+            long, has no words, or does not have one mask; or the model has no such answer.
     """
     if baseline not in BASELINES:
         raise BertkitError(f"--baseline must be mask or pad, got '{baseline}'")
@@ -108,7 +111,7 @@ def explain(
 
 
 class _Path:
-    """From the baseline to the text: word embeddings ``[1, L, H]`` each, and what the encoder makes of those between."""
+    """The line from the baseline to the text, between word embeddings ``[1, L, H]``, and the encoder that reads them."""
 
     def __init__(self, loaded: Any, text: Encoding, words: list[tuple[int, int]], hidden_id: int) -> None:
         import torch
@@ -123,16 +126,20 @@ class _Path:
         )
 
     def read(self, embeddings: "torch.Tensor") -> Any:
-        """What the encoder says of word embeddings ``[N, L, H]``."""
+        """The output of the encoder for word embeddings ``[N, L, H]``."""
         return self._bert(inputs_embeds=embeddings, token_type_ids=self._types.expand(len(embeddings), -1))
 
     def shared(
         self, integrated_gradients: Any, said: "Callable[[torch.Tensor], torch.Tensor]"
     ) -> tuple[list[float], tuple[float, float], int, float]:
-        """What each token adds, the outputs of text and baseline, the steps taken, and the error of their sum.
+        """Divides the change of an output among the tokens.
 
         Args:
-            said: the output, ``[N]``, of word embeddings ``[N, L, H]``.
+            integrated_gradients: captum's class.
+            said: returns the outputs ``[N]`` for word embeddings ``[N, L, H]``.
+
+        Returns:
+            The contribution of each token; the outputs for the text and the baseline; the number of points; the error.
         """
         import torch
 
@@ -158,7 +165,7 @@ _Answer = tuple[str, "Callable[[torch.Tensor], torch.Tensor]"]
 
 
 def _class(loaded: Any, pieces: Pieces, text: Encoding, path: _Path, answer: str | None) -> _Answer:  # noqa: ARG001
-    """The class that is explained, and its probability; or no name and the number."""
+    """The class that is explained, and its probability; for a model that gives a number, "" and the number."""
     config = loaded.config
 
     def logits(embeddings: "torch.Tensor") -> "torch.Tensor":

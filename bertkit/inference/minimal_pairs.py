@@ -1,4 +1,4 @@
-"""Minimal pairs: how often a BERT finds the grammatical one of two sentences likelier (Warstadt et al. 2020, BLiMP)."""
+"""Minimal pairs: how often a BERT gives the grammatical one of two sentences the higher score (BLiMP, Warstadt et al. 2020)."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from bertkit.io.text import read_lines
 _SUFFIXES = {".txt", *TABLE_SUFFIXES}
 _NAMES = (("sentence_good", "sentence_bad"), ("good", "bad"))
 _PAIRS_AT_ONCE = 1_000
-"""Enough that sentences of one length fill whole batches, few enough that the progress bar moves."""
+"""Pairs scored at a time: enough for full batches of sentences of one length, few enough that the progress bar moves."""
 _FORMS = (
     "BLiMP's .jsonl (sentence_good, sentence_bad), a .tsv or .csv with the columns good and bad, or a .txt whose odd lines "
     "are wrong and whose even lines are right (Zorro)"
@@ -26,12 +26,14 @@ _FORMS = (
 
 @dataclass(frozen=True, slots=True)
 class MinimalPair:
-    """Two sentences that differ in what makes one of them wrong.
+    """Two sentences that differ only in what makes one of them wrong.
 
     Attributes:
-        file: the file it stands in, without its suffix.
-        phenomenon: what it is about ("binding"), by BLiMP's ``linguistics_term`` or the file's name before its last "-";
-            "" where neither says it.
+        good: the right sentence.
+        bad: the wrong one.
+        file: the name of its file, without the suffix.
+        phenomenon: the grammatical phenomenon, such as "binding": BLiMP's ``linguistics_term``, or else the file's name
+            up to its last "-"; "" where neither exists.
     """
 
     good: str
@@ -41,10 +43,10 @@ class MinimalPair:
 
 
 def read_pairs(source: Path) -> list[MinimalPair]:
-    """The pairs of a file, or of all files of a folder in the order of their names.
+    """Reads the pairs of a file, or of all files in a folder, in the order of their names.
 
     Raises:
-        BertkitError: nothing there, or a file that does not hold pairs, with its line.
+        BertkitError: there are no pairs, or a line of a file is not a pair.
     """
     if not source.exists():
         raise BertkitError(f"no file or folder {source}: give {_FORMS}")
@@ -56,7 +58,7 @@ def read_pairs(source: Path) -> list[MinimalPair]:
 
 
 def _files(folder: Path) -> list[Path]:
-    """Those of a folder, by name, that may hold pairs; what lies beside them, as a README does, is told."""
+    """The files of a folder that can hold pairs, by name; a note names the other files, such as a README."""
     there = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     files = [path for path in there if not _SUFFIXES.isdisjoint(suffix.lower() for suffix in path.suffixes)]
     if others := [path.name for path in there if path not in files]:
@@ -88,23 +90,23 @@ def _phenomenon(stem: str) -> str:
 
 
 def evaluate_minimal_pairs(model: str, source: Path, device: str | None) -> dict[str, Any]:
-    """How often a model scores the right sentence of a pair above the wrong one.
+    """Measures how often a model gives the right sentence of a pair a higher score than the wrong one.
 
-    The score is the pseudo-log-likelihood of ``Scorer``. Two equal scores, as of sentences that differ in unknown words
-    alone, do not count as right.
+    The score is the pseudo-log-likelihood of ``Scorer``. Equal scores (as for sentences that differ only in words that
+    the model does not know) do not count as right.
 
     Args:
         model: a folder, a hub name, or "embedded".
-        source: as ``read_pairs``.
-        device: as ``Scorer``.
+        source: the pairs, as for ``read_pairs``.
+        device: as for ``Scorer``.
 
     Returns:
-        ``accuracy`` (the mean over all pairs) with its 95 % interval, ``pairs``, ``equal`` (pairs of equal scores),
-        ``cut`` (sentences longer than the model reads), ``by_file`` and, where it is known, ``by_phenomenon``: an
+        ``accuracy`` (the mean over all pairs) with its 95 % interval; ``pairs``; ``equal`` (pairs with equal scores);
+        ``cut`` (sentences that were too long for the model); ``by_file`` and, where it is known, ``by_phenomenon``: an
         object with ``accuracy``, its interval and ``pairs`` for each.
 
     Raises:
-        BertkitError: the pairs or the model cannot be had.
+        BertkitError: the pairs or the model cannot be read.
     """
     pairs = read_pairs(source)
     scorer = Scorer(model, device, texts=2 * len(pairs))

@@ -1,1 +1,1 @@
-"""What people look at: the report of runs, its plots, and the attention of a text, each as one self-contained page."""
+"""Self-contained web pages: the report about runs with its plots, and the attention in a text."""

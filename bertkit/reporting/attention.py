@@ -1,4 +1,4 @@
-"""What each head of a BERT looks at in a text: the numbers, the strongest links, and a page to look around in."""
+"""The attention of a BERT's heads in a text: the weights, the strongest links, and an interactive page."""
 
 import base64
 from collections.abc import Sequence
@@ -14,18 +14,19 @@ if TYPE_CHECKING:
     import numpy as np
 
 MOST_WEIGHTS = 8_000_000
-"""On one page: two bytes each, four thirds of that as text. BERT-base reads 235 tokens within it."""
+"""The most weights on one page. Each takes two bytes, or four thirds of that in base64; BERT-base reaches it at 235 tokens."""
 
 
 @dataclass(frozen=True)
 class Attention:
-    """A text as a BERT read it.
+    """The attention of a BERT in a text.
 
     Attributes:
-        tokens: word pieces, special tokens included.
-        is_special: of each token, whether it is [CLS] or [SEP], which stand in every text.
+        model: the model's name.
+        tokens: the word pieces, with special tokens.
+        is_special: for each token, whether it is [CLS] or [SEP], which every text has.
         weights: float32 ``[layers, heads, from, to]``; each row of ``to`` adds up to 1.
-        layers, heads: the numbers of those that ``weights`` holds, from 1.
+        layers, heads: the numbers, from 1, of the layers and heads in ``weights``.
     """
 
     model: str
@@ -38,7 +39,7 @@ class Attention:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """How much of its attention a token gives to another one; tokens are counted from 0, layers and heads from 1."""
+    """The share of its attention that a token gives to another one. Tokens count from 0, layers and heads from 1."""
 
     layer: int
     head: int
@@ -52,24 +53,24 @@ class Link:
 def read_attention(
     model: str, text: str, text_b: str | None = None, layer: int | None = None, head: int | None = None
 ) -> Attention:
-    """Reads a text, or a pair of them, and returns the attention probabilities.
+    """Computes the attention in a text or a pair of texts.
 
     Args:
         model: a folder or a hub name.
-        text: what to read.
+        text: the text.
         text_b: the second text of a pair.
-        layer: only this one, from 1.
-        head: only this one of each layer, from 1.
+        layer: compute only this layer, counted from 1.
+        head: compute only this head of each layer, counted from 1.
 
     Raises:
-        BertkitError: the model cannot be had; the text is empty or too long for it; it has no such layer or head.
+        BertkitError: the model cannot be loaded, or has no such layer or head; or the text is empty or too long for it.
     """
     if not text.strip() or (text_b is not None and not text_b.strip()):
         raise BertkitError("the text is empty: give a sentence")
     from bertkit.models.bert import load_for, own_tokenizer
     from bertkit.models.folder import bert_folder
 
-    # The cheap checks first: importing torch takes seconds.
+    # The cheap checks come first, as importing torch takes seconds.
     tokenizer = own_tokenizer(bert_folder(model), model)
     texts = [sound(one) for one in (text, text_b) if one is not None]
     encoded = tokenizer(*texts, verbose=False)
@@ -98,10 +99,10 @@ def _chosen(what: str, number: int | None, count: int, model: str) -> list[int]:
 
 
 def _weights(model: Any, ids: Sequence[int], token_type_ids: Sequence[int]) -> "np.ndarray":
-    """float32 ``[layers, heads, from, to]``."""
+    """The attention weights of all layers and heads, float32 ``[layers, heads, from, to]``."""
     import torch
 
-    # The fused kernels never form the probabilities that we want to see.
+    # The fused kernels never form the weights.
     model.set_attn_implementation("eager")
     with torch.inference_mode():
         read = model.eval()(
@@ -112,12 +113,12 @@ def _weights(model: Any, ids: Sequence[int], token_type_ids: Sequence[int]) -> "
 
 
 def strongest_links(attention: Attention, most: int, every: bool = False) -> list[Link]:
-    """The links with the highest weights, the strongest first.
+    """The links with the greatest weights, the strongest first.
 
     Args:
-        attention: of a text.
-        most: how many.
-        every: also those that most heads show in any text: to and from special tokens, and from a token to itself.
+        attention: the attention in a text.
+        most: the most links to return.
+        every: also return links that most heads have in any text: to and from special tokens, and from a token to itself.
     """
     import numpy as np
 
@@ -146,19 +147,19 @@ def strongest_links(attention: Attention, most: int, every: bool = False) -> lis
 
 
 def write_attention(attention: Attention, out: Path) -> None:
-    """Writes the page: choose a layer and a head, and point at a token to see its links.
+    """Writes a page on which a person chooses a layer and a head, and points at a token to see its links.
 
     Raises:
-        BertkitError: too much for one page; the disk is full or cannot be written; a file is in the way.
+        BertkitError: the text is too long for one page, or the page cannot be written.
     """
     write_page(out, "attention.html", **_content(attention))
 
 
 def attention_page(attention: Attention) -> str:
-    """The page as ``write_attention`` writes it.
+    """The HTML of the page that ``write_attention`` writes.
 
     Raises:
-        BertkitError: too much for one page.
+        BertkitError: the text is too long for one page.
     """
     return render_page("attention.html", **_content(attention))
 
@@ -184,6 +185,6 @@ def _content(attention: Attention) -> dict[str, Any]:
 
 
 def _title(attention: Attention) -> str:
-    """The text without its special tokens, cut to what a heading holds."""
+    """The text without special tokens, cut to the length of a heading."""
     words = [token for token, special in zip(attention.tokens, attention.is_special, strict=True) if not special]
     return " ".join(words if len(words) <= 30 else [*words[:30], "…"]).replace(" ##", "")

@@ -1,4 +1,4 @@
-"""Where tags and answers are wrong, marked in their texts: what is true on one line, what was said on another."""
+"""Wrong tags and answers, marked in their texts: the true ones on one line, the predicted ones on another."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ from bertkit.reporting.runs import is_number
 
 _AROUND_CHARS = 200
 _MOST_CHARS = 1_500
-"""Shown of a text, from a little before its first error."""
+"""The most characters of a text that are shown, from a little before its first error."""
 
 
 class Mark(NamedTuple):
-    """Characters of a text, and what they are said to be; "" for an answer."""
+    """A range of characters in a text, and its label; "" for an answer."""
 
     begin: int
     end: int
@@ -20,7 +20,7 @@ class Mark(NamedTuple):
 
 
 class Stretch(NamedTuple):
-    """Characters between two marks, or within one: then with its label, and whether truth and prediction agree on it."""
+    """A stretch of text between two marks or within one; within one with the label, and whether both sides agree on it."""
 
     text: str
     label: str | None = None
@@ -32,10 +32,10 @@ class MarkedRow:
     """A row that was predicted wrongly.
 
     Attributes:
-        index: its number; "—" where its file has none.
-        question: "" where there is none.
-        true, said: the text, or what lies around its errors, in stretches.
-        badness: marks that differ; of an answer how sure the model was of it.
+        index: the row's number; "—" where the file has none.
+        question: the question; "" where there is none.
+        true, said: the part of the text around its errors, in stretches, with the true and with the predicted marks.
+        badness: how many marks differ; for an answer, how sure the model was of it.
     """
 
     index: Any
@@ -46,8 +46,8 @@ class MarkedRow:
 
 
 def marked_mistakes(predictions: Sequence[dict[str, Any]]) -> list[MarkedRow] | None:
-    """The rows of ``predictions.jsonl`` that are wrong, the worst first; None where they have no marks."""
-    read = [found for row in predictions if (found := _marks_of(row)) is not None]
+    """The rows of ``predictions.jsonl`` that are wrong, the worst first; None if the rows have no tags or answers."""
+    read = [marks for row in predictions if (marks := _marks_of(row)) is not None]
     if not read:
         return None
     wrong = [_row(row, text, true, said) for row, text, true, said in read if true != said]
@@ -55,7 +55,7 @@ def marked_mistakes(predictions: Sequence[dict[str, Any]]) -> list[MarkedRow] | 
 
 
 def _marks_of(row: dict[str, Any]) -> tuple[dict[str, Any], str, set[Mark], set[Mark]] | None:
-    """The text of a row, and its marks: those that are true and those that were said. The file may be anybody's."""
+    """A row with its text, its true marks and its predicted ones; None where it lacks them (the file may be anybody's)."""
     text, tokens, label = row.get("text"), row.get("tokens"), row.get("label")
     if isinstance(tokens, list) and all(isinstance(token, str) for token in tokens):
         text = " ".join(tokens)
@@ -74,7 +74,7 @@ def _marks_of(row: dict[str, Any]) -> tuple[dict[str, Any], str, set[Mark], set[
         right = [_mark(begin, begin + len(one), "", context) for begin, one in zip(starts, label, strict=False)
                  if isinstance(begin, int) and isinstance(one, str)]  # fmt: skip
         said = {mark for mark in [_mark(row.get("start"), row.get("end"), "", context)] if mark}
-        # One of several right answers does; where none was given, the first is shown.
+        # Any of several right answers counts; if none was given, the first one is shown.
         true = said if said & {*right} or (not said and not right) else {mark for mark in right[:1] if mark}
         return row, context, true, said
     return None

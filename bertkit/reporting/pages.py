@@ -1,4 +1,4 @@
-"""Pages that need nothing but themselves: their template, and where they are written."""
+"""Renders the templates of this folder into self-contained pages, and writes them."""
 
 from pathlib import Path
 from typing import Any
@@ -12,28 +12,28 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def check_target(path: Path, overwrite: bool = False) -> None:
-    """Refuses to write a page over a file that is none of ours (unless ``overwrite``), or where none can be written.
+    """Checks that a page can be written to a path.
 
     Raises:
-        BertkitError: there is such a file; see ``check_output``.
+        BertkitError: there is a file that is not a page of bertkit's (unless ``overwrite``), or see ``check_output``.
     """
     check_output(path, lambda sample: _MARK in sample, what="page", overwrite=overwrite, flag="--out")
 
 
 def write_page(path: Path, template: str, **content: Any) -> None:
-    """Fills a template of this folder and writes the page. What goes in is escaped unless it is ``Markup``.
+    """Renders a template of this folder and writes the page. Its values are escaped unless they are ``Markup``.
 
     Raises:
         BertkitError: the disk is full or cannot be written.
     """
-    # A lone surrogate (a byte of a file name that is no UTF-8) cannot be written as a character.
+    # Lone surrogates (bytes of a file name that are not UTF-8) cannot be encoded.
     page = render_page(template, **content).encode("utf-8", "replace")
     with new_output(path) as file:
         file.write(page)
 
 
 def render_page(template: str, **content: Any) -> str:
-    """A template of this folder, filled, as ``write_page`` writes it."""
+    """Renders a template of this folder, as for ``write_page``."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(

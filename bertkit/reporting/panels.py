@@ -1,4 +1,4 @@
-"""What can be drawn of some runs: the curves of each figure that they have logged, and how a figure is said."""
+"""The curves of each figure that runs have logged, and how figures are written for people."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,16 +25,16 @@ _TITLES = {
     "tokens_per_second": "Tokens per second",
 }
 OF_TRAINING = ["lr", "grad_norm", "tokens_per_second"]
-"""What tells of the training, after what tells of the model."""
+"""Figures that describe the training; they come after those that describe the model."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One figure of one run over the steps.
+    """One figure of one run, over the steps.
 
     Attributes:
-        run: its number in the report.
-        held_out: figures of evaluations, not of training steps.
+        run: the run's number in the report.
+        held_out: whether these are figures of evaluations, rather than of training steps.
     """
 
     run: int
@@ -45,7 +45,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """The curves of one figure, over all runs. ``level`` is what knowing nothing of the context would give."""
+    """The curves of one figure, over all runs. ``level`` is the figure of a model that ignores the context, if known."""
 
     name: str
     curves: list[Curve] = field(default_factory=list)
@@ -57,13 +57,13 @@ class Panel:
 
 
 def title(name: str) -> str:
-    """A figure's name, without ``eval_``, as people say it."""
+    """The name of a figure (given without ``eval_``) for people."""
     return _TITLES.get(name) or name.replace("_", " ").capitalize()
 
 
 def panels_of(runs: Sequence[Run]) -> list[Panel]:
-    """What can be drawn of some runs: a panel for each figure that one of them has logged at least once."""
-    found = []
+    """A panel for each figure that at least one of the runs has logged."""
+    panels = []
     for name in _figures(runs):
         curves = [
             curve
@@ -72,12 +72,12 @@ def panels_of(runs: Sequence[Run]) -> list[Panel]:
             if (curve := _curve(run, number, key)).steps
         ]
         if curves:
-            found.append(Panel(name, curves, _level(name, runs)))
-    return found
+            panels.append(Panel(name, curves, _level(name, runs)))
+    return panels
 
 
 def _figures(runs: Sequence[Run]) -> list[str]:
-    """Names of figures without ``eval_``: those that are known in their order, then others as they come."""
+    """The names of the logged figures without ``eval_``: first the known ones in their order, then all others."""
     met = {key.removeprefix(HELD_OUT): None for run in runs for line in run.metrics for key in line}
     known = [name for name in _TITLES if name in met and name not in OF_TRAINING]
     others = [name for name in met if name not in _TITLES and name not in _NO_CURVES]
@@ -97,11 +97,11 @@ def _level(name: str, runs: Sequence[Run]) -> float | None:
         return None
     told = [run.facts.get(key) if key else run.results.get("majority_baseline") for run in runs]
     known = {float(value) for value in told if is_number(value)}
-    return known.pop() if len(known) == 1 else None  # of runs on different data there is no one level
+    return known.pop() if len(known) == 1 else None  # runs on different data have no common level
 
 
 def shown(name: str, value: float) -> str:
-    """A figure as people read it: shares as per cent, large numbers in thousands.
+    """A figure for people: shares in per cent, large numbers in thousands.
 
     Example:
         >>> [shown("mlm_accuracy", 0.4567), shown("loss", 2.34567), shown("tokens_per_second", 22576.7)]
@@ -115,5 +115,5 @@ def shown(name: str, value: float) -> str:
 
 
 def is_share(name: str) -> bool:
-    """Whether a figure is a share, 0 to 1, that people say in per cent."""
+    """Whether a figure is a share (0 to 1), which is written in per cent."""
     return name.endswith(("accuracy", "f1", "precision", "recall", "share", "baseline"))

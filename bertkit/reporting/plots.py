@@ -1,4 +1,4 @@
-"""Curves and confusion matrices, drawn by matplotlib: as SVG that follows the page's theme, and as PNG."""
+"""Curves and confusion matrices drawn by matplotlib, as SVG that follows the page's theme and as PNG."""
 
 import io
 import logging
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_SIZE = (4.5, 2.75)  # inches: text of 9 points stays legible on a phone, where a plot is 330 pixels wide
+_SIZE = (4.5, 2.75)  # inches: text of 9 points is still legible on a phone, where a plot is 330 pixels wide
 _PIXELS_PER_INCH, _MOST_PIXELS = 220, 4_000
 _SMOOTHED_FROM = 60
-"""A curve of fewer points is shown as it is."""
+"""Curves with fewer points are not smoothed."""
 _MOST_LABELS = 8
 _LABEL_HEIGHT = 0.085  # of the axes' height
 _MOST_CELL_FIGURES = 12
 _MOST_CLASSES, _MOST_CONFUSED = 150, 30
-"""Of a confusion matrix: a page of 150 takes 40 inches, and more could not be read."""
+"""The most classes of a whole confusion matrix, which then takes 40 inches; of more classes only so many are shown."""
 _MADE_BY = "bertkit, by matplotlib"
-_LETTER = 0.078  # inches, of the font at 9 points
+_LETTER = 0.078  # inches: the width of a letter at 9 points
 _STYLE = {
-    "svg.fonttype": "none",  # text stays text: it can be searched, copied and read out
-    "svg.hashsalt": "bertkit",  # the same runs give the same file
+    "svg.fonttype": "none",  # text stays text, which can be searched, copied and read aloud
+    "svg.hashsalt": "bertkit",  # so that the same runs give the same file
     "text.parse_math": False,  # a run may be called $HOME$
     "font.family": ["DejaVu Sans", "Noto Sans CJK SC", "sans-serif"],
     "font.size": 9,
@@ -39,7 +39,7 @@ _STYLE = {
 
 
 def curve_figure(panel: Panel, names: Sequence[str] | None = None) -> "Figure":
-    """A panel as a drawing in the light theme; with ``names`` of the runs it has a legend and a title of its own."""
+    """Draws a panel in the light theme. With the ``names`` of the runs the drawing has a legend and a title."""
     with _style():
         from matplotlib.figure import Figure
 
@@ -106,7 +106,7 @@ def _draw(axes: "Axes", curve: Curve) -> None:
 
 
 def _smoothed(values: Sequence[float]) -> Any:
-    """The mean of each value and its neighbours, a fortieth of the curve to both sides."""
+    """The mean of each value and its neighbours, up to a fortieth of the curve on both sides."""
     import numpy as np
 
     reach = max(1, len(values) // 40)
@@ -117,13 +117,13 @@ def _smoothed(values: Sequence[float]) -> Any:
 
 
 def _label_ends(axes: "Axes", panel: Panel) -> None:
-    """The last figure of each curve at the right edge, pushed apart where they would lie on each other."""
+    """Writes the last figure of each curve at the right edge; labels that would overlap are moved apart."""
     curves = panel.curves
     if len(curves) > _MOST_LABELS:
         curves = [curve for curve in curves if curve.held_out] or curves
     curves = sorted(curves[:_MOST_LABELS], key=lambda curve: curve.values[-1])
     axes.set_xlim(left=0)
-    axes.get_ylim()  # settles the axes: until then a place on them is not known
+    axes.get_ylim()  # settles the limits of the axes, which positions depend on
     to_axes = axes.transData + axes.transAxes.inverted()
     heights = [float(to_axes.transform((curve.steps[-1], curve.values[-1]))[1]) for curve in curves]
     for curve, height in zip(curves, apart(heights, _LABEL_HEIGHT), strict=True):
@@ -139,7 +139,7 @@ def _label_ends(axes: "Axes", panel: Panel) -> None:
 
 
 def apart(heights: Sequence[float], least: float) -> list[float]:
-    """Ascending places between 0 and 1, moved as little as it takes to be ``least`` apart.
+    """Moves ascending positions between 0 and 1 as little as needed to be at least ``least`` apart.
 
     Example:
         >>> apart([0.5, 0.5], 0.25)
@@ -172,9 +172,9 @@ def _legend(axes: "Axes", panel: Panel, names: Sequence[str]) -> None:
 
 
 def confusion_figure(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> "Figure":
-    """A confusion matrix: rows are true classes, columns predicted ones; shades are shares of the true class.
+    """Draws a confusion matrix: rows are true classes, columns predicted ones, and shades the shares of the true class.
 
-    Of more than 150 classes those 30 that are most often taken for others, or others for them; the drawing says so.
+    If there are more than 150 classes, it shows the 30 that are most often confused with others, and says so.
     """
     import numpy as np
 
@@ -206,19 +206,19 @@ def confusion_figure(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> 
 
 
 def _draw_cells(axes: "Axes", shares: Any) -> None:
-    """A square for each cell of a matrix; those of one shade, in hundredths, are one path."""
+    """Draws a square for each cell of a matrix. Cells of the same shade, in hundredths, are one path."""
     import numpy as np
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path as Outline
 
-    # Half the accent at most: the count on it keeps a contrast of 4.5:1, light and dark.
+    # At most half of the accent colour: so the count on it has a contrast of 4.5:1 in both themes.
     shades = np.round(0.05 + 0.45 * shares, 2)
     corners = 0.48 * np.array([(-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)])
     codes = [Outline.MOVETO, *[Outline.LINETO] * 3, Outline.CLOSEPOLY]
     for shade in np.unique(shades):
         places = np.argwhere(shades == shade)[:, None, ::-1]  # x is the column
         outline = Outline((places + corners).reshape(-1, 2), np.tile(codes, len(places)))
-        # Not add_patch, which looks for the bounds of each of thousands of squares.
+        # add_patch would compute the bounds of each of thousands of squares.
         axes.add_artist(PathPatch(outline, facecolor=_light("accent"), linewidth=0, alpha=float(shade)))
 
 
@@ -236,7 +236,7 @@ def _frame(axes: "Axes", labels: Sequence[str], turned: bool, left_out: str) -> 
 
 
 def as_svg(figure: "Figure", label: str) -> str:
-    """A drawing as an ``<svg>`` element whose colours follow the page's theme; ``label`` is what is read out."""
+    """A drawing as an ``<svg>`` element whose colours follow the page's theme; screen readers read the ``label``."""
     from markupsafe import escape
 
     with _style():
@@ -250,15 +250,15 @@ def as_svg(figure: "Figure", label: str) -> str:
 
 
 def check_png(path: Path, overwrite: bool) -> None:
-    """Raises a BertkitError where ``write_png`` would replace a picture that is none of ours (see ``check_output``)."""
+    """Raises a BertkitError where ``write_png`` would replace another program's picture (see ``check_output``)."""
     check_output(path, lambda sample: _MADE_BY.encode() in sample, what="plot", overwrite=overwrite, flag="--out")
 
 
 def write_png(figure: "Figure", path: Path) -> None:
-    """Writes a drawing in the light theme, fit for a slide.
+    """Writes a drawing in the light theme, in a size fit for a slide.
 
     Raises:
-        BertkitError: the disk is full or cannot be written; what was there stays.
+        BertkitError: the disk is full or cannot be written. An older file stays as it was.
     """
     with _style(), new_output(path) as file:
         dpi = min(_PIXELS_PER_INCH, _MOST_PIXELS / max(figure.get_size_inches()))
@@ -266,7 +266,7 @@ def write_png(figure: "Figure", path: Path) -> None:
 
 
 def _drawable(text: str) -> str:
-    """Without lone surrogates (bytes of a file name that are no UTF-8), which matplotlib does not take."""
+    """The text without lone surrogates (bytes of a file name that are not UTF-8), which matplotlib refuses."""
     return text.encode("utf-8", "replace").decode()
 
 
@@ -276,7 +276,7 @@ def _light(name: str) -> str:
 
 @contextmanager
 def _style() -> Iterator[None]:
-    """matplotlib without a display, in our style; names that its fonts cannot write are boxes in a PNG alone."""
+    """Sets matplotlib's style while the block runs; letters that its fonts lack become boxes, but only in a PNG."""
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     import matplotlib
 

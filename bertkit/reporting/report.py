@@ -1,4 +1,4 @@
-"""The report of one or several runs, as one page."""
+"""The report about one or several runs, as one page."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -48,10 +48,10 @@ _FACTS = {
 
 @dataclass(frozen=True)
 class Fill:
-    """What a run's model at some step makes of a sentence.
+    """How the model of a run, at some step, fills the masks of a sentence.
 
     Attributes:
-        guesses: of each mask, the words with their probabilities, the best first.
+        guesses: for each mask the words with their probabilities, the best first.
     """
 
     step: int
@@ -62,7 +62,7 @@ class Fill:
 
 @dataclass(frozen=True)
 class Table:
-    """A figure or setting a row, a run a column; ``differs`` marks the rows in which the runs are not alike."""
+    """A table with a row per figure or setting and a column per run; ``differs`` marks the rows in which runs differ."""
 
     rows: list[tuple[str, list[str]]]
 
@@ -73,17 +73,17 @@ class Table:
 def write_report(
     runs: Sequence[Run], fills: Mapping[str, Sequence[Fill]], out: Path, png: bool = False, overwrite: bool = False
 ) -> list[Path]:
-    """Writes the page and, where asked for, its plots beside it; returns the files.
+    """Writes the page and, if asked for, its plots beside it; returns the paths of the files.
 
     Args:
-        runs: what to show, in this order.
-        fills: by a run's name, what its checkpoints make of some sentences.
-        out: the page.
-        png: write each plot as ``<page's name>-<plot>.png`` too.
-        overwrite: replace files that are no page and no plots of ours.
+        runs: the runs to show, in this order.
+        fills: sample sentences as the checkpoints fill them, by the name of the run.
+        out: the path of the page.
+        png: also write each plot as ``<page's name>-<plot>.png``.
+        overwrite: replace files that bertkit did not write.
 
     Raises:
-        BertkitError: the disk is full or cannot be written; a file is in the way that is no page or plot of ours.
+        BertkitError: the disk is full or cannot be written, or there is a file that bertkit did not write.
     """
     from markupsafe import Markup
 
@@ -120,7 +120,7 @@ def write_report(
 
 
 def _described(panel: Panel, names: Sequence[str]) -> str:
-    """A plot in words, for those who cannot see it."""
+    """A plot in words, for people who cannot see it."""
     ends = [
         f"{names[curve.run]} {'held-out ' if curve.held_out else ''}{shown(panel.name, curve.values[-1])} "
         f"at step {curve.steps[-1]:,}"
@@ -148,7 +148,7 @@ def _overview(run: Run, number: int) -> dict[str, Any]:
 
 
 def _figures(runs: Sequence[Run]) -> Table:
-    """The held-out figures at the end of each run (of its best weights, where it keeps them)."""
+    """The held-out figures at the end of each run; those of its best weights, if it keeps these."""
     names = {name: None for run in runs for name, value in run.results.items() if _is_figure(name, value)}
     rows = []
     for name in names:
@@ -178,7 +178,7 @@ def _by_text(fills: Sequence[Fill]) -> list[tuple[str, list[Fill]]]:
 
 
 def _classifier(run: Run) -> dict[str, Any]:
-    """Where a classifier errs: its confusion matrix as a drawing, each class's figures, and the worst rows."""
+    """The errors of a classifier: its confusion matrix as a drawing, the figures of each class, and the worst rows."""
     from markupsafe import Markup
 
     confusion, drawn = run.confusion, None
@@ -213,7 +213,7 @@ def _mistake(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _named(runs: Sequence[Run], names: Mapping[str, str]) -> Table:
-    """Some facts of the runs, under the names that people give them."""
+    """Some facts of the runs as a table; ``names`` gives the names for people."""
     facts = [{**run.facts, "seconds": _duration(run)} for run in runs]
     kept = [{title: fact[key] for key, title in names.items() if fact.get(key) is not None} for fact in facts]
     table = _table(kept)
@@ -232,7 +232,7 @@ def _table(columns: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _plain(value: Any) -> str:
-    """A value out of JSON or TOML as people read it."""
+    """A value from JSON or TOML, written for people."""
     if isinstance(value, str):
         return value
     if isinstance(value, dict):
@@ -247,7 +247,7 @@ def _plain(value: Any) -> str:
 
 
 def _pngs(runs: Sequence[Run], panels: Sequence[Panel], out: Path) -> dict[Path, "Figure"]:
-    """The plots that lie beside a page, by their files."""
+    """The plots that are written beside a page, by the path of their file."""
     names = [run.name for run in runs]
     drawings = {panel.name: plots.curve_figure(panel, names) for panel in panels}
     for number, run in enumerate(runs, 1):

@@ -1,4 +1,4 @@
-"""What a run's folder holds, read for people: also of a run that is still going, or that was interrupted."""
+"""Reads the folder of a run for the report; the run may still be going, or may have been interrupted."""
 
 import math
 import re
@@ -21,14 +21,15 @@ _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
 @dataclass(frozen=True)
 class Run:
-    """A run as its folder tells of it.
+    """The contents of a run's folder.
 
     Attributes:
-        name: the folder's name, or its path where two runs of a report have the same name.
-        facts: ``run.json``: what was run, on what, where; "results" and "finished" once it has ended.
-        settings: ``recipe.toml``, by dotted keys.
+        name: the folder's name, or its path if two runs of the report have the same name.
+        folder: its path.
+        facts: the contents of ``run.json``; "results" and "finished" are there once the run has ended.
+        settings: the settings in ``recipe.toml``, by dotted key.
         metrics: the objects of ``metrics.jsonl``.
-        results: ``eval_results.json``, or the last evaluation; empty before there is one.
+        results: the contents of ``eval_results.json``, or else the last evaluation; empty before there is one.
         predictions: the objects of ``predictions.jsonl``; empty for pretraining.
     """
 
@@ -55,28 +56,28 @@ class Run:
 
     @property
     def confusion(self) -> dict[str, Any] | None:
-        """ "labels", "matrix" (rows true, columns predicted) and "per_class" of a classifier; None without them."""
-        found: Any = self.results.get("confusion")
-        return found if _is_confusion(found) else None
+        """A classifier's "labels", "matrix" (rows true, columns predicted) and "per_class"; None if there are none."""
+        confusion: Any = self.results.get("confusion")
+        return confusion if _is_confusion(confusion) else None
 
     @property
     def sweep(self) -> dict[str, Any] | None:
-        """What `finetune --seeds` or `--grid` made of its runs, the best one first; None for a single run."""
+        """The summary of `finetune --seeds` or `--grid`, with its best run first; None for a single run."""
         sweep: Any = self.results.get("sweep")
         if not _is_sweep(sweep):
             return None
         return {**sweep, "runs": sorted(sweep["runs"], key=lambda run: abs(run[sweep["metric"]] - sweep["best"]))}
 
     def last(self, name: str) -> Any:
-        """The last figure of a name in the metrics; None where there is none."""
+        """The last value of a figure in the metrics; None if it was never logged."""
         return next((line[name] for line in reversed(self.metrics) if name in line), None)
 
 
 def read_runs(folders: Sequence[Path]) -> list[Run]:
-    """The runs of some folders, in order, each once; of a sweep that is still at work those that it has made.
+    """Reads the runs in some folders, in order, each once; of an unfinished sweep the runs that are there so far.
 
     Raises:
-        BertkitError: a folder is not there, or no run wrote it.
+        BertkitError: a folder does not exist, or no run wrote it.
     """
     unique = list(dict.fromkeys(run for folder in folders for run in _with_inner(Path(folder))))
     names = [folder.resolve().name for folder in unique]
@@ -87,7 +88,7 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
 
 
 def _with_inner(folder: Path) -> list[Path]:
-    """A folder, or the runs in it where it holds no other: a sweep writes its own record at its end."""
+    """The folder itself; for a sweep that has not ended, and so has no record yet, the folders of its runs."""
     inner = sorted(path for path in folder.glob("*seed=*") if (path / RUN).is_file())
     return inner if inner and not (folder / RUN).is_file() else [folder]
 
@@ -110,19 +111,19 @@ def _read(folder: Path, name: str) -> Run:
 
 
 def model_folders(run: Run) -> list[tuple[int, Path]]:
-    """The checkpoints of a run and, where it has ended, its model, by the step that they were written after."""
-    found = [(_CHECKPOINT.fullmatch(path.name), path) for path in run.folder.glob("checkpoint-*")]
-    by_step = {int(match[1]): path for match, path in found if match and (path / "config.json").is_file()}
+    """The folders of a run's checkpoints and, if it has ended, of its model, each with its step; ordered by step."""
+    named = [(_CHECKPOINT.fullmatch(path.name), path) for path in run.folder.glob("checkpoint-*")]
+    by_step = {int(match[1]): path for match, path in named if match and (path / "config.json").is_file()}
     if (run.folder / "model.safetensors").is_file():
         by_step[run.step] = run.folder  # the last checkpoint holds the same weights
     return sorted(by_step.items())
 
 
 def mistakes(run: Run, most: int) -> list[dict[str, Any]]:
-    """The rows that were predicted wrongly, the worst first.
+    """The rows that were predicted wrongly, the worst first, at most ``most``.
 
-    Of classes, by how little probability the truth was given; of numbers, by how far off they are. Each has the keys of
-    ``predictions.jsonl`` and "badness": the loss in nats, or the distance.
+    Each has the keys of ``predictions.jsonl``, and "badness": for classes the loss in nats, for numbers the distance from
+    the truth.
     """
     wrong = [row for row in run.predictions if "label" in row and row.get("label") != row.get("prediction")]
     rated = [{**row, "badness": _badness(row)} for row in wrong]
@@ -141,10 +142,10 @@ def _badness(row: dict[str, Any]) -> float:
     return -sum(math.log(max(share, 1e-12)) for share in given)
 
 
-def _is_confusion(found: Any) -> bool:
-    """Whether it has the form that ``finetuning.metrics.confusion`` gives it: the file may be anybody's."""
+def _is_confusion(value: Any) -> bool:
+    """Whether a value has the form that ``finetuning.metrics.confusion`` returns (the file may be anybody's)."""
     try:
-        labels, matrix, per_class = found["labels"], found["matrix"], found["per_class"]
+        labels, matrix, per_class = value["labels"], value["matrix"], value["per_class"]
         figures = [one[kind] for one in per_class.values() for kind in ("precision", "recall", "f1", "support")]
         is_square = bool(labels) and [len(row) for row in matrix] == [len(labels)] * len(labels)
         named = all(isinstance(label, str) for label in labels)
@@ -153,18 +154,18 @@ def _is_confusion(found: Any) -> bool:
         return False
 
 
-def _is_sweep(found: Any) -> bool:
-    """Whether it has the form that ``finetuning.sweep`` gives it."""
+def _is_sweep(value: Any) -> bool:
+    """Whether a value has the form that ``finetuning.sweep`` writes."""
     try:
-        means = [found[name] for name in ("mean", "standard_deviation", "best", "collapsed")]
-        rows = [run[found["metric"]] for run in found["runs"]]
+        means = [value[name] for name in ("mean", "standard_deviation", "best", "collapsed")]
+        rows = [run[value["metric"]] for run in value["runs"]]
         return bool(rows) and all(map(is_number, [*means, *rows]))
     except (KeyError, TypeError):
         return False
 
 
 def is_number(value: Any) -> TypeGuard[float]:
-    """Whether a value out of JSON can be drawn: null stands for what was not finite."""
+    """Whether a value from JSON can be drawn: null stands for a number that was not finite."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 

@@ -1,1 +1,1 @@
-"""A trained BERT in other forms: half precision, ONNX, or the folder of sentence-transformers."""
+"""Exports of a trained BERT: in half precision, as ONNX, or as a folder for sentence-transformers."""

@@ -1,4 +1,4 @@
-"""An exported model beside its original: what both say of the same real texts."""
+"""Compares an exported model with its original, by their outputs for the same real texts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,36 +12,40 @@ from bertkit.errors import BertkitError
 from bertkit.runtime.base import Bert, Head
 from bertkit.runtime.text import Encoding, Pieces
 
-# Largest differences allowed, as shares of the largest number there is (or of 1, where all are smaller).
+# The largest differences allowed, as shares of the largest number in the original's outputs (or of 1, if that is larger).
 _TOLERANCES = {"onnx": 1e-4, "half": 1e-2, "sentence-transformers": 1e-5}
-# With 8-bit weights single numbers may be far off. What counts is that words come out in the same place, and for all
-# else what share of the whole the differences make up. (BERT-Tiny: 88 % of the first words, shares below 4 %.)
+# With 8-bit weights single numbers may be far off. What counts is how often the same word comes first, and for all other
+# outputs the size of the differences as a share of the outputs. (BERT-Tiny: 88 % of the first words, shares below 4 %.)
 _INT8_SAME_WORDS, _INT8_SHARE = 0.7, 0.15
 _EVERY_MASKED = 7
 
 
 @dataclass(frozen=True)
 class Difference:
-    """What an exported model says, beside what the original says, over all texts of the check."""
+    """How far one kind of output of an exported model differs from the original's, over all texts of the check."""
 
     what: str
+    """The kind of output, in words."""
     largest: float
-    """Largest absolute difference of two numbers."""
+    """The largest absolute difference of two numbers."""
     scale: float
-    """Largest absolute number of the original, at least 1."""
+    """The largest absolute number of the original, at least 1."""
     share: float
-    """Root of the sum of squared differences, over that of the original's numbers."""
+    """The norm of the differences, divided by that of the original's outputs."""
     same_choice: float | None
-    """Share of the rows with the largest number at the same place; None for hidden states."""
+    """The share of the rows whose largest number stands at the same place; None for hidden states and vectors."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written.
+    """The result of an export.
 
     Attributes:
-        texts: how many the check read.
-        tokens: of the shortest and of the longest of them.
+        folder: the new folder.
+        weights: the file with the weights.
+        texts: how many texts both models were compared on.
+        tokens: tokens of the shortest and of the longest of them.
+        differences: how far the outputs differ, by kind.
     """
 
     folder: Path
@@ -52,7 +56,7 @@ class Exported:
 
 
 def check_texts() -> list[str]:
-    """Real texts: lone sentences, and some up to the longest."""
+    """Real texts for the check: single sentences, and texts of up to 100 sentences."""
     lines = _lines()
     return lines[:32] + [" ".join(lines[50 : 50 + number]) for number in (4, 12, 50, 100)]
 
@@ -62,7 +66,14 @@ def _lines() -> list[str]:
 
 
 class Check:
-    """The texts of the check, and what a model says of them: lone sentences, pairs, and texts up to the longest."""
+    """The encoded texts of a check, and the outputs of a model for them: single sentences, pairs, and long texts.
+
+    Args:
+        pieces: the model's text encoder.
+        heads: the model's heads; hidden states are always compared as well.
+        longest: the most tokens of a text.
+        has_segments: whether the model reads pairs.
+    """
 
     def __init__(self, pieces: Pieces, heads: Sequence[Head], longest: int, has_segments: bool) -> None:
         self.heads: list[Head] = [*heads, "none"]
@@ -77,7 +88,7 @@ class Check:
         ]
 
     def answers(self, bert: Bert, head: Head) -> np.ndarray:
-        """What a model says of all texts, a row a place, a text, or a token: float32 ``[rows, columns]``."""
+        """A model's outputs for all texts, float32 ``[rows, columns]``: a row per masked place, text or token."""
         if head == "words":
             return np.concatenate(bert.word_log_probabilities(self._masked, self.places))
         if head == "pairs":
@@ -98,10 +109,10 @@ _NAMES: dict[str, str] = {
 }
 
 
-def difference(head: Head | Literal["sentences"], found: np.ndarray, expected: np.ndarray) -> Difference:
-    """Of what two models say, ``[rows, columns]`` each."""
-    apart = np.abs(found - expected)
-    same = (found.argmax(axis=1) == expected.argmax(axis=1)).mean()
+def difference(head: Head | Literal["sentences"], exported: np.ndarray, expected: np.ndarray) -> Difference:
+    """The difference between the outputs of an exported model and the expected ones, ``[rows, columns]`` each."""
+    apart = np.abs(exported - expected)
+    same = (exported.argmax(axis=1) == expected.argmax(axis=1)).mean()
     return Difference(
         _NAMES[head],
         float(apart.max()),
@@ -112,18 +123,18 @@ def difference(head: Head | Literal["sentences"], found: np.ndarray, expected: n
 
 
 def refuse_if_far(difference: Difference, form: str, int8: bool = False) -> None:
-    """Raises a BertkitError where an exported model says something else than the original. NaN is something else."""
+    """Raises a BertkitError where the outputs of an exported model are too far from the original's, or NaN."""
     if not int8:
         fits = difference.largest <= _TOLERANCES[form] * difference.scale
-        found = f"differ by up to {difference.largest:.2g} (largest number: {difference.scale:.3g})"
+        how = f"differ by up to {difference.largest:.2g} (largest number: {difference.scale:.3g})"
     elif difference.what == _NAMES["words"]:
         fits = difference.same_choice is not None and difference.same_choice >= _INT8_SAME_WORDS
-        found = f"put another word first at {1 - (difference.same_choice or 0):.0%} of the masks"
+        how = f"put another word first at {1 - (difference.same_choice or 0):.0%} of the masks"
     else:
         fits = difference.share <= _INT8_SHARE
-        found = f"differ by {difference.share:.0%} of their size"
+        how = f"differ by {difference.share:.0%} of their size"
     if not fits:
         raise BertkitError(
             f"as {'int8' if int8 else form} the model says something else than the original, so nothing was written: "
-            f"its {difference.what} {found}; keep the original, or export it in another form"
+            f"its {difference.what} {how}; keep the original, or export it in another form"
         )

@@ -1,7 +1,7 @@
-"""A trained BERT in other forms: in half precision, as one ONNX graph that onnxruntime runs without torch, or as the
-folder that sentence-transformers loads.
+"""Exports a trained BERT: in half precision, as one ONNX graph that onnxruntime runs without torch, or as a folder for
+sentence-transformers.
 
-What was written is read back and compared with the model it came from, on real text, before the folder appears.
+Every export is read back and compared with its original, on real text, before the folder appears.
 """
 
 import json
@@ -28,25 +28,24 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 FORMATS = ("onnx", "half", FORMAT)
-# Beside the weights: the card, and the recipe, from which `predict` knows the length and the columns of a classifier.
+# Files that are copied: the card, and the recipe, from which `predict` knows the length and the columns of a classifier.
 _COMPANIONS = ("README.md", "recipe.toml")
 
 
 def export(model: str, form: str, out: Path | None = None, int8: bool = False, pooling: str = "mean") -> Exported:
-    """Writes a model in another form into a new folder, checked against the original.
+    """Exports a model into a new folder, and checks it against the original.
 
     Args:
         model: a folder, a name on the hub, or "embedded".
-        form: "half": a Hugging Face folder with weights of 16 bits, half as large. "onnx": one graph for all that the
-            model was trained for, see ``runtime/onnx_bert.py``. "sentence-transformers": see
-            ``exporting/sentences.py``.
-        out: a folder that is not there yet, or is empty; None is the model's with the form behind its name.
-        int8: the graph's weights as 8-bit numbers, a quarter to a half as large.
-        pooling: of sentence-transformers' vectors, one a text: "mean" of all tokens, or "cls", the first.
+        form: "half", a Hugging Face folder with 16-bit weights, half as large; "onnx", one graph with all heads of the
+            model (see ``runtime/onnx_bert.py``); or "sentence-transformers" (see ``exporting/sentences.py``).
+        out: a new or empty folder; None adds the form to the name of the model's folder.
+        int8: for "onnx", store the weights as 8-bit numbers, which take a quarter to a half of the space.
+        pooling: for "sentence-transformers", how a text's vector is made: "mean" of all tokens, or "cls", the first one.
 
     Raises:
-        BertkitError: the model cannot be had; the folder is not empty; what was written says something else than the
-            original. Nothing is left behind.
+        BertkitError: the model cannot be loaded, the folder is not empty, or the outputs of the export are too far from
+            the original's. Nothing is written then.
     """
     out = out or _folder_of(model, form)
     _check_request(form, out, int8, pooling)
@@ -60,7 +59,7 @@ def export(model: str, form: str, out: Path | None = None, int8: bool = False, p
     check = Check(
         any_pieces(folder, model), heads, loaded.config.max_position_embeddings, loaded.config.type_vocab_size > 1
     )
-    # As the reader of torch sees it: the very numbers that the other commands give.
+    # The outputs are those of the torch reader, and so the numbers that the other commands give.
     expected = {head: check.answers(_torch_bert(model, head), head) for head in check.heads}
     with new_folder(out) as fresh:
         if form == "half":
@@ -81,15 +80,15 @@ def export(model: str, form: str, out: Path | None = None, int8: bool = False, p
 
 
 def _folder_of(model: str, form: str) -> Path:
-    """Beside the model, or in the current folder where the model is not a folder."""
+    """The default folder: beside the model, or in the current folder where the model is on the hub or embedded."""
     is_folder = os.path.isdir(model)
-    # By its full name, for «.» and «..» have none.
+    # Resolved, for "." and ".." have no name of their own.
     path = Path(model).resolve() if is_folder and Path(model).name in ("", "..") else Path(model)
     return path.with_name(f"{path.name}-{form}") if is_folder else Path(f"{path.name}-{form}")
 
 
 def _check_request(form: str, out: Path, int8: bool, pooling: str) -> None:
-    """Raises before seconds go into loading the model."""
+    """Checks the arguments of ``export`` before seconds are spent on loading the model."""
     if form not in FORMATS:
         raise BertkitError(f"format must be one of {', '.join(FORMATS)}, got '{form}'")
     if int8 and form != "onnx":
@@ -108,11 +107,11 @@ def _check_request(form: str, out: Path, int8: bool, pooling: str) -> None:
 
 
 def _load(model: str, folder: Path) -> "tuple[list[Head], PreTrainedModel]":
-    """What a model was trained for, and the model as the class of transformers that has just that."""
+    """The heads that a model was trained with, and the model as the class of transformers that has just these."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     if (task := linear_class(config)) is not None:
         loaded = load_for(task, model)[0]
-        # What a head of ours says of itself (a threshold for no answer), as no configuration of transformers does.
+        # Fields that bertkit's heads store there, such as a threshold for "no answer".
         loaded.config.update({name: value for name, value in config.items() if name.startswith("bertkit_")})
         return ["task"], loaded
     parts = ("cls.predictions.", "cls.seq_relationship.", "bert.pooler.")

@@ -1,4 +1,4 @@
-"""A BERT as one ONNX graph, which onnxruntime runs without torch (``runtime/onnx_bert.py`` describes it)."""
+"""Writes a BERT as one ONNX graph, which ``runtime/onnx_bert.py`` describes and runs without torch."""
 
 import logging
 import warnings
@@ -24,15 +24,18 @@ def write_onnx(
     """Writes the graph, its configuration and its tokenizer into a folder.
 
     Args:
-        heads: what the graph answers, beside hidden states.
-        int8: weights as 8-bit numbers.
+        loaded: the model.
+        tokenizer: its tokenizer.
+        heads: the heads whose outputs the graph has, beside hidden states.
+        folder: the folder to write into.
+        int8: store the weights as 8-bit numbers.
     """
     loaded.config.save_pretrained(folder)
     save_tokenizer(tokenizer, folder)
     path = folder / GRAPH
     with warnings.catch_warnings(), disk_errors(folder):
-        # The older exporter, which needs no further library: it warns that it is not the default any more, and where
-        # transformers looks at a shape; that shapes stay free is checked below, on texts of many lengths.
+        # The older exporter needs no further library. It warns that it is no longer the default, and wherever
+        # transformers looks at a shape. That shapes stay free is checked later, on texts of many lengths.
         warnings.simplefilter("ignore")
         _trace(loaded, heads, path)
         if int8:
@@ -43,7 +46,7 @@ def _trace(loaded: "PreTrainedModel", heads: Sequence[Head], path: Path) -> None
     """Writes the graph that ``runtime/onnx_bert.py`` describes."""
     import torch
 
-    # Plain matrix products, which onnxruntime fuses by itself.
+    # Plain matrix products: onnxruntime fuses them by itself.
     loaded.set_attn_implementation("eager")
     layers = loaded.config.num_hidden_layers + 1
     types = torch.zeros(2, 6, dtype=torch.int64)
@@ -56,14 +59,14 @@ def _trace(loaded: "PreTrainedModel", heads: Sequence[Head], path: Path) -> None
     free: dict[str, dict[int, str]] = dict.fromkeys((*inputs, *outputs), text)
     free |= {"places": {0: "places"}, "word_logits": {0: "places"}}
     free |= dict.fromkeys((OUTPUTS["pairs"], CLASS_LOGITS), {0: "batch"})
-    # Its C++ asks Python whether something is an instance, and a signal that is raised there is a segmentation fault.
+    # The exporter's C++ calls Python, and an exception that a signal raises there would be a segmentation fault.
     with held_back():
         torch.onnx.export(
             _all_outputs(loaded, heads).eval(),
             tuple(inputs.values()),
             str(path),
             dynamo=False,
-            opset_version=17,  # the first with layer normalisation as one operation
+            opset_version=17,  # the first version with layer normalisation as one operation
             input_names=list(inputs),
             output_names=outputs,
             dynamic_axes={name: axes for name, axes in free.items() if name in (*inputs, *outputs)},
@@ -71,7 +74,7 @@ def _trace(loaded: "PreTrainedModel", heads: Sequence[Head], path: Path) -> None
 
 
 def _output(head: Head, loaded: "PreTrainedModel") -> str:
-    """The name of the graph's output for what is asked of a model."""
+    """The name of the graph's output for a head."""
     if head != "task":
         return OUTPUTS[head]
     return CLASS_LOGITS if LINEAR_HEADS[type(loaded).__name__].is_pooled else TOKEN_LOGITS
@@ -81,7 +84,7 @@ def _all_outputs(loaded: Any, heads: Sequence[Head]) -> Any:
     import torch
 
     class AllOutputs(torch.nn.Module):
-        """A BERT as a function of the graph's inputs that gives all of the graph's outputs."""
+        """A BERT as a function from the graph's inputs to its outputs."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -112,12 +115,12 @@ def _all_outputs(loaded: Any, heads: Sequence[Head]) -> Any:
 
 
 def _quantize(path: Path) -> None:
-    """Replaces a graph by one with 8-bit weights; what flows between them is rounded to 8 bits as it comes."""
+    """Replaces a graph by one with 8-bit weights; activations are rounded to 8 bits as they are computed."""
     quantization = import_extra("onnxruntime.quantization", "onnx")
     small = path.with_name("int8.onnx")
-    logging.disable(logging.WARNING)  # it would recommend a step that graphs from elsewhere need
+    logging.disable(logging.WARNING)  # it recommends a step that only other graphs need
     try:
-        # Unsigned: signed products overflow on x86 processors without VNNI.
+        # Unsigned, for signed products overflow on x86 processors without VNNI.
         quantization.quantize_dynamic(path, small, weight_type=quantization.QuantType.QUInt8, per_channel=True)
     finally:
         logging.disable(logging.NOTSET)

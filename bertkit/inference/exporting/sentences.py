@@ -1,7 +1,7 @@
-"""A BERT as the folder that ``SentenceTransformer(...)`` of the library sentence-transformers loads.
+"""Writes a BERT as a folder that ``SentenceTransformer(...)`` of the library sentence-transformers loads.
 
-Its files name the modules that a text goes through: the encoder, in the folder itself, and the pooling of its states. They
-are written in the form of the library's versions 2 to 5, which its versions 2 to 6 read.
+Its files name the modules that a text passes: the encoder, in the folder itself, and the pooling of its states. They have
+the form of the library's versions 2 to 5, which its versions 2 to 6 read.
 """
 
 import json
@@ -21,7 +21,7 @@ from bertkit.models.folder import bert_folder, read_config
 
 FORMAT = "sentence-transformers"
 POOLINGS = ("mean", "cls")
-# As the library names them; it knows no other part of a pooling's file that matters here.
+# The library's names for the two kinds of pooling.
 _POOLING_FIELDS = {"mean": "pooling_mode_mean_tokens", "cls": "pooling_mode_cls_token"}
 _USAGE = """
 from sentence_transformers import SentenceTransformer
@@ -32,15 +32,15 @@ model.similarity(model.encode(["a cat sat there ."]), model.encode(["there was a
 
 
 def export_sentences(model: str, out: Path, pooling: str) -> Exported:
-    """Writes the folder, in fp32, once its vectors are those of ``bertkit embed``.
+    """Writes the folder, in fp32, and checks that its vectors are those of ``bertkit embed``.
 
     Args:
         model: a folder, a name on the hub, or "embedded".
         out: a new folder.
-        pooling: "mean" of all tokens, ``[CLS]`` and ``[SEP]`` included, or "cls", the state of the first.
+        pooling: "mean" of all tokens, including ``[CLS]`` and ``[SEP]``, or "cls", the state of the first token.
 
     Raises:
-        BertkitError: the model cannot be had; its vectors differ. Nothing is left behind.
+        BertkitError: the model cannot be loaded, or its vectors differ. Nothing is written then.
     """
     began = time.monotonic()
     folder = bert_folder(model)
@@ -62,16 +62,16 @@ def export_sentences(model: str, out: Path, pooling: str) -> Exported:
             (fresh / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         (fresh / "README.md").write_text(_card(model, out, pooling, began), encoding="utf-8")
         vectors, lengths = _vectors(fresh, texts, pooling)
-        found = difference("sentences", vectors, expected)
-        refuse_if_far(found, FORMAT)
-    return Exported(out, out / "model.safetensors", len(texts), (min(lengths), max(lengths)), [found])
+        apart = difference("sentences", vectors, expected)
+        refuse_if_far(apart, FORMAT)
+    return Exported(out, out / "model.safetensors", len(texts), (min(lengths), max(lengths)), [apart])
 
 
 def sentence_files(config: Any, pooling: str) -> dict[str, object]:
-    """The files beside the encoder's own, by name, as the JSON they hold.
+    """The files that sentence-transformers needs beside those of the encoder: their JSON, by name.
 
     Args:
-        config: of the encoder, by transformers.
+        config: the encoder's configuration of transformers.
         pooling: one of ``POOLINGS``.
     """
     kinds = {"": "Transformer", "1_Pooling": "Pooling"}
@@ -80,7 +80,7 @@ def sentence_files(config: Any, pooling: str) -> dict[str, object]:
             {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{kind}"}
             for number, (path, kind) in enumerate(kinds.items())
         ],
-        # `embed` reads as many tokens as the model has places for.
+        # As `embed` does, the folder reads as many tokens as the model has positions.
         "sentence_bert_config.json": {"max_seq_length": config.max_position_embeddings, "do_lower_case": False},
         "1_Pooling/config.json": {"word_embedding_dimension": config.hidden_size}
         | {field: mode == pooling for mode, field in _POOLING_FIELDS.items()},
@@ -89,10 +89,10 @@ def sentence_files(config: Any, pooling: str) -> dict[str, object]:
 
 
 def _vectors(folder: Path, texts: list[str], pooling: str) -> tuple[np.ndarray, list[int]]:
-    """What the folder says of texts, by plain transformers and the library's arithmetic; and how long the texts are.
+    """The vectors of texts by the files of a folder, computed by plain transformers as sentence-transformers does.
 
     Returns:
-        fp32 ``[texts, H]``, and tokens of each text.
+        The vectors, fp32 ``[texts, H]``, and the number of tokens of each text.
     """
     import torch
     from transformers import AutoModel, AutoTokenizer

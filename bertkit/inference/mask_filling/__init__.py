@@ -1,1 +1,1 @@
-"""Filling masks: one at a time, several together, whole words, and phrases of one's own."""
+"""Filling masks: one at a time, several together, with whole words, or with given phrases."""

@@ -1,6 +1,7 @@
-"""What belongs at a ``[MASK]``: a BERT's ranked guesses, as transformers' fill-mask pipeline gives them.
+"""A BERT's ranked guesses at a ``[MASK]``, as the fill-mask pipeline of transformers gives them.
 
-Beyond it: several masks filled together (``joint.py``), words of several pieces (``words.py``, ``phrases.py``).
+In addition, several masks can be filled together (``joint.py``), and with words of several pieces (``words.py``,
+``phrases.py``).
 """
 
 import math
@@ -20,37 +21,37 @@ from bertkit.runtime.text import Encoding
 
 MASK = "[MASK]"
 MOST_PIECES = 8
-"""Of a word in the place of a mask."""
+"""The most word pieces of a word in the place of a mask."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A guess for one mask. The fields are the keys of the fill-mask pipeline."""
+    """A guess for one mask. The fields are named as the keys of the fill-mask pipeline."""
 
     score: float
-    """Probability of the word piece, or of all pieces of the word, over all that the model knows. With targets of
-    several pieces: how likely it is this one of them (``phrases.py``)."""
+    """The probability of the word piece, or of all pieces of the word, among all that the model knows. With targets of
+    several pieces it is the probability among the targets (see ``phrases.py``)."""
     token: int | Word
-    """Id of the word piece, or ids of several."""
+    """The id of the word piece, or the ids of several."""
     token_str: str
     sequence: str
-    """The text with this in the mask's place; other masks stay."""
+    """The text with the guess in the place of the mask; other masks stay."""
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A guess for all masks of a text together."""
+    """A guess for all masks of a text at once."""
 
     score: float
-    """Probability of the whole (``joint.py``)."""
+    """The probability of all words together (see ``joint.py``)."""
     tokens: tuple[int | Word, ...]
-    """For each mask, id of the word piece, or ids of several."""
+    """For each mask the id of the word piece, or the ids of several."""
     token_strs: tuple[str, ...]
     sequence: str
 
 
 def check_text(text: str) -> None:
-    """Raises a BertkitError where a text has no ``[MASK]``."""
+    """Raises a BertkitError if a text has no ``[MASK]``."""
     if MASK not in text:
         raise BertkitError(f"no {MASK} in '{_short(text)}': put {MASK} where a word should be guessed")
 
@@ -60,11 +61,11 @@ class MaskFiller:
 
     Args:
         model: a folder, or a name on the hub.
-        device: "cpu", "cuda", "cuda:1", "mps"; None or "auto" takes the best there is.
-        texts: about how many it will fill, where that is known: a few are read without torch.
+        device: "cpu", "cuda", "cuda:1" or "mps"; None or "auto" takes the best one available.
+        texts: about how many texts will be filled; None where that is unknown. A few are read without torch.
 
     Raises:
-        BertkitError: the model cannot be had or was trained without a masked-word head; an unknown device.
+        BertkitError: the model cannot be loaded, or was trained without a masked-word head; or the device is unknown.
 
     Example:
         >>> filler = MaskFiller("runs/pretrain-stories")
@@ -79,19 +80,19 @@ class MaskFiller:
     def fill(
         self, texts: Sequence[str], top_k: int = 5, targets: Sequence[str] | None = None, max_pieces: int = 1
     ) -> list[list[list[Candidate]]]:
-        """Ranks what belongs at the masks.
+        """Guesses the words at the masks, at each mask on its own.
 
         Args:
-            texts: each with one ``[MASK]`` or more; those of one text are guessed independently.
-            top_k: guesses a mask.
-            targets: only these words or phrases are compared.
-            max_pieces: above 1, whole words of up to so many pieces are guessed.
+            texts: each with one ``[MASK]`` or more.
+            top_k: the number of guesses per mask.
+            targets: compare only these words or phrases.
+            max_pieces: if above 1, guess whole words of up to so many pieces.
 
         Returns:
-            By text, by mask, the guesses, the best first.
+            For each text, for each mask, the guesses, the best first.
 
         Raises:
-            BertkitError: a text has no mask or is too long for the model; a target is unknown to it.
+            BertkitError: a text has no mask or is too long for the model, or a target is unknown to the model.
         """
         words = self._checked(top_k, targets, max_pieces)
         encoded = [self._encode(text) for text in texts]
@@ -113,15 +114,16 @@ class MaskFiller:
         return filled
 
     def fill_jointly(self, texts: Sequence[str], top_k: int = 5, max_pieces: int = 1) -> list[list[Completion]]:
-        """Ranks what belongs at all masks of a text together.
+        """Guesses the words at all masks of a text together.
 
         Args:
             texts: each with one ``[MASK]`` or more.
-            top_k: guesses a text.
-            max_pieces: above 1, whole words of up to so many pieces are guessed.
+            top_k: the number of guesses per text.
+            max_pieces: if above 1, guess whole words of up to so many pieces.
 
         Returns:
-            By text the guesses, the best first; none for a text with one mask, or with more than ``MOST_MASKS``.
+            For each text the guesses, the best first; none for a text with a single mask, or with more than
+            ``MOST_MASKS``.
 
         Raises:
             BertkitError: a text has no mask or is too long for the model.
@@ -130,11 +132,11 @@ class MaskFiller:
         return [self._fill_all(self._encode(text), top_k, max_pieces) for text in texts]
 
     def compares_texts(self, targets: Sequence[str]) -> bool:
-        """Whether a target has several pieces, so that all are compared by the whole text (``phrases.py``)."""
+        """Whether a target has several pieces. All targets are then compared by the whole text (see ``phrases.py``)."""
         return any(len(word) > 1 for word in self._target_words(targets))
 
     def _checked(self, top_k: int, targets: Sequence[str] | None, max_pieces: int) -> list[Word] | None:
-        """The targets as word pieces, where all is as it should be."""
+        """Checks the arguments of ``fill``; returns the targets as word pieces, None without targets."""
         if top_k < 1:
             raise BertkitError(f"top_k must be at least 1, got {top_k}")
         if not 1 <= max_pieces <= MOST_PIECES:
@@ -152,11 +154,11 @@ class MaskFiller:
 
     def _guess_words(self, text: Encoding, place: int, top_k: int, max_pieces: int) -> list[Candidate]:
         """The best words at one mask."""
-        found = search(self.reader, self._kinds, text, [place], max_pieces, max(BEAM, top_k))
-        return [self._candidate(text, place, math.exp(log), *filling.words) for log, filling in found[:top_k]]
+        best = search(self.reader, self._kinds, text, [place], max_pieces, max(BEAM, top_k))
+        return [self._candidate(text, place, math.exp(log), *filling.words) for log, filling in best[:top_k]]
 
     def _compare_words(self, text: Encoding, place: int, words: Sequence[Word]) -> list[Candidate]:
-        """These words at one mask, with their shares."""
+        """Given words at one mask, the best first; their probabilities sum to one."""
         fillings = [Filling(*widened(text, [place], [len(word)]), (word,)) for word in words]
         for one in fillings:
             self._check_length(one.text, self._decode(one.filled.ids, True))
@@ -169,11 +171,11 @@ class MaskFiller:
         if not 1 < len(masks) <= MOST_MASKS:
             return []
         if max_pieces > 1:
-            found = search(self.reader, self._kinds, text, masks, max_pieces, beam)
+            best = search(self.reader, self._kinds, text, masks, max_pieces, beam)
         else:
-            best = best_fillings(self.reader.bert, Gaps(text, masks), [self._kinds.any] * len(masks), beam)
-            found = [(log, Filling(text, tuple(masks), tuple((id_,) for id_ in pieces))) for log, pieces in best]
-        return [self._completion(math.exp(log), filling) for log, filling in found[:top_k]]
+            filled = best_fillings(self.reader.bert, Gaps(text, masks), [self._kinds.any] * len(masks), beam)
+            best = [(log, Filling(text, tuple(masks), tuple((id_,) for id_ in pieces))) for log, pieces in filled]
+        return [self._completion(math.exp(log), filling) for log, filling in best[:top_k]]
 
     @cached_property
     def _kinds(self) -> WordPieces:
@@ -211,8 +213,8 @@ class MaskFiller:
     def _ranked(
         self, probabilities: np.ndarray, top_k: int, target_ids: Sequence[int] | None
     ) -> list[tuple[list[float], list[int]]]:
-        """Scores and ids of the best pieces at each mask, out of ``[masks, rows]``."""
-        # The rows that pad the vocabulary to a multiple of 64 stand for no word.
+        """The scores and ids of the best pieces at each mask, from probabilities ``[masks, rows]``."""
+        # Rows that only pad the vocabulary to a multiple of 64 are left out.
         compared = np.arange(len(self.reader.pieces.vocab)) if target_ids is None else np.array(target_ids)
         kept = probabilities[:, compared]
         best = largest(kept, min(top_k, kept.shape[1]))
@@ -220,7 +222,7 @@ class MaskFiller:
         return list(zip(scores, compared[best].tolist(), strict=True))
 
     def _candidate(self, text: Encoding, place: int, score: float, word: Word) -> Candidate:
-        # As in the pipeline: special tokens go, but not where other masks would go with them.
+        # As in the pipeline, special tokens are removed, but not if that would remove other masks.
         only_mask = len(self._masks(text)) == 1
         filled = [*text.ids[:place], *word, *text.ids[place + 1 :]]
         return Candidate(score, _token(word), self.reader.pieces.decode(word), self._decode(filled, only_mask))

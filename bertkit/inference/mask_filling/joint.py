@@ -1,12 +1,13 @@
 """Several masks filled together: the probability of a whole filling, and the search for the best ones.
 
-A BERT says what stands at one mask, given everything else. A filling of n masks gets its probability by filling them
-one after another, reading the text anew each time. The orders to do that in disagree, so it is the mean over them:
+A BERT gives the probabilities of the words at one mask, given everything else. The probability of a filling of n masks
+comes from filling them one after another, and reading the text again each time. Different orders give different numbers,
+so the mean over the orders is taken:
 
     P(x) = mean over the orders o of  P(x[o1] | text) · P(x[o2] | text, x[o1]) · … · P(x[on] | text, all the others)
 
-With each order the fillings' probabilities sum to one, and so they do with the mean (a mixture over orders: Uria,
-Murray and Larochelle 2014). With one mask it is what the model says there.
+For each order the probabilities of all fillings sum to one, and so do the means (a mixture over orders: Uria, Murray and
+Larochelle 2014). For a single mask P is the model's own probability.
 """
 
 import math
@@ -23,27 +24,28 @@ if TYPE_CHECKING:
     from bertkit.runtime.base import Bert
 
 ALL_ORDERS_UP_TO = 4
-"""Masks. Above that (5! = 120) the mean is over some orders, each from another mask on to the right, and round."""
+"""With up to so many masks all orders are used. With more (5! = 120) there are ``SOME_ORDERS``: each starts at another mask
+and goes on to the right and round."""
 SOME_ORDERS = 4
 MOST_MASKS = 16
-"""That are filled together: readings grow with the square of their number."""
+"""The most masks that are filled together: the number of texts to read grows with their square."""
 BEAM = 12
-"""Half-filled texts kept at a time; at least twice as many as are asked for."""
+"""Half-filled texts that the search keeps at a time; callers use at least twice the number of guesses that is asked for."""
 _NUMBERS_AT_ONCE = 2**25  # log-probabilities held at a time: 128 MB
 State = tuple[int | None, ...]
-"""Of each mask its piece, or None."""
+"""A half-filled text: for each mask its word piece, or None."""
 
 
 @dataclass(frozen=True, eq=False)
 class Gaps:
-    """Places of a text that are to be filled."""
+    """A text with places that are to be filled."""
 
     text: Encoding
     places: Sequence[int]
-    """Of masks, in the order of the text. Other masks of the text stay."""
+    """The places of the masks to fill, ascending. Other masks of the text stay."""
 
     def filled(self, pieces: State) -> Encoding:
-        """The text with these pieces at its places, and the mask where there is None."""
+        """The text with these word pieces at its places; where one is None the mask stays."""
         ids = list(self.text.ids)
         for place, piece in zip(self.places, pieces, strict=True):
             if piece is not None:
@@ -52,13 +54,13 @@ class Gaps:
 
 
 def log_probabilities(bert: "Bert", fillings: Sequence[tuple[Gaps, Sequence[int]]]) -> list[float]:
-    """ln of the probability of each filling, as above, all read together.
+    """The natural logarithm of the probability P of each filling, as defined at the top of this module.
 
     Args:
-        bert: with the head "words".
-        fillings: gaps, and the id of a word piece for each of their places. They may be of different texts.
+        bert: has the head "words".
+        fillings: gaps, with the id of a word piece for each of their places. They may belong to different texts.
     """
-    # What is asked: a text half filled → the places and pieces that come next. Orders and fillings share much.
+    # For each half-filled text, which places and pieces come next. Orders and fillings have many of these in common.
     asked: dict[tuple[int, ...], dict[tuple[int, int], float]] = {}
     types: dict[tuple[int, ...], list[int]] = {}
     ways = [[list(_steps(gaps, pieces, order)) for order in orders(len(pieces))] for gaps, pieces in fillings]
@@ -83,7 +85,7 @@ def log_probabilities(bert: "Bert", fillings: Sequence[tuple[Gaps, Sequence[int]
 
 
 def orders(count: int) -> list[tuple[int, ...]]:
-    """In which so many masks are filled: all orders, or of many masks some.
+    """The orders in which ``count`` masks are filled: all, or some if there are many masks.
 
     Example:
         >>> orders(2)
@@ -100,20 +102,20 @@ def orders(count: int) -> list[tuple[int, ...]]:
 def best_fillings(
     bert: "Bert", gaps: Gaps, allowed: Sequence[np.ndarray], beam: int = BEAM
 ) -> list[tuple[float, tuple[int, ...]]]:
-    """The best fillings that a beam search over orders and pieces finds, the best first.
+    """Searches for the most probable fillings, by a beam search over orders and word pieces.
 
-    A half-filled text grows by one piece at any of its masks; what several orders lead to is kept once, with their
-    probabilities added. What the masks would hold one by one is always among those compared at the end, so that the
-    first is never worse than it.
+    A half-filled text grows by one piece at any of its masks. Texts that several orders lead to are kept once, and their
+    probabilities added. The filling that takes the best piece at each mask on its own is always compared as well, so that
+    the result is never worse than that.
 
     Args:
-        bert: with the head "words".
-        gaps: what is to be filled.
+        bert: has the head "words".
+        gaps: the text and its masks.
         allowed: for each place, the ids that may stand there.
-        beam: half-filled texts kept at a time; so many fillings come back at most, or one more.
+        beam: how many half-filled texts are kept at a time; at most one filling more is returned.
 
     Returns:
-        ln of the probability, as above, and the pieces.
+        Fillings, the best first: the natural logarithm of the probability P, and the pieces.
     """
     states: dict[State, float] = {(None,) * len(gaps.places): 0.0}
     alone: tuple[int, ...] = ()
@@ -128,15 +130,15 @@ def best_fillings(
                     grown[longer] = float(np.logaddexp(grown.get(longer, -np.inf), so_far + log))
         states = dict(sorted(grown.items(), key=lambda item: -item[1])[:beam])
     whole = [tuple(piece for piece in state if piece is not None) for state in states]
-    found = list(dict.fromkeys([*whole, alone]))
-    scores = log_probabilities(bert, [(gaps, pieces) for pieces in found])
-    return sorted(zip(scores, found, strict=True), key=lambda item: -item[0])
+    compared = list(dict.fromkeys([*whole, alone]))
+    scores = log_probabilities(bert, [(gaps, pieces) for pieces in compared])
+    return sorted(zip(scores, compared, strict=True), key=lambda item: -item[0])
 
 
 def _guesses(
     bert: "Bert", gaps: Gaps, states: Sequence[State], allowed: Sequence[np.ndarray], count: int
 ) -> list[dict[int, list[tuple[float, int]]]]:
-    """For each half-filled text: mask → the best pieces there, each with the ln of its probability."""
+    """For each half-filled text and each of its masks, the best pieces there: (logarithm of the probability, id)."""
     masks = [[mask for mask, piece in enumerate(state) if piece is None] for state in states]
     guesses: list[dict[int, list[tuple[float, int]]]] = [{} for _ in states]
 
@@ -152,7 +154,7 @@ def _guesses(
 
 
 def _steps(gaps: Gaps, pieces: Sequence[int], order: Sequence[int]) -> Iterator[tuple[tuple[int, ...], int, int]]:
-    """Filling in that order, step by step: the ids that are read, the place that is filled next, and its piece."""
+    """The steps of filling a text in some order: the ids that are read, the place that is filled next, and its piece."""
     ids = list(gaps.text.ids)
     for mask in order:
         yield tuple(ids), gaps.places[mask], pieces[mask]
@@ -165,14 +167,17 @@ def each_answer(
     places: Sequence[Sequence[int]],
     answer: Callable[[int, np.ndarray], None],
 ) -> None:
-    """Calls ``answer`` with each reading's number and its ``[places, rows]``; few of these are held at a time."""
+    """Reads texts, and calls ``answer`` with the number of each and its log-probabilities ``[places, rows]``.
+
+    Only some of the log-probabilities are in memory at a time.
+    """
     begin = held = 0
     for end in range(1, len(readings) + 1):
         held += len(places[end - 1]) * bert.rows
         if held >= _NUMBERS_AT_ONCE or end == len(readings):
             logs = bert.word_log_probabilities(readings[begin:end], places[begin:end])
-            for number, found in enumerate(logs, start=begin):
-                answer(number, found)
+            for number, one in enumerate(logs, start=begin):
+                answer(number, one)
             begin, held = end, 0
 
 
@@ -181,7 +186,7 @@ def _log_mean(logs: Sequence[float]) -> float:
 
 
 def largest(values: np.ndarray, k: int) -> np.ndarray:
-    """Column numbers of the ``k`` largest of each row of ``[rows, columns]``, the largest first."""
+    """The columns of the ``k`` largest values in each row of ``[rows, columns]``, the largest first."""
     some = np.sort(np.argpartition(-values, k - 1, axis=1)[:, :k], axis=1)
     order = np.argsort(-np.take_along_axis(values, some, axis=1), axis=1, kind="stable")
     return np.take_along_axis(some, order, axis=1)

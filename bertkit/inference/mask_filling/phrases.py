@@ -1,10 +1,11 @@
-"""Fillings of different lengths, compared at the same place of a text.
+"""Compares words and phrases of different lengths at the same place of a text.
 
-The more pieces, the smaller the probability of them all, and a BERT that was trained on single masked pieces hardly
-believes in words of several. So it is the whole text that is compared, by the mean log-probability of a word piece:
-the pseudo-log-likelihood (Salazar et al. 2020) with the correction of Kauf & Ivanova (2023), that with a piece the
-later pieces of its word are masked; and with a piece of the filling all that follows of the filling, lest *hong* and
-*kong* vouch for each other. For a word it is what ``bertkit score`` says, a piece.
+The more pieces a filling has, the smaller is the product of their probabilities, and a BERT that was trained on single
+masked pieces gives low probabilities to words of several. So the whole texts are compared, by their mean log-probability
+per word piece. It is the pseudo-log-likelihood (Salazar et al. 2020) with the correction of Kauf & Ivanova (2023):
+together with a piece the later pieces of its word are masked. Together with a piece of the filling all later pieces of
+the filling are masked, or else *hong* and *kong* would support each other. For a single word that gives the score per
+piece of ``bertkit score``.
 """
 
 from collections.abc import Sequence
@@ -16,19 +17,19 @@ from bertkit.runtime.base import Bert
 from bertkit.runtime.text import Encoding, Pieces
 
 CONTEXT = 32
-"""Word pieces before and after the filling that count: long texts would cost much and tell no more."""
+"""How many word pieces before and after the filling count: in long texts more would cost much, and tell nothing more."""
 
 
 def shares(bert: Bert, pieces: Pieces, fillings: Sequence[tuple[Encoding, Sequence[int]]]) -> np.ndarray:
-    """How likely each filling of one text is, were it one of these.
+    """The probability of each filling of a text, given that one of them is right.
 
-    A text counts with its mean log-probability times the pieces of the shortest of them: the probability it would
-    have at their common length.
+    Each text gets its mean log-probability per piece, times the number of pieces of the shortest text: so the texts are
+    compared as if they had the same length.
 
     Args:
-        bert: with the head "words".
-        pieces: its word pieces.
-        fillings: a filled text, and the places of the filling, in the order of the text.
+        bert: has the head "words".
+        pieces: its text encoder.
+        fillings: for each filling the filled text, and the places of the filling, ascending.
 
     Returns:
         fp64 ``[fillings]``; they sum to one.
@@ -44,7 +45,10 @@ def shares(bert: Bert, pieces: Pieces, fillings: Sequence[tuple[Encoding, Sequen
 def log_probabilities(
     bert: Bert, pieces: Pieces, fillings: Sequence[tuple[Encoding, Sequence[int]]]
 ) -> list[list[float]]:
-    """Of each piece of each filled text, in nats, as above. Special tokens and masks that are left do not count."""
+    """The log-probability (nats) of each piece of each filled text, as described above.
+
+    Special tokens, and masks that are not filled, do not count.
+    """
     copies: list[Encoding] = []
     scored: list[tuple[int, int]] = []
     for number, (text, filled) in enumerate(fillings):
@@ -63,7 +67,7 @@ def log_probabilities(
 
 
 def _masked(text: Encoding, place: int, filled: Sequence[int], pieces: Pieces) -> Encoding:
-    """The text with the piece at a place masked, and what would give it away."""
+    """The text with the piece at a place masked, and the later pieces that would give it away."""
     ids = list(text.ids)
     rest = (other for other in filled if other > place) if place in filled else pieces.rest_of_word(text, place)
     for hidden in (place, *rest):

@@ -1,4 +1,4 @@
-"""Words of one or several pieces, in the place of a mask each."""
+"""Searches for whole words, of one or several pieces, in the place of masks."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,23 +19,24 @@ class Filling:
     """Words in the place of masks."""
 
     text: Encoding
-    """With a mask for each piece."""
+    """The text, with a mask for each piece of the words."""
     places: tuple[int, ...]
-    """Of the pieces, in the order of the text."""
+    """The places of these masks, ascending."""
     words: tuple[Word, ...]
 
     @property
     def filled(self) -> Encoding:
-        """The text with them."""
+        """The text with the words in the place of the masks."""
         return Gaps(self.text, self.places).filled(tuple(piece for word in self.words for piece in word))
 
 
 class WordPieces:
-    """Which ids may stand where.
+    """The ids of a vocabulary by what they stand for; int64, ascending.
 
     Attributes:
-        any, beginning, continuing: ids of what is text at all, of what begins a word (``cat``), of what goes on with
-            one (``##s``): int64, ascending.
+        any: all pieces that stand for text.
+        beginning: those that begin a word (``cat``).
+        continuing: those that continue a word (``##s``).
     """
 
     def __init__(self, pieces: Pieces) -> None:
@@ -47,10 +48,12 @@ class WordPieces:
 
 
 def widened(text: Encoding, places: Sequence[int], lengths: Sequence[int]) -> tuple[Encoding, tuple[int, ...]]:
-    """A text with so many masks in the place of one each, and the places of these masks.
+    """Replaces masks by several masks each; returns the text and the places of the masks.
 
     Args:
-        text: with a mask at each of the places, which ascend.
+        text: has a mask at each of the places.
+        places: ascending.
+        lengths: how many masks to put at each place.
 
     Example: ``[CLS] [MASK] a [SEP]`` with 2 masks at place 1 → ``[CLS] [MASK] [MASK] a [SEP]``, ``(1, 2)``.
     """
@@ -67,27 +70,27 @@ def widened(text: Encoding, places: Sequence[int], lengths: Sequence[int]) -> tu
 def search(
     reader: Reader, kinds: WordPieces, text: Encoding, places: Sequence[int], max_pieces: int, beam: int
 ) -> list[tuple[float, Filling]]:
-    """Whole words of up to ``max_pieces`` pieces each that may stand at some masks of a text.
+    """Searches for the most probable whole words, of up to ``max_pieces`` pieces each, at some masks of a text.
 
-    A word of k pieces is read in the place of k masks, and its probability is that of all its pieces (``joint.py``).
-    So all numbers of masks count as equally likely beforehand, and it is left to the model whether k masks are one
-    word: where it expects another word instead of a ``##`` piece, words of k pieces are improbable. (A mean over the
-    pieces would favour what repeats itself: *is ##lin ##lin*.)
+    A word of k pieces is searched with k masks in its place, and its probability is that of all its pieces (see
+    ``joint.py``). All numbers of masks count as equally likely beforehand. It is left to the model whether k masks are one
+    word: where it expects another word rather than a ``##`` piece, words of k pieces get low probabilities. (A mean over
+    the pieces would prefer repetitions such as *is ##lin ##lin*.)
 
-    At several masks the four combinations of numbers are searched at which the model is surest, of as many as 256
-    readings tell; ``max_pieces`` is lowered where there are more.
+    With several masks, up to 256 combinations of lengths are tried with one reading each (``max_pieces`` is lowered where
+    there are more), and the four that the model is surest of are searched.
 
     Returns:
-        ln of the probability, and the words; the best first.
+        Fillings, the best first, each with the natural logarithm of its probability.
     """
-    found: list[tuple[float, Filling]] = []
+    fillings: list[tuple[float, Filling]] = []
     for lengths in _best_lengths(reader, kinds, text, places, max_pieces):
         gaps = Gaps(*widened(text, places, lengths))
         for log, pieces in best_fillings(reader.bert, gaps, _allowed(kinds, lengths), beam):
             words = tuple(_cut(pieces, lengths))
             if all(_is_spelled_so(reader.pieces, word) for word in words):
-                found.append((log, Filling(gaps.text, tuple(gaps.places), words)))
-    return sorted(found, key=lambda item: -item[0])
+                fillings.append((log, Filling(gaps.text, tuple(gaps.places), words)))
+    return sorted(fillings, key=lambda item: -item[0])
 
 
 def _best_lengths(
@@ -114,16 +117,16 @@ def _best_lengths(
 
 
 def _allowed(kinds: WordPieces, lengths: Sequence[int]) -> list[np.ndarray]:
-    """For each piece of words of so many pieces, the ids that may stand there."""
+    """For each piece of words of these lengths, the ids that may stand there."""
     return [kinds.continuing if step else kinds.beginning for length in lengths for step in range(length)]
 
 
 def _cut(pieces: Sequence[int], lengths: Sequence[int]) -> Iterator[Word]:
-    """The pieces as words of such lengths."""
+    """Cuts a row of pieces into words of these lengths."""
     for end, length in zip(accumulate(lengths), lengths, strict=True):
         yield tuple(pieces[end - length : end])
 
 
 def _is_spelled_so(pieces: Pieces, word: Word) -> bool:
-    """Whether the model would see the word in these pieces, as it saw it in training (not *the* as ``t ##he``)."""
+    """Whether the tokenizer cuts the word into these pieces, as in training (and not *the* into ``t ##he``)."""
     return len(word) == 1 or tuple(pieces.spelt(pieces.decode(word))) == word
