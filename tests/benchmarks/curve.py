@@ -1,12 +1,12 @@
 """``python -m benchmarks curve``: what pretraining buys: models that saw more and more tokens, and what each can do."""
 
 import json
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import bertkit
+from benchmarks.glue import glue_figure
 from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.io.atomic import disk_errors
@@ -50,15 +50,8 @@ def _figures(folder: str, is_trained: bool, pairs: Path | None, glue: Path | Non
 
 def _sst2(folder: str, is_trained: bool, glue: Path, seeds: int) -> list[float]:
     """Mean, least and greatest of the seeds."""
-    with tempfile.TemporaryDirectory(prefix="bertkit-curve-") as scratch:
-        found = []
-        for seed in range(1, seeds + 1):
-            settings = {"train.seed": seed, "train.epochs": 1, "train.from_scratch": not is_trained}
-            run = bertkit.finetune(
-                "sst2", data=glue, model=folder, settings=settings, out=Path(scratch) / "run", overwrite=True
-            )
-            found.append(run.results["eval_accuracy"])
-    return [sum(found) / len(found), min(found), max(found)]
+    shares = [glue_figure("sst2", folder, glue, seed, from_scratch=not is_trained) for seed in range(1, seeds + 1)]
+    return [sum(shares) / len(shares), min(shares), max(shares)]
 
 
 def plot(points: Sequence[dict[str, Any]], path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import bertkit
+from benchmarks.glue import TASKS, glue_figure
 from benchmarks.left_to_right import left_to_right
 from benchmarks.muon import muon
 from bertkit import console
@@ -135,21 +136,13 @@ def _figures(arm: Arm, setup: Setup, seed: int) -> dict[str, float]:
             overwrite=True,
         )
         held_out = bertkit.evaluate(folder, corpus=setup.validation, settings={**_PAPERS_MASKS, "train.seed": 0})
-        found = {key: held_out[key] for key in ("eval_mlm_loss", "eval_nsp_accuracy") if key in held_out}
-        found["seconds"] = record.seconds
+        figures = {key: held_out[key] for key in ("eval_mlm_loss", "eval_nsp_accuracy") if key in held_out}
+        figures["seconds"] = record.seconds
         if arm.fills_masks:
-            found["cloze"] = bertkit.evaluate(folder, cloze=True)["top_1"]
-        for task, metric in (("sst2", "accuracy"), ("mrpc", "f1")) if setup.glue else ():
-            tuned = bertkit.finetune(
-                task,
-                data=setup.glue,
-                model=folder,
-                settings={"train.seed": seed, "train.epochs": 1 if task == "sst2" else 3},
-                out=setup.out / f"{task}-of-an-arm",
-                overwrite=True,
-            )
-            found[task] = tuned.results[f"eval_{metric}"]
-    return found
+            figures["cloze"] = bertkit.evaluate(folder, cloze=True)["top_1"]
+        for task in TASKS if setup.glue else ():
+            figures[task] = glue_figure(task, folder, setup.glue, seed)
+    return figures
 
 
 def table(arms: Sequence[str], results: Sequence[Mapping[str, Any]]) -> str:

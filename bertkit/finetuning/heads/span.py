@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from bertkit.errors import BertkitError
-from bertkit.finetuning.answer_features import SpanTargets, answer_features, likeliest_spans
+from bertkit.finetuning.answer_features import answer_features, likeliest_spans
 from bertkit.finetuning.answers import METRICS, best_threshold, figures, interval_of
 from bertkit.finetuning.baseline import beside
 from bertkit.finetuning.features import Batch, Columns, Features, Row, Split
-from bertkit.finetuning.heads.base import Head
+from bertkit.finetuning.heads.at_tokens import AtTokens
 from bertkit.finetuning.rows.question_rows import Answers, answers_of, nested_rows
 from bertkit.runtime.numpy_bert import softmax
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _SHOWN_ANSWERS = 5
 
 
-class SpanHead(Head):
+class SpanHead(AtTokens):
     """Answers out of a text.
 
     Args:
@@ -105,27 +105,18 @@ class SpanHead(Head):
     def features(self, split: Split, encoder: "Encoder") -> Features:
         return answer_features(split, encoder, self.overflow)
 
+    def tokens_read(self, features: Features) -> Sequence[np.ndarray]:
+        read: Sequence[np.ndarray] = features.targets.read
+        return read
+
     def tensors(self, features: Features, units: Sequence[int]) -> Batch:
-        """``wanted``: bool ``[N, L]``, the tokens that are read; ``labels``: int64 ``[N, 2]``, where the answers are."""
+        """``wanted``, and ``labels``: int64 ``[N, 2]``, where the answers begin and end."""
         import torch
 
-        targets: SpanTargets = features.targets
-        wanted = np.zeros((len(units), max(len(features.ids[number]) for number in units)), dtype=np.bool_)
-        for at, number in enumerate(units):
-            wanted[at, targets.read[number]] = True
-        batch = {"wanted": torch.from_numpy(wanted)}
-        return batch if targets.places is None else batch | {"labels": torch.from_numpy(targets.places[list(units)])}
+        batch, places = super().tensors(features, units), features.targets.places
+        return batch if places is None else batch | {"labels": torch.from_numpy(places[list(units)])}
 
-    # From batches to a loss.
-
-    def logits(self, model: Any, batch: Batch) -> "torch.Tensor":
-        """``[W, 2]``: of the answer's beginning and ending at each token that is read."""
-        from bertkit.models.headed import token_logits
-
-        return token_logits(model, batch, batch["wanted"])
-
-    def read(self, batch: Batch) -> "torch.Tensor":
-        return batch["wanted"]
+    # From batches to a loss. Logits are ``[W, 2]``: of the answer's beginning, and of its end, at each token.
 
     def loss(self, logits: "torch.Tensor", batch: Batch) -> "torch.Tensor":
         """The mean of both cross-entropies, each over ``[CLS]`` and the tokens of the text."""
@@ -140,15 +131,6 @@ class SpanHead(Head):
         return cross_entropy(padded.transpose(1, 2).flatten(0, 1), batch["labels"].flatten(), reduction="sum") / 2
 
     # From logits to answers.
-
-    def parted(self, logits: "torch.Tensor", batch: Batch) -> "list[torch.Tensor]":
-        return list(logits.split(batch["wanted"].sum(dim=1).tolist()))
-
-    def picked(self, arrays: Sequence[np.ndarray], features: Features) -> list[np.ndarray]:
-        return [array[read] for array, read in zip(arrays, features.targets.read, strict=True)]
-
-    def joined(self, logits: Sequence[np.ndarray]) -> np.ndarray:
-        return np.concatenate(logits)
 
     def decode(self, logits: Sequence[np.ndarray], features: Features, split: Split) -> list[dict[str, Any]]:
         best, none = likeliest_spans(logits, features, len(split.texts))

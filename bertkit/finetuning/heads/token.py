@@ -14,7 +14,7 @@ from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.finetuning.entities import OUTSIDE, begins_nothing, repaired, scheme_of, split_tag
 from bertkit.finetuning.features import Batch, Columns, Features, Row, Split
-from bertkit.finetuning.heads.base import Head
+from bertkit.finetuning.heads.at_tokens import AtTokens
 from bertkit.finetuning.rows.tagged_rows import TaggedRow, column_rows, marked_entities, tag_names, tagged_row
 from bertkit.finetuning.tag_figures import details_of, figure
 from bertkit.finetuning.tagged_features import TagTargets, named_entities, tagged_features
@@ -29,7 +29,7 @@ _SHOWN_TYPES = 12
 _LABELS = ("ner_tags", "pos_tags", "chunk_tags", "tags", "entities", "spans", "labels", "label", "annotations")
 
 
-class TokenHead(Head):
+class TokenHead(AtTokens):
     """Tags on words.
 
     Args:
@@ -129,29 +129,18 @@ class TokenHead(Head):
         ids = [tags[row][own] for row, own in zip(made.rows, targets.words, strict=True)]
         return replace(made, targets=replace(targets, ids=ids))
 
+    def tokens_read(self, features: Features) -> Sequence[np.ndarray]:
+        targets: TagTargets = features.targets
+        return targets.places
+
     def tensors(self, features: Features, units: Sequence[int]) -> Batch:
-        """``wanted``: bool ``[N, L]``, the tokens that are read; ``labels``: int64 ``[W]``, their tags, text after text."""
+        """``wanted``, and ``labels``: int64 ``[W]``, the tags, text after text."""
         import torch
 
-        targets: TagTargets = features.targets
-        wanted = np.zeros((len(units), max(len(features.ids[number]) for number in units)), dtype=np.bool_)
-        for at, number in enumerate(units):
-            wanted[at, targets.places[number]] = True
-        batch = {"wanted": torch.from_numpy(wanted)}
-        if targets.ids is not None:
-            batch["labels"] = torch.from_numpy(np.concatenate([targets.ids[number] for number in units]))
-        return batch
+        batch, ids = super().tensors(features, units), features.targets.ids
+        return batch if ids is None else batch | {"labels": torch.from_numpy(np.concatenate([ids[n] for n in units]))}
 
-    # From batches to a loss.
-
-    def logits(self, model: Any, batch: Batch) -> "torch.Tensor":
-        """``[W, C]``."""
-        from bertkit.models.headed import token_logits
-
-        return token_logits(model, batch, batch["wanted"])
-
-    def read(self, batch: Batch) -> "torch.Tensor":
-        return batch["wanted"]
+    # From batches to a loss. Logits are ``[W, C]``.
 
     def loss(self, logits: "torch.Tensor", batch: Batch) -> "torch.Tensor":
         from torch.nn.functional import cross_entropy
@@ -159,15 +148,6 @@ class TokenHead(Head):
         return cross_entropy(logits, batch["labels"], reduction="sum")
 
     # From logits to answers.
-
-    def parted(self, logits: "torch.Tensor", batch: Batch) -> "list[torch.Tensor]":
-        return list(logits.split(batch["wanted"].sum(dim=1).tolist()))
-
-    def picked(self, arrays: Sequence[np.ndarray], features: Features) -> list[np.ndarray]:
-        return [array[places] for array, places in zip(arrays, features.targets.places, strict=True)]
-
-    def joined(self, logits: Sequence[np.ndarray]) -> np.ndarray:
-        return np.concatenate(logits)
 
     def chosen(
         self, logits: Sequence[np.ndarray], features: Features
