@@ -166,9 +166,9 @@ def logits_for(
     """
     import torch
 
-    found: list[tuple[int, np.ndarray]] = []
+    by_unit: list[tuple[int, np.ndarray]] = []
     with torch.inference_mode():
         for units, batch in batches_in_order(features, head, pad_id, device, rank, ranks, between):
             logits = head.parted(head.logits(model, batch).float().cpu(), batch)
-            found += zip(units, (one.numpy() for one in logits), strict=True)
-    return found
+            by_unit += zip(units, (one.numpy() for one in logits), strict=True)
+    return by_unit

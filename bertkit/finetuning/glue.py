@@ -121,19 +121,19 @@ def zip_submissions(runs: Path, out: Path, overwrite: bool = False) -> tuple[Pat
     check_output(
         out, _is_submission_zip, what="zip of leaderboard files", overwrite=overwrite, needs_file=True, flag="--zip"
     )
-    found: dict[str, Path] = {}
+    newest: dict[str, Path] = {}
     for path in sorted(runs.rglob("*.tsv"), key=lambda path: path.stat().st_mtime_ns):
         if path.name in GLUE_ROWS:
-            found[path.name] = path
-    if not found:
+            newest[path.name] = path
+    if not newest:
         raise BertkitError(f"no leaderboard files under {runs}: write some with bertkit predict MODEL --task NAME")
-    for path in found.values():
+    for path in newest.values():
         check_submission(path)
     with new_output(out) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in GLUE_ROWS:
-            if name in found:
-                archive.write(found[name], name)
-    return out, [name for name in GLUE_ROWS if name not in found]
+            if name in newest:
+                archive.write(newest[name], name)
+    return out, [name for name in GLUE_ROWS if name not in newest]
 
 
 def _is_submission_zip(sample: bytes) -> bool:

@@ -84,7 +84,7 @@ def set_up(data: LabelledData, recipe: FinetuneRecipe, request: "FinetuneRequest
         out=request.folder,
         save_model=lambda model, where: save_model(model, tokenizer, where),
         evaluate=evaluator if data.validation else None,
-        better=(lambda found: head.goodness(metrics[0], found)) if data.validation else None,
+        better=(lambda results: head.goodness(metrics[0], results)) if data.validation else None,
         patience=train.early_stopping_patience,
         rate_factors=rate_factors(model, train.layerwise_lr_decay),
     )

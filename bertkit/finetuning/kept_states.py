@@ -43,7 +43,7 @@ def with_states(
             f"the {MOST_BYTES / 1e9:.0f} GB that are kept"
         )
     model.to(device).eval()
-    found = []
+    with_states = []
     for made in splits:
         states: list[torch.Tensor] = [torch.empty(0)] * len(made.ids)
         for units, batch in batches_in_order(made, head, pad_id, device):
@@ -52,5 +52,6 @@ def with_states(
                 said = states_of(model, batch, wanted).cpu().split(wanted.sum(dim=1).tolist())
             for number, one in zip(made.of(units), said, strict=True):
                 states[number] = one
-        found.append(replace(made, states=states))
-    return found, f"the encoder reads the rows once: its states of {tokens:,} tokens are kept, {size / 1e6:,.0f} MB"
+        with_states.append(replace(made, states=states))
+    note = f"the encoder reads the rows once: its states of {tokens:,} tokens are kept, {size / 1e6:,.0f} MB"
+    return with_states, note

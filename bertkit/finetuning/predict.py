@@ -211,12 +211,12 @@ def evaluate(
         splits = [load_split(recipe.task, data, name, predictor.head) for name in recipe.task.validation_splits]
     head = predictor.head
     metrics = head.metrics(recipe.task.metrics)
-    found = []
+    evaluated = []
     for split in splits:
         features = head.features(split, predictor.encoder)
         _say_cut(features.cut_rows, len(split.texts), split.name, predictor)
-        found.append(scored(head, predictor.logits(features), features, split, metrics))
-    return {"metrics": list(metrics), **results_of(found, head, metrics, recipe.train.seed)}
+        evaluated.append(scored(head, predictor.logits(features), features, split, metrics))
+    return {"metrics": list(metrics), **results_of(evaluated, head, metrics, recipe.train.seed)}
 
 
 def _own_rows(recipe: FinetuneRecipe, validation: str | MemoryRows, head: Head | None) -> DataRequest:

@@ -164,10 +164,10 @@ def finetune_on(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneReq
     )
     if accelerator.is_main_process:
         run_folder.check_space(out, run.facts["parameters"], run.facts["max_steps"], recipe.train)
-    found = checkpoint.newest_checkpoint(out) if request.resume else None
+    newest = checkpoint.newest_checkpoint(out) if request.resume else None
     if request.resume:
         run_folder.check_same_maths(out, recipe, run.facts["data_fingerprint"])
-        console.note(console.plain(f"resuming from {found}" if found else f"no checkpoint in {out}: starting fresh"))
+        console.note(console.plain(f"resuming from {newest}" if newest else f"no checkpoint in {out}: starting fresh"))
     elif request.overwrite:
         run_folder.clear(out)
     if accelerator.is_main_process:
@@ -178,7 +178,7 @@ def finetune_on(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneReq
         f"{run.facts['parameters'] / 1e6:,.1f}M parameters ({console.plain(request.model)}) on {run.facts['device']} "
         f"({'fp32' if precision == 'no' else precision}); {run.facts['max_steps']:,} steps → {console.plain(str(out))}"
     )
-    return _finish(run, data, recipe, fit(run.job, accelerator, found), accelerator)
+    return _finish(run, data, recipe, fit(run.job, accelerator, newest), accelerator)
 
 
 def with_fitting_rate(recipe: FinetuneRecipe, request: FinetuneRequest) -> FinetuneRecipe:

@@ -80,10 +80,10 @@ def files_at(url: str) -> list[RemoteFile]:
         files, path = _place(url)
         if "*" not in path and not url.endswith("/") and files.isfile(path):
             return [RemoteFile(files.unstrip_protocol(path))]
-        found = (files.glob if "*" in path else files.find)(path, detail=True)
+        listed = (files.glob if "*" in path else files.find)(path, detail=True)
         # As in a folder here, what begins with a dot is hidden.
-        hidden = [name for name in found if "/." in name.removeprefix(path)]
-        several = sorted(name for name in found if found[name]["type"] == "file" and name not in hidden)
+        hidden = [name for name in listed if "/." in name.removeprefix(path)]
+        several = sorted(name for name in listed if listed[name]["type"] == "file" and name not in hidden)
         names = [files.unstrip_protocol(name) for name in several]
         if not names and "*" not in path:
             files.info(path)  # says why, where nobody answers

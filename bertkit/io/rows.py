@@ -78,7 +78,7 @@ def _write_csv(file: BinaryIO, rows: Iterable[Row]) -> None:
 def _write_tsv(file: BinaryIO, rows: Iterable[Row]) -> None:
     _, _, every = _in_columns(rows)
     for values in every:
-        cells = (re.sub(r"[\\\t\n\r]", lambda found: _ESCAPED[found[0]], _cell(value)) for value in values)
+        cells = (re.sub(r"[\\\t\n\r]", lambda match: _ESCAPED[match[0]], _cell(value)) for value in values)
         file.write("\t".join(cells).encode("utf-8", "backslashreplace") + b"\n")
 
 

@@ -15,10 +15,10 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         BertkitError: the file cannot be read, is no JSON in UTF-8, is nested too deeply, or holds no object.
     """
-    found = _read(path, "JSON", json.loads)
-    if not isinstance(found, dict):
+    content = _read(path, "JSON", json.loads)
+    if not isinstance(content, dict):
         raise BertkitError(f"{path} holds no JSON object")
-    return found
+    return content
 
 
 def read_toml(path: Path, name: str | None = None) -> dict[str, Any]:
@@ -27,8 +27,8 @@ def read_toml(path: Path, name: str | None = None) -> dict[str, Any]:
     Raises:
         BertkitError: the file cannot be read, is no TOML in UTF-8, or is nested too deeply.
     """
-    found: dict[str, Any] = _read(path, "TOML", tomllib.loads, name)
-    return found
+    tables: dict[str, Any] = _read(path, "TOML", tomllib.loads, name)
+    return tables
 
 
 def read_json_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
@@ -42,9 +42,9 @@ def read_json_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
     if not path.is_file():
         return [], 0
     *lines, last = _read(path, "JSON lines", lambda text: text.split("\n"))
-    found = [_object(line) for line in lines]
-    objects = [one for one in (*found, _object(last)) if one is not None]
-    return objects, sum(one is None and bool(line.strip()) for one, line in zip(found, lines, strict=True))
+    read = [_object(line) for line in lines]
+    objects = [one for one in (*read, _object(last)) if one is not None]
+    return objects, sum(one is None and bool(line.strip()) for one, line in zip(read, lines, strict=True))
 
 
 def parsed_json(text: str | bytes) -> Any:
@@ -61,10 +61,10 @@ def parsed_json(text: str | bytes) -> Any:
 
 def _object(line: str) -> dict[str, Any] | None:
     try:
-        found = parsed_json(line)
+        value = parsed_json(line)
     except ValueError:
         return None
-    return found if isinstance(found, dict) else None
+    return value if isinstance(value, dict) else None
 
 
 def _read(path: Path, form: str, parse: Callable[[str], Any], name: str | None = None) -> Any:

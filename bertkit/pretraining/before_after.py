@@ -138,7 +138,7 @@ def hidden_words(
         id_: own.backend_tokenizer.encode(word, add_special_tokens=False).ids
         for id_, word in new_words(tokenizer, own).items()
     }
-    found = Hidden([], [], 0)
+    hidden = Hidden([], [], 0)
     for position in range(min(_EXAMPLES, recipe.data.max_eval_examples, len(sampler))):
         example = sampler.example(0, order(position))
         words = list(_words(example.a.tolist(), continues))
@@ -148,14 +148,14 @@ def hidden_words(
         while sum(map(len, earlier)) > length - 2:  # the same words for both
             earlier.pop()
         kept = len(earlier)
-        found.before.append(_sequence(earlier, is_hidden, own))
-        found.after.append(_sequence(words[:kept], is_hidden, own))
+        hidden.before.append(_sequence(earlier, is_hidden, own))
+        hidden.after.append(_sequence(words[:kept], is_hidden, own))
         shown = [tokenizer.convert_ids_to_tokens(word) for word in words[:kept]]
         characters = sum(
             len(piece.removeprefix("##")) for word, one in zip(shown, is_hidden, strict=False) if one for piece in word
         )
-        found = found._replace(characters=found.characters + characters)
-    return found
+        hidden = hidden._replace(characters=hidden.characters + characters)
+    return hidden
 
 
 def _words(ids: Sequence[int], continues: np.ndarray) -> Iterator[list[int]]:

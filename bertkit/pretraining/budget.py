@@ -19,11 +19,11 @@ def micro_batch_tokens(objective: "nn.Module", plan: PretrainingPlan, accelerato
     step = max((steps.start for steps in plan.stretches()), key=plan.max_seq_length)
     examples, longest = plan.examples(step), plan.max_seq_length(step)
     share = -(-len(examples) // accelerator.num_processes)
-    found = tokens_that_fit(
+    tokens = tokens_that_fit(
         objective, lambda sequences: plan.fetch(examples[:sequences]), share * longest, longest, accelerator
     )
-    console.note(f"{found:,} tokens at a time fit into the memory of the GPU, of {share * longest:,} in a step")
-    return found
+    console.note(f"{tokens:,} tokens at a time fit into the memory of the GPU, of {share * longest:,} in a step")
+    return tokens
 
 
 def say_what_starts(

@@ -90,10 +90,10 @@ class Evaluator:
                 totals if not part else {}
             )
         counted = {name[:-6]: totals.pop(name) for name in list(totals) if name.endswith("_count")}
-        found = {f"eval_{name}": value for name, value in means(totals, counted).items()}
+        figures = {f"eval_{name}": value for name, value in means(totals, counted).items()}
         return {
-            **found,
-            "eval_perplexity": math.exp(min(found["eval_mlm_loss"], 700)),
+            **figures,
+            "eval_perplexity": math.exp(min(figures["eval_mlm_loss"], 700)),
             "max_seq_length": length,
         }
 

@@ -213,49 +213,49 @@ def warnings(
     corpus: CorpusReport, examples: ExampleReport, wants_pairs: bool, text: TextReport | None = None
 ) -> list[str]:
     """What commonly ruins a run, in plain words."""
-    found = []
+    lines = []
     if corpus.duplicate_sentences > 0.3:
-        found.append(
+        lines.append(
             f"{corpus.duplicate_sentences:.0%} of the sentences have occurred before: a model learns duplicates by heart "
             "and its loss gets stuck or lies; remove repeated lines, headers and boilerplate"
         )
     if corpus.duplicate_documents > 0.1:
-        found.append(f"{corpus.duplicate_documents:.0%} of the documents have occurred before: remove the copies")
+        lines.append(f"{corpus.duplicate_documents:.0%} of the documents have occurred before: remove the copies")
     if corpus.sentences > _DUPLICATES_LOOKED_AT:
-        found.append(
+        lines.append(
             f"duplicates were looked for among the first {_DUPLICATES_LOOKED_AT:,} of {corpus.sentences:,} sentences: the shares "
             "are of those"
         )
     if corpus.unknown_tokens > 0.01:
-        found.append(
+        lines.append(
             f"{corpus.unknown_tokens:.1%} of the tokens are [UNK]: the tokenizer does not fit this text; "
             "train one on it (leave out --tokenizer), or raise --vocab-size"
         )
     if corpus.documents == 1:
-        found.append(
+        lines.append(
             "the corpus is a single document (a blank line ends a document): a random second segment comes from a far "
             "part of it, which makes next-sentence prediction harder and less clear"
         )
     elif corpus.one_sentence_documents > 0.5 and wants_pairs:
-        found.append(
+        lines.append(
             f"{corpus.one_sentence_documents:.0%} of the documents have one sentence and so no next one: put a blank line "
             "between documents only, or use --set sentence_objective=none"
         )
     if wants_pairs and examples.without_pair > 0.5:
-        found.append(f"{examples.without_pair:.0%} of the examples have no second segment to judge")
+        lines.append(f"{examples.without_pair:.0%} of the examples have no second segment to judge")
     if examples.length_use < 0.5:
-        found.append(
+        lines.append(
             f"sequences fill {examples.length_use:.0%} of their length (documents have {corpus.tokens_per_document_median:.0f} "
             "tokens in the middle): a lower --seq-len loses nothing and is faster"
         )
     if text is not None:
         changes = text.changes()
-        found += [*([changes] if changes else []), *text.advice(), *text.on_spaces()]
+        lines += [*([changes] if changes else []), *text.advice(), *text.on_spaces()]
     if corpus.tokens < 1_000_000:
-        found.append(
+        lines.append(
             f"{corpus.tokens:,} tokens are little for pretraining: consider going on from a model with --model"
         )
-    return found
+    return lines
 
 
 def as_json(

@@ -52,13 +52,13 @@ def _train(request: ResolvedRequest, started_at_s: float) -> RunRecord:
     run, out, asked = set_up(request), request.folder, request.asked
     accelerator = run.accelerator
     ranks.agree(run.same_on_all_ranks())
-    found = checkpoint.newest_checkpoint(out) if asked.resume else None
+    newest = checkpoint.newest_checkpoint(out) if asked.resume else None
     if asked.resume:
         run_folder.check_same_maths(out, run.recipe, run.corpus.fingerprint)
-        console.note(console.plain(f"resuming from {found}" if found else f"no checkpoint in {out}: starting fresh"))
+        console.note(console.plain(f"resuming from {newest}" if newest else f"no checkpoint in {out}: starting fresh"))
     with hardware.memory_errors():
         run, plan, forecast = _forecast(run, started_at_s)
-    progress = checkpoint.read_progress(found) if found else checkpoint.Progress()
+    progress = checkpoint.read_progress(newest) if newest else checkpoint.Progress()
     plan.refit(Course(plan.total_steps, progress.refits))
     facts = run.facts(plan)
     budget.say_what_starts(forecast, plan, accelerator, facts, progress.step)
@@ -71,7 +71,7 @@ def _train(request: ResolvedRequest, started_at_s: float) -> RunRecord:
         run_folder.clear(out)
     if accelerator.is_main_process:
         run_folder.record(out, run.recipe, facts)
-    progress, objective = fit(job, accelerator, found)
+    progress, objective = fit(job, accelerator, newest)
     accelerator.wait_for_everyone()
     facts |= {"seconds": progress.seconds, "skipped_steps": progress.skipped_steps, "max_steps": plan.total_steps}
     if progress.refits:
@@ -92,8 +92,8 @@ def _forecast(run: Setup, started_at_s: float) -> tuple[Setup, PretrainingPlan, 
 
     plan, train, asked = run.plan(), run.recipe.train, run.request.asked
     if run.micro_batch_tokens is None and train.micro_batch_size is None:
-        found = budget.micro_batch_tokens(run.objective, plan, run.accelerator)
-        run = replace(run, micro_batch_tokens=found)
+        tokens = budget.micro_batch_tokens(run.objective, plan, run.accelerator)
+        run = replace(run, micro_batch_tokens=tokens)
         plan = run.plan()
     tried = step_costs(run.objective, plan, plan.stretches(), run.accelerator)
     costs = {plan.phase(cost.steps.start): cost for cost in tried}

@@ -55,8 +55,8 @@ class OneClass(SequenceHead):
 
     def shares(self, logits: np.ndarray) -> np.ndarray:
         shifted = np.exp(logits.astype(np.float64) - logits.astype(np.float64).max(axis=1, keepdims=True))
-        found: np.ndarray = shifted / shifted.sum(axis=1, keepdims=True)
-        return found
+        shares: np.ndarray = shifted / shifted.sum(axis=1, keepdims=True)
+        return shares
 
     def decided(self, shares: np.ndarray) -> np.ndarray:
         most_likely: np.ndarray = shares.argmax(axis=1)
