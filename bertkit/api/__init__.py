@@ -1,4 +1,4 @@
-"""What ``import bertkit`` offers: each function takes keywords and plain data, and is imported when it is first used."""
+"""The functions of ``import bertkit``: they take keywords and plain data, and are imported when they are first used."""
 
 from bertkit import cores
 

@@ -1,4 +1,4 @@
-"""What callers may give, in the forms that the rest of the package takes."""
+"""Converts what callers may pass into the forms that the rest of the package takes."""
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
@@ -14,22 +14,22 @@ Name = str | PathLike[str]
 
 
 def overrides_of(settings: Mapping[str, Any] | None) -> list[Override]:
-    """Settings by dotted key, each with what messages call it."""
+    """Settings by dotted key as overrides, each with the name that messages use for it."""
     return [Override(key, value, f"settings {key}") for key, value in (settings or {}).items()]
 
 
 def given_name(given: Name | None) -> str | None:
-    """A path or name as text."""
+    """A path or name as text; None stays None."""
     return None if given is None else str(given)
 
 
 def given_names(given: Name | Sequence[Name]) -> list[str]:
-    """One or several paths or names as texts."""
+    """One or several paths or names as a list of texts."""
     return [str(given)] if isinstance(given, str | PathLike) else [str(one) for one in given]
 
 
 def given_rows(name: str, given: "Name | Table | None") -> "str | MemoryRows | None":
-    """A path or name as text, or rows in memory, which messages call ``the table NAME``."""
+    """A path or name as text, or rows in memory; messages call these ``the table NAME``."""
     if given is None or isinstance(given, str | PathLike):
         return given_name(given)
     from bertkit.io.memory import memory_rows

@@ -1,4 +1,4 @@
-"""Training: a BERT from text, and a model from labelled rows."""
+"""``bertkit.pretrain``, ``bertkit.finetune`` and ``bertkit.inspect``."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,31 +30,31 @@ def pretrain(
     resume: bool = False,
     overwrite: bool = False,
 ) -> "RunRecord":
-    """Pretrains a BERT and leaves a folder that transformers loads.
+    """Pretrains a BERT and writes a folder that transformers can load.
 
     Args:
-        corpus: files, folders, globs, URLs, prepared folders or a dataset of the hub; nothing takes the embedded stories.
-        recipe: a name of ``bertkit recipes``, or a TOML file; None suits the device.
+        corpus: files, folders, globs, URLs, prepared folders or a dataset on the hub; if empty, the embedded stories.
+        recipe: a name of ``bertkit recipes``, or a TOML file; None chooses one for the device.
         out: the run's folder; None is ``runs/pretrain-`` and the corpus's name.
-        settings: of the recipe, by dotted key: ``{"train.max_steps": 3000}``.
-        validation: held-out text, instead of a share of the corpus.
-        model: the BERT to go on from.
-        tokenizer: a folder, vocab.txt or hub name, instead of learning word pieces.
-        add_words: so many frequent words of the corpus that ``model`` cuts into three word pieces or more get rows of
-            their own, begun as the mean of these word pieces'.
-        keep: general text that is mixed in, so that less is forgotten, and its share of the examples.
+        settings: settings of the recipe by dotted key, such as ``{"train.max_steps": 3000}``.
+        validation: held-out text; if empty, a share of the corpus is held out.
+        model: a BERT to continue from.
+        tokenizer: a folder, vocab.txt or hub name; None learns word pieces from the corpus, or takes those of ``model``.
+        add_words: how many words to add to the vocabulary of ``model``: frequent words of the corpus that it cuts into at
+            least three word pieces. Their rows start as the mean of those of the pieces.
+        keep: general text to mix in, so that less is forgotten, and its share of the examples.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         budget_s: seconds from the call to the end of the run; decides the number of steps.
-        dry_run: only say what would be trained, and how long it would take.
-        resume: go on from the newest whole checkpoint in ``out``.
+        dry_run: only print what would be trained, and how long it would take.
+        resume: continue from the newest intact checkpoint in ``out``.
         overwrite: replace the run in ``out``.
 
     Returns:
-        The record of the run: ``folder``, ``results`` and all else of its run.json.
+        The record of the run: ``folder``, ``results`` and the other fields of its run.json.
 
     Raises:
-        BertkitError: anything a person can mend.
-        Interrupted: a signal came, and a checkpoint was written.
+        BertkitError: an error that a person can correct.
+        Interrupted: a signal arrived, and a checkpoint was written.
     """
     from bertkit.pretraining.request import PretrainRequest
     from bertkit.pretraining.run import pretrain as run
@@ -92,19 +92,19 @@ def inspect(
     text: str | Sequence[str] | None = None,
     label: str | Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """What ``pretrain`` would train on, or with ``train`` what ``finetune`` would, without training.
+    """Examines what ``pretrain`` would train on, or with ``train`` what ``finetune`` would train on.
 
     Args:
         corpus, recipe, settings, model, tokenizer: as for ``pretrain``.
-        examples: how many are looked at.
-        train, validation, text, label: labelled rows, as for ``finetune``; with them only ``settings`` and ``model``.
+        examples: how many examples to examine.
+        train, validation, text, label: labelled rows, as for ``finetune``. Only ``settings`` and ``model`` go with them.
 
     Returns:
-        The figures of the ``corpus`` and of its ``examples``, and ``warnings`` in plain words; of labelled rows those of
+        For a corpus: figures of the ``corpus`` and of its ``examples``, and ``warnings``. For labelled rows: figures of
         each of the ``splits``, ``warnings``, and ``notes`` of what was guessed.
 
     Raises:
-        BertkitError: as ``pretrain`` or ``finetune`` before the first step.
+        BertkitError: the errors that ``pretrain`` or ``finetune`` would raise before the first step.
     """
     if train is not None:
         if given_names(corpus) or recipe or tokenizer:
@@ -159,30 +159,31 @@ def finetune(
     resume: bool = False,
     overwrite: bool = False,
 ) -> "RunRecord":
-    """Fine-tunes a BERT on labelled rows and leaves a folder that transformers loads.
+    """Fine-tunes a BERT on labelled rows and writes a folder that transformers can load.
 
     Args:
-        task: a task of ``bertkit recipes``; or rows of one's own with ``train``; neither takes bertkit's own texts.
-        train: a file, a dataset of the hub, a list of dictionaries, a ``datasets.Dataset`` or a ``pandas.DataFrame``.
-        validation: held-out rows likewise, or the share of the rows to hold out.
-        text: the column of the text, or of both texts of a pair; None is guessed where plain.
-        label: the column of the label, or several for multi-label data.
-        head: the kind of task; None is found from the rows.
-        model: a folder, a hub name or "embedded"; None is bert-base-uncased.
-        data: folder with GLUE's own TSVs, instead of the hub.
+        task: a task of ``bertkit recipes``. Without ``task`` and ``train`` texts that come with bertkit are used.
+        train: rows of your own: a file, a dataset on the hub, a list of dictionaries, a ``datasets.Dataset`` or a
+            ``pandas.DataFrame``.
+        validation: held-out rows in any of these forms, or the share of the rows to hold out.
+        text: the column of the text, or the columns of both texts of a pair; None recognises them.
+        label: the column of the label, or several columns for multi-label data; None recognises it.
+        head: the kind of task; None recognises it from the rows.
+        model: a folder, a hub name or "embedded"; None is bert-base-uncased, or "embedded" without ``task`` and ``train``.
+        data: a folder with GLUE's own TSVs, to be used instead of the hub.
         out: the run's folder; None is ``runs/finetune-`` and the task's name.
-        settings: of the recipe, by dotted key: ``{"train.epochs": 2}``.
-        seeds: so many runs; the best becomes the model, their spread is in ``results["sweep"]``.
-        grid: settings to try, each with its values: ``{"learning_rate": [5e-5, 3e-5]}``.
+        settings: settings of the recipe by dotted key, such as ``{"train.epochs": 2}``.
+        seeds: the number of runs with different seeds. The best becomes the model; ``results["sweep"]`` has their spread.
+        grid: settings to try, each with its values, such as ``{"learning_rate": [5e-5, 3e-5]}``.
         device, resume, overwrite: as for ``pretrain``.
         skip_bad_rows: leave out rows without a text or label, and count them.
 
     Returns:
-        The record of the run: ``folder``, ``results``, ``metrics`` and all else of its run.json.
+        The record of the run: ``folder``, ``results``, ``metrics`` and the other fields of its run.json.
 
     Raises:
-        BertkitError: anything a person can mend.
-        Interrupted: a signal came, and a checkpoint was written.
+        BertkitError: an error that a person can correct.
+        Interrupted: a signal arrived, and a checkpoint was written.
     """
     from bertkit.finetuning.run import FinetuneRequest
     from bertkit.finetuning.sweep import finetune_all
@@ -214,7 +215,7 @@ def finetune(
 def _columns(
     share: float | None, text: str | Sequence[str] | None, label: str | Sequence[str] | None, head: str | None
 ) -> list[Override]:
-    """The arguments of ``finetune`` that are settings."""
+    """The arguments of ``finetune`` that are settings of the recipe, as overrides."""
     named = {
         "data.validation_split": share,
         "task.text": [text] if isinstance(text, str) else text,

@@ -1,4 +1,4 @@
-"""What a trained model is asked, and where it goes."""
+"""The functions of ``import bertkit`` that use a trained model."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,24 +27,24 @@ def evaluate(
     settings: Mapping[str, Any] | None = None,
     device: str = "auto",
 ) -> dict[str, Any]:
-    """The figures of a fine-tuned model on labelled rows, or of a pretrained one by one of three other tests.
+    """Evaluates a fine-tuned model on labelled rows, or a pretrained one by one of three tests.
 
     Args:
-        model: its folder or hub name.
-        task: a task of ``bertkit recipes``; None is the one it was fine-tuned on.
-        validation: rows of one's own, as ``finetune`` takes them.
+        model: the model's folder or hub name.
+        task: a task of ``bertkit recipes``; None is the one that the model was fine-tuned on.
+        validation: rows of your own, in the forms that ``finetune`` takes.
         data, settings, device: as for ``finetune``.
-        cloze: of a pretrained model how often it guesses a missing word: True takes the sentences that come with
-            bertkit, a path a table with the columns ``sentence`` and ``answers``.
-        corpus: of a pretrained model the held-out figures on text.
-        minimal_pairs: of a pretrained model how often it prefers the right one of two sentences, in a file or folder.
+        cloze: test how often a pretrained model guesses a missing word: True uses the sentences that come with bertkit,
+            a path names a table with the columns ``sentence`` and ``answers``.
+        corpus: measure a pretrained model's loss and accuracy on held-out text.
+        minimal_pairs: a file or folder; test how often a pretrained model prefers the right one of two sentences.
 
     Returns:
-        ``eval_loss``, a figure ``eval_…`` for each metric with its 95 % interval, and ``metrics``, their names; of the
-        other tests what ``bertkit evaluate --json`` prints.
+        ``eval_loss``, a figure ``eval_…`` with a 95 % interval for each metric, and their names in ``metrics``; for the
+        three tests what ``bertkit evaluate --json`` prints.
 
     Raises:
-        BertkitError: the model or the rows cannot be had, or do not fit each other; more than one kind of test.
+        BertkitError: the model or the rows cannot be read, do not fit each other, or more than one test is asked for.
     """
     names, rows = given_names(corpus), (task, validation, data)
     if sum((cloze is not False, bool(names), minimal_pairs is not None, any(one is not None for one in rows))) > 1:
@@ -72,14 +72,16 @@ def evaluate(
 def predict(
     model: Name, rows: Sequence[str | Mapping[str, Any]], *, device: str = "auto", abstain_below: float = 0.0
 ) -> list[dict[str, Any]]:
-    """What a fine-tuned model says of a few texts or rows; for more than once, see ``load_predictor``.
+    """Applies a fine-tuned model to a few texts or rows. To call a model more than once, use ``load_predictor``.
 
     Args:
+        model: the model's folder or hub name.
+        rows: texts, or rows with the columns that the model was fine-tuned on.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        abstain_below: rows whose likeliest class has less than this probability get None for a prediction.
+        abstain_below: rows whose most likely class has a lower probability than this get None as prediction.
 
     Raises:
-        BertkitError: the model cannot be had, or does not fit the rows.
+        BertkitError: the model cannot be loaded, or does not fit the rows.
     """
     from bertkit.finetuning.predict import open_predictor
 
@@ -87,14 +89,14 @@ def predict(
 
 
 def load(name: Name = "embedded", *, device: str = "auto") -> "Bert":
-    """A pretrained BERT to be asked: ``fill``, ``score`` and ``embed``.
+    """Gives a pretrained BERT, with the methods ``fill``, ``score`` and ``embed``.
 
     Args:
-        name: a folder, also one of ``bertkit export``, a name on the hub, or "embedded".
+        name: a folder (also one that ``bertkit export`` wrote), a name on the hub, or "embedded".
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
 
     Raises:
-        BertkitError: the model cannot be had.
+        BertkitError: the model cannot be loaded.
     """
     from bertkit.inference.bert import Bert
 
@@ -102,13 +104,14 @@ def load(name: Name = "embedded", *, device: str = "auto") -> "Bert":
 
 
 def load_predictor(model: Name, *, device: str = "auto", abstain_below: float = 0.0) -> "Predictor":
-    """A fine-tuned model to be called with lists of texts or rows.
+    """Loads a fine-tuned model, which can be called with lists of texts or rows.
 
     Args:
+        model: the model's folder or hub name.
         device, abstain_below: as for ``predict``.
 
     Raises:
-        BertkitError: the model cannot be had, or was not fine-tuned.
+        BertkitError: the model cannot be loaded, or was not fine-tuned.
     """
     from bertkit.finetuning.predict import open_predictor
 
@@ -124,23 +127,23 @@ def explain(
     baseline: str = "mask",
     device: str = "auto",
 ) -> "Explanation":
-    """Which words speak for a model's answer, and which against it: integrated gradients, by captum.
+    """Computes which words speak for a model's answer, and which against it, by integrated gradients (captum).
 
     Args:
         model: a classifier of texts, or a model that fills masks.
-        text: with one ``[MASK]`` where the model fills masks.
+        text: the text; for a model that fills masks with one ``[MASK]``.
         text_b: the second text of a pair.
-        answer: the class, or the word, to explain; None takes the model's own.
-        baseline: what the words are compared with in their places: "mask" or "pad".
+        answer: the class or the word to explain; None takes the model's own answer.
+        baseline: the token that the words are compared with: "mask" or "pad".
         device: as for ``predict``.
 
     Returns:
-        ``words``, each with what it adds; ``output`` of the text and ``baseline_output`` without its words, whose
-        difference the words make up but for ``error``; and ``answer``.
+        ``answer``; ``words`` with their contributions; ``output`` for the text and ``baseline_output`` for the baseline,
+        whose difference the contributions add up to, except for ``error``.
 
     Raises:
-        BertkitError: captum is not installed; the model cannot be had, or answers something else; the text does not
-            suit it; it has no such answer.
+        BertkitError: captum is not installed; the model cannot be loaded, or is neither of the two kinds; the text does
+            not suit the model; or the model has no such answer.
     """
     from bertkit.inference.explaining import explain as explained
 
@@ -150,21 +153,22 @@ def explain(
 def export(
     model: Name, *, format: str = "onnx", out: Name | None = None, int8: bool = False, pooling: str = "mean"
 ) -> "Exported":
-    """Writes a model in another form, checked against the original.
+    """Exports a model, and compares the export with the original.
 
     Args:
+        model: the model's folder or hub name, or "embedded".
         format: "onnx", one graph that onnxruntime runs without torch; "half", a folder of half the size; or
-            "sentence-transformers", the folder that ``SentenceTransformer(...)`` loads.
-        out: a new folder; None is the model's with the format behind its name.
-        int8: ONNX with weights of 8 bits, a quarter to a half of the size.
-        pooling: what a text's vector is for sentence-transformers: "mean" of all tokens, or "cls", the first.
+            "sentence-transformers", a folder that ``SentenceTransformer(...)`` loads.
+        out: a new or empty folder; None adds the format to the name of the model's folder.
+        int8: for "onnx", store the weights as 8-bit numbers, which take a quarter to a half of the space.
+        pooling: for "sentence-transformers", how a text's vector is made: "mean" of all tokens, or "cls", the first one.
 
     Returns:
-        ``folder``, ``weights``, and the ``differences`` from the original over so many ``texts``.
+        ``folder``, ``weights``, the number of ``texts`` that were compared, and the ``differences`` from the original.
 
     Raises:
-        BertkitError: the model cannot be had; the folder is not empty; what was written says something else than the
-            original. Nothing is left behind.
+        BertkitError: the model cannot be loaded, the folder is not empty, or the export differs too much from the
+            original. Nothing is written then.
     """
     from bertkit.inference.exporting.export import export as write
 
@@ -179,17 +183,18 @@ def serve(
     timeout_s: float = 60.0,
     device: str = "auto",
 ) -> None:
-    """Serves a model over HTTP until a signal ends it; what was asked before is answered.
+    """Serves a model over HTTP until a signal ends it; requests that have arrived before are still answered.
 
     Args:
-        host: the address to listen at; "0.0.0.0" is all of this machine.
-        port: 0 takes one that is free.
+        model: the model's folder or hub name, or "embedded".
+        host: the address to listen at; "0.0.0.0" is all addresses of this machine.
+        port: the port; 0 takes a free one.
         timeout_s: how long a request may wait for its answer, in seconds.
         device: as for ``predict``.
 
     Raises:
-        BertkitError: the libraries are not installed; the model cannot be served; the address is taken; a notebook
-            calls this outside of a thread.
+        BertkitError: the libraries are not installed, the model cannot be served, the address is in use, or a notebook
+            calls this function outside of a thread.
     """
     from bertkit.serving.server import serve as run
 

@@ -1,4 +1,4 @@
-"""A task's classes beside those of a model: the same by name, in whatever order, or refused."""
+"""Matches the classes of a task with those of a model by name; if they differ, the task is refused."""
 
 import re
 from collections.abc import Sequence
@@ -13,16 +13,21 @@ from bertkit.settings.schema import TaskSettings
 
 
 def head_of_task(head: Head, task: TaskSettings, name: str) -> tuple[Head, list[int] | None]:
-    """The head that a model is judged by on a task, and where each of its classes stands in the model's answer.
+    """The head with which a model is evaluated on a task.
 
-    Classes fit by name, whatever their case, blanks and hyphens; those of a model that has none (LABEL_0, or numbers) by
-    number, which is said. None leaves the answer as it is.
+    Classes are matched by name, ignoring case, blanks and hyphens. Those of a model without names (LABEL_0, or numbers)
+    are matched by number, and a note says so.
 
     Args:
-        name: of the task, for messages.
+        head: the model's own head.
+        task: the settings of the task.
+        name: the name of the task, for messages.
+
+    Returns:
+        The head, and for each of its classes its position in the model's output; None if the order is the same.
 
     Raises:
-        BertkitError: the model answers another kind of question, or has other classes.
+        BertkitError: the model was fine-tuned for another kind of task, or has other classes.
     """
     if not isinstance(head, SequenceHead):
         return head, None
@@ -53,7 +58,7 @@ def _places(names: Sequence[str], wanted: Sequence[str], task: str) -> list[int]
 
 
 def taken_by_number(head: Head, values: Sequence[object]) -> str:
-    """What is to be said where rows number the classes that a model has names for; empty where they do not."""
+    """A note for rows that give the classes of a model by number although it has names; empty for other rows."""
     if not isinstance(head, OneClass):
         return ""
     if not values or all(map(cells.is_whole, head.label_names)) or not all(map(cells.is_whole, values)):

@@ -1,4 +1,4 @@
-"""Questions with their texts as a model reads them, and where in each window the answer is."""
+"""Turns questions with their texts into features, and finds the answer in each window."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 _MOST_ANSWER_TOKENS = 30
 BEST_PLACES = 20
-"""Beginnings, and ends, that are combined to answers."""
+"""How many of the most likely beginnings and ends are combined into answers."""
 
 
 @dataclass(frozen=True)
 class SpanTargets:
-    """What is read of each feature, and where its answer is.
+    """The tokens of each feature that are read, and the place of its answer.
 
     Attributes:
-        read: of each feature the tokens at which an answer may begin or end, int64: ``[CLS]`` first, then those of the text.
-        places: int64 ``[features, 2]``: where the answer begins and ends, by number within ``read``; 0 is ``[CLS]``, for windows
-            that do not hold the whole of it. None without labels.
+        read: for each feature the tokens at which an answer may begin or end, int64: first ``[CLS]``, then the text.
+        places: int64 ``[features, 2]``: where the answer begins and ends, as indices into ``read``. 0 is ``[CLS]``, for
+            windows that do not contain the whole answer. None without labels.
     """
 
     read: list[np.ndarray]
@@ -50,7 +50,7 @@ def answer_features(split: Split, encoder: "Encoder", overflow: str) -> Features
 
 
 def _place(answers: Answers, offsets: np.ndarray) -> tuple[int, int]:
-    """Where the first answer begins and ends among the tokens that are read, whose characters are ``offsets`` ``[read, 2]``."""
+    """The indices at which the first answer begins and ends, among tokens with the characters ``offsets`` ``[read, 2]``."""
     if not answers.texts or len(offsets) < 2:
         return 0, 0
     begin, end = answers.starts[0], answers.starts[0] + len(answers.texts[0])
@@ -62,8 +62,12 @@ def _place(answers: Answers, offsets: np.ndarray) -> tuple[int, int]:
 def likeliest_spans(
     logits: Sequence[np.ndarray], features: Features, rows: int
 ) -> tuple[list[list[tuple[float, int, int]]], np.ndarray]:
-    """Of each row its likeliest answers, the best first: (sum of both logits, first character, end); and the least sum of both
-    logits at the ``[CLS]`` of its windows, that of no answer: float64 ``[rows]``."""
+    """The most likely answers of each row, and the score of "no answer".
+
+    Returns:
+        For each row its answers, the best first, as (sum of both logits, first character, end); and for each row the
+        least sum of both logits at the ``[CLS]`` of its windows, float64 ``[rows]``.
+    """
     best: list[list[tuple[float, int, int]]] = [[] for _ in range(rows)]
     none = np.full(rows, np.inf)
     assert features.offsets is not None
@@ -75,7 +79,7 @@ def likeliest_spans(
 
 
 def _spans(logits: np.ndarray) -> list[tuple[float, int, int]]:
-    """The likeliest answers of a feature: (sum of both logits, beginning, end), by number within what is read."""
+    """The most likely answers of a feature as (sum of both logits, beginning, end), with indices into the tokens read."""
     begins, ends = (1 + np.argsort(-logits[1:, side], kind="stable")[:BEST_PLACES] for side in (0, 1))
     pairs = [(int(a), int(b)) for a in begins for b in ends if a <= b < a + _MOST_ANSWER_TOKENS]
     ranked = sorted(((float(logits[a, 0] + logits[b, 1]), a, b) for a, b in pairs), key=lambda span: -span[0])

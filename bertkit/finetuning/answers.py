@@ -1,6 +1,6 @@
-"""How right an answer out of a text is: exact match and F1 as SQuAD's official scripts count them, and CMRC's for Chinese.
+"""Exact match and F1 of answers, as in the official scripts of SQuAD, and for Chinese in that of CMRC.
 
-Rajpurkar et al. 2016 (evaluate-v1.1.py), 2018 (evaluate-v2.0.py); Cui et al. 2019 (cmrc2018_evaluate.py).
+See Rajpurkar et al. 2016 (evaluate-v1.1.py), 2018 (evaluate-v2.0.py); Cui et al. 2019 (cmrc2018_evaluate.py).
 """
 
 import re
@@ -20,7 +20,7 @@ _PUNCTUATION = set(string.punctuation)
 
 
 def normalised(answer: str) -> str:
-    """Lower case, without punctuation, English articles and superfluous blanks.
+    """The answer in lower case, without punctuation, English articles and superfluous blanks.
 
     Example:
         >>> normalised("The  Beatles!")
@@ -32,7 +32,7 @@ def normalised(answer: str) -> str:
 
 @cache
 def parts_of(answer: str) -> tuple[str, ...]:
-    """What the F1 of an answer counts: its words, or in Chinese its characters (and words of other scripts)."""
+    """The units that F1 counts: the words of an answer, or in Chinese its characters (and words in other scripts)."""
     if not _IDEOGRAPH.search(answer):
         return tuple(normalised(answer).split())
     spaced = "".join(
@@ -43,7 +43,7 @@ def parts_of(answer: str) -> tuple[str, ...]:
 
 
 def exact_match(said: str, right: Sequence[str]) -> float:
-    """1 where an answer is one of the right ones after normalising, else 0; no right answer at all is the answer ""."""
+    """1 if the normalised answer is one of the right ones, else 0. If there is no right answer, "" is right."""
     return float(any(_bare(said) == _bare(one) for one in right or [""]))
 
 
@@ -52,7 +52,7 @@ def _bare(answer: str) -> str:
 
 
 def f1(said: str, right: Sequence[str]) -> float:
-    """The harmonic mean of the shares of words in common, of the right answer that fits best.
+    """The F1 of an answer's words, with the right answer that fits it best.
 
     Example:
         >>> round(f1("in New York", ["the city of New York"]), 3)
@@ -71,7 +71,7 @@ def _f1(said: str, right: str) -> float:
 
 
 def _longest_run(one: Sequence[str], other: Sequence[str]) -> int:
-    """Parts of the longest stretch that two answers share."""
+    """The length of the longest stretch that two answers have in common."""
     longest, before = 0, [0] * (len(other) + 1)
     for part in one:
         row = [0, *(before[place] + 1 if part == theirs else 0 for place, theirs in enumerate(other))]
@@ -82,22 +82,22 @@ def _longest_run(one: Sequence[str], other: Sequence[str]) -> int:
 def best_threshold(
     no_answer_scores: Sequence[float], said: Sequence[str], right: Sequence[Sequence[str]]
 ) -> tuple[float, float]:
-    """Above which score it is best to say that there is no answer, and the mean F1 with it (evaluate-v2.0.py, find_best_thresh).
+    """The score above which "no answer" is best predicted, and the mean F1 with it (find_best_thresh of evaluate-v2.0.py).
 
     Args:
-        no_answer_scores: of each question how much likelier the model finds no answer than its best one.
-        said: its best answer to each.
-        right: the right answers to each; none where there is no answer.
+        no_answer_scores: for each question, by how much the logits of "no answer" exceed those of the best answer.
+        said: the best answer to each question.
+        right: the right answers to each question; empty if it has none.
     """
     if not said:
         return 0.0, 0.0
     order = np.argsort(no_answer_scores, kind="stable")
     gains = np.array([f1(said[row], right[row]) if right[row] else -1.0 for row in order])
-    # With every question unanswered those without an answer are right; each one answered brings its F1, or costs 1.
+    # If no question is answered, those without an answer are right. Answering one gains its F1, or loses 1.
     totals = sum(not answers for answers in right) + np.concatenate([[0.0], np.cumsum(gains)])
     best = int(totals.argmax())
     scores = np.asarray(no_answer_scores, dtype=np.float64)[order]
-    # Halfway between two scores, so that rounding elsewhere does not change which side a question is on.
+    # Halfway between two scores, so that rounding elsewhere does not move a question to the other side.
     around = np.concatenate([[scores[0] - 1.0], scores, [scores[-1] + 1.0]])[best : best + 2]
     threshold = around.mean()
     return float(threshold), float(totals[best] / len(said))
@@ -107,7 +107,7 @@ METRICS = {"f1": f1, "exact_match": exact_match}
 
 
 def figures(metric: str, said: Sequence[str], right: Sequence[Sequence[str]]) -> np.ndarray:
-    """Of each answer, float64."""
+    """The metric of each answer, float64."""
     return np.array([METRICS[metric](one, answers) for one, answers in zip(said, right, strict=True)], dtype=np.float64)
 
 

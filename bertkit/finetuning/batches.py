@@ -1,4 +1,4 @@
-"""Features in batches of like length, so that hardly any padding is computed."""
+"""Batches of features of similar length, so that hardly any padding is computed."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     import torch
 
 _SORTED_BATCHES = 64
-"""Batches whose rows are sorted by length together: enough for like lengths, few enough to stay well mixed."""
+"""How many batches are sorted by length together: enough for similar lengths, few enough that rows are well mixed."""
 
 
 def collate(features: Features, units: Sequence[int], pad_id: int, head: Head) -> "dict[str, torch.Tensor]":
-    """A batch of some units: ``input_ids``, ``attention_mask`` and, where there are, ``token_type_ids``, int64
-    ``[features, longest]``; what the head adds; and ``states``, those of all its features, where they are kept."""
+    """A batch of some units: ``input_ids``, ``attention_mask`` and maybe ``token_type_ids``, int64 ``[features, longest]``;
+    the tensors of the head; and ``states``, if those of a frozen encoder are kept."""
     import torch
 
     numbers = features.of(units)
@@ -45,12 +45,15 @@ def batches_in_order(
     ranks: int = 1,
     between: Callable[[], object] = lambda: None,
 ) -> "Iterator[tuple[list[int], dict[str, torch.Tensor]]]":
-    """The units of a rank with their batches, each unit once, as many at once as a device computes: to be read, not
-    trained on.
+    """The batches of a rank for evaluation or prediction, each with the numbers of its units; each unit comes once.
 
     Args:
-        features: of all ranks; rank ``r`` takes the batches ``r``, ``r + ranks``, …
-        between: is called before each batch, on all ranks as often; what it raises ends the work.
+        features: the features for all ranks; rank ``r`` takes the batches ``r``, ``r + ranks``, …
+        head: adds its tensors.
+        pad_id: the id of the padding token.
+        device: where the batches are put; it also decides their size.
+        rank, ranks: this rank, and how many there are.
+        between: called before each batch, equally often on all ranks; an exception in it ends the work.
     """
     tokens = features.tokens
     budget = TOKENS_AT_ONCE.get(str(device).partition(":")[0], TOKENS_AT_ONCE["cpu"])
@@ -66,21 +69,22 @@ def batches_in_order(
 
 
 def by_length(tokens: np.ndarray, batch_size: int) -> Iterator[list[int]]:
-    """Numbers of units in batches of like length, the longest first (so that memory runs out at once or never)."""
+    """Batches of units of similar length, as lists of their numbers. The longest come first: if memory is too small, the
+    first batch fails."""
     order = np.argsort(-tokens, kind="stable")
     for begin in range(0, len(order), batch_size):
         yield order[begin : begin + batch_size].tolist()
 
 
 class FinetunePlan:
-    """Which units each optimizer step sees (a ``training.steps.StepPlan``).
+    """Which units belong to each optimizer step (a ``training.steps.StepPlan``).
 
-    Each epoch shuffles the units, sorts them by length within stretches of many batches, and shuffles the batches.
-    The order is a function of (seed, epoch); each unit is seen once an epoch, and an epoch's last batch may be small.
+    In each epoch the units are shuffled, sorted by length within stretches of many batches, and the batches shuffled.
+    The order is a function of (seed, epoch). Each unit comes once per epoch, and the last batch of an epoch may be small.
 
     Args:
-        features: of all rows, with targets.
-        micro_batch_size: units a device computes at a time.
+        features: the features of all rows, with targets.
+        micro_batch_size: how many units a device computes at a time.
     """
 
     def __init__(

@@ -1,15 +1,15 @@
-"""How sure a classifier is, held against how often it is right (Guo et al. 2017), and the thresholds of its labels."""
+"""Calibration of a classifier's probabilities (Guo et al. 2017), and thresholds for labels."""
 
 import numpy as np
 
 _BINS = 15
 """As in the paper."""
 _HOTTEST = 20.0
-"""And the coldest is 1 / 20: what wants more has learned nothing, or the rows by heart."""
+"""The highest temperature; the lowest is its inverse. A model that would need more has learned nothing, or overfits."""
 
 
 def calibration_error(shares: np.ndarray, labels: np.ndarray) -> float:
-    """The expected calibration error: the mean distance between certainty and accuracy, over 15 bins of certainty.
+    """The expected calibration error: the mean distance between confidence and accuracy, over 15 bins of confidence.
 
     Args:
         shares: probabilities, float64 ``[R, C]``.
@@ -27,7 +27,7 @@ def calibration_error(shares: np.ndarray, labels: np.ndarray) -> float:
 
 
 def best_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """By what the logits ``[R, C]`` are best divided: the least cross-entropy of these rows, whose classes stay the same."""
+    """The temperature with the least cross-entropy on these rows: the number that the logits ``[R, C]`` are divided by."""
     from scipy.optimize import minimize_scalar
     from scipy.special import log_softmax
 
@@ -41,13 +41,14 @@ def best_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def best_threshold(shares: np.ndarray, labels: np.ndarray) -> float:
-    """Over which probability a label is best said: the greatest F1 of these rows; 0.5 where none is greater.
+    """The probability above which predicting a label gives the best F1 on these rows; 0.5 if none is better than that.
 
-    One that says the label of all rows is left out: F1 likes it for what nothing is known of (Lipton et al. 2014).
+    A threshold that predicts the label for all rows is not considered: F1 prefers it where the model knows nothing of a
+    label (Lipton et al. 2014).
 
     Args:
-        shares: float64 ``[R]``, of one label.
-        labels: 0 or 1, ``[R]``.
+        shares: the probabilities of one label, float64 ``[R]``.
+        labels: whether each row has the label, 0 or 1, ``[R]``.
 
     Example:
         >>> best_threshold(np.array([0.1, 0.2, 0.3, 0.45]), np.array([0, 0, 1, 1]))

@@ -1,4 +1,4 @@
-"""The model card of a fine-tuned model, from what its run left on record."""
+"""The model card of a fine-tuned model, from the record of its run."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def finetuned_card(out: Path, run: RunRecord, recipe: FinetuneRecipe, head: Head) -> str:
-    """Markdown with front matter for the folder ``out``, from its ``run.json``."""
+    """The card of the model in the folder ``out``, as Markdown with front matter."""
     results = {name: value for name, value in run.results.items() if isinstance(value, float)}
     headline, folder = run.metrics[0], out.as_posix()
     interval = run.results.get(f"eval_{headline}_interval_95")
@@ -52,7 +52,7 @@ def finetuned_card(out: Path, run: RunRecord, recipe: FinetuneRecipe, head: Head
 
 
 def _reading(recipe: FinetuneRecipe, base_model: str) -> str:
-    """What a card says of an encoder that was not trained; empty of any other."""
+    """What a card says about an encoder that was not trained; empty for other models."""
     if not recipe.reads_features:
         return f" The encoder is that of {base_model}, unchanged." if recipe.train.encoder == "frozen" else ""
     by = "a two-layer BiLSTM" if recipe.train.classifier == "bilstm" else "a linear layer"
@@ -63,7 +63,7 @@ def _reading(recipe: FinetuneRecipe, base_model: str) -> str:
 
 
 def _evaluations(run: RunRecord, recipe: FinetuneRecipe, head: Head) -> "list[EvalResult]":
-    """The metrics of each validation split; the first one's figures carry no name of a split."""
+    """The metrics of each validation split, as the hub lists them."""
     dataset = (run.task or "", recipe.task.dataset, recipe.task.subset)
     _, *splits = run.rows
     return [

@@ -1,4 +1,4 @@
-"""Labelled text: a task's splits from the hub or from GLUE's own TSVs, or rows of one's own."""
+"""Loads labelled rows: the splits of a task, from the hub or from GLUE's own TSVs, or a person's own rows."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -26,43 +26,43 @@ from bertkit.settings.schema import TaskSettings
 
 @dataclass(frozen=True)
 class LabelledData:
-    """What a model is trained and judged on. The first validation split chooses the best weights."""
+    """The rows that a model is trained and evaluated on. The first validation split chooses the best weights."""
 
     train: Split | None
     validation: list[Split]
     head: Head
-    """What they are read and learned by."""
+    """Reads the rows, and knows their classes."""
     notes: list[str] = field(default_factory=list)
-    """What was guessed or met on the way, to be told."""
+    """Lines about what was guessed or noticed."""
     left_out: list[str] = field(default_factory=list)
-    """Of each row of one's own that could not be used, where it is and why."""
+    """For each row that could not be used, its place and the reason."""
 
 
 @dataclass(frozen=True)
 class DataRequest:
-    """Which labelled data is wanted."""
+    """Which labelled rows to load."""
 
     task: TaskSettings
     data: Path | None
-    """Folder with GLUE's own TSVs."""
+    """A folder with GLUE's own TSVs."""
     train: str | MemoryRows | None
-    """File or hub dataset with rows of one's own, or the rows."""
+    """A person's own rows: a file, a hub dataset, or rows in memory."""
     validation: str | MemoryRows | None
     validation_split: float | None
     seed: int
     head: Head | None = None
-    """Of a model that is only evaluated; None is found from the rows."""
+    """The head of a model that is evaluated; None recognises it from the rows."""
     skip_bad_rows: bool = False
-    """Rows that cannot be used are left out and counted; else they are refused."""
+    """Whether rows that cannot be used are left out and counted; else they are refused."""
     weighed: bool = False
-    """Whether classes are weighed by their shares."""
+    """Whether the classes are weighted by the inverse of their shares."""
 
 
 def check_inputs(request: DataRequest) -> None:
-    """What can be known to be wrong without reading a row.
+    """Checks what can be checked without reading a row.
 
     Raises:
-        BertkitError: a file or folder that is not there, or is of no known form.
+        BertkitError: a file or folder does not exist, or a file has an unknown format.
     """
     for source in (request.train, request.validation):
         if isinstance(source, str) and not _is_hub_name(source):
@@ -85,10 +85,10 @@ def _is_hub_name(source: str) -> bool:
 
 
 def load_labelled(request: DataRequest) -> LabelledData:
-    """Training and validation rows with their labels as the loss takes them.
+    """Loads training and validation rows with their labels.
 
     Raises:
-        BertkitError: rows that cannot be had or used, named by file and line.
+        BertkitError: rows cannot be read or used; the message names file and line.
     """
     if request.train is None and request.validation is None:
         return _load_task(request)
@@ -96,10 +96,13 @@ def load_labelled(request: DataRequest) -> LabelledData:
 
 
 def load_split(task: TaskSettings, data: Path | None, split: str, head: Head | None = None) -> Split:
-    """One split of a task by its name, from the hub or from GLUE's TSVs; without labels where it has none.
+    """Loads a split of a task, from the hub or from GLUE's TSVs; without labels if it has none.
 
     Args:
-        head: reads the rows; None is what the recipe asks for.
+        task: the settings of the task.
+        data: the folder with the TSVs; None is the hub.
+        split: the name of the split.
+        head: reads the rows; None takes the one that the recipe names.
     """
     return _task_split(task, data, split, head)[1]
 
@@ -139,7 +142,7 @@ def _task_rows(task: TaskSettings, data: Path | None, split: str) -> Iterator[Ro
 
 
 def rows_without_a_hub(dataset: str) -> str:
-    """What to do where a dataset of the hub cannot be had."""
+    """What a person can do if a dataset cannot be fetched from the hub, as the end of a message."""
     glue = (
         "--data with the folder of GLUE's files, from https://gluebenchmark.com/tasks, or " if "glue" in dataset else ""
     )
@@ -166,7 +169,7 @@ def _hub_rows(name: str, subset: str | None, *splits: str) -> Iterator[Row]:
 
 
 def _load_own(request: DataRequest) -> LabelledData:
-    """Rows of one's own, some of them held out where no others are given."""
+    """Loads a person's own rows, and holds some out if no validation rows are given."""
     data = load_table(request)
     if data.train is None:
         return data
@@ -185,10 +188,10 @@ def _load_own(request: DataRequest) -> LabelledData:
 
 
 def load_table(request: DataRequest) -> LabelledData:
-    """Rows of one's own as they are, nothing held out; head, columns and classes are found from them (or are a model's).
+    """Loads a person's own rows, without holding any out. Head, columns and classes are recognised, or those of a model.
 
     Raises:
-        BertkitError: rows that cannot be had or used, named by file and line.
+        BertkitError: rows cannot be read or used; the message names file and line.
     """
     source = request.train or request.validation
     assert source is not None
@@ -216,7 +219,7 @@ def load_table(request: DataRequest) -> LabelledData:
 
 
 def look_at(data: LabelledData, lengths: Lengths | None = None, limit: int | None = None) -> TableCheck:
-    """The figures of labelled rows; see ``check_table``."""
+    """Checks labelled rows; see ``check_table``."""
     splits = [*([data.train] if data.train else []), *data.validation]
     kind = getattr(data.head, "problem_type", "")
     return check_table(splits, data.head.label_names, kind, data.left_out, lengths, limit)
@@ -225,7 +228,7 @@ def look_at(data: LabelledData, lengths: Lengths | None = None, limit: int | Non
 def columns_for(
     kind: type[Head], task: TaskSettings, rows: Sequence[Row], source: str, learned: bool = True
 ) -> tuple[Columns, list[str]]:
-    """The columns of each role of a head, and what was guessed about them."""
+    """The columns of each role of a head, and lines about what was guessed."""
     asked: Columns = {role: (column,) for role, column in (task.columns or {}).items()}
     asked |= {role: names for role, names in (("text", task.text), ("label", task.label)) if names}
     unknown = next((role for role in asked if role not in kind.roles), None)
@@ -236,7 +239,7 @@ def columns_for(
 
 
 def _split(name: str, rows: Sequence[Row], head: Head, columns: Columns, unusable: list[str] | None = None) -> Split:
-    """Rows as a head reads them; those that it cannot are told to ``unusable``, or refused where that is None."""
+    """Reads rows with a head. Those that it cannot read are listed in ``unusable``, or refused if that is None."""
     if unusable is not None:
         usable = []
         for row in rows:
@@ -254,7 +257,7 @@ def _split(name: str, rows: Sequence[Row], head: Head, columns: Columns, unusabl
 def _own_rows(
     source: str | MemoryRows, unusable: list[str] | None, splits: tuple[str, ...] = ("train",)
 ) -> Iterator[Row]:
-    """Rows of a file, or of the first of these splits that a dataset of the hub has."""
+    """The rows of a file, or of the first of these splits that a hub dataset has."""
     if isinstance(source, MemoryRows):
         return source.placed()
     if not _is_hub_name(source):

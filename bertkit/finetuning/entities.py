@@ -1,7 +1,7 @@
-"""Entities as tags on words, and how many of them are right: precision, recall and F1 as seqeval counts them.
+"""Entities as tags on words, and their precision, recall and F1, counted as in seqeval.
 
-Three ways to write the same are read: BIO (``B-PER I-PER O``), IOB1 (``B-`` only where an entity follows another of its type),
-and BIOES (``S-`` for one word, ``E-`` for the last of several).
+Three schemes are read: BIO (``B-PER I-PER O``), IOB1 (``B-`` only if an entity follows another one of its type), and BIOES
+(``S-`` for a single word, ``E-`` for the last of several).
 """
 
 from collections import Counter
@@ -14,7 +14,7 @@ _BEGINS, _GOES_ON, _MAY_GO_ON = {"B", "S"}, {"I", "E"}, {"B", "I"}
 
 @dataclass(frozen=True, slots=True, order=True)
 class Entity:
-    """The words ``begin`` to ``end`` (exclusive) of a row, and what they are."""
+    """The words ``begin`` to ``end`` (exclusive) of a row, and the type of the entity."""
 
     begin: int
     end: int
@@ -22,7 +22,7 @@ class Entity:
 
 
 def split_tag(tag: str) -> tuple[str, str]:
-    """The prefix and the type of a tag; a type without a prefix is taken as inside.
+    """The prefix and the type of a tag; a type without a prefix counts as inside an entity.
 
     Example:
         >>> split_tag("B-PER"), split_tag("O"), split_tag("NOUN")
@@ -35,10 +35,10 @@ def split_tag(tag: str) -> tuple[str, str]:
 
 
 def entities(tags: Sequence[str]) -> list[Entity]:
-    """The entities of a row of tags, whatever the scheme: what begins nothing, begins.
+    """The entities in a row of tags of any scheme, found leniently, as by conlleval and by seqeval's default.
 
-    A word goes on with the entity before it where its tag is ``I-`` or ``E-``, the word before has ``B-`` or ``I-``, and both are
-    of one type; any other word with a type begins an entity. It is what conlleval and seqeval's default do.
+    A word continues the entity before it if its tag is ``I-`` or ``E-``, the word before has ``B-`` or ``I-``, and both have
+    the same type. Any other word with a type begins an entity.
 
     Example:
         >>> [(one.begin, one.end, one.label) for one in entities(["B-PER", "I-PER", "O", "I-LOC", "B-LOC"])]
@@ -58,8 +58,8 @@ def entities(tags: Sequence[str]) -> list[Entity]:
 
 
 def strict_entities(tags: Sequence[str], scheme: str) -> list[Entity]:
-    """The entities that are whole by their scheme: in BIO those that begin with ``B-``, in BIOES those that are ``S-`` or go from
-    ``B-`` to ``E-``; in IOB1 all of them."""
+    """The entities that are complete by their scheme: in BIO those that begin with ``B-``, in BIOES those that are ``S-`` or
+    go from ``B-`` to ``E-``, in IOB1 all."""
     return [
         one for one in entities(tags) if _is_whole([split_tag(tag)[0] for tag in tags[one.begin : one.end]], scheme)
     ]
@@ -72,7 +72,7 @@ def _is_whole(prefixes: Sequence[str], scheme: str) -> bool:
 
 
 def begins_nothing(tags: Sequence[str]) -> int:
-    """How many tags of a row in BIO or BIOES go on with an entity that is not there (``I-PER`` after ``O``)."""
+    """How many tags of a row in BIO or BIOES continue an entity that did not begin (``I-PER`` after ``O``)."""
     number, before, label = 0, OUTSIDE, ""
     for tag in tags:
         prefix, own = split_tag(tag)
@@ -82,7 +82,7 @@ def begins_nothing(tags: Sequence[str]) -> int:
 
 
 def repaired(tags: Sequence[str], scheme: str) -> list[str]:
-    """The tags of a row in which nothing goes on with an entity that is not there; in IOB1, where that begins one, as they are.
+    """The tags of a row, with ``B-`` where an entity is continued that did not begin; unchanged in IOB1, which allows that.
 
     Example:
         >>> repaired(["I-PER", "I-PER", "O"], "BIO")
@@ -103,9 +103,9 @@ def repaired(tags: Sequence[str], scheme: str) -> list[str]:
 
 
 def scheme_of(rows: Iterable[Sequence[str]]) -> str:
-    """ "BIOES", "IOB1", "BIO", or "" where the tags have no prefixes (parts of speech), from all rows of a data set.
+    """Recognises the scheme of all rows: "BIOES", "IOB1", "BIO", or "" if tags have no prefixes (as parts of speech).
 
-    IOB1 is told by its entities that begin with ``I-`` while ``B-`` occurs only between two entities of one type.
+    In IOB1 entities begin with ``I-``, and ``B-`` occurs only between two entities of the same type.
     """
     begins, begins_inside, ends, plain = 0, 0, 0, True
     for tags in rows:
@@ -140,10 +140,10 @@ def tags_of(spans: Iterable[Entity], num_words: int) -> list[str]:
 def entity_scores(
     predicted: Sequence[Sequence[Entity]], right: Sequence[Sequence[Entity]]
 ) -> dict[str, dict[str, float]]:
-    """Precision, recall, F1 and support (how many are right) of each type, and of all together under "".
+    """Precision, recall, F1 and support (the number of true entities) for each type, and for all together under "".
 
-    An entity is right where its words and its type are. Precision is 0 where nothing was predicted, recall where nothing is
-    there.
+    A predicted entity is right if both its words and its type are. Precision is 0 if there are no predictions, and recall
+    if there are no true entities.
     """
     said, there, both = Counter[str](), Counter[str](), Counter[str]()
     for one, other in zip(predicted, right, strict=True):

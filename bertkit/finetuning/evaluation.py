@@ -1,4 +1,4 @@
-"""A model's figures on whole splits, over all ranks, each row exactly once."""
+"""Evaluates a model on whole splits, with all ranks, and each row exactly once."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scored:
-    """A split with labels, and what a model makes of it.
+    """A split with labels, with a model's predictions and figures.
 
     Attributes:
+        split: the rows.
         figures: "loss" (without class weights) and the metrics.
-        predictions: one plain object a row, as ``Head.decode`` gives it.
+        predictions: one plain object per row, as ``Head.decode`` returns it.
     """
 
     split: Split
@@ -34,14 +35,14 @@ class Scored:
 def scored(
     head: Head, logits: Sequence[np.ndarray], features: Features, split: Split, metrics: Sequence[str]
 ) -> Scored:
-    """The figures of a split by the logits of each unit of its features."""
+    """Decodes and scores the logits of the units of a split."""
     predictions = head.decode(logits, features, split)
     figures = {"loss": _loss(head, logits, features), **head.score(predictions, split, metrics)}
     return Scored(split, figures, predictions)
 
 
 def _loss(head: Head, logits: Sequence[np.ndarray], features: Features) -> float:
-    """In fp64, and as one sum."""
+    """The loss, in fp64 and as one sum."""
     import torch
 
     targets = head.tensors(features, range(len(features.units)))
@@ -51,7 +52,7 @@ def _loss(head: Head, logits: Sequence[np.ndarray], features: Features) -> float
 
 
 def figures_of(splits: Sequence[Scored]) -> dict[str, float]:
-    """``eval_loss`` and ``eval_<metric>`` of the first split, and those of the others with their names behind."""
+    """``eval_loss`` and ``eval_<metric>`` of the first split; for the others the split's name is added to the names."""
     return {
         f"eval_{name}{f'_{one.split.name}' if number else ''}": value
         for number, one in enumerate(splits)
@@ -60,7 +61,7 @@ def figures_of(splits: Sequence[Scored]) -> dict[str, float]:
 
 
 def results_of(splits: Sequence[Scored], head: Head, metrics: Sequence[str], seed: int) -> dict[str, Any]:
-    """``eval_results.json``: the figures of all splits, how sure those of the first are, and where its errors lie."""
+    """The contents of ``eval_results.json``: the figures of all splits, with the details of the first one."""
     if not splits:
         return {}
     first = splits[0]
@@ -70,11 +71,11 @@ def results_of(splits: Sequence[Scored], head: Head, metrics: Sequence[str], see
 
 @dataclass
 class SplitEvaluator:
-    """Evaluates an objective on validation splits; remembers what came of its last call.
+    """Evaluates an objective on validation splits, and remembers the result of its last call.
 
     Attributes:
-        splits: the first one's figures are plain ``eval_<metric>``, those of the others carry the split's name.
-        metrics: names that the head knows.
+        splits: the splits; the figures of the first are named ``eval_<metric>``, those of the others with the split's name.
+        metrics: names of metrics that the head knows.
     """
 
     accelerator: "Accelerator"
@@ -91,12 +92,12 @@ class SplitEvaluator:
     def __call__(
         self, objective: Any, _steps_done: int, between: Callable[[], object] = lambda: None
     ) -> dict[str, float]:
-        """The figures of all splits; ``between`` as in ``logits_for``."""
+        """The figures of all splits; ``between`` as for ``logits_for``."""
         self._said = [self._logits(objective.model, features, between) for features in self.features]
         return self._score()
 
     def tune(self) -> Head:
-        """The head with what it fits on the first split; what came of the last call is told anew by it."""
+        """The head with what it fits on the first split; the result of the last call is computed again with it."""
         tuned = self.head.tuned(self.scored[0].predictions, self.scored[0].split)
         if tuned is not self.head:
             self.head = tuned
@@ -104,8 +105,11 @@ class SplitEvaluator:
         return tuned
 
     def calibrate(self, model: Any) -> dict[str, float]:
-        """Divides a model's last layer by the temperature that suits the first split best; what came of the last call is
-        told anew. Returns the temperature, and the calibration error that there was before."""
+        """Divides a model's last layer by the best temperature for the first split, and computes the last result again.
+
+        Returns:
+            The temperature, and the calibration error before.
+        """
         from bertkit.finetuning.calibration import best_temperature
         from bertkit.models.headed import divide_logits
 
@@ -128,7 +132,7 @@ class SplitEvaluator:
         from accelerate.utils import gather_object
 
         accelerator = self.accelerator
-        # In fp32 whatever the run's precision: these are the figures that the saved model has everywhere.
+        # In fp32 whatever the run's precision, so that the saved model has the same figures everywhere.
         mine = logits_for(
             model,
             self.head,
@@ -143,7 +147,7 @@ class SplitEvaluator:
 
 
 def in_order(numbered: Sequence[tuple[int, np.ndarray]]) -> list[np.ndarray]:
-    """Arrays by their numbers."""
+    """The arrays of (number, array) pairs, ordered by number."""
     return [array for _, array in sorted(numbered, key=lambda one: one[0])]
 
 
@@ -157,12 +161,11 @@ def logits_for(
     ranks: int = 1,
     between: Callable[[], object] = lambda: None,
 ) -> list[tuple[int, np.ndarray]]:
-    """This rank's units with their logits, float32.
+    """The units of this rank with their logits, float32.
 
     Args:
-        model: in evaluation mode, on the device.
-        features: of all ranks; rank ``r`` takes the batches ``r``, ``r + ranks``, …
-        between: is called before each batch, on all ranks as often; what it raises ends the work.
+        model: the model, in evaluation mode and on the device.
+        head, features, pad_id, device, rank, ranks, between: as for ``batches_in_order``.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""What goes from readers to heads and from heads to batches: rows, splits of them, and their features."""
+"""The data that passes from readers to heads and on to batches: rows, splits, features."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     import torch
 
 Row = tuple[str, dict[str, Any]]
-"""(where it stands, as "file.csv:12"; column → value)."""
+"""A row of a table: its place, such as "file.csv:12", and its values by column."""
 Columns = dict[str, tuple[str, ...]]
-"""Role → the columns of a table that play it; without "label" where there is nothing to learn from."""
+"""The columns of a table by role; without "label" if there is none."""
 Batch = dict[str, "torch.Tensor"]
 
 
@@ -22,8 +22,9 @@ class Split:
     """Rows in order.
 
     Attributes:
-        texts: what the head reads of each row, as its ``input`` gives it.
-        labels: what it is to say of each row, as its ``labels`` gives it; None where that is not known.
+        name: the name of the split.
+        texts: what the head reads of each row, as its ``input`` returns it.
+        labels: what it should answer, as its ``labels`` returns it; None if that is unknown.
     """
 
     name: str
@@ -31,7 +32,7 @@ class Split:
     labels: Any
 
     def taken(self, name: str, rows: Sequence[int]) -> "Split":
-        """Some of the rows, under another name."""
+        """A split of some of the rows, under another name."""
         array = isinstance(self.labels, np.ndarray)
         labels = self.labels[list(rows)] if array else [self.labels[row] for row in rows]
         return Split(name, [self.texts[row] for row in rows], labels)
@@ -39,21 +40,21 @@ class Split:
 
 @dataclass(frozen=True)
 class Features:
-    """What the model reads of some rows: one feature a window, several where a row is longer than the model reads.
+    """Rows as the model reads them: one feature per window; a row has several if it is longer than the model reads.
 
     Attributes:
-        ids: each feature's ids with special tokens, without padding.
-        types: each feature's segment ids; None where the model has none.
-        rows: int64 ``[features]``, ascending: the row that each is of.
-        texts: of each token the number of the text it is of, None for special tokens; only where asked for.
-        words: of each token the number of the word it is of, within its text; likewise.
-        offsets: of each token where it begins and ends, in characters of its text (of its word, where the texts were
+        ids: the ids of each feature with special tokens, without padding.
+        types: the segment ids of each feature; None if the model has no segments.
+        rows: int64 ``[features]``, ascending: the row of each feature.
+        texts: for each token the number of its text, None for special tokens; only if it was asked for.
+        words: for each token the number of its word within the text; likewise.
+        offsets: for each token where it begins and ends, in characters of its text (of its word, if the texts are lists of
             words); likewise.
-        targets: what the loss compares with, in the head's own form; an array with an entry a unit in the plain case.
-        together: whether all features of a row go into one batch, as the choices of a question do.
-        cut_rows: how many rows lost their end.
-        states: of each feature what a frozen encoder says at its tokens that are read, float32 ``[read, S]``, where that is
-            kept; see ``models.features``.
+        targets: what the loss compares with, in the head's own form; in the simple case an array with an entry per unit.
+        together: whether all features of a row go into the same batch, as the choices of a question do.
+        cut_rows: how many rows were cut at the end.
+        states: for each feature the states of a frozen encoder at the tokens that the head reads, float32 ``[read, S]``, if
+            they are kept; see ``models.features``.
     """
 
     ids: list[list[int]]
@@ -69,7 +70,7 @@ class Features:
 
     @cached_property
     def units(self) -> list[range]:
-        """The features of each unit: what a batch takes or leaves as a whole, and what one answer is given to."""
+        """The features of each unit. A unit is what a batch takes as a whole: a feature, or all features of a row."""
         if not self.together:
             return [range(number, number + 1) for number in range(len(self.ids))]
         begins = [*np.flatnonzero(np.diff(self.rows, prepend=-1)).tolist(), len(self.rows)]
@@ -77,13 +78,13 @@ class Features:
 
     @cached_property
     def tokens(self) -> np.ndarray:
-        """int64 ``[units]``: what a unit takes in a padded batch, its longest feature times their number."""
+        """int64 ``[units]``: the tokens of a unit in a padded batch, which are its longest feature times their number."""
         lengths = [[len(self.ids[number]) for number in unit] for unit in self.units]
         return np.array([max(unit) * len(unit) for unit in lengths], dtype=np.int64)
 
     @cached_property
     def longest(self) -> int:
-        """Tokens of the longest feature."""
+        """The number of tokens of the longest feature."""
         return max(map(len, self.ids), default=0)
 
     def of(self, units: Sequence[int]) -> list[int]:

@@ -1,4 +1,4 @@
-"""A hash of labelled rows, by which a resumed run knows its data again."""
+"""A hash of labelled rows, by which a resumed run recognises its data."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from bertkit.finetuning.data import LabelledData
 
 
 def data_fingerprint(data: LabelledData, tokenizer: Any) -> str:
-    """Hash of the rows and of everything that decides their ids."""
+    """The hash of the rows and of everything that decides their ids."""
     digest = hashlib.blake2b(digest_size=16)
     for split in [data.train, *data.validation]:
         if split is not None:
@@ -29,5 +29,5 @@ def data_fingerprint(data: LabelledData, tokenizer: Any) -> str:
 
 
 def _without_place(label: Any) -> dict[str, Any]:
-    """A label that is an object, without the file that it stands in."""
+    """A label that is an object, without the place that it was read from."""
     return {name: value for name, value in vars(label).items() if name != "place"}

@@ -1,4 +1,4 @@
-"""GLUE's leaderboard files (gluebenchmark.com, FAQ): one TSV a test set, zipped flat."""
+"""Files for GLUE's leaderboard (gluebenchmark.com, FAQ): one TSV per test set, zipped without folders."""
 
 import math
 import zipfile
@@ -23,7 +23,7 @@ GLUE_ROWS: dict[str, int] = {
     "WNLI.tsv": 146,
     "AX.tsv": 1_104,
 }
-"""Rows of each official test set."""
+"""The number of rows of each official test set."""
 
 _HEADER = "index\tprediction"
 _BINARY = ("0", "1")
@@ -52,10 +52,10 @@ def write_submission(
     Args:
         file_name: a key of ``GLUE_ROWS``.
         predictions: class ids, or for STS-B numbers, which are clipped to 0 … 5 and written with 3 decimals.
-        labels: the word for each class id; none writes the ids.
+        labels: the word for each class id; if empty, the ids are written.
 
     Raises:
-        BertkitError: the name is unknown, or rows or words are not those of the test set.
+        BertkitError: the name is unknown, or the number of rows or the words do not fit the test set.
     """
     where = folder / file_name
     _check_name(file_name)
@@ -78,7 +78,7 @@ def write_submission(
 
 
 def check_places(folder: Path, file_names: Sequence[str], overwrite: bool) -> None:
-    """Looks before the work whether leaderboard files may be written into a folder.
+    """Checks, before the work, that leaderboard files may be written into a folder.
 
     Raises:
         BertkitError: another file is in the way; see ``check_output``.
@@ -97,7 +97,7 @@ def check_submission(path: Path) -> None:
     """Checks a leaderboard file as its server would.
 
     Raises:
-        BertkitError: its name, header, number of rows, indices or predictions are not as they must be.
+        BertkitError: its name, header, number of rows, indices or predictions are wrong.
     """
     _check_name(path.name)
     if not path.is_file():
@@ -110,13 +110,13 @@ def check_submission(path: Path) -> None:
 
 
 def zip_submissions(runs: Path, out: Path, overwrite: bool = False) -> tuple[Path, list[str]]:
-    """Zips the newest leaderboard file of each name found anywhere under ``runs``, flat.
+    """Zips, without folders, the newest leaderboard file of each name anywhere under ``runs``.
 
     Returns:
-        The path of the zip file, and the names of the files that were not found.
+        The path of the zip file, and the names of the files that are missing.
 
     Raises:
-        BertkitError: there is none, or one fails ``check_submission``; ``out`` is there and no such zip.
+        BertkitError: there are no such files, one fails ``check_submission``, or ``out`` exists and is another file.
     """
     check_output(
         out, _is_submission_zip, what="zip of leaderboard files", overwrite=overwrite, needs_file=True, flag="--zip"
@@ -137,7 +137,7 @@ def zip_submissions(runs: Path, out: Path, overwrite: bool = False) -> tuple[Pat
 
 
 def _is_submission_zip(sample: bytes) -> bool:
-    """Whether a zip's first file is one for the leaderboard: behind 26 bytes stand the length of its name, and it."""
+    """Whether the first file in a zip is one for the leaderboard. At byte 26 stands the length of its name, then the name."""
     length = int.from_bytes(sample[26:28], "little")
     return sample.startswith(b"PK\x03\x04") and sample[30 : 30 + length].decode("utf-8", "replace") in GLUE_ROWS
 

@@ -1,4 +1,4 @@
-"""``bertkit inspect --train``: a look at labelled rows, without a model."""
+"""``bertkit inspect --train``: checks labelled rows, without a model."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,12 +17,12 @@ _NO_LIMIT = 2**30
 
 
 def inspect(request: FinetuneRequest) -> tuple[TableCheck, list[str]]:
-    """Figures of the rows of ``request.train`` and ``request.validation``, and what was guessed about them.
+    """Figures of the rows of ``request.train`` and ``request.validation``, and lines about what was guessed.
 
-    Rows that cannot be used are left out and told; lengths are those of the tokenizer of ``request.model``.
+    Rows that cannot be used are left out and listed. Lengths are counted with the tokenizer of ``request.model``.
 
     Raises:
-        BertkitError: rows or tokenizer cannot be had; no columns, or labels that cannot be told.
+        BertkitError: the rows or the tokenizer cannot be read, or the columns or labels cannot be recognised.
     """
     from bertkit.io.hub import model_folder
     from bertkit.models.headed import encoder_tokenizer
@@ -38,10 +38,11 @@ def inspect(request: FinetuneRequest) -> tuple[TableCheck, list[str]]:
 
 
 def lengths_by(tokenizer: Any, head: Head) -> Lengths:
-    """Counts the tokens of rows as a head reads them: of several features of a row the longest.
+    """Returns a function that counts the tokens of rows as a head reads them; of several features the longest counts.
 
     Args:
-        tokenizer: of transformers, with a fast form.
+        tokenizer: a fast tokenizer of transformers.
+        head: reads the rows.
     """
     from bertkit.finetuning.windows import Encoder
 

@@ -1,4 +1,4 @@
-"""The parts of a fine-tuning run, put together: model under a head, rows as ids, evaluation, and the job."""
+"""Puts a fine-tuning run together: the model with its head, the features, the evaluation, and the job of the loop."""
 
 import math
 from dataclasses import dataclass
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Setup:
-    """A run that is ready to begin.
+    """A run that is ready to start.
 
     Attributes:
-        facts: what ``run.json`` says before the first step.
+        facts: the fields of ``run.json`` that are known before the first step.
     """
 
     job: "Job"
@@ -39,10 +39,10 @@ class Setup:
 
 
 def set_up(data: LabelledData, recipe: FinetuneRecipe, request: "FinetuneRequest", accelerator: "Accelerator") -> Setup:
-    """The job of a run on labelled data; what is new, cut or not trained is said.
+    """Sets up a run on labelled data; notes say what is created, cut or not trained.
 
     Raises:
-        BertkitError: the model cannot be had, or does not fit the recipe or the rows.
+        BertkitError: the model cannot be loaded, or does not fit the recipe or the rows.
     """
     from bertkit.finetuning.evaluation import SplitEvaluator
     from bertkit.finetuning.objective import FinetuneObjective
@@ -92,7 +92,7 @@ def set_up(data: LabelledData, recipe: FinetuneRecipe, request: "FinetuneRequest
 
 
 def _model(data: LabelledData, recipe: FinetuneRecipe, request: "FinetuneRequest") -> tuple[Any, Any, list[str]]:
-    """The model under the head, its tokenizer, and what there is to say of it."""
+    """The model with its head, its tokenizer, and lines that describe it."""
     from bertkit.models.features import Reading, read_features
     from bertkit.models.headed import new_headed
     from bertkit.models.layers import freeze
@@ -147,10 +147,10 @@ def _facts(
 
 
 def _with_positions(model: Any, tokenizer: Any, recipe: FinetuneRecipe, name: str) -> list[str]:
-    """Gives a model the places that are asked for, and what is to be said of them.
+    """Adds the positions that the recipe asks for; returns lines that say so.
 
     Raises:
-        BertkitError: it has more already, or is no BERT; or its places do not do for ``data.max_seq_length``.
+        BertkitError: the model has more positions already, is no BERT, or has too few for ``data.max_seq_length``.
     """
     from bertkit.models.bert import lengthen
     from bertkit.models.headed import positions_of

@@ -1,4 +1,4 @@
-"""What a frozen encoder says of the rows: computed once and kept, where it fits."""
+"""Computes the states of a frozen encoder once and keeps them, if they fit."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,19 +12,23 @@ if TYPE_CHECKING:
     import torch
 
 MOST_BYTES = 4_000_000_000
-"""Of the states of all splits together. A number of its own, not what is free: a resume has to do as its run did."""
+"""The most bytes for the states of all splits. It is a fixed number, so that a resume does the same as its run."""
 
 
 def with_states(
     model: Any, head: Head, splits: Sequence[Features], pad_id: int, device: "torch.device"
 ) -> tuple[list[Features], str]:
-    """The features of all splits with the states that are read of them, fp32; without them where they are too many.
+    """Adds to the features of all splits the states at the tokens that the head reads, fp32; not if they take too much.
 
     Args:
-        model: whose encoder is not trained.
+        model: a model with a frozen encoder.
+        head: knows which tokens it reads.
+        splits: the features.
+        pad_id: the id of the padding token.
+        device: where to compute.
 
     Returns:
-        The features, and a line that counts what is kept, or says why nothing is.
+        The features, and a line that counts the states, or says why they are not kept.
     """
     import torch
 

@@ -1,6 +1,6 @@
-"""Metrics that need no hub: ``evaluate.Metric``s, which ``evaluate.combine`` combines with each other and with those of others.
+"""Metrics for texts with classes or numbers, as ``evaluate.Metric``s that need no hub and work with ``evaluate.combine``.
 
-Predictions and labels come as class ids ``[rows]``, as numbers ``[rows]`` (floats), or as 0/1 ``[rows, classes]``.
+Predictions and labels are class ids ``[rows]``, numbers ``[rows]`` (floats), or 0/1 ``[rows, classes]``.
 """
 
 from collections.abc import Sequence
@@ -26,34 +26,34 @@ _FEATURE = {
     SETS: datasets.Sequence(datasets.Value("int64")),
 }
 _ROUNDING = 1e-12
-"""Variances of a smaller share of the mean square are none."""
+"""A variance below this share of the mean square counts as 0."""
 
 
 class Score(evaluate.Metric):
-    """One figure of predictions against references; nan where it is undefined. ``config_name`` is a kind of labels.
+    """One figure of predictions and labels; NaN where it is undefined. ``config_name`` is a kind of labels.
 
-    It is made of sums over the rows: ``figure(parts(predictions, labels).sum(axis=0))``, so that resampling rows is to
-    weigh them.
+    Every figure is made of sums over the rows: ``figure(parts(predictions, labels).sum(axis=0))``. So the figure of a
+    resample of the rows, as for its interval, needs only other weights in the sum.
 
     Attributes:
-        fits: the kinds of labels it can be computed for; the first is the default.
+        fits: the kinds of labels that it can be computed for; the first one is the default.
     """
 
     fits: ClassVar[tuple[str, ...]] = (CLASSES,)
 
     @staticmethod
     def parts(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """What each row adds, float64 ``[rows, ...]``; ``[rows, 2]`` for a numerator and a denominator."""
+        """What each row adds to the sums, float64 ``[rows, ...]``; ``[rows, 2]`` for a numerator and a denominator."""
         raise NotImplementedError
 
     @staticmethod
     def figure(sums: np.ndarray) -> np.ndarray:
-        """Figures ``[...]`` of sums ``[..., ...]``."""
+        """Figures ``[...]`` from sums ``[..., ...]``; by default numerators divided by denominators."""
         return ratio(sums)
 
     @classmethod
     def interval(cls, predictions: np.ndarray, labels: np.ndarray, seed: int) -> tuple[float, float]:
-        """95 % of them hold the figure of all rows like these."""
+        """The 95 % confidence interval; by default from resampling the rows."""
         return bootstrap_interval(cls.parts(predictions, labels), seed, cls.figure)
 
     def _info(self) -> evaluate.MetricInfo:
@@ -67,7 +67,7 @@ class Score(evaluate.Metric):
 
 
 class Accuracy(Score):
-    """Share of the rows that are right; of multi-label rows, right in every class."""
+    """The share of the rows that are right; a multi-label row is right if every class is."""
 
     fits = (CLASSES, SETS)
 
@@ -82,7 +82,7 @@ class Accuracy(Score):
 
 
 class F1(Score):
-    """Harmonic mean of precision and recall of class 1 of two, as in GLUE."""
+    """The harmonic mean of precision and recall of class 1 of two, as in GLUE."""
 
     @staticmethod
     def parts(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -90,17 +90,17 @@ class F1(Score):
 
 
 class _MeanOverClasses(Score):
-    """A mean over those classes that occur among the rows (or a resample of them), predicted or true."""
+    """A mean over the classes that occur in the rows (or in a resample of them), predicted or true."""
 
     @staticmethod
     def figure(sums: np.ndarray) -> np.ndarray:
-        """Of ``[..., C, 3]``: numerator, denominator, and rows in which the class occurs."""
+        """From sums ``[..., C, 3]``: numerator, denominator, and the number of rows in which the class occurs."""
         occurring: np.ndarray = (sums[..., 2] > 0).sum(axis=-1)
         return ratio(_pairs(ratio(sums[..., :2]).sum(axis=-1), occurring))
 
 
 class MacroF1(_MeanOverClasses):
-    """Mean over the classes of their F1."""
+    """The mean of the F1 of all classes."""
 
     fits = (CLASSES, SETS)
 
@@ -111,7 +111,7 @@ class MacroF1(_MeanOverClasses):
 
 
 class MicroF1(Score):
-    """F1 of all decisions over all classes together."""
+    """The F1 of the decisions about all classes together."""
 
     fits = (SETS,)
 
@@ -122,7 +122,7 @@ class MicroF1(Score):
 
 
 class Precision(_MeanOverClasses):
-    """Share of the rows predicted as a class that are of it: class 1 of two, else the mean over the classes."""
+    """The share of the rows predicted as a class that belong to it: class 1 of two, else the mean over the classes."""
 
     @staticmethod
     def parts(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -136,7 +136,7 @@ class Precision(_MeanOverClasses):
 
 
 class Recall(Precision):
-    """Share of the rows of a class that are predicted as it: class 1 of two, else the mean over the classes."""
+    """The share of the rows of a class that are predicted as it: class 1 of two, else the mean over the classes."""
 
     @staticmethod
     def parts(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -145,7 +145,7 @@ class Recall(Precision):
 
 
 class MatthewsCorrelation(Score):
-    """Correlation of predicted and true classes (Matthews 1975; Gorodkin 2004 for more than two); 0 is chance."""
+    """The correlation of predicted and true classes (Matthews 1975; Gorodkin 2004 for more than two); 0 is chance."""
 
     @staticmethod
     def parts(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -154,7 +154,7 @@ class MatthewsCorrelation(Score):
 
     @staticmethod
     def figure(sums: np.ndarray) -> np.ndarray:
-        """Of ``[..., 3, C]``: rows of each class that are right, predicted, and there."""
+        """From sums ``[..., 3, C]``: for each class the rows that are right, the predicted ones, and the true ones."""
         hits, said, there = (sums[..., number, :] for number in range(3))
         rows = there.sum(axis=-1)
         covariance = hits.sum(axis=-1) * rows - (said * there).sum(axis=-1)
@@ -163,19 +163,19 @@ class MatthewsCorrelation(Score):
 
 
 class Pearson(Score):
-    """Linear correlation; undefined where either side is constant."""
+    """The linear correlation; undefined if either side is constant."""
 
     fits = (NUMBERS,)
 
     @staticmethod
     def parts(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        # Less their means, so that nothing is lost where these are large.
+        # Centred, so that no precision is lost if the means are large.
         x, y = (one - one.mean() if np.ptp(one) else np.zeros(len(one)) for one in (predictions, labels))
         return np.stack([np.ones(len(x)), x, y, x * x, y * y, x * y], axis=1)
 
     @staticmethod
     def figure(sums: np.ndarray) -> np.ndarray:
-        """Of ``[..., 6]``: rows, x, y, x², y², xy."""
+        """From sums ``[..., 6]``: rows, x, y, x², y², xy."""
         rows, x, y, xx, yy, xy = np.moveaxis(sums, -1, 0)
         with np.errstate(all="ignore"):
             of_x, of_y = xx - x * x / rows, yy - y * y / rows
@@ -184,7 +184,7 @@ class Pearson(Score):
 
 
 class Spearmanr(Pearson):
-    """Correlation of the ranks; undefined where either side is constant."""
+    """The correlation of the ranks; undefined if either side is constant."""
 
     @staticmethod
     def parts(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -192,7 +192,7 @@ class Spearmanr(Pearson):
 
     @classmethod
     def interval(cls, predictions: np.ndarray, labels: np.ndarray, seed: int) -> tuple[float, float]:  # noqa: ARG003
-        """By Fisher's z, with the deviation that ranks have (Bonett and Wright 2000)."""
+        """The interval by Fisher's z, with the deviation for ranks (Bonett and Wright 2000)."""
         value = float(np.nan_to_num(cls.figure(cls.parts(predictions, labels).sum(axis=0))))
         if len(labels) < 4 or abs(value) >= 1:
             return -1.0, 1.0
@@ -201,7 +201,7 @@ class Spearmanr(Pearson):
 
 
 class Mse(Score):
-    """Mean squared error."""
+    """The mean squared error."""
 
     fits = (NUMBERS,)
 
@@ -225,7 +225,7 @@ METRICS: dict[str, type[Score]] = {
 
 
 def check_names(names: Sequence[str], kind: str, num_labels: int | None = None) -> None:
-    """Refuses what ``compute`` would refuse, before anything is trained.
+    """Checks names of metrics before anything is trained.
 
     Raises:
         BertkitError: there is no such metric, or it does not fit the kind of labels or the number of classes.
@@ -246,13 +246,13 @@ def check_names(names: Sequence[str], kind: str, num_labels: int | None = None) 
 
 
 def compute(names: Sequence[str], predictions: ArrayLike, labels: ArrayLike) -> dict[str, float]:
-    """The figures of all rows, by name. An undefined correlation is 0, and a note says so.
+    """The metrics of all rows, by name. An undefined correlation counts as 0, and a note says so.
 
     Raises:
-        BertkitError: a metric is unknown or does not fit; there are no rows; predictions are not finite.
+        BertkitError: a metric is unknown or does not fit, there are no rows, or predictions are not finite.
     """
     predicted, true, kind = _checked(names, predictions, labels)
-    # Predictions stay in memory, yet an evaluate.Metric makes a folder in its cache, shared by all processes.
+    # Even with predictions in memory an evaluate.Metric makes a folder in its cache, which all processes share.
     with scratch_folder("bertkit-metrics") as folder:
         how = {"config_name": kind, "keep_in_memory": True, "cache_dir": str(folder), "seed": 0}
         combined = evaluate.combine([METRICS[name](**how) for name in dict.fromkeys(names)])
@@ -264,7 +264,7 @@ def compute(names: Sequence[str], predictions: ArrayLike, labels: ArrayLike) -> 
 
 
 def interval(name: str, predictions: ArrayLike, labels: ArrayLike, seed: int) -> tuple[float, float]:
-    """The 95 % interval of a metric, as its class computes it.
+    """The 95 % confidence interval of a metric, as its class computes it.
 
     Raises:
         BertkitError: as ``compute``.
@@ -274,7 +274,7 @@ def interval(name: str, predictions: ArrayLike, labels: ArrayLike, seed: int) ->
 
 
 def confusion(predictions: ArrayLike, labels: ArrayLike, label_names: Sequence[str]) -> dict[str, Any]:
-    """Where the errors lie, as plain JSON values.
+    """The confusion matrix and the figures of each class, as plain JSON values.
 
     Returns:
         ``labels``: the names; ``matrix``: rows are true classes, columns predicted ones; ``per_class``: for each
@@ -293,7 +293,7 @@ def confusion(predictions: ArrayLike, labels: ArrayLike, label_names: Sequence[s
 
 
 def baseline(name: str, labels: ArrayLike) -> float:
-    """The figure of one answer for all rows: their most frequent class, the classes that most of them have, or their mean."""
+    """The figure of the same answer for all rows: the most frequent class, the classes that most rows have, or the mean."""
     _, true, kind = _checked([name], labels, labels)
     one = np.bincount(true).argmax() if kind == CLASSES else true.mean(axis=0)
     answers = np.broadcast_to(one > 0.5 if kind == SETS else one, true.shape).astype(true.dtype)
@@ -301,7 +301,7 @@ def baseline(name: str, labels: ArrayLike) -> float:
 
 
 def _checked(names: Sequence[str], predictions: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray, str]:
-    """Both sides as arrays of one kind, and the kind of labels."""
+    """Checks predictions and labels; returns both as arrays of the same type, and the kind of labels."""
     predicted, true = np.asarray(predictions), np.asarray(labels)
     assert predicted.shape == true.shape, f"{predicted.shape} predictions for {true.shape} labels"
     if not len(true):
@@ -317,8 +317,10 @@ def _checked(names: Sequence[str], predictions: ArrayLike, labels: ArrayLike) ->
 
 
 def _flags(predictions: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Predicted, true, and either, as bool ``[rows, C]``. Of ids, C are the classes that occur; several classes a row all
-    count as occurring, as for scikit-learn."""
+    """Whether each row is predicted as each class, belongs to it, or either: three bool arrays ``[rows, C]``.
+
+    For ids, C are the classes that occur. For several classes per row all of them count as occurring, as in scikit-learn.
+    """
     if labels.ndim == 2:
         return predictions == 1, labels == 1, np.ones(labels.shape, dtype=bool)
     classes = np.union1d(predictions, labels)
@@ -327,14 +329,14 @@ def _flags(predictions: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def _flags_of_interest(predictions: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The same; two classes are told by the second, ``[rows, 1]``."""
+    """As ``_flags``, but of two classes only the second one, ``[rows, 1]``."""
     if max(predictions.max(), labels.max()) > 1:
         return _flags(predictions, labels)
     return predictions[:, None] == 1, labels[:, None] == 1, np.ones((len(labels), 1), dtype=bool)
 
 
 def _f1_parts(said: np.ndarray, there: np.ndarray) -> np.ndarray:
-    """F1 is 2 · both / (said + there)."""
+    """Numerator and denominator of F1 = 2 · both / (predicted + true)."""
     return _pairs(2 * (said & there), said.astype(int) + there)
 
 

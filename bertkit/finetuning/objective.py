@@ -1,4 +1,4 @@
-"""The fine-tuning loss: what a head makes of a model's answer."""
+"""The loss of fine-tuning, which a head computes from a model's logits."""
 
 import torch
 from torch import nn
@@ -12,10 +12,11 @@ from bertkit.training.sums import Sums
 
 
 class FinetuneObjective(nn.Module):
-    """A model under a head, whose loss is a sum over what the head counts, in fp32.
+    """A model with a head (a ``training.job.Objective``); the loss is computed in fp32.
 
     Args:
-        model: of the head's ``auto_class``; trained in place.
+        model: a model of the head's ``auto_class``; it is trained in place.
+        head: computes logits and loss.
     """
 
     def __init__(self, model: nn.Module, head: Head) -> None:
@@ -25,15 +26,15 @@ class FinetuneObjective(nn.Module):
         draw_cheaply(model)
 
     def train(self, mode: bool = True) -> "FinetuneObjective":
-        """As ``nn.Module``'s; what is not trained keeps its dropout off."""
+        """As in ``nn.Module``, but modules that are not trained keep their dropout off."""
         super().train(mode)
         rest_frozen(self.model)
         return self
 
     def counts(self, batch: Batch) -> dict[str, float]:
-        """What the loss of a batch is divided by."""
+        """What the loss of a batch is divided by, under ""."""
         return {"": self.head.count(batch)}
 
     def forward(self, **batch: torch.Tensor) -> Sums:
-        """``loss``, summed over the batch: int64 ``[batch, length]`` ids, mask and segments, and what the head adds."""
+        """``loss``, summed over a batch of ids, mask and segments, int64 ``[batch, length]``, and the head's tensors."""
         return {"loss": self.head.loss(self.head.logits(self.model, batch).float(), batch)}

@@ -1,4 +1,4 @@
-"""``bertkit evaluate`` and ``bertkit predict``: a saved model on labelled and unlabelled rows."""
+"""``bertkit evaluate`` and ``bertkit predict``: applies a saved model to labelled and unlabelled rows."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,13 +35,13 @@ _ROWS_AT_ONCE = 4_096
 
 @dataclass(frozen=True)
 class Predictor:
-    """A fine-tuned model, ready to be asked: by torch, or by a reader that can do without.
+    """A fine-tuned model that is loaded, in torch or in a reader that needs no torch.
 
     Attributes:
-        model: of transformers, on its device; None where there is a reader.
-        recipe: the one it was fine-tuned by, where its folder tells.
-        places: of each class of the head, its place in the model's answer; None where it is the same.
-        abstain_below: rows whose likeliest class has less than this probability get None for a prediction.
+        model: the model of transformers, on its device; None if there is a reader.
+        recipe: the recipe that the model was fine-tuned with, if its folder has it.
+        places: for each class of the head its position in the model's output; None if the order is the same.
+        abstain_below: rows whose most likely class has a lower probability than this get None as prediction.
     """
 
     head: Head
@@ -54,28 +54,29 @@ class Predictor:
 
     @property
     def positions(self) -> int | None:
-        """Tokens that the model reads at most; None where nothing limits them."""
+        """The most tokens that the model can read; None if there is no limit."""
         from bertkit.models.headed import positions_of
 
         if self.reader is None:
             return positions_of(self.model)
-        positions: int | None = self.reader.bert.config.get("max_position_embeddings")  # of a BERT, which has no offset
+        # A reader runs BERTs only, whose positions have no offset.
+        positions: int | None = self.reader.bert.config.get("max_position_embeddings")
         return positions
 
     def on_task(self, task: TaskSettings, name: str) -> "Predictor":
         """The same model with the classes of a task, in the task's order.
 
         Raises:
-            BertkitError: it was fine-tuned for others.
+            BertkitError: the model was fine-tuned for other classes.
         """
         head, places = head_of_task(self.head, task, name)
         return replace(self, head=head, places=places)
 
     def abstaining(self, below: float) -> "Predictor":
-        """The same model, which keeps to itself what is less likely.
+        """The same model, which gives no prediction for rows whose most likely class has a lower probability.
 
         Raises:
-            BertkitError: it says no class, or several; or ``below`` is no probability.
+            BertkitError: the model does not predict one class per row, or ``below`` is not a probability.
         """
         if below and not self.head.says_one_class:
             raise BertkitError(
@@ -86,7 +87,7 @@ class Predictor:
         return replace(self, abstain_below=below)
 
     def logits(self, features: Features) -> "list[np.ndarray]":
-        """float32, of each unit of the features."""
+        """The logits of each unit of the features, float32."""
         logits = self._logits(features)
         return logits if self.places is None else [one[self.places] for one in logits]
 
@@ -100,13 +101,13 @@ class Predictor:
         return in_order(logits_for(self.model, self.head, features, self.encoder.pad_id, self.model.device))
 
     def __call__(self, rows: Sequence[str | Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """What the model says of texts, or of rows with the columns that it was fine-tuned on.
+        """Predicts for texts, or for rows with the columns that the model was fine-tuned on.
 
         Returns:
-            For each row, in order, its ``prediction`` with what there is beside it, as `bertkit predict --json` has it.
+            For each row, in order, an object with its ``prediction``, as `bertkit predict --json` prints it.
 
         Raises:
-            BertkitError: a text alone does not do, or the rows have no such columns.
+            BertkitError: the model needs more than a text, or the rows do not have its columns.
 
         Example:
             >>> predict = load_predictor("runs/finetune-reviews")
@@ -124,7 +125,7 @@ class Predictor:
         return list(predictions(self, inputs))
 
     def answers(self, split: Split) -> tuple[list[dict[str, Any]], Features]:
-        """One plain object a row, and the features that were read."""
+        """One plain object per row, and the features that were read."""
         if not split.texts:
             return [], self.head.features(split, self.encoder)
         features = self.head.features(split, self.encoder)
@@ -134,15 +135,16 @@ class Predictor:
 def open_predictor(
     name_or_path: str, device: str, rows: int | None = None, overrides: Sequence[Override] = ()
 ) -> Predictor:
-    """Loads a model that `bertkit finetune` (or transformers) wrote, or `bertkit export`.
+    """Loads a model that `bertkit finetune`, `bertkit export` or transformers has written.
 
     Args:
+        name_or_path: the model's folder or hub name.
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
-        rows: about how many it will be asked for, where that is known: a few are read without torch.
-        overrides: of the recipe that it was fine-tuned by.
+        rows: about how many rows will be predicted; None if unknown. A few are predicted without torch.
+        overrides: settings that replace those of the recipe that the model was fine-tuned with.
 
     Raises:
-        BertkitError: it cannot be loaded, was not fine-tuned, or has a head of another kind.
+        BertkitError: the model cannot be loaded, was not fine-tuned, or has a kind of head that bertkit does not know.
     """
     folder = checked_folder(name_or_path, features=True)
     recipe = recipe_of(folder, overrides)
@@ -166,7 +168,7 @@ def open_predictor(
 
 
 def recipe_of(folder: Path, overrides: Sequence[Override] = ()) -> FinetuneRecipe:
-    """The recipe that a model was fine-tuned by; where its folder does not tell, one of its own length and of defaults."""
+    """The recipe that a model was fine-tuned with; if its folder has none, the defaults with the model's own length."""
     file = folder / "recipe.toml"
     if file.is_file() and read_record(folder).kind != "pretrain":
         return load(FinetuneRecipe, "finetune", str(file), overrides).settings
@@ -176,7 +178,7 @@ def recipe_of(folder: Path, overrides: Sequence[Override] = ()) -> FinetuneRecip
 
 
 def _fitting(settings: FinetuneDataSettings, positions: int | None) -> FinetuneDataSettings:
-    """The settings with no more tokens than the model has positions for."""
+    """The settings, with ``max_seq_length`` reduced to the positions that the model has."""
     most = min(settings.max_seq_length, positions or settings.max_seq_length)
     return settings.model_copy(update={"max_seq_length": most})
 
@@ -189,10 +191,10 @@ def evaluate(
     overrides: Sequence[Override],
     device: str,
 ) -> dict[str, Any]:
-    """The figures of a saved model on a task's validation splits or on rows of one's own.
+    """Evaluates a saved model on the validation splits of a task, or on a person's own rows.
 
     Raises:
-        BertkitError: the model or the rows cannot be had, or do not fit each other.
+        BertkitError: the model or the rows cannot be read, or do not fit each other.
     """
     from bertkit.finetuning.evaluation import results_of, scored
 
@@ -230,10 +232,11 @@ def _say_cut(cut: int, rows: int, name: str, predictor: Predictor) -> None:
 
 
 def predictions(predictor: Predictor, inputs: Iterator[Any]) -> Iterator[dict[str, Any]]:
-    """For each row, in order and as a stream: the answer, such as its prediction and the probabilities of the classes.
+    """Predicts row by row, as a stream and in order.
 
     Args:
-        inputs: of each row what ``predictor.head.input`` makes of it.
+        predictor: the model.
+        inputs: for each row what ``predictor.head.input`` returns.
     """
     begin = cut = unsure = 0
     while texts := list(islice(inputs, _ROWS_AT_ONCE)):
@@ -251,17 +254,17 @@ def predictions(predictor: Predictor, inputs: Iterator[Any]) -> Iterator[dict[st
 def predict_rows(
     model: str, sources: Sequence[str], columns: Sequence[str], device: str, abstain_below: float = 0.0
 ) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """What was read and what is predicted of it, row by row: of texts, of the rows of files, of standard input ("-").
+    """Each input with its prediction, row by row. Inputs are texts, rows of files, or lines of standard input ("-").
 
     Raises:
-        BertkitError: the model or the rows cannot be had.
+        BertkitError: the model or the rows cannot be read.
     """
     folder = checked_folder(model, features=True)
     task = recipe_of(folder).task
     task = task.model_copy(update={"text": tuple(columns) or task.text})
     head = head_of_model(model, read_config(folder, model), task)
     rows = chain.from_iterable(_inputs(source, task, head) for source in sources)
-    # The first rows are read before seconds go into importing torch, which a few can do without.
+    # The first rows are read before torch is imported, which takes seconds and is not needed for a few rows.
     first = list(islice(rows, FEW_TEXTS + 1))
     predictor = open_predictor(model, device, len(first)).abstaining(abstain_below)
     read, asked = tee(chain(first, rows))
@@ -269,7 +272,7 @@ def predict_rows(
 
 
 def _inputs(source: str, task: TaskSettings, head: Head) -> Iterator[Any]:
-    if source == "-" or os.path.isfile(source):  # of a text that is too long for a name Path.is_file raises
+    if source == "-" or os.path.isfile(source):  # Path.is_file would raise for a text that is too long for a file name
         return read_inputs(source, task, head)
     return iter([text_input(sound(source), head, "the text")])
 
@@ -277,11 +280,11 @@ def _inputs(source: str, task: TaskSettings, head: Head) -> Iterator[Any]:
 def write_task_submission(
     predictor: Predictor, task: str, data: Path | None, folder: Path, overwrite: bool = False
 ) -> list[Path]:
-    """GLUE's leaderboard files for the test splits of a task.
+    """Writes GLUE's leaderboard files for the test splits of a task.
 
     Raises:
-        BertkitError: the task has none, the model was fine-tuned for other classes, or a file is in the way that is none
-            (unless ``overwrite``).
+        BertkitError: the task has none, the model was fine-tuned for other classes, or another file is in the way (unless
+            ``overwrite``).
     """
     from bertkit.finetuning.glue import check_places, write_submission
 

@@ -1,20 +1,21 @@
-"""The learning rate that suits the width of a model."""
+"""Learning rates for models of other widths than BERT-base."""
 
 WIDTH_OF_RECIPES = 768
-"""The shipped recipes' rates are the paper's, for a BERT of this width."""
+"""The learning rates of the recipes are those of the paper, for a BERT of this width."""
 FROZEN_RATES = {"linear": 3e-3, "bilstm": 1e-3}
-"""By what reads a frozen encoder, ``train.classifier``: a new layer alone hardly moves at a rate that suits all of a BERT (a
-linear one on the last layer of the embedded model, WNUT17, 3 epochs: F1 3.2 even with 1e-3)."""
+"""Learning rates for a frozen encoder, by ``train.classifier``. A new layer alone hardly learns at a rate that suits a whole
+BERT (a linear layer on the last layer of the embedded model, WNUT17, 3 epochs: F1 3.2 even with 1e-3)."""
 _EXPONENT = 2.5
 _MOST = 50 / 3
 
 
 def fitting_rate(rate: float, width: int) -> float:
-    """A recipe's rate for a model of another width.
+    """The learning rate of a recipe, adapted to the width of a model.
 
-    Small models want more: with 3e-5, which suits 768, those of 256 and 128 hardly move in three epochs (SST-2, 2,000 rows:
-    59 and 54 % right, and 72 and 75 % with 5e-4; see docs/measurements.md). (768 / 256) ** 2.5 is 15.6; what is measured says
-    nothing of more than 5e-4 = 50 / 3 · 3e-5, so it stops there. Wider models keep the rate.
+    Narrow models need more. With 3e-5, which suits a width of 768, models of width 256 and 128 hardly learn in three epochs
+    (SST-2, 2,000 rows: 59 and 54 % right, but 72 and 75 % with 5e-4; see docs/measurements.md). The factor is (768 / width)
+    ** 2.5, which is 15.6 for 256, but at most 50 / 3 (from 3e-5 to 5e-4), as higher rates were not measured. Wider models
+    keep the rate.
 
     Example:
         >>> [f"{fitting_rate(3e-5, width):.1e}" for width in (128, 256, 512, 768, 1024)]

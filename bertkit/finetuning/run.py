@@ -1,4 +1,4 @@
-"""``bertkit finetune``: labelled data → rows as ids → steps → the best epoch's model folder."""
+"""``bertkit finetune``: labelled rows → features → optimizer steps → the model folder of the best epoch."""
 
 import json
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ DEFAULT_MODEL = "google-bert/bert-base-uncased"
 
 @dataclass(frozen=True)
 class FinetuneRequest:
-    """What a person asks of ``bertkit finetune``; see its options."""
+    """The arguments of ``bertkit finetune``; see its options."""
 
     task: str | None = None
     data: Path | None = None
@@ -41,7 +41,7 @@ class FinetuneRequest:
     validation: str | MemoryRows | None = None
     overrides: Sequence[Override] = ()
     model: str = ""
-    """Empty is bert-base-uncased; the model in the box, where neither task nor rows are named."""
+    """The model; empty is bert-base-uncased, or the embedded model if neither task nor rows are named."""
     out: Path | None = None
     device: str = "auto"
     resume: bool = False
@@ -50,7 +50,7 @@ class FinetuneRequest:
 
     @property
     def folder(self) -> Path:
-        """Where the run goes where nothing else is said."""
+        """The run's folder: ``out``, or the default one."""
         task = (self.task or "").replace(":", "-")
         return self.out or Path("runs") / f"finetune-{task or _short(self.train)}"
 
@@ -61,7 +61,7 @@ def _short(train: str | MemoryRows | None) -> str:
 
 
 def completed(request: FinetuneRequest) -> FinetuneRequest:
-    """The request with the model that it leaves out; without task and rows, with bertkit's own labelled texts.
+    """The request with defaults filled in: the model, and without task and rows the labelled texts of bertkit.
 
     Raises:
         BertkitError: both a task and rows are named, or held-out rows alone.
@@ -85,10 +85,10 @@ def completed(request: FinetuneRequest) -> FinetuneRequest:
 
 
 def check_model(request: FinetuneRequest, recipe: FinetuneRecipe) -> None:
-    """Looks at the model before the rows are read; where the hub is not there for it, the rows are spoken of too.
+    """Checks the model before the rows are read. If the hub cannot be reached for it, the message mentions the rows too.
 
     Raises:
-        BertkitError: it cannot be had, or its files do not belong together.
+        BertkitError: the model cannot be fetched, or its files do not belong together.
     """
     try:
         checked_folder(request.model)
@@ -100,12 +100,12 @@ def check_model(request: FinetuneRequest, recipe: FinetuneRecipe) -> None:
 
 
 def load_recipe(request: FinetuneRequest) -> FinetuneRecipe:
-    """The task's recipe (or the plain one, for data of one's own) with what was overridden."""
+    """The recipe of the task (or the general one, for a person's own rows) with the overrides."""
     return load(FinetuneRecipe, "finetune", request.task or "own", request.overrides).settings
 
 
 def data_request(request: FinetuneRequest, recipe: FinetuneRecipe) -> DataRequest:
-    """What labelled data is wanted."""
+    """Which labelled rows the request asks for."""
     return DataRequest(
         task=recipe.task,
         data=request.data,
@@ -120,11 +120,11 @@ def data_request(request: FinetuneRequest, recipe: FinetuneRecipe) -> DataReques
 
 @stopped_cleanly(run_folder.GO_ON)
 def finetune(request: FinetuneRequest) -> RunRecord:
-    """Fine-tunes a model and leaves its folder; returns the record of the run.
+    """Fine-tunes a model and writes its folder; returns the record of the run.
 
     Raises:
-        BertkitError: anything a person can mend.
-        Interrupted: a signal came, and a checkpoint was written.
+        BertkitError: an error that a person can correct.
+        Interrupted: a signal arrived, and a checkpoint was written.
     """
     request = completed(request)
     recipe = load_recipe(request)
@@ -142,7 +142,7 @@ def finetune(request: FinetuneRequest) -> RunRecord:
 
 
 def finetune_on(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneRequest) -> RunRecord:
-    """One run on labelled data that is loaded already, into ``request.folder``."""
+    """Makes one run on labelled data that is loaded already, in ``request.folder``."""
     from bertkit import hardware
     from bertkit.training import checkpoint
     from bertkit.training.loop import fit
@@ -182,8 +182,7 @@ def finetune_on(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneReq
 
 
 def with_fitting_rate(recipe: FinetuneRecipe, request: FinetuneRequest) -> FinetuneRecipe:
-    """The recipe with a learning rate that suits what is trained, and the model's width, where a shipped recipe says it and
-    nobody else."""
+    """The recipe with a learning rate for the width of the model and for what is trained; a person's own rate is kept."""
     given = any(one.key.rpartition(".")[2] == "learning_rate" for one in request.overrides)
     width = read_config(model_folder(request.model), request.model).get("hidden_size")
     if given or (request.task or "").endswith(".toml") or not isinstance(width, int):
@@ -203,7 +202,7 @@ def with_fitting_rate(recipe: FinetuneRecipe, request: FinetuneRequest) -> Finet
 def _finish(
     run: Setup, data: LabelledData, recipe: FinetuneRecipe, fitted: "Fitted", accelerator: "Accelerator"
 ) -> RunRecord:
-    """The best checkpoint's weights, its figures over the whole validation set, and the model folder."""
+    """Ends a run: loads the best weights, evaluates them on the whole validation set, and writes the model folder."""
     from bertkit.finetuning.card import finetuned_card
     from bertkit.finetuning.evaluation import results_of
     from bertkit.models.bert import save_model
@@ -233,7 +232,7 @@ def _finish(
     write_json(out / "eval_results.json", results)
     if run.evaluator.scored:
         first = run.evaluator.scored[0]
-        # The texts too: `bertkit report` shows what was got wrong.
+        # With the texts, for `bertkit report` shows the errors.
         told = zip(first.predictions, map(head.shown, first.split.texts), strict=True)
         rows = [{**row, **text} for row, text in told]
         write_text(out / "predictions.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
@@ -243,7 +242,7 @@ def _finish(
 
 
 def with_settings(request: FinetuneRequest, out: Path, **settings: Any) -> FinetuneRequest:
-    """The same request into another folder, with some settings replaced: those of [train] by their names alone."""
+    """The same request for another folder, with some settings replaced; those of [train] are named without "train."."""
     full = {name if "." in name else f"train.{name}": value for name, value in settings.items()}
     kept = [one for one in request.overrides if not {one.key, f"train.{one.key}"} & full.keys()]
     added = [Override(key, value, f"--grid {key}={value}") for key, value in full.items()]

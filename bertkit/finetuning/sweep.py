@@ -1,4 +1,4 @@
-"""Several runs of one task: seeds, and the paper's grid of settings, chosen on validation."""
+"""Several runs of a task with different seeds and settings, of which the best on the validation rows is kept."""
 
 import itertools
 import shutil
@@ -29,18 +29,18 @@ PAPER_GRID: dict[str, list[Any]] = {
     "learning_rate": [5e-5, 3e-5, 2e-5],
     "epochs": [2, 3, 4],
 }
-"""Devlin et al. 2018, A.3."""
+"""The grid of Devlin et al. 2018, A.3."""
 
 
 _SHORT_NAMES = {"lr": "learning_rate", "micro_batch": "micro_batch_size", "seq_len": "data.max_seq_length"}
-"""Flags whose settings have other names."""
+"""Flags that have other names than their settings."""
 
 
 def parse_grid(text: str) -> dict[str, list[Any]]:
-    """``"paper"``, or ``"lr=5e-5,3e-5 epochs=2,3"`` as setting → values; the names are those of flags, or of settings.
+    """Parses a grid: ``"paper"``, or ``"lr=5e-5,3e-5 epochs=2,3"`` with names of flags or settings; returns values by setting.
 
     Raises:
-        BertkitError: not of this form.
+        BertkitError: the text does not have this form.
     """
     if text == "paper":
         return PAPER_GRID
@@ -63,22 +63,22 @@ def parse_grid(text: str) -> dict[str, list[Any]]:
 
 
 def _setting(name: str) -> str:
-    """The name of a setting of [train] alone, of any other with its table."""
+    """The name of a setting: without its table for [train], with it for the others."""
     bare = name.removeprefix("--").removeprefix("train.").replace("-", "_")
     return _SHORT_NAMES.get(bare, bare)
 
 
 def finetune_all(request: FinetuneRequest, seeds: int, grid: dict[str, list[Any]] | None) -> RunRecord:
-    """One run; with several seeds or a grid, a sweep of them."""
+    """Makes one run; with several seeds or a grid, a sweep."""
     return finetune(request) if seeds == 1 and grid is None else sweep(request, seeds, grid)
 
 
 @stopped_cleanly(run_folder.GO_ON)
 def sweep(request: FinetuneRequest, seeds: int, grid: dict[str, list[Any]] | None) -> RunRecord:
-    """Runs each combination of the grid with each of so many seeds, in sub-folders; the best becomes the model.
+    """Makes a run for each combination of the grid and each seed, in sub-folders; the best one becomes the model.
 
-    Returns and writes (``eval_results.json``): the best run's results, and under "sweep" all runs; for seeds the
-    mean, the standard deviation, and how many collapsed (came out no better than the most frequent class).
+    The results of the best run are written to ``eval_results.json`` and returned. Under "sweep" they list all runs, with
+    the mean, the standard deviation, and how many runs collapsed (were no better than the most frequent class).
     """
     request = completed(request)
     recipe = load_recipe(request)
@@ -94,7 +94,7 @@ def sweep(request: FinetuneRequest, seeds: int, grid: dict[str, list[Any]] | Non
     if not settings:
         raise BertkitError("that is no run at all: --seeds must be 1 or more, and each setting of --grid have a value")
     for chosen in settings:
-        load_recipe(with_settings(request, out, **chosen))  # what is not allowed is said before the first run
+        load_recipe(with_settings(request, out, **chosen))  # so that a wrong setting is refused before the first run
     with ranks.together(request.device), run_folder.claimed(out, request.resume, request.overwrite):
         check_model(request, recipe)
         data = load_labelled(data_request(request, recipe))

@@ -1,4 +1,4 @@
-"""How right the tags of some rows are. Every figure but macro_f1 is one sum over the rows divided by another."""
+"""The figures of predicted tags. Each one but macro_f1 is one sum over the rows divided by another."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,11 +9,11 @@ from bertkit.finetuning.entities import entities, entity_scores
 from bertkit.intervals import bootstrap_interval, ratio
 
 Predictions = Sequence[dict[str, Any]]
-"""Rows with "tags", those that were said, and "label", those that are right."""
+"""Rows with "tags", the predicted ones, and "label", the right ones."""
 
 
 def figure(predictions: Predictions, metric: str) -> float:
-    """ "f1", "precision" and "recall" of entities; "accuracy" and "macro_f1" of tags."""
+    """A metric of the predictions: "f1", "precision" or "recall" of entities, or "accuracy" or "macro_f1" of tags."""
     if metric != "macro_f1":
         return float(ratio(_parts(predictions, metric).sum(axis=0)))
     from sklearn.metrics import f1_score
@@ -23,7 +23,7 @@ def figure(predictions: Predictions, metric: str) -> float:
 
 
 def details_of(predictions: Predictions, headline: str, are_entities: bool, seed: int) -> dict[str, Any]:
-    """The headline's interval, and of entities the figures of each type."""
+    """The interval of the headline metric, and for entities the figures of each type."""
     details: dict[str, Any] = {}
     if headline != "macro_f1":
         details[f"eval_{headline}_interval_95"] = list(bootstrap_interval(_parts(predictions, headline), seed))
@@ -34,7 +34,7 @@ def details_of(predictions: Predictions, headline: str, are_entities: bool, seed
 
 
 def _parts(predictions: Predictions, metric: str) -> np.ndarray:
-    """What a metric is the ratio of, a row: int64 ``[R, 2]``; F1 is 2 · both / (said + there)."""
+    """Numerator and denominator of a metric for each row, int64 ``[R, 2]``; F1 is 2 · both / (predicted + true)."""
     parts = []
     for row in predictions:
         if metric == "accuracy":

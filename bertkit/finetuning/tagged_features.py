@@ -1,4 +1,4 @@
-"""Rows of tagged words as a model reads them: the first word piece of each word, in one window."""
+"""Turns rows of tagged words into features; each word is read at its first word piece, in one window."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TagTargets:
-    """What is read of each feature, and what is to be said there.
+    """The tokens of each feature that are read, and their tags.
 
     Attributes:
-        rows: each row with its words, as its features see them.
-        places: of each feature the tokens that are read, int64 ``[words]``: first pieces, in order.
-        words: of each of them the number of its word in the row.
-        ids: of each of them its tag, int64; None without labels.
+        rows: each row with its words, as the tokenizer sees them.
+        places: for each feature the tokens that are read, int64 ``[words]``: the first word pieces of words, in order.
+        words: for each of these tokens the number of its word in the row.
+        ids: for each of these tokens its tag, int64; None without labels.
     """
 
     rows: list[TaggedRow]
@@ -32,9 +32,9 @@ class TagTargets:
 
 
 def tagged_features(split: Split, encoder: "Encoder", overflow: str) -> Features:
-    """The features of a split whose texts are lists of words, or strings, with ``TagTargets`` that lack ``ids``.
+    """The features of a split whose texts are lists of words, or strings, with ``TagTargets`` without ``ids``.
 
-    A word that stands in several windows is read in the one where it is furthest from an edge.
+    A word that occurs in several windows is read in the one where it is furthest from an edge.
     """
     are_words = bool(split.texts) and not isinstance(split.texts[0], str)
     made = encoder([(text,) for text in split.texts], overflow, are_words=are_words, with_characters=True)
@@ -54,7 +54,7 @@ def _of_words(split: Split) -> list[TaggedRow]:
 
 
 def _of_strings(split: Split, made: Features) -> list[TaggedRow]:
-    """The rows with the words that the tokenizer sees in their texts."""
+    """The rows of texts, with the words that the tokenizer finds in them."""
     assert made.words is not None
     assert made.offsets is not None
     spans: list[dict[int, tuple[int, int]]] = [{} for _ in split.texts]
@@ -71,7 +71,7 @@ def _of_strings(split: Split, made: Features) -> list[TaggedRow]:
 
 
 def _first_pieces(words: Sequence[int | None]) -> dict[int, int]:
-    """The words of a feature, each with the token at which it begins there."""
+    """The words of a feature, each with the token at which it begins."""
     firsts: dict[int, int] = {}
     for place, word in enumerate(words):
         if word is not None:
@@ -80,7 +80,7 @@ def _first_pieces(words: Sequence[int | None]) -> dict[int, int]:
 
 
 def _best_windows(firsts: Sequence[dict[int, int]], lengths: Sequence[int], rows: Sequence[int]) -> list[set[int]]:
-    """The words that each feature answers for.
+    """The words that are read in each feature.
 
     Example:
         >>> _best_windows([{0: 1, 1: 2, 2: 3}, {1: 1, 2: 2, 3: 3}], [5, 5], [0, 0])
@@ -99,7 +99,7 @@ def _best_windows(firsts: Sequence[dict[int, int]], lengths: Sequence[int], rows
 
 
 def named_entities(row: TaggedRow, tags: Sequence[str], scores: np.ndarray | None = None) -> list[dict[str, Any]]:
-    """The entities of a row's tags, by characters of its text; said ones with the mean probability of their words' tags."""
+    """The entities of a row's tags, by characters of its text; predicted ones with the mean probability of their tags."""
     words = row.words or []
     spans = [(one, words[one.begin][0], words[one.end - 1][1]) for one in entities(tags)]
     return [

@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from bertkit.console import one_line
 from bertkit.errors import BertkitError
 from bertkit.io.atomic import disk_errors
-from bertkit.models.folder import bert_folder, check_rows, is_bert, read_config, read_json, what_it_is
+from bertkit.models.folder import bert_folder, check_rows, is_bert, read_config, what_it_is
+from bertkit.models.foreign_fields import left_out
 from bertkit.models.new_words import begin_as_means, new_words
-from bertkit.models.tokenizer import CODE_OF_OTHERS, UNUSED, load_tokenizer, save_tokenizer
+from bertkit.models.tokenizer import UNUSED, load_tokenizer, save_tokenizer
 
 if TYPE_CHECKING:
     from transformers import BertForPreTraining, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
@@ -24,9 +25,6 @@ IGNORE = -100
 # Matrix products are fastest on multiples of 64 (NVIDIA's matrix multiplication guide).
 VOCAB_MULTIPLE = 64
 _LONGEST_PLAIN_ATTENTION = 128
-# Fields of older configurations. They can be dropped in silence, for they say nothing that matters today.
-_OF_OLD = {"torch_dtype", "position_embedding_type", "gradient_checkpointing", "directionality", "pooler_fc_size", "pooler_type",
-           "pooler_num_attention_heads", "pooler_num_fc_layers", "pooler_size_per_head", "num_labels"}  # fmt: skip
 # Parts of a BERT that a checkpoint may lack, by the prefix of their weights' names.
 _HEADS = {
     "cls.predictions.": "masked-word head",
@@ -216,32 +214,6 @@ def configuration(folder: Path, changes: dict[str, Any]) -> "PreTrainedConfig":
         delattr(config, field)
     config.return_dict, config.output_attentions, config.output_hidden_states = True, False, False
     return config
-
-
-def left_out(folder: Path, name: str) -> list[str]:
-    """A line that names the fields of a model's files that bertkit drops; an empty list where there are none.
-
-    They are the fields of config.json that no BERT has (see ``configuration``), and those of tokenizer_config.json that
-    lead to foreign code (see ``save_tokenizer``).
-    """
-    return said_left_out(fields_of_others(folder, name), name)
-
-
-def said_left_out(fields_by_file: Mapping[str, set[str]], name: str) -> list[str]:
-    """The line of ``left_out``, for fields by file as ``fields_of_others`` gives them."""
-    fields = set().union(*fields_by_file.values())
-    return [f"left out of what {name} says of itself: {', '.join(sorted(fields))}"] if fields else []
-
-
-def fields_of_others(folder: Path, name: str) -> dict[str, set[str]]:
-    """For config.json and tokenizer_config.json, the fields that no BERT has, or that lead to foreign code."""
-    from transformers import BertConfig
-
-    config, path = read_config(folder, name), folder / "tokenizer_config.json"
-    tokenizer = read_json(path) if path.is_file() else {}
-    known = {*BertConfig().to_dict(), *_OF_OLD} if is_bert(config) else config.keys() - {*CODE_OF_OTHERS}
-    strange = {field for field in config.keys() - known if not field.startswith("bertkit_")}
-    return {"config.json": strange, path.name: tokenizer.keys() & {*CODE_OF_OTHERS}}
 
 
 def own_tokenizer(folder: Path, name: str) -> "PreTrainedTokenizerFast":

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bertkit.errors import BertkitError
-from bertkit.models.bert import left_out, load_quietly, own_tokenizer, seeded
+from bertkit.models.bert import load_quietly, own_tokenizer, seeded
 from bertkit.models.folder import FEATURES, checked_folder, is_bert, read_config
+from bertkit.models.foreign_fields import left_out
 
 if TYPE_CHECKING:
     import torch

@@ -13,8 +13,8 @@ from bertkit.errors import BertkitError
 from bertkit.io.connection import endpoint, ensure_hub, is_offline, patiently, why_offline
 from bertkit.io.hub import causes, hub_bars
 from bertkit.io.structured import read_json
-from bertkit.models.bert import fields_of_others, said_left_out
 from bertkit.models.folder import FEATURE_WEIGHTS
+from bertkit.models.foreign_fields import fields_of_others, said_left_out
 
 _REPOSITORY = re.compile(r"(?![.-])[\w.-]+/(?![.-])[\w.-]+(?<!\.git)", re.ASCII)
 _CARD = "README.md"

@@ -1,1 +1,1 @@
-"""What differs between tasks, a file a kind of task; all else knows only the seam (``base.py``)."""
+"""One file for each kind of task; everything else knows only their interface (``base.py``)."""

@@ -1,7 +1,10 @@
-"""The seam: all that differs between kinds of task is what a head answers here.
+"""The interface of heads: everything that differs between kinds of tasks is behind these methods.
 
-A row of a table becomes what the head reads of it (``input``) and what it is to say (``labels``); rows become features,
-one a window; features become batches, batches logits, and logits one plain object a row.
+The data pass them in this order: rows of a table → what the model reads (``input``) and should answer (``labels``) →
+features, one per window → batches → logits → one plain object per row (``decode``).
+
+A unit is what a batch takes or leaves as a whole: a feature, or all features of a row where they belong together, as the
+choices of a question do (see ``Features.units``).
 """
 
 import json
@@ -26,23 +29,23 @@ if TYPE_CHECKING:
 class Head(ABC):
     """One kind of task: how its rows are read, what is computed on top of the encoder, and what the answer means.
 
-    A head is made by ``fit`` from labelled rows, or by ``of_model`` from a saved model; it holds no weights, and never
-    changes. Numbers: N features in a batch, L tokens of the longest.
+    A head is made by ``fit`` from labelled rows, or by ``of_model`` from a saved model. It has no weights, and does not
+    change. Shapes: N features in a batch, L tokens of the longest.
 
     Attributes:
-        name: as in ``[task] head = "token"``.
-        auto_class: of transformers, which builds the model and its layer on top.
+        name: its name in recipes, as in ``[task] head = "token"``.
+        auto_class: the auto class of transformers that builds the model with its layer on top.
         pipeline_tag: the hub's name of the task.
-        roles: what a row has to say, each with the columns it may stand in, the likeliest first: of several alternatives
-            the first that is there whole; ``()`` lets a role be absent. "text" is also chosen by ``--text`` and "label"
-            by ``--label``, any other role by ``task.columns``. "label" is left out where there is nothing to learn from,
-            and a plain line of text is a row with "text" alone.
-        overflow: what happens to long rows unless ``data.overflow`` says it: "truncate" or "windows".
-        metric_names: what is reported, the headline first, by which the best weights are kept.
-        lower_is_better: those of them of which the least is best.
-        label_names: the classes by id; empty where there are none.
-        says_one_class: whether its logits are those of one class a feature, which a temperature makes as sure as they
-            are right (``train.calibrate``).
+        roles: what a row has to contain: for each role the alternative tuples of columns that it may stand in, the most
+            likely first. The first tuple whose columns all exist is taken; ``()`` makes a role optional. People choose the
+            columns of "text" with ``--text``, of "label" with ``--label`` and of other roles with ``task.columns``. Rows to
+            predict need no "label", and a plain line of text is a row with "text" alone.
+        overflow: how long rows are read if ``data.overflow`` does not say it: "truncate" or "windows".
+        metric_names: the metrics that are reported; the first one chooses the best weights.
+        lower_is_better: the metrics for which the least value is the best.
+        label_names: the classes by id; empty if there are none.
+        says_one_class: whether its logits are those of one class per feature, so that a temperature can be fitted to them
+            (``train.calibrate``).
     """
 
     name: ClassVar[str]
@@ -59,81 +62,85 @@ class Head(ABC):
 
     @classmethod
     def rows_of(cls, path: Path) -> Iterator[Row] | None:  # noqa: ARG003 (for those that have formats of their own)
-        """The rows of a file in a form of the head's own, such as CoNLL's columns or SQuAD's nested JSON, under columns
-        that it names itself; None for any other file. Decides by name, or by the first lines.
+        """The rows of a file in a format that only this head has, such as CoNLL's columns or SQuAD's nested JSON.
+
+        The head chooses the names of their columns. It recognises the format by the file's name or its first lines.
+
+        Returns:
+            The rows; None if the file has another format.
 
         Raises:
-            BertkitError: naming file and line of what cannot be read; only as the rows are taken.
+            BertkitError: a line cannot be read; raised while the rows are read, with file and line.
         """
         return None
 
     @classmethod
     def takes(cls, row: dict[str, Any], task: "TaskSettings") -> bool:  # noqa: ARG003 (for those that can tell)
-        """Whether a table's first row is plainly one of this head's, where nobody has said so."""
+        """Whether the first row of a table clearly belongs to this kind of task; asked if no head was named."""
         return False
 
     @classmethod  # noqa: B027 (most have nothing to refuse)
     def check(cls, row: Row, columns: Columns) -> None:
-        """Refuses a table by its first row; called without columns first, and again when they are chosen.
+        """Refuses a table by its first row. Called first with no columns, and again with those that were chosen.
 
         Raises:
-            BertkitError: the row is of another kind of task.
+            BertkitError: the row belongs to another kind of task.
         """
 
     @classmethod
     @abstractmethod
     def fit(cls, rows: Sequence[Row], columns: Columns, task: "TaskSettings") -> "Head":
-        """The head for these training rows: its classes, from the recipe or from the rows.
+        """Makes the head for training rows; its classes come from the recipe or from the rows.
 
         Raises:
-            BertkitError: naming file and line of what cannot be learned.
+            BertkitError: the rows cannot be learned; the message names file and line.
         """
 
     @classmethod
     @abstractmethod
     def of_model(cls, config: dict[str, Any]) -> "Head":
-        """The head of a saved model, from its config.json."""
+        """Makes the head of a saved model, from its config.json."""
 
     @abstractmethod
     def model_config(self) -> dict[str, Any]:
-        """What config.json has to say of it: ``num_labels``, ``id2label``, ``label2id``, ``problem_type``."""
+        """The fields of config.json that describe the head: ``num_labels``, ``id2label``, ``problem_type`` and the like."""
 
     # From rows to batches.
 
     @property
     def needs(self) -> str:
-        """What a row has to hold, in words, where a text alone does not do."""
+        """What a row has to contain, in words, if a text alone is not enough; else empty."""
         return ""
 
     def check_texts(self, columns: Columns, source: str) -> None:  # noqa: B027 (most have nothing to refuse)
-        """Refuses rows to be predicted that have fewer or more texts than the model was fine-tuned on.
+        """Checks that rows to predict have as many texts as the rows that the model was fine-tuned on.
 
         Raises:
-            BertkitError: they have.
+            BertkitError: they have fewer or more.
         """
 
     @abstractmethod
     def input(self, row: Row, columns: Columns) -> Any:
-        """What is read of a row: plain values, which JSON can hold.
+        """What the model reads of a row, as plain values that JSON can hold.
 
         Raises:
-            BertkitError: naming file and line of what cannot be read.
+            BertkitError: the row cannot be read; the message names file and line.
         """
 
     @abstractmethod
     def labels(self, rows: Sequence[Row], columns: Columns) -> Any:
-        """What is to be said of the rows: a numpy array or a list with an entry a row.
+        """What the model should answer for the rows: a numpy array or a list, with an entry per row.
 
         Raises:
-            BertkitError: naming file and line of a label that is missing or unknown.
+            BertkitError: a label is missing or unknown; the message names file and line.
         """
 
     @abstractmethod
     def features(self, split: Split, encoder: "Encoder") -> Features:
-        """The features of a split, with ``targets`` where it has labels."""
+        """The features of a split, with ``targets`` if it has labels."""
 
     def tensors(self, features: Features, units: Sequence[int]) -> Batch:
-        """What a batch of some units holds besides ids, mask and segments: what ``loss`` and ``logits`` need to know."""
+        """The tensors of a batch of some units besides ids, mask and segments: what ``logits`` and ``loss`` need."""
         import torch
 
         return {} if features.targets is None else {"labels": torch.from_numpy(features.targets[list(units)])}
@@ -142,74 +149,76 @@ class Head(ABC):
 
     @abstractmethod
     def logits(self, model: Any, batch: Batch) -> "torch.Tensor":
-        """What the model says of a batch: ids, mask and segments, int64 ``[N, L]``, and what ``tensors`` gave."""
+        """The logits of a batch, which has ids, mask and segments, int64 ``[N, L]`` each, and what ``tensors`` returned."""
 
     def read(self, batch: Batch) -> "torch.Tensor":
-        """bool ``[N, L]``: the tokens whose states ``logits`` is made of; those of a frozen encoder are kept."""
+        """The tokens whose states ``logits`` uses, bool ``[N, L]``. (The states of a frozen encoder are computed once.)"""
         from bertkit.models.headed import first_tokens
 
         return first_tokens(batch)
 
     def count(self, batch: Batch) -> float:
-        """What the loss of a batch is divided by: rows, or tokens, or the weights of the classes."""
+        """What the loss of a batch is divided by: the number of rows or tokens, or the sum of their class weights."""
         return float(len(batch["labels"]))
 
     @abstractmethod
     def loss(self, logits: "torch.Tensor", batch: Batch) -> "torch.Tensor":
-        """The loss of a batch, summed over what ``count`` counts; of ``batch`` it reads what ``tensors`` gave."""
+        """The loss of a batch, summed over what ``count`` counts; of ``batch`` it uses only what ``tensors`` returned."""
 
     def balanced(self, split: Split) -> "Head":  # noqa: ARG002 (for those that can)
-        """The same head, whose loss weighs each class by the inverse of its share of the rows.
+        """The same head with a loss that weights each class by the inverse of its share of the rows.
 
         Raises:
-            BertkitError: there is no such thing here.
+            BertkitError: this kind of task has no classes to weight.
         """
         raise BertkitError("class_weights = 'balanced' needs one class a row; it does not fit these labels")
 
     def for_training(self, split: Split, model: Any) -> "Head":  # noqa: ARG002 (for those that need it)
-        """The head by which a model learns these rows, such as one whose targets are standardised; ``finished`` ends that."""
+        """The head to train these rows with, such as one with standardised targets; ``finished`` undoes that."""
         return self
 
     def finished(self, model: Any) -> "Head":  # noqa: ARG002
-        """The head that reads the trained model alone: what ``for_training`` kept beside its weights goes into them."""
+        """The head of the trained model; what ``for_training`` kept beside the weights is moved into them."""
         return self
 
     # From logits to answers. The logits of a unit are an array of any shape.
 
     def parted(self, logits: "torch.Tensor", batch: Batch) -> "list[torch.Tensor]":  # noqa: ARG002
-        """The logits of a batch unit by unit."""
+        """Splits the logits of a batch into those of its units."""
         return list(logits)
 
     def picked(self, arrays: Sequence[np.ndarray], features: Features) -> list[np.ndarray]:  # noqa: ARG002
-        """The same, out of what ``runtime``'s ``head_logits`` says of each feature: ``[outputs]`` of a head on the
-        pooled state, ``[tokens, outputs]`` of one on each token."""
+        """As ``parted``, from what ``head_logits`` of ``runtime.base.Bert`` returns for each feature: ``[outputs]`` for a
+        head on the pooled state, ``[tokens, outputs]`` for one on each token."""
         return list(arrays)
 
     def joined(self, logits: Sequence[np.ndarray]) -> np.ndarray:
-        """The logits of all units in the form in which ``loss`` takes them."""
+        """Joins the logits of all units into the form that ``loss`` takes."""
         return np.stack(logits)
 
     @abstractmethod
     def decode(self, logits: Sequence[np.ndarray], features: Features, split: Split) -> list[dict[str, Any]]:
-        """One plain object a row, in order: "index", the answer, and, where the split has labels, "label".
+        """One plain object per row, in order: "index", the answer, and, if the split has labels, "label".
 
-        Where answer and label are under "prediction" and "label", `bertkit report` shows the rows in which they differ.
+        If the answer stands under "prediction", `bertkit report` shows the rows in which it differs from "label".
 
         Args:
-            logits: of each unit of ``features``.
+            logits: the logits of each unit of ``features``.
+            features: those of the split.
+            split: the rows.
         """
 
     def shown(self, text: Any) -> dict[str, Any]:
-        """What ``predictions.jsonl`` says of a row's input, beside the answer."""
+        """The fields of ``predictions.jsonl`` that show a row's input, beside the answer."""
         return {"text": text}
 
     # How good the answers are.
 
     def metrics(self, wanted: Sequence[str]) -> tuple[str, ...]:
-        """The metrics that are reported: those wanted, or else its own.
+        """The metrics to report: the wanted ones, or else the head's own.
 
         Raises:
-            BertkitError: one of them is unknown, or does not fit.
+            BertkitError: a metric is unknown, or does not fit the head.
         """
         unknown = next((name for name in wanted if name not in self.metric_names), None)
         if unknown is not None:
@@ -219,13 +228,15 @@ class Head(ABC):
         return tuple(wanted) or self.metric_names
 
     def tuned(self, predictions: list[dict[str, Any]], split: Split) -> "Head":  # noqa: ARG002
-        """The same head with what is best fitted on held-out rows once the weights are learned, such as a threshold; itself where
-        there is no such thing. ``model_config`` says what came of it."""
+        """The same head with what is fitted on held-out rows after training, such as a threshold; by default itself.
+
+        ``model_config`` stores what was fitted.
+        """
         return self
 
     @abstractmethod
     def score(self, predictions: list[dict[str, Any]], split: Split, metrics: Sequence[str]) -> dict[str, float]:
-        """The metrics of what ``decode`` gave for a split with labels, by name."""
+        """The metrics by name, of the predictions that ``decode`` returned for a split with labels."""
 
     def details(
         self,
@@ -234,31 +245,31 @@ class Head(ABC):
         metrics: Sequence[str],  # noqa: ARG002
         seed: int,  # noqa: ARG002
     ) -> dict[str, Any]:
-        """What ``eval_results.json`` says besides the metrics: intervals, confusion, figures of each class."""
+        """What ``eval_results.json`` has besides the metrics: intervals, a confusion matrix, figures of each class."""
         return {}
 
     def goodness(self, metric: str, results: dict[str, Any]) -> float:
-        """A metric of an evaluation, so that the greatest is best."""
+        """A metric of an evaluation, with its sign changed if lower is better: the greatest value is the best."""
         value: float = results[f"eval_{metric}"]
         return -value if metric in self.lower_is_better else value
 
     def has_collapsed(self, results: dict[str, Any], headline: str) -> bool:
-        """Whether a run learned nothing, by its ``eval_results.json``."""
+        """Whether a run has learned nothing, judged by its ``eval_results.json``."""
         return headline not in self.lower_is_better and math.isclose(results[f"eval_{headline}"], 0.0, abs_tol=1e-9)
 
     # What people are told.
 
     def described(self, split: Split) -> str:  # noqa: ARG002
-        """What the training labels were taken for, in a line; empty where there is nothing to say."""
+        """A line that says what the training labels were taken for; empty if there is nothing to say."""
         return ""
 
     @property
     def purpose(self) -> str:
-        """What the model is for, as the card goes on after "fine-tuned on TASK"."""
+        """What the model is for, as the card continues after "fine-tuned on TASK"."""
         return ""
 
     def usage(self, folder: str) -> str:
-        """Lines of Python for the card."""
+        """Lines of Python for the card, which use the model with transformers."""
         return (
             "from transformers import pipeline\n\n"
             f'ask = pipeline("{self.pipeline_tag}", model="{folder}")\n'
@@ -266,10 +277,10 @@ class Head(ABC):
         )
 
     def own_usage(self, folder: str, columns: Sequence[str] = ()) -> str:
-        """The same for a folder that bertkit alone reads; ``columns`` are those of its texts."""
+        """Lines of Python for the card of a model that only bertkit can load; ``columns`` are those of its texts."""
         row = json.dumps(self.example(columns))
         return f'import bertkit\n\npredict = bertkit.load_predictor("{folder}")\nprint(predict([{row}]))'
 
     def example(self, columns: Sequence[str]) -> Any:  # noqa: ARG002
-        """A text, or a row, to be predicted."""
+        """A text or a row to predict, as an example."""
         return "what a lovely day"

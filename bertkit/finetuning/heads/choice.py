@@ -1,7 +1,7 @@
-"""The right one of several choices (Devlin et al. 2018, 4.4).
+"""Multiple choice (Devlin et al. 2018, section 4.4).
 
-Each choice is read as a pair with the question, and gets one number; the softmax goes over the choices of a row, of which
-there may be any number. Shapes: N features (choices) in a batch, R rows of it.
+Each choice is read as a pair with the question and gets one logit. The softmax goes over the choices of a row, which may
+have any number. Shapes: N features (choices) in a batch, of R rows.
 """
 
 import re
@@ -75,7 +75,7 @@ class ChoiceHead(Head):
 
     def input(self, row: Row, columns: Columns) -> dict[str, Any]:
         place, values = row
-        # "Ana opened the door. She" and "sat down.": the second part begins the choice, as in SWAG.
+        # "Ana opened the door. She" and "sat down.": the second part begins each choice, as in SWAG.
         texts = [as_text(values.get(name), place, name) for name in columns.get("text", ())]
         begun = texts.pop() if columns.get("text") == ("sent1", "sent2") else ""
         choices = [f"{begun} {choice}".strip() for choice in _choices(row, columns)]
@@ -94,7 +94,7 @@ class ChoiceHead(Head):
         return replace(made, rows=rows[made.rows], together=True, targets=split.labels)
 
     def tensors(self, features: Features, units: Sequence[int]) -> Batch:
-        """``sizes``: int64 ``[R]``, the choices of each row; ``labels``: int64 ``[R]``, the number of the right one."""
+        """``sizes``: int64 ``[R]``, the number of choices of each row; ``labels``: int64 ``[R]``, the right choice."""
         import torch
 
         batch = {"sizes": torch.tensor([len(features.units[unit]) for unit in units])}
@@ -183,7 +183,7 @@ class ChoiceHead(Head):
 
 
 def _numbered(row: dict[str, Any]) -> list[str]:
-    """Columns such as ending0, ending1, …, in the order of their numbers."""
+    """The columns such as ending0, ending1, …, in the order of their numbers."""
     numbers = {name: int(match[1]) for name in row if (match := _NUMBERED.fullmatch(name))}
     return sorted(numbers, key=lambda name: numbers[name])
 
@@ -207,7 +207,7 @@ def _choices(row: Row, columns: Columns) -> list[str]:
 
 
 def _number(row: Row, columns: Columns) -> int:
-    """The number of the right choice, from 0: given as that, as a letter, or as the name that a list of names has for it."""
+    """The number of the right choice, from 0; it may be given as a number, as a letter, or as a name in a list of names."""
     place, values = row
     choices = _choices(row, columns)
     given = values.get(columns["label"][0])

@@ -1,4 +1,4 @@
-"""A text, or two, with a number."""
+"""Regression: a number for a text or a pair."""
 
 from collections.abc import Sequence
 from copy import copy
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class Number(SequenceHead):
-    """A number a row: squared error.
+    """A number per row, with the squared error as loss.
 
-    Training sees numbers of mean 0 and deviation 1, so that prices in thousands are learned like grades. A checkpoint
-    says its scale in config.json ("bertkit_scale"); the weights of a finished model give the numbers themselves.
+    In training the numbers are scaled to mean 0 and deviation 1, so that prices in thousands are learned as easily as
+    grades. A checkpoint stores the scale in config.json ("bertkit_scale"); a finished model gives the numbers themselves.
     """
 
     problem_type = "regression"
@@ -80,7 +80,7 @@ class Number(SequenceHead):
     def details(
         self, predictions: list[dict[str, Any]], split: Split, metrics: Sequence[str], seed: int
     ) -> dict[str, Any]:
-        """Beside the interval the squared error of always saying the mean of these rows: their variance."""
+        """Adds to the interval the squared error of always answering the mean of these rows, which is their variance."""
         from bertkit.finetuning.metrics import baseline
 
         return super().details(predictions, split, metrics, seed) | {"mean_baseline_mse": baseline("mse", split.labels)}

@@ -1,4 +1,4 @@
-"""A text, or two, with one class."""
+"""Classification: one class for a text or a pair."""
 
 from collections.abc import Sequence
 from copy import copy
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class OneClass(SequenceHead):
-    """One class a row: cross-entropy.
+    """One class per row, with the cross-entropy as loss.
 
     Attributes:
-        class_weights: float32 ``[C]`` for a weighted cross-entropy, whose mean is by the sum of the weights; or None.
+        class_weights: float32 ``[C]`` for a weighted cross-entropy, which is divided by the sum of the weights; or None.
     """
 
     problem_type = "single_label_classification"
@@ -48,7 +48,7 @@ class OneClass(SequenceHead):
 
         other = copy(self)
         present = np.unique(split.labels)
-        # A class without rows is the label of none, so that its weight is never taken.
+        # The weight of a class without rows is never used.
         other.class_weights = np.ones(len(self.label_names), np.float32)
         other.class_weights[present] = compute_class_weight("balanced", classes=present, y=split.labels)
         return other
@@ -72,7 +72,7 @@ class OneClass(SequenceHead):
     def details(
         self, predictions: list[dict[str, Any]], split: Split, metrics: Sequence[str], seed: int
     ) -> dict[str, Any]:
-        """Beside the interval what tells where classes are uneven, and where the errors lie."""
+        """Adds to the interval figures for uneven classes, and the confusion matrix."""
         from bertkit.finetuning.calibration import calibration_error
         from bertkit.finetuning.metrics import baseline, compute, confusion
 
@@ -95,7 +95,7 @@ class OneClass(SequenceHead):
         }
 
     def has_collapsed(self, results: dict[str, Any], headline: str) -> bool:
-        """It predicts a single class, or is no better than the most frequent one."""
+        """Whether the model predicts a single class, or is no better than always answering the most frequent one."""
         predicted = [any(column) for column in zip(*results["confusion"]["matrix"], strict=True)]
         no_better = headline == "accuracy" and results["eval_accuracy"] <= results["majority_baseline"]
         return sum(predicted) == 1 or no_better

@@ -1,4 +1,4 @@
-"""The heads by name: a file for each, and a line here."""
+"""The heads by name. Each has a file of its own, and a line here."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,10 +24,10 @@ HEADS: dict[str, type[Head]] = {
 
 
 def head_named(name: str) -> type[Head]:
-    """The head of a name.
+    """The class of the head with this name.
 
     Raises:
-        BertkitError: there is none.
+        BertkitError: there is no such head.
     """
     if name not in HEADS:
         raise BertkitError(f"no head '{name}'.{did_you_mean(name, list(HEADS))} There are: {', '.join(HEADS)}")
@@ -35,10 +35,10 @@ def head_named(name: str) -> type[Head]:
 
 
 def head_for(task: TaskSettings, row: Row) -> type[Head]:
-    """The head that a task asks for, or else the one that its first row is plainly of, or else one on sequences.
+    """The class of the head that a task names; else the one that its first row clearly belongs to; else ``SequenceHead``.
 
     Raises:
-        BertkitError: there is no such head, or the row is of another kind of task.
+        BertkitError: there is no such head, or the row belongs to another kind of task.
     """
     kind = head_named(task.head) if task.head else None
     kind = kind or next((head for head in HEADS.values() if head.takes(row[1], task)), SequenceHead)
@@ -47,7 +47,7 @@ def head_for(task: TaskSettings, row: Row) -> type[Head]:
 
 
 def rows_of(path: Path) -> Iterator[Row] | None:
-    """The rows of a file in a form that some head has of its own; None for a table, or plain lines."""
+    """The rows of a file in a format that only one head has; None for a table or plain lines."""
     return next((rows for head in HEADS.values() if (rows := head.rows_of(path)) is not None), None)
 
 
@@ -55,14 +55,14 @@ def head_of_model(name: str, config: dict[str, Any], task: TaskSettings) -> Head
     """The head of a saved model.
 
     Args:
-        name: the model, for messages.
+        name: the model's name, for messages.
         config: its config.json.
-        task: of the recipe that it was fine-tuned by, where that is known.
+        task: the task settings of the recipe that it was fine-tuned with, or default ones.
 
     Raises:
-        BertkitError: it was not fine-tuned, or for a task that no head here is for.
+        BertkitError: the model was not fine-tuned, or for a kind of task that has no head here.
     """
-    # As transformers' auto classes: BertForTokenClassification is one of AutoModelForTokenClassification's.
+    # By the names of transformers: BertForTokenClassification belongs to AutoModelForTokenClassification.
     architecture = next(iter(config.get("architectures") or ()), SequenceHead.auto_class)
     fitting = [head for head in HEADS.values() if architecture.endswith(_suffix(head))]
     if not fitting:

@@ -1,6 +1,7 @@
-"""A text, or two, with one class, several classes, or a number (Devlin et al. 2018, 3.2 and 4.1).
+"""The common part of heads for a text or a pair with one class, several classes, or a number.
 
-The losses are those of transformers' ``ForSequenceClassificationLoss``, as sums over rows. Shapes: R rows, C classes.
+See Devlin et al. 2018, sections 3.2 and 4.1. The losses are those of transformers' ``ForSequenceClassificationLoss``,
+summed over rows. Shapes: N features in a batch, R rows, C classes.
 """
 
 from collections.abc import Sequence
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
 
 
 class SequenceHead(Head):
-    """What the three have in common. ``fit`` and ``of_model`` choose among them.
+    """The base of the three heads; ``fit`` and ``of_model`` choose among them.
 
     Args:
-        label_names: of the classes by id; empty for a number.
+        label_names: the classes by id; empty for a number.
     """
 
     name = "sequence"
@@ -50,9 +51,9 @@ class SequenceHead(Head):
     problem_type: ClassVar[str]
     """As in ``transformers.PretrainedConfig``."""
     simplest: ClassVar[str]
-    """What says one answer for all rows, as in "no better than …"."""
+    """The baseline that gives the same answer for all rows, in words, as in "no better than …"."""
     texts = 0
-    """How many a row has, 1 or 2; 0 where that is not known."""
+    """How many texts a row has, 1 or 2; 0 if that is unknown."""
 
     def __init__(self, label_names: Sequence[str] = ()) -> None:
         self.label_names = list(label_names)
@@ -70,7 +71,7 @@ class SequenceHead(Head):
 
     @classmethod
     def of_model(cls, config: dict[str, Any]) -> "SequenceHead":
-        # transformers leaves two classes without names out of config.json.
+        # transformers does not write two classes without names to config.json.
         names = {int(id_): name for id_, name in (config.get("id2label") or {0: "LABEL_0", 1: "LABEL_1"}).items()}
         kind = config.get("problem_type") or ("regression" if len(names) == 1 else "single_label_classification")
         head = _kinds()[kind]([names[id_] for id_ in sorted(names)])
@@ -78,11 +79,11 @@ class SequenceHead(Head):
         return head._with(config)
 
     def _with(self, config: dict[str, Any]) -> "SequenceHead":  # noqa: ARG002
-        """The same head with what else a saved model's config.json says of it."""
+        """The same head with further fields of a saved model's config.json."""
         return self
 
     def in_order(self, names: Sequence[str], places: Sequence[int]) -> "SequenceHead":  # noqa: ARG002
-        """The same head for its classes under other names and in another order: ``places`` are those they had."""
+        """The same head with its classes renamed and reordered; ``places`` are their former positions."""
         return type(self)(names)
 
     def model_config(self) -> dict[str, Any]:
@@ -143,30 +144,30 @@ class SequenceHead(Head):
         ]
 
     def shares(self, logits: np.ndarray) -> np.ndarray:
-        """What windows are averaged by, of logits float32 ``[N, C]``: probabilities, float64 ``[N, C]``, or numbers."""
+        """What is averaged over the windows of a row, float64 ``[N, C]``: probabilities, or numbers, from the logits."""
         raise NotImplementedError
 
     def answers(self, shares: np.ndarray) -> list[dict[str, Any]]:
-        """The answers of rows with these probabilities, or numbers, ``[R, C]``."""
+        """The answers for rows, from their probabilities (or numbers) ``[R, C]``."""
         return [
             {"prediction": self.named(decided), "probabilities": dict(zip(self.label_names, row, strict=True))}
             for decided, row in zip(self.decided(shares), shares.tolist(), strict=True)
         ]
 
     def decided(self, shares: np.ndarray) -> np.ndarray:
-        """The predictions as metrics take them: ids int64 ``[R]``, 0/1 ``[R, C]``, or numbers ``[R]``."""
+        """The predictions in the form that metrics take: ids int64 ``[R]``, 0/1 ``[R, C]``, or numbers ``[R]``."""
         raise NotImplementedError
 
     def named(self, label: Any) -> Any:
-        """A label as people write it."""
+        """A label as it is written for people."""
         raise NotImplementedError
 
     def encoded(self, predictions: list[dict[str, Any]]) -> np.ndarray:
-        """The predictions of ``decode`` as metrics take them."""
+        """The predictions of ``decode``, in the form that metrics take."""
         raise NotImplementedError
 
     def probabilities(self, predictions: list[dict[str, Any]]) -> np.ndarray:
-        """float64 ``[R, C]``, as ``decode`` gives them by the names of classes."""
+        """The probabilities in the predictions of ``decode``, as float64 ``[R, C]``."""
         return np.array([[row["probabilities"][name] for name in self.label_names] for row in predictions])
 
     def shown(self, text: tuple[str, ...]) -> dict[str, Any]:
@@ -209,7 +210,7 @@ class SequenceHead(Head):
 
 
 def _kinds() -> dict[str, type[SequenceHead]]:
-    """The three by their problem type. Each is a subclass in a file of its own, and so imported late."""
+    """The three heads by problem type. They are subclasses in files of their own, and therefore imported late."""
     from bertkit.finetuning.heads.number import Number
     from bertkit.finetuning.heads.one_class import OneClass
     from bertkit.finetuning.heads.several_classes import SeveralClasses
@@ -218,7 +219,7 @@ def _kinds() -> dict[str, type[SequenceHead]]:
 
 
 def _mean_of_windows(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """float64 ``[features, C]`` → ``[R, C]``: of each row the mean of its windows."""
+    """The mean over the windows of each row: float64 ``[features, C]`` → ``[R, C]``."""
     counts = np.bincount(rows)
     sums = np.zeros((len(counts), values.shape[1]))
     np.add.at(sums, rows, values)

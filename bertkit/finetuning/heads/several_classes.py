@@ -1,4 +1,4 @@
-"""A text, or two, with any number of classes."""
+"""Multi-label classification: any number of classes for a text or a pair."""
 
 from collections.abc import Sequence
 from copy import copy
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 _HALF = 0.5
 _FEWEST_ROWS = 10
-"""Held-out rows of a class by which its threshold is fitted; what fewer say is chance."""
+"""The threshold of a class is fitted if it has at least so many held-out rows: fewer would give a threshold by chance."""
 _KEY = "bertkit_thresholds"
 
 
 class SeveralClasses(SequenceHead):
-    """Any number of classes a row: binary cross-entropy of each class, averaged over the classes.
+    """Any number of classes per row, with the binary cross-entropy, averaged over the classes, as loss.
 
     Attributes:
-        thresholds: of each class, over which probability it is said.
+        thresholds: for each class, the probability above which it is predicted.
     """
 
     problem_type = "multi_label_classification"
@@ -60,7 +60,7 @@ class SeveralClasses(SequenceHead):
         return super().model_config() | ({_KEY: self.thresholds} if fitted else {})
 
     def tuned(self, predictions: list[dict[str, Any]], split: Split) -> "SeveralClasses":
-        """The same head with the threshold of each class that gives these rows its best F1."""
+        """The same head with the threshold for each class that gives the best F1 on these rows."""
         shares, enough = self.probabilities(predictions), split.labels.sum(axis=0) >= _FEWEST_ROWS
         thresholds = [
             best_threshold(column, labels) if fits else _HALF
@@ -94,8 +94,8 @@ class SeveralClasses(SequenceHead):
     def details(
         self, predictions: list[dict[str, Any]], split: Split, metrics: Sequence[str], seed: int
     ) -> dict[str, Any]:
-        """Beside the interval the thresholds, and the figures without them: those with them are of the rows they were fitted
-        on, in `bertkit finetune`."""
+        """Adds to the interval the thresholds, and the figures without them, for in `bertkit finetune` the thresholds were
+        fitted on the same rows."""
         from bertkit.finetuning.metrics import compute
 
         plain = SeveralClasses(self.label_names)

@@ -1,7 +1,7 @@
-"""The answer to a question, out of a text (Devlin et al. 2018, 4.2 and 4.3).
+"""Question answering: the answer is a stretch of a text (Devlin et al. 2018, sections 4.2 and 4.3).
 
-The model reads question and text as a pair; of each token of the text it says how likely the answer begins, and ends, there.
-``[CLS]`` stands for no answer. Shapes: N features in a batch, L tokens of the longest, W tokens read.
+The model reads question and text as a pair, and gives each token of the text two logits: for the answer to begin there, and
+to end there. ``[CLS]`` stands for no answer. Shapes: N features in a batch, L tokens of the longest, W tokens read.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,11 +30,11 @@ _SHOWN_ANSWERS = 5
 
 
 class SpanHead(AtTokens):
-    """Answers out of a text.
+    """Answers in a text.
 
     Args:
-        may_be_unanswered: whether the text may hold no answer, as in SQuAD 2.0.
-        threshold: how much likelier (in logits) no answer must be than the best one for it to be said.
+        may_be_unanswered: whether the text may have no answer, as in SQuAD 2.0.
+        threshold: "no answer" is predicted if its logits exceed those of the best answer by more than this.
     """
 
     name = "span"
@@ -116,10 +116,10 @@ class SpanHead(AtTokens):
         batch, places = super().tensors(features, units), features.targets.places
         return batch if places is None else batch | {"labels": torch.from_numpy(places[list(units)])}
 
-    # From batches to a loss. Logits are ``[W, 2]``: of the answer's beginning, and of its end, at each token.
+    # From batches to a loss. Logits are ``[W, 2]``: for the answer to begin, and to end, at each token.
 
     def loss(self, logits: "torch.Tensor", batch: Batch) -> "torch.Tensor":
-        """The mean of both cross-entropies, each over ``[CLS]`` and the tokens of the text."""
+        """The mean of the cross-entropies of beginning and end, each over ``[CLS]`` and the tokens of the text."""
         import torch
         from torch.nn.functional import cross_entropy
         from torch.nn.utils.rnn import pad_sequence
@@ -158,7 +158,7 @@ class SpanHead(AtTokens):
         return named | answer | {"n_best": n_best[:_SHOWN_ANSWERS]}
 
     def tuned(self, predictions: list[dict[str, Any]], split: Split) -> "SpanHead":
-        """The same head with the threshold that gives these rows the best F1."""
+        """The same head with the threshold that gives the best F1 on these rows."""
         if not self.may_be_unanswered:
             return self
         other = copy(self)
@@ -184,7 +184,7 @@ class SpanHead(AtTokens):
         interval = interval_of(metrics[0], each, seed)
         found = beside(metrics[0], interval, "never answering", float((~answered).mean()))
         if self.may_be_unanswered:
-            # The threshold may have been fitted on these very rows.
+            # The threshold may have been fitted on the same rows.
             untuned = self.score([_untuned(row) for row in predictions], split, metrics)
             found |= {f"eval_{name}_untuned": value for name, value in untuned.items()}
         for name, rows in (("with_answer", answered), ("without_answer", ~answered)):
@@ -206,7 +206,7 @@ class SpanHead(AtTokens):
         return " to answer questions out of a text" + (", or to say that it does not" if self.may_be_unanswered else "")
 
     def usage(self, folder: str) -> str:
-        return self.own_usage(folder)  # transformers has no pipeline for it
+        return self.own_usage(folder)  # transformers has no such pipeline any more
 
     def example(self, columns: Sequence[str]) -> Any:  # noqa: ARG002
         return {"question": "Where did Ana move?", "context": "Ana moved to Oslo."}
@@ -219,11 +219,11 @@ def _answers(row: Row, columns: Columns) -> Answers:
 
 
 def _untuned(row: dict[str, Any]) -> dict[str, Any]:
-    """An answer as it is without a threshold: none only where that is likelier than the best one."""
+    """The prediction of a row without a threshold: "no answer" only if it is more likely than the best answer."""
     best = row["n_best"][0]["text"] if row["n_best"] and row["no_answer"] <= 0 else ""
     return {**row, "prediction": best}
 
 
 def _answers_of(predictions: Sequence[dict[str, Any]], split: Split) -> tuple[list[str], list[list[str]]]:
-    """What was said, and what is right."""
+    """The predicted answers, and the right ones."""
     return [row["prediction"] for row in predictions], [one.texts for one in split.labels]

@@ -1,6 +1,7 @@
-"""A tag for each word: names, parts of speech, chunks (Devlin et al. 2018, 5.3).
+"""Tagging: a tag for each word, for names, parts of speech or chunks (Devlin et al. 2018, section 5.3).
 
-The first word piece of a word carries its tag. Shapes: N features in a batch, L tokens of the longest, W words read, C tags.
+The tag of a word is predicted at its first word piece. Shapes: N features in a batch, L tokens of the longest, W words
+read, C tags.
 """
 
 from collections.abc import Iterator, Sequence
@@ -33,8 +34,8 @@ class TokenHead(AtTokens):
     """Tags on words.
 
     Args:
-        label_names: the tags by id, "O" first where there is one.
-        scheme: "BIO", "IOB1", "BIOES", or "" for tags that are no entities.
+        label_names: the tags by id, "O" first if there is one.
+        scheme: "BIO", "IOB1" or "BIOES"; "" if the tags do not mark entities.
     """
 
     name = "token"
@@ -77,7 +78,7 @@ class TokenHead(AtTokens):
 
     @classmethod
     def of_model(cls, config: dict[str, Any]) -> "TokenHead":
-        # transformers leaves two classes without names out of config.json.
+        # transformers does not write two classes without names to config.json.
         names = {int(id_): name for id_, name in (config.get("id2label") or {0: "LABEL_0", 1: "LABEL_1"}).items()}
         tags = [names[id_] for id_ in sorted(names)]
         return cls(tags, config.get("bertkit_scheme", scheme_of([tags])))
@@ -152,9 +153,9 @@ class TokenHead(AtTokens):
     def chosen(
         self, logits: Sequence[np.ndarray], features: Features
     ) -> Iterator[tuple[TaggedRow, list[str], np.ndarray]]:
-        """Of each row its words, their tags, and how probable each tag is, float64 ``[words]``."""
+        """For each row its words, their predicted tags, and the probabilities of these tags, float64 ``[words]``."""
         targets: TagTargets = features.targets
-        # A word that the model does not see, as one of characters that its tokenizer drops, is no entity.
+        # A word that the model does not see, such as one of characters that its tokenizer drops, gets the tag "O".
         unseen = self.label_names.index(OUTSIDE) if OUTSIDE in self.label_names else 0
         chosen = [np.full(len(row.words or ()), unseen, dtype=np.int64) for row in targets.rows]
         certain = [np.zeros(len(ids)) for ids in chosen]
