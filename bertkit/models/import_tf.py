@@ -7,6 +7,8 @@ module.).
 
 import json
 import re
+import shlex
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bertkit.errors import BertkitError
-from bertkit.io.atomic import new_folder
+from bertkit.io.atomic import new_folder, write_text
 from bertkit.models.bert import save_model
+from bertkit.models.card import CardFacts, model_card
 from bertkit.models.tf_checkpoint import TensorFlowCheckpoint
 from bertkit.models.tokenizer import load_tokenizer
 
@@ -43,6 +46,12 @@ _GARDEN = {
 }
 _GARDEN_EMBEDDINGS = ("word_embeddings", "position_embeddings", "token_type_embeddings")
 _GARDEN_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
+# The hub's names of what a model of a class is for; of all others, vectors.
+_PIPELINE_TAGS = {
+    "BertForPreTraining": "fill-mask",
+    "BertForMaskedLM": "fill-mask",
+    "BertForSequenceClassification": "text-classification",
+}
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,7 @@ def import_checkpoint(checkpoint: Path, out: Path, config: Path | None = None, v
     Raises:
         BertkitError: a file is missing or damaged, or the files do not fit each other. Nothing is written then.
     """
+    began = time.monotonic()
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise BertkitError(f"{out} is there already, and not empty: name another folder with --out")
     source = _source(checkpoint)
@@ -92,8 +102,12 @@ def import_checkpoint(checkpoint: Path, out: Path, config: Path | None = None, v
             f"vocabulary {len(tokenizer):,}: give the vocab.txt that it was trained with (--vocab)"
         )
     model, missing = _model(weights, settings, source)
+    asked = {"--out": out, "--config": config, "--vocab": vocab}
+    command = ["bertkit", "import", str(checkpoint)]
+    command += [part for flag, path in asked.items() if path is not None for part in (flag, str(path))]
     with new_folder(out) as fresh:
         save_model(model, tokenizer, fresh)
+        write_text(fresh / "README.md", _card(model, source.name, out, shlex.join(command), time.monotonic() - began))
     return Imported(out, type(model).__name__, model.num_parameters(), left_out, tuple(missing))
 
 
@@ -303,3 +317,26 @@ def _check_layers(weights: "dict[str, torch.Tensor]", settings: dict[str, Any], 
     for name, number in there.items():
         if settings.get(name, number) != number:
             raise BertkitError(f"{source} has {name} {number:,}, and its configuration {settings[name]:,}")
+
+
+def _card(model: Any, source: str, out: Path, command: str, seconds: float) -> str:
+    """The card that the folder is pushed with; what only the checkpoint's author knows is left to be filled in."""
+    import torch
+    import transformers
+
+    cls_name, name = type(model).__name__, out.resolve().name
+    return model_card(
+        CardFacts(
+            name=name,
+            pipeline_tag=_PIPELINE_TAGS.get(cls_name, "feature-extraction"),
+            what=f"A {cls_name} of {model.num_parameters() / 1e6:,.1f} million parameters: the checkpoint {source}, with the "
+            "names and the files of transformers, its numbers as they were. What it was trained on, and how it may be used, "
+            "is told where the checkpoint comes from.",
+            usage=f"from transformers import AutoTokenizer, {cls_name}\n\n"
+            f'tokenizer = AutoTokenizer.from_pretrained("{name}")\nmodel = {cls_name}.from_pretrained("{name}")',
+            command=command,
+            device="CPU",
+            seconds=seconds,
+            versions={"torch": torch.__version__, "transformers": transformers.__version__},
+        )
+    )

@@ -7,11 +7,17 @@ import sys
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers.hub import Hub
+from helpers.tensorflow_bert import IDS
 
+import bertkit
 from bertkit.errors import BertkitError
+from bertkit.models.import_tf import import_checkpoint
 from bertkit.models.push import _quieter, model_files, push
+from bertkit.runtime.load import open_reader
+from bertkit.runtime.numpy_bert import log_softmax
 
 TOKEN = "hf_of_the_test"
 SENT = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "README.md"}
@@ -24,6 +30,18 @@ try:
 except BertkitError as error:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(1)
+"""
+# Plain transformers, which knows nothing of bertkit: the ids of two texts and all that a model says of them.
+READ = """
+import sys
+import numpy, torch, transformers
+name, kind, out, *texts = sys.argv[1:]
+tokenizer = transformers.AutoTokenizer.from_pretrained(name)
+model = getattr(transformers, kind).from_pretrained(name).double().eval()
+inputs = tokenizer(*texts, return_tensors="pt")
+with torch.no_grad():
+    answers = model(**inputs)
+numpy.savez(out, input_ids=inputs["input_ids"], **answers)
 """
 
 
@@ -92,6 +110,60 @@ def test_what_arrives_is_the_model_and_nothing_else(hub: Hub, run_folder: Path, 
         [sys.executable, "-c", fetch], env=hub.env(tmp_path / "home"), capture_output=True, text=True, check=True
     )
     assert (Path(fetched.stdout.strip()) / "model.safetensors").read_bytes() == hub.lfs.popitem()[1]
+
+
+def read_back(hub: Hub, home: Path, name: str, kind: str, *texts: str) -> dict[str, np.ndarray]:
+    """What plain transformers says with a model of the hub, in a process whose cache is empty."""
+    command = [sys.executable, "-c", READ, name, kind, str(home / "answers.npz"), *texts]
+    home.mkdir()
+    done = subprocess.run(command, env=hub.env(home), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return dict(np.load(home / "answers.npz"))
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "kind", "answers"),
+    [
+        ("pretraining", "AutoModelForPreTraining", {"prediction_logits": "words", "seq_relationship_logits": "pairs"}),
+        ("classifier", "AutoModelForSequenceClassification", {"logits": "classes"}),
+        ("garden", "AutoModel", {"last_hidden_state": "states"}),
+    ],
+)
+def test_an_old_checkpoint_comes_back_with_the_logits_of_tensorflow(
+    hub: Hub, tmp_path: Path, checkpoint: str, kind: str, answers: dict[str, str]
+) -> None:
+    source = Path(__file__).with_name("tensorflow") / checkpoint
+    hub.accept_pushes(tmp_path / "pushed", "org", TOKEN)
+    code, _, err = run(hub, tmp_path / "home", str(import_checkpoint(source, tmp_path / "old").folder), "org/old")
+    assert code == 0, err
+    found = read_back(hub, tmp_path / "elsewhere", "org/old", kind, "the cat [MASK] sat .", "a b")
+    expected = np.load(source / "logits.npz")
+    assert found["input_ids"].tolist() == IDS
+    for ours, theirs in answers.items():
+        np.testing.assert_allclose(found[ours].reshape(expected[theirs].shape), expected[theirs], atol=1e-7, rtol=0)
+
+
+def test_new_words_come_back_with_their_rows(hub: Hub, tiny_model: Path, tmp_path: Path, own_cache: Path) -> None:  # noqa: ARG001
+    text = tmp_path / "text.txt"
+    text.write_text("the cat sat .\nasss asss the bss cat .\n\n" * 40, encoding="utf-8")
+    settings = {"train.max_steps": 2, "train.batch_size": 4, "data.max_seq_length": 16, "data.max_eval_examples": 4}
+    made = bertkit.pretrain(text, model=tiny_model, add_words=10, out=tmp_path / "run", settings=settings, device="cpu")
+    assert made.added_words == 2
+    hub.accept_pushes(tmp_path / "pushed", "org", TOKEN)
+    code, _, err = run(hub, tmp_path / "home", str(made.folder), "org/new")
+    assert code == 0, err
+    found = read_back(
+        hub, tmp_path / "elsewhere", "org/new", "AutoModelForPreTraining", "the asss [MASK] .", "bss cats"
+    )
+    # What was trained, by another forward pass: numpy's.
+    words, pairs = (open_reader(str(made.folder), head, texts=1) for head in ("words", "pairs"))
+    text = words.pieces.encode("the asss [MASK] .", "bss cats")
+    assert found["input_ids"].tolist() == [text.ids]
+    assert {5, 21} <= {*text.ids}  # the row of [unused0], and the one behind all 21 others
+    (expected,) = words.bert.word_log_probabilities([text], [range(len(text.ids))])
+    np.testing.assert_allclose(log_softmax(found["prediction_logits"][0]), expected, atol=1e-5, rtol=0)
+    expected = pairs.bert.next_sentence_logits([text])
+    np.testing.assert_allclose(found["seq_relationship_logits"], expected, atol=1e-5, rtol=0)
 
 
 def test_what_is_a_strangers_stays_here(hub: Hub, run_folder: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from bertkit import console
 from bertkit.inference.embedding import Embedder
 from bertkit.inference.exporting.compare import Exported, check_texts, difference, refuse_if_far
-from bertkit.io.atomic import new_folder
+from bertkit.io.atomic import new_folder, write_text
 from bertkit.models.bert import load_for, own_tokenizer, quiet, save_model
 from bertkit.models.card import CardFacts, model_card
 from bertkit.models.folder import bert_folder, read_config
@@ -61,7 +61,7 @@ def export_sentences(model: str, out: Path, pooling: str) -> Exported:
         for name, content in sentence_files(encoder.config, pooling).items():
             (fresh / name).parent.mkdir(exist_ok=True)
             (fresh / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        (fresh / "README.md").write_text(_card(model, out, pooling, began), encoding="utf-8")
+        write_text(fresh / "README.md", _card(model, out, pooling, began))
         vectors, lengths = _vectors(fresh, texts, pooling)
         apart = difference("sentences", vectors, expected)
         refuse_if_far(apart, FORMAT)
