@@ -75,11 +75,6 @@ def is_main_process() -> bool:
     return _number("RANK") == 0
 
 
-def is_local_main_process() -> bool:
-    """Whether this process does the work that has to be done once per machine."""
-    return _number("LOCAL_RANK" if "LOCAL_RANK" in os.environ else "RANK") == 0
-
-
 def check_ranks() -> None:
     """Raises a BertkitError where a launcher's environment variables (RANK and the like) are not numbers."""
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"):

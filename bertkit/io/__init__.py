@@ -1,1 +1,1 @@
-"""Files in every form and compression, atomic writes, locks, the hub."""
+"""Files in every format and compression, atomic writes, locks, the hub."""

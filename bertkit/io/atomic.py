@@ -1,7 +1,7 @@
-"""Files and folders that are there whole or not at all.
+"""Writes files and folders so that they are either complete or not there at all.
 
-Each is made under a temporary name beside its place and renamed. While it is made, its process holds a lock on it, which the
-system lets go when the process is killed: the next that makes the same there removes what is left.
+Each is written under a temporary name beside its place and then renamed. Meanwhile its process holds a lock on it, which the
+system releases if the process is killed: the next process that writes there removes what was left.
 """
 
 import errno
@@ -21,7 +21,7 @@ from bertkit.errors import BertkitError, os_error_number
 
 try:
     import fcntl
-except ImportError:  # Windows, where what was left stays
+except ImportError:  # on Windows, where left-overs stay
     fcntl = None  # type: ignore[assignment]
 
 _ADVICE = {
@@ -36,14 +36,14 @@ _ADVICE = {
     errno.ENAMETOOLONG: "the name is too long for the file system: choose a shorter one",
 }
 _NAME_BYTES = 120
-"""Of a name that a temporary one repeats: a name may fill all of the 255 bytes that file systems allow."""
+"""How many bytes of a name its temporary name repeats: the name itself may fill the 255 bytes that file systems allow."""
 
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turns what the operating system says against writing ``path`` into one line that names it.
+    """Turns errors of the operating system in writing ``path`` into a BertkitError that names it.
 
-    Errors about other files, and of connections, pass: they are said where they are known, or by ``__main__``.
+    Errors about other files, and of connections, pass: they are handled elsewhere, at the latest in ``__main__``.
     """
     try:
         yield
@@ -58,7 +58,7 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 
 def _is_elsewhere(error: Exception, path: Path) -> bool:
-    """Whether an error is about a file that lies neither at, below, above nor beside ``path``."""
+    """Whether an error is about a file that is neither ``path`` nor above, below or beside it."""
     named = getattr(error, "filename", None)
     if not isinstance(named, str | bytes | os.PathLike):
         return False
@@ -68,9 +68,9 @@ def _is_elsewhere(error: Exception, path: Path) -> bool:
 
 @contextmanager
 def new_file(path: Path) -> Iterator[BinaryIO]:
-    """A temporary file of bytes that takes the place of ``path`` when the block has ended well, and vanishes otherwise.
+    """A temporary binary file that replaces ``path`` at the end of the block, or is removed if the block raises.
 
-    Its mode is what the umask gives.
+    Its permissions follow the umask.
     """
     with disk_errors(path), _temporary(path.parent, path.name, lambda file: file.touch(exist_ok=False)) as fresh:
         try:
@@ -89,43 +89,43 @@ def _put(fresh: Path, path: Path) -> None:
     except OSError as error:
         if error.errno != errno.EBUSY:
             raise
-        shutil.copyfile(fresh, path)  # a file that is a mount of its own, as in containers, has to stay
+        shutil.copyfile(fresh, path)  # a file that is a mount, as in containers, cannot be replaced
 
 
 @contextmanager
 def new_text(path: Path) -> Iterator[TextIO]:
-    """``new_file`` for text: UTF-8, ``\\n`` line ends, lone surrogates as escapes, which JSON reads back."""
+    """As ``new_file``, for text in UTF-8 with ``\\n`` line ends; lone surrogates become escapes, which JSON reads back."""
     with new_file(path) as file:
         text = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="\n")
         yield text
         text.flush()
-        text.detach()  # new_file closes what lies below
+        text.detach()  # new_file closes the binary file
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replaces a file's content at once, as UTF-8 with ``\\n`` line ends.
+    """Replaces the content of a file atomically, as UTF-8 with ``\\n`` line ends.
 
-    A file name that is not UTF-8 reaches us with lone surrogates; they are written as escapes, which JSON reads back.
+    Lone surrogates, which stand for bytes of file names that are not UTF-8, become escapes, which JSON reads back.
 
     Raises:
-        BertkitError: the disk is full or cannot be written; the old content stays.
+        BertkitError: the disk is full or cannot be written. The old content stays.
     """
     with new_text(path) as file:
         file.write(text)
 
 
 def write_json(path: Path, value: object) -> None:
-    """Replaces a file's content with indented JSON."""
+    """Replaces the content of a file atomically with indented JSON."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder that becomes ``path`` when the block has ended well, and vanishes otherwise.
+    """A temporary folder that becomes ``path`` at the end of the block, or is removed if the block raises.
 
-    It is made beside ``path`` and renamed. Where an empty folder stands there already, which may be a mount that can be
-    neither renamed nor replaced (a Docker volume), it is made within, and what it holds is moved up at the end.
-    Where another process has filled ``path`` meanwhile, ours is dropped.
+    It is made beside ``path`` and renamed. If ``path`` is an empty folder, it may be a mount that can be neither renamed
+    nor replaced (a Docker volume): then the temporary folder is made in it, and its contents are moved up at the end. If
+    another process has filled ``path`` meanwhile, the temporary folder is dropped.
     """
     with disk_errors(path):
         is_there = path.is_dir() and not contents(path)
@@ -148,7 +148,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def scratch_folder(name: str) -> Iterator[Path]:
-    """A folder of the system's temporary ones while the block runs, closed to others."""
+    """A folder in the system's temporary folder while the block runs, which other users cannot read."""
     with _temporary(Path(tempfile.gettempdir()), name, lambda folder: folder.mkdir(mode=0o700)) as fresh:
         try:
             yield fresh
@@ -157,7 +157,7 @@ def scratch_folder(name: str) -> Iterator[Path]:
 
 
 def contents(folder: Path) -> list[Path]:
-    """What lies in a folder, sorted, without what the file system itself keeps in its topmost one."""
+    """The contents of a folder, sorted, without the ``lost+found`` of a file system."""
     return sorted(path for path in folder.iterdir() if path.name != "lost+found")
 
 
@@ -170,15 +170,15 @@ def _rename(fresh: Path, path: Path) -> None:
 
 
 def _move_up(fresh: Path) -> None:
-    # JSON last: a folder is known by it, so that a half-moved one is not taken for a whole one.
+    # JSON files last: folders are recognised by them, so that a half-moved one is not taken for a complete one.
     for file in sorted(fresh.iterdir(), key=lambda file: file.suffix == ".json"):
         os.replace(file, fresh.parent / file.name)
 
 
 @contextmanager
 def _temporary(place: Path, name: str, make: Callable[[Path], None]) -> Iterator[Path]:
-    """A new file or folder, made by ``make`` and held while the block runs; what the dead left of such is removed."""
-    # Not from tempfile: its files and folders are closed to everybody else, against the user's umask.
+    """A new file or folder, made by ``make`` and locked while the block runs; left-overs of ended processes are removed."""
+    # Not by tempfile, whose files and folders only their owner can read, whatever the umask says.
     begin = f".tmp-{os.fsencode(name)[:_NAME_BYTES].decode('utf-8', 'ignore')}-"
     for left in place.glob(f"{glob.escape(begin)}{'[0-9a-f]' * 12}"):
         _remove_where_unheld(left)
@@ -190,18 +190,19 @@ def _temporary(place: Path, name: str, make: Callable[[Path], None]) -> Iterator
                 held.enter_context(_lock(fresh))
             if fresh.exists():
                 break
-            held.close()  # another took it for the left-over of a process that is gone, before it was held
+            held.close()  # before it was locked, another process took it for a left-over
         yield fresh
 
 
 @contextmanager
 def _lock(path: Path, without_waiting: bool = False) -> Iterator[None]:
-    """Holds a file or folder; on Windows, where what is open cannot be renamed, and where there are no locks, an OSError."""
+    """Locks a file or folder. Raises an OSError where that is impossible: on Windows, where open files cannot be renamed, and
+    on file systems without locks."""
     if fcntl is None:
         raise OSError
     descriptor = os.open(
         path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW
-    )  # neither a link nor a pipe of somebody else's
+    )  # neither a link nor a pipe that somebody else has put there
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (fcntl.LOCK_NB if without_waiting else 0))
         yield
@@ -215,7 +216,7 @@ def _remove_where_unheld(left: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Waits until a file or folder is on the disk; folders cannot be synced on Windows."""
+    """Waits until a file or folder is on the disk. (On Windows folders cannot be synced.)"""
     if path.is_dir() and os.name == "nt":
         return
     handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""Files of any compression as streams of bytes, in bounded memory."""
+"""Reads files of any compression as streams of bytes, in bounded memory."""
 
 import bz2
 import gzip
@@ -13,20 +13,21 @@ from bertkit.errors import BertkitError
 from bertkit.io.remote import AnyFile
 
 MAX_EXPANSION = 200
-"""Text is packed to a third or a tenth; more than this is a bomb (gzip reaches 1,000, the others far more)."""
+"""The largest factor by which a file may unpack. Text packs to a third or a tenth; more is a bomb (gzip reaches 1,000, the
+others far more)."""
 _EXPANSION_JUDGED_FROM_BYTES = 2**28
 _XZ_MEMORY_BYTES = 2**28
-"""``xz -9`` asks for 65 MB."""
+"""The most memory that an .xz file may ask for; ``xz -9`` asks for 65 MB."""
 _PACKED_BYTES = 2**13  # a Zstandard bomb of this size unpacks to 256 MiB
 
 
 @contextmanager
 def open_binary(path: AnyFile) -> Iterator[BinaryIO]:
-    """Opens a file for reading, decompressed by its last suffix (.gz, .xz, .zst, .bz2), as a stream.
+    """Opens a file for reading as a stream, decompressed if its last suffix is .gz, .xz, .zst or .bz2.
 
     Raises:
-        BertkitError: the file cannot be read, its compression is damaged or cut off, or it unpacks to so much more
-            than it is that it can be no text.
+        BertkitError: the file cannot be read, its compressed data are damaged or cut off, or it unpacks to more than
+            ``MAX_EXPANSION`` times its size.
     """
     try:
         with path.open("rb") as raw, _decompressed(raw, path) as stream:
@@ -48,10 +49,10 @@ def _decompressed(raw: BinaryIO, path: AnyFile) -> Iterator[BinaryIO]:
 
 
 def check_expansion(path: AnyFile, packed_bytes: int, unpacked_bytes: int) -> None:
-    """Makes sure that what is (being) unpacked may be text.
+    """Checks that data unpack to a size that is plausible for text.
 
     Raises:
-        BertkitError: it is too much for that.
+        BertkitError: they unpack to more than ``MAX_EXPANSION`` times their size.
     """
     if unpacked_bytes > max(MAX_EXPANSION * packed_bytes, _EXPANSION_JUDGED_FROM_BYTES):
         raise BertkitError(
@@ -61,7 +62,7 @@ def check_expansion(path: AnyFile, packed_bytes: int, unpacked_bytes: int) -> No
 
 
 class _Counted(io.RawIOBase):
-    """A decompressed stream that is given up where too much comes out of it."""
+    """A decompressed stream that raises a BertkitError if it unpacks to too much."""
 
     def __init__(self, stream: Any, path: AnyFile) -> None:
         self._stream, self._path, self._packed_bytes = stream, path, path.stat().st_size
@@ -78,10 +79,10 @@ class _Counted(io.RawIOBase):
 
 
 class _Frames(io.RawIOBase):
-    """Decompressed frames one after the other, a little at a time, as all that it unpacks to is held at once.
+    """A stream of the decompressed frames of a file. It reads a little at a time, as what that unpacks to is held in memory.
 
-    The libraries' own readers take a .zst that is cut off for a whole one, and an .xz at its word how much memory it
-    needs.
+    The readers of the libraries are not used: they take a truncated .zst for a complete one, and give an .xz as much memory
+    as it asks for.
     """
 
     def __init__(self, raw: BinaryIO, decompressor: Callable[[], Any], padding: bytes) -> None:
@@ -116,7 +117,7 @@ class _Frames(io.RawIOBase):
 
 
 class _ZstFrame:
-    """A Zstandard frame, with the errors of other compressions."""
+    """A Zstandard frame that raises the same errors as other compressions."""
 
     def __init__(self) -> None:
         import zstandard

@@ -1,4 +1,4 @@
-"""Rows of .csv and .tsv files: separator, quoting and header are told from how the file begins."""
+"""Reads rows of .csv and .tsv files; separator, quoting and header are recognised from the beginning of the file."""
 
 import csv
 import re
@@ -12,25 +12,25 @@ from bertkit.io.remote import AnyFile
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 LONGEST_VALUE_CHARS = 2**24
-"""A longer line, or value in quotes, is refused: it is held in memory several times over."""
+"""Longer lines, and longer values in quotes, are refused, as they would be in memory several times."""
 _SAMPLE_LINES = 1_000
 _SAMPLE_CHARS = 2**20
 _EXCEL = re.compile(r'"?sep=(.)"?\s*')
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 Row = tuple[str, dict[str, Any]]
-"""(FILE:LINE, column → value)."""
+"""A row: its place FILE:LINE, and its values by column."""
 Refuse = Callable[[str], None]
-"""What is done with a row that cannot be used: raises, or counts it and goes on."""
+"""Called with a message about a row that cannot be used; it raises, or counts the row."""
 
 
 @dataclass(frozen=True)
 class Delimited:
-    """A file of values between separators, open for reading.
+    """A file of separated values that is open for reading.
 
     Attributes:
-        names: of the columns.
-        remarks: what was taken for granted that its suffix does not say.
+        names: the names of the columns.
+        remarks: what was recognised that the suffix does not say, in words.
     """
 
     path: AnyFile
@@ -38,14 +38,14 @@ class Delimited:
     remarks: list[str]
     _reader: Any
     _lines_before: int = 0
-    """Lines of the file before the header, as Excel's ``sep=;``."""
+    """Lines of the file before the header, such as Excel's ``sep=;``."""
     _separator: str = field(default=",")
 
     def rows(self, refuse: Refuse) -> Iterator[Row]:
-        """The rows in order; blank lines are none.
+        """The rows in order, without blank lines.
 
         Raises:
-            BertkitError: quotes that do not match, or a value that is too long.
+            BertkitError: quotes do not match, or a value is too long.
         """
         begin = self._reader.line_num + 1
         try:
@@ -66,14 +66,14 @@ class Delimited:
 
 
 def open_delimited(lines: Iterator[str], path: AnyFile, usual: str) -> Delimited:
-    """Reads how a file begins.
+    """Recognises separator, quoting and header from the beginning of a file.
 
-    The separator is ``usual``, unless the beginning is a table with another one alone. A first line ``sep=;``, as
-    Excel writes it, is no header. tsv has no quoting, as GLUE's files, unless its header is in quotes, or all values in
+    The separator is ``usual``, unless the beginning is a table only with another one. A first line ``sep=;``, as Excel
+    writes it, is not the header. A tsv has no quoting (as in GLUE's files), unless its header is in quotes, or all values in
     quotes need them.
 
     Raises:
-        BertkitError: two columns of one name.
+        BertkitError: two columns have the same name.
     """
     csv.field_size_limit(LONGEST_VALUE_CHARS)
     sample, whole = _beginning(lines)
@@ -88,7 +88,7 @@ def open_delimited(lines: Iterator[str], path: AnyFile, usual: str) -> Delimited
     options = _options(separator, quoted)
     names = next(_parsed(sample, whole, options), [])
     if len(names) > 1 and all(name.startswith(" ") for name in names[1:]):
-        options["skipinitialspace"] = True  # a blank behind each separator belongs to it
+        options["skipinitialspace"] = True  # if each separator has a blank behind it, the blank belongs to it
     reader = csv.reader(chain(sample, lines), **options)
     try:
         names = next(reader, [])
@@ -101,10 +101,10 @@ def open_delimited(lines: Iterator[str], path: AnyFile, usual: str) -> Delimited
 
 
 def bounded(text: Any, path: AnyFile) -> Iterator[str]:
-    """The lines of an open text, none of them too long to hold.
+    """The lines of an open text.
 
     Raises:
-        BertkitError: a line of over ``LONGEST_VALUE_CHARS`` characters.
+        BertkitError: a line has more than ``LONGEST_VALUE_CHARS`` characters.
     """
     number = 0
     while line := text.readline(LONGEST_VALUE_CHARS + 1):
@@ -115,7 +115,7 @@ def bounded(text: Any, path: AnyFile) -> Iterator[str]:
 
 
 def _beginning(lines: Iterator[str]) -> tuple[list[str], bool]:
-    """The first lines, and whether they are all."""
+    """The first lines, and whether these are all."""
     sample, characters = [], 0
     for line in lines:
         sample.append(line)
@@ -128,12 +128,12 @@ def _beginning(lines: Iterator[str]) -> tuple[list[str], bool]:
 def _options(separator: str, quoted: bool) -> dict[str, Any]:
     if not quoted:
         return {"delimiter": separator, "quoting": csv.QUOTE_NONE}
-    # Strict, as a quote that is never closed would swallow the rest of the file in silence.
+    # Strict: otherwise a quote that is never closed would swallow the rest of the file without an error.
     return {"delimiter": separator, "strict": True}
 
 
 def _parsed(sample: list[str], whole: bool, options: dict[str, Any]) -> Iterator[list[str]]:
-    """The rows of the sample; ends at what it cannot parse, which it yields as an empty row unless the sample is cut."""
+    """The rows of the sample, up to the first that cannot be parsed; it becomes an empty row unless the sample is cut."""
     reader = csv.reader(iter(sample), **options)
     try:
         for values in reader:
@@ -145,7 +145,7 @@ def _parsed(sample: list[str], whole: bool, options: dict[str, Any]) -> Iterator
 
 
 def _separator(sample: list[str], whole: bool, usual: str) -> str:
-    """The usual separator, or else the one by which all rows of the sample have two values or more, as many each."""
+    """The usual separator, or else the one that splits all rows of the sample into the same number of values, at least 2."""
     for separator in dict.fromkeys([usual, *SEPARATORS]):
         counts = {len(values) for values in _parsed(sample, whole, _options(separator, separator != "\t"))}
         if len(counts) == 1 and counts.pop() > 1:
@@ -166,7 +166,7 @@ def _is_quoted(sample: list[str], whole: bool) -> bool:
 
 
 def _needs_quotes(value: str) -> bool:
-    """Whether a value is in quotes because of what it holds; a quoted one with a tab or line end is only its beginning."""
+    """Whether a value needs its quotes; one that contains a tab or line end is seen only up to that."""
     return '""' in value[1:-1] or not _QUOTED.fullmatch(value)
 
 

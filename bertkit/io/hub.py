@@ -1,4 +1,4 @@
-"""What the Hugging Face hub has: a model's files from it, and one line where that fails."""
+"""Fetches models from the Hugging Face hub, and turns its failures into one line."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -23,26 +23,26 @@ _TOKENIZER_FILES = (
     "special_tokens_map.json",
     "added_tokens.json",
 )
-# Safetensors first: a pickled file is read only where there is nothing better, and never unpickled freely.
+# Safetensors first: a pickled file is read only if there is nothing better, and then only its tensors are unpickled.
 _WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin", "features.safetensors")
 
 
 class NotFetchedError(BertkitError):
-    """Something that the hub has cannot be had from it."""
+    """Something could not be fetched from the hub."""
 
 
 def may_be_hub_name(name: str) -> bool:
-    """Whether a name could be one on the hub, and does not look like a path: ``./x``, ``x/``, ``/x``, ``x.bin``."""
+    """Whether a name could be one on the hub, rather than a path such as ``./x``, ``x/``, ``/x`` or ``x.bin``."""
     return bool(_HUB_NAME.fullmatch(name)) and not name.lower().endswith(_FILE_SUFFIXES)
 
 
 @contextmanager
 def hub_errors(what: str, ways_on: str) -> Iterator[None]:
-    """Turns every failure to fetch something into one line.
+    """Turns every failure to fetch something into a ``NotFetchedError``.
 
     Args:
-        what: what is fetched, as in ``model 'org/name'``.
-        ways_on: what the user can do instead, as in ``give a folder with --model DIR``.
+        what: what is fetched, such as ``model 'org/name'``.
+        ways_on: what the user can do instead, such as ``give a folder with --model DIR``.
 
     Raises:
         NotFetchedError: ``cannot fetch WHAT: REASON; WAYS_ON``.
@@ -60,7 +60,7 @@ def hub_errors(what: str, ways_on: str) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str | None:
-    """Why fetching failed, in a few words; None for an error that fetching does not raise."""
+    """Why fetching failed, in a few words; None if the error has nothing to do with fetching."""
     from huggingface_hub import errors
 
     chain = list(causes(error))
@@ -88,22 +88,22 @@ def _reason(error: Exception) -> str | None:
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and what led to it, the outermost first."""
+    """The error and its causes, the outermost first."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
 
 
 def model_folder(name_or_path: str, weights: bool = True) -> Path:
-    """The folder of a model: the path itself, or the cached copy of what the hub has under that name.
+    """The folder of a model: the path itself, or the cached copy of a model on the hub.
 
     Args:
-        name_or_path: a folder, a hub name such as ``google-bert/bert-base-uncased``, or ``embedded``: the model
-            that comes with bertkit (a folder of that name is ``./embedded``).
+        name_or_path: a folder, a hub name such as ``google-bert/bert-base-uncased``, or ``embedded`` for the model that
+            comes with bertkit (a folder with that name is ``./embedded``).
         weights: whether the weights are needed, or only configuration and tokenizer.
 
     Raises:
-        BertkitError: there is no such folder, or it cannot be fetched.
+        BertkitError: there is no such folder, or the model cannot be fetched.
     """
     if name_or_path == EMBEDDED:
         return EMBEDDED_MODEL
@@ -127,13 +127,13 @@ def model_folder(name_or_path: str, weights: bool = True) -> Path:
 
 @cache
 def _fetch_model(name: str, weights: bool) -> Path:
-    """The cached copy of a repository, asked for once a process: what is read belongs together."""
+    """The cached copy of a repository; it is fetched once per process, so that all files that are read belong together."""
     with hub_bars(False):
         folder = _fetch_files(name, ("config.json", *_TOKENIZER_FILES))
     if folder is None:
         raise FileNotFoundError("it has neither a config.json nor a tokenizer")
     if weights:
-        # Hundreds of megabytes: the hub's own bar, and none in a log file.
+        # For hundreds of megabytes the hub's own progress bar is shown, but not in a log file.
         with hub_bars(console.err.is_terminal):
             _fetch_weights(name, folder)
     return folder
@@ -141,7 +141,7 @@ def _fetch_model(name: str, weights: bool) -> Path:
 
 @contextmanager
 def hub_bars(on: bool) -> Iterator[None]:
-    """The progress bars of huggingface_hub, shown or not while the block runs."""
+    """Shows or hides the progress bars of huggingface_hub while the block runs."""
     from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
     if on or are_progress_bars_disabled():
@@ -170,11 +170,10 @@ def _fetch_weights(name: str, folder: Path) -> None:
 
 
 def _fetch_files(name: str, files: Iterable[str], revision: str | None = None) -> Path | None:
-    """Fetches those of the files that the repository has; returns their folder, or None where it has none.
+    """Fetches those of the files that the repository has; returns their folder, or None if it has none of them.
 
-    Not by ``snapshot_download``, for docs/design.md's reasons.
-
-    The folder's name is the commit, by which all later files are asked for: they belong together.
+    The folder's name is the commit; all later files are fetched by it, so that they belong together. docs/design.md says why
+    ``snapshot_download`` is not used.
     """
     from huggingface_hub import _CACHED_NO_EXIST, hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
@@ -184,7 +183,7 @@ def _fetch_files(name: str, files: Iterable[str], revision: str | None = None) -
         try:
             fetched = Path(hf_hub_download(name, file, revision=revision, etag_timeout=ANSWER_TIMEOUT_S))
         except EntryNotFoundError as error:
-            # Not in the cache is "the repository has it not" only where the hub could not be asked from the start.
+            # "Not in the cache" means "not in the repository" only if the hub was unreachable from the start.
             is_known = try_to_load_from_cache(name, file, revision=revision) is _CACHED_NO_EXIST
             if isinstance(error, LocalEntryNotFoundError) and not (knows_cache_alone or is_known):
                 raise
@@ -199,7 +198,7 @@ def _fetch_files(name: str, files: Iterable[str], revision: str | None = None) -
 
 
 def _refuse_page(path: Path) -> None:
-    """Takes a file out of the cache again that is a page of a network that asks for a login, or of a filter."""
+    """Removes a file from the cache, and raises, if it is an HTML page, as from a network that asks for a login."""
     with path.open("rb") as file:
         start = file.read(64).lstrip().lower()
     if start.startswith((b"<!doctype html", b"<html")):

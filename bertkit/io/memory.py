@@ -1,4 +1,4 @@
-"""Rows that are in memory already: lists of dictionaries, ``datasets.Dataset``, ``pandas.DataFrame``."""
+"""Rows in memory: lists of dictionaries, ``datasets.Dataset``, ``pandas.DataFrame``."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from bertkit.io.tables import decoded
 
 @runtime_checkable
 class DataFrame(Protocol):
-    """As far as we use them, the frames of pandas."""
+    """The part of pandas' data frames that bertkit uses."""
 
     @property
     def columns(self) -> Any: ...
@@ -18,7 +18,7 @@ class DataFrame(Protocol):
 
 
 class Dataset(Protocol):
-    """As far as we use them, the datasets of the library ``datasets``."""
+    """The part of the datasets of the library ``datasets`` that bertkit uses."""
 
     @property
     def column_names(self) -> Any: ...
@@ -26,12 +26,12 @@ class Dataset(Protocol):
 
 
 Table = Iterable[Mapping[str, Any]] | DataFrame | Dataset
-"""What holds rows in memory."""
+"""The forms in which rows may be passed."""
 
 
 @dataclass(frozen=True)
 class MemoryRows:
-    """Rows in memory, which messages call by a name."""
+    """Rows in memory, with a name for messages."""
 
     name: str
     rows: list[dict[str, Any]]
@@ -40,17 +40,17 @@ class MemoryRows:
         return self.name
 
     def placed(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Each row with its place for messages, as ``io.tables.read_rows`` gives those of a file."""
+        """The rows, each with its place for messages, as ``io.tables.read_rows`` gives them for a file."""
         for number, row in enumerate(self.rows):
             place = f"{self.name}, row {number}"
             yield place, decoded(place, row)
 
 
 def memory_rows(name: str, table: Table) -> MemoryRows:
-    """The rows of a table in memory; what is missing in a frame (NaN, NaT, NA) is None.
+    """The rows of a table in memory; missing values of a data frame (NaN, NaT, NA) become None.
 
     Raises:
-        BertkitError: it is no such table.
+        BertkitError: the object is not such a table.
     """
     if isinstance(table, DataFrame):
         names = [str(column) for column in table.columns]
@@ -70,7 +70,7 @@ def memory_rows(name: str, table: Table) -> MemoryRows:
 
 
 def _given(value: Any) -> Any:
-    """A cell of a frame, None where it is missing: what is missing does not equal itself, or (NA) will not say."""
+    """A cell of a data frame; None if it is missing. (NaN and NaT do not equal themselves; comparing NA raises.)"""
     try:
         is_missing = type(value).__name__ in ("NAType", "NaTType") or bool(value != value)
     except (TypeError, ValueError):  # an array in a cell

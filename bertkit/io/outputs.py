@@ -1,4 +1,4 @@
-"""Files that a person names for results: looked at before the work, so that nothing of theirs is destroyed."""
+"""Output files that a person names: they are checked before the work, so that no other file is overwritten."""
 
 import errno
 import os
@@ -14,7 +14,7 @@ from bertkit.io.atomic import disk_errors, new_file
 
 _HEAD_BYTES, _TAIL_BYTES = 2**12, 2**16
 _held: dict[Path, BinaryIO] = {}
-"""Pipes that are open since they were looked at: closed in between, their reader would take it for the end."""
+"""Named pipes that were opened for the check and stay open: if they were closed, their reader would take that for the end."""
 
 
 def check_output(
@@ -26,20 +26,22 @@ def check_output(
     needs_file: bool = False,
     flag: str = "--output",
 ) -> None:
-    """Refuses a place for results that cannot be written, or that holds something else: before the work begins.
+    """Checks, before the work, that results can be written to a path, and that no other file would be overwritten.
 
-    A symlink is followed: its target is replaced, and it stays. A device or a pipe that somebody reads is written into.
-    Any other file is replaced only where it is empty or one of ours.
+    A symlink is followed: its target is replaced, and the link stays. Devices, and pipes that somebody reads, are written
+    to. Any other file is replaced only if it is empty, or a file of the same kind that bertkit wrote.
 
     Args:
-        is_ours: told the first 4 KiB and the last 64 KiB of a file, whether it is such a file as is to be written.
-        what: such a file, in a word.
+        path: the output.
+        is_ours: given the first 4 KiB and the last 64 KiB of a file, says whether bertkit wrote it.
+        what: the kind of file, in a word.
         overwrite: replace any file.
-        needs_file: what is written has to be gone back in, which devices and pipes do not allow.
-        flag: the option that named the place.
+        needs_file: whether the writer has to seek, which devices and pipes do not allow.
+        flag: the option that named the path.
 
     Raises:
-        BertkitError: a folder stands there, or a file that is not ours; the name is too long; no file can be made there.
+        BertkitError: the path is a folder, or a file that bertkit did not write; its name is too long; or no file can be
+            made there.
     """
     with disk_errors(path):
         kind = _mode(path)
@@ -60,7 +62,7 @@ def check_output(
 
 
 def check_writable(folder: Path) -> None:
-    """Raises a BertkitError where no file can be made in a folder, or in the one that it would have to be made in."""
+    """Raises a BertkitError if no file can be made in a folder, or in the nearest folder above it that exists."""
     nearest = next((one for one in (folder, *folder.parents) if one.exists()), folder)
     probe = nearest / f".tmp-{secrets.token_hex(6)}"
     with disk_errors(folder):
@@ -70,12 +72,12 @@ def check_writable(folder: Path) -> None:
 
 @contextmanager
 def new_output(path: Path) -> Iterator[BinaryIO]:
-    """The file of a place that ``check_output`` has let through: replaced at the end, whole or not at all.
+    """Opens a path that ``check_output`` has accepted; the file is replaced at the end of the block, whole or not at all.
 
-    Folders on the way to it are made. A device or a pipe is written into at once.
+    Missing folders are made. A device or a pipe is written to at once.
 
     Raises:
-        BertkitError: the disk is full or cannot be written; what was there stays.
+        BertkitError: the disk is full or cannot be written. An older file stays as it was.
     """
     with disk_errors(path):
         kind = _mode(path)
@@ -92,7 +94,7 @@ def new_output(path: Path) -> Iterator[BinaryIO]:
 
 
 def _open_pipe(path: Path) -> BinaryIO:
-    """A named pipe for writing, at whose other end somebody is: without one, opening it would wait for ever."""
+    """Opens a named pipe for writing; raises if nobody reads it, as opening it would then wait forever."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
     except OSError as error:
@@ -104,7 +106,7 @@ def _open_pipe(path: Path) -> BinaryIO:
 
 
 def _mode(path: Path) -> int | None:
-    """What kind of thing lies at the end of a path; None where nothing does."""
+    """The file mode of what a path leads to; None if there is nothing."""
     try:
         return path.stat().st_mode
     except FileNotFoundError:

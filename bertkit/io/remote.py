@@ -1,4 +1,4 @@
-"""Files in object stores and on servers (s3://, gs://, hf://, https:// …), read by fsspec as streams."""
+"""Reads files in object stores and on servers (s3://, gs://, hf://, https:// …) as streams, by fsspec."""
 
 import io
 import re
@@ -13,21 +13,21 @@ from bertkit.console import one_line
 from bertkit.errors import BertkitError
 from bertkit.io.connection import ensure_hub, is_offline, patiently, why_offline
 
-_URL = re.compile(r"([a-z][a-z0-9+.-]+)://.", re.IGNORECASE)  # a single letter is a drive of Windows
+_URL = re.compile(r"([a-z][a-z0-9+.-]+)://.", re.IGNORECASE)  # a single letter would be a drive of Windows
 _BLOCK_BYTES = 2**24
-"""Asked for at a time; two are in memory."""
+"""How many bytes are requested at a time; two such blocks are in memory."""
 _WAYS_ON = "give a file or a folder, or a URL such as s3://BUCKET/FOLDER/, gs://, hf:// or https://"
 
 
 class _Stat(NamedTuple):
     st_size: int
-    st_mtime_ns: int = 0  # what it holds is compared by its hash alone
+    st_mtime_ns: int = 0  # remote files are compared by their hash only
     st_ino: int = 0
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file at a URL, with those methods of ``Path`` that reading takes. All raise a BertkitError that names it."""
+    """A file at a URL, with the methods of ``Path`` that are needed for reading. Their errors are BertkitErrors."""
 
     url: str
 
@@ -36,7 +36,7 @@ class RemoteFile:
 
     @property
     def _bare(self) -> str:
-        """Without what may follow the name on a web server, as ``?download=true``."""
+        """The URL without what may follow the name on a web server, such as ``?download=true``."""
         return self.url.partition("?")[0] if self.url.lower().startswith("http") else self.url
 
     @property
@@ -56,7 +56,7 @@ class RemoteFile:
         return _Stat(_size_bytes(self.url))
 
     def open(self, _mode: str = "rb") -> BinaryIO:
-        """The content as bytes; it can be sought in where the server gives parts of files."""
+        """Opens the file for reading bytes; it can seek if the server sends parts of files."""
         with _failures(self.url):
             files, path = _place(self.url)
             return io.BufferedReader(_Stream(files.open(path, "rb", block_size=_BLOCK_BYTES), self.url), 2**20)
@@ -71,22 +71,22 @@ def is_url(name: str) -> bool:
 
 
 def files_at(url: str) -> list[RemoteFile]:
-    """The file at a URL, those that its ``*`` stands for, or those of its folder and of the folders in it, sorted.
+    """The file at a URL, or the files that match its ``*``, or all files in and below a folder; sorted.
 
     Raises:
-        BertkitError: there is none; it cannot be reached; the package that reads such URLs is not installed.
+        BertkitError: there are none, they cannot be reached, or the package that reads such URLs is not installed.
     """
     with _failures(url):
         files, path = _place(url)
         if "*" not in path and not url.endswith("/") and files.isfile(path):
             return [RemoteFile(files.unstrip_protocol(path))]
         listed = (files.glob if "*" in path else files.find)(path, detail=True)
-        # As in a folder here, what begins with a dot is hidden.
+        # As in local folders, names that begin with a dot are hidden.
         hidden = [name for name in listed if "/." in name.removeprefix(path)]
         several = sorted(name for name in listed if listed[name]["type"] == "file" and name not in hidden)
         names = [files.unstrip_protocol(name) for name in several]
         if not names and "*" not in path:
-            files.info(path)  # says why, where nobody answers
+            files.info(path)  # raises an error that says why, if the server does not answer
     if not names:
         raise BertkitError(f"no corpus at {url}: nothing is there; {_WAYS_ON}")
     return [RemoteFile(name) for name in names]
@@ -103,7 +103,7 @@ def _size_bytes(url: str) -> int:
 
 
 def _place(url: str) -> tuple[Any, str]:
-    """The file system of a URL, and where in it the file is."""
+    """The file system of a URL, and the path of the file in it."""
     import fsspec
     from fsspec.registry import known_implementations
 
@@ -121,7 +121,7 @@ def _place(url: str) -> tuple[Any, str]:
 
 
 class _Stream(io.RawIOBase):
-    """A file of fsspec whose failures are lines that name it: each of its libraries has its own errors."""
+    """A file of fsspec, whose errors (each of its libraries has its own) become BertkitErrors."""
 
     def __init__(self, file: Any, url: str) -> None:
         self._file, self._url = file, url

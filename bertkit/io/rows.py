@@ -1,4 +1,4 @@
-"""Answers as files, one row each: JSON lines, comma- or tab-separated, or parquet, by the file's suffix."""
+"""Writes predictions to files, a row each: as JSON lines, csv, tsv or parquet, by the file's suffix."""
 
 import csv
 import io
@@ -21,15 +21,15 @@ _BEGINS: dict[str, str] = {"jsonl": r'\{"index": \d', "csv": "index,", "tsv": r"
 
 
 def check_place(path: Path, overwrite: bool) -> None:
-    """Looks before the work whether ``write_rows`` may write there.
+    """Checks, before the work, that ``write_rows`` may write to a path.
 
     Raises:
-        BertkitError: another suffix, or see ``check_output``.
+        BertkitError: the suffix is unknown, or see ``check_output``.
     """
     form = _form(path)
 
     def is_ours(sample: bytes) -> bool:
-        if form == "parquet":  # the names of the columns stand at the end
+        if form == "parquet":  # the names of the columns stand at the end of the file
             return sample.startswith(b"PAR1") and b"index" in sample and b"bertkit" in sample
         return re.match(_BEGINS[form].encode(), sample, re.MULTILINE) is not None
 
@@ -37,14 +37,15 @@ def check_place(path: Path, overwrite: bool) -> None:
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
-    """Writes rows as they come; the file is there whole or not at all.
+    """Writes rows as they are computed; the file appears only once it is complete.
 
-    ``.jsonl`` (also ``.txt``, or no suffix) keeps the objects as they are. In the others a nested object becomes columns
-    with a dot in their names (``probabilities.good``), and a list in a cell is JSON. ``.csv`` has a header, ``.tsv`` has
-    none and escapes tabs, line ends and backslashes by a backslash. What is missing is empty, in ``.parquet`` null.
+    ``.jsonl`` (also ``.txt``, or no suffix) stores the objects as they are. In the other formats the fields of a nested
+    object become columns with a dot in their names (``probabilities.good``), and lists are JSON. ``.csv`` has a header.
+    ``.tsv`` has none, and escapes tabs, line ends and backslashes by a backslash. Missing values are empty, in
+    ``.parquet`` null.
 
     Raises:
-        BertkitError: another suffix, or a file that cannot be written.
+        BertkitError: the suffix is unknown, or the file cannot be written.
     """
     write = {"jsonl": _write_json_lines, "csv": _write_csv, "tsv": _write_tsv, "parquet": _write_parquet}[_form(path)]
     with new_output(path) as file:
@@ -97,10 +98,13 @@ def _write_parquet(file: BinaryIO, rows: Iterable[Row]) -> None:
 
 
 def _in_columns(rows: Iterable[Row]) -> tuple[list[str], list[list[Any]], Iterator[list[Any]]]:
-    """The columns of rows by the first thousands of them, the values of these, and those of all; None where there is none.
+    """Rows in columns, which are those of the first ``_ROWS_AT_ONCE`` rows.
+
+    Returns:
+        The names of the columns; the values of the first rows; and those of all rows, as a stream. A missing value is None.
 
     Raises:
-        BertkitError: as they are read, where a later row has another column.
+        BertkitError: a later row has another column; raised while the stream is read.
     """
     flat = map(_flat, rows)
     first = list(islice(flat, _ROWS_AT_ONCE))
@@ -120,7 +124,7 @@ def _in_columns(rows: Iterable[Row]) -> tuple[list[str], list[list[Any]], Iterat
 
 
 def _kind(values: Sequence[Any]) -> Any:
-    """The type of a column of parquet by its first values: numbers, lists of texts, or else texts."""
+    """The type of a parquet column by its first values: a number, a list of texts, or else text."""
     import pyarrow
 
     kinds = {type(value) for value in values if value is not None}
@@ -133,7 +137,7 @@ def _kind(values: Sequence[Any]) -> Any:
 
 
 def _typed(value: Any, kind: Any) -> Any:
-    """A value for a column of parquet; what is not there stays None."""
+    """A value for a parquet column; None stays None."""
     import pyarrow
 
     return _cell(value) if value is not None and kind == pyarrow.string() else value
@@ -153,5 +157,5 @@ def _flattened(row: Row, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _cell(value: Any) -> str:
-    """As people read it; what is not there is empty."""
+    """A value as text; None is empty."""
     return value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)

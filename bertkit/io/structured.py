@@ -1,4 +1,4 @@
-"""JSON and TOML that anybody may have written, or a crash cut off: what they hold, or one line that says why not."""
+"""Reads JSON and TOML files, which anybody may have written or a crash may have cut off; errors are one line."""
 
 import json
 import tomllib
@@ -13,7 +13,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in a file.
 
     Raises:
-        BertkitError: the file cannot be read, is no JSON in UTF-8, is nested too deeply, or holds no object.
+        BertkitError: the file cannot be read, is not JSON in UTF-8, is nested too deeply, or holds no object.
     """
     content = _read(path, "JSON", json.loads)
     if not isinstance(content, dict):
@@ -22,19 +22,19 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_toml(path: Path, name: str | None = None) -> dict[str, Any]:
-    """The tables of a TOML file, which messages call by a name, or else by its path.
+    """The tables of a TOML file; messages call it ``name``, or by its path.
 
     Raises:
-        BertkitError: the file cannot be read, is no TOML in UTF-8, or is nested too deeply.
+        BertkitError: the file cannot be read, is not TOML in UTF-8, or is nested too deeply.
     """
     tables: dict[str, Any] = _read(path, "TOML", tomllib.loads, name)
     return tables
 
 
 def read_json_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """The objects of a file of JSON lines (none where there is no file), and how many other lines it has.
+    """The objects in a file of JSON lines (none if there is no file), and how many other lines it has.
 
-    The last line may be cut off, by a crash or as it is written: it is not counted.
+    The last line is not counted if it is cut off, as after a crash or while it is being written.
 
     Raises:
         BertkitError: the file cannot be read, or is not UTF-8.
@@ -48,10 +48,10 @@ def read_json_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
 
 
 def parsed_json(text: str | bytes) -> Any:
-    """``json.loads``, with one kind of error for all that a foreign text can be.
+    """``json.loads`` with a single kind of error.
 
     Raises:
-        ValueError: it is no JSON, or nested too deeply.
+        ValueError: the text is not JSON, or nested too deeply.
     """
     try:
         return json.loads(text)
@@ -77,5 +77,5 @@ def _read(path: Path, form: str, parse: Callable[[str], Any], name: str | None =
         raise BertkitError(f"{name} is not UTF-8 text") from error
     except RecursionError as error:
         raise BertkitError(f"{name} is nested too deeply to be {form} of bertkit") from error
-    except ValueError as error:  # not of the form, or a number of thousands of digits
+    except ValueError as error:  # another format, or a number with thousands of digits
         raise BertkitError(f"{name} is not valid {form}: {str(error)[:200]}") from error

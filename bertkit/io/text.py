@@ -1,4 +1,4 @@
-"""Lines of text out of streams of any line end and size, in bounded memory."""
+"""Reads lines of text from streams, with any line ends and of any length, in bounded memory."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,42 +9,44 @@ from bertkit.errors import BertkitError
 
 BLOCK_BYTES = 2**20
 MAX_LINE_CHARS = 100_000
-"""A longer line is handed out in stretches, so that memory stays bounded."""
+"""Longer lines are returned in stretches, so that memory stays bounded."""
 MAX_REPLACED_SHARE = 0.005
-"""A file of which more characters than this are not UTF-8 is in another encoding, not a little damaged."""
+"""The share of characters that are not UTF-8 above which a file counts as in another encoding, rather than damaged."""
 _JUDGED_FROM_CHARS = 65_536
-# Characters that BERT's cleaning would drop although they separate words or lines.
+# Characters that BERT's cleaning drops although they separate words or lines.
 _SEPARATORS = "\x0b\x0c\x1c\x1d\x1e\x1f\x85\u2028\u2029"
 _SPACES = " \t\u3000"
 
 
 @dataclass
 class ReadReport:
-    """What was met while reading."""
+    """Counts of what was noticed while reading."""
 
     files: int = 0
     lines: int = 0
     replaced_characters: int = 0
     first_replaced_at: str | None = None
-    """FILE:LINE."""
+    """The place of the first replaced character, FILE:LINE."""
     empty_files: list[str] = field(default_factory=list)
     empty_rows: int = 0
-    """Of tables and datasets."""
+    """Empty rows of tables and datasets."""
     dropped_nuls: int = 0
-    """NUL characters in their cells."""
+    """NUL characters in cells of tables and datasets."""
 
 
 def read_lines(stream: BinaryIO, name: str, report: ReadReport | None = None) -> Iterator[tuple[int, str]]:
-    """Yields (1-based line number, text without its end), a very long line in several stretches.
+    """Yields pairs (line number from 1, text without its line end); a very long line comes in several stretches.
 
-    Line ends are ``\\n``, ``\\r\\n`` or ``\\r``, as in Python's universal newlines; a BOM is dropped; bytes that are
-    not UTF-8 become U+FFFD and are counted.
+    Line ends are ``\\n``, ``\\r\\n`` or ``\\r``, as in Python's universal newlines. A BOM is dropped. Bytes that are not
+    UTF-8 become U+FFFD and are counted.
 
     Args:
-        report: takes the counts; None says at the end what was replaced.
+        stream: the bytes.
+        name: the name of the stream, for messages.
+        report: takes the counts; if it is None, a warning at the end says what was replaced.
 
     Raises:
-        BertkitError: a NUL byte (a binary or UTF-16 file), or too much that is not UTF-8.
+        BertkitError: there is a NUL byte (as in binary files and UTF-16), or too much is not UTF-8.
     """
     counts = ReadReport() if report is None else report
     decoder = _Decoder(name, counts)
@@ -66,20 +68,20 @@ def read_lines(stream: BinaryIO, name: str, report: ReadReport | None = None) ->
 
 
 def replaced(count: int, first: str | None) -> str:
-    """What to say of bytes that were not UTF-8, where some were and few enough to go on."""
+    """The message about a number of replaced bytes that were not UTF-8."""
     return f"{count:,} bytes were not UTF-8 and were replaced, first at {first}"
 
 
 def lines_of(text: str) -> Iterator[str]:
-    """The lines of a text in memory, cleaned and cut into stretches as `read_lines` does it."""
+    """The lines of a text in memory, cleaned and cut into stretches as by `read_lines`."""
     for line in _split(_separated(text)):
         yield from _stretches(line)
 
 
 def _blocks(stream: BinaryIO) -> Iterator[bytes]:
-    """The content in blocks that end with a line's end or, within a very long line, with a space if there is one.
+    """The content of a stream in blocks. A block ends at the end of a line or, in a very long line, if possible at a space.
 
-    A block never ends between ``\\r`` and ``\\n``, nor inside a UTF-8 character.
+    It never ends between ``\\r`` and ``\\n``, or inside a UTF-8 character.
     """
     rest = b""
     while data := stream.read(BLOCK_BYTES):
@@ -97,7 +99,7 @@ def _blocks(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _character_end(data: bytes) -> int:
-    """The largest place, at most three bytes before the end, at which no UTF-8 character and no ``\\r\\n`` is cut."""
+    """The last position, at most three bytes before the end, that cuts neither a UTF-8 character nor a ``\\r\\n``."""
     if data.endswith(b"\r"):
         return len(data) - 1
     for back in range(1, 4):
@@ -109,7 +111,7 @@ def _character_end(data: bytes) -> int:
 
 
 def _split(text: str) -> list[str]:
-    """The lines of a text; the last one is what follows the last line end."""
+    """The lines of a text; the last one is the rest after the last line end."""
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
@@ -135,7 +137,7 @@ def _lines_before(block: bytes, place: int) -> int:
 
 
 class _Decoder:
-    """Bytes to text, with an account of what was not UTF-8."""
+    """Decodes bytes, and counts what is not UTF-8."""
 
     def __init__(self, name: str, report: ReadReport) -> None:
         self._name, self._report = name, report
@@ -144,7 +146,7 @@ class _Decoder:
         self._at_start = True
 
     def text(self, block: bytes, first_line: int) -> str:
-        """The block as text; ``first_line`` is the number of the line it begins in."""
+        """Decodes a block; ``first_line`` is the number of the line in which it begins."""
         if b"\0" in block:
             line = first_line + _lines_before(block, block.index(b"\0"))
             raise BertkitError(
@@ -173,7 +175,7 @@ class _Decoder:
         return text
 
     def judge(self, final: bool = False) -> None:
-        """Refuses a file that is in another encoding, once enough of it was seen."""
+        """Raises a BertkitError if a file is in another encoding; it judges once enough of the file was read."""
         enough = final or self._characters >= _JUDGED_FROM_CHARS
         if enough and self._replaced > MAX_REPLACED_SHARE * self._characters:
             raise BertkitError(
