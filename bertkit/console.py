@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from importlib.util import find_spec
-from textwrap import wrap
 from typing import Any
 
 from rich.console import Console
@@ -55,7 +54,7 @@ class _Clean(Console):
 
 class _Stdout(_Clean):
     def on_broken_pipe(self) -> None:
-        """Does nothing, for ``reader_may_leave`` handles this; rich would end the program with exit code 1."""
+        """Lets ``reader_may_leave`` handle this, instead of ending the program with exit code 1 as rich does."""
         raise BrokenPipeError
 
 
@@ -103,11 +102,12 @@ def note(message: str, markup: bool = True) -> None:
         err.print(message, markup=markup)
 
 
-def hanging(text: str, indent: int) -> None:
-    """Prints a text on stdout; where it is longer than a line of the terminal, it continues indented on the next line."""
-    lines = wrap(text, out.width, subsequent_indent=" " * indent) if out.is_terminal else [text]
-    for line in lines:
-        out.print(plain(line))
+def hanging(prefix: str, text: str) -> None:
+    """Prints a text with Rich's markup behind a prefix; on a terminal further lines are indented by the prefix's width."""
+    whole = Text.from_markup(text, emoji=False)
+    lines = whole.wrap(out, max(1, out.width - len(prefix))) if out.is_terminal else [whole]
+    for number, line in enumerate(lines):
+        out.print(Text.assemble(" " * len(prefix) if number else prefix, line))
 
 
 def command(line: str) -> None:

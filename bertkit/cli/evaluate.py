@@ -184,7 +184,7 @@ def _print_cloze(results: dict[str, Any]) -> None:
     for one in wrong[:SHOWN_ERRORS]:
         before, after = one["sentence"].split("[MASK]")
         guessed = f"{before}[{one['predictions'][0]['token_str']}]{after}"
-        console.out.print(f"  {console.plain(guessed)}  [green]{console.plain(', '.join(one['answers']))}[/]")
+        console.hanging("  - ", f"{console.plain(guessed)}  [green]{console.plain(', '.join(one['answers']))}[/]")
 
 
 def _print_minimal_pairs(results: dict[str, Any]) -> None:

@@ -30,7 +30,7 @@ def recipes(context: typer.Context, as_json: Json = False) -> None:
     for kind in KINDS:
         console.out.print(f"[bold]{kind}[/]")
         for name in names[kind]:
-            console.hanging(f"  {name:<{width}}  {_about(kind, name)}", width + 4)
+            console.hanging(f"  {name:<{width}}  ", console.plain(_about(kind, name)))
     console.note("Print one with: bertkit recipes show NAME")
 
 
