@@ -1,7 +1,7 @@
-"""The command line. One file a command: it turns options into settings and calls one plain function.
+"""The command line, with one file per command, which turns options into settings and calls one plain function.
 
-To add a command, write its file with a function of the command's name and register it below. What is heavy
-(torch, transformers, …) is imported inside that function, after the arguments have been checked.
+To add a command, write a file with a function of the command's name and register it below. Heavy libraries (torch,
+transformers, …) are imported inside that function, after the arguments have been checked.
 """
 
 from collections.abc import Callable
@@ -59,13 +59,15 @@ def bertkit(
 
 
 def _register(name: str, function: Callable[..., None], *examples: str) -> None:
-    """Makes a function a command.
+    """Registers a function as a command.
 
     Args:
-        examples: command lines that its ``--help`` ends with.
+        name: the name of the command.
+        function: its docstring and annotated arguments make the help.
+        examples: command lines at the end of its ``--help``.
     """
     paragraphs = cleandoc(function.__doc__ or "").split("\n\n")
-    text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)  # wrapped by the terminal, not by us
+    text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)  # Typer wraps it to the terminal
     app.command(name, help=text, epilog=options.epilog(*examples))(console.reader_may_leave()(function))
 
 

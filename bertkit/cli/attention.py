@@ -1,4 +1,4 @@
-"""``bertkit attention``: what the heads of a model look at in a text."""
+"""``bertkit attention``: the attention of a model's heads in a text."""
 
 import dataclasses
 from pathlib import Path
@@ -21,17 +21,17 @@ def attention(
     text: Annotated[str, typer.Argument(metavar="TEXT", help="What the model reads.")],
     text_b: Annotated[str | None, typer.Argument(metavar="TEXT_B", help="The second text of a pair.")] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Page to write: all heads, to look around in.", dir_okay=False)
+        Path | None, typer.Option("--out", help="Page to write, on which to explore all heads.", dir_okay=False)
     ] = None,
     layer: Annotated[int | None, typer.Option("--layer", help="Only this layer, from 1.")] = None,
     head: Annotated[int | None, typer.Option("--head", help="Only this head of each layer, from 1.")] = None,
     every: Annotated[
-        bool, typer.Option("--all", help="Also links with [CLS] and [SEP], and of a token to itself.")
+        bool, typer.Option("--all", help="Also show links with [CLS] and [SEP], and of a token to itself.")
     ] = False,
     as_json: Json = False,
     overwrite: ReplaceFile = False,
 ) -> None:
-    """Show what a model's heads look at in a text: the strongest links, and a page of all of them."""
+    """Show the attention of a model's heads in a text: the strongest links, and a page with all of them."""
     from bertkit.reporting.attention import read_attention, strongest_links, write_attention
     from bertkit.reporting.pages import check_target
 
@@ -46,13 +46,13 @@ def attention(
         return
     _print(reading, links, every)
     if out is None:
-        console.note("--out FILE.html writes a page of all heads, to look around in", markup=False)
+        console.note("--out FILE.html writes a page on which to explore all heads", markup=False)
     else:
         console.out.print(f"\n{console.plain(str(out))}")
 
 
 def _as_json(reading: "Attention", links: list["Link"]) -> dict[str, object]:
-    """The strongest links; of a single head also all its weights, ``[from][to]``."""
+    """The strongest links as JSON; for a single head also all its weights, ``[from][to]``."""
     content: dict[str, object] = {"model": reading.model, "tokens": reading.tokens}
     content["links"] = [dataclasses.asdict(link) for link in links]
     if len(reading.layers) == len(reading.heads) == 1:

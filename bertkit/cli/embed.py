@@ -27,7 +27,7 @@ def embed(
         typer.Option(
             "--layers",
             metavar="LAYERS",
-            help="last, a number (-2 is the last but one, 0 the embeddings), concat-last-4, sum-last-4, or all: "
+            help="last, a number (-2 is the second last, 0 the embeddings), concat-last-4, sum-last-4, or all: "
             "the embeddings and every layer side by side.",
         ),
     ] = "last",
@@ -36,8 +36,8 @@ def embed(
         typer.Option(
             "--pooling",
             metavar="POOLING",
-            help="mean of all tokens, or cls, the first: a row a text. word: a row a word, the mean of its pieces. "
-            "none: a row a token.",
+            help="mean of all tokens, or cls, the first token: one row per text. word, the mean of its pieces: one row per "
+            "word. none: one row per token.",
         ),
     ] = "mean",
     overflow: Annotated[
@@ -45,7 +45,7 @@ def embed(
         typer.Option(
             "--overflow",
             metavar="OVERFLOW",
-            help="Of texts longer than the model reads: truncate keeps the beginning, windows reads all and takes the mean.",
+            help="For texts longer than the model reads: truncate keeps the beginning, windows takes the mean over all.",
         ),
     ] = "truncate",
     model: Model = EMBEDDED,
@@ -54,7 +54,7 @@ def embed(
 ) -> None:
     """Turn texts into features: JSON lines, or a .npy or .parquet file with --output, in the order of the texts.
 
-    Blank lines are texts too: row n is line n.
+    Blank lines are texts as well, so that row n belongs to line n.
     """
     from bertkit.inference.embedding import Embedder, check_place, tokens_path, write_features
 

@@ -1,4 +1,4 @@
-"""``bertkit evaluate``: the figures of a saved model: a classifier's on labelled rows, a pretrained one's on text."""
+"""``bertkit evaluate``: evaluates a fine-tuned model on labelled rows, or a pretrained one on text."""
 
 import math
 from pathlib import Path
@@ -13,7 +13,7 @@ from bertkit.errors import BertkitError
 
 SHOWN_ERRORS = 10
 _PRETRAINED = "Pretrained models"
-# What each kind of evaluation takes besides the model.
+# The options that each kind of evaluation takes.
 _TAKES = {
     "labelled rows": ("--task", "--data", "--validation", "--set"),
     "--cloze": ("FILE",),
@@ -57,8 +57,8 @@ def evaluate(
         bool,
         typer.Option(
             "--minimal-pairs",
-            help="How often the right one of two sentences is scored higher: a FILE or folder of BLiMP's .jsonl, of .tsv "
-            "with the columns good and bad, or of .txt with wrong and right lines in turn.",
+            help="How often the right one of two sentences gets the higher score: in a FILE or folder of BLiMP's .jsonl, of "
+            ".tsv with the columns good and bad, or of .txt with wrong and right lines in turn.",
             rich_help_panel=_PRETRAINED,
         ),
     ] = False,
@@ -66,7 +66,7 @@ def evaluate(
         int | None,
         typer.Option(
             "--seq-len",
-            help="Tokens a sequence of --corpus.",
+            help="Tokens per sequence, for --corpus.",
             show_default="those of the run, else 128",
             rich_help_panel=_PRETRAINED,
         ),
@@ -77,7 +77,7 @@ def evaluate(
             "--max-examples",
             metavar="N",
             min=1,
-            help="Examples of --corpus at most.",
+            help="At most N examples, for --corpus.",
             show_default="2,000",
             rich_help_panel=_PRETRAINED,
         ),
@@ -111,7 +111,7 @@ def evaluate(
 
 
 def _check_options(kind: str, given: dict[str, Any]) -> None:
-    """Raises a BertkitError where something was given that this kind of evaluation does not take."""
+    """Raises a BertkitError if an option was given that this kind of evaluation does not take."""
     for name, value in given.items():
         if value not in (None, []) and name not in _TAKES[kind]:
             fitting = " or ".join(other for other, takes in _TAKES.items() if name in takes)

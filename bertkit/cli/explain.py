@@ -1,4 +1,4 @@
-"""``bertkit explain``: which words made a model's answer."""
+"""``bertkit explain``: which words speak for a model's answer, and which against it."""
 
 import dataclasses
 from typing import Annotated
@@ -60,7 +60,7 @@ def _print(explanation: "bertkit.Explanation") -> None:
 
 
 def print_share(word: str, share: float, largest: float, form: str) -> None:
-    """A line of at most 80 columns: the word, what it adds, and a bar as long as that beside the largest."""
+    """Prints a line of at most 80 columns: the word, its contribution, and a bar in proportion to the largest one."""
     cells = word if cell_len(word) <= _WORD else f"{set_cell_size(word, _WORD - 1)}…"
     bar = ("█" if share > 0 else "░") * round(_BAR * abs(share) / largest if largest else 0)
     colour = "green" if share > 0 else "red"

@@ -1,4 +1,4 @@
-"""``bertkit export``: a trained model in another form."""
+"""``bertkit export``: exports a trained model to ONNX, half precision or sentence-transformers."""
 
 import dataclasses
 import json
@@ -42,7 +42,7 @@ def export(
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Write a model in another form, checked against the original."""
+    """Export a model to ONNX, half precision or sentence-transformers, and compare it with the original."""
     exported = bertkit.export(model, format=form, out=out, int8=int8, pooling=pooling)
     _print_json(exported) if as_json else _print(exported)
 

@@ -1,21 +1,21 @@
-"""How the figures of a fine-tuned model are told, and what makes them doubtful."""
+"""Prints the figures of a fine-tuned model, and warns of what makes them doubtful."""
 
 from typing import Any
 
 from bertkit import console
 
 _EVEN = 0.5
-"""A class with less than this of an even share of the rows has figures of its own."""
+"""The least frequent class gets figures of its own if it has less than this part of an even share of the rows."""
 
 
 def of_class(metric: str, results: dict[str, Any]) -> str:
-    """ " of positive" for a metric that is of one class alone, the second of two."""
+    """The text " of positive" for a metric that is about one class only, the second of two; else empty."""
     is_of_one = metric in ("f1", "precision", "recall") and "f1_class" in results
     return f" of {console.plain(results['f1_class'])}" if is_of_one else ""
 
 
 def told(metric: str, results: dict[str, Any]) -> str:
-    """A metric in a line, with what it is to be held against."""
+    """A line with a metric, its interval and its baseline."""
     interval, baseline = results.get(f"eval_{metric}_interval_95"), results.get("baseline", {})
     line = f"{metric.replace('_', ' ')}{of_class(metric, results)} [bold]{results[f'eval_{metric}']:.4f}[/]"
     if interval:
@@ -31,7 +31,7 @@ def told(metric: str, results: dict[str, Any]) -> str:
 
 
 def least_class(results: dict[str, Any]) -> str | None:
-    """The class with the fewest rows in words, where it has far fewer than others."""
+    """A description of the least frequent class, if it has far fewer rows than others; else None."""
     least = results.get("least_class")
     if least is None or least["rows"] >= _EVEN * results["eval_rows"] / len(results["confusion"]["labels"]):
         return None
@@ -39,14 +39,14 @@ def least_class(results: dict[str, Any]) -> str | None:
 
 
 def say_least_class(results: dict[str, Any]) -> None:
-    """The figures that a frequent class cannot hide, where there is one."""
+    """Prints the figures that a frequent class cannot improve, if the classes are uneven."""
     least = least_class(results)
     if least is not None:
         console.note(f"macro f1 {results['eval_macro_f1']:.4f}, {least} {results['least_class']['recall']:.4f}")
 
 
 def say_doubts(results: dict[str, Any]) -> None:
-    """Warns of one class for all rows, and of figures that are no better than without a look at the texts."""
+    """Warns if all predictions are the same class, or if a figure is no better than a baseline that ignores the texts."""
     confusion = results.get("confusion", {"labels": [], "matrix": []})
     given = [sum(column) for column in zip(*confusion["matrix"], strict=True)]
     tries = "try more --epochs, a larger --lr, or " + (

@@ -25,9 +25,9 @@ def finetune(
     ] = None,
     head: Annotated[
         str | None,
-        typer.Option("--head", help="sequence, token, span or choice.", show_default="found from the rows"),
+        typer.Option("--head", help="sequence, token, span or choice.", show_default="recognised from the rows"),
     ] = None,
-    text: Annotated[str | None, typer.Option("--text", help="Column of the text; found and said where plain.")] = None,
+    text: Annotated[str | None, typer.Option("--text", help="Column of the text.", show_default="recognised")] = None,
     text_pair: options.PairColumn = None,
     label: Annotated[
         list[str] | None, typer.Option("--label", help="Column of the label; several for multi-label data.")
@@ -52,7 +52,7 @@ def finetune(
     track: options.Track = None,
     sets: options.Set = None,
     seeds: Annotated[
-        int, typer.Option("--seeds", metavar="N", min=1, help="Run so many seeds and report their spread.")
+        int, typer.Option("--seeds", metavar="N", min=1, help="Train with N seeds and report their spread.")
     ] = 1,
     grid: Annotated[
         str | None,
@@ -67,8 +67,8 @@ def finetune(
 ) -> None:
     """Fine-tune a BERT on labelled text.
 
-    Three passes over the rows, 32 of them a step, at most 128 tokens each, if a task's recipe or a flag does not say
-    otherwise; the learning rate, 3e-5, is higher for narrow models.
+    The defaults are three passes over the rows, 32 rows per step, and at most 128 tokens per row; recipes of tasks may
+    differ. The learning rate is 3e-5, and higher for narrow models.
     """
     from bertkit.finetuning.run import FinetuneRequest
     from bertkit.finetuning.sweep import finetune_all, parse_grid
@@ -109,7 +109,7 @@ def _say_result(run: "RunRecord") -> None:
 
 
 def _say_sweep(spread: dict[str, Any]) -> None:
-    """The runs of a sweep in a table, the best one first, and how far they lie apart."""
+    """Prints the runs of a sweep in a table, the best one first, and their spread."""
     from rich.table import Table
 
     headline, figures = spread["metric"], [run[spread["metric"]] for run in spread["runs"]]

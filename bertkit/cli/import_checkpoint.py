@@ -1,4 +1,4 @@
-"""``bertkit import``: a checkpoint of TensorFlow, or of old PyTorch names, as a plain Hugging Face folder."""
+"""``bertkit import``: converts a TensorFlow checkpoint, or an old PyTorch one, into a plain Hugging Face folder."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,12 +16,12 @@ def import_checkpoint(
             help="A folder with bert_model.ckpt.*, a checkpoint by its name without .index, or a pytorch_model.bin.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", help="Folder to write to: new, or empty.")],
+    out: Annotated[Path, typer.Option("--out", help="New or empty folder to write to.")],
     config: Annotated[
-        Path | None, typer.Option("--config", help="bert_config.json, where it is not beside the checkpoint.")
+        Path | None, typer.Option("--config", help="bert_config.json, if it is not beside the checkpoint.")
     ] = None,
     vocab: Annotated[
-        Path | None, typer.Option("--vocab", help="vocab.txt, where it is not beside the checkpoint.")
+        Path | None, typer.Option("--vocab", help="vocab.txt, if it is not beside the checkpoint.")
     ] = None,
 ) -> None:
     """Turn a checkpoint of google-research/bert or the model garden into a plain model folder, without TensorFlow."""

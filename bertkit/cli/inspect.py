@@ -1,4 +1,4 @@
-"""``bertkit inspect``: what the model will see of a corpus."""
+"""``bertkit inspect``: what a model will see of a corpus, or of labelled rows."""
 
 from typing import Annotated, Any
 
@@ -25,7 +25,7 @@ def inspect(
             show_default="tiny; on a GPU base; with --model adapt",
         ),
     ] = None,
-    model: Annotated[str | None, typer.Option("--model", help="The BERT that training would go on from.")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="The BERT that training would continue from.")] = None,
     tokenizer: Annotated[str | None, typer.Option("--tokenizer", help="The tokenizer that training would use.")] = None,
     vocab_size: options.VocabSize = None,
     column: options.Column = None,
@@ -44,7 +44,7 @@ def inspect(
         str | None,
         typer.Option(
             "--train",
-            help="Look at labelled rows instead: csv, tsv, jsonl, parquet, or org/name.",
+            help="Check labelled rows instead: csv, tsv, jsonl, parquet, or org/name.",
             rich_help_panel=_ROWS,
         ),
     ] = None,
@@ -53,7 +53,7 @@ def inspect(
     ] = None,
     text: Annotated[
         str | None,
-        typer.Option("--text", help="Column of the text; found and said where plain.", rich_help_panel=_ROWS),
+        typer.Option("--text", help="Column of the text.", show_default="recognised", rich_help_panel=_ROWS),
     ] = None,
     text_pair: Annotated[
         str | None, typer.Option("--text-pair", help="Column of the second text of a pair.", rich_help_panel=_ROWS)
@@ -64,8 +64,8 @@ def inspect(
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Show what the model will see: of a corpus figures, warnings and examples with their masks; of labelled rows classes,
-    duplicates, lengths and what to mend."""
+    """Show what a model will see: figures, warnings and masked examples of a corpus; or classes, duplicates, lengths and
+    problems of labelled rows."""
     if train is not None:
         if corpus:
             raise BertkitError("give CORPUS... for pretraining or --train FILE for fine-tuning, not both")
@@ -142,7 +142,7 @@ def _print_report(report: dict[str, Any]) -> None:
 
 
 def _print_words(words: dict[str, Any]) -> None:
-    """How the words are cut, what rows of their own would come to, and the worst, in 80 columns."""
+    """Prints how words are cut into pieces, what added words would save, and the most costly words, in 80 columns."""
     from rich.table import Table
 
     after = " and ".join(f"{value:.3f} with --add-words {n}" for n, value in words["word_pieces_a_word_after"].items())
@@ -170,7 +170,7 @@ def _figure(name: str, value: float) -> str:
 
 
 def _print_example(example: dict[str, Any], tokenizer: Any) -> None:
-    """One example: red a mask, yellow a random token, green a token kept as it is; the true piece behind it."""
+    """Prints an example with the true piece behind each predicted one: masks red, random tokens yellow, kept ones green."""
     pieces = []
     for piece, label in zip(example["tokens"], example["labels"], strict=True):
         shown = console.plain(piece)

@@ -1,4 +1,4 @@
-"""``bertkit mask-fill``: what a model makes of a ``[MASK]``."""
+"""``bertkit mask-fill``: a model's guesses at a ``[MASK]``."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ def mask_fill(
     model: Model = EMBEDDED,
     top_k: Annotated[
         int | None,
-        typer.Option("--top-k", metavar="N", min=1, help="Guesses a mask.", show_default="5, or all targets"),
+        typer.Option("--top-k", metavar="N", min=1, help="Guesses per mask.", show_default="5, or all targets"),
     ] = None,
     targets: Annotated[
         str | None, typer.Option("--targets", metavar="A,B,C", help="Compare only these words or phrases.")
@@ -47,10 +47,11 @@ def mask_fill(
 ) -> None:
     """Guess the words at the [MASK]s of a text.
 
-    Several masks are guessed each by itself, and all together: then the probability is that of the whole, the mean
-    over the orders of filling one after another. So is that of a word of several pieces (--max-pieces), in the place
-    of as many masks. Where a target has several pieces, all are compared by the whole text, as `bertkit score` does,
-    a piece; the percentages are then shares.
+    Several masks are guessed each on its own, and all together. The probability is then that of all words together: the
+    mean over the orders in which one mask is filled after the other. With --max-pieces a word of several word pieces
+    takes several masks, and its probability is computed likewise. If a word of --targets has several pieces, the
+    targets are compared by the score per piece of the whole text, as in `bertkit score`, and the percentages are shares
+    among them.
     """
     from bertkit.inference.mask_filling.filler import MaskFiller
     from bertkit.inference.mask_filling.joint import MOST_MASKS
@@ -59,7 +60,7 @@ def mask_fill(
     if words and max_pieces > 1:
         raise BertkitError("--targets have the pieces that they have: leave --max-pieces out")
     lines = _lines(texts)
-    # The first texts are checked before seconds go into importing torch.
+    # The first texts are checked before torch is imported, which takes seconds.
     window = list(islice(lines, LINES_AT_ONCE))
     if not window:
         raise BertkitError("no text: give a sentence with [MASK] in it, or lines of them on stdin")
@@ -69,13 +70,13 @@ def mask_fill(
         console.out.print(f"[dim]{console.plain(filler.name)}[/]")
     if words and filler.compares_texts(words):
         console.note(WAY_OF_COMPARING)
-    # On a terminal the results themselves show how far it is.
+    # On a terminal the results themselves show the progress.
     shown = len(window) == LINES_AT_ONCE and not console.out.is_terminal
     with console.progress("filling", None, "text") if shown else nullcontext() as line:
         done = 0
         while window:
             for text, masks in zip(window, _filled(filler, window, guesses, words, max_pieces), strict=True):
-                # Targets are compared at one place.
+                # Targets are compared at a single mask only.
                 together = [] if words else filler.fill_jointly([text], guesses, max_pieces)[0]
                 if len(masks) > MOST_MASKS and not words:
                     console.note(f"{len(masks)} masks: more than the {MOST_MASKS} that are filled together")
@@ -89,7 +90,7 @@ def mask_fill(
 def _filled(
     filler: "MaskFiller", texts: list[str], top_k: int, words: list[str] | None, max_pieces: int
 ) -> Iterator[list[list["Candidate"]]]:
-    """What stands at each mask, of all texts read at once; where each takes many readings, of one after another."""
+    """The guesses for each text: all texts are read at once, or one after the other if each needs many readings."""
     many_readings = max_pieces > 1 or (words is not None and filler.compares_texts(words))
     at_once = 1 if many_readings else len(texts)
     for begin in range(0, len(texts), at_once):
@@ -97,7 +98,7 @@ def _filled(
 
 
 def _lines(texts: list[str]) -> Iterator[str]:
-    """The texts in order that are not blank, with the lines of stdin in the place of ``-``."""
+    """The texts that are not blank, in order, with the lines of stdin in the place of ``-``."""
     from bertkit.inference.mask_filling.filler import check_text
 
     for (text,) in not_blank(given_rows(texts, (), ())):
@@ -124,10 +125,10 @@ def _print_table(text: str, masks: list[list["Candidate"]], together: Sequence["
 
 
 def _print_rows(rows: Sequence[tuple[float, str, str]]) -> None:
-    """A line a guess, however long: its score, its words, and the text with them."""
+    """Prints a line per guess, however long: its score, its words, and the text with them."""
     width = max((cell_len(words) for _, words, _ in rows), default=0)
     for score, words, sequence in rows:
-        # The pipeline's sequences keep these where other masks stay.
+        # The sequences keep these tokens where other masks stay, as in the pipeline.
         shown = sequence.removeprefix("[CLS] ").removesuffix(" [SEP]")
         padding = " " * (width - cell_len(words))
         console.out.print(
@@ -137,11 +138,11 @@ def _print_rows(rows: Sequence[tuple[float, str, str]]) -> None:
 
 
 def _percent(share: float) -> str:
-    """``54.0%``; of what is rare one digit: ``0.003%``, ``2e-05%``."""
+    """A share in per cent: ``54.0%``, or with one digit if it is small: ``0.003%``, ``2e-05%``."""
     return (f"{share:.1%}" if share >= 0.0005 else f"{100 * share:.1g}%").rjust(6)
 
 
 def _bar(share: float) -> str:
-    """A bar of eighths of a block, as wide as the share of ``BAR_WIDTH`` columns."""
+    """A bar in eighths of a block; a share of 1 is ``BAR_WIDTH`` columns wide."""
     whole, eighths = divmod(round(share * BAR_WIDTH * 8), 8)
     return ("█" * whole + (chr(0x2590 - eighths) if eighths else "")).ljust(BAR_WIDTH)

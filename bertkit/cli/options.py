@@ -1,4 +1,4 @@
-"""The options that several commands share, and the flags that are sugar for settings of a recipe."""
+"""Options that several commands share, and options that stand for settings of a recipe."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ import typer
 from bertkit.errors import BertkitError
 from bertkit.settings.recipes import Override, parse_set
 
-# Flag (as a parameter of the command) -> the setting it stands for.
+# Options (as parameters of a command), and the settings that they stand for.
 _SETTINGS = {
     "lr": "train.learning_rate",
     "seq_len": "data.max_seq_length",
@@ -31,12 +31,12 @@ _SETTINGS = {
 
 
 def out(default: str) -> Any:
-    """The option of the folder to write, which is ``default`` where none is named."""
+    """The option for the folder to write; ``default`` describes the default."""
     return typer.Option("--out", help="Folder to write to.", file_okay=False, show_default=default)
 
 
 def overrides(sets: Sequence[str] | None, **flags: Any) -> list[Override]:
-    """What the user gave besides the recipe. A flag that is None was not given.
+    """The settings that a user gave besides the recipe: options that are not None, and the entries of ``--set``.
 
     Raises:
         BertkitError: an entry of ``sets`` is not ``KEY=VALUE``.
@@ -50,10 +50,10 @@ def overrides(sets: Sequence[str] | None, **flags: Any) -> list[Override]:
 
 
 def columns(text: str | None, text_pair: str | None = None) -> list[str]:
-    """The columns of the text, or of both texts of a pair; none where none was named.
+    """The column of the text, or the columns of both texts of a pair; empty if none was named.
 
     Raises:
-        BertkitError: only the second was named.
+        BertkitError: only the second column was named.
     """
     if text_pair is not None and text is None:
         raise BertkitError("--text-pair needs --text: name the columns of both texts")
@@ -61,11 +61,12 @@ def columns(text: str | None, text_pair: str | None = None) -> list[str]:
 
 
 def refuse(asked: str, fitting: str, given: Mapping[str, Any]) -> None:
-    """Raises a BertkitError where something was given that what is asked for does not take, rather than pass over it.
+    """Raises a BertkitError if an option was given that has no effect here, instead of ignoring it.
 
     Args:
-        fitting: what it is for.
-        given: option → its value; None, False, 0 and nothing were not given.
+        asked: what was asked for.
+        fitting: what the options are for.
+        given: the options with their values; None, False, 0 and empty ones were not given.
     """
     for name, value in given.items():
         if value:
@@ -76,15 +77,15 @@ _SETTINGS_PANEL = "Settings: their defaults are those of `bertkit recipes show N
 
 
 def epilog(*examples: str) -> str:
-    """Command lines as what ``--help`` ends with; in the docs, which are made of it, they are code."""
+    """The end of a ``--help``, with examples of command lines; in the docs, which are made from it, they are code."""
     return "\n\n".join(["Examples:" if len(examples) > 1 else "Example:", *(f"    {example}" for example in examples)])
 
 
 def seconds(value: str) -> float:
-    """A time as people write it: ``90m``, ``2h``, ``1h30m``, ``45s``, ``1d``.
+    """The seconds of a time such as ``90m``, ``2h``, ``1h30m``, ``45s`` or ``1d``.
 
     Raises:
-        typer.BadParameter: it is none.
+        typer.BadParameter: the text is not a time.
     """
     parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", value)
     if not parts or "".join(map("".join, parts)) != value:
@@ -99,7 +100,7 @@ def _device(value: str) -> str:
 
 
 def _setting(flag: str, text: str) -> Any:
-    """An option that overrides the recipe."""
+    """An option that overrides a setting of the recipe."""
     return typer.Option(flag, help=text, rich_help_panel=_SETTINGS_PANEL, show_default=False)
 
 
@@ -108,39 +109,39 @@ Set = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Any setting of the recipe, as often as needed: --set train.weight_decay=0.1",
+        help="Any setting of the recipe, such as train.weight_decay=0.1; may be repeated.",
         rich_help_panel=_SETTINGS_PANEL,
         show_default=False,
     ),
 ]
 Lr = Annotated[float | None, _setting("--lr", "Peak learning rate.")]
-SeqLen = Annotated[int | None, _setting("--seq-len", "Tokens a sequence, in place of all phases.")]
+SeqLen = Annotated[int | None, _setting("--seq-len", "Tokens per sequence, instead of phases of lengths.")]
 BatchSize = Annotated[int | None, _setting("--batch-size", "Sequences per optimizer step, over all devices together.")]
 MicroBatch = Annotated[
     int | None,
-    _setting("--micro-batch", "Sequences a device computes at a time: a matter of memory."),
+    _setting("--micro-batch", "Sequences that a device computes at a time; only memory depends on it."),
 ]
 Track = Annotated[
     list[str] | None,
-    _setting("--track", "Log to tensorboard, wandb, trackio or mlflow too; as often as needed."),
+    _setting("--track", "Also log to tensorboard, wandb, trackio or mlflow; may be repeated."),
 ]
 MaxSteps = Annotated[int | None, _setting("--max-steps", "Optimizer steps of the whole run.")]
-Epochs = Annotated[float | None, _setting("--epochs", "Passes over the data, in place of --max-steps.")]
-Seed = Annotated[int | None, _setting("--seed", "Of the weights, the data and the dropout.")]
+Epochs = Annotated[float | None, _setting("--epochs", "Passes over the data, instead of --max-steps.")]
+Seed = Annotated[int | None, _setting("--seed", "Seed of the weights, the data and the dropout.")]
 MixedPrecision = Annotated[
-    str | None, _setting("--mixed-precision", "auto, no, bf16 or fp16; auto is bf16 where it is native.")
+    str | None, _setting("--mixed-precision", "auto, no, bf16 or fp16; auto is bf16 if the device supports it.")
 ]
 VocabSize = Annotated[int | None, _setting("--vocab-size", "Word pieces of the tokenizer to train.")]
 Column = Annotated[str | None, _setting("--column", "Field of tables and hub datasets that holds the text.")]
 
 Model = Annotated[str, typer.Option("--model", help="A model's folder, its name on the Hugging Face hub, or embedded.")]
 Device = Annotated[
-    str, typer.Option("--device", help="auto (a GPU where there is one), cpu, cuda, cuda:N or mps.", callback=_device)
+    str, typer.Option("--device", help="auto (a GPU if there is one), cpu, cuda, cuda:N or mps.", callback=_device)
 ]
-ResumeOpt = Annotated[bool, typer.Option("--resume", help="Go on from the newest whole checkpoint.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is in the folder.")]
+ResumeOpt = Annotated[bool, typer.Option("--resume", help="Continue from the newest intact checkpoint.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.")]
 ReplaceFile = Annotated[
-    bool, typer.Option("--overwrite", help="Replace a file at the place of the output that bertkit did not write.")
+    bool, typer.Option("--overwrite", help="Replace the output file even if bertkit did not write it.")
 ]
 GlueFolder = Annotated[Path | None, typer.Option("--data", help="Folder with GLUE's own TSVs, instead of the hub.")]
 TextColumn = Annotated[str | None, typer.Option("--text", help="Column of the text, for tables.")]

@@ -1,4 +1,4 @@
-"""``bertkit predict``: what a fine-tuned classifier says of new text."""
+"""``bertkit predict``: the predictions of a fine-tuned model for new text."""
 
 import os
 import sys
@@ -23,14 +23,12 @@ def predict(
     sources: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="TEXT|FILE...", help="Texts; files of lines, tables; or - for stdin.", show_default=False
+            metavar="TEXT|FILE...", help="Texts; files with lines or tables; or - for stdin.", show_default=False
         ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output", help="File to write, by its name .jsonl, .csv, .tsv or .parquet; with --task a folder."
-        ),
+        typer.Option("--output", help="File to write (.jsonl, .csv, .tsv or .parquet); with --task a folder."),
     ] = None,
     text: options.TextColumn = None,
     text_pair: options.PairColumn = None,
@@ -42,13 +40,13 @@ def predict(
         Path | None, typer.Option("--zip", help="Collect the leaderboard files under MODEL, a folder of runs, here.")
     ] = None,
     abstain_below: Annotated[
-        float, typer.Option("--abstain-below", help="Leave rows open whose likeliest class has a lower probability.")
+        float, typer.Option("--abstain-below", help="No prediction if the most likely class has a lower probability.")
     ] = 0.0,
     device: options.Device = "auto",
     as_json: options.Json = False,
     overwrite: options.ReplaceFile = False,
 ) -> None:
-    """Predict labels for new text, in order: a table on a terminal, JSON lines to a pipe and with --json."""
+    """Predict labels for new text, in order. Prints a table on a terminal, and JSON lines to a pipe or with --json."""
     from bertkit.finetuning import predict
 
     own = {"--text": text, "--text-pair": text_pair, "--abstain-below": abstain_below, "--json": as_json}
@@ -83,7 +81,7 @@ def predict(
 
 
 def _check_source(source: str) -> None:
-    """Refuses what was meant for a file that is not there; any other text is one to predict."""
+    """Raises a BertkitError if a source looks like a file that does not exist; any other text is one to predict."""
     from bertkit.io.tables import FILE_SUFFIXES
 
     is_word = not any(letter.isspace() for letter in source)
@@ -101,7 +99,7 @@ def _watched(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _print(texts: Any, row: dict[str, Any]) -> None:
-    """A row of the table: the answer, how likely it is where one class is chosen, and as much of the text as fits."""
+    """Prints a row of the table: the answer, its probability if it is a class, and as much of the text as fits."""
     entities = [f"{one['text']} {one['label']}" for one in row.get("entities", ())]
     answer, shares = row.get("prediction", entities), row.get("probabilities") or {}
     shown = (

@@ -1,4 +1,4 @@
-"""``bertkit prepare``: only the preparation of a corpus."""
+"""``bertkit prepare``: prepares a corpus without training on it."""
 
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -40,7 +40,7 @@ def prepare(
     column: options.Column = None,
     verify: Annotated[
         bool,
-        typer.Option("--verify", help="Read all of what is prepared already, of a text or in folders, for damage."),
+        typer.Option("--verify", help="Check all that is prepared already, for a text or in folders, for damage."),
     ] = False,
     sets: options.Set = None,
 ) -> None:

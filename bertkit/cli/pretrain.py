@@ -19,7 +19,7 @@ def pretrain(
         typer.Argument(
             metavar="[CORPUS]...",
             help="Files, folders, globs, URLs (s3://), - for stdin, a prepared folder, or a hub dataset org/name[:config]; "
-            "none takes the embedded stories.",
+            "by default the embedded stories.",
         ),
     ] = None,
     out: Annotated[Path | None, options.out("runs/pretrain-CORPUS")] = None,
@@ -32,7 +32,7 @@ def pretrain(
         ),
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", help="Go on from this BERT: a folder, or a name on the hub.")
+        str | None, typer.Option("--model", help="Continue from this BERT: a folder, or a name on the hub.")
     ] = None,
     tokenizer: Annotated[
         str | None,
@@ -47,7 +47,7 @@ def pretrain(
         typer.Option(
             "--add-words",
             metavar="N",
-            help="Give rows of their own to so many frequent words of the corpus that the model cuts into three and more.",
+            help="Add N words to the vocabulary: frequent ones that the model cuts into three or more word pieces.",
         ),
     ] = None,
     keep: Annotated[
@@ -55,7 +55,7 @@ def pretrain(
         typer.Option(
             "--keep",
             metavar="SOURCE SHARE",
-            help="Mix general text in, so that less is forgotten: a source as CORPUS, and its share of the examples.",
+            help="Mix in general text, so that less is forgotten: a source as CORPUS, and its share of the examples.",
         ),
     ] = None,
     validation: Annotated[
@@ -81,11 +81,11 @@ def pretrain(
             "--budget",
             metavar="TIME",
             parser=options.seconds,
-            help="End in this time (90m, 2h, 1h30m), in place of --max-steps: steps, schedule and phases are fitted to it.",
+            help="End within this time (90m, 2h, 1h30m), instead of --max-steps; steps and schedule are fitted to it.",
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be trained, how fast and how long, and stop.")
+        bool, typer.Option("--dry-run", help="Print what would be trained, how fast and how long, and stop.")
     ] = False,
     resume: options.ResumeOpt = False,
     overwrite: options.Overwrite = False,

@@ -1,4 +1,4 @@
-"""``bertkit push``: a model to the Hugging Face hub."""
+"""``bertkit push``: uploads a model to the Hugging Face hub."""
 
 from typing import Annotated
 
@@ -9,8 +9,8 @@ from bertkit import console
 
 def push(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A model's folder, with its card (README.md).")],
-    repository: Annotated[str, typer.Argument(metavar="ORG/NAME", help="Where to: made where it is not there yet.")],
-    private: Annotated[bool, typer.Option("--private", help="Nobody else shall see it.")] = False,
+    repository: Annotated[str, typer.Argument(metavar="ORG/NAME", help="The repository; created if there is none.")],
+    private: Annotated[bool, typer.Option("--private", help="Make the repository private.")] = False,
 ) -> None:
     """Push a model and its card to the Hugging Face hub, with the token of `hf auth login` or HF_TOKEN."""
     from pathlib import Path

@@ -1,4 +1,4 @@
-"""``bertkit recipes``: what is there to start from."""
+"""``bertkit recipes``: lists and prints the recipes."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,10 +37,10 @@ def recipes(context: typer.Context, as_json: Json = False) -> None:
 @app.command(epilog=epilog("bertkit recipes show tiny > mine.toml", "bertkit recipes show own --all"))
 @console.reader_may_leave()
 def show(
-    name: Annotated[str, typer.Argument(help="A name of the list, or kind/name where two kinds share it.")],
+    name: Annotated[str, typer.Argument(help="A name of the list, or kind/name if both kinds have it.")],
     every: Annotated[
         bool,
-        typer.Option("--all", help="Every setting there is, those left at their default as well, with its meaning."),
+        typer.Option("--all", help="Print every setting with its meaning, including those at their default."),
     ] = False,
 ) -> None:
     """Print a recipe, to save and change it."""

@@ -1,4 +1,4 @@
-"""``bertkit report``: one page about one or several runs."""
+"""``bertkit report``: writes a page about one or several runs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +31,7 @@ def report(
     png: Annotated[bool, typer.Option("--png", help="Write the plots as PNG files beside it, too.")] = False,
     fill: Annotated[
         list[str] | None,
-        typer.Option("--fill", metavar="TEXT", help="A sentence with [MASK] for the checkpoints, as often as needed."),
+        typer.Option("--fill", metavar="TEXT", help="A sentence with [MASK] for the checkpoints; may be repeated."),
     ] = None,
     overwrite: ReplaceFile = False,
 ) -> None:
@@ -52,7 +52,7 @@ def report(
 
 
 def _sentences(run: "Run") -> Sequence[str]:
-    """Sentences in the language that most of the vocabulary is in, as far as we have some."""
+    """Sentences in the language of most of the vocabulary: Chinese or English."""
     try:
         pieces = (run.folder / "vocab.txt").read_text(encoding="utf-8", errors="replace").split("\n")
     except OSError:
@@ -62,7 +62,7 @@ def _sentences(run: "Run") -> Sequence[str]:
 
 
 def _fills(run: "Run", texts: Sequence[str]) -> list["Fill"]:
-    """What each checkpoint of a run, and its model at the end, makes of some sentences."""
+    """Sentences with masks, as each checkpoint of a run, and its final model, fills them."""
     from bertkit.inference.mask_filling.filler import MaskFiller
     from bertkit.reporting.report import Fill
     from bertkit.reporting.runs import model_folders
@@ -73,7 +73,7 @@ def _fills(run: "Run", texts: Sequence[str]) -> list["Fill"]:
         for number, (step, folder) in enumerate(folders, 1):
             try:
                 filled = MaskFiller(folder, texts=len(texts)).fill(texts, GUESSES)
-            except BertkitError as error:  # a checkpoint may be damaged, or gone while its run goes on
+            except BertkitError as error:  # a checkpoint may be damaged, or removed while its run goes on
                 console.warn(console.plain(f"no fills of step {step:,}: {error}"))
                 continue
             guesses = [[[(guess.token_str, guess.score) for guess in mask] for mask in masks] for masks in filled]

@@ -1,4 +1,4 @@
-"""``bertkit score``: how likely a model finds a sentence, or one text after another."""
+"""``bertkit score``: scores sentences, or how likely one text follows another."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -12,7 +12,7 @@ from bertkit.cli.texts import Files, given_rows, not_blank, peeked, single, watc
 from bertkit.errors import BertkitError
 from bertkit.io.hub import EMBEDDED
 
-# A sentence is read once a word piece, a pair once.
+# A sentence is read once per word piece, a pair once.
 _SENTENCES_AT_ONCE, _PAIRS_AT_ONCE = 64, 1_024
 _HOW = "log-probabilities in nats; each piece with the later ones of its word masked (PLL-word-l2r)"
 
@@ -28,7 +28,7 @@ def score(
         typer.Option("--next", help="How likely B follows A: TEXT_A TEXT_B, lines with a tab between, or two columns."),
     ] = False,
     rank: Annotated[
-        bool, typer.Option("--rank", help="The most likely first: by the score a word piece, or by --next.")
+        bool, typer.Option("--rank", help="Print the most likely first: by the score per word piece, or by --next.")
     ] = False,
     device: Device = "auto",
     as_json: Json = False,
@@ -42,19 +42,19 @@ def score(
     if text_pair is not None and not next_:
         raise BertkitError("--text-pair is for pairs: add --next")
     rows = given_rows(texts, files, columns(text, text_pair))
-    # What is typed is checked before seconds go into importing torch.
+    # Typed texts are checked before torch is imported, which takes seconds.
     some, few = peeked(_pairs(texts, rows) if next_ else map(single, not_blank(rows)))
     scored = (_scored_pairs if next_ else _scored_sentences)(model, device, some, few, rank)
     if rank:
         scored = iter(sorted(scored, key=_likelihood, reverse=True))
     for number, row in enumerate(scored):
-        if number == 0 and not as_json:  # by now the model is here, and what its scores are is said
+        if number == 0 and not as_json:  # by now the model is loaded, and a note has said what the scores are
             _print_header(next_)
         console.print_json(row) if as_json else _print_row(row)
 
 
 def _pairs(texts: Sequence[str] | None, rows: Iterator[tuple[str, ...]]) -> Iterator[tuple[str, str]]:
-    """Two columns; or lines with a tab; or the texts of the command line, two and two."""
+    """The pairs: two columns, or lines with a tab, or the texts of the command line two by two."""
     typed = [text for text in texts or () if text != "-"]
     if typed and len(typed) == len(texts or ()) and not any("\t" in text for text in typed):
         if len(typed) % 2:

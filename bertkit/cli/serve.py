@@ -1,4 +1,4 @@
-"""``bertkit serve``: a model over HTTP."""
+"""``bertkit serve``: serves a model over HTTP."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ def serve(
         str, typer.Argument(metavar="MODEL", help="A model's folder, its name on the Hugging Face hub, or embedded.")
     ],
     host: Annotated[
-        str, typer.Option("--host", help="Address to listen at; 0.0.0.0 is all of this machine.")
+        str, typer.Option("--host", help="Address to listen at; 0.0.0.0 is all addresses of this machine.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="0 takes one that is free.")] = 8000,
     timeout: Annotated[
@@ -21,8 +21,9 @@ def serve(
     ] = 60.0,
     device: Device = "auto",
 ) -> None:
-    """Serve a model: JSON in the shapes of the Hugging Face inference API, and a page to try it in a browser.
+    """Serve a model over HTTP, as the Hugging Face inference API does, with a page to try it in a browser.
 
-    Masks, classes, tags, answers or vectors, by what the model was trained for; what arrives together is read together.
+    It fills masks, predicts classes or tags, answers questions or gives vectors, depending on what the model was trained
+    for. Requests that arrive together are computed together.
     """
     bertkit.serve(model, host=host, port=port, timeout_s=timeout, device=device)

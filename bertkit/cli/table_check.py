@@ -1,4 +1,4 @@
-"""How `inspect --train` shows labelled rows."""
+"""Prints what `inspect --train` finds in labelled rows."""
 
 from typing import Any
 
@@ -58,5 +58,5 @@ def _print_table(title: str, splits: list[SplitCheck], rows: list[tuple[str, lis
 
 
 def _figure(value: Any) -> str:
-    """A figure as people read it; nothing where there is none to tell of."""
+    """A figure for people; empty if there is none."""
     return "" if not value else f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"

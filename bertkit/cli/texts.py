@@ -1,4 +1,4 @@
-"""The texts that `score` and `embed` are given: typed, from stdin, or from files; and how far their reading has come."""
+"""The texts for `score` and `embed`, typed, from stdin or from files, and the progress of reading them."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -23,10 +23,10 @@ Files = Annotated[
 def given_rows(
     texts: Sequence[str] | None, files: Sequence[str] | None, columns: Sequence[str]
 ) -> Iterator[tuple[str, ...]]:
-    """The texts of the command line with the lines of stdin in the place of ``-``, then those of files, in order.
+    """The texts of the command line, with the lines of stdin in the place of ``-``, and then those of files, in order.
 
     Raises:
-        BertkitError: a file is not there, or none is given and no text.
+        BertkitError: a file does not exist, or neither texts nor files are given.
     """
     if not texts and not files:
         raise BertkitError("no text: give sentences, - for lines of stdin, or --file FILE")
@@ -46,13 +46,15 @@ def _rows(texts: Sequence[str], files: Sequence[str], columns: tuple[str, ...]) 
 
 
 def _read(source: str, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    from bertkit.finetuning.inputs import read_texts  # a tenth of a second that typed texts do not need
+    from bertkit.finetuning.inputs import (
+        read_texts,
+    )  # its import takes a tenth of a second, which typed texts do not need
 
     return read_texts(source, columns)
 
 
 def not_blank(rows: Iterator[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
-    """The pairs, and the texts that hold more than blanks; at the end it is said how many others there were."""
+    """The rows but for blank texts, which are counted in a note at the end; pairs are all kept."""
     blank = 0
     for row in rows:
         if len(row) > 1 or row[0].strip():
@@ -64,14 +66,14 @@ def not_blank(rows: Iterator[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
 
 
 def single(row: tuple[str, ...]) -> str:
-    """The one text of a row."""
+    """The single text of a row."""
     if len(row) > 1:
         raise BertkitError("a table with the columns of pairs: name the one column to read with --text")
     return row[0]
 
 
 def peeked(items: Iterator[Any]) -> tuple[Iterator[Any], int | None]:
-    """The same items, and how many they are where they are few enough to be read without torch."""
+    """The same items, and their number if they are few enough to be read without torch, else None."""
     from bertkit.runtime.load import FEW_TEXTS
 
     first = list(islice(items, FEW_TEXTS + 1))
@@ -81,7 +83,7 @@ def peeked(items: Iterator[Any]) -> tuple[Iterator[Any], int | None]:
 
 
 def watched(windows: Iterator[list[Any]], label: str, always: bool) -> Iterator[list[Any]]:
-    """The same windows, under a progress line, unless it would get between results on the same terminal."""
+    """The same windows, with a progress line, unless it would stand between results on the same terminal."""
     done = 0
     shown = always or not sys.stdout.isatty()
     with console.progress(label, None, "text") if shown else nullcontext() as line:
