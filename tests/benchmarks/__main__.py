@@ -2,28 +2,17 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
+from benchmarks.given import Corpus, GlueData, Recipe, Rounds, Steps, Tokenizer, pretraining
 from benchmarks.shown import show
 from bertkit import console
 from bertkit.cli import options
 from bertkit.errors import BertkitError
 
-if TYPE_CHECKING:
-    from bertkit.pretraining.request import PretrainRequest
-
 app = typer.Typer(help="How fast bertkit is on this machine, beside plain transformers.", no_args_is_help=True)
-
-Corpus = Annotated[list[str] | None, typer.Argument(metavar="[CORPUS]...", help="As `bertkit pretrain`.")]
-Recipe = Annotated[str, typer.Option("--recipe", help="A name of `bertkit recipes`.")]
-Steps = Annotated[int, typer.Option("--steps", min=2, help="Optimizer steps a run.")]
-Rounds = Annotated[int, typer.Option("--rounds", min=1, help="Runs of each, taking turns.")]
-Tokenizer = Annotated[
-    str | None, typer.Option("--tokenizer", help="A folder, vocab.txt or hub name, instead of learning word pieces.")
-]
-GlueData = Annotated[Path | None, typer.Option("--data", help="Folder with GLUE's own TSVs.")]
 
 
 @app.command()
@@ -44,7 +33,7 @@ def pretrain(
 ) -> None:
     """Pretraining: our loop beside transformers' Trainer."""
     given = {"vocab_size": vocab_size, "mixed_precision": mixed_precision}
-    request = _pretraining(corpus, recipe, tokenizer, batch_size, seq_len, sets, device, **given)
+    request = pretraining(corpus, recipe, tokenizer, batch_size, seq_len, sets, device, **given)
     from benchmarks.pretrain import bench_pretrain
 
     show(bench_pretrain(request, steps, rounds), as_json)
@@ -172,7 +161,7 @@ def collator(
     as_json: options.Json = False,
 ) -> None:
     """The collator beside transformers' one, on one core."""
-    request = _pretraining(corpus, "tiny", tokenizer, batch_size, seq_len, sets, "cpu")
+    request = pretraining(corpus, "tiny", tokenizer, batch_size, seq_len, sets, "cpu")
     from benchmarks.collator import bench_collator
 
     show(bench_collator(request, batches, rounds), as_json)
@@ -231,7 +220,7 @@ def scaling(
     as_json: options.Json = False,
 ) -> None:
     """Pretraining's speed against model size, length, batch, data workers and processes."""
-    request = _pretraining(corpus, recipe, tokenizer, None, None, sets, device, mixed_precision=mixed_precision)
+    request = pretraining(corpus, recipe, tokenizer, None, None, sets, device, mixed_precision=mixed_precision)
     from benchmarks import scaling as bench
 
     if plot is not None:
@@ -339,39 +328,6 @@ def table(
     if problems:
         many = "1 bench" if len(problems) == 1 else f"{len(problems)} benches"
         raise BertkitError(f"{many} could not be run: {'; '.join(problems)}")
-
-
-def _pretraining(
-    corpus: list[str] | None,
-    recipe: str,
-    tokenizer: str | None,
-    batch_size: int | None,
-    seq_len: int | None,
-    sets: list[str] | None,
-    device: str,
-    **given: Any,
-) -> "PretrainRequest":
-    """Length 128 and batches of 32 where nothing else is said, whatever the recipe has.
-
-    Raises:
-        BertkitError: no such corpus or recipe, which is found before anything heavy is imported.
-    """
-    from bertkit.corpus.sources import find_sources
-    from bertkit.pretraining.prepare import is_prepared
-    from bertkit.pretraining.request import PretrainRequest
-    from bertkit.settings.recipes import load
-    from bertkit.settings.schema import PretrainRecipe
-
-    overrides = options.overrides(
-        sets,
-        batch_size=32 if batch_size is None else batch_size,
-        seq_len=128 if seq_len is None else seq_len,
-        **given,
-    )
-    load(PretrainRecipe, "pretrain", recipe, overrides)
-    if corpus and not is_prepared(corpus):
-        find_sources(corpus)
-    return PretrainRequest(corpus=corpus or (), recipe=recipe, overrides=overrides, tokenizer=tokenizer, device=device)
 
 
 def main() -> None:
