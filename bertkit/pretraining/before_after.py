@@ -1,7 +1,7 @@
-"""What going on from a model has gained, and what was forgotten: the same words are hidden from it before and after.
+"""Measures what a model has gained and forgotten by further pretraining: the same words are hidden from it before and after.
 
-Figures are bits a character, so that different vocabularies compare: whole words are hidden, the same ones to both models,
-and a word's loss is the sum over its word pieces, which are all hidden at once.
+The figures are bits per character, so that models with different vocabularies can be compared. Whole words are hidden, the
+same for both models; the loss of a word is the sum over its word pieces, which are all hidden at once.
 """
 
 import math
@@ -39,29 +39,29 @@ _SHOWN = {
 _EXAMPLES, _LENGTH, _HIDDEN = 256, 128, 0.15
 _TOKENS_AT_ONCE = 4_096
 _DRAWS = 0xBEFA
-"""Tells the draws of these examples from those of training and evaluation."""
+"""Makes the draws of these examples differ from those of training and evaluation."""
 
 
 class Reading(NamedTuple):
-    """A text of which words are hidden."""
+    """A text in which some words are hidden."""
 
     ids: np.ndarray
-    """int64 ``[tokens]``, with ``[CLS]`` and ``[SEP]``; true ids, also where words are hidden."""
+    """int64 ``[tokens]``, with ``[CLS]`` and ``[SEP]``; the true ids, also of hidden words."""
     hidden: np.ndarray
-    """bool ``[tokens]``, the word pieces of hidden words."""
+    """bool ``[tokens]``: the word pieces of hidden words."""
 
 
 class Hidden(NamedTuple):
-    """The same texts for two tokenizers, of which one reads some words whole that the other cuts."""
+    """The same texts for two tokenizers, of which the later one has words whole that the earlier one cuts."""
 
     before: list[Reading]
     after: list[Reading]
     characters: int
-    """Of all hidden words."""
+    """The characters of all hidden words."""
 
 
 def comparison(results: Mapping[str, Any]) -> dict[str, tuple[str, str, str]]:
-    """The figures of ``before_and_after`` among a run's results for people: before, after and change, by what they are of."""
+    """The figures of ``before_and_after`` in a run's results, written for people: (before, after, change) by description."""
     before, after = results.get("before", {}), results.get("after", {})
     shown = {}
     for name, what in _SHOWN.items():
@@ -76,17 +76,19 @@ def comparison(results: Mapping[str, Any]) -> dict[str, tuple[str, str, str]]:
 def before_and_after(
     base: str, out: str, corpus: Prepared, recipe: PretrainRecipe, device: str
 ) -> dict[str, dict[str, float]]:
-    """The figures of the model that was gone on from and of what became of it.
+    """Compares a model with the one that its training started from.
 
     Args:
-        base, out: both models' folders or names; ``out`` has the corpus's tokenizer.
-        corpus: as it was trained on.
+        base: the folder or name of the model before.
+        out: the folder of the model after; it has the corpus's tokenizer.
+        corpus: the corpus that was trained on.
+        recipe: the recipe of the run.
         device: a device type.
 
     Returns:
-        ``before`` and ``after``, each with ``held_out_bits_per_character`` (absent where nothing was held out),
-        ``general_bits_per_character`` (of the embedded stories), ``cloze_top_1`` and ``cloze_top_5``; empty, and said,
-        where there is nothing to compare with.
+        ``before`` and ``after``, each with ``held_out_bits_per_character`` (not there if nothing was held out),
+        ``general_bits_per_character`` (on the embedded stories), ``cloze_top_1`` and ``cloze_top_5``. If they cannot be
+        compared, an empty dictionary, and a note says why.
     """
     from bertkit.inference.cloze import evaluate_cloze
     from bertkit.models.bert import load_for
@@ -122,12 +124,13 @@ def _texts(corpus: Prepared, own: Any, recipe: PretrainRecipe) -> dict[str, Hidd
 def hidden_words(
     store: CorpusStore, documents: DocumentSet, tokenizer: Any, own: Any, recipe: PretrainRecipe
 ) -> Hidden:
-    """Examples of some documents with hidden words, 15 % of them, as a tokenizer and as an earlier one cut them.
+    """Examples from documents in which 15 % of the words are hidden, as cut by a tokenizer and by an earlier one.
 
     Args:
-        store, documents: prepared with ``tokenizer``.
-        tokenizer: that of ``own`` with or without more words (see ``models.new_words``).
-        recipe: whose seed, number of examples and longest sequence are taken, as far as they are not more than 256 and 128.
+        store, documents: the corpus, prepared with ``tokenizer``.
+        tokenizer: ``own``, maybe with added words (see ``models.new_words``).
+        own: the tokenizer of the model before.
+        recipe: gives the seed, the number of examples (at most 256) and the length (at most 128).
     """
     length = min(_LENGTH, recipe.model.max_position_embeddings)
     data = recipe.data.model_copy(update={"sentence_objective": "none", "short_seq_prob": 0.0})
@@ -145,7 +148,7 @@ def hidden_words(
         draws = uniform_grid(np.array([example.key], dtype=np.uint64), 0, len(words))[0]
         is_hidden = [draw < _HIDDEN and not special & {*word} for word, draw in zip(words, draws.tolist(), strict=True)]
         earlier = [cuts.get(word[0], word) for word in words]
-        while sum(map(len, earlier)) > length - 2:  # the same words for both
+        while sum(map(len, earlier)) > length - 2:  # both texts get the same words
             earlier.pop()
         kept = len(earlier)
         hidden.before.append(_sequence(earlier, is_hidden, own))
@@ -159,7 +162,7 @@ def hidden_words(
 
 
 def _words(ids: Sequence[int], continues: np.ndarray) -> Iterator[list[int]]:
-    """Ids by word: a piece and what goes on with it."""
+    """The ids of each word: a piece and those that continue it."""
     word: list[int] = []
     for id_ in ids:
         if word and not continues[id_]:
@@ -178,13 +181,16 @@ def _sequence(words: Sequence[Sequence[int]], is_hidden: Sequence[bool], tokeniz
 def bits_per_character(
     model: "BertForMaskedLM", sequences: Sequence[Reading], characters: int, tokenizer: Any
 ) -> float:
-    """The loss of a model over hidden words, by their characters.
+    """The loss of a model on hidden words, divided by their characters, in bits.
 
     Args:
-        tokenizer: whose special ids are the model's.
+        model: the model.
+        sequences: the texts.
+        characters: the characters of all hidden words.
+        tokenizer: gives the ids of special tokens.
 
     Raises:
-        BertkitError: the texts hold word pieces that the model has no rows for.
+        BertkitError: the texts have word pieces that the model has no rows for.
     """
     import torch
     from torch.nn.functional import cross_entropy
@@ -205,7 +211,7 @@ def bits_per_character(
 
 
 def _padded(sequences: Sequence[Reading], pad: int) -> "tuple[torch.Tensor, torch.Tensor, torch.Tensor]":
-    """Ids (int64), what is hidden and what is no padding (bool), each ``[sequences, longest]``."""
+    """Ids (int64), which tokens are hidden, and which are not padding (bool), each ``[sequences, longest]``."""
     import torch
     from torch.nn.utils.rnn import pad_sequence
 

@@ -1,4 +1,4 @@
-"""What is said before a run: how large, how fast, how much memory, and when it will end."""
+"""What is tried out and printed before a run: its size, speed and memory, and when it will end."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def micro_batch_tokens(objective: "nn.Module", plan: PretrainingPlan, accelerator: "Accelerator") -> int:
-    """The largest micro-batch that fits, in tokens: tried out with the longest sequences, and said."""
+    """The largest micro-batch that fits, in tokens, tried out with the longest sequences; a note says how large it is."""
     from bertkit.training.step_cost import tokens_that_fit
 
     step = max((steps.start for steps in plan.stretches()), key=plan.max_seq_length)
@@ -29,11 +29,14 @@ def micro_batch_tokens(objective: "nn.Module", plan: PretrainingPlan, accelerato
 def say_what_starts(
     forecast: "Forecast", plan: PretrainingPlan, accelerator: "Accelerator", facts: dict[str, Any], steps_done: int
 ) -> None:
-    """One line of the corpus and one of the run.
+    """Prints a line about the corpus and one about the run.
 
     Args:
-        facts: of ``run.json``.
-        steps_done: before a resume.
+        forecast: estimates the time.
+        plan: the steps.
+        accelerator: the device.
+        facts: the fields of ``run.json``.
+        steps_done: steps that were done before a resume.
     """
     from bertkit.training.step_cost import MOMENTS_BYTES, peak_memory_bytes
 

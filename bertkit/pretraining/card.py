@@ -1,4 +1,4 @@
-"""The model card of a pretrained BERT: what the run left on record, and nothing else."""
+"""The model card of a pretrained BERT, made from the record of its run."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ _RESULTS = {
 
 
 def pretraining_card(out: Path, run: RunRecord, recipe: PretrainRecipe) -> str:
-    """Markdown with front matter for the folder ``out``, from its ``run.json``."""
+    """The card of the model in the folder ``out``, as Markdown with front matter."""
     sources = ", ".join(run.corpus)
     results = {label: run.results[name] for name, label in _RESULTS.items() if name in run.results}
     return model_card(

@@ -1,4 +1,4 @@
-"""``bertkit evaluate MODEL --corpus``: the held-out figures of a pretrained model, on any text."""
+"""``bertkit evaluate MODEL --corpus``: evaluates a pretrained model on a text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 DEFAULT_LENGTH, DEFAULT_EXAMPLES = 128, 2_000
 _TOKENS_AT_ONCE = 4_096
-"""As pretraining evaluates on a CPU: the same batches, and so the same rounding."""
+"""The size of batches in the evaluation of pretraining on a CPU: the same batches give the same rounding."""
 
 
 @dataclass(frozen=True)
 class CorpusRequest:
-    """What a person asks of ``bertkit evaluate --corpus``; see its options."""
+    """The arguments of ``bertkit evaluate --corpus``; see its options."""
 
     model: str
     corpus: Sequence[str]
     seq_len: int | None = None
-    """Tokens a sequence; None is what the run ended with, where the model's folder tells, else 128, or what it reads at
-    most."""
+    """Tokens per sequence. None is the length at the end of the model's run, if its folder has the recipe; else 128, or what
+    the model reads at most."""
     max_examples: int = DEFAULT_EXAMPLES
     overrides: Sequence[Override] = ()
     device: str = "auto"
@@ -41,18 +41,18 @@ class CorpusRequest:
 def evaluate_corpus(request: CorpusRequest) -> dict[str, Any]:
     """Masked-word and next-sentence figures on all documents of a text.
 
-    The examples and their masks are drawn as pretraining draws those of ``--validation``, by the recipe and the seed
-    in the model's folder (else by the defaults), and are the same in every call. Numbers are fp32 on every
-    device: a run that evaluated itself in bf16 differs by bf16's rounding.
+    The examples and their masks are drawn as those of ``--validation`` in pretraining, with the recipe and the seed in the
+    model's folder (or the defaults), and are the same in every call. The computation is in fp32 on every device; a run that
+    evaluated itself in bf16 differs by rounding.
 
     Returns:
-        The names of ``metrics.jsonl`` (``eval_mlm_loss`` in nats, …), those of the next sentence only where the model
-        has learned it and the text has pairs; beside them ``most_frequent_token_share`` and ``unigram_entropy``
-        of the text: the accuracy of always guessing one piece, and the loss of knowing frequencies alone.
+        The figures under the names of ``metrics.jsonl`` (``eval_mlm_loss`` in nats, …), those of next sentences only if the
+        model has learned them and the text has pairs; and two baselines, ``most_frequent_token_share``, the accuracy of
+        always guessing the same piece, and ``unigram_entropy``, the loss of knowing only how often each piece occurs.
 
     Raises:
-        BertkitError: the model or the text cannot be had; the model has no masked-word head; a length that it
-            cannot read.
+        BertkitError: the model or the text cannot be read, the model has no masked-word head, or it cannot read sequences of
+            this length.
     """
     recipe = _recipe(request)
     if not is_prepared(request.corpus):
@@ -77,10 +77,10 @@ def evaluate_corpus(request: CorpusRequest) -> dict[str, Any]:
 
 
 def _recipe(request: CorpusRequest) -> PretrainRecipe:
-    """How the model was pretrained, where its folder tells, with the length and the number of examples asked for."""
+    """The recipe that the model was pretrained with, or the defaults, with the length and number of examples asked for."""
     folder, positions = bert_folder(request.model), max_positions(request.model)
     kept, record = folder / RECIPE, read_record(folder)
-    # The recipe of a fine-tuned classifier says nothing of pretraining.
+    # The recipe of a fine-tuned model says nothing about pretraining.
     source = str(kept) if kept.is_file() and record.kind in ("pretrain", "") else "tiny"
     is_known = source != "tiny"
     own = [length for _, length in load(PretrainRecipe, "pretrain", source, []).settings.data.phases]
@@ -93,7 +93,7 @@ def _recipe(request: CorpusRequest) -> PretrainRecipe:
     ]
     recipe = load(PretrainRecipe, "pretrain", source, asked).settings
     length = recipe.data.phases[-1][1]
-    # What the model that a run went on from had learned before is not known here.
+    # What the base model of a run had learned before is unknown.
     if is_known and record.base_model is None and length > max(own):
         console.warn(
             console.plain(
@@ -105,7 +105,7 @@ def _recipe(request: CorpusRequest) -> PretrainRecipe:
 
 
 def _model(name: str, recipe: PretrainRecipe) -> "tuple[BertForPreTraining, bool]":
-    """The model, and whether it has learned to tell sentence pairs."""
+    """The model, and whether it has learned a sentence objective."""
     from bertkit.models.bert import load_for
 
     model, new = load_for("BertForPreTraining", name, ("cls.seq_relationship.", "bert.pooler."))
@@ -120,7 +120,7 @@ def _model(name: str, recipe: PretrainRecipe) -> "tuple[BertForPreTraining, bool
 
 
 def _corpus(request: CorpusRequest, recipe: PretrainRecipe) -> Prepared:
-    """The text, all of it held out."""
+    """The prepared text, all of it held out."""
     from bertkit.models.bert import own_tokenizer
 
     tokenizer = own_tokenizer(bert_folder(request.model), request.model)
@@ -128,7 +128,7 @@ def _corpus(request: CorpusRequest, recipe: PretrainRecipe) -> Prepared:
 
 
 class _ShownSet(EvaluationSet):
-    """An evaluation set that shows how far its evaluation has come."""
+    """An evaluation set that shows the progress of the evaluation."""
 
     line: console.ProgressLine
 
@@ -143,7 +143,7 @@ def _figures(
     from bertkit import hardware
     from bertkit.pretraining.objective import BertPretrainingObjective
 
-    # A model without sentence pairs reads one segment, as it was trained.
+    # A model without a sentence objective reads single segments, as in its training.
     data = recipe.data if learns_pairs else recipe.data.model_copy(update={"sentence_objective": "none"})
     length = data.phases[-1][1]
     collate = collator_for(corpus.tokenizer, data)

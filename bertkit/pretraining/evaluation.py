@@ -1,4 +1,4 @@
-"""Held-out loss and accuracy, and what they are to be held against."""
+"""Held-out loss and accuracy in pretraining, and the baselines to compare them with."""
 
 import math
 from collections.abc import Callable
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Unigrams:
-    """What is known of a corpus's tokens without looking at their context.
+    """The figures of models that ignore the context of tokens.
 
     Attributes:
-        entropy: nats a token: the loss of a model that knows only how often each token occurs.
-        most_frequent: share of the most frequent token: the accuracy of always guessing it.
+        entropy: nats per token: the loss of a model that knows only how often each token occurs.
+        most_frequent: the share of the most frequent token, which is the accuracy of always guessing it.
     """
 
     entropy: float
@@ -30,10 +30,10 @@ class Unigrams:
 
 
 def unigrams(token_counts: np.ndarray, special: list[int]) -> Unigrams:
-    """Statistics of the tokens that can be predicted.
+    """Computes ``Unigrams`` over the tokens that can be predicted.
 
     Args:
-        token_counts: int64 ``[vocabulary]``.
+        token_counts: how often each token occurs, int64 ``[vocabulary]``.
         special: ids that are never predicted.
     """
     counts = np.array(token_counts, dtype=np.float64)
@@ -43,7 +43,7 @@ def unigrams(token_counts: np.ndarray, special: list[int]) -> Unigrams:
 
 
 class Evaluator:
-    """Evaluates a pretraining objective on the held-out examples, each exactly once over all ranks."""
+    """Evaluates a pretraining objective on the held-out examples, with all ranks, and each example exactly once."""
 
     def __init__(
         self,
@@ -61,7 +61,9 @@ class Evaluator:
         """``eval_loss``, ``eval_mlm_loss``, ``eval_nsp_loss``, both accuracies and ``eval_perplexity``.
 
         Args:
-            between: is called before each batch, on all ranks as often; what it raises ends the evaluation.
+            objective: the model with its loss.
+            steps_done: optimizer steps that are done; they decide the sequence length.
+            between: called before each batch, equally often on all ranks; an exception in it ends the evaluation.
         """
         import torch
         from accelerate.utils import gather_object
@@ -76,14 +78,14 @@ class Evaluator:
         with torch.inference_mode(), accelerator.autocast():
             for begin in range(0, -(-len(examples) // accelerator.num_processes), size):
                 between()
-                if begin >= len(mine):  # another rank has an example more
+                if begin >= len(mine):  # another rank has one example more
                     continue
                 batch = examples.fetch(mine[begin : begin + size])
                 counts = {f"{part}_count": n for part, n in objective.counts(batch).items()}
                 batch = {name: tensor.to(accelerator.device) for name, tensor in batch.items()}
                 for name, value in {**objective(**batch), **counts}.items():
                     sums[name] = sums.get(name, 0.0) + float(value)
-        # A rank may have had no example at all.
+        # A rank may have no examples at all.
         totals: dict[str, float] = {}
         for part in gather_object([sums]):
             totals = {name: totals.get(name, 0.0) + value for name, value in part.items()} | (
@@ -99,10 +101,10 @@ class Evaluator:
 
 
 class LearningWatch:
-    """Says in plain words, once, when a run is not learning."""
+    """Warns, once, if a run is not learning."""
 
     def __init__(self, baseline: Unigrams, plan: StepPlan) -> None:
-        self._baseline, self._plan = baseline, plan  # whose steps a budget may change on the way
+        self._baseline, self._plan = baseline, plan  # the steps of the plan may change during the run
         self._told = False
 
     def __call__(self, values: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What the model will see: figures of a corpus, warnings in plain words, and examples with their masks."""
+"""``bertkit inspect``: figures of a corpus, warnings, and examples with their masks, as training would see them."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -20,14 +20,14 @@ from bertkit.pretraining.request import PretrainRequest, ResolvedRequest, resolv
 _BATCH = 256
 _WORST_SHOWN = 50
 _ADDED = (100, 1_000)
-"""What so many added words would come to is said."""
+"""For these numbers of added words the savings are computed."""
 _DUPLICATES_LOOKED_AT = 5_000_000
-"""Sentences and documents beyond so many are not searched for duplicates: the share is known by then."""
+"""At most so many sentences and documents are searched for duplicates: that is enough to know the share."""
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """What a run would train on: the plan of its steps, the corpus, and what was asked."""
+    """What a run would train on: its steps, its corpus, and the request."""
 
     plan: PretrainingPlan
     corpus: Prepared
@@ -35,8 +35,8 @@ class Inspection:
 
     @cached_property
     def words(self) -> WordCuts | None:
-        """How the given tokenizer cuts the words of the text; None where it is learned on it, cuts otherwise than by words,
-        or the text was prepared before."""
+        """How the given tokenizer cuts the words of the text. None if the tokenizer is learned on the text, if it does not
+        work word by word, or if the text was prepared before."""
         asked, rules = self.request.asked, self.corpus.tokenizer.backend_tokenizer
         if not (asked.model or asked.tokenizer) or is_prepared(asked.inputs) or not is_word_by_word(rules):
             return None
@@ -47,7 +47,7 @@ class Inspection:
         return dumped(self.plan, self.corpus.tokenizer, n)
 
     def report(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        """The figures of the corpus and of some of its examples, and what commonly ruins a run in plain words."""
+        """The figures of the corpus and of some of its examples, and warnings."""
         tokenizer = self.corpus.tokenizer
         longest, special = self.plan.max_seq_length(0), tokenizer.all_special_ids
         corpus = corpus_report(self.corpus)
@@ -58,10 +58,10 @@ class Inspection:
 
 
 def inspect(request: PretrainRequest) -> Inspection:
-    """What ``pretrain`` would train on, without training.
+    """Prepares what ``pretrain`` would train on, without training.
 
     Raises:
-        BertkitError: as ``pretrain`` before its first step.
+        BertkitError: the errors that ``pretrain`` would raise before its first step.
     """
     resolved = resolve(request)
     corpus, recipe = resolved.prepared(), resolved.recipe
@@ -71,7 +71,7 @@ def inspect(request: PretrainRequest) -> Inspection:
 
 @dataclass(frozen=True)
 class CorpusReport:
-    """Figures of a corpus. Shares are of 1; lengths are in tokens."""
+    """Figures of a corpus. Shares are between 0 and 1; lengths are in tokens."""
 
     documents: int
     sentences: int
@@ -96,12 +96,12 @@ class ExampleReport:
     examples: int
     mean_length: float
     length_use: float
-    """Real tokens by the tokens there is room for."""
+    """The tokens of the examples, as a share of the ``max_seq_length`` tokens that each has room for."""
     without_pair: float
     random_b: float
-    """Share of label 1 among the pairs."""
+    """The share of random pairs (label 1) among the pairs."""
     predicted: float
-    """Share of the tokens that are predicted, special tokens not counted."""
+    """The share of the tokens, without special tokens, that are predicted."""
     shown_as_mask: float
     shown_as_random: float
     shown_as_is: float
@@ -133,7 +133,7 @@ def corpus_report(prepared: Prepared) -> CorpusReport:
 
 
 def _sentence_hashes(store: CorpusStore) -> np.ndarray:
-    """uint64, a hash of each sentence's tokens and their order."""
+    """A hash of each sentence, from its tokens and their order: uint64."""
     n = min(store.info.sentences, _DUPLICATES_LOOKED_AT)
     starts = np.asarray(store.sentence_starts[: n + 1])
     ids = np.asarray(store.ids[: starts[-1]], dtype=np.uint64)
@@ -157,16 +157,16 @@ def _folded(values: np.ndarray, place: np.ndarray, starts: np.ndarray) -> np.nda
 
 
 def _duplicates(hashes: np.ndarray) -> float:
-    """Share that has occurred before."""
+    """The share of hashes that have occurred before."""
     return 1 - len(np.unique(hashes)) / max(1, len(hashes))
 
 
 def dumped(plan: PretrainingPlan, tokenizer: Any, n: int) -> Iterator[dict[str, Any]]:
-    """The first ``n`` examples that training would see, in its order, masked and without padding.
+    """The first ``n`` examples that training would see, in their order, masked and without padding.
 
     Yields:
-        ``input_ids``, ``labels``, ``token_type_ids`` (lists of int), ``next_sentence_label`` (int) and ``tokens``
-        (the pieces of ``input_ids``).
+        ``input_ids``, ``labels``, ``token_type_ids`` (lists of int), ``next_sentence_label`` (int) and ``tokens`` (the
+        word pieces of ``input_ids``).
     """
     references = (reference for step in count() for reference in plan.examples(step))
     left = n
@@ -212,7 +212,7 @@ def example_report(
 def warnings(
     corpus: CorpusReport, examples: ExampleReport, wants_pairs: bool, text: TextReport | None = None
 ) -> list[str]:
-    """What commonly ruins a run, in plain words."""
+    """Warnings of what commonly ruins a run."""
     lines = []
     if corpus.duplicate_sentences > 0.3:
         lines.append(
@@ -265,7 +265,7 @@ def as_json(
     text: TextReport | None = None,
     words: WordCuts | None = None,
 ) -> dict[str, Any]:
-    """The whole report as plain values."""
+    """The whole report as plain values for JSON."""
     seen: dict[str, Any] = {"text": asdict(text)} if text is not None else {}
     if words is not None:
         seen["words"] = {

@@ -1,4 +1,4 @@
-"""The parts of a pretraining run, put together: model and loss, the plan of the steps, evaluation, and the job."""
+"""Puts a pretraining run together: model and loss, the plan of the steps, the evaluation, and the job of the loop."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,38 +24,38 @@ if TYPE_CHECKING:
     from bertkit.training.forecast import Forecast
     from bertkit.training.job import Job
 
-# Tokens a device computes at a time where nothing else is said: enough to keep it busy, little enough to fit. On a GPU
-# what fits is tried out.
+# Tokens that a device computes at a time by default: enough to keep it busy, few enough for its memory. On a GPU it is
+# tried out how many fit.
 _MICRO_BATCH_TOKENS = {"cpu": 4_096, "mps": 8_192}
 
 
 @dataclass(frozen=True)
 class Setup:
-    """A run that is ready to begin."""
+    """A run that is ready to start."""
 
     request: ResolvedRequest
     recipe: PretrainRecipe
-    """That of the request; with a budget, with its number of steps once that is known."""
+    """The recipe of the request; for a budget with the number of steps, once that is known."""
     corpus: Prepared
     objective: "BertPretrainingObjective"
     accelerator: "Accelerator"
     micro_batch_tokens: int | None
-    """What a device computes at a time; None where that is yet to be tried out."""
+    """Tokens that a device computes at a time; None if that has yet to be tried out."""
 
     @property
     def micro_batch_size(self) -> Callable[[int], int]:
-        """Of sequences of a length, how many a device computes at a time."""
+        """Returns, for a length, how many sequences of that length a device computes at a time."""
         train = self.recipe.train
         share = -(-train.batch_size // self.accelerator.num_processes)
-        # Until more is known, sequences of any length are tried one at a time.
+        # Until that is known, sequences are computed one at a time.
         return partial(sequences, train.micro_batch_size, share, self.micro_batch_tokens or 1)
 
     def plan(self) -> PretrainingPlan:
-        """Which examples each step sees."""
+        """Which examples belong to each step."""
         return plan_of(self.recipe, self.corpus, self.micro_batch_size)
 
     def job(self, plan: PretrainingPlan, forecast: "Forecast") -> "Job":
-        """The model with its loss, the steps, and how they are evaluated and saved."""
+        """The job of the loop: the model with its loss, the steps, and how they are evaluated and saved."""
         from bertkit.models.bert import save_model
         from bertkit.training.job import Job
 
@@ -83,7 +83,7 @@ class Setup:
         )
 
     def same_on_all_ranks(self) -> dict[str, Any]:
-        """What the ranks must have in common, by the names that people know."""
+        """What must be the same on all ranks, by its name in messages."""
         info, asked = self.corpus.store.info, self.request.asked
         return {
             **flat(self.recipe.model_dump()),
@@ -95,7 +95,7 @@ class Setup:
         }
 
     def facts(self, plan: PretrainingPlan) -> dict[str, Any]:
-        """What the run's record says before the first step (see ``RunRecord``)."""
+        """The fields of the run's record that are known before the first step (see ``RunRecord``)."""
         from bertkit import hardware
 
         info, accelerator = self.corpus.store.info, self.accelerator
@@ -127,10 +127,10 @@ class Setup:
 
 
 def set_up(request: ResolvedRequest) -> Setup:
-    """Prepares the corpus, and makes or loads the model, on its device.
+    """Prepares the corpus, and creates or loads the model.
 
     Raises:
-        BertkitError: one of them cannot be had, or they do not fit each other.
+        BertkitError: the corpus or the model cannot be read, or they do not fit each other.
     """
     from bertkit import hardware
     from bertkit.models.bert import choose_attention
@@ -147,13 +147,13 @@ def set_up(request: ResolvedRequest) -> Setup:
     choose_attention(model, device, precision, max(tokens for _, tokens in recipe.data.phases))
     accelerator = hardware.build_accelerator(device, precision, recipe.train.report_to, str(request.folder))
     objective = BertPretrainingObjective(model, recipe.data.sentence_objective != "none")
-    # A resume computes as the run began, to the bit.
+    # A resume computes with the same micro-batches as its run, so that it is the same to the bit.
     tokens = request.before.micro_batch_tokens or _MICRO_BATCH_TOKENS.get(device)
     return Setup(request, recipe, corpus, objective, accelerator, tokens)
 
 
 def _model(request: ResolvedRequest, corpus: Prepared) -> "BertForPreTraining":
-    """A new BERT, or the one to go on from."""
+    """A new BERT, or the one that the run continues from."""
     from bertkit.models.bert import load_bert_for_pretraining, new_bert
 
     recipe, name = request.recipe, request.asked.model
@@ -179,10 +179,12 @@ def _say_kept(kept: Kept, examples: int, batch: int) -> None:
 
 
 def plan_of(recipe: PretrainRecipe, corpus: Prepared, micro_batch_size: Callable[[int], int]) -> PretrainingPlan:
-    """Which examples each step of a run sees.
+    """Which examples belong to each step of a run.
 
     Args:
-        micro_batch_size: of sequences of a length, how many a device computes at a time.
+        recipe: the recipe.
+        corpus: the prepared corpus.
+        micro_batch_size: returns, for a length, how many sequences a device computes at a time.
     """
     steps = _total_steps(recipe, corpus)
     kept = kept_examples(recipe, corpus)
@@ -198,10 +200,10 @@ def plan_of(recipe: PretrainRecipe, corpus: Prepared, micro_batch_size: Callable
 
 
 def kept_examples(recipe: PretrainRecipe, corpus: Prepared) -> int:
-    """Examples of a step that are of the text that is mixed in: its share rounded, but one at least, and not all.
+    """How many examples of a step come from the general text that is mixed in: its share, but at least one, and not all.
 
     Raises:
-        BertkitError: a batch has one example.
+        BertkitError: a batch has a single example.
     """
     if corpus.kept is None:
         return 0
@@ -212,12 +214,12 @@ def kept_examples(recipe: PretrainRecipe, corpus: Prepared) -> int:
 
 
 def sequences(given: int | None, share: int, budget_tokens: int, max_seq_length: int) -> int:
-    """Sequences of a length that a device computes at a time (a function of its own: data workers are sent it)."""
+    """How many sequences of a length a device computes at a time. (A module-level function can be sent to data workers.)"""
     return min(share, given or max(1, budget_tokens // max_seq_length))
 
 
 def _total_steps(recipe: PretrainRecipe, corpus: Prepared) -> int:
-    """``max_steps``, or the steps that ``epochs`` passes over the training documents take.
+    """``max_steps``, or the number of steps in ``epochs`` passes over the training documents.
 
     Raises:
         BertkitError: the corpus has fewer examples than one batch.

@@ -15,18 +15,17 @@ from bertkit.training.sums import Sums
 
 
 class BertPretrainingObjective(nn.Module):
-    """``BertForPreTraining`` with the encoder at the tokens only, and its last layer and the vocabulary's logits at the
-    masked positions and ``[CLS]``.
+    """The loss of ``BertForPreTraining``, computed without padding, and with the last layer and the logits over the
+    vocabulary only at the masked positions and ``[CLS]``.
 
-    The model's own forward pass computes padding too (14 % of the positions at length 128, 48 % at 512, on Wikipedia),
-    and the last states and logits at every position, of which it throws 85 % away: most of the work of a small model.
-    Value and gradients are the same. It returns sums, so that the loop can divide by the counts of the whole optimizer
-    step.
+    The model's own forward pass also computes padding (14 % of the positions at length 128, 48 % at 512, on Wikipedia), and
+    the last states and logits at every position, of which it throws 85 % away: most of the work of a small model. Loss and
+    gradients are the same. Sums are returned, so that the loop can divide them by the counts of the whole optimizer step.
 
     Args:
-        model: trained in place.
-        sentence_pairs: whether the batches carry a sentence objective; without one the pooler and its head
-            are left as they are.
+        model: the model; it is trained in place.
+        sentence_pairs: whether the batches have a sentence objective; without one the pooler and the next-sentence head are
+            left as they are.
     """
 
     def __init__(self, model: BertForPreTraining, sentence_pairs: bool = True) -> None:
@@ -39,7 +38,7 @@ class BertPretrainingObjective(nn.Module):
             part.requires_grad_(sentence_pairs)
 
     def counts(self, batch: Batch) -> dict[str, float]:
-        """Predicted tokens and labelled pairs of a batch."""
+        """The number of predicted tokens ("mlm") and of labelled pairs ("nsp") in a batch."""
         counts = {"mlm": float((batch["labels"] != IGNORE).sum())}
         if self.sentence_pairs:
             counts["nsp"] = float((batch["next_sentence_label"] != IGNORE).sum())
@@ -53,7 +52,7 @@ class BertPretrainingObjective(nn.Module):
         labels: torch.Tensor,
         next_sentence_label: torch.Tensor,
     ) -> Sums:
-        """Sums over the batch: ``mlm_loss``, ``mlm_correct``, ``nsp_loss``, ``nsp_correct`` (scalars, fp32).
+        """The sums ``mlm_loss``, ``mlm_correct``, ``nsp_loss`` and ``nsp_correct`` over the batch (scalars, fp32).
 
         Args:
             input_ids, attention_mask, token_type_ids: int64 ``[batch, length]``.
@@ -78,6 +77,6 @@ class BertPretrainingObjective(nn.Module):
 
 
 def _filled_up(masked: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """``[M, hidden_size]`` and ``[M]``, and after them rows that do not count, up to a multiple of ``ROWS_AT_ONCE``."""
+    """Adds rows that do not count to ``[M, hidden_size]`` and ``[M]``, up to a multiple of ``ROWS_AT_ONCE``."""
     missing = missing_rows(len(masked), masked.device)
     return pad(masked, (0, 0, 0, missing)), pad(targets, (0, missing), value=IGNORE)

@@ -1,4 +1,4 @@
-"""What a person asks of pretraining, and what it comes to: recipe, corpus, folder and device, looked up once."""
+"""The arguments of pretraining, and the recipe, corpus, folder and device that they stand for, resolved once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ _ANY_LENGTH = 2**31
 
 @dataclass(frozen=True)
 class PretrainRequest:
-    """What a person asks of ``bertkit pretrain``; see its options."""
+    """The arguments of ``bertkit pretrain``; see its options."""
 
     corpus: Sequence[str] = ()
     out: Path | None = None
@@ -27,39 +27,39 @@ class PretrainRequest:
     model: str | None = None
     tokenizer: str | None = None
     add_words: int | None = None
-    """Words of the corpus that get rows of their own in the model to go on from."""
+    """How many words of the corpus are added to the vocabulary of the model that the run continues from."""
     keep: tuple[str, float] | None = None
-    """General text that is mixed in, as ``corpus`` takes it, and its share of the examples."""
+    """General text to mix in, named like ``corpus``, and its share of the examples."""
     validation: Sequence[str] = ()
     device: str = "auto"
     budget_s: float | None = None
     """Seconds from the call to the end of the run; decides the number of steps."""
     dry_run: bool = False
-    """Only say what would be trained and how long it would take."""
+    """Whether only to print what would be trained and how long it would take."""
     resume: bool = False
     overwrite: bool = False
 
     @property
     def inputs(self) -> list[str]:
-        """The corpus, or the embedded one where none is given."""
+        """The corpus, or the embedded one if none is given."""
         return list(self.corpus) or [str(EMBEDDED_CORPUS)]
 
     @property
     def folder(self) -> Path:
-        """Where the run goes: ``--out``, or ``runs/pretrain-`` and the corpus's name."""
+        """The run's folder: ``--out``, or ``runs/pretrain-`` and the corpus's name."""
         name = "stdin" if self.inputs[0] == "-" else Path(self.inputs[0]).name.split(".")[0]
         return self.out or Path("runs") / f"pretrain-{name.replace('*', '').strip('-_ ') or 'corpus'}"
 
 
 @dataclass(frozen=True)
 class ResolvedRequest:
-    """A request whose names have been looked up and found to be there: all that a run needs to know.
+    """A request whose names have been resolved and checked: all that a run needs to know.
 
     Attributes:
-        asked: what it was made of.
-        recipe_name: of the recipe that was asked for, or that suits the device and the model.
-        recipe: with all that was overridden.
-        before: the record of the run that is resumed; an empty one where none is.
+        asked: the request.
+        recipe_name: the name of the recipe that was asked for, or that was chosen for the device and the model.
+        recipe: the recipe with all overrides.
+        before: the record of the run that is resumed; an empty one for a new run.
     """
 
     asked: PretrainRequest
@@ -69,18 +69,18 @@ class ResolvedRequest:
 
     @property
     def folder(self) -> Path:
-        """Of the run."""
+        """The run's folder."""
         return self.asked.folder
 
     @cached_property
     def device(self) -> str:
-        """The device type: "cpu", "cuda" or "mps". It imports torch, and so waits until it is needed."""
+        """The device type: "cpu", "cuda" or "mps". Imports torch, and is therefore computed only when it is needed."""
         from bertkit import hardware
 
         return hardware.choose_device(self.asked.device)
 
     def prepared(self) -> Prepared:
-        """The corpus as training reads it, prepared now where it was not before."""
+        """The prepared corpus; it is prepared now if it was not before."""
         from bertkit.models.folder import bert_folder
         from bertkit.models.tokenizer import load_tokenizer
 
@@ -95,10 +95,10 @@ class ResolvedRequest:
 
 
 def resolve(request: PretrainRequest) -> ResolvedRequest:
-    """Looks up what a request names, with all checks that need neither text nor model to be read.
+    """Resolves what a request names, and makes all checks that need to read neither text nor model.
 
     Raises:
-        BertkitError: a corpus, recipe or model that is not there; settings that are not allowed, or not together.
+        BertkitError: a corpus, recipe or model does not exist, or settings are wrong or do not go together.
     """
     steps_given = [one for one in request.overrides if one.key.rpartition(".")[2] in ("max_steps", "epochs")]
     if request.budget_s is not None and steps_given:
@@ -119,7 +119,7 @@ def resolve(request: PretrainRequest) -> ResolvedRequest:
     recipe = _recipe(request, name)
     before = read_record(request.folder) if request.resume else RunRecord()
     if request.budget_s is not None and before.max_steps:
-        recipe = with_steps(recipe, before.max_steps)  # the steps of a budget are chosen once
+        recipe = with_steps(recipe, before.max_steps)  # the steps of a budget are chosen only once
     return ResolvedRequest(request, name, recipe, before)
 
 
@@ -138,7 +138,7 @@ def _check_add_words(request: PretrainRequest, words: int) -> None:
 
 
 def _recipe_for(device: str) -> str:
-    """The recipe for a new model where none is named: what a GPU does in days would take a CPU months."""
+    """The default recipe for a new model; that for a GPU, which takes days, would take months on a CPU."""
     if not device.startswith(("auto", "cuda")):
         return "tiny"
     from bertkit import hardware
@@ -147,7 +147,7 @@ def _recipe_for(device: str) -> str:
 
 
 def _recipe(request: PretrainRequest, name: str) -> PretrainRecipe:
-    """The recipe with what was overridden. A model that is gone on from reads at least what it does now."""
+    """The recipe with the overrides. A model that the run continues from keeps at least the positions that it has."""
     if request.model is None:
         return load(PretrainRecipe, "pretrain", name, request.overrides).settings
     from bertkit.models.folder import check_pairs, max_positions

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 @stopped_cleanly(run_folder.GO_ON)
 def pretrain(request: PretrainRequest) -> RunRecord:
-    """Pretrains a BERT and leaves a model folder; returns its record (of a dry run, what it would say).
+    """Pretrains a BERT and writes the model folder; returns the record of the run (for a dry run, what it would be).
 
     Raises:
-        BertkitError: anything a person can mend: see «What bad input gets» in CONTRIBUTING.md.
-        Interrupted: a signal came, and a checkpoint was written.
+        BertkitError: an error that a person can correct.
+        Interrupted: a signal arrived, and a checkpoint was written.
     """
     started_at_s = time.monotonic()
     if not request.corpus:
@@ -85,7 +85,7 @@ def _train(request: ResolvedRequest, started_at_s: float) -> RunRecord:
 
 
 def _forecast(run: Setup, started_at_s: float) -> tuple[Setup, PretrainingPlan, "Forecast"]:
-    """The run with what a device computes at a time and the steps of its budget, its plan, and what that will take."""
+    """Decides the micro-batch and, for a budget, the number of steps; returns the run, its plan and its forecast."""
     from bertkit.pretraining import budget
     from bertkit.training.forecast import Forecast
     from bertkit.training.step_cost import step_costs
@@ -100,7 +100,7 @@ def _forecast(run: Setup, started_at_s: float) -> tuple[Setup, PretrainingPlan, 
     examples, left_s = run.recipe.data.max_eval_examples, None
     if asked.budget_s is not None:
         left_s = asked.budget_s - (time.monotonic() - started_at_s)
-        if not run.request.before.max_steps:  # once: what goes on from a checkpoint goes on in its schedule
+        if not run.request.before.max_steps:  # only once: a resume keeps the schedule of its run
             steps = ranks.from_main(Forecast(plan, costs, train, examples).steps_within(left_s, 0))
             run = replace(run, recipe=with_steps(run.recipe, steps))
             plan = run.plan()
@@ -108,7 +108,7 @@ def _forecast(run: Setup, started_at_s: float) -> tuple[Setup, PretrainingPlan, 
 
 
 def _finish(run: Setup, facts: dict[str, Any]) -> RunRecord:
-    """Writes the record and the model card; on the main process only."""
+    """Writes the record and the model card, on the main process only."""
     from bertkit.pretraining.card import pretraining_card
     from bertkit.training.metrics_log import read_metrics
 
@@ -123,7 +123,7 @@ def _finish(run: Setup, facts: dict[str, Any]) -> RunRecord:
 
 
 def _compared(run: Setup, base: str) -> dict[str, Any]:
-    """The figures before and after, of a model that was gone on from and is there still."""
+    """The figures before and after, if the run continued from a model that still exists."""
     from bertkit.models.folder import bert_folder
     from bertkit.pretraining.before_after import before_and_after
 

@@ -1,4 +1,4 @@
-"""Which text trains and which is held out: by tokens, in whole documents, and in a part of one where all are too large."""
+"""Splits a corpus into training and validation: by tokens, in whole documents, or in a part of one if all are too large."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,25 +11,25 @@ from bertkit.draws import key
 from bertkit.errors import BertkitError
 
 _FIGURE_TOKENS = 3_200
-"""So many are held out at least. Of four fifths of them, 2,560, 15 % are predicted: an accuracy on 384 tokens has a 95 %
-interval of 5 points either way (1.96 · sqrt(0.25 / 384))."""
+"""The least number of tokens to hold out. Even of four fifths of them, 2,560, 15 % are predicted: an accuracy on 384 tokens
+has a 95 % interval of 5 points in both directions (1.96 · sqrt(0.25 / 384))."""
 _SMALL_CORPUS_SHARE = 0.1
-"""Of a corpus that has not ten times as much, this share is held out."""
+"""The share to hold out of a corpus that has less than ten times as many tokens."""
 _TOLERANCE = 0.2
-"""What is held out may differ from what is wanted by this share of it."""
+"""The share by which the number of held-out tokens may differ from the wanted number."""
 _PAIR = 2  # sentences that either side of a cut keeps
 
 
 @dataclass(frozen=True)
 class DocumentSet:
-    """The documents of a corpus that one side, training or validation, may use.
+    """The documents of a corpus for one side, training or validation.
 
     Attributes:
-        starts: int64 ``[documents + 1]``, where each document starts, in sentences.
-        mine: bool ``[documents]``, the documents of this side.
-        count: how many they are.
-        tokens: word pieces of this side.
-        origin: what the side is a function of, beside the store.
+        starts: int64 ``[documents + 1]``: the first sentence of each document.
+        mine: bool ``[documents]``: the documents of this side.
+        count: how many documents this side has.
+        tokens: how many word pieces this side has.
+        origin: what the side depends on, besides the store.
     """
 
     starts: np.ndarray
@@ -40,24 +40,25 @@ class DocumentSet:
 
 
 def split_documents(store: CorpusStore, share: float, seed: int) -> tuple[DocumentSet, DocumentSet]:
-    """Training and validation documents, of which validation has about ``share`` of the tokens.
+    """Splits the documents into training and validation, which gets about ``share`` of the tokens.
 
-    Each document falls to validation with probability ``share``. Where that misses the wanted tokens by more than a
-    fifth, the documents are taken in the order of the same draws, as far as they fit; where they do not make up the
-    tokens either, the largest document is cut between two sentences and its end becomes a document of its own.
+    Each document goes to validation with probability ``share``. If that misses the wanted number of tokens by more than a
+    fifth, documents are taken in the order of the same draws, as long as they fit. If these are not enough either, the
+    largest document is cut between two sentences, and its end becomes a document of its own.
 
     Args:
-        share: of the tokens, 0 (nothing is held out) to 1 (exclusive). Of a small corpus more is held out: what a
-            figure with its interval needs, but no more than a tenth.
+        store: the corpus.
+        share: the share of the tokens to hold out, from 0 (none) to 1 (exclusive). Of a small corpus more is held out: as much
+            as a figure needs, but no more than a tenth.
         seed: of the draws.
 
     Raises:
-        BertkitError: the corpus is one document that is too short to be cut, or damaged.
+        BertkitError: the corpus is damaged, or a single document that is too short to be cut.
     """
     total = store.info.tokens
     wanted = max(share * total, min(_FIGURE_TOKENS, _SMALL_CORPUS_SHARE * total)) if share else 0.0
     least, most = (1 - _TOLERANCE) * wanted, min((1 + _TOLERANCE) * wanted, (wanted + total) / 2)
-    origin = ("split", share, seed) if share else ("split",)  # without a share no draw decides anything
+    origin = ("split", share, seed) if share else ("split",)  # without a share there are no draws
     by_chance = _by_chance(store, share, seed, origin)
     if least <= by_chance[1].tokens <= most:
         return by_chance
@@ -77,7 +78,7 @@ def split_documents(store: CorpusStore, share: float, seed: int) -> tuple[Docume
 def _by_chance(
     store: CorpusStore, share: float, seed: int, origin: tuple[object, ...]
 ) -> tuple[DocumentSet, DocumentSet]:
-    """Both sides where each document falls to validation with probability ``share``."""
+    """Both sides, if each document goes to validation with probability ``share``."""
 
     def drawn() -> Iterator[dict[str, np.ndarray]]:
         check_starts(store)
@@ -105,7 +106,7 @@ def _side(starts: np.ndarray, mine: np.ndarray, tokens: np.ndarray, origin: tupl
 
 
 def _whole_documents(tokens: np.ndarray, order: Sequence[int], wanted: float, most: float) -> np.ndarray:
-    """Documents in this order, each where it still fits, until there are the tokens that are wanted."""
+    """Documents in a given order, each if it still fits, until there are enough tokens."""
     held_out = np.zeros(len(tokens), bool)
     taken = 0
     for document in order:
@@ -120,7 +121,7 @@ def _whole_documents(tokens: np.ndarray, order: Sequence[int], wanted: float, mo
 def _with_a_cut(
     store: CorpusStore, tokens: np.ndarray, held_out: np.ndarray, lacking: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The documents' starts and what is held out, with the end of the largest document as one more document."""
+    """The starts of the documents, and which are held out, after the end of the largest one was made a document."""
     starts = np.asarray(store.document_starts)
     can_be_cut = ~held_out & (np.diff(starts) >= 2 * _PAIR)
     if not can_be_cut.any():
