@@ -94,6 +94,16 @@ def plain(text: str) -> str:
     return escape(_CONTROL.sub("\ufffd", text))
 
 
+def counted(n: int, one: str, more: str) -> str:
+    """A number with the words behind it, whose form goes by it.
+
+    Example:
+        >>> counted(1, "row is cut", "rows are cut"), counted(2000, "row is cut", "rows are cut")
+        ('1 row is cut', '2,000 rows are cut')
+    """
+    return f"{n:,} {one if n == 1 else more}"
+
+
 def note(message: str, markup: bool = True) -> None:
     """Prints a line of information on stderr; ``markup`` is whether it may contain Rich's markup."""
     if _kept is not None:

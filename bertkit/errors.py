@@ -1,8 +1,9 @@
 """Endings of a command that are not bugs: a user's errors, signals, and errors of the machine."""
 
+import difflib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 _RUST = re.compile(r"\(os error (\d+)\)")
@@ -19,6 +20,12 @@ class BertkitError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.split()))  # texts that it quotes may have line breaks
+
+
+def did_you_mean(name: str, choices: Sequence[str]) -> str:
+    """`` Did you mean 'tiny'?``, to go into an error; empty where no choice is near."""
+    near = difflib.get_close_matches(name, choices, n=1)
+    return f" Did you mean '{near[0]}'?" if near else ""
 
 
 def os_error_number(error: BaseException) -> int | None:

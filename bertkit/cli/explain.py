@@ -51,7 +51,7 @@ def _print(explanation: "bertkit.Explanation") -> None:
     if len(shown) < len(explanation.words):
         figure = ("{:+.1%}" if explanation.answer else "{:+.3g}").format(rest)
         console.note(
-            f"left out: {len(explanation.words) - len(shown):,} words that add less, {figure} together; --json has all"
+            f"words left out, which add less: {len(explanation.words) - len(shown):,}, {figure} together; --json has all"
         )
     console.note(
         f"integrated gradients in {explanation.steps} steps: the words' sum is off by {abs(explanation.error):.1g}",

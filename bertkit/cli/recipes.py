@@ -6,8 +6,8 @@ import typer
 
 from bertkit import console
 from bertkit.cli.options import Json, epilog
-from bertkit.errors import BertkitError
-from bertkit.settings.recipes import KINDS, did_you_mean, load, recipe_names, recipe_path
+from bertkit.errors import BertkitError, did_you_mean
+from bertkit.settings.recipes import KINDS, load, recipe_names, recipe_path
 
 if TYPE_CHECKING:
     from bertkit.settings.schema import Settings

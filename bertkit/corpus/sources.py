@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
+from bertkit.console import counted
 from bertkit.corpus.cache import new_spool
 from bertkit.corpus.checksums import damaged
 from bertkit.corpus.store import IDS_FILE, INFO_FILE, is_store
@@ -19,7 +20,7 @@ from bertkit.io.atomic import disk_errors
 from bertkit.io.compression import open_binary
 from bertkit.io.connection import ensure_hub, is_offline
 from bertkit.io.delimited import LONGEST_VALUE_CHARS
-from bertkit.io.hub import hub_errors
+from bertkit.io.hub import dataset_part, hub_errors
 from bertkit.io.remote import AnyFile, files_at, is_url
 from bertkit.io.structured import read_json
 from bertkit.io.tables import FILE_SUFFIXES, form, read_rows
@@ -135,8 +136,8 @@ def _say_left_out(name: str, there: Sequence[AnyFile], files: Sequence[AnyFile |
     if files and forms:
         more = ", …" if len(forms) > _SHOWN_FORMS else ""
         notes.append(
-            f"{name}: {len(files):,} files of text are read, {len(there) - len(files):,} others are left out "
-            f"({', '.join(forms[:_SHOWN_FORMS])}{more})"
+            f"{name}: {counted(len(files), 'file of text is', 'files of text are')} read, "
+            f"{counted(len(there) - len(files), 'other is', 'others are')} left out ({', '.join(forms[:_SHOWN_FORMS])}{more})"
         )
 
 
@@ -260,7 +261,8 @@ def _hub_rows(source: Source, column: str) -> Iterator[tuple[str, dict[str, Any]
 
     assert source.hub is not None
     with _hub(source):
-        loaded = datasets.load_dataset(source.hub[0], source.hub[1], split="train", streaming=True)
+        with dataset_part(*source.hub):
+            loaded = datasets.load_dataset(source.hub[0], source.hub[1], split="train", streaming=True)
         yield from _rows_of(loaded, source, column)
 
 

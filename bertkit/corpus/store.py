@@ -18,6 +18,7 @@ from types import TracebackType
 
 import numpy as np
 
+from bertkit.console import counted
 from bertkit.corpus.checksums import Checksum, checksums, damaged, verify
 from bertkit.errors import BertkitError
 from bertkit.io.structured import parsed_json
@@ -61,11 +62,12 @@ class CorpusInfo:
         if self.replaced_characters:
             told.append(replaced(self.replaced_characters, self.first_replaced_at))
         if self.empty_files:
-            told.append(f"{len(self.empty_files)} empty files, first {self.empty_files[0]}")
+            told.append(f"{counted(len(self.empty_files), 'empty file', 'empty files')}, first {self.empty_files[0]}")
         if self.empty_rows:
-            told.append(f"{self.empty_rows:,} rows without a text are left out")
+            told.append(f"{counted(self.empty_rows, 'row without a text is', 'rows without a text are')} left out")
         if self.dropped_nuls:
-            told.append(f"{self.dropped_nuls:,} NUL characters in cells are dropped, as BERT's cleaning does")
+            nuls = counted(self.dropped_nuls, "NUL character in cells is", "NUL characters in cells are")
+            told.append(f"{nuls} dropped, as BERT's cleaning does")
         return told
 
 

@@ -49,6 +49,25 @@ def answer_features(split: Split, encoder: "Encoder", overflow: str) -> Features
     return replace(made, targets=SpanTargets(read, places))
 
 
+def what_is_lost(split: Split, features: Features) -> list[str]:
+    """Lines that count the answers that no window holds, and those that are longer than any that is said."""
+    places = features.targets.places
+    held, longest = set[int](), dict[int, int]()
+    for row, (begin, end) in zip(features.rows.tolist(), places.tolist(), strict=True):
+        if begin:
+            held.add(row)
+            longest[row] = max(end - begin + 1, longest.get(row, 0))
+    lost = sum(bool(answers.texts) and row not in held for row, answers in enumerate(split.labels))
+    long = sum(tokens > _MOST_ANSWER_TOKENS for tokens in longest.values())
+    told = (
+        [f"answers in {split.name} that no window holds whole, so that none is learned there: {lost:,}"] if lost else []
+    )
+    of_over = (
+        f"answers in {split.name} of over {_MOST_ANSWER_TOKENS} tokens, of which as long ones are never said: {long:,}"
+    )
+    return told + ([of_over] if long else [])
+
+
 def _place(answers: Answers, offsets: np.ndarray) -> tuple[int, int]:
     """The indices at which the first answer begins and ends, among tokens with the characters ``offsets`` ``[read, 2]``."""
     if not answers.texts or len(offsets) < 2:

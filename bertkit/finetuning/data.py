@@ -14,11 +14,11 @@ from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.heads.registry import head_for, rows_of
 from bertkit.finetuning.rows.columns import choose_columns
 from bertkit.finetuning.rows.glue_tsv import read_split
-from bertkit.finetuning.rows.held_out import held_out
+from bertkit.finetuning.rows.held_out import held_out, not_trained
 from bertkit.finetuning.rows.kinds import refuse_missing_texts
 from bertkit.finetuning.rows.table_check import Lengths, TableCheck, check_table
 from bertkit.io.connection import ensure_hub
-from bertkit.io.hub import hub_errors, may_be_hub_name
+from bertkit.io.hub import dataset_part, hub_errors, may_be_hub_name
 from bertkit.io.memory import MemoryRows
 from bertkit.io.tables import FILE_SUFFIXES, TABLE_SUFFIXES, decoded, form, read_rows
 from bertkit.settings.schema import TaskSettings
@@ -157,7 +157,7 @@ def _hub_rows(name: str, subset: str | None, *splits: str) -> Iterator[Row]:
     import datasets
 
     datasets.disable_progress_bars()
-    with hub_errors(what=f"dataset '{name}'", ways_on=rows_without_a_hub(name)):
+    with hub_errors(what=f"dataset '{name}'", ways_on=rows_without_a_hub(name)), dataset_part(name, subset):
         there = datasets.get_dataset_split_names(name, subset) if len(splits) > 1 else splits
         split = next((one for one in splits if one in there), splits[0])
         rows = datasets.load_dataset(name, subset, split=split)
@@ -182,6 +182,7 @@ def _load_own(request: DataRequest) -> LabelledData:
         kept, held = held_out(data.train.texts, data.train.labels, request.validation_split, request.seed)
         splits = [data.train.taken("train", kept), data.train.taken("validation", held)]
         notes += ["rows of equal texts are held out together, or not at all"] * bool(look.splits[0].repeated)
+        notes += not_trained(splits[0].labels, splits[1].labels, data.head.label_names)
     if not splits[1].texts:
         raise BertkitError(f"{request.validation} has no rows to validate on")
     return LabelledData(splits[0], splits[1:], data.head, [told for told in notes if told], data.left_out)
@@ -273,4 +274,4 @@ def _unlabelled(value: Any) -> bool:
 
 def _empty_texts(split: Split) -> list[str]:
     empty = sum(1 for text in chain.from_iterable(split.texts) if text == "")
-    return [f"{empty:,} empty texts in {split.name}"] if empty else []
+    return [f"{console.counted(empty, 'empty text', 'empty texts')} in {split.name}"] if empty else []

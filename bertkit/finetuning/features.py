@@ -1,7 +1,7 @@
 """The data that passes from readers to heads and on to batches: rows, splits, features."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +52,9 @@ class Features:
             words); likewise.
         targets: what the loss compares with, in the head's own form; in the simple case an array with an entry per unit.
         together: whether all features of a row go into the same batch, as the choices of a question do.
-        cut_rows: how many rows were cut at the end.
+        cut: rows that are not read whole, each with the ``data.max_seq_length`` that would read it whole.
+        windows: whether rows are read in windows, so that only the text that stands in every window can be cut; None if they
+            cannot be read so.
         states: for each feature the states of a frozen encoder at the tokens that the head reads, float32 ``[read, S]``, if
             they are kept; see ``models.features``.
     """
@@ -65,7 +67,8 @@ class Features:
     offsets: list[list[tuple[int, int]]] | None = None
     targets: Any = None
     together: bool = False
-    cut_rows: int = 0
+    cut: dict[int, int] = field(default_factory=dict)
+    windows: bool | None = False
     states: "list[torch.Tensor] | None" = None
 
     @cached_property

@@ -65,7 +65,7 @@ def write_submission(
         clipped = sum(not 0 <= number <= _LARGEST_NUMBER for number in numbers)
         if clipped:
             console.note(
-                f"{file_name}: {clipped:,} of {len(words):,} predictions lie beyond 0 … {_LARGEST_NUMBER:g} and are clipped to it"
+                f"{file_name}: predictions beyond 0 … {_LARGEST_NUMBER:g}, clipped to it: {clipped:,} of {len(words):,}"
             )
     else:
         words = [_word(int(prediction), labels, where) for prediction in predictions]
@@ -122,9 +122,15 @@ def zip_submissions(runs: Path, out: Path, overwrite: bool = False) -> tuple[Pat
         out, _is_submission_zip, what="zip of leaderboard files", overwrite=overwrite, needs_file=True, flag="--zip"
     )
     newest: dict[str, Path] = {}
+    older: list[str] = []
     for path in sorted(runs.rglob("*.tsv"), key=lambda path: path.stat().st_mtime_ns):
         if path.name in GLUE_ROWS:
+            older += [str(newest[path.name])] if path.name in newest else []
             newest[path.name] = path
+    if older:
+        console.note(
+            console.plain(f"of several files of one name the newest is taken, and left out: {', '.join(older)}")
+        )
     if not newest:
         raise BertkitError(f"no leaderboard files under {runs}: write some with bertkit predict MODEL --task NAME")
     for path in newest.values():

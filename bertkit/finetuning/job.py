@@ -12,7 +12,7 @@ from bertkit.finetuning.features import Features
 from bertkit.finetuning.fingerprint import data_fingerprint
 from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.kept_states import with_states
-from bertkit.finetuning.windows import Encoder, cut_rows
+from bertkit.finetuning.windows import Cuts, Encoder, Reach
 from bertkit.runtime.batches import TOKENS_AT_ONCE
 from bertkit.settings.schema import FinetuneRecipe, FinetuneTrainSettings
 
@@ -47,7 +47,6 @@ def set_up(data: LabelledData, recipe: FinetuneRecipe, request: "FinetuneRequest
     from bertkit.finetuning.evaluation import SplitEvaluator
     from bertkit.finetuning.objective import FinetuneObjective
     from bertkit.models.bert import choose_attention, save_model
-    from bertkit.models.headed import positions_of
     from bertkit.models.layers import rate_factors
     from bertkit.training.job import Job
 
@@ -63,9 +62,7 @@ def set_up(data: LabelledData, recipe: FinetuneRecipe, request: "FinetuneRequest
     features = head.features(data.train, encoder)
     evaluator = SplitEvaluator(accelerator, data.validation, encoder, metrics, head)
     for split, made in zip([data.train, *data.validation], [features, *evaluator.features], strict=True):
-        if made.cut_rows:
-            read = encoder.max_length, positions_of(model)
-            notes.append(cut_rows(made.cut_rows, len(split.texts), split.name, *read))
+        notes += Cuts().add(made, len(split.texts)).told(split.name, encoder.max_length, Reach.of(model))
     for told in notes:
         console.note(console.plain(told))
     choose_attention(model, accelerator.device.type, accelerator.mixed_precision, features.longest)
@@ -153,12 +150,11 @@ def _with_positions(model: Any, tokenizer: Any, recipe: FinetuneRecipe, name: st
         BertkitError: the model has more positions already, is no BERT, or has too few for ``data.max_seq_length``.
     """
     from bertkit.models.bert import lengthen
-    from bertkit.models.headed import positions_of
 
-    wanted, read, has = recipe.model.max_position_embeddings, recipe.data.max_seq_length, positions_of(model)
-    notes = []
+    wanted, read, reach = recipe.model.max_position_embeddings, recipe.data.max_seq_length, Reach.of(model)
+    has, notes = reach.tokens, []
     if wanted is not None:
-        if has is None or model.config.model_type != "bert":
+        if has is None or not reach.can_grow:
             raise BertkitError(f"{name} is no BERT: leave model.max_position_embeddings out, which is for BERTs alone")
         if wanted < has:
             raise BertkitError(
@@ -172,7 +168,7 @@ def _with_positions(model: Any, tokenizer: Any, recipe: FinetuneRecipe, name: st
             )
         tokenizer.model_max_length = has = wanted
     if has is not None and read > has:
-        more = f", or --set model.max_position_embeddings={read}" if model.config.model_type == "bert" else ""
+        more = f", or --set model.max_position_embeddings={read}" if reach.can_grow else ""
         raise BertkitError(
             f"data.max_seq_length {read} is over the {has} positions of {name}: use --seq-len {has} or less{more}"
         )

@@ -14,10 +14,9 @@ from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
 from bertkit import console
-from bertkit.errors import BertkitError
+from bertkit.errors import BertkitError, did_you_mean
 from bertkit.intervals import NORMAL_95, bootstrap_interval, ratio, wilson_interval
 from bertkit.io.atomic import scratch_folder
-from bertkit.settings.recipes import did_you_mean
 
 CLASSES, NUMBERS, SETS = "single_label_classification", "regression", "multi_label_classification"
 _FEATURE = {

@@ -16,7 +16,7 @@ from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.heads.registry import head_of_model
 from bertkit.finetuning.heads.sequence import SequenceHead
 from bertkit.finetuning.inputs import read_inputs, row_inputs, text_input
-from bertkit.finetuning.windows import Encoder, cut_rows
+from bertkit.finetuning.windows import Cuts, Encoder, Reach
 from bertkit.io.memory import MemoryRows, memory_rows
 from bertkit.models.folder import FEATURES, checked_folder, own_length, read_config
 from bertkit.runtime.load import FEW_TEXTS, light_reader
@@ -53,15 +53,12 @@ class Predictor:
     abstain_below: float = 0.0
 
     @property
-    def positions(self) -> int | None:
-        """The most tokens that the model can read; None if there is no limit."""
-        from bertkit.models.headed import positions_of
-
+    def reach(self) -> Reach:
+        """How much of a row the model could read."""
         if self.reader is None:
-            return positions_of(self.model)
+            return Reach.of(self.model)
         # A reader runs BERTs only, whose positions have no offset.
-        positions: int | None = self.reader.bert.config.get("max_position_embeddings")
-        return positions
+        return Reach(self.reader.bert.config.get("max_position_embeddings"), can_grow=True)
 
     def on_task(self, task: TaskSettings, name: str) -> "Predictor":
         """The same model with the classes of a task, in the task's order.
@@ -153,17 +150,17 @@ def open_predictor(
     reader = None if FEATURES in said else light_reader(name_or_path, folder, "task", device, rows)
     if reader is not None:
         config, pieces = reader.bert.config, reader.pieces
-        settings = _fitting(recipe.data, config.get("max_position_embeddings"))
+        settings = _fitting(recipe.data, config.get("max_position_embeddings"), overrides)
         encoder = Encoder(pieces.tokenizer, pieces.pad_id, config.get("type_vocab_size", 2) > 1, settings)
         return Predictor(head, recipe, encoder, None, reader)
     from bertkit.hardware import choose_device
     from bertkit.models.fast.attention import attend_unpadded
-    from bertkit.models.headed import load_headed
+    from bertkit.models.headed import load_headed, positions_of
 
     kind = choose_device(device)
     model, tokenizer = load_headed(head.auto_class, name_or_path)
     attend_unpadded(model)
-    settings = _fitting(recipe.data, getattr(model.config, "max_position_embeddings", None))
+    settings = _fitting(recipe.data, positions_of(model), overrides)
     return Predictor(head, recipe, Encoder.of(tokenizer, settings), model.to(kind).eval())
 
 
@@ -177,10 +174,22 @@ def recipe_of(folder: Path, overrides: Sequence[Override] = ()) -> FinetuneRecip
     return load(FinetuneRecipe, "finetune", "own", [*own, *overrides]).settings
 
 
-def _fitting(settings: FinetuneDataSettings, positions: int | None) -> FinetuneDataSettings:
-    """The settings, with ``max_seq_length`` reduced to the positions that the model has."""
-    most = min(settings.max_seq_length, positions or settings.max_seq_length)
-    return settings.model_copy(update={"max_seq_length": most})
+def _fitting(
+    settings: FinetuneDataSettings, positions: int | None, overrides: Sequence[Override]
+) -> FinetuneDataSettings:
+    """The settings, with ``max_seq_length`` reduced to the positions that the model has.
+
+    Raises:
+        BertkitError: somebody asked for more.
+    """
+    asked = next((one.origin for one in overrides if one.key.rpartition(".")[2] == "max_seq_length"), None)
+    if positions is None or settings.max_seq_length <= positions:
+        return settings
+    if asked is not None:
+        raise BertkitError(
+            f"the model reads at most {positions} tokens: give data.max_seq_length {positions} or less ({asked})"
+        )
+    return settings.model_copy(update={"max_seq_length": positions})
 
 
 def evaluate(
@@ -216,7 +225,7 @@ def evaluate(
     evaluated = []
     for split in splits:
         features = head.features(split, predictor.encoder)
-        _say_cut(features.cut_rows, len(split.texts), split.name, predictor)
+        _say_cut(Cuts().add(features, len(split.texts)), split.name, predictor)
         evaluated.append(scored(head, predictor.logits(features), features, split, metrics))
     return {"metrics": list(metrics), **results_of(evaluated, head, metrics, recipe.train.seed)}
 
@@ -225,10 +234,9 @@ def _own_rows(recipe: FinetuneRecipe, validation: str | MemoryRows, head: Head |
     return DataRequest(recipe.task, None, None, validation, None, recipe.train.seed, head)
 
 
-def _say_cut(cut: int, rows: int, name: str, predictor: Predictor) -> None:
-    if cut:
-        read = predictor.encoder.max_length, predictor.positions
-        console.note(console.plain(cut_rows(cut, rows, name, *read)))
+def _say_cut(cuts: Cuts, name: str, predictor: Predictor) -> None:
+    for told in cuts.told(name, predictor.encoder.max_length, predictor.reach):
+        console.note(console.plain(told))
 
 
 def predictions(predictor: Predictor, inputs: Iterator[Any]) -> Iterator[dict[str, Any]]:
@@ -238,15 +246,17 @@ def predictions(predictor: Predictor, inputs: Iterator[Any]) -> Iterator[dict[st
         predictor: the model.
         inputs: for each row what ``predictor.head.input`` returns.
     """
-    begin = cut = unsure = 0
+    begin = unsure = 0
+    cuts = Cuts()
     while texts := list(islice(inputs, _ROWS_AT_ONCE)):
         answers, features = predictor.answers(Split("", texts, None))
         for row in answers:
             is_unsure = bool(predictor.abstain_below) and max(row["probabilities"].values()) < predictor.abstain_below
             unsure += is_unsure
             yield {**row, "index": begin + row["index"], **({"prediction": None} if is_unsure else {})}
-        begin, cut = begin + len(texts), cut + features.cut_rows
-    _say_cut(cut, begin, "", predictor)
+        begin += len(texts)
+        cuts.add(features, len(texts))
+    _say_cut(cuts, "", predictor)
     if unsure:
         console.note(f"{unsure:,} of {begin:,} rows: no class reaches {predictor.abstain_below} (--abstain-below)")
 

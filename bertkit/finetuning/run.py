@@ -173,10 +173,11 @@ def finetune_on(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneReq
     if accelerator.is_main_process:
         run_folder.record(out, recipe, run.facts)
     console.note(
-        f"[bold]{console.plain(str(run.facts['task']))}[/]: {len(data.train.texts):,} rows to train on, "
+        f"[bold]{console.plain(str(run.facts['task']))}[/]: {console.counted(len(data.train.texts), 'row', 'rows')} to train on, "
         f"{', '.join(f'{len(split.texts):,} in {split.name}' for split in data.validation)}; "
         f"{run.facts['parameters'] / 1e6:,.1f}M parameters ({console.plain(request.model)}) on {run.facts['device']} "
-        f"({'fp32' if precision == 'no' else precision}); {run.facts['max_steps']:,} steps → {console.plain(str(out))}"
+        f"({'fp32' if precision == 'no' else precision}); {console.counted(run.facts['max_steps'], 'step', 'steps')} → "
+        f"{console.plain(str(out))}"
     )
     return _finish(run, data, recipe, fit(run.job, accelerator, newest), accelerator)
 

@@ -2,10 +2,12 @@
 
 import copy
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from bertkit.console import counted
 from bertkit.errors import BertkitError, rules_applied
 from bertkit.finetuning.features import Features
 from bertkit.runtime.text import sound
@@ -26,7 +28,7 @@ class Encoder:
     """
 
     def __init__(self, tokenizer: Any, pad_id: int, has_types: bool, settings: FinetuneDataSettings) -> None:
-        self.pad_id, self.max_length, self._overflow = pad_id, settings.max_seq_length, settings.overflow
+        self.pad_id, self.max_length, self.overflow = pad_id, settings.max_seq_length, settings.overflow
         self._has_types, self._stride = has_types, settings.stride
         self._tokenizer = copy.deepcopy(tokenizer)
         self._tokenizer.no_padding()
@@ -59,23 +61,20 @@ class Encoder:
         Raises:
             BertkitError: ``data.stride`` leaves no room for what is new in a window.
         """
-        windows = (self._overflow or overflow) == "windows"
+        windows = (self.overflow or overflow) == "windows"
         pairs = bool(texts) and len(texts[0]) == 2
         overlap = self._overlap(pairs) if windows else 0
+        given, cut = texts, dict[int, int]()
         if shortened != "longest_first":
-            self._tokenizer.no_truncation()
-            texts = [self._with_room(row, kept=0 if shortened == "only_second" else 1) for row in texts]
+            texts, cut = self._with_room(texts, kept=0 if shortened == "only_second" else 1)
         self._tokenizer.enable_truncation(self.max_length, stride=overlap, strategy=shortened)
         # The fast way keeps no characters, and in the later windows of a pair gives the second text segment 0.
-        is_plain = not (windows or with_characters or are_words)
-        encode = self._tokenizer.encode_batch_fast if is_plain else self._tokenizer.encode_batch
-        inputs = [_as_input(row, are_words) for row in texts]
-        with rules_applied():
-            wholes = [
-                whole
-                for begin in range(0, len(inputs), _ROWS_AT_ONCE)
-                for whole in encode(inputs[begin : begin + _ROWS_AT_ONCE], is_pretokenized=are_words)
-            ]
+        wholes = self._encoded(texts, are_words, fast=not (windows or with_characters or are_words))
+        if not windows:
+            over = [row for row, whole in enumerate(wholes) if whole.overflowing or row in cut]
+            self._tokenizer.no_truncation()
+            uncut = self._encoded([given[row] for row in over], are_words, fast=True)
+            cut = {row: len(whole.ids) for row, whole in zip(over, uncut, strict=True)}
         found = [
             (row, one)
             for row, whole in enumerate(wholes)
@@ -88,8 +87,20 @@ class Encoder:
             texts=[one.sequence_ids for _, one in found] if with_characters else None,
             words=[one.word_ids for _, one in found] if with_characters else None,
             offsets=[one.offsets for _, one in found] if with_characters else None,
-            cut_rows=0 if windows else sum(bool(whole.overflowing) for whole in wholes),
+            cut=cut,
+            windows=windows,
         )
+
+    def _encoded(self, texts: Sequence[Sequence[Any]], are_words: bool, fast: bool) -> list[Any]:
+        """Rows as ``tokenizers`` reads them, by the truncation that is set."""
+        encode = self._tokenizer.encode_batch_fast if fast else self._tokenizer.encode_batch
+        inputs = [_as_input(row, are_words) for row in texts]
+        with rules_applied():
+            return [
+                whole
+                for begin in range(0, len(inputs), _ROWS_AT_ONCE)
+                for whole in encode(inputs[begin : begin + _ROWS_AT_ONCE], is_pretokenized=are_words)
+            ]
 
     def _overlap(self, pairs: bool) -> int:
         """Tokens that two windows share: ``data.stride``, or a quarter of a window."""
@@ -102,32 +113,100 @@ class Encoder:
             )
         return max(0, min(self.max_length // 4, room - 1)) if self._stride is None else self._stride
 
-    def _with_room(self, row: Sequence[str], kept: int) -> list[str]:
-        """A pair whose one text is not shortened by windows: it is cut to half of the room, where it is longer."""
-        most = (self.max_length - self._tokenizer.num_special_tokens_to_add(True)) // 2
-        with rules_applied(row[kept]):
-            tokens = self._tokenizer.encode(sound(row[kept]), add_special_tokens=False)
-        texts = list(row)
-        if len(tokens.ids) > most:
-            texts[kept] = sound(row[kept])[: tokens.offsets[most - 1][1]]
-        return texts
+    def _with_room(self, pairs: Sequence[Sequence[str]], kept: int) -> tuple[list[Sequence[str]], dict[int, int]]:
+        """Pairs of which the one text is whole in each window: it has half of the room, and what the other leaves.
+
+        Args:
+            kept: which of the two that is.
+
+        Returns:
+            The pairs, that text cut where it is longer; and of each that was cut how many tokens a window must have to hold it.
+        """
+        special = self._tokenizer.num_special_tokens_to_add(True)
+        room = self.max_length - special
+        self._tokenizer.no_truncation()
+        fitting, cut = list(pairs), dict[int, int]()
+        for number, row in enumerate(pairs):
+            tokens = self._read(row[kept])
+            if len(tokens.ids) <= room // 2:
+                continue
+            other = len(self._read(row[1 - kept]).ids)
+            most = max(room // 2, room - other)
+            if len(tokens.ids) > most:
+                texts = list(row)
+                texts[kept] = sound(row[kept])[: tokens.offsets[most - 1][1]]
+                fitting[number] = texts
+                cut[number] = special + len(tokens.ids) + min(len(tokens.ids), other)
+        return fitting, cut
+
+    def _read(self, text: str) -> Any:
+        with rules_applied(text):
+            return self._tokenizer.encode(sound(text), add_special_tokens=False)
 
 
-def cut_rows(cut: int, rows: int, name: str, most: int, positions: int | None) -> str:
-    """The line that counts the rows that lost their end.
+@dataclass(frozen=True)
+class Reach:
+    """How much a model could read of a row.
 
-    Args:
-        name: of the split, if it has one.
-        most: tokens that are read of a row.
-        positions: tokens that the model reads at most; None where nothing limits them.
+    Attributes:
+        tokens: at most; None where nothing limits them.
+        can_grow: whether it can be given more places (``model.max_position_embeddings``), as BERTs can.
     """
-    longer = "with --seq-len more of them"
-    if most == positions:
-        longer = "and more than that the model has no places for (--set model.max_position_embeddings)"
-    return (
-        f"{cut:,} of {rows:,} rows{name and f' in {name}'} are longer than {most} tokens and lost their end: "
-        f"finetune with --set data.overflow=windows reads them whole, {longer}"
-    )
+
+    tokens: int | None
+    can_grow: bool
+
+    @staticmethod
+    def of(model: Any) -> "Reach":
+        """That of a model of transformers."""
+        from bertkit.models.headed import positions_of
+
+        return Reach(positions_of(model), model.config.model_type == "bert")
+
+
+class Cuts:
+    """Counts the rows of which something is not read, as features come."""
+
+    def __init__(self) -> None:
+        self._rows = self._cut = self._longest = 0
+        self._windows: bool | None = False
+
+    def add(self, features: Features, rows: int) -> "Cuts":
+        """Takes up the features of so many rows."""
+        self._rows += rows
+        self._cut += len(features.cut)
+        self._longest = max(self._longest, *features.cut.values(), 0)
+        self._windows = features.windows
+        return self
+
+    def told(self, name: str, read: int, reach: Reach) -> list[str]:
+        """A line with their number and what would read them whole; none where there are none.
+
+        Args:
+            name: of the split, if it has one.
+            read: tokens that are read of a row.
+            reach: of the model.
+        """
+        if not self._cut:
+            return []
+        rows = f"of {self._rows:,} rows{name and f' in {name}'}"
+        if self._windows:
+            what = f"{self._cut:,} {rows} lost the end of the text that is in each window, which is over half of {read} tokens"
+        else:
+            one, more = (f"{rows} {verb} longer than {read} tokens and lost" for verb in ("is", "are"))
+            what = counted(self._cut, f"{one} its end", f"{more} their end")
+        return [f"{what}: {'; '.join(self._ways(read, reach))}"]
+
+    def _ways(self, read: int, reach: Reach) -> list[str]:
+        fits = reach.tokens is None or self._longest <= reach.tokens
+        whole = [f"--seq-len {self._longest}"] * fits + ["--set data.overflow=windows"] * (self._windows is False)
+        them = "it" if self._cut == 1 else "them"
+        told = [f"finetune with {' or '.join(whole)} reads {them} whole"] if whole else []
+        if not fits:
+            farther = f" (--seq-len {reach.tokens})" if read != reach.tokens else ""
+            grown = ", and more with --set model.max_position_embeddings=N" if reach.can_grow else ""
+            told.append(f"the model reads at most {reach.tokens} tokens{farther}{grown}")
+        return told
 
 
 def _as_input(row: Sequence[Any], are_words: bool) -> Any:

@@ -80,7 +80,8 @@ def _lines(path: Path) -> Iterator[MinimalPair]:
     with open_binary(path) as stream:
         lines = [line.strip() for _, line in read_lines(stream, str(path)) if line.strip()]
     if len(lines) % 2:
-        raise BertkitError(f"{path} has {len(lines)} lines, which are no pairs: odd lines are wrong, even lines right")
+        count = console.counted(len(lines), "line", "lines")
+        raise BertkitError(f"{path} has {count}, an odd number, and so no pairs: odd lines are wrong, even lines right")
     for bad, good in zip(lines[::2], lines[1::2], strict=True):
         yield MinimalPair(good, bad, stem, _phenomenon(stem))
 

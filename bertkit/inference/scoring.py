@@ -66,7 +66,7 @@ class CutReader:
     def say_cut(self, hint: str = "") -> None:
         """Warns of the texts that were cut since the last call, if there are any; ``hint`` is added to the message."""
         if self.cut:
-            what = "1 text is" if self.cut == 1 else f"{self.cut:,} texts are"
+            what = console.counted(self.cut, "text is", "texts are")
             name = console.plain(self.reader.name)
             console.warn(f"{what} longer than the {self.reader.max_tokens} tokens that {name} reads: cut to that{hint}")
         self.cut = 0

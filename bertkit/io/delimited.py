@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
+from bertkit.console import counted
 from bertkit.errors import BertkitError
 from bertkit.io.remote import AnyFile
+from bertkit.io.text import holds_nul
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 LONGEST_VALUE_CHARS = 2**24
@@ -56,7 +58,9 @@ class Delimited:
                     continue
                 if len(values) != len(self.names):
                     hint = f"; a value with a '{self._separator}' needs quotes" if len(values) > len(self.names) else ""
-                    refuse(f"{place} has {len(values)} fields, the first line has {len(self.names)}{hint}")
+                    refuse(
+                        f"{place} has {counted(len(values), 'field', 'fields')}, the first line has {len(self.names)}{hint}"
+                    )
                 elif values == self.names:
                     refuse(f"{place} repeats the header: take the line out")
                 else:
@@ -73,7 +77,7 @@ def open_delimited(lines: Iterator[str], path: AnyFile, usual: str) -> Delimited
     quotes need them.
 
     Raises:
-        BertkitError: two columns have the same name.
+        BertkitError: two columns have the same name, or the file is no text in UTF-8.
     """
     csv.field_size_limit(LONGEST_VALUE_CHARS)
     sample, whole = _beginning(lines)
@@ -94,6 +98,8 @@ def open_delimited(lines: Iterator[str], path: AnyFile, usual: str) -> Delimited
         names = next(reader, [])
     except csv.Error as error:
         raise _not_matching(path, 1 + bool(excel), error) from error
+    if any("\0" in name for name in names):
+        raise holds_nul(path, 1 + bool(excel))
     twice = next((name for name in names if name and names.count(name) > 1), None)
     if twice is not None:
         raise BertkitError(f"{path} has two columns '{twice}': rename one, or take it out")

@@ -9,7 +9,7 @@ from pathlib import Path
 from bertkit import console
 from bertkit.assets import EMBEDDED_MODEL
 from bertkit.console import one_line
-from bertkit.errors import BertkitError
+from bertkit.errors import BertkitError, did_you_mean
 from bertkit.io.connection import ANSWER_TIMEOUT_S, endpoint, ensure_hub, is_offline, patiently, why_offline
 from bertkit.io.structured import read_json
 
@@ -23,6 +23,7 @@ _TOKENIZER_FILES = (
     "special_tokens_map.json",
     "added_tokens.json",
 )
+_SHOWN_PARTS = 20
 # Safetensors first: a pickled file is read only if there is nothing better, and then only its tensors are unpickled.
 _WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin", "features.safetensors")
 
@@ -85,6 +86,33 @@ def _reason(error: Exception) -> str | None:
     if isinstance(error, (OSError, ValueError)) or type(error).__module__.startswith("datasets."):
         return one_line(error)
     return None
+
+
+@contextmanager
+def dataset_part(dataset: str, part: str | None) -> Iterator[None]:
+    """While a part (a configuration) of a dataset is fetched: where that fails as it has none of this name, says which it has.
+
+    Args:
+        part: None where none was named.
+
+    Raises:
+        BertkitError: there is no such part, or one has to be chosen.
+    """
+    try:
+        yield
+    except ValueError:
+        import datasets
+
+        parts = datasets.get_dataset_config_names(dataset)
+        if part in parts or (part is None and len(parts) < 2):
+            raise
+        more = f" and {len(parts) - _SHOWN_PARTS:,} more" if len(parts) > _SHOWN_PARTS else ""
+        there = f"there are {', '.join(parts[:_SHOWN_PARTS])}{more}"
+        if part is None:
+            raise BertkitError(f"the dataset {dataset} has parts: name one, as {dataset}:{parts[0]}; {there}") from None
+        raise BertkitError(
+            f"the dataset {dataset} has no part '{part}'.{did_you_mean(part, parts)} T{there[1:]}"
+        ) from None
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:

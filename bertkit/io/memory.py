@@ -50,10 +50,13 @@ def memory_rows(name: str, table: Table) -> MemoryRows:
     """The rows of a table in memory; missing values of a data frame (NaN, NaT, NA) become None.
 
     Raises:
-        BertkitError: the object is not such a table.
+        BertkitError: the object is not such a table, or two columns have the same name.
     """
     if isinstance(table, DataFrame):
         names = [str(column) for column in table.columns]
+        twice = next((column for column in names if names.count(column) > 1), None)
+        if twice is not None:
+            raise BertkitError(f"{name} has two columns '{twice}': rename one, or take it out")
         return MemoryRows(
             name,
             [dict(zip(names, map(_given, row), strict=True)) for row in table.itertuples(index=False, name=None)],

@@ -69,7 +69,14 @@ def read_lines(stream: BinaryIO, name: str, report: ReadReport | None = None) ->
 
 def replaced(count: int, first: str | None) -> str:
     """The message about a number of replaced bytes that were not UTF-8."""
-    return f"{count:,} bytes were not UTF-8 and were replaced, first at {first}"
+    return f"{console.counted(count, 'byte was not UTF-8 and was', 'bytes were not UTF-8 and were')} replaced, first at {first}"
+
+
+def holds_nul(name: object, line: int) -> BertkitError:
+    """The error for a file that is not text, or that is in another encoding."""
+    return BertkitError(
+        f"{name}:{line} holds a NUL byte: this is a binary file, or text in UTF-16; give text in UTF-8 (iconv -f utf-16 -t utf-8)"
+    )
 
 
 def lines_of(text: str) -> Iterator[str]:
@@ -149,10 +156,7 @@ class _Decoder:
         """Decodes a block; ``first_line`` is the number of the line in which it begins."""
         if b"\0" in block:
             line = first_line + _lines_before(block, block.index(b"\0"))
-            raise BertkitError(
-                f"{self._name}:{line} holds a NUL byte: this is a binary file, or text in UTF-16; give text in UTF-8 "
-                "(iconv -f utf-16 -t utf-8)"
-            )
+            raise holds_nul(self._name, line)
         if self._at_start:
             block = block.removeprefix(b"\xef\xbb\xbf")
             self._at_start = False

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertkit.console import one_line
+from bertkit.console import counted, one_line
 from bertkit.errors import BertkitError
 from bertkit.io.atomic import disk_errors
 from bertkit.models.folder import bert_folder, check_rows, is_bert, read_config, what_it_is
@@ -82,7 +82,7 @@ def load_bert_for_pretraining(
         with quiet(), seeded(seed):
             model.resize_token_embeddings(_padded(len(tokenizer)), mean_resizing=False)
     if more := sum(id_ not in words for id_ in range(rows, len(tokenizer))):
-        notes.append(f"{more:,} word pieces are new: {name_or_path} has rows for {rows:,}")
+        notes.append(f"{counted(more, 'word piece is', 'word pieces are')} new: {name_or_path} has rows for {rows:,}")
     begin_as_means(model, words, own)
     return model, tokenizer, notes + lengthen(model, positions, name_or_path)
 

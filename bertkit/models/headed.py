@@ -90,6 +90,8 @@ def new_headed(
             fresh = cls.from_config(model.config)
         model.load_state_dict({name: one for name, one in fresh.state_dict().items() if name in head}, strict=False)
         notes.append(f"the head is new: that of {name_or_path} was trained for other labels")
+    elif not head and type(model).__name__ in (read_config(folder).get("architectures") or ()):
+        notes.append(f"the head is new: that of {name_or_path} has other sizes, for other labels")
     elif head:
         notes.append(f"the head of {name_or_path} is kept and learns on: it was trained for the same labels")
     if getattr(model.config, "type_vocab_size", None) == 1 and is_bert(read_config(folder)):

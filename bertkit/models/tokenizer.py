@@ -50,6 +50,7 @@ def load_tokenizer(name_or_path: str) -> "PreTrainedTokenizerFast":
     if path.is_file() and path.suffix == ".txt":
         vocab = _read_vocab(path)
         _check_special_tokens(vocab, SPECIAL_TOKENS, str(path))
+        _say_case(vocab, path)
         return build_tokenizer(list(vocab), not _is_cased(vocab))
     folder = path.parent if path.is_file() and path.name == "tokenizer.json" else None
     folder = folder or model_folder(name_or_path, weights=False)
@@ -150,8 +151,8 @@ def _from_vocab_folder(folder: Path) -> "BertTokenizer":
     names = {name: _content(config.get(name) or token) for name, token in SPECIAL_TOKENS.items()}
     added = _json_object(folder / "added_tokens.json")
     _check_special_tokens({**ids, **added}, names, str(path))
-    if "do_lower_case" not in config and _is_cased(ids):
-        _say(f"{path} holds upper-case words, and nothing beside it speaks of case: read as cased")
+    if "do_lower_case" not in config:
+        _say_case(ids, path)
     lowercase = config.get("do_lower_case", not _is_cased(ids))
     try:
         tokenizer = BertTokenizer.from_pretrained(folder, vocab=ids, do_lower_case=bool(lowercase))
@@ -165,6 +166,14 @@ def _from_vocab_folder(folder: Path) -> "BertTokenizer":
                 f"{folder / 'added_tokens.json'}: the id {id_} of '{token}' does not follow the {len(ids)} pieces of vocab.txt"
             )
     return tokenizer
+
+
+def _say_case(vocab: Iterable[str], path: Path) -> None:
+    """Says what a vocabulary is taken for that has no settings beside it."""
+    holds, read = (
+        ("upper-case words", "cased") if _is_cased(vocab) else ("no upper-case words", "uncased and without accents")
+    )
+    _say(f"{path} holds {holds}, and nothing beside it speaks of case: texts are read {read}")
 
 
 def _is_cased(vocab: Iterable[str]) -> bool:

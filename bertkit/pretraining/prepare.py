@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertkit import console
+from bertkit.console import counted
 from bertkit.corpus.cache import cache_folder, name_of, opened
 from bertkit.corpus.checksums import check_against_checksums, write_checksums
 from bertkit.corpus.merge import merged
@@ -95,8 +96,8 @@ def _say_new_words(words: dict[int, str], known: int, asked: int) -> None:
     )
     console.note(
         console.plain(
-            f"{len(words):,} words{fewer} that were cut into three word pieces or more get rows of their own, {in_unused:,} "
-            f"of [unusedN] and {len(words) - in_unused:,} behind all others (--add-words): {', '.join(list(words.values())[:5])}"
+            f"words that were cut into three word pieces or more and get rows of their own (--add-words): {len(words):,}{fewer}, "
+            f"{in_unused:,} of [unusedN] and {len(words) - in_unused:,} behind all others: {', '.join(list(words.values())[:5])}"
             + (", …" if len(words) > 5 else "")
         )
     )
@@ -268,9 +269,10 @@ def _say_unknown(store: CorpusStore, tokenizer: Any) -> None:
         return
     unknown, tokens = int(store.token_counts[tokenizer.unk_token_id]), store.info.tokens
     if unknown > _SOME_UNKNOWN * tokens:
+        count = counted(unknown, f"of {tokens:,} tokens is", f"of {tokens:,} tokens are")
         (console.warn if unknown > _MANY_UNKNOWN * tokens else console.note)(
-            f"{unknown:,} of {tokens:,} tokens ({unknown / tokens:.2%}) are [UNK]: characters without a word piece, or words "
-            "too long for one; where it learns its own, the tokenizer takes in more with a larger --vocab-size"
+            f"{count} [UNK] ({unknown / tokens:.2%}): characters without a word piece, or words too long for one; where it "
+            "learns its own, the tokenizer takes in more with a larger --vocab-size"
         )
 
 

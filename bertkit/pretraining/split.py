@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bertkit.console import counted
 from bertkit.corpus.by_document import chunks_of, computed_once, tokens_of
 from bertkit.corpus.store import CorpusStore, check_starts
 from bertkit.draws import key
@@ -127,8 +128,8 @@ def _with_a_cut(
     if not can_be_cut.any():
         if len(tokens) == 1:
             raise BertkitError(
-                f"a corpus of one document with {store.info.sentences} sentences cannot hold out a part for "
-                "validation: give more text, --validation FILE, or --set validation_split=0"
+                f"a corpus of one document with {counted(store.info.sentences, 'sentence', 'sentences')} cannot hold out a part "
+                "for validation: give more text, --validation FILE, or --set validation_split=0"
             )
         if not held_out.any():
             held_out = np.arange(len(tokens)) == tokens.argmin()

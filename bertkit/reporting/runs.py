@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.io.structured import read_json, read_json_lines, read_toml
 from bertkit.training.metrics_log import FILE as METRICS
@@ -107,7 +108,11 @@ def _read(folder: Path, name: str) -> Run:
     evaluations = [line for line in metrics if "eval_loss" in line]
     results = _there(folder / RESULTS, read_json) or (evaluations[-1] if evaluations else {})
     settings = flat(_there(folder / RECIPE, read_toml))
-    return Run(name, folder, facts, settings, metrics, results, read_json_lines(folder / PREDICTIONS)[0])
+    predictions, others = read_json_lines(folder / PREDICTIONS)
+    if others:
+        lines = console.counted(others, "line is no row, and is", "lines are no rows, and are")
+        console.warn(console.plain(f"{folder / PREDICTIONS}: {lines} left out"))
+    return Run(name, folder, facts, settings, metrics, results, predictions)
 
 
 def model_folders(run: Run) -> list[tuple[int, Path]]:

@@ -214,23 +214,26 @@ def _check(folder: Path, config: dict[str, Any], content: dict[str, Any]) -> Non
 
 
 def sound(text: str) -> str:
-    """The text with a question mark for each lone surrogate, which no tokenizer accepts; the first time with a warning.
+    """The text as a tokenizer can read it, with as many characters; the first change of each kind is a warning.
 
-    Lone surrogates are bytes of a command line that are not UTF-8, or halves of a character.
+    A lone surrogate (a byte of a command line that is not UTF-8, or half of a character), which no tokenizer accepts, becomes a
+    question mark. A NUL becomes U+FFFD: BERT's cleaning drops both.
     """
     whole = text.encode("utf-8", "replace").decode()
     if whole != text:
-        _say_replaced(sum("\ud800" <= one <= "\udfff" for one in text), whole)
+        replaced = sum("\ud800" <= one <= "\udfff" for one in text)
+        _say_replaced("lone surrogates (bytes that are not UTF-8, halves of characters)", "'?'", replaced, whole)
+    if "\0" in whole:
+        whole = whole.replace("\0", "\ufffd")
+        _say_replaced("NUL characters", "U+FFFD, which a BERT drops", text.count("\0"), whole)
     return whole
 
 
-def _say_replaced(count: int, text: str) -> None:
-    if not _replaced:
-        _replaced.append(text)
-        console.warn(
-            f"lone surrogates (bytes that are not UTF-8, halves of characters) are read as '?', here and in what follows: "
-            f"{count:,} in '{console.plain(text[:60])}'"
-        )
+def _say_replaced(what: str, by: str, count: int, text: str) -> None:
+    if what not in _replaced:
+        _replaced.append(what)
+        shown = console.plain(text[:60])
+        console.warn(f"{what} are read as {by}, here and in what follows: {count:,} in '{shown}'")
 
 
 _replaced: list[str] = []

@@ -137,7 +137,7 @@ class _Predicted:
     def _read(self, items: Sequence[Item]) -> tuple[Split, Features, list[np.ndarray]]:
         predictor, split = self.predictor, Split("", [item.content for item in items], None)
         features = predictor.head.features(split, predictor.encoder)
-        if features.cut_rows:
+        if features.cut:
             raise BertkitError(f"a text is longer than the {predictor.encoder.max_length} tokens that are read")
         return split, features, predictor.logits(features)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from bertkit.errors import BertkitError
+from bertkit.errors import BertkitError, did_you_mean
 from bertkit.io.structured import read_toml
 
 if TYPE_CHECKING:
@@ -74,12 +74,6 @@ def recipe_path(kind: str, name_or_path: str) -> Path:
     return recipe_folder() / kind / f"{name_or_path}.toml"
 
 
-def did_you_mean(name: str, choices: Sequence[str]) -> str:
-    """`` Did you mean 'tiny'?``, to go into an error; empty where no choice is near."""
-    near = difflib.get_close_matches(name, choices, n=1)
-    return f" Did you mean '{near[0]}'?" if near else ""
-
-
 def parse_set(text: str) -> Override:
     """Reads ``KEY=VALUE``. The value is TOML (``1e-4``, ``true``, ``[1, 2]``), else a bare string (``bf16``).
 
@@ -106,13 +100,14 @@ def load(schema: type[T], kind: str, name_or_path: str, overrides: Sequence[Over
         BertkitError: no such recipe, broken TOML, an unknown, ambiguous or doubly given key, or a value that
             the schema refuses.
     """
-    name, _, subset = name_or_path.partition(":")
-    if subset and kind == "finetune" and name in recipe_names(kind):
-        overrides, name_or_path = [Override("task.subset", subset, name_or_path), *overrides], name
-    path = recipe_path(kind, name_or_path)
+    name, _, part = name_or_path.partition(":")
+    has_part = bool(part) and kind == "finetune" and name in recipe_names(kind)
+    path = recipe_path(kind, name if has_part else name_or_path)
     label = name_or_path if name_or_path.endswith(".toml") else f"recipes/{kind}/{path.name}"
     rules = dict(_rules(schema.model_json_schema()))
     values = dict(_flatten(read_toml(path, label), rules, label))
+    if has_part:
+        overrides = [Override("task.subset", _subset(name, part, values), name_or_path), *overrides]
     origins = dict.fromkeys(values, label)
     for key, override in _resolve(overrides, rules).items():
         other = _EITHER_OR.get(key)
@@ -120,6 +115,18 @@ def load(schema: type[T], kind: str, name_or_path: str, overrides: Sequence[Over
             del values[other], origins[other]
         values[key], origins[key] = override.value, override.origin
     return Resolved(_validate(schema, values, origins, rules, label), origins, path.stem)
+
+
+def _subset(task: str, part: str, values: dict[str, Any]) -> str:
+    """The configuration of a task's dataset that a name behind a colon means: "es" is "xquad.es" beside a recipe's "xquad.en".
+
+    Raises:
+        BertkitError: the task is one part of its dataset.
+    """
+    if any(key.startswith("task.tsv.") for key in values):
+        raise BertkitError(f"the task {task} has no parts: leave ':{part}' out")
+    family = values.get("task.subset", "").rpartition(".")[0]
+    return part if not family or part.startswith(f"{family}.") else f"{family}.{part}"
 
 
 def dump(settings: "BaseModel") -> str:

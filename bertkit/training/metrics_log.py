@@ -83,5 +83,8 @@ def read_metrics(out: Path) -> list[dict[str, Any]]:
     objects, others = read_json_lines(out / FILE)
     steps = [one for one in objects if type(one.get("step")) is int]
     if others := others + len(objects) - len(steps):
-        console.warn(console.plain(f"{out / FILE}: {others:,} lines are no figures of a step, and are left out"))
+        counted = console.counted(
+            others, "line is no figures of a step, and is", "lines are no figures of a step, and are"
+        )
+        console.warn(console.plain(f"{out / FILE}: {counted} left out"))
     return steps

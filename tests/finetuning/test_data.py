@@ -1,5 +1,6 @@
 """Rows of one's own and of GLUE's files, by hand."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -80,7 +81,7 @@ def test_a_held_out_share_is_seeded_stratified_and_whole(tmp_path):
     [
         ("text,label\na,x\nb,y\n", "text,label\na,z\n", {}, r"va\.csv:2: unknown label 'z'; training has x, y"),
         ("text,label\na,x\nb,x\n", None, {}, "a single class, 'x'"),
-        ("text,label\na,x\nb,\nc,y\n", None, {}, r"1 of 3 rows have no label in column 'label': .*a\.csv:3"),
+        ("text,label\na,x\nb,\nc,y\n", None, {}, r"1 of 3 rows has no label in column 'label': .*a\.csv:3"),
         ("body,label\na,x\n", None, {"text": ("text",)}, "no column 'text': use --text with one of 'body', 'label'"),
         ("foo,label\na,x\n", None, {}, r"which column of .* is the text\? use --text"),
         ("text,foo\na,x\n", None, {}, r"which column of .* is the label\? use --label"),
@@ -99,8 +100,23 @@ def test_unusable_rows_are_named(tmp_path, train, validation, task, message):
         own(tmp_path, train, validation, task=TaskSettings(**task))
 
 
+def test_a_class_without_a_row_to_train_on_is_named(tmp_path):
+    path = write(tmp_path, "a.csv", "text,label\n" + "".join(f"t{n},{'xy'[n % 2]}\n" for n in range(8)) + "alone,z\n")
+    for seed in range(8):
+        data = load_labelled(dataclasses.replace(request(path, split=0.3), seed=seed))
+        held = 2 in data.validation[0].labels
+        assert any("held out whole" in told and told.endswith(": z") for told in data.notes) is held
+
+
+def test_a_column_that_is_called_nearly_so_is_said(tmp_path):
+    table = "Review,label\na,x\nb,y\n"
+    for asked, said in (("review", "text: Review; label: label"), ("Review", None)):
+        data = own(tmp_path, table, task=TaskSettings(text=(asked,), label=("label",)))
+        assert (data.notes[0] == said) is (said is not None)
+
+
 def test_empty_texts_are_allowed_and_counted(tmp_path):
-    assert "1 empty texts in train" in own(tmp_path, "text,label\n,x\nb,y\n").notes
+    assert "1 empty text in train" in own(tmp_path, "text,label\n,x\nb,y\n").notes
 
 
 def test_inputs_are_checked_before_anything_is_read(tmp_path):

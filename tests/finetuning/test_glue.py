@@ -34,7 +34,7 @@ def test_ids_are_written_where_there_are_no_words(tmp_path: Path) -> None:
 
 def test_numbers_are_clipped_and_rounded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write_submission(tmp_path, "STS-B.tsv", [-0.2, 5.7, 2.34567, -0.0, *[3.0] * 1375], ())
-    assert "STS-B.tsv: 2 of 1,379 predictions lie beyond 0 … 5 and are clipped" in capsys.readouterr().err
+    assert "STS-B.tsv: predictions beyond 0 … 5, clipped to it: 2 of 1,379" in capsys.readouterr().err
     assert path.read_text(encoding="utf-8").split("\n")[:6] == [
         "index\tprediction",
         "0\t0.000",
@@ -104,7 +104,7 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
         check_submission(tmp_path / "dev.tsv")
 
 
-def test_zip_holds_the_newest_of_each_name_flat(tmp_path: Path) -> None:
+def test_zip_holds_the_newest_of_each_name_flat(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = tmp_path / "runs"
     # The older file comes last in the order of names, so that it is the time that counts.
     new = by_hand(runs / "a" / "WNLI.tsv", ["1"])
@@ -119,6 +119,7 @@ def test_zip_holds_the_newest_of_each_name_flat(tmp_path: Path) -> None:
         assert sorted(archive.namelist()) == ["RTE.tsv", "WNLI.tsv"]
         assert archive.read("WNLI.tsv") == new.read_bytes()
         assert archive.read("RTE.tsv") == rte.read_bytes()
+    assert f"the newest is taken, and left out: {old}" in capsys.readouterr().err.replace("\n", "")
     there = ["WNLI.tsv", "RTE.tsv"]
     assert missing == [name for name in GLUE_ROWS if name not in there]
     assert len(missing) == 9

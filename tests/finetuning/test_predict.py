@@ -23,6 +23,7 @@ from bertkit.finetuning import predict
 from bertkit.finetuning.features import Split
 from bertkit.models.fast.attention import attend_unpadded
 from bertkit.models.headed import pooled_logits
+from bertkit.settings.recipes import Override
 
 ROWS = [
     ("the cat sat .",),
@@ -122,6 +123,18 @@ def test_rows_are_cut_to_what_the_model_reads(make: Make) -> None:
         classifier = predict.open_predictor(str(folder), "auto", rows)
         cut, whole = logits(classifier, [("a " * 99,), ("a " * 30,)])
         assert cut == pytest.approx(whole, abs=2e-6)
+
+
+def test_more_tokens_than_the_model_reads_are_refused_where_they_are_asked_for(make: Make) -> None:
+    folder = str(make())
+    for rows in (1, None):
+        for asked, read in ((20, 20), (33, None)):
+            overrides = [Override("data.max_seq_length", asked, f"--set max_seq_length={asked}")]
+            if read:
+                assert predict.open_predictor(folder, "auto", rows, overrides).encoder.max_length == read
+            else:
+                with pytest.raises(BertkitError, match=r"reads at most 32 tokens: .* \(--set max_seq_length=33\)"):
+                    predict.open_predictor(folder, "auto", rows, overrides)
 
 
 def test_another_encoder_goes_to_torch(tiny_model: Path, tmp_path: Path) -> None:

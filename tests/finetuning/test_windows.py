@@ -1,25 +1,32 @@
 """Long rows in windows: against transformers' own overflowing tokens, by hand, and row by row from end to end."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import transformers
 from helpers.stores import toy_tokenizer
 
 from bertkit.errors import BertkitError
 from bertkit.finetuning import predict
-from bertkit.finetuning.features import Split
+from bertkit.finetuning.features import Features, Split
+from bertkit.finetuning.heads.choice import ChoiceHead
 from bertkit.finetuning.heads.number import Number
 from bertkit.finetuning.heads.one_class import OneClass
 from bertkit.finetuning.heads.several_classes import SeveralClasses
 from bertkit.finetuning.run import FinetuneRequest, finetune
-from bertkit.finetuning.windows import Encoder
+from bertkit.finetuning.windows import Cuts, Encoder, Reach
 from bertkit.settings.recipes import Override
 from bertkit.settings.schema import FinetuneDataSettings
 
 
 def encoder(**settings):
     return Encoder.of(toy_tokenizer(), FinetuneDataSettings(**settings))
+
+
+def toy_tokens(folder, text):
+    return transformers.AutoTokenizer.from_pretrained(folder)(text)["input_ids"]
 
 
 def text(n):
@@ -44,7 +51,7 @@ def test_windows_are_the_overflowing_tokens_of_transformers(stride, second, with
     )  # fmt: skip
     assert made.rows.tolist() == expected["overflow_to_sample_mapping"]
     assert (made.ids, made.types) == (expected["input_ids"], expected["token_type_ids"])
-    assert made.cut_rows == 0
+    assert made.cut == {}
     if not with_characters:
         return
     assert made.offsets == expected["offset_mapping"]
@@ -66,15 +73,105 @@ def test_every_character_is_in_a_window_and_is_where_it_is_said_to_be():
 
 def test_cut_rows_keep_their_beginning_and_are_counted():
     made = encoder(max_seq_length=16)([(row,) for row in ROWS])
-    assert (len(made.ids), made.cut_rows) == (4, 2)
-    assert encoder(max_seq_length=62)([(row,) for row in ROWS]).cut_rows == 0  # 60 and two special tokens
-    assert encoder(max_seq_length=61)([(row,) for row in ROWS]).cut_rows == 1
+    assert (len(made.ids), made.cut) == (4, {1: 62, 3: 33})  # 60 and two special tokens
+    for most, cut in ((62, {}), (61, {1: 62})):
+        assert encoder(max_seq_length=most)([(row,) for row in ROWS]).cut == cut
+    pairs = [(text(9), text(30)), (text(6), text(7))]
+    assert encoder(max_seq_length=16)(pairs).cut == {0: 42}  # three special tokens
 
 
 def test_only_one_text_of_a_pair_is_windowed_where_a_head_asks_for_it():
     made = encoder(max_seq_length=16, overflow="windows", stride=2)([(text(30), text(20))], shortened="only_second")
     assert {tuple(ids[:7]) for ids in made.ids} == {tuple(made.ids[0][:7])}  # [CLS] and half of the room: 6 of 13
     assert all(types[:8] == [0] * 8 and types[8] == 1 for types in made.types)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "kept", "longer"),
+    [
+        (5, 30, 5, None),  # 13 tokens are for both
+        (9, 4, 9, None),  # less than half is left for the second, which needs no more
+        (9, 5, 8, 17),
+        (9, 30, 6, 21),
+    ],
+)
+def test_the_text_that_stands_in_each_window_is_cut_where_there_is_no_room_and_counted(first, second, kept, longer):
+    made = encoder(max_seq_length=16, overflow="windows", stride=0)(
+        [(text(first), text(second))], shortened="only_second", with_characters=True
+    )
+    assert [sum(which == 0 for which in texts) for texts in made.texts] == [kept] * len(made.ids)
+    assert made.cut == ({} if longer is None else {0: longer})
+    if longer is not None:
+        again = encoder(max_seq_length=longer, overflow="windows", stride=0)(
+            [(text(first), text(second))], "", "only_second"
+        )
+        assert again.cut == {}
+        again = encoder(max_seq_length=longer - 1, overflow="windows", stride=0)
+        assert again([(text(first), text(second))], "", "only_second").cut == {0: longer}
+
+
+def test_choices_are_counted_by_rows_and_not_read_in_windows():
+    rows = [{"question": text(9), "choices": [text(3), text(9)]}, {"question": "", "choices": [text(2), text(2)]}]
+    made = ChoiceHead().features(Split("", rows, None), encoder(max_seq_length=14))
+    assert made.cut == {0: 21}
+    assert Cuts().add(made, 2).told("", 14, Reach(32, True)) == [
+        "1 of 2 rows is longer than 14 tokens and lost its end: finetune with --seq-len 21 reads it whole"
+    ]
+    with pytest.raises(BertkitError, match="data.overflow=windows does not fit choices"):
+        ChoiceHead().features(Split("", rows, None), encoder(max_seq_length=14, overflow="windows"))
+
+
+def test_a_nul_is_read_as_if_it_were_not_there_and_said_once(monkeypatch, capsys):
+    monkeypatch.setattr("bertkit.runtime.text._replaced", [])
+    made = encoder()([("w1\0 w2",), ("\0w3",), ("w1",)], with_characters=True)
+    assert made.ids == encoder()([("w1 w2",), ("w3",), ("w1",)]).ids
+    assert made.offsets[1][1] == (1, 3)  # characters stay where they are
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.count("NUL characters are read as U+FFFD") == said.count("warning") == 1
+    assert "here and in what follows: 1 in 'w1\ufffd w2'" in said
+
+
+WINDOWS = "--set data.overflow=windows"
+
+
+@pytest.mark.parametrize(
+    ("windows", "longest", "reach", "ways"),
+    [
+        (False, 176, Reach(512, True), f"finetune with --seq-len 176 or {WINDOWS} reads them whole"),
+        (False, 9_000, Reach(None, False), f"finetune with --seq-len 9000 or {WINDOWS} reads them whole"),
+        (
+            False,
+            638,
+            Reach(512, True),
+            f"finetune with {WINDOWS} reads them whole; the model reads at most 512 tokens (--seq-len 512), and more with "
+            "--set model.max_position_embeddings=N",
+        ),
+        (
+            False,
+            638,
+            Reach(128, False),
+            f"finetune with {WINDOWS} reads them whole; the model reads at most 128 tokens",
+        ),
+        (None, 638, Reach(128, False), "the model reads at most 128 tokens"),
+        (True, 176, Reach(512, True), "finetune with --seq-len 176 reads them whole"),
+    ],
+)
+def test_what_is_cut_is_said_with_the_ways_to_read_it_that_there_are(windows, longest, reach, ways):
+    cuts = Cuts()
+    for cut in ({1: 130}, {}, {0: longest, 2: 129}):
+        cuts.add(Features([], None, np.zeros(0), cut=cut, windows=windows), rows=4)
+    what = "are longer than 128 tokens and lost their end"
+    if windows:
+        what = "lost the end of the text that is in each window, which is over half of 128 tokens"
+    assert cuts.told("train", 128, reach) == [f"3 of 12 rows in train {what}: {ways}"]
+    assert Cuts().add(Features([], None, np.zeros(0), windows=windows), 4).told("", 128, reach) == []
+
+
+@pytest.mark.parametrize(("kind", "can_grow"), [("Bert", True), ("DistilBert", False), ("Electra", False)])
+def test_berts_alone_can_be_given_more_places(kind, can_grow):
+    config = getattr(transformers, f"{kind}Config")(vocab_size=8, max_position_embeddings=16)
+    model = SimpleNamespace(config=config, named_modules=list)
+    assert Reach.of(model) == Reach(16, can_grow)
 
 
 def test_words_keep_their_numbers():
@@ -149,7 +246,16 @@ def test_long_texts_from_end_to_end(tiny_model, tmp_path, capsys):
     assert cut["eval_accuracy"] == 0.5
     told = capsys.readouterr().err
     assert "60 of 60 rows in validation are longer than 12 tokens" in told
-    assert "with --seq-len more of them" in " ".join(told.split())
+    longest = max(len(toy_tokens(tiny_model, row["text"])) for row in rows)
+    assert longest > 32
+    ways = "finetune with --set data.overflow=windows reads them whole; the model reads at most 32 tokens (--seq-len 32), and"
+    assert ways in " ".join(told.split())
+    shorter = [{**row, "text": row["text"][: len("the cat sat . ") * 3 + 20]} for row in rows]
+    path.write_text("".join(json.dumps(row) + "\n" for row in shorter))
+    longest = max(len(toy_tokens(tiny_model, row["text"])) for row in shorter)
+    predict.evaluate(str(out), None, None, str(path), [Override("data.overflow", "truncate", "--set")], "cpu")
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"finetune with --seq-len {longest} or --set data.overflow=windows reads them whole" in told
 
 
 @pytest.mark.parametrize("texts", [3, None], ids=["few", "all"])
@@ -166,5 +272,7 @@ def test_where_the_model_reads_no_more_no_longer_sequence_is_advised(tiny_model,
     list(predict.predict_rows(str(tmp_path / "run"), [row["text"] for row in rows[:texts]], (), "auto"))
     told = " ".join(capsys.readouterr().err.split())
     assert told.count("lost their end") == 3
-    assert told.count("more than that the model has no places for") == 3
-    assert "with --seq-len" not in told
+    assert (
+        told.count("finetune with --set data.overflow=windows reads them whole; the model reads at most 32 tokens") == 3
+    )
+    assert "--seq-len" not in told

@@ -103,7 +103,7 @@ def test_a_table_of_another_form_is_read_alike(tmp_path: Path) -> None:
         ("own.tsv", "sentence\tanswers\n[MASK] [MASK]\tcat\n", r"own.tsv:2 has 2 \[MASK\] in its sentence"),
         ("own.tsv", "sentence\tanswers\na [MASK]\tcat||dog\n", "own.tsv:2 has an empty answer"),
         ("own.tsv", "sentence\tanswers\na [MASK]\t\n", "own.tsv:2 has an empty answer"),
-        ("own.tsv", "sentence\tanswers\na [MASK]\n", "own.tsv:2 has 1 fields, the first line has 2"),
+        ("own.tsv", "sentence\tanswers\na [MASK]\n", "own.tsv:2 has 1 field, the first line has 2"),
         ("own.jsonl", '{"sentence": "a [MASK]", "answers": ["b"]}\n', "own.jsonl:1 has no text 'answers'"),
         ("own.tsv", b"\x89PNG\r\n\x1a\n\xff\xfe", "own.tsv:1 is not UTF-8"),
     ],

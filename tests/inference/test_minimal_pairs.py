@@ -50,7 +50,7 @@ def test_each_form_gives_the_same_pairs(tmp_path, capsys, name, text, phenomenon
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("a.txt", "one\ntwo\nthree\n", "3 lines, which are no pairs"),
+        ("a.txt", "one\ntwo\nthree\n", "3 lines, an odd number, and so no pairs"),
         ("a.txt", "", "no pairs"),
         ("a.jsonl", '{"sentence": "x"}', r"a.jsonl:1 has no texts 'good' and 'bad', only sentence"),
         ("a.tsv", "one\ttwo\nx\ty\n", "only one, two"),

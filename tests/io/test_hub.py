@@ -183,6 +183,45 @@ def test_a_dataset_that_is_not_there_is_one_line(hub: Hub, dead_url: str, tmp_pa
     assert said.endswith(") and it is not in the cache; give files")
 
 
+LOAD_PART = """
+import sys
+from bertkit.corpus.sources import find_sources, read_paragraphs
+from bertkit.errors import BertkitError
+from bertkit.finetuning.data import load_split
+from bertkit.io.text import ReadReport
+from bertkit.settings.schema import TaskSettings
+name, _, part = sys.argv[1].partition(":")
+for read in (
+    lambda: load_split(TaskSettings(dataset=name, subset=part or None, label=("label",)), None, "train").texts,
+    lambda: list(read_paragraphs(find_sources([sys.argv[1]])[0], "text", ReadReport())),
+):
+    try:
+        print(read())
+    except BertkitError as error:
+        print(error)
+"""
+
+
+def test_a_part_that_a_dataset_has_not_is_named_with_those_that_it_has(hub: Hub, tmp_path: Path) -> None:
+    folder, parts = tmp_path / "data", ["xx.de", "xx.en", *(f"xx.{n}" for n in range(20))]
+    folder.mkdir()
+    (folder / "rows.jsonl").write_text('{"text": "a", "label": "x"}\n{"text": "b", "label": "y"}\n')
+    listed = "".join(f"- config_name: {part}\n  data_files: rows.jsonl\n" for part in parts)
+    (folder / "README.md").write_text(f"---\nconfigs:\n{listed}---\n")
+    hub.datasets["org/rows"] = folder
+
+    def said(part: str) -> list[str]:
+        command = [sys.executable, "-c", LOAD_PART, f"org/rows{part}"]
+        return subprocess.run(
+            command, env=hub.env(tmp_path), capture_output=True, text=True, check=True
+        ).stdout.splitlines()
+
+    there = ", ".join(parts[:20]) + " and 2 more"
+    assert said(":xx.de") == ["[('a',), ('b',)]", "['a', None, 'b', None]"]
+    assert said(":xx.dd") == [f"the dataset org/rows has no part 'xx.dd'. Did you mean 'xx.de'? There are {there}"] * 2
+    assert said("") == [f"the dataset org/rows has parts: name one, as org/rows:xx.de; there are {there}"] * 2
+
+
 def test_a_bug_keeps_its_traceback() -> None:
     from bertkit.io.hub import hub_errors
 

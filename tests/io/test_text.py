@@ -163,6 +163,6 @@ def test_a_missing_file_is_one_line(tmp_path):
 def test_whoever_keeps_no_report_is_told_what_was_replaced(capsys):
     text = b"abc\n" * 500 + b"d\xe4f\n"
     assert len(list(read_lines(io.BytesIO(text), "file"))) == 501
-    assert "1 bytes were not UTF-8 and were replaced, first at file:501" in capsys.readouterr().err
+    assert "1 byte was not UTF-8 and was replaced, first at file:501" in capsys.readouterr().err
     list(read_lines(io.BytesIO(text), "file", ReadReport()))
     assert capsys.readouterr().err == ""

@@ -190,7 +190,7 @@ def test_a_tokenizer_larger_than_its_model_is_one_line(tmp_path):
         with pytest.raises(BertkitError, match="20 word pieces in its tokenizer, and 19 in its model"):
             read(tmp_path)
     _, _, notes = load_bert_for_pretraining(str(tmp_path))
-    assert any("1 word pieces are new" in note for note in notes)
+    assert any("1 word piece is new" in note for note in notes)
 
 
 @pytest.mark.parametrize(

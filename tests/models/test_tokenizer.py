@@ -11,6 +11,7 @@ from transformers import AutoTokenizer, BertTokenizer
 from bertkit.corpus.vocabulary import train_vocabulary
 from bertkit.errors import BertkitError
 from bertkit.models.tokenizer import (
+    _say,
     build_tokenizer,
     continuation_mask,
     load_tokenizer,
@@ -48,11 +49,14 @@ def write_tokenizer_json(folder: Path, normalizer: normalizers.Normalizer, piece
     ],
 )
 def test_a_bare_vocabulary_is_cased_if_it_holds_upper_case_words(
-    tmp_path: Path, pieces: list[str], text: str, expected: list[str]
+    tmp_path: Path, pieces: list[str], text: str, expected: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = write_vocab(tmp_path / "vocab.txt", SPECIAL + pieces)
+    read = "cased" if "The" in pieces else "uncased and without accents"
     for source in (file, tmp_path):
+        _say.cache_clear()
         assert load_tokenizer(str(source)).tokenize(text) == expected
+        assert f"nothing beside it speaks of case: texts are read {read}\n" in capsys.readouterr().err
 
 
 def test_what_the_configuration_says_of_case_comes_first(tmp_path: Path) -> None:

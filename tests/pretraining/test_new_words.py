@@ -33,8 +33,9 @@ def test_a_run_with_new_words_and_its_resume(asked, tmp_path, tiny_model, capfd)
     run = pretrain(asked())
     said = " ".join(capfd.readouterr().err.split())
     assert (
-        "2 words of the 10 that --add-words asks for (no more are frequent and cut so) that were cut into three word pieces "
-        "or more get rows of their own, 1 of [unusedN] and 1 behind all others (--add-words): asss, bss" in said
+        "words that were cut into three word pieces or more and get rows of their own (--add-words): 2 of the 10 that "
+        "--add-words asks for (no more are frequent and cut so), 1 of [unusedN] and 1 behind all others: asss, bss"
+        in said
     )
     assert run.added_words == 2
     theirs, ours = AutoTokenizer.from_pretrained(run.folder), load_tokenizer(str(run.folder))

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from bertkit.errors import BertkitError
 from bertkit.settings import recipes
 from bertkit.settings.recipes import Override, dump, load, parse_set, recipe_folder, recipe_names, recipe_path
-from bertkit.settings.schema import PretrainRecipe
+from bertkit.settings.schema import FinetuneRecipe, PretrainRecipe
 
 SHIPPED = sorted((recipe_folder() / "pretrain").rglob("*.toml"))
 # Layers and width by Devlin et al. 2018 and Turc et al. 2019.
@@ -116,6 +116,17 @@ def test_packaged_recipes_come_before_the_repositorys(tmp_path: Path, monkeypatc
     assert recipe_folder() == tmp_path / "recipes"
     (package / "recipes").mkdir(parents=True)
     assert recipe_folder() == package / "recipes"
+
+
+def test_a_name_behind_a_colon_is_a_part_of_the_tasks_dataset() -> None:
+    def subset(task: str) -> str | None:
+        return load(FinetuneRecipe, "finetune", task, []).settings.task.subset
+
+    assert [subset(task) for task in ("wikiann:de", "pos:de_gsd", "xquad:es", "xquad:xquad.es", "xquad")] == [
+        *("de", "de_gsd", "xquad.es", "xquad.es", "xquad.en")
+    ]
+    with pytest.raises(BertkitError, match="the task sst2 has no parts: leave ':de' out"):
+        subset("sst2:de")
 
 
 @pytest.mark.parametrize("name", ["../pretrain/tiny", "pretrain/tiny", "..", "", "/etc/passwd", "tiny\\..\\tiny"])

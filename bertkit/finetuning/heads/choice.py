@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from bertkit.console import counted
 from bertkit.errors import BertkitError
 from bertkit.finetuning.baseline import beside
 from bertkit.finetuning.features import Batch, Columns, Features, Row, Split
@@ -85,13 +86,21 @@ class ChoiceHead(Head):
         return np.array([_number(row, columns) for row in rows], dtype=np.int64)
 
     def features(self, split: Split, encoder: "Encoder") -> Features:
+        if encoder.overflow == "windows":
+            raise BertkitError(
+                "data.overflow=windows does not fit choices, each of which is read as a whole and gets one number: leave it "
+                "out, and read more tokens with --seq-len"
+            )
         asked = any(text["question"] for text in split.texts)
         texts = [
             (text["question"], choice) if asked else (choice,) for text in split.texts for choice in text["choices"]
         ]
         made = encoder(texts, self.overflow, shortened="only_first" if asked else "longest_first")
         rows = np.array([row for row, text in enumerate(split.texts) for _ in text["choices"]], dtype=np.int64)
-        return replace(made, rows=rows[made.rows], together=True, targets=split.labels)
+        cut = dict[int, int]()
+        for pair, tokens in made.cut.items():
+            cut[int(rows[pair])] = max(tokens, cut.get(int(rows[pair]), 0))
+        return replace(made, rows=rows[made.rows], together=True, targets=split.labels, cut=cut, windows=None)
 
     def tensors(self, features: Features, units: Sequence[int]) -> Batch:
         """``sizes``: int64 ``[R]``, the number of choices of each row; ``labels``: int64 ``[R]``, the right choice."""
@@ -201,7 +210,8 @@ def _choices(row: Row, columns: Columns) -> list[str]:
         choices = [as_text(values[name], place, name) for name in _numbered(values)]
     if len(choices) < 2:
         raise BertkitError(
-            f"{place} has {len(choices)} choices: there must be two at least, in a list or in ending0, ending1, …"
+            f"{place} has {counted(len(choices), 'choice', 'choices')}: there must be two at least, in a list or in ending0, "
+            "ending1, …"
         )
     return choices
 

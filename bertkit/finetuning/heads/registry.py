@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bertkit.errors import BertkitError
+from bertkit.errors import BertkitError, did_you_mean
 from bertkit.finetuning.features import Row
 from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.heads.choice import ChoiceHead
@@ -12,7 +12,6 @@ from bertkit.finetuning.heads.sequence import SequenceHead
 from bertkit.finetuning.heads.span import SpanHead
 from bertkit.finetuning.heads.token import TokenHead
 from bertkit.models.folder import what_it_is
-from bertkit.settings.recipes import did_you_mean
 from bertkit.settings.schema import TaskSettings
 
 HEADS: dict[str, type[Head]] = {

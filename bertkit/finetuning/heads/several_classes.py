@@ -68,8 +68,8 @@ class SeveralClasses(SequenceHead):
         ]
         if not enough.all():
             console.note(
-                f"{(~enough).sum():,} of {len(enough):,} classes are of under {_FEWEST_ROWS} rows in {split.name}: they are "
-                f"said from a probability of {_HALF}, the others from what gives the best F1 there"
+                f"classes of under {_FEWEST_ROWS} rows in {split.name}: {(~enough).sum():,} of {len(enough):,}, said from a "
+                f"probability of {_HALF} on; the others from what gives the best F1 there"
             )
         return self._at(thresholds)
 

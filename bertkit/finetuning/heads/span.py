@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from bertkit import console
+from bertkit.console import counted
 from bertkit.errors import BertkitError
-from bertkit.finetuning.answer_features import answer_features, likeliest_spans
+from bertkit.finetuning.answer_features import answer_features, likeliest_spans, what_is_lost
 from bertkit.finetuning.answers import METRICS, best_threshold, figures, interval_of
 from bertkit.finetuning.baseline import beside
 from bertkit.finetuning.features import Batch, Columns, Features, Row, Split
@@ -103,7 +105,10 @@ class SpanHead(AtTokens):
         return [_answers(row, columns) for row in rows]
 
     def features(self, split: Split, encoder: "Encoder") -> Features:
-        return answer_features(split, encoder, self.overflow)
+        made = answer_features(split, encoder, self.overflow)
+        for told in what_is_lost(split, made) if split.labels is not None else ():
+            console.note(told)
+        return made
 
     def tokens_read(self, features: Features) -> Sequence[np.ndarray]:
         read: Sequence[np.ndarray] = features.targets.read
@@ -197,8 +202,14 @@ class SpanHead(AtTokens):
     def described(self, split: Split) -> str:
         none = sum(not one.texts for one in split.labels)
         moved = sum(one.moved for one in split.labels)
-        unanswered = f"{none:,} of {len(split.labels):,} questions have no answer in their text"
-        found = f"; {moved:,} answers stand elsewhere than was said, and were found" if moved else ""
+        questions = f"of {len(split.labels):,} questions"
+        unanswered = counted(
+            none, f"{questions} has no answer in its text", f"{questions} have no answer in their text"
+        )
+        elsewhere = counted(
+            moved, "answer stands elsewhere than was said, and was", "answers stand elsewhere than was said, and were"
+        )
+        found = f"; {elsewhere} found" if moved else ""
         return (unanswered if none else "every question has an answer") + found
 
     @property

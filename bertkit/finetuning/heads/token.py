@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from bertkit import console
+from bertkit.console import counted
 from bertkit.errors import BertkitError
 from bertkit.finetuning.entities import OUTSIDE, begins_nothing, repaired, scheme_of, split_tag
 from bertkit.finetuning.features import Batch, Columns, Features, Row, Split
@@ -115,11 +116,12 @@ class TokenHead(AtTokens):
         targets: TagTargets = made.targets
         widened = sum(row.widened for row in targets.rows)
         if widened:
-            console.note(f"{widened:,} entities in {split.name} begin or end within a word: the whole of it is taken")
+            begin = counted(widened, "entity begins or ends", "entities begin or end")
+            console.note(f"{begin} within a word in {split.name}: the whole of it is taken")
         unread = sum(row.unread for row in targets.rows)
         if unread:
             console.note(
-                f"{unread:,} entities in {split.name} are left out: no word of theirs is read, as it lies beyond the length "
+                f"entities left out in {split.name}: {unread:,}, of which no word is read, as it lies beyond the length "
                 "(--seq-len, or --set data.overflow=windows), is none to the tokenizer, or belongs to another entity"
             )
         numbered = {name: id_ for id_, name in enumerate(self.label_names)}
@@ -201,11 +203,14 @@ class TokenHead(AtTokens):
     def described(self, split: Split) -> str:
         types = self._types
         more = ", …" if len(types) > _SHOWN_TYPES else ""
-        what = f"{len(types)} types of entities in {self.scheme}" if self.scheme else f"{len(types)} tags"
+        kinds = counted(len(types), "type of entities", "types of entities")
+        what = f"{kinds} in {self.scheme}" if self.scheme else f"{len(types)} tags"
         stray = sum(begins_nothing(row.tags or ()) for row in split.labels) if self.scheme in ("BIO", "BIOES") else 0
-        repair = f"; {stray:,} tags that go on with nothing are read as beginnings" if stray else ""
+        repair = f"; tags that go on with nothing, read as beginnings: {stray:,}" if stray else ""
         overlapping = sum(row.overlapping for row in split.labels)
-        left_out = f"; {overlapping:,} entities that overlap a longer one are left out" if overlapping else ""
+        left_out = f"; entities that overlap a longer one, left out: {overlapping:,}" if overlapping else ""
+        further = sum(row.further for row in split.labels)
+        left_out += f"; marks of further annotators, or second labels, left out: {further:,}" if further else ""
         return f"{what}: {', '.join(types[:_SHOWN_TYPES])}{more}{repair}{left_out}"
 
     @property

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from bertkit.console import counted
 from bertkit.errors import BertkitError
 
 _LARGEST = float(np.finfo(np.float32).max)
@@ -25,19 +26,24 @@ SEPARATORS = ("|", ";", ",")
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a cell holds nothing: null, blanks alone, or NaN, also as a word."""
+    """Whether a cell holds nothing: null, blanks (or NUL characters) alone, or NaN, also as a word."""
     if isinstance(value, str):
-        return not value.strip() or value.strip().lower() == "nan"
+        return _bare(value).lower() in ("", "nan")
     return value is None or (isinstance(value, (float, Decimal)) and math.isnan(value))
 
 
 def class_name(value: Any) -> str:
-    """A class as it is written, without blanks around it; numbers that are stored as such lose ``.0``."""
+    """A class as it is written, without what ``_bare`` takes off; numbers that are stored as such lose ``.0``."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (float, Decimal)) and math.isfinite(value) and value == int(value):
         return str(int(value))
-    return str(value).strip()
+    return _bare(str(value))
+
+
+def _bare(text: str) -> str:
+    """Without blanks around it, and the NUL characters that fill up fields of a fixed width."""
+    return text.strip().strip("\0").strip()
 
 
 def is_whole(value: Any) -> bool:
@@ -122,7 +128,8 @@ def refuse_empty(places: Sequence[str], rows: int, what: str, ways_on: str = "")
     if places:
         source = places[0].rpartition(":")[0]
         shown = ", ".join([places[0], *(place.removeprefix(f"{source}:") for place in places[1:_SHOWN_PLACES])])
+        more = ", …" if len(places) > _SHOWN_PLACES else ""
+        lacking = counted(len(places), f"of {rows:,} rows has", f"of {rows:,} rows have")
         raise BertkitError(
-            f"{len(places):,} of {rows:,} rows have {what}: {shown}{', …' if len(places) > _SHOWN_PLACES else ''}; fill them "
-            f"in, or leave them out with finetune --skip-bad-rows{ways_on}"
+            f"{lacking} {what}: {shown}{more}; fill them in, or leave them out with finetune --skip-bad-rows{ways_on}"
         )

@@ -58,7 +58,8 @@ def choose_columns(
         f"{role}: {', '.join(map(_shown, columns))}" + (" (by what it holds)" if role in by_content else "")
         for role, columns in ordered.items()
     ]
-    return ordered, ["; ".join(guessed)] if any(role not in asked or not asked[role] for role in ordered) else []
+    is_guessed = any(tuple(asked.get(role, ())) != columns for role, columns in ordered.items())
+    return ordered, ["; ".join(guessed)] if is_guessed else []
 
 
 def _named(wanted: Sequence[str], names: Sequence[str], role: str, source: str) -> tuple[str, ...]:

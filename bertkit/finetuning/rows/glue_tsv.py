@@ -45,8 +45,10 @@ def read_split(task: TaskSettings, data: Path, split: str) -> Iterator[Row]:
             read += 1
             yield f"{path}:{number}", row
     if len(short) > _MOST_SHORT_ROWS * read:
-        raise BertkitError(f"{path}:{short[0]} has too few fields for {task.subset}, as {len(short):,} rows have")
+        raise BertkitError(
+            f"{path}:{short[0]} has too few fields for {task.subset}, as {console.counted(len(short), 'row has', 'rows have')}"
+        )
     if short:  # as a handful in QQP's own file
         console.warn(
-            f"{console.plain(str(path))}: left out {len(short)} rows with too few fields, the first in line {short[0]}"
+            f"{console.plain(str(path))}: rows with too few fields, left out: {len(short)}, the first in line {short[0]}"
         )

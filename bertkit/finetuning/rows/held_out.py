@@ -32,7 +32,7 @@ def held_out(texts: Sequence[Any], labels: Any, share: float, seed: int) -> tupl
         held = _grouped(groups, classes, share, seed)
         if not 0 < len(held) < len(texts):
             raise BertkitError(
-                f"cannot hold out {share:g} of {len(texts)} rows: they are only {len(groups)} different texts"
+                f"cannot hold out {share:g} of {len(texts)} rows: of different texts there are only {len(groups)}"
             )
         return sorted(set(rows.tolist()) - set(held)), sorted(held)
     try:
@@ -40,6 +40,23 @@ def held_out(texts: Sequence[Any], labels: Any, share: float, seed: int) -> tupl
     except ValueError as error:
         raise BertkitError(f"cannot hold out {share:g} of {len(rows)} rows: {error}") from error
     return sorted(kept.tolist()), sorted(held_rows.tolist())
+
+
+def not_trained(kept: Any, held: Any, names: Sequence[str]) -> list[str]:
+    """A line that names the classes of which all rows were held out; none where there are none.
+
+    Args:
+        kept, held: the labels of both sides, as ``held_out`` takes them.
+        names: of the classes by id.
+    """
+    if not isinstance(held, np.ndarray) or held.dtype != np.int64:
+        return []
+    lacking = [names[id_] for id_ in sorted({*held.tolist()} - {*kept.tolist()})]
+    return (
+        [f"classes that are held out whole, so that none of their rows is trained on: {', '.join(lacking)}"]
+        if lacking
+        else []
+    )
 
 
 def _groups(texts: Sequence[Any]) -> list[list[int]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bertkit.console import counted
 from bertkit.finetuning.rows import cells
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class TableCheck:
         kind = "several labels a row" if self.problem_type == "multi_label_classification" else "one label a row"
         counts = [f"{name} ({rows:,})" for name, rows in first.classes.items()]
         shown = ", ".join(counts[:SHOWN_CLASSES]) + (", …" if len(counts) > SHOWN_CLASSES else "")
-        none = f"; {first.without_class:,} rows with none" if first.without_class else ""
+        none = f"; {counted(first.without_class, 'row', 'rows')} with none" if first.without_class else ""
         numbers = self.problem_type == "single_label_classification" and all(map(cells.is_whole, first.classes))
         flag = f"; {_SET}regression reads them as numbers" if numbers and len(counts) > 2 else ""
         if self.problem_type == "multi_label_classification" and list(first.classes) == list(
@@ -129,19 +130,18 @@ class TableCheck:
         return ", ".join(f"'{name}' ({self.splits[0].classes[name]:,})" for name in names)
 
     def _of_split(self, split: SplitCheck) -> list[str]:
-        told = []
+        told, rows = [], f"of {split.rows:,} rows in {split.name}"
         if split.repeated:
             more = f", {split.contradictory:,} of them with another label" if split.contradictory else ""
-            told.append(f"{split.repeated:,} of {split.rows:,} rows in {split.name} repeat the text of another{more}")
+            told.append(f"{counted(split.repeated, f'{rows} repeats', f'{rows} repeat')} the text of another{more}")
         if split.shared:
-            told.append(
-                f"{split.shared:,} of {split.rows:,} rows in {split.name} are also trained on: it says little of new texts"
-            )
+            shared = counted(split.shared, f"{rows} is", f"{rows} are")
+            told.append(f"{shared} also trained on: {split.name} says little of new texts")
         if split.empty:
-            told.append(f"{split.empty:,} empty texts in {split.name}")
+            told.append(f"{counted(split.empty, 'empty text', 'empty texts')} in {split.name}")
         if split.over_limit:
             told.append(
-                f"{split.over_limit:,} of {split.rows:,} rows in {split.name} are longer than {self.limit} tokens: "
+                f"{counted(split.over_limit, f'{rows} is', f'{rows} are')} longer than {self.limit} tokens: "
                 f"--seq-len {split.longest} reads them whole, where the model has as many positions"
             )
         return told

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bertkit import console
+from bertkit.console import counted
 from bertkit.errors import BertkitError
 from bertkit.finetuning.entities import OUTSIDE, Entity, split_tag, tags_of
 from bertkit.io.compression import open_binary
@@ -15,6 +17,7 @@ COLUMN_SUFFIXES = (".conll", ".bio", ".iob", ".iob2")
 """Files that hold a word and its tag a line, whatever is in them; .txt and .tsv do where their lines look so."""
 _SPAN_NAMES = ("entities", "spans", "label", "labels", "annotations")
 _DOCUMENT = "-DOCSTART-"
+_FURTHER = "further marks"
 _TAG = re.compile(r"O|[BIESLU]-\S+")
 _LOOKED_AT = 200
 
@@ -30,6 +33,7 @@ class TaggedRow:
         marked: entities by their characters, where these were given; they do not overlap.
         overlapping: entities that were left out as they overlap a longer one.
         widened: entities that began or ended within a word, and now hold the whole of it.
+        further: marks that are left out as they are of a further annotator, or a second label of the same characters.
         unread: entities without a word of their own among those that are read: beyond the length of the model, of characters
             that the tokenizer drops, or in one word with the entity before.
     """
@@ -40,6 +44,7 @@ class TaggedRow:
     tags: list[str] | None = None
     marked: list[Entity] | None = None
     overlapping: int = 0
+    further: int = 0
     widened: int = 0
     unread: int = 0
 
@@ -62,7 +67,8 @@ def of_tokens(place: str, tokens: Sequence[Any], tags: Sequence[Any] | None, nam
     if wrong is not None:
         raise BertkitError(f"{place}: the token {wrong!r} is no text")
     if tags is not None and len(tags) != len(tokens):
-        raise BertkitError(f"{place} has {len(tokens)} tokens and {len(tags)} tags: there must be one for each")
+        counts = f"{counted(len(tokens), 'token', 'tokens')} and {counted(len(tags), 'tag', 'tags')}"
+        raise BertkitError(f"{place} has {counts}: there must be one for each")
     text, words = "", list[tuple[int, int]]()
     for token in tokens:
         text += " " if words else ""
@@ -84,15 +90,16 @@ def _tag_name(place: str, tag: Any, names: Sequence[str]) -> str:
 
 
 def looks_like_columns(path: Path) -> bool:
-    """Whether the first lines of a text file are a word and a tag each."""
+    """Whether the first lines of a text file are a word and a tag each; comments (``# …``) may stand between them."""
     seen = 0
     with open_binary(path) as stream:
         for _, line in read_lines(stream, str(path)):
-            parts = line.split()
-            if len(parts) > 1 and parts[0] != _DOCUMENT:
-                if not _TAG.fullmatch(parts[-1]):
+            parts = _parts(line)
+            if len(parts) > 1 and not parts[0].startswith(_DOCUMENT):
+                is_tagged = bool(_TAG.fullmatch(parts[-1]))
+                if not is_tagged and not line.startswith("#"):
                     return False
-                seen += 1
+                seen += is_tagged
             elif len(parts) == 1:
                 return False
             if seen == _LOOKED_AT:
@@ -103,21 +110,26 @@ def looks_like_columns(path: Path) -> bool:
 def read_columns(path: Path) -> Iterator[TaggedRow]:
     """The rows of a CoNLL file: a word first and its tag last on a line, a blank line after each row.
 
-    Columns are parted by tabs where the line has one, else by blanks. ``-DOCSTART-`` lines part rows as blank ones do.
+    Columns are parted by tabs where the line has one, else by blanks. ``-DOCSTART-`` lines part rows as blank ones do. Lines that
+    begin with ``#`` and have other columns than words have, or no tag of an entity where these do, are comments, and counted.
 
     Raises:
-        BertkitError: a line with a single column, named by file and line.
+        BertkitError: a line with a single column, or with more or fewer than the others, named by file and line.
     """
     tokens: list[str] = []
     tags: list[str] = []
-    first_line = 1
+    first_line, comments, first = 1, 0, _first_word(path)
     with open_binary(path) as stream:
         for number, line in read_lines(stream, str(path)):
-            # A word may be empty, or a blank, where a tab parts it from its tag: real files have emoji that were lost.
-            parts = line.rstrip("\r\n").split("\t") if line.rstrip().count("\t") else line.split()
+            parts = _parts(line)
             if parts and parts[-1].strip() and not parts[0].startswith(_DOCUMENT):
-                if len(parts) == 1:
-                    raise BertkitError(f"{path}:{number} has one column: each line is a word and, last, its tag")
+                if line.startswith("#") and _is_unlike(parts, first):
+                    comments += 1
+                    continue
+                if len(parts) != len(first) or len(first) == 1:
+                    has = counted(len(parts), "column", "columns")
+                    others = "" if len(first) == 1 else f", and the first word's {len(first)}"
+                    raise BertkitError(f"{path}:{number} has {has}{others}: each line is a word and, last, its tag")
                 first_line = first_line if tokens else number
                 tokens.append(parts[0].strip())
                 tags.append(parts[-1])
@@ -126,6 +138,29 @@ def read_columns(path: Path) -> Iterator[TaggedRow]:
                 tokens, tags = [], []
     if tokens:
         yield of_tokens(f"{path}:{first_line}", tokens, tags)
+    if comments:
+        console.note_once(f"{path}: lines that begin with # and are read as comments: {comments:,}")
+
+
+def _parts(line: str) -> list[str]:
+    """The columns of a line. A word may be empty, or a blank, where a tab parts it from its tag: real files have emoji that were
+    lost."""
+    return line.rstrip("\r\n").split("\t") if line.rstrip().count("\t") else line.split()
+
+
+def _first_word(path: Path) -> list[str]:
+    """The columns of the first word of a file; none where it has comments alone, or nothing."""
+    with open_binary(path) as stream:
+        for _, line in read_lines(stream, str(path)):
+            parts = _parts(line)
+            if parts and parts[-1].strip() and not parts[0].startswith(_DOCUMENT) and not line.startswith("#"):
+                return parts
+    return []
+
+
+def _is_unlike(parts: list[str], word: list[str]) -> bool:
+    """Whether columns are not those of a word and its tag, as another word's are."""
+    return len(parts) != len(word) or bool(_TAG.fullmatch(word[-1]) and not _TAG.fullmatch(parts[-1]))
 
 
 def marked_entities(row: dict[str, Any]) -> list[Any] | None:
@@ -147,8 +182,9 @@ def of_entities(place: str, row: dict[str, Any]) -> TaggedRow:
     Raises:
         BertkitError: an entity that is not within its text.
     """
-    text = _of_label_studio(row)["text"]
-    spans = [span for one in marked_entities(row) or [] if (span := _span(one)) is not None]
+    plain = _of_label_studio(row)
+    text, marks = plain["text"], marked_entities(row) or []
+    spans = [span for one in marks if (span := _span(one)) is not None]
     kept: list[Entity] = []
     for span in sorted(spans, key=lambda one: (one.begin - one.end, one.begin)):
         if not 0 <= span.begin < span.end <= len(text):
@@ -158,7 +194,11 @@ def of_entities(place: str, row: dict[str, Any]) -> TaggedRow:
             )
         if all(span.end <= one.begin or one.end <= span.begin for one in kept):
             kept.append(span)
-    return TaggedRow(place, text, marked=sorted(kept), overlapping=len(spans) - len(kept))
+    second = sum(
+        len(one["labels"]) - 1 for one in marks if isinstance(one, dict) and isinstance(one.get("labels"), list)
+    )
+    further = plain.get(_FURTHER, 0) + second
+    return TaggedRow(place, text, marked=sorted(kept), overlapping=len(spans) - len(kept), further=further)
 
 
 def with_words(row: TaggedRow, words: list[tuple[int, int]]) -> TaggedRow:
@@ -226,18 +266,22 @@ def column_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]] | None:
 
 
 def _of_label_studio(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of Label Studio's export as {"text", "entities"}; any other row as it is."""
+    """A row of Label Studio's export as {"text", "entities"}, by its first annotator who did not give up, and the number of marks
+    of the others; any other row as it is."""
     data, annotations = row.get("data"), row.get("annotations")
     if not isinstance(data, dict) or not isinstance(annotations, list):
         return row
-    text = next((value for value in data.values() if isinstance(value, str)), None)
-    results = [one.get("result") for one in annotations if isinstance(one, dict)]
-    values = [
-        one.get("value")
-        for one in (results[0] if results and isinstance(results[0], list) else [])
-        if isinstance(one, dict)
-    ]
-    return {"text": text, "entities": [value for value in values if isinstance(value, dict) and "labels" in value]}
+    texts = [value for value in data.values() if isinstance(value, str)]
+    text = data["text"] if isinstance(data.get("text"), str) else max(texts, key=len, default=None)
+    done = [one for one in annotations if isinstance(one, dict) and not one.get("was_cancelled")]
+    first, *others = [_marks(one.get("result")) for one in done] or [[]]
+    return {"text": text, "entities": first, _FURTHER: sum(map(len, others))}
+
+
+def _marks(result: Any) -> list[dict[str, Any]]:
+    """What one annotator marked in a text; choices and relations are no marks."""
+    values = [one.get("value") for one in result if isinstance(one, dict)] if isinstance(result, list) else []
+    return [value for value in values if isinstance(value, dict) and "labels" in value]
 
 
 def _span(value: Any) -> Entity | None:

@@ -6,6 +6,7 @@ from itertools import accumulate, product
 
 import numpy as np
 
+from bertkit import console
 from bertkit.inference.mask_filling.joint import Gaps, best_fillings, each_answer
 from bertkit.runtime.base import Reader
 from bertkit.runtime.text import Encoding, Pieces
@@ -96,10 +97,15 @@ def search(
 def _best_lengths(
     reader: Reader, kinds: WordPieces, text: Encoding, places: Sequence[int], max_pieces: int
 ) -> list[tuple[int, ...]]:
-    if not len(kinds.continuing):
-        max_pieces = 1
-    while max_pieces ** len(places) > _LENGTHS_READ:
-        max_pieces -= 1
+    fits = max_pieces if len(kinds.continuing) else 1
+    while fits ** len(places) > _LENGTHS_READ:
+        fits -= 1
+    if fits < max_pieces:
+        why = "no word piece says that it goes on with a word"
+        if len(kinds.continuing):
+            why = f"at {len(places)} masks there are too many combinations of longer ones"
+        console.note_once(f"words of up to {fits} word pieces are searched, not {max_pieces}, as {why}")
+    max_pieces = fits
     room = reader.max_tokens - len(text.ids) + len(places)
     lengths = [some for some in product(range(1, max_pieces + 1), repeat=len(places)) if sum(some) <= room]
     if len(places) == 1 or len(lengths) <= _LENGTHS_SEARCHED:

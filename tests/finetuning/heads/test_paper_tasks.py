@@ -9,6 +9,7 @@ import pytest
 import torch
 import transformers
 from helpers.interrupted import cut_off
+from helpers.stores import toy_tokenizer
 from huggingface_hub import ModelCard
 
 from bertkit.errors import BertkitError
@@ -302,10 +303,10 @@ def test_the_kind_of_task_is_told_from_a_row(row, kind):
 @pytest.mark.parametrize(
     ("kind", "changed", "said"),
     [
-        ("token", {"ner_tags": ["O"]}, "tokens and 1 tags"),
+        ("token", {"ner_tags": ["O"]}, "tokens and 1 tag:"),
         ("span", {"answers": {"text": ["zebra"], "answer_start": [0]}}, "'zebra' is not in its text"),
         ("span", {"question": ""}, "has no question"),
-        ("choice", {"choices": ["one"]}, "has 1 choices"),
+        ("choice", {"choices": ["one"]}, "has 1 choice:"),
         ("choice", {"label": 9}, "the label '9' is none of"),
         ("choice", {"label": "Z"}, "the label 'Z' is none of"),
         ("choice", {"choices": "a, b"}, "must be a list of choices"),
@@ -375,3 +376,24 @@ def test_a_report_marks_what_was_got_wrong_and_nothing_else(kind, tiny_model):
         for one, places in zip(right, features.targets.places, strict=True):
             one[places, [0, 1]] = 9
     assert marked(right) == []
+
+
+def test_answers_that_are_not_learned_or_never_said_are_counted(capsys):
+    """Of one beyond the end of a text that is cut, one longer than a window, one of 31 tokens and one of 30."""
+    rows = []
+    for words, begin, end in ((60, 50, 51), (60, 0, 60), (60, 1, 32), (60, 1, 31)):
+        context = " ".join("the" for _ in range(words))
+        answer = {"text": [context[4 * begin : 4 * end - 1]], "answer_start": [4 * begin]}
+        rows.append((f"a:{words}", {"question": "cat", "context": context, "answers": answer}))
+    head, split = split_of("span", rows)
+
+    def said(**settings):
+        head.features(split, Encoder.of(toy_tokenizer(), FinetuneDataSettings(**settings)))
+        return " ".join(capsys.readouterr().err.split())
+
+    over = "answers in train of over 30 tokens, of which as long ones are never said"
+    assert said(max_seq_length=40, overflow="truncate") == (
+        f"answers in train that no window holds whole, so that none is learned there: 2 {over}: 1"
+    )
+    assert said(max_seq_length=64) == f"{over}: 2"
+    assert said(max_seq_length=16).startswith("answers in train that no window holds whole")

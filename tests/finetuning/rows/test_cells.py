@@ -12,6 +12,7 @@ from bertkit.finetuning.rows import cells
 @pytest.mark.parametrize(
     ("value", "name"),
     [("007", "007"), ("1_1", "1_1"), ("1E1", "1E1"), ("+1", "+1"), ("250.00", "250.00"), ("١٢", "١٢"), (" a b ", "a b"),
+     ("pos\0\0 ", "pos"), ("p\0s", "p\0s"),
      (7, "7"), (7.0, "7"), (Decimal("7.0"), "7"), (0.5, "0.5"), (True, "true"), ("True", "True"), (math.inf, "inf")],
 )  # fmt: skip
 def test_a_class_is_called_as_it_is_written(value, name):
@@ -49,7 +50,7 @@ def test_lists_in_json_and_python_are_read(value, found):
 
 
 def test_nothing_is_missing_but_what_is():
-    assert all(map(cells.is_missing, [None, "", " \t", math.nan, "nan", "NaN", Decimal("nan")]))
+    assert all(map(cells.is_missing, [None, "", " \t", "\0\0 ", math.nan, "nan", "NaN", Decimal("nan")]))
     assert not any(map(cells.is_missing, [0, False, "NA", "None", [], "0"]))
 
 

@@ -5,7 +5,7 @@ import pytest
 from sklearn.model_selection import train_test_split
 
 from bertkit.errors import BertkitError
-from bertkit.finetuning.rows.held_out import held_out
+from bertkit.finetuning.rows.held_out import held_out, not_trained
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -38,5 +38,13 @@ def test_a_text_that_is_most_of_the_rows_is_trained_on():
     kept, held = held_out([("same",)] * 80 + [(f"t{n}",) for n in range(20)], np.arange(100) % 2, 0.1, 1)
     assert len(held) == 10
     assert min(held) >= 80
-    with pytest.raises(BertkitError, match=r"cannot hold out 0\.1 of 9 rows: they are only 1 different texts"):
+    with pytest.raises(BertkitError, match=r"cannot hold out 0\.1 of 9 rows: of different texts there are only 1"):
         held_out([("same",)] * 9, np.zeros(9, dtype=np.int64), 0.1, 1)
+
+
+def test_classes_that_are_held_out_whole_are_named():
+    names = ["a", "b", "c"]
+    assert not_trained(np.array([0, 1, 0]), np.array([1, 0]), names) == []
+    said = not_trained(np.array([0, 0]), np.array([2, 0, 1]), names)
+    assert said == ["classes that are held out whole, so that none of their rows is trained on: b, c"]
+    assert not_trained([["a"]], [["b"]], names) == []  # several labels a row, or tags

@@ -54,9 +54,9 @@ def test_equal_texts_are_counted_within_and_across_splits():
     assert figures == [(6, 2, 1, 0, 1), (4, 1, 0, 2, 0)]
     assert look.warnings() == [
         "2 of 6 rows in train repeat the text of another, 1 of them with another label",
-        "1 empty texts in train",
-        "1 of 4 rows in validation repeat the text of another",
-        "2 of 4 rows in validation are also trained on: it says little of new texts",
+        "1 empty text in train",
+        "1 of 4 rows in validation repeats the text of another",
+        "2 of 4 rows in validation are also trained on: validation says little of new texts",
     ]
 
 
@@ -77,7 +77,7 @@ def test_what_labels_were_taken_for_is_described_with_examples_and_the_flag():
         .endswith("; --set task.problem_type=regression reads them as numbers")
     )
     several = told(["a", "b"], np.array([[1, 1], [0, 1], [0, 0]], dtype=np.float32), kind=SEVERAL)
-    assert several.described() == "2 classes, several labels a row: a (1), b (2); 1 rows with none"
+    assert several.described() == "2 classes, several labels a row: a (1), b (2); 1 row with none"
     flags = told(["0", "1"], np.array([[1, 1], [0, 1]], dtype=np.float32), kind=SEVERAL)
     assert flags.described().endswith("named by position, --set 'task.labels=[\"NAME\", …]' names them")
     numbers = told([], np.array([0.5, 0.5, 2, 4, 3], dtype=np.float32), kind=NUMBER)

@@ -4,6 +4,8 @@ import pytest
 
 from bertkit.errors import BertkitError
 from bertkit.finetuning.entities import Entity
+from bertkit.finetuning.features import Split
+from bertkit.finetuning.heads.token import TokenHead
 from bertkit.finetuning.rows.tagged_rows import (
     TaggedRow,
     column_rows,
@@ -48,8 +50,25 @@ def test_a_row_knows_the_line_it_begins_in(tmp_path):
 
 
 def test_a_line_of_one_column_is_named(tmp_path):
-    with pytest.raises(BertkitError, match=r"a.conll:2 has one column"):
-        list(read_columns(write(tmp_path / "a.conll", "a O\nb\n")))
+    with pytest.raises(BertkitError, match=r"a.conll:1 has 1 column: each line is a word and, last, its tag"):
+        list(read_columns(write(tmp_path / "a.conll", "a\nb\n")))
+
+
+@pytest.mark.parametrize(("line", "has"), [("b", "1 column"), ("b NN B-NP O", "4 columns"), ("b O", "2 columns")])
+def test_a_line_that_lacks_a_column_is_not_read_by_another(tmp_path, line, has):
+    with pytest.raises(
+        BertkitError, match=rf"a.conll:2 has {has}, and the first word's 3: each line is a word and, last"
+    ):
+        list(read_columns(write(tmp_path / "a.conll", f"a DT O\n{line}\n")))
+
+
+def test_comments_are_no_words_and_counted(tmp_path, capsys):
+    text = "# id 17 domain=train\n# _ _ O\na _ _ B-X\n\n# id 18\tdomain=train\n# _ _ O\n#b _ _ O\n"
+    path = write(tmp_path / "a.txt", text)
+    assert looks_like_columns(path)
+    rows = list(read_columns(path))
+    assert [(tokens(row), row.tags) for row in rows] == [(["#", "a"], ["O", "B-X"]), (["#", "#b"], ["O", "O"])]
+    assert "lines that begin with # and are read as comments: 2" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize(
@@ -81,7 +100,7 @@ def test_lists_of_tokens_and_tags():
 @pytest.mark.parametrize(
     ("tokens_", "tags", "said"),
     [
-        (["a", "b"], ["O"], "a:3 has 2 tokens and 1 tags"),
+        (["a", "b"], ["O"], "a:3 has 2 tokens and 1 tag"),
         (["a", 5], ["O", "O"], "the token 5 is no text"),
         (["a"], [3], "the tag 3 has no name"),
         (["a"], [None], "the tag None is no name"),
@@ -134,6 +153,20 @@ def test_of_overlapping_entities_the_longest_stays():
     row = {"text": TEXT, "label": [[13, 16, "ADJ"], [13, 21, "LOC"], [0, 3, "PER"]]}
     tagged = of_entities("a:1", row)
     assert (tagged.marked, tagged.overlapping) == (MARKED, 1)
+
+
+def test_marks_of_further_annotators_and_second_labels_are_counted():
+    def marks(*labels):
+        return {"result": [{"value": {"start": 0, "end": 3, "labels": list(labels)}}, {"value": {"choices": ["good"]}}]}
+
+    row = {"data": {"id": "a17", "text": "Ana left"}, "annotations": [marks("PER", "ORG"), marks("LOC"), marks("LOC")]}
+    row["annotations"].insert(0, {**marks("LOC"), "was_cancelled": True})
+    tagged = of_entities("a:1", row)
+    assert (tagged.text, tagged.marked, tagged.further) == ("Ana left", [Entity(0, 3, "PER")], 3)
+    said = TokenHead(["O", "B-PER", "I-PER"], "BIO").described(Split("train", [], [tagged, tagged]))
+    assert said == "1 type of entities in BIO: PER; marks of further annotators, or second labels, left out: 6"
+    assert of_entities("a:1", {"text": "Ana left", "label": [[0, 3, "PER"]]}).further == 0
+    assert of_entities("a:1", {"data": {"id": "a17", "review": "Ana left"}, "annotations": []}).text == "Ana left"
 
 
 def test_an_entity_within_a_word_is_widened_and_counted():

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.inference.mask_filling.filler import MaskFiller
 from bertkit.inference.mask_filling.joint import Gaps, log_probabilities
@@ -82,6 +83,18 @@ def test_no_text_is_made_too_long(filler: MaskFiller) -> None:
     assert all(isinstance(guess.token, int) for guess in found)
     [many] = filler.fill_jointly(["[MASK] " * 9], max_pieces=8)
     assert all(isinstance(token, int) for one in many for token in one.tokens)
+
+
+def test_words_that_are_shorter_than_asked_for_are_said(filler: MaskFiller, capsys: pytest.CaptureFixture[str]) -> None:
+    console.note_once.cache_clear()
+    for _ in range(2):
+        filler.fill_jointly(["[MASK] [MASK] [MASK] [MASK] sat ."], max_pieces=5)
+    said = " ".join(capsys.readouterr().err.split())
+    assert said == (
+        "words of up to 4 word pieces are searched, not 5, as at 4 masks there are too many combinations of longer ones"
+    )  # 5 ** 4 is 625, and 256 are read
+    filler.fill_jointly(["[MASK] [MASK] [MASK] [MASK] sat ."], max_pieces=4)
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(
