@@ -14,8 +14,8 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
-from sentencex import segment
 
+from bertkit.corpus.sentences import split_sentences
 from bertkit.errors import is_library_failure, rules_applied
 
 ENCODERS = ("nanotoken", "words", "tokenizers")
@@ -26,7 +26,6 @@ _KEPT_BYTES = 40 * 2**20
 """Memory for the words whose ids are remembered: about 250,000 words, as many as 50 MB of Wikipedia hold."""
 _NANOTOKEN_ENTRIES = 2**18  # of 130 bytes
 
-_OTHER_SPACES = re.compile(r"[^\S\n ]")
 _PUNCTUATION = [bytes([code]) for code in range(33, 127) if not chr(code).isalnum()]
 # Words by themselves as well: dashes and quotation marks, Chinese punctuation and characters.
 _ALONE = re.compile(
@@ -101,20 +100,6 @@ class ChunkEncoder:
         # A sentence without a token is none.
         kept_before = np.concatenate([[0], np.cumsum(lengths > 0)])
         return EncodedChunk(ids, lengths[lengths > 0], kept_before[np.asarray(ends, dtype=np.int64)], text_bytes)
-
-
-def split_sentences(paragraph: str, language: str) -> list[str]:
-    """The sentences of a paragraph, with no other spaces than plain ones."""
-    # The splitter panics on some spaces of other scripts (a no-break space behind a full stop); to BERT's
-    # cleaning they are spaces like any other. What is printable has none, which is quicker to see.
-    if not paragraph.isprintable():
-        paragraph = _OTHER_SPACES.sub(" ", paragraph)
-    try:
-        return list(segment(language, paragraph))
-    except BaseException as error:
-        if not is_library_failure(error):
-            raise
-        return [paragraph]
 
 
 def suitable_encoders(tokenizer_json: str, wanted: Sequence[str] = ENCODERS) -> list[str]:

@@ -11,6 +11,7 @@ from bertkit.corpus.cache import cache_folder, name_of, opened
 from bertkit.corpus.checksums import check_against_checksums, write_checksums
 from bertkit.corpus.merge import merged
 from bertkit.corpus.prepare import Preparation, nothing_in, prepare, tokenizer_fingerprint
+from bertkit.corpus.sentences import GENERAL, has_rules
 from bertkit.corpus.sources import find_sources
 from bertkit.corpus.statistics import TextReport, text_report
 from bertkit.corpus.store import CorpusStore, is_store
@@ -141,9 +142,19 @@ def prepare_corpus(
     report = text_report(preparation, rules.backend_tokenizer, given=tokenizer is not None)
     tokenizer = tokenizer or train_tokenizer(preparation, settings)
     store = prepare(preparation, tokenizer, out, verify=verify)
-    for told in preparation.left_out:
+    for told in [*preparation.left_out, *_language_told(preparation.language)]:
         console.note(console.plain(told))
     return store, tokenizer, report
+
+
+def _language_told(language: str) -> list[str]:
+    """A line for a language that has no rules of its own, or is no language's code."""
+    if language == GENERAL or has_rules(language):
+        return []
+    return [
+        f"data.language {language}: sentencex has no other rules for it than those of English, by which the sentences are split "
+        "(most languages go by two letters, as de)"
+    ]
 
 
 def say_changes(report: TextReport) -> None:
@@ -296,4 +307,4 @@ def preparation_of(
     """
     left_out: list[str] = []
     sources = find_sources(inputs, left_out)
-    return Preparation(sources, recipe.data.column, recipe.data.language, shard, engine, left_out)
+    return Preparation(sources, recipe.data.column, recipe.data.language.lower(), shard, engine, left_out)

@@ -79,8 +79,8 @@ class DataSettings(Settings):
     """At most so many held-out examples are evaluated."""
     column: str = "text"
     """Field of .jsonl, .csv, .tsv, .parquet and hub datasets that holds the text."""
-    language: Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z]+)*$", examples=["en", "deu", "zh-hant"])] = "en"
-    """Language code for sentence splitting, as en or deu (sentencex; a code that it does not know gets general rules)."""
+    language: Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z]+)*$", examples=["en", "de", "pt-br"])] = "en"
+    """Language whose abbreviations end no sentence, as en or de (sentencex; English rules where it has none, which is said)."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "DataSettings":

@@ -11,8 +11,9 @@ from tokenizers import AddedToken
 
 from bertkit.corpus import encoders
 from bertkit.corpus import prepare as preparing
-from bertkit.corpus.encoders import ChunkEncoder, LibraryEncoder, split_sentences, suitable_encoders
+from bertkit.corpus.encoders import ChunkEncoder, LibraryEncoder, suitable_encoders
 from bertkit.corpus.prepare import Preparation, prepare
+from bertkit.corpus.sentences import has_rules, split_sentences
 from bertkit.corpus.sources import find_sources
 from bertkit.models.tokenizer import build_tokenizer
 
@@ -123,6 +124,18 @@ def test_sentences_without_a_token_are_none_and_documents_end_where_they_did():
 def test_the_splitter_s_panics_are_survived():
     assert split_sentences("A cat.\u00a0It sat.\u3000B.", "en") == ["A cat. ", "It sat. ", "B."]
     assert "".join(split_sentences("x\u2003.\u2028 y\tz", "de")) == "x .  y z"
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "sentences"),
+    [
+        ("de", "Bzw. Garten. Haus.", 2), ("nl", "Dhr. Jansen kwam. Huis.", 2), ("fi", "Esim. Talo. Koti.", 2),
+        ("ru", "Г. Иванов. Дом.", 2), ("xx", "Mr. Smith came. Abb. Eins.", 3), ("deu", "Mr. Smith came. Abb. Eins.", 3),
+    ],
+)  # fmt: skip
+def test_a_language_has_rules_where_its_abbreviations_are_known(language, text, sentences):
+    assert (len(split_sentences(text, language)), has_rules(language)) == (sentences, language not in ("xx", "deu"))
+    assert not has_rules("en")
 
 
 @pytest.fixture

@@ -77,3 +77,12 @@ def test_unknown_tokens_are_said_from_one_in_a_thousand_on(text, tiny_model, cap
     share = bertkit.inspect(text, model=tiny_model, settings=settings, examples=4)["corpus"]["unknown_tokens"]
     assert share == unknown / (1600 + unknown)
     assert ("are [UNK]" in capsys.readouterr().err) is is_said
+
+
+@pytest.mark.parametrize(
+    ("language", "is_said"), [("en", False), ("de", False), ("de-AT", False), ("deu", True), ("zz", True)]
+)
+def test_a_language_without_rules_of_its_own_is_said(text, tiny_model, capsys, language, is_said):
+    settings = {"data.max_seq_length": 16, "train.batch_size": 4, "data.language": language}
+    bertkit.inspect(text, model=tiny_model, settings=settings, examples=4)
+    assert (f"data.language {language}: sentencex has no other rules for it" in capsys.readouterr().err) is is_said

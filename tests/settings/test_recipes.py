@@ -246,7 +246,7 @@ def test_override_of_one_measure_of_length_drops_the_recipes_other(recipe: Any, 
         (["column=3"], "data.column must be a string, got 3 (--set column=3)"),
         (
             ["language=englsh"],
-            "data.language must be a string such as en, deu, zh-hant, got 'englsh' (--set language=englsh)",
+            "data.language must be a string such as en, de, pt-br, got 'englsh' (--set language=englsh)",
         ),
         (
             ["mlm_probability=1.5"],

@@ -1,0 +1,53 @@
+"""The sentences of a paragraph, by the rules of a language."""
+
+import re
+from functools import cache
+
+from sentencex import segment
+
+from bertkit.errors import is_library_failure
+
+_OTHER_SPACES = re.compile(r"[^\S\n ]")
+GENERAL = "en"
+"""The language whose rules sentencex takes for every code that it does not know."""
+# Abbreviations of many languages: where a language has rules of its own, one of these is split as English does not split it.
+_PROBES = (
+    "Mr. Smith met Dr. Jones. They left.",
+    "z. B. Haus. Bzw. Garten. Abb. Eins.",
+    "Sr. López. Pág. Uno.",
+    "Prof. Nowak. Np. Dom. Ul. Długa.",
+    "Dhr. Jansen. Bijv. Huis.",
+    "Г. Иванов. Т. е. так. Им. Пушкина.",
+    "Esim. Talo. Mm. Koti.",
+    "F.eks. Hus. Bl.a. Hjem.",
+    "π.χ. Ένα. Κος. Νίκος.",
+    "Բ. Մեկ։ Երկու։",
+    "Mme. Martin. Cf. Page.",
+    "Es. Casa. Pag. Uno.",
+    "Např. Dům. Tzv. Byt.",
+)
+
+
+def split_sentences(paragraph: str, language: str) -> list[str]:
+    """The sentences of a paragraph, with no other spaces than plain ones."""
+    # The splitter panics on some spaces of other scripts (a no-break space behind a full stop); to BERT's
+    # cleaning they are spaces like any other. What is printable has none, which is quicker to see.
+    if not paragraph.isprintable():
+        paragraph = _OTHER_SPACES.sub(" ", paragraph)
+    try:
+        return list(segment(language, paragraph))
+    except BaseException as error:
+        if not is_library_failure(error):
+            raise
+        return [paragraph]
+
+
+@cache
+def has_rules(language: str) -> bool:
+    """Whether sentences of a language are split by other rules than English ones, as far as abbreviations show it.
+
+    Example:
+        >>> has_rules("de"), has_rules("deu"), has_rules("zz")
+        (True, False, False)
+    """
+    return any(split_sentences(one, language) != split_sentences(one, GENERAL) for one in _PROBES)
