@@ -24,7 +24,7 @@ WIDTH, HEIGHT = 1_100, 1_095
 
 
 def draw_terminal() -> None:
-    """What the model in the box says of two sentences, as a terminal of 80 columns shows it."""
+    """What the embedded model guesses in two sentences, as a terminal of 80 columns shows it."""
     how = {"width": 80, "force_terminal": True, "color_system": "truecolor", "highlight": False, "emoji": False}
     console.out = Console(record=True, file=io.StringIO(), **how)
     command = " \\\n    ".join(["bertkit mask-fill --top-k 4", *(f'"{sentence}"' for sentence in SENTENCES)])

@@ -124,7 +124,7 @@ def _inspect_table(train: str, validation: str | None, model: str | None, given:
         return
     print_check(look, notes)
     if model is None and look.limit:
-        console.note("tokens are those of the model in the box; --model counts those of yours")
+        console.note("tokens are those of the embedded model; --model counts those of yours")
 
 
 def _print_report(report: dict[str, Any]) -> None:

@@ -148,7 +148,7 @@ def model_folder(name_or_path: str, weights: bool = True) -> Path:
     ensure_hub()
     is_beside = "/" in name_or_path and path.parent.is_dir()
     beside = f"the folder {path.parent} that is here has no '{path.name}'; " if is_beside else ""
-    ways_on = f"{beside}give the folder of a model instead, or {EMBEDDED}, the BERT in the box"
+    ways_on = f"{beside}give the folder of a model instead, or {EMBEDDED}, the BERT that comes with bertkit"
     with hub_errors(f"model '{name_or_path}'", ways_on):
         return _fetch_model(name_or_path, weights)
 

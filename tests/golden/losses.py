@@ -23,7 +23,7 @@ def pretraining_losses(out: Path) -> list[float]:
 
 
 def classifier_losses(out: Path) -> list[float]:
-    """Of the model in the box, on sentences and scrambled ones, with its dropout, in batches of 16."""
+    """The losses of the embedded model, on sentences and scrambled ones, with its dropout, in batches of 16."""
     finetune(
         FinetuneRequest(
             train=str(EMBEDDED_LABELLED / "train.tsv"),

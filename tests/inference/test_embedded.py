@@ -1,4 +1,4 @@
-"""The model in the box: small enough, whole, and as good as the README says."""
+"""The embedded model: small enough, whole, and as good as the README says."""
 
 import csv
 import re

@@ -96,7 +96,7 @@ def test_nobody_there_is_one_line(hub: Hub, dead_url: str, tmp_path: Path) -> No
     said = run(FETCH, hub.env(tmp_path) | {"HF_ENDPOINT": dead_url})
     assert said.startswith(f"cannot fetch model 'org/tiny': no hub reachable at {dead_url} (")
     assert said.endswith(
-        ") and it is not in the cache; give the folder of a model instead, or embedded, the BERT in the box"
+        ") and it is not in the cache; give the folder of a model instead, or embedded, the BERT that comes with bertkit"
     )
     assert "\n" not in said
     assert hub.requests == []
