@@ -1,4 +1,4 @@
-"""Rows to be predicted: of tables, of plain files with a text a line, of standard input, and texts alone."""
+"""Reads rows to predict: from tables, from plain files with a text per line, from standard input, or single texts."""
 
 import sys
 from collections.abc import Iterator
@@ -21,14 +21,14 @@ from bertkit.io.text import read_lines
 from bertkit.settings.schema import TaskSettings
 
 LONGEST_LINE_CHARS = 10_000_000
-"""A text in a plain file: of what is longer, such as a file without line ends, the rest is left out and counted."""
+"""The longest text in a plain file; of a longer line, as in a file without line ends, the rest is dropped and counted."""
 
 
 def read_texts(source: str, wanted: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """The texts of a table's rows or of a plain file's lines, or of the lines of standard input ("-"), as a stream.
+    """The texts of the rows of a table, of the lines of a plain file, or of those of standard input ("-"), as a stream.
 
     Raises:
-        BertkitError: no such columns, or an unreadable file.
+        BertkitError: the columns do not exist, or the file cannot be read.
     """
     if source == "-" or form(Path(source)) == "txt":
         for line in _lines(source):
@@ -38,10 +38,10 @@ def read_texts(source: str, wanted: tuple[str, ...]) -> Iterator[tuple[str, ...]
 
 
 def read_inputs(source: str, task: TaskSettings, head: Head) -> Iterator[Any]:
-    """What a head reads of a table's rows, of a plain file's lines, or of those of standard input ("-"), as a stream.
+    """What a head reads of the rows of a table, of the lines of a plain file, or of standard input ("-"), as a stream.
 
     Raises:
-        BertkitError: no such columns, or an unreadable file.
+        BertkitError: the columns do not exist, or the file cannot be read.
     """
     path, kind = Path(source), type(head)
     own = None if source == "-" else kind.rows_of(path)
@@ -53,10 +53,10 @@ def read_inputs(source: str, task: TaskSettings, head: Head) -> Iterator[Any]:
 
 
 def row_inputs(rows: Iterator[Row], source: str, task: TaskSettings, head: Head) -> Iterator[Any]:
-    """What a head reads of rows, which messages call by a name, as a stream.
+    """What a head reads of rows, as a stream; messages call the rows ``source``.
 
     Raises:
-        BertkitError: no such columns.
+        BertkitError: the columns do not exist.
     """
     kind = type(head)
     first = list(islice(rows, LOOKED_AT))
@@ -68,10 +68,10 @@ def row_inputs(rows: Iterator[Row], source: str, task: TaskSettings, head: Head)
 
 
 def text_input(text: str, head: Head, place: str) -> Any:
-    """What a head reads of a text alone.
+    """What a head reads of a text without other columns.
 
     Raises:
-        BertkitError: it needs more, such as a question.
+        BertkitError: the head needs more, such as a question.
     """
     if head.needs:
         raise BertkitError(
@@ -83,7 +83,7 @@ def text_input(text: str, head: Head, place: str) -> Any:
 
 
 def _lines(source: str) -> Iterator[str]:
-    """Each line, blank ones too, so that the n-th answer is that of the n-th line; of endless ones the beginning."""
+    """The lines, including blank ones, so that the n-th answer belongs to the n-th line; very long lines are cut."""
     stream = nullcontext(sys.stdin.buffer) if source == "-" else open_binary(Path(source))
     cut = 0
     with stream as lines:

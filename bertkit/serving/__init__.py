@@ -1,1 +1,1 @@
-"""A model as a server: JSON in the shapes of the Hugging Face inference API, and a page to try it."""
+"""Serves a model over HTTP, as the Hugging Face inference API does, with a page to try it."""

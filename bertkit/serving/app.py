@@ -1,4 +1,4 @@
-"""The routes: those of the Hugging Face inference API, a page to try the model, and what is refused."""
+"""The routes of the server: those of the Hugging Face inference API, and a page to try the model."""
 
 import asyncio
 import dataclasses
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Respond = Callable[["Request"], Awaitable["Response"]]
 MOST_BYTES = 1_000_000
-"""Of a request's body."""
+"""The most bytes of a request's body."""
 _EXAMPLES = {
     "fill-mask": "she opened the [MASK] and looked into the garden .",
     "text-classification": "what a lovely day it was .",
@@ -35,7 +35,7 @@ _EXAMPLES = {
 
 
 class RefusedError(BertkitError):
-    """A request that is answered with an HTTP status of its own."""
+    """A request is refused with an HTTP status of its own."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -51,7 +51,7 @@ class Service:
         timeout_s: how long a request may wait for its answer.
 
     Raises:
-        BertkitError: the model cannot be had, or answers what cannot be served.
+        BertkitError: the model cannot be loaded, or was trained for a task that cannot be served.
     """
 
     def __init__(self, model: str, device: str, timeout_s: float) -> None:
@@ -66,7 +66,7 @@ class Service:
         return answered(self._tasks[task], items)
 
     def app(self) -> "Starlette":
-        """As an ASGI application."""
+        """The service as an ASGI application."""
         from starlette.applications import Starlette
         from starlette.routing import Route
 
@@ -102,13 +102,13 @@ class Service:
         return HTMLResponse(page.encode("utf-8", "replace"))
 
     async def _explain(self, request: "Request") -> "Response":
-        """What ``bertkit explain --json`` prints of a text, or of two."""
+        """What ``bertkit explain --json`` prints for a text or a pair."""
         text, pair = (request.query_params.get(name) or None for name in ("text", "text_pair"))
         found = await self.batcher.run(lambda: explain(self.model, text or "", pair, device=self._device))
         return _json(dataclasses.asdict(found))
 
     def _guarded(self, respond: Respond) -> Respond:
-        """The same, that waits no longer than it may, and says in a line of JSON what was wrong."""
+        """Wraps a handler, so that it ends after the timeout, and answers errors with a line of JSON."""
 
         async def guarded(request: "Request") -> "Response":
             try:
@@ -118,7 +118,7 @@ class Service:
                 return _refusal(503, f"no answer within {self._timeout_s:g} s: ask again later, or for less")
             except BertkitError as error:
                 return _refusal(getattr(error, "status", 400), str(error))
-            except Exception:  # a bug of ours: the traceback is for whoever runs the server
+            except Exception:  # a bug in bertkit: its traceback is printed on the server
                 sys.stderr.write(console.masked(traceback.format_exc()))
                 return _refusal(500, "the server failed: its log says how")
 
@@ -132,12 +132,12 @@ class Service:
         if name not in (self.task, VECTORS):
             raise RefusedError(404, f"no task '{name[:100]}' here: {self.model} answers {self.task} and {VECTORS}")
         asked = _parsed(await _body(request))
-        if name not in self._tasks:  # at once where two ask first: the thread takes one after the other
+        if name not in self._tasks:  # two requests at once are no problem: the thread handles one after the other
             await self.batcher.run(lambda: self._tasks.setdefault(name, open_task(self.model, name, self._device)))
         inputs = asked["inputs"]
         items = checked_items(self._tasks[name], inputs, _parameters(asked))
         answers = await self.batcher.ask(name, items) if items else []
-        # Of a single text the API gives classes as a list of lists, and all else as it is.
+        # For a single text the API returns classes as a list of lists, and all other answers as they are.
         return _json(answers if isinstance(inputs, list) or name == "text-classification" else answers[0])
 
 
@@ -162,7 +162,7 @@ def _parsed(body: bytes) -> dict[str, Any]:
 
 
 def _parameters(asked: dict[str, Any]) -> Any:
-    """Those of a request; the API has them in an object of their own, or, for vectors, beside the inputs."""
+    """The parameters of a request, which stand in an object of their own, or, for vectors, beside the inputs."""
     given = asked.get("parameters") or {}
     beside = {name: value for name, value in asked.items() if name not in ("inputs", "parameters", "options")}
     return beside | given if isinstance(given, dict) else given

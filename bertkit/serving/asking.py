@@ -1,4 +1,4 @@
-"""Which task a model is served for, what a request asks of it, and who gets which answer of a batch."""
+"""Finds the task that a model is served for, checks requests, and assigns the answers of a batch."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from bertkit.errors import BertkitError
 from bertkit.models.folder import checked_folder, read_config, what_it_is
 from bertkit.serving.tasks import VECTORS, Answers, Classification, FillMask, Item, Tags, Task, Vectors
 
-# By the end of the name of a model's class.
+# The tasks by the end of the name of a model's class.
 _TASKS = {
     "ForSequenceClassification": "text-classification",
     "ForTokenClassification": "token-classification",
@@ -23,7 +23,7 @@ def task_name(model: str) -> str:
     """The task that a model was trained for, by its config.json.
 
     Raises:
-        BertkitError: the model cannot be had, or answers what the inference API has no shape for.
+        BertkitError: the model cannot be loaded, or its task is not in the inference API.
     """
     config = read_config(checked_folder(model, features=True), model)
     kind = next(iter(config["architectures"]), "BertForPreTraining")
@@ -35,10 +35,12 @@ def task_name(model: str) -> str:
 
 
 def open_task(model: str, name: str, device: str | None) -> Task:
-    """A model ready to be asked.
+    """Loads a model for a task.
 
     Args:
-        name: of the task: the model's own, or ``VECTORS``, which every BERT can answer.
+        model: a folder, a name on the hub, or "embedded".
+        name: the name of the task: the model's own, or ``VECTORS``, which every BERT can answer.
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
     """
     kinds: dict[str, Callable[[str, str | None], Task]] = {
         "fill-mask": FillMask,
@@ -51,7 +53,7 @@ def open_task(model: str, name: str, device: str | None) -> Task:
 
 
 def answered(task: Task, items: Sequence[Item]) -> list[Any]:
-    """The answers of items, each with its own; or the exception, of the item that it is due to alone."""
+    """The answers to items, in order; for an item that cannot be answered its exception, which affects no other item."""
     try:
         return task.answers(items)
     except Exception as error:
@@ -62,10 +64,10 @@ def answered(task: Task, items: Sequence[Item]) -> list[Any]:
 
 
 def checked_items(task: Task, inputs: Any, parameters: Any) -> list[Item]:
-    """A request's inputs, one or a list of them.
+    """The items of a request, whose inputs are one input or a list.
 
     Raises:
-        BertkitError: they are none, or a parameter is unknown or wrong.
+        BertkitError: an input does not fit the task, or a parameter is unknown or wrong.
     """
     if not isinstance(parameters, dict):
         raise BertkitError('parameters must be an object, as in {"inputs": "…", "parameters": {"top_k": 3}}')

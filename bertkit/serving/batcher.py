@@ -1,4 +1,4 @@
-"""What arrives together is answered together: one thread computes, and takes at a time all that has come meanwhile."""
+"""Answers requests in batches: one thread computes, and each time takes all requests that have arrived meanwhile."""
 
 import asyncio
 from collections import deque
@@ -11,22 +11,23 @@ from bertkit.errors import BertkitError
 
 T = TypeVar("T")
 _AT_ONCE = 64
-"""Items. More would make the first wait for the last, and a CPU no faster."""
+"""The most items in a batch. With more the first would wait for the last, and a CPU would be no faster."""
 MOST_WAITING = 100_000
-"""Items; beyond it a request is refused, as it would hardly be answered in time."""
+"""The most items that wait; further requests are refused, as they would hardly be answered in time."""
 
 
 class BusyError(BertkitError):
-    """More waits than can be answered in time."""
+    """More items are waiting than can be answered in time."""
 
     status = 503
 
 
 class Batcher:
-    """Answers items in batches. Its methods are of one event loop.
+    """Answers items in batches. Its methods have to be called from the same event loop.
 
     Args:
-        answered: of the kind of item and the items, an answer or an exception each; called in a thread of its own.
+        answered: given the kind of the items and the items, returns an answer or an exception for each; called in a thread
+            of its own.
     """
 
     def __init__(self, answered: Callable[[str, Sequence[Any]], list[Any]]) -> None:
@@ -35,14 +36,14 @@ class Batcher:
         self._thread = ThreadPoolExecutor(1, "bertkit-serve")
         self._works = False
         self.batches = 0
-        """Computed so far."""
+        """How many batches were computed so far."""
 
     async def ask(self, kind: str, items: Sequence[Any]) -> list[Any]:
-        """The answers of some items.
+        """The answers to some items.
 
         Raises:
-            BusyError: too many wait.
-            Exception: what one of the items raised.
+            BusyError: too many items are waiting.
+            Exception: the exception of one of the items.
         """
         if len(self._waiting) + len(items) > MOST_WAITING:
             raise BusyError(
@@ -58,16 +59,16 @@ class Batcher:
         return list(await asyncio.gather(*futures))
 
     def begin(self, function: Callable[[], T]) -> T:
-        """What it returns: the first work of the thread that computes, before there is a loop.
+        """Calls a function in the thread that computes, before there is an event loop, and returns its result.
 
-        torch is to compute in that thread alone. The OpenMP of a thread has helpers of its own, and where those of another
-        are there beside them, more than there are cores, each waits for its work asleep: a text of 32 tokens takes 8 ms on two
-        cores in place of 4.
+        torch should compute in that thread only. OpenMP has worker threads for each thread that uses it. If there are those of
+        a second thread, more than there are cores, all of them sleep while they wait, and a text of 32 tokens takes 8 ms on
+        two cores instead of 4.
         """
         return self._thread.submit(function).result()
 
     async def run(self, function: Callable[[], Any]) -> Any:
-        """Something else, in the thread that computes."""
+        """Calls a function in the thread that computes, and returns its result."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, function)
 
     async def _work(self) -> None:
@@ -81,14 +82,14 @@ class Batcher:
                     answers = [error] * len(items)
                 self.batches += 1
                 for (_, _, future), answer in zip(batch, answers, strict=True):
-                    if future.done():  # who asked has gone
+                    if future.done():  # the client has gone
                         continue
                     future.set_exception(answer) if isinstance(answer, Exception) else future.set_result(answer)
         finally:
             self._works = False
 
     def _next_batch(self) -> list[tuple[str, Any, asyncio.Future[Any]]]:
-        """What has waited longest, of one kind, without what nobody waits for any more."""
+        """The items of one kind that have waited longest, without those that nobody waits for any more."""
         batch: list[tuple[str, Any, asyncio.Future[Any]]] = []
         while self._waiting and len(batch) < _AT_ONCE and (not batch or self._waiting[0][0] == batch[0][0]):
             one = self._waiting.popleft()

@@ -1,4 +1,4 @@
-"""The process: its socket, its signals, and what it says of itself."""
+"""The server process: its socket, its signals, and its messages."""
 
 import asyncio
 import contextlib
@@ -10,22 +10,22 @@ from bertkit.errors import BertkitError, os_error_number
 from bertkit.extras import import_extra
 
 _WAITING_CONNECTIONS = 16_384
-"""That the system accepts before we do; it may allow fewer."""
+"""How many connections the system may accept in advance; it may allow fewer."""
 
 
 def serve(model: str, host: str, port: int, device: str, timeout_s: float) -> None:
-    """Serves a model until a signal ends it; what was asked before is answered.
+    """Serves a model until a signal ends it; requests that have arrived before are still answered.
 
     Args:
         model: a folder, a name on the hub, or "embedded".
         host: the address to listen at.
-        port: 0 takes any that is free.
+        port: the port; 0 takes a free one.
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
         timeout_s: how long a request may wait for its answer.
 
     Raises:
-        BertkitError: the libraries are not installed; the model cannot be served; the address is taken; a notebook
-            calls this outside of a thread.
+        BertkitError: the libraries are not installed, the model cannot be served, the address is in use, or a notebook
+            calls this function outside of a thread.
     """
     _refuse_within_a_loop()
     uvicorn = import_extra("uvicorn", "serve")
@@ -68,14 +68,15 @@ def _listening(host: str, port: int) -> socket.socket:
         number = os_error_number(error)
         reason = os.strerror(number).lower() if number and number > 0 else str(error)
         raise BertkitError(f"cannot listen at {host}:{port} ({reason}): give another --port or --host") from None
-    # Else an answer's body waits for the acknowledgement of its headers, 40 ms; asyncio sets this on sockets of its own alone.
+    # Without it the body of an answer waits 40 ms for the acknowledgement of its headers.
+    # asyncio sets it only on the sockets that it opens.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening
 
 
 def _allow_connections() -> None:
-    """As many open connections as the system allows this process."""
-    with contextlib.suppress(ImportError, ValueError, OSError):  # Windows knows no such limit
+    """Raises the limit of open connections to what the system allows this process."""
+    with contextlib.suppress(ImportError, ValueError, OSError):  # Windows has no such limit
         import resource
 
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -1,6 +1,6 @@
-"""What a served model is asked and what it answers, in the shapes of the Hugging Face inference API.
+"""The tasks of a served model, with the requests and answers of the Hugging Face inference API.
 
-A task turns a request's inputs into items, and items, of any requests, into answers.
+A task turns the inputs of a request into items, and the items of any requests into answers.
 """
 
 from collections.abc import Sequence
@@ -22,32 +22,32 @@ VECTORS = "feature-extraction"
 
 @dataclass(frozen=True)
 class Item:
-    """One input, checked, with the parameters of its request."""
+    """A checked input, with the parameters of its request."""
 
     content: Any
     parameters: dict[str, Any]
 
 
 class Task(Protocol):
-    """What a model can be asked."""
+    """A task that a model can do."""
 
     name: str
-    """As the inference API calls it."""
+    """The name of the task in the inference API."""
     parameters: tuple[str, ...]
-    """That it knows."""
+    """The names of the parameters that the task knows."""
 
     def content(self, given: Any) -> Any:
-        """What is read of one input.
+        """Checks an input; returns what the model reads of it.
 
         Raises:
-            BertkitError: it is none of this task.
+            BertkitError: the input does not fit the task.
         """
 
     def answers(self, items: Sequence[Item]) -> list[Any]:
-        """Of each item, as JSON.
+        """The answers to items, in order, as values for JSON.
 
         Raises:
-            BertkitError: one of them cannot be answered, as it is too long, say.
+            BertkitError: an item cannot be answered, as it is too long, for example.
         """
 
 
@@ -58,7 +58,7 @@ def _text(given: Any, what: str = "inputs") -> str:
 
 
 class FillMask:
-    """Guesses for each ``[MASK]``; of several masks, a list for each."""
+    """Guesses for each ``[MASK]``; for several masks a list each."""
 
     name = "fill-mask"
     parameters: tuple[str, ...] = ("top_k", "targets")
@@ -72,7 +72,7 @@ class FillMask:
         return _text(given)
 
     def answers(self, items: Sequence[Item]) -> list[Any]:
-        # Those that are asked alike are read together.
+        # Items with the same parameters are read together.
         groups: dict[str, list[int]] = {}
         for number, item in enumerate(items):
             groups.setdefault(repr(sorted(item.parameters.items())), []).append(number)
@@ -92,7 +92,7 @@ class FillMask:
 
 
 class Vectors:
-    """The mean of the last states of a text's tokens, as `bertkit embed` gives it."""
+    """The mean of the last states of a text's tokens, as from `bertkit embed`."""
 
     name = VECTORS
     parameters: tuple[str, ...] = ("normalize",)
@@ -120,7 +120,7 @@ class Vectors:
 
 
 class _Predicted:
-    """What a fine-tuned model answers, as `bertkit predict` does."""
+    """The predictions of a fine-tuned model, as from `bertkit predict`."""
 
     parameters: tuple[str, ...] = ()
 
@@ -146,7 +146,7 @@ class _Predicted:
 
 
 class Classification(_Predicted):
-    """Classes with their probabilities, the likeliest first; or a number. Items of one and of two texts."""
+    """Classes with their probabilities, the most likely first, or a number; for a text or a pair."""
 
     name = "text-classification"
     parameters: tuple[str, ...] = ("top_k",)
@@ -175,7 +175,7 @@ class Classification(_Predicted):
 
 
 class Tags(_Predicted):
-    """Entities by their places in the text; of tags that are no entities, the words that have one."""
+    """Entities with their places in the text; if the tags do not mark entities, the words that have a tag."""
 
     name = "token-classification"
 
@@ -191,7 +191,7 @@ class Tags(_Predicted):
             [
                 {"entity_group": tag, "score": float(score), "word": row.text[begin:end], "start": begin, "end": end}
                 for (begin, end), tag, score in zip(row.words or (), tags, scores, strict=True)
-                if score  # of a word that the model does not see it is 0
+                if score  # it is 0 for a word that the model does not see
             ]
             for row, tags, scores in head.chosen(logits, features)
         ]
@@ -205,7 +205,7 @@ class Tags(_Predicted):
 
 
 class Answers(_Predicted):
-    """The answer to a question out of a text; empty where there is none."""
+    """The answer to a question in a text; empty if there is none."""
 
     name = "question-answering"
 

@@ -1,4 +1,4 @@
-"""One cell of a table as a class, a number, several classes, or nothing: as it is written, never by what it equals."""
+"""Reads a cell of a table as a class, a number, several classes, or nothing; classes are taken as they are written."""
 
 import ast
 import json
@@ -16,24 +16,24 @@ from bertkit.errors import BertkitError
 _LARGEST = float(np.finfo(np.float32).max)
 _SHOWN_PLACES = 4
 _LONGEST_LIST_CHARS = 100_000
-# Numbers as programs write them: no sign "+", no leading zeros, no more digits than a float64 tells apart. In ASCII.
+# Numbers as programs write them, in ASCII: no sign "+", no leading zeros, no more digits than a float64 can distinguish.
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,14})")
 _DECIMAL = re.compile(r"-?((0|[1-9][0-9]*)?\.[0-9]+|[1-9](?=e))(e[+-][0-9]{2,3})?")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _DECIMAL_COMMA = re.compile(r"-?[0-9]+,[0-9]+")
 SEPARATORS = ("|", ";", ",")
-"""Between several classes in one cell, the likeliest first."""
+"""Separators of several classes in a cell, the most likely first."""
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a cell holds nothing: null, blanks (or NUL characters) alone, or NaN, also as a word."""
+    """Whether a cell is empty: null, only blanks or NUL characters, or NaN, also written as a word."""
     if isinstance(value, str):
         return _bare(value).lower() in ("", "nan")
     return value is None or (isinstance(value, (float, Decimal)) and math.isnan(value))
 
 
 def class_name(value: Any) -> str:
-    """A class as it is written, without what ``_bare`` takes off; numbers that are stored as such lose ``.0``."""
+    """A class as it is written, stripped by ``_bare``; numbers that are stored as numbers lose ``.0``."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (float, Decimal)) and math.isfinite(value) and value == int(value):
@@ -42,26 +42,26 @@ def class_name(value: Any) -> str:
 
 
 def _bare(text: str) -> str:
-    """Without blanks around it, and the NUL characters that fill up fields of a fixed width."""
+    """The text without blanks around it, and without the NUL characters that fill up fields of a fixed width."""
     return text.strip().strip("\0").strip()
 
 
 def is_whole(value: Any) -> bool:
-    """Whether a cell is a whole number, stored as one or written plainly: 10, but not 010, +10, 1e1, 1_0 or 10.0."""
+    """Whether a cell is a whole number, stored or written as one: 10, but not 010, +10, 1e1, 1_0 or 10.0."""
     if isinstance(value, str):
         return bool(_WHOLE.fullmatch(value.strip()))
     return not isinstance(value, bool) and as_number(value) is not None and float(value).is_integer()
 
 
 def is_plain_number(value: Any) -> bool:
-    """Whether a cell is a number, stored as one or written as programs write them."""
+    """Whether a cell is a number, stored as one or written as programs write it."""
     if isinstance(value, str):
         return is_whole(value) or bool(_DECIMAL.fullmatch(value.strip()))
     return as_number(value) is not None
 
 
 def as_number(value: Any) -> float | None:
-    """The finite fp32 number that a cell is, or is written as in any usual way (``+1``, ``1e5``)."""
+    """The number in a cell, if it is finite in fp32; it may be written in any usual way (``+1``, ``1e5``)."""
     if isinstance(value, bool) or (isinstance(value, str) and not _NUMBER.fullmatch(value.strip())):
         return None
     try:
@@ -77,13 +77,13 @@ def has_decimal_comma(value: Any) -> bool:
 
 
 def as_flag(value: Any) -> bool | None:
-    """What a cell of 0 and 1, or of true and false, says."""
+    """The value of a cell with 0 or 1, or with true or false; None for other cells."""
     written = class_name(value).lower()
     return {"0": False, "1": True, "false": False, "true": True, "0.0": False, "1.0": True}.get(written)
 
 
 def as_list(value: Any) -> list[Any] | None:
-    """The list that a cell is, or is written as in JSON or Python."""
+    """The list in a cell, which may be written as in JSON or Python; None for other cells."""
     if isinstance(value, (list, tuple)):
         return list(value)
     if not isinstance(value, str) or value.strip()[:1] not in ("[", "(") or len(value) > _LONGEST_LIST_CHARS:
@@ -99,7 +99,7 @@ def as_list(value: Any) -> list[Any] | None:
 
 
 def are_flags(lists: Sequence[Sequence[Any]], length: int | None = None) -> bool:
-    """Whether lists are 0 and 1 by position: all of one length of two or more (of ``length``, where given)."""
+    """Whether lists are flags (0 or 1) by position: all have the same length, of at least two (or ``length``, if given)."""
     lengths = {len(one) for one in lists}
     if len(lengths) != 1 or min(lengths) < 2 or (length is not None and lengths != {length}):
         return False
@@ -107,18 +107,18 @@ def are_flags(lists: Sequence[Sequence[Any]], length: int | None = None) -> bool
 
 
 def split(value: str, separator: str) -> list[str]:
-    """The classes in a cell, each once."""
+    """The classes in a cell, without repetitions."""
     return list(dict.fromkeys(part.strip() for part in value.split(separator) if part.strip()))
 
 
 def refuse_empty(places: Sequence[str], rows: int, what: str, ways_on: str = "") -> None:
-    """Refuses rows that lack something, all of them at once.
+    """Refuses rows that lack something, all of them in one message.
 
     Args:
-        places: of those rows, as "a.csv:6".
-        rows: of the whole table.
-        what: they lack, as "no label in column 'label'".
-        ways_on: what to do besides filling or leaving them out.
+        places: the places of these rows, such as "a.csv:6".
+        rows: the number of rows in the table.
+        what: what they lack, such as "no label in column 'label'".
+        ways_on: what a person can do besides filling them or leaving them out.
 
     Raises:
         BertkitError: there are such rows.

@@ -1,4 +1,4 @@
-"""Which columns of a table play which role: as asked for, by their usual names, or by what they hold."""
+"""Chooses the columns of a table for each role: as asked for, by their usual names, or by their values."""
 
 import re
 import statistics
@@ -13,27 +13,28 @@ _LONG_TEXT_WORDS = 4
 _TIMES_LONGER = 3
 _FEW_VALUES = 20
 LOOKED_AT = 1_000
-"""Rows of which names and values are looked at."""
+"""How many rows are examined."""
 
 Roles = Mapping[str, Sequence[Sequence[str]]]
-"""Role → the columns that it may stand in, the likeliest first; ``()`` lets it be absent."""
+"""For each role the alternative columns that it may stand in, the most likely first; ``()`` makes it optional."""
 
 
 def choose_columns(
     roles: Roles, asked: Mapping[str, Sequence[str]], rows: Sequence[Row], source: str
 ) -> tuple[dict[str, tuple[str, ...]], list[str]]:
-    """The columns of each role, and what was guessed about them.
+    """The columns of each role, and lines about what was guessed.
 
-    A name fits also where case, blanks and punctuation differ. Where no usual name is there, "text" is the one column of
-    long text, and "label" the one of few values.
+    Names are compared without regard to case, blanks and punctuation. If no column has a usual name, "text" is the only
+    column with long text, and "label" the only one with few values.
 
     Args:
-        asked: role → columns that somebody named.
-        rows: the first ones, of which the names and values are looked at.
+        roles: the usual names of columns.
+        asked: columns that a person named, by role.
+        rows: the first rows.
         source: the table, for messages.
 
     Raises:
-        BertkitError: a column that is asked for is not there, or a role has none; there is no header.
+        BertkitError: a named column does not exist, a role has no column, or the table has no header.
     """
     names = list(dict.fromkeys(name for _, row in rows[:LOOKED_AT] for name in row))
     chosen = {role: _named(asked[role], names, role, source) for role in roles if asked.get(role)}
@@ -63,7 +64,7 @@ def choose_columns(
 
 
 def _named(wanted: Sequence[str], names: Sequence[str], role: str, source: str) -> tuple[str, ...]:
-    """Columns that were asked for, each by its very name, or else by the one that differs in case and blanks alone."""
+    """Columns that were asked for, by their exact name, or else by one that differs only in case and blanks."""
     found = []
     for one in wanted:
         alike = [one] if one in names else [name for name in names if _plain(name) == _plain(one) != ""]
@@ -74,7 +75,7 @@ def _named(wanted: Sequence[str], names: Sequence[str], role: str, source: str) 
 
 
 def _usual(alternatives: Sequence[Sequence[str]], names: Sequence[str]) -> tuple[str, ...] | None:
-    """The first alternative whose names are all there, very names before those that differ in case and blanks."""
+    """The first alternative whose columns all exist; exact names come before those that differ in case and blanks."""
     plain: dict[str, str] = {}
     for name in names:
         plain.setdefault(_plain(name), name)
@@ -100,7 +101,7 @@ def _by_content(role: str, names: Sequence[str], rows: Sequence[Row]) -> tuple[s
 
 
 def _longest(values: Mapping[str, Sequence[Any]]) -> tuple[str, ...] | None:
-    """The one column of sentences: several times as long as any other."""
+    """The column with sentences, if there is one whose texts are several times as long as those of any other."""
     words = {
         name: statistics.fmean(len(value.split()) if isinstance(value, str) else 0 for value in held)
         for name, held in values.items()
@@ -114,14 +115,14 @@ def _longest(values: Mapping[str, Sequence[Any]]) -> tuple[str, ...] | None:
 
 
 def _is_of_few_values(held: Sequence[Any]) -> bool:
-    """Whether each value of a column stands in five rows on average, and there are two or more."""
+    """Whether a column has at least two values, each of them in five rows on average."""
     scalars = [value for value in held if isinstance(value, (str, int, float))]
     distinct = len({str(value).strip() for value in scalars})
     return len(scalars) == len(held) and 2 <= distinct <= min(_FEW_VALUES, len(held) // 5)
 
 
 def _refuse_without_header(names: Sequence[str], rows: Sequence[Row], source: str) -> None:
-    """Refuses a table whose names are values: one that its own column holds again, or a number."""
+    """Refuses a table without a header: a name of a column is a number, or occurs again as a value in the column."""
     again = [name for name in names if name and any(row.get(name) == name for _, row in rows[:LOOKED_AT])]
     numbers = [name for name in names if cells.is_plain_number(name)]
     if again or numbers:
@@ -140,5 +141,5 @@ def _quoted(names: Sequence[str]) -> str:
 
 
 def _shown(name: str) -> str:
-    """A name as it is, in quotes where it would not be seen whole."""
+    """A name for messages, in quotes if its end would not be visible."""
     return name if re.fullmatch(r"[\w-]+", name) else f"'{name}'"

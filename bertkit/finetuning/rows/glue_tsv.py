@@ -1,4 +1,4 @@
-"""Rows of GLUE's own TSVs, as gluebenchmark.com gives them: no quoting, columns by position."""
+"""Reads GLUE's own TSVs, as gluebenchmark.com distributes them: without quoting, with columns by position."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,14 +12,14 @@ from bertkit.io.text import read_lines
 from bertkit.settings.schema import TaskSettings
 
 _MOST_SHORT_ROWS = 0.001
-"""Share of a TSV's rows that may lack fields."""
+"""The share of a TSV's rows that may lack fields."""
 
 
 def read_split(task: TaskSettings, data: Path, split: str) -> Iterator[Row]:
-    """The rows of one split, under the columns' names on the hub; without a label for a test split.
+    """The rows of a split, with the columns named as on the hub; those of a test split have no label.
 
     Raises:
-        BertkitError: the split has no file there, or more than a handful of its rows lack fields.
+        BertkitError: the split has no file, or more than a few of its rows lack fields.
     """
     tsv = task.tsv
     if tsv is None or split not in tsv.files:
@@ -48,7 +48,7 @@ def read_split(task: TaskSettings, data: Path, split: str) -> Iterator[Row]:
         raise BertkitError(
             f"{path}:{short[0]} has too few fields for {task.subset}, as {console.counted(len(short), 'row has', 'rows have')}"
         )
-    if short:  # as a handful in QQP's own file
+    if short:  # a few rows of QQP's own file are like this
         console.warn(
             f"{console.plain(str(path))}: rows with too few fields, left out: {len(short)}, the first in line {short[0]}"
         )

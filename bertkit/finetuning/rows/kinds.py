@@ -1,4 +1,4 @@
-"""What a column holds, and rows of tasks that are no classification: named, so that none is read as a classifier's."""
+"""Recognises rows of other kinds of tasks, so that they are not read as those of a classifier, and describes cells."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,16 +11,16 @@ _SHOWN_CHARACTERS = 40
 
 
 def refuse_other_tasks(place: str, row: dict[str, Any], text: Sequence[str] = (), label: Sequence[str] = ()) -> None:
-    """Refuses tagging, question answering and multiple choice, which are other heads' work.
+    """Refuses rows for tagging, question answering and multiple choice, which other heads read.
 
     Args:
-        place: of the row, for the message.
-        row: the first one of a table.
-        text: the columns of its texts, where they are chosen already.
-        label: likewise.
+        place: the place of the row, for the message.
+        row: the first row of a table.
+        text: the columns of its texts, if they are chosen already.
+        label: the columns of its label; likewise.
 
     Raises:
-        BertkitError: the row is of such a task.
+        BertkitError: the row belongs to such a task.
     """
     choices = next((name for name in _CHOICE_NAMES if isinstance(row.get(name), list)), None)
     choices = choices or ("ending0" if "ending0" in row and "ending1" in row else None)
@@ -44,19 +44,19 @@ def _not_trained(place: str, what: str) -> BertkitError:
 
 
 def as_text(value: Any, place: str, column: str) -> str:
-    """A cell as the text that it is; nothing is a text by being printed.
+    """The text in a cell; lists and objects are not turned into text.
 
     Raises:
-        BertkitError: a list or an object.
+        BertkitError: the cell is a list or an object.
     """
     if isinstance(value, (list, tuple, dict, set)):
         raise BertkitError(f"{place}: '{column}' is {a_kind(value)}, not a text: {shown(value)}")
-    # SST-2's parquet has blanks at the ends that its TSV has not: they mean nothing to a tokenizer.
-    return "" if value is None or value != value else str(value).strip()  # NaN alone is not itself
+    # SST-2's parquet has blanks at the ends that its TSV does not have; tokenizers ignore them.
+    return "" if value is None or value != value else str(value).strip()  # only NaN does not equal itself
 
 
 def refuse_missing_texts(rows: Sequence[tuple[str, dict[str, Any]]], columns: Sequence[str]) -> None:
-    """Refuses rows whose text is null or NaN, all of them at once; an empty text is one.
+    """Refuses rows whose text is null or NaN, all of them in one message; an empty text is allowed.
 
     Raises:
         BertkitError: there are such rows.
@@ -67,7 +67,7 @@ def refuse_missing_texts(rows: Sequence[tuple[str, dict[str, Any]]], columns: Se
 
 
 def a_kind(value: Any) -> str:
-    """What a cell is, in words."""
+    """The type of a cell, in words."""
     return "an object" if isinstance(value, dict) else f"a list of {len(value)}"
 
 

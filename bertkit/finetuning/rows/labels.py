@@ -1,4 +1,4 @@
-"""Labels as people write them (words, numbers, lists) and as losses take them."""
+"""Turns labels as people write them (words, numbers, lists) into those that losses take."""
 
 import re
 from collections.abc import Sequence
@@ -20,17 +20,17 @@ _SET = "--set task.problem_type="
 
 @dataclass(frozen=True)
 class Labelling:
-    """The classes by id (none for regression) and what kind of problem they make."""
+    """The classes by id (none for a regression), and the kind of problem."""
 
     names: list[str]
     kind: str
-    """As ``transformers.PretrainedConfig`` calls it."""
+    """The name of the kind in ``transformers.PretrainedConfig``."""
 
     def encode(self, rows: Sequence[Row], columns: Sequence[str]) -> np.ndarray:
-        """int64 ``[rows]``, float32 ``[rows]``, or float32 ``[rows, classes]`` of 0 and 1.
+        """The labels as ids int64 ``[rows]``, as numbers float32 ``[rows]``, or as 0 and 1, float32 ``[rows, classes]``.
 
         Raises:
-            BertkitError: naming file and line of labels that are missing, unknown or no number.
+            BertkitError: labels are missing, unknown or not numbers; the message names file and line.
         """
         several = self.kind == "multi_label_classification"
         _refuse_missing(rows, columns, several)
@@ -48,7 +48,7 @@ class Labelling:
                 raise BertkitError(f"{place}: the label '{shown(value)}' is no number")
             return number
         found = ids.get(cells.class_name(value))
-        # By its number, where the classes have other names: as hub datasets store them.
+        # Datasets on the hub store classes by number, although these have names.
         if found is None and cells.is_whole(value) and not all(map(cells.is_whole, self.names)):
             found = int(float(value)) if float(value) in range(len(ids)) else None
         if found is None:
@@ -83,12 +83,12 @@ class Labelling:
 def find_labelling(rows: Sequence[Row], columns: Sequence[str], task: TaskSettings) -> Labelling:
     """The classes and the kind of problem, from the settings, or from the labels of the training rows.
 
-    Several 0/1 columns or lists make a multi-label problem; words make classes, in alphabetical order; plain whole
-    numbers make classes, in numerical order, where they are few; other plain numbers make a regression. Cells without a
-    label are left to ``encode``.
+    Several 0/1 columns, or lists, are a multi-label problem. Words are classes, in alphabetical order. Plain whole numbers
+    are classes, in numerical order, if there are few of them; other plain numbers are a regression. Cells without a label
+    are handled by ``encode``.
 
     Raises:
-        BertkitError: no labels, a single class, labels that can be read in two ways.
+        BertkitError: there are no labels, a single class, or labels that can be read in two ways.
     """
     kind: str = task.problem_type or ""
     names = list(task.labels)
@@ -119,7 +119,7 @@ def _kind(rows: Sequence[Row], columns: Sequence[str]) -> str:
 
 
 def _refuse_two_ways(rows: Sequence[Row], column: str, lists: Sequence[list[Any] | None]) -> None:
-    """Labels that look like lists or numbers, and cannot be read as such."""
+    """Refuses labels that look like lists or numbers, but cannot be read as such."""
     for (place, row), listed in zip(rows, lists, strict=True):
         if isinstance(row[column], (list, tuple, dict)):
             raise BertkitError(
@@ -166,7 +166,7 @@ def _ordered(names: set[str]) -> list[str]:
 
 
 def _names_of(place: str, row: dict[str, Any], columns: Sequence[str]) -> list[str]:
-    """The names of a row's labels, from several 0/1 columns or from one list."""
+    """The names of a row's labels, from several 0/1 columns or from a list."""
     if len(columns) > 1:
         flags = {column: cells.as_flag(_value(place, row, column)) for column in columns}
         wrong = next((column for column, flag in flags.items() if flag is None), None)
@@ -183,7 +183,7 @@ def _names_of(place: str, row: dict[str, Any], columns: Sequence[str]) -> list[s
 
 
 def _refuse_missing(rows: Sequence[Row], columns: Sequence[str], several: bool) -> None:
-    """Refuses rows without a label, all of them at once. Where a cell may hold several, an empty one is none of them."""
+    """Refuses rows without a label, all of them in one message. If there may be several labels, an empty cell has none."""
     for column in columns:
         empty = [
             place

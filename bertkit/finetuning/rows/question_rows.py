@@ -1,4 +1,4 @@
-"""Questions about a text, with their answers: SQuAD's nested JSON, and rows of a table."""
+"""Reads questions about texts with their answers, from SQuAD's nested JSON and from rows of a table."""
 
 import json
 from collections.abc import Iterator
@@ -19,10 +19,10 @@ class Answers:
     """The right answers to a question.
 
     Attributes:
-        place: where the row stands, for messages.
-        texts: the answers; none where the text does not answer the question.
-        starts: the first character of each in the text.
-        moved: how many stood elsewhere than was said, and were found.
+        place: the place of the row, for messages.
+        texts: the answers; empty if the text does not answer the question.
+        starts: the first character of each answer in the text.
+        moved: how many answers did not stand at their stated position, and were found elsewhere.
     """
 
     place: str
@@ -34,10 +34,10 @@ class Answers:
 def answers_of(place: str, context: str, given: Any) -> Answers:
     """The answers of a row: ``{"text": [...], "answer_start": [...]}``, or a list of ``{"text", "answer_start"}``.
 
-    An answer that does not stand where it is said to is looked for; the occurrence nearest to there is taken.
+    An answer that does not stand at its stated position is searched for; the nearest occurrence is taken.
 
     Raises:
-        BertkitError: no such object, or an answer that is nowhere in the text.
+        BertkitError: the object has another form, or an answer does not occur in the text.
     """
     if isinstance(given, dict):
         texts, starts = given.get("text"), given.get("answer_start")
@@ -69,7 +69,7 @@ def _placed(place: str, context: str, text: Any, start: Any) -> int:
 
 
 def nested_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]] | None:
-    """The questions of a file in SQuAD's nested JSON, as {"id", "question", "context", "answers"}; None for any other file."""
+    """The questions in a file with SQuAD's nested JSON, as {"id", "question", "context", "answers"}; None for other files."""
     name = path.name.lower().removesuffix(next((one for one in _PACKED if path.name.lower().endswith(one)), ""))
     if not name.endswith(".json"):
         return None

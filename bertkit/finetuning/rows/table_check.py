@@ -1,4 +1,4 @@
-"""A look at labelled rows before anything is learned: what they are, and what would make the figures worthless."""
+"""Checks labelled rows before training: their figures, and what would make the results worthless."""
 
 import re
 from collections import Counter
@@ -21,7 +21,7 @@ _UNTOLD = re.compile(r"[\s_-]|[.,;:!?]+$")
 _POINT_ZERO = re.compile(r"(-?[0-9]+)\.0+")
 
 Lengths = Callable[[Sequence[Any]], Sequence[int]]
-"""Texts of rows → how many tokens each takes, special tokens included."""
+"""Counts the tokens of the texts of rows, including special tokens."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,12 @@ class SplitCheck:
     """Figures of one split.
 
     Attributes:
-        classes: name → rows of it; empty for numbers.
-        without_class: rows with none of several classes.
-        repeated: rows whose text stood in a row before.
-        shared: rows whose text is also trained on; 0 for the training rows themselves.
-        over_limit: rows of more tokens than are read; None where that was not counted.
-        longest: tokens of the longest row; likewise.
+        classes: the number of rows by class; empty for numbers.
+        without_class: rows without any class, if there may be several.
+        repeated: rows whose text occurs in an earlier row.
+        shared: rows whose text is also in the training rows; 0 for the training rows themselves.
+        over_limit: rows with more tokens than are read; None if tokens were not counted.
+        longest: the tokens of the longest row; likewise.
     """
 
     name: str
@@ -58,11 +58,11 @@ class TableCheck:
     """Figures of all splits, the one to train on first.
 
     Attributes:
-        nearly_one: classes whose names differ in case, blanks, hyphens, the last punctuation or ``.0`` alone.
-        between: what stands between several classes in one name, where it looks like that.
-        examples: of numbers.
-        limit: tokens that are read of a row; None where lengths were not counted.
-        left_out: of each row that could not be used, where it is and why.
+        nearly_one: classes whose names differ only in case, blanks, hyphens, the last punctuation or ``.0``.
+        between: the separator, if names look like several classes in one.
+        examples: some of the numbers, for a regression.
+        limit: how many tokens are read of a row; None if tokens were not counted.
+        left_out: for each row that could not be used, its place and the reason.
     """
 
     problem_type: str
@@ -74,7 +74,7 @@ class TableCheck:
     left_out: list[str] = field(default_factory=list)
 
     def described(self) -> str:
-        """What the labels were taken for, with the flag that takes them for something else."""
+        """A line that says what the labels were taken for, and which option changes that."""
         first = self.splits[0]
         if self.problem_type == "regression":
             shown = ", ".join(f"{number:g}" for number in self.examples)
@@ -95,10 +95,10 @@ class TableCheck:
         return f"{len(counts)} classes, {kind}: {shown}{none}{flag}"
 
     def warnings(self, weighed: bool = False) -> list[str]:
-        """What should be looked at, a line each; none where all is well.
+        """Warnings, a line each; empty if all is well.
 
         Args:
-            weighed: whether the classes are weighed by their shares.
+            weighed: whether the classes are weighted by the inverse of their shares.
         """
         first = self.splits[0]
         told = [self._said_left_out()] if self.left_out else []
@@ -147,7 +147,7 @@ class TableCheck:
         return told
 
     def as_json(self) -> dict[str, Any]:
-        """All figures and warnings as plain values; figures that were not taken are left out."""
+        """All figures and warnings as plain values, without figures that were not computed."""
         splits = [{name: value for name, value in asdict(split).items() if value is not None} for split in self.splits]
         found = {**asdict(self), "splits": {split.pop("name"): split for split in splits}, "warnings": self.warnings()}
         return {name: value for name, value in found.items() if value is not None}
@@ -161,12 +161,15 @@ def check_table(
     lengths: Lengths | None = None,
     limit: int | None = None,
 ) -> TableCheck:
-    """Looks at splits with their labels, the one to train on first.
+    """Checks splits with labels, of which the first is trained on.
 
     Args:
-        names: of the classes by id.
-        lengths: counts tokens, which takes a second for some ten thousand rows; None leaves it out.
-        limit: tokens that are read of a row.
+        splits: the splits.
+        names: the classes by id.
+        problem_type: the kind of labels.
+        left_out: for each row that could not be used, its place and the reason.
+        lengths: counts tokens, which takes a second for some ten thousand rows; None does not count them.
+        limit: how many tokens are read of a row.
     """
     trained_on = {repr(text) for text in splits[0].texts}
     checked = [
@@ -225,7 +228,7 @@ def _nearly_one(names: Sequence[str]) -> list[list[str]]:
     alike: dict[str, list[str]] = {}
     for name in names:
         number = _POINT_ZERO.fullmatch(name)
-        # Signs tell names apart, as in C, C++ and C#; numbers are only themselves.
+        # Signs distinguish names, as in C, C++ and C#; numbers are only equal to themselves.
         plain = _UNTOLD.sub("", name).casefold() if re.search(r"[^\W\d_]", name) else name
         plain = number[1] if number else plain
         alike.setdefault(plain or name, []).append(name)
@@ -233,7 +236,7 @@ def _nearly_one(names: Sequence[str]) -> list[list[str]]:
 
 
 def _between(names: Sequence[str]) -> str:
-    """What stands between several classes in some names, if parts of them are also names by themselves."""
+    """The separator in names that look like several classes, if their parts are also names on their own; else empty."""
     alone = set(names)
     for separator in cells.SEPARATORS:
         parts = Counter(part for name in names if separator in name for part in cells.split(name, separator))

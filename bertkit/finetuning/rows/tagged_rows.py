@@ -1,4 +1,4 @@
-"""Tagged text: from CoNLL's columns, from lists of tokens and tags, and from texts with entities marked by characters."""
+"""Reads tagged text: CoNLL's columns, lists of tokens and tags, and texts with entities marked by characters."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +14,7 @@ from bertkit.io.compression import open_binary
 from bertkit.io.text import read_lines
 
 COLUMN_SUFFIXES = (".conll", ".bio", ".iob", ".iob2")
-"""Files that hold a word and its tag a line, whatever is in them; .txt and .tsv do where their lines look so."""
+"""Suffixes of files with a word and its tag on each line; .txt and .tsv files count too if their lines look like that."""
 _SPAN_NAMES = ("entities", "spans", "label", "labels", "annotations")
 _DOCUMENT = "-DOCSTART-"
 _FURTHER = "further marks"
@@ -27,15 +27,15 @@ class TaggedRow:
     """A text with its words and their tags, or with entities marked by characters.
 
     Attributes:
-        place: where it stands, for messages: "train.conll:12".
-        words: the first character and the last (exclusive) of each word; None where only a tokenizer can tell.
-        tags: one a word; None where there are none, or none yet.
-        marked: entities by their characters, where these were given; they do not overlap.
-        overlapping: entities that were left out as they overlap a longer one.
-        widened: entities that began or ended within a word, and now hold the whole of it.
-        further: marks that are left out as they are of a further annotator, or a second label of the same characters.
-        unread: entities without a word of their own among those that are read: beyond the length of the model, of characters
-            that the tokenizer drops, or in one word with the entity before.
+        place: its place for messages, such as "train.conll:12".
+        words: the first character and the end (exclusive) of each word; None if only a tokenizer can tell.
+        tags: one per word; None if there are none, or none yet.
+        marked: entities by their characters, if the row marks them; they do not overlap.
+        overlapping: how many entities were left out because they overlap a longer one.
+        widened: how many entities began or ended within a word, and were extended to all of it.
+        further: how many marks were left out because they come from a further annotator, or label the same characters again.
+        unread: how many entities have no word of their own that is read: they lie beyond the length of the model, consist of
+            characters that the tokenizer drops, or share a word with the entity before.
     """
 
     place: str
@@ -50,18 +50,21 @@ class TaggedRow:
 
     @property
     def tokens(self) -> list[str]:
-        """The words, where they are known."""
+        """The words, if they are known."""
         return [self.text[begin:end] for begin, end in self.words or ()]
 
 
 def of_tokens(place: str, tokens: Sequence[Any], tags: Sequence[Any] | None, names: Sequence[str] = ()) -> TaggedRow:
-    """A row of a list of words and a list of as many tags.
+    """Makes a row from a list of words and a list of as many tags.
 
     Args:
-        names: of the tags, by number, where these are numbers.
+        place: the place of the row, for messages.
+        tokens: the words.
+        tags: their tags; None without labels.
+        names: the names of the tags by number, if the tags are numbers.
 
     Raises:
-        BertkitError: unequal lengths, words that are no texts, a number that has no name.
+        BertkitError: the lists have different lengths, a word is not a text, or a number has no name.
     """
     wrong = next((token for token in tokens if not isinstance(token, str)), None)
     if wrong is not None:
@@ -90,7 +93,7 @@ def _tag_name(place: str, tag: Any, names: Sequence[str]) -> str:
 
 
 def looks_like_columns(path: Path) -> bool:
-    """Whether the first lines of a text file are a word and a tag each; comments (``# …``) may stand between them."""
+    """Whether the first lines of a text file have a word and a tag each, maybe with comments (``# …``) between them."""
     seen = 0
     with open_binary(path) as stream:
         for _, line in read_lines(stream, str(path)):
@@ -108,13 +111,14 @@ def looks_like_columns(path: Path) -> bool:
 
 
 def read_columns(path: Path) -> Iterator[TaggedRow]:
-    """The rows of a CoNLL file: a word first and its tag last on a line, a blank line after each row.
+    """The rows of a CoNLL file: each line has a word first and its tag last, and a blank line follows each row.
 
-    Columns are parted by tabs where the line has one, else by blanks. ``-DOCSTART-`` lines part rows as blank ones do. Lines that
-    begin with ``#`` and have other columns than words have, or no tag of an entity where these do, are comments, and counted.
+    Columns are separated by tabs if the line has any, else by blanks. ``-DOCSTART-`` lines separate rows as blank lines do.
+    Lines that begin with ``#`` are comments, and counted, if they do not have the columns of words, or if they have no tag
+    of an entity where words have one.
 
     Raises:
-        BertkitError: a line with a single column, or with more or fewer than the others, named by file and line.
+        BertkitError: a line has a single column, or another number of columns than the others; the message names it.
     """
     tokens: list[str] = []
     tags: list[str] = []
@@ -143,13 +147,13 @@ def read_columns(path: Path) -> Iterator[TaggedRow]:
 
 
 def _parts(line: str) -> list[str]:
-    """The columns of a line. A word may be empty, or a blank, where a tab parts it from its tag: real files have emoji that were
+    """The columns of a line. A word may be empty or a blank if a tab separates it from its tag: in real files emoji were
     lost."""
     return line.rstrip("\r\n").split("\t") if line.rstrip().count("\t") else line.split()
 
 
 def _first_word(path: Path) -> list[str]:
-    """The columns of the first word of a file; none where it has comments alone, or nothing."""
+    """The columns of the first word of a file; empty if there are only comments, or nothing."""
     with open_binary(path) as stream:
         for _, line in read_lines(stream, str(path)):
             parts = _parts(line)
@@ -159,13 +163,13 @@ def _first_word(path: Path) -> list[str]:
 
 
 def _is_unlike(parts: list[str], word: list[str]) -> bool:
-    """Whether columns are not those of a word and its tag, as another word's are."""
+    """Whether the columns of a line differ from those of a word, so that it may be a comment."""
     return len(parts) != len(word) or bool(_TAG.fullmatch(word[-1]) and not _TAG.fullmatch(parts[-1]))
 
 
 def marked_entities(row: dict[str, Any]) -> list[Any] | None:
-    """What marks the entities of a text by their characters, in the forms of doccano, Prodigy, spaCy and Label Studio; None where
-    the row is of none of them."""
+    """The entities that a row marks by characters, in the formats of doccano, Prodigy, spaCy and Label Studio; None for other
+    rows."""
     row = _of_label_studio(row)
     if not isinstance(row.get("text"), str):
         return None
@@ -177,10 +181,10 @@ def marked_entities(row: dict[str, Any]) -> list[Any] | None:
 
 
 def of_entities(place: str, row: dict[str, Any]) -> TaggedRow:
-    """A row of a text whose entities are marked by characters.
+    """Makes a row from a text whose entities are marked by characters.
 
     Raises:
-        BertkitError: an entity that is not within its text.
+        BertkitError: an entity lies outside of its text.
     """
     plain = _of_label_studio(row)
     text, marks = plain["text"], marked_entities(row) or []
@@ -202,7 +206,7 @@ def of_entities(place: str, row: dict[str, Any]) -> TaggedRow:
 
 
 def with_words(row: TaggedRow, words: list[tuple[int, int]]) -> TaggedRow:
-    """A row with the words that a tokenizer sees in it, tagged by its marked entities.
+    """The row with the words that a tokenizer sees in it, tagged by its marked entities.
 
     Example:
         >>> row = TaggedRow("", "in New Yorker", marked=[Entity(3, 11, "LOC")])
@@ -225,14 +229,15 @@ def with_words(row: TaggedRow, words: list[tuple[int, int]]) -> TaggedRow:
 
 
 def tagged_row(row: tuple[str, dict[str, Any]], columns: dict[str, tuple[str, ...]], names: Sequence[str]) -> TaggedRow:
-    """A table's row in either form.
+    """Makes a row from a row of a table, with tokens and tags, or with a text and entities.
 
     Args:
-        columns: by role: "text" with the tokens or the text, "label" with the tags or the entities, if it is there.
-        names: of the tags, by number, where these are numbers.
+        row: the row of the table.
+        columns: columns by role: "text" has the tokens or the text, "label" the tags or the entities, if there are any.
+        names: the names of the tags by number, if the tags are numbers.
 
     Raises:
-        BertkitError: as ``of_tokens`` and ``of_entities``; a text that is neither a string nor a list.
+        BertkitError: as for ``of_tokens`` and ``of_entities``; or the text is neither a string nor a list.
     """
     place, values = row
     text = values.get(columns["text"][0])
@@ -255,7 +260,7 @@ def tagged_row(row: tuple[str, dict[str, Any]], columns: dict[str, tuple[str, ..
 
 
 def column_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]] | None:
-    """The rows of a file of words and tags, as {"tokens", "tags"}; None for any other file."""
+    """The rows of a file with words and tags, as {"tokens", "tags"}; None for other files."""
     name = path.name.lower()
     plain = name[: name.rindex(".")] if name.endswith((".gz", ".xz", ".zst", ".bz2")) else name
     is_columns = plain.endswith(COLUMN_SUFFIXES) or (plain.endswith((".txt", ".tsv")) and looks_like_columns(path))
@@ -266,8 +271,8 @@ def column_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]] | None:
 
 
 def _of_label_studio(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of Label Studio's export as {"text", "entities"}, by its first annotator who did not give up, and the number of marks
-    of the others; any other row as it is."""
+    """A row of Label Studio's export as {"text", "entities"}, from the first annotator who did not skip it, with the number of
+    marks of the others; any other row as it is."""
     data, annotations = row.get("data"), row.get("annotations")
     if not isinstance(data, dict) or not isinstance(annotations, list):
         return row
@@ -279,13 +284,13 @@ def _of_label_studio(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _marks(result: Any) -> list[dict[str, Any]]:
-    """What one annotator marked in a text; choices and relations are no marks."""
+    """The entities that an annotator marked in a text, without choices and relations."""
     values = [one.get("value") for one in result if isinstance(one, dict)] if isinstance(result, list) else []
     return [value for value in values if isinstance(value, dict) and "labels" in value]
 
 
 def _span(value: Any) -> Entity | None:
-    """An entity of ``[0, 5, "PER"]``, of ``{"start", "end", "label"}``, or of ``{"start", "end", "labels": ["PER"]}``."""
+    """An entity from ``[0, 5, "PER"]``, ``{"start", "end", "label"}`` or ``{"start", "end", "labels": ["PER"]}``."""
     if isinstance(value, dict):
         labels = value.get("labels")
         label = value.get("label", labels[0] if isinstance(labels, list) and labels else None)
@@ -298,8 +303,8 @@ def _span(value: Any) -> Entity | None:
 
 
 def tag_names(rows: Iterable[TaggedRow], scheme: str) -> list[str]:
-    """All tags of some rows, "O" first, then type by type; of entities every tag that their scheme has for a type, so that one
-    which happens not to occur in the training rows is known."""
+    """The tags of rows, "O" first, then type by type. For entities all tags that the scheme has for a type are included, so
+    that those are known which happen not to occur in the training rows."""
     tags = {tag for row in rows for tag in row.tags or ()}
     types = {split_tag(tag)[1] for tag in tags} | {one.label for row in rows for one in row.marked or ()}
     if scheme:
