@@ -104,8 +104,8 @@ class Service:
     async def _explain(self, request: "Request") -> "Response":
         """What ``bertkit explain --json`` prints for a text or a pair."""
         text, pair = (request.query_params.get(name) or None for name in ("text", "text_pair"))
-        found = await self.batcher.run(lambda: explain(self.model, text or "", pair, device=self._device))
-        return _json(dataclasses.asdict(found))
+        explanation = await self.batcher.run(lambda: explain(self.model, text or "", pair, device=self._device))
+        return _json(dataclasses.asdict(explanation))
 
     def _guarded(self, respond: Respond) -> Respond:
         """Wraps a handler, so that it ends after the timeout, and answers errors with a line of JSON."""

@@ -76,15 +76,15 @@ class FillMask:
         groups: dict[str, list[int]] = {}
         for number, item in enumerate(items):
             groups.setdefault(repr(sorted(item.parameters.items())), []).append(number)
-        found: list[Any] = [None] * len(items)
+        answers: list[Any] = [None] * len(items)
         for numbers in groups.values():
             asked = items[numbers[0]].parameters
             texts = [items[number].content for number in numbers]
             filled = self._filler.fill(texts, asked.get("top_k", 5), asked.get("targets"))
             for number, masks in zip(numbers, filled, strict=True):
                 said = [[self._guess(one) for one in guesses] for guesses in masks]
-                found[number] = said[0] if len(said) == 1 else said
-        return found
+                answers[number] = said[0] if len(said) == 1 else said
+        return answers
 
     @staticmethod
     def _guess(one: Any) -> dict[str, Any]:

@@ -187,15 +187,15 @@ class SpanHead(AtTokens):
         each = figures(metrics[0], *_answers_of(predictions, split))
         answered = np.array([bool(one.texts) for one in split.labels])
         interval = interval_of(metrics[0], each, seed)
-        found = beside(metrics[0], interval, "never answering", float((~answered).mean()))
+        details = beside(metrics[0], interval, "never answering", float((~answered).mean()))
         if self.may_be_unanswered:
             # The threshold may have been fitted on the same rows.
             untuned = self.score([_untuned(row) for row in predictions], split, metrics)
-            found |= {f"eval_{name}_untuned": value for name, value in untuned.items()}
+            details |= {f"eval_{name}_untuned": value for name, value in untuned.items()}
         for name, rows in (("with_answer", answered), ("without_answer", ~answered)):
             if self.may_be_unanswered and rows.any():
-                found[name] = {metrics[0]: float(each[rows].mean()), "rows": int(rows.sum())}
-        return found
+                details[name] = {metrics[0]: float(each[rows].mean()), "rows": int(rows.sum())}
+        return details
 
     # What people are told.
 
@@ -209,8 +209,8 @@ class SpanHead(AtTokens):
         elsewhere = counted(
             moved, "answer stands elsewhere than was said, and was", "answers stand elsewhere than was said, and were"
         )
-        found = f"; {elsewhere} found" if moved else ""
-        return (unanswered if none else "every question has an answer") + found
+        note = f"; {elsewhere} found" if moved else ""
+        return (unanswered if none else "every question has an answer") + note
 
     @property
     def purpose(self) -> str:

@@ -65,13 +65,13 @@ def choose_columns(
 
 def _named(wanted: Sequence[str], names: Sequence[str], role: str, source: str) -> tuple[str, ...]:
     """Columns that were asked for, by their exact name, or else by one that differs only in case and blanks."""
-    found = []
+    columns = []
     for one in wanted:
         alike = [one] if one in names else [name for name in names if _plain(name) == _plain(one) != ""]
         if len(alike) != 1:
             raise BertkitError(f"{source} has no column '{one}': use {_flag(role)} with one of {_quoted(names)}")
-        found.append(alike[0])
-    return tuple(found)
+        columns.append(alike[0])
+    return tuple(columns)
 
 
 def _usual(alternatives: Sequence[Sequence[str]], names: Sequence[str]) -> tuple[str, ...] | None:

@@ -47,13 +47,13 @@ class Labelling:
             if number is None:
                 raise BertkitError(f"{place}: the label '{shown(value)}' is no number")
             return number
-        found = ids.get(cells.class_name(value))
-        # Datasets on the hub store classes by number, although these have names.
-        if found is None and cells.is_whole(value) and not all(map(cells.is_whole, self.names)):
-            found = int(float(value)) if float(value) in range(len(ids)) else None
-        if found is None:
+        class_id = ids.get(cells.class_name(value))
+        # Datasets on the hub store a class as its number, even if the classes have names.
+        if class_id is None and cells.is_whole(value) and not all(map(cells.is_whole, self.names)):
+            class_id = int(float(value)) if float(value) in range(len(ids)) else None
+        if class_id is None:
             raise self._unknown(place, value)
-        return found
+        return class_id
 
     def _several(self, rows: Sequence[Row], columns: Sequence[str]) -> np.ndarray:
         encoded = np.zeros((len(rows), len(self.names)), dtype=np.float32)
