@@ -234,7 +234,11 @@ def columns_for(
     asked |= {role: names for role, names in (("text", task.text), ("label", task.label)) if names}
     unknown = next((role for role in asked if role not in kind.roles), None)
     if unknown is not None:
-        raise BertkitError(f"the head {kind.name} has no '{unknown}': a row of it has {', '.join(kind.roles)}")
+        taken = "the rows are taken for those of" if task.head is None else "there is no such thing with"
+        raise BertkitError(
+            f"'{unknown}' does not fit: {taken} the head {kind.name}, which reads {', '.join(kind.roles)}; leave it out, and "
+            "name other columns with --set 'task.columns={ROLE=\"NAME\"}'"
+        )
     roles = {role: usual for role, usual in kind.roles.items() if learned or role != "label"}
     return choose_columns(roles, asked, rows, source)
 

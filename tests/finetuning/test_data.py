@@ -105,7 +105,19 @@ def test_a_class_without_a_row_to_train_on_is_named(tmp_path):
     for seed in range(8):
         data = load_labelled(dataclasses.replace(request(path, split=0.3), seed=seed))
         held = 2 in data.validation[0].labels
-        assert any("held out whole" in told and told.endswith(": z") for told in data.notes) is held
+        assert any("held out whole" in told and told.endswith(": 1, z") for told in data.notes) is held
+
+
+def test_columns_that_a_head_has_not_are_refused_with_what_it_reads(tmp_path):
+    row = {"question": "who?", "context": "Ana left", "answers": {"text": ["Ana"], "answer_start": [0]}}
+    path = write(tmp_path, "a.jsonl", json.dumps(row) + "\n")
+    asked = TaskSettings(text=("context", "question"), label=("answers",))
+    with pytest.raises(
+        BertkitError, match="'text' does not fit: the rows are taken for those of the head span, which reads question"
+    ):
+        load_labelled(request(path, path, task=asked))
+    with pytest.raises(BertkitError, match="'text' does not fit: there is no such thing with the head span"):
+        load_labelled(request(path, path, task=asked.model_copy(update={"head": "span"})))
 
 
 def test_a_column_that_is_called_nearly_so_is_said(tmp_path):

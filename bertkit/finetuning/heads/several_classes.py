@@ -67,9 +67,10 @@ class SeveralClasses(SequenceHead):
             for column, labels, fits in zip(shares.T, split.labels.T, enough, strict=True)
         ]
         if not enough.all():
+            others = "; the others from what gives the best F1 there" if enough.any() else ""
             console.note(
                 f"classes of under {_FEWEST_ROWS} rows in {split.name}: {(~enough).sum():,} of {len(enough):,}, said from a "
-                f"probability of {_HALF} on; the others from what gives the best F1 there"
+                f"probability of {_HALF} on{others}"
             )
         return self._at(thresholds)
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from bertkit.errors import BertkitError
+from bertkit.finetuning.rows.table_check import SHOWN_CLASSES
 
 
 def held_out(texts: Sequence[Any], labels: Any, share: float, seed: int) -> tuple[list[int], list[int]]:
@@ -43,20 +44,18 @@ def held_out(texts: Sequence[Any], labels: Any, share: float, seed: int) -> tupl
 
 
 def not_trained(kept: Any, held: Any, names: Sequence[str]) -> list[str]:
-    """A line that names the classes of which all rows were held out; none where there are none.
+    """A line that counts and names the classes of which all rows were held out; an empty list if there are none.
 
     Args:
-        kept, held: the labels of both sides, as ``held_out`` takes them.
-        names: of the classes by id.
+        kept: the labels of the rows to train on, as ``held_out`` takes them.
+        held: the labels of the rows that are held out.
+        names: the names of the classes by id; empty where labels are no classes.
     """
-    if not isinstance(held, np.ndarray) or held.dtype != np.int64:
+    if not names or not isinstance(held, np.ndarray) or held.dtype != np.int64:
         return []
     lacking = [names[id_] for id_ in sorted({*held.tolist()} - {*kept.tolist()})]
-    return (
-        [f"classes that are held out whole, so that none of their rows is trained on: {', '.join(lacking)}"]
-        if lacking
-        else []
-    )
+    shown = ", ".join(lacking[:SHOWN_CLASSES]) + ", …" * (len(lacking) > SHOWN_CLASSES)
+    return [f"classes held out whole, of which no row is trained on: {len(lacking):,}, {shown}"] if lacking else []
 
 
 def _groups(texts: Sequence[Any]) -> list[list[int]]:

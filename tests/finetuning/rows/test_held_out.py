@@ -46,5 +46,8 @@ def test_classes_that_are_held_out_whole_are_named():
     names = ["a", "b", "c"]
     assert not_trained(np.array([0, 1, 0]), np.array([1, 0]), names) == []
     said = not_trained(np.array([0, 0]), np.array([2, 0, 1]), names)
-    assert said == ["classes that are held out whole, so that none of their rows is trained on: b, c"]
+    assert said == ["classes held out whole, of which no row is trained on: 2, b, c"]
+    many = not_trained(np.array([0]), np.arange(1, 31), [f"c{n}" for n in range(31)])
+    assert many[0].endswith(": 30, " + ", ".join(f"c{n}" for n in range(1, 13)) + ", …")
     assert not_trained([["a"]], [["b"]], names) == []  # several labels a row, or tags
+    assert not_trained(np.array([0, 1]), np.array([2]), []) == []  # the numbers of choices
