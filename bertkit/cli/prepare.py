@@ -48,6 +48,7 @@ def prepare(
     from bertkit.corpus.store import open_verified
     from bertkit.models.tokenizer import load_tokenizer
     from bertkit.pretraining.prepare import is_prepared, preparation_of, prepare_corpus, say_changes
+    from bertkit.pretraining.request import check_effect
     from bertkit.settings.recipes import load
     from bertkit.settings.schema import PretrainRecipe
 
@@ -59,6 +60,7 @@ def prepare(
         for folder in corpus:
             _print_store(open_verified(Path(folder)))
         return
+    check_effect(given, corpus, f"--tokenizer {tokenizer}" if tokenizer else "")
     with _engine(engine, shard) as engine_or_none:
         preparation = preparation_of(corpus, recipe, _parse_shard(shard, tokenizer), engine_or_none)
         if out is not None and out.exists() and any(out.iterdir()):

@@ -100,7 +100,9 @@ def dataset_part(dataset: str, part: str | None) -> Iterator[None]:
     """
     try:
         yield
-    except ValueError:
+    except ValueError as error:
+        if "Config" not in str(error):  # "BuilderConfig 'x' not found", or "Config name is missing"
+            raise
         import datasets
 
         parts = datasets.get_dataset_config_names(dataset)

@@ -10,7 +10,7 @@ from bertkit.corpus.sources import find_sources
 from bertkit.errors import BertkitError
 from bertkit.pretraining.prepare import Prepared, is_prepared, kept_text, prepare_for_training
 from bertkit.settings.recipes import Override, load
-from bertkit.settings.schema import PretrainRecipe
+from bertkit.settings.schema import PretrainRecipe, TokenizerSettings
 from bertkit.training.record import RunRecord, read_record
 
 _ANY_LENGTH = 2**31
@@ -112,6 +112,7 @@ def resolve(request: PretrainRequest) -> ResolvedRequest:
         raise BertkitError(
             f"--keep {request.keep[0]} takes a share of the examples above 0 and below 1, got {request.keep[1]}"
         )
+    check_effect(request.overrides, [*request.inputs, *request.validation, *kept], _word_pieces_of(request))
     for inputs in (request.inputs, request.validation, kept):
         if inputs and not is_prepared(inputs):
             find_sources(inputs)
@@ -121,6 +122,34 @@ def resolve(request: PretrainRequest) -> ResolvedRequest:
     if request.budget_s is not None and before.max_steps:
         recipe = with_steps(recipe, before.max_steps)  # the steps of a budget are chosen only once
     return ResolvedRequest(request, name, recipe, before)
+
+
+def _word_pieces_of(request: PretrainRequest) -> str:
+    """What gives the word pieces of a run, for messages; empty if they are learned."""
+    given = [f"--{name} {value}" for name in ("tokenizer", "model") if (value := getattr(request, name))]
+    prepared = [f"the prepared corpus {request.inputs[0]}"] if is_prepared(request.inputs) else []
+    return next(iter([*given, *prepared]), "")
+
+
+def check_effect(overrides: Sequence[Override], texts: Sequence[str], word_pieces: str) -> None:
+    """Refuses settings about reading text, or about learning word pieces, if there is nothing to read or to learn.
+
+    Args:
+        overrides: the settings that somebody gave.
+        texts: all inputs.
+        word_pieces: what gives the word pieces, for messages; empty if they are learned.
+
+    Raises:
+        BertkitError: one of the settings would have no effect.
+    """
+    for one in overrides:
+        table, _, name = one.key.rpartition(".")
+        if word_pieces and name in TokenizerSettings.model_fields and table in ("", "tokenizer"):
+            raise BertkitError(
+                f"{one.origin} is about word pieces that are learned, and those of {word_pieces} are given: leave it out"
+            )
+        if name in ("column", "language") and is_prepared(texts):
+            raise BertkitError(f"{one.origin} is about reading text, and {texts[0]} is prepared already: leave it out")
 
 
 def _check_add_words(request: PretrainRequest, words: int) -> None:

@@ -78,16 +78,19 @@ def test_what_a_library_prints_is_no_answer():
 
 def start_preparing(tmp_path):
     """A `bertkit prepare` that has started its processes, of much text in small pieces."""
-    corpus, vocabulary = tmp_path / "corpus.txt", tmp_path / "vocab.txt"
+    corpus, tokenizer = tmp_path / "corpus.txt", tmp_path / "tokenizer"
+    tokenizer.mkdir()
     with corpus.open("w") as file:
         for n in range(15_000):
             file.write(f"The cat number {n} sat on a mat with number {n * 7}. It was glad of it, and slept.\n\n" * 8)
-    vocabulary.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abc", "the", "cat"]) + "\n")
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abc", "the", "cat"]
+    (tokenizer / "vocab.txt").write_text("\n".join(pieces) + "\n")
+    (tokenizer / "tokenizer_config.json").write_text('{"do_lower_case": true}')
     code = (
         "from bertkit.corpus import prepare; prepare.usable_cores = lambda: 2; prepare.CHUNK_CHARACTERS = 10_000; "
         "from bertkit.__main__ import main; main()"
     )
-    arguments = ["prepare", str(corpus), "--tokenizer", str(vocabulary), "--out", str(tmp_path / "out")]
+    arguments = ["prepare", str(corpus), "--tokenizer", str(tokenizer), "--out", str(tmp_path / "out")]
     process = subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
         stderr=subprocess.PIPE,

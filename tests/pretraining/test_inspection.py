@@ -5,6 +5,10 @@ from typer.testing import CliRunner
 
 import bertkit
 from bertkit.cli import app
+from bertkit.corpus.prepare import Preparation, prepare
+from bertkit.corpus.sources import find_sources
+from bertkit.errors import BertkitError
+from bertkit.models.tokenizer import load_tokenizer
 
 TEXT = "the cat sat .\nasss asss the bss cat .\n\n" * 40
 
@@ -86,3 +90,40 @@ def test_a_language_without_rules_of_its_own_is_said(text, tiny_model, capsys, l
     settings = {"data.max_seq_length": 16, "train.batch_size": 4, "data.language": language}
     bertkit.inspect(text, model=tiny_model, settings=settings, examples=4)
     assert (f"data.language {language}: sentencex has no other rules for it" in capsys.readouterr().err) is is_said
+
+
+@pytest.mark.parametrize(
+    ("setting", "given", "said"),
+    [
+        (
+            {"tokenizer.vocab_size": 99},
+            "model",
+            "settings tokenizer.vocab_size is about word pieces that are learned, and those of --model",
+        ),
+        (
+            {"lowercase": False},
+            "tokenizer",
+            "settings lowercase is about word pieces that are learned, and those of --tokenizer",
+        ),
+        (
+            {"tokenizer.strip_accents": True},
+            "prepared",
+            "and those of the prepared corpus .*prepared are given: leave it out",
+        ),
+        (
+            {"data.language": "de"},
+            "prepared",
+            "settings data.language is about reading text, and .*prepared is prepared already",
+        ),
+        ({"column": "body"}, "prepared", "settings column is about reading text"),
+    ],
+)
+def test_settings_without_an_effect_are_refused(text, tiny_model, tmp_path, setting, given, said):
+    asked, inputs = {given: tiny_model}, text
+    if given == "prepared":
+        asked, inputs = {}, tmp_path / "prepared"
+        prepare(Preparation(find_sources([str(text)])), load_tokenizer(str(tiny_model)), inputs)
+    plain = {"data.max_seq_length": 16, "train.batch_size": 4}
+    assert bertkit.inspect(inputs, settings=plain, examples=4, **asked)["corpus"]["tokens"]
+    with pytest.raises(BertkitError, match=said):
+        bertkit.inspect(inputs, settings=plain | setting, examples=4, **asked)
