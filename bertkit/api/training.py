@@ -36,7 +36,8 @@ def pretrain(
         corpus: files, folders, globs, URLs, prepared folders or a dataset on the hub; if empty, the embedded stories.
         recipe: a name of ``bertkit recipes``, or a TOML file; None chooses one for the device.
         out: the run's folder; None is ``runs/pretrain-`` and the corpus's name.
-        settings: settings of the recipe by dotted key, such as ``{"train.max_steps": 3000}``.
+        settings: settings of the recipe by dotted key, such as ``{"train.max_steps": 3000}``. Several texts, in place of a
+            corpus: ``{"data.mix": [{"source": "wiki/", "weight": 80}, {"source": "stories.txt", "weight": 20}]}``.
         validation: held-out text; if empty, a share of the corpus is held out.
         model: a BERT to continue from.
         tokenizer: a folder, vocab.txt or hub name; None learns word pieces from the corpus, or takes those of ``model``.

@@ -130,11 +130,15 @@ def _inspect_table(train: str, validation: str | None, model: str | None, given:
 def _print_report(report: dict[str, Any]) -> None:
     from rich.table import Table
 
+    from bertkit.pretraining.mix import line_of
+
     for title in ("corpus", "examples"):
         table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2))
         for name, value in report[title].items():
             table.add_row(name.replace("_", " "), _figure(name, value))
         console.out.print(table)
+    for part in report.get("mix", []):
+        console.out.print(console.plain(line_of(part)))
     if "words" in report:
         _print_words(report["words"])
     for told in report["warnings"]:

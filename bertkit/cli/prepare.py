@@ -54,6 +54,8 @@ def prepare(
 
     given = options.overrides(sets, vocab_size=vocab_size, column=column)
     recipe = load(PretrainRecipe, "pretrain", "tiny", given).settings
+    if recipe.data.mix is not None:
+        raise BertkitError("data.mix is of pretrain and inspect, which prepare each part: leave it out")
     if verify and is_prepared(corpus):
         made = {"--out": out, "--tokenizer": tokenizer, "--shard": shard, "--engine": engine}
         options.refuse("--verify of what is prepared", "text", made)

@@ -43,6 +43,11 @@ class Source:
     """A hub dataset and its config."""
 
     @property
+    def key(self) -> str:
+        """What two names of the same input have in common."""
+        return str(self.path.resolve() if isinstance(self.path, Path) else self.path or self.name)
+
+    @property
     def is_saved_dataset(self) -> bool:
         return self.path is not None and self.path.is_dir()
 
@@ -61,9 +66,8 @@ def find_sources(inputs: Sequence[str], notes: list[str] | None = None) -> list[
     again = len(inputs) - len(set(inputs))
     for one in dict.fromkeys(inputs):  # stdin, too, is there only once
         for source in _sources(one, told):
-            key = str(source.path.resolve() if isinstance(source.path, Path) else source.path or source.name)
-            again += key in found
-            found.setdefault(key, source)
+            again += source.key in found
+            found.setdefault(source.key, source)
     if again:
         told.append(f"named more than once and read once: {again:,} of the inputs")
     if notes is not None:

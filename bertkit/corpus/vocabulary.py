@@ -1,8 +1,8 @@
 """Training a WordPiece vocabulary on a corpus: deterministic, in bounded memory."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from itertools import accumulate
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate, count
 from typing import Any
 
 from bertkit import console
@@ -27,15 +27,18 @@ def default_vocab_size(text_bytes: int) -> int:
     return next(size for megabytes, size in _SIZE_FOR_MEGABYTES if text_bytes <= megabytes * 1e6)
 
 
-def sample(paragraphs: Iterable[str | None], text_bytes: int, seed: int) -> Iterator[str]:
-    """The paragraphs of a random subset of the documents, of about ``SAMPLE_BYTES`` in all.
+def sample(
+    paragraphs: Iterable[str | None], text_bytes: int, seed: int, most_bytes: float = SAMPLE_BYTES
+) -> Iterator[str]:
+    """The paragraphs of a random subset of the documents, of about ``most_bytes`` in all.
 
     Args:
         paragraphs: the corpus; None ends a document.
         text_bytes: (estimated) size of the whole corpus; 0 where it is unknown: then what comes first is taken.
         seed: which subset. The choice is a function of (seed, number of the document) alone.
+        most_bytes: of a smaller corpus, all is taken.
     """
-    rate = min(1.0, SAMPLE_BYTES / max(text_bytes, 1))
+    rate = min(1.0, most_bytes / max(text_bytes, 1))
     document = 0
     chosen = rate == 1.0 or Draws(seed, document).uniform() < rate
     given = 0
@@ -46,12 +49,41 @@ def sample(paragraphs: Iterable[str | None], text_bytes: int, seed: int) -> Iter
         elif chosen:
             yield paragraph
             given += len(paragraph.encode("utf-8", "replace"))
-            if not text_bytes and given > SAMPLE_BYTES:
+            if not text_bytes and given > most_bytes:
                 console.note_once(
-                    f"the word pieces are learned on the first {SAMPLE_BYTES / 2**20:,.0f} MiB of a text of unknown size "
+                    f"the word pieces are learned on the first {most_bytes / 2**20:,.0f} MiB of a text of unknown size "
                     "(--tokenizer takes one that was learned otherwise)"
                 )
                 return
+
+
+def readings(sizes: Sequence[int], shares: Sequence[float]) -> list[float]:
+    """How many bytes of each text to learn a vocabulary from, so that each text has its share.
+
+    In total they are as many as the texts have, but at most ``SAMPLE_BYTES``. A text that has fewer bytes than its share is read
+    several times.
+
+    Args:
+        sizes: the sizes of the texts in bytes; 0 if unknown.
+        shares: the shares of the texts, which add up to 1.
+    """
+    total = min(SAMPLE_BYTES, sum(sizes)) if all(sizes) else SAMPLE_BYTES
+    return [share * total for share in shares]
+
+
+def reading(paragraphs: Callable[[], Iterable[str | None]], text_bytes: int, wanted_bytes: float) -> Iterator[str]:
+    """About ``wanted_bytes`` of a text, which is read several times if it is smaller.
+
+    Args:
+        paragraphs: returns the paragraphs of the text, anew at each call; None ends a document.
+        text_bytes: the (estimated) size of the text. If it is 0, the size is unknown and the text is read once.
+        wanted_bytes: the number of bytes, above 0.
+    """
+    for again in count():
+        left = wanted_bytes - again * text_bytes
+        if left <= 0 or (again and not text_bytes):
+            return
+        yield from sample(paragraphs(), text_bytes, again, left)
 
 
 def sampled(text_bytes: int) -> str | None:

@@ -14,15 +14,15 @@ from bertkit import console
 from bertkit.assets import EMBEDDED_CORPUS
 from bertkit.corpus.prepare import Preparation, prepare
 from bertkit.corpus.sources import find_sources
-from bertkit.corpus.store import CorpusStore
 from bertkit.draws import key, uniform_grid
 from bertkit.errors import BertkitError
 from bertkit.models.folder import bert_folder
 from bertkit.models.new_words import new_words
 from bertkit.models.tokenizer import continuation_mask, load_tokenizer, special_ids
-from bertkit.pretraining.dataset import sampler_for
+from bertkit.pretraining.dataset import HeldOutExamples
+from bertkit.pretraining.mix import Part
 from bertkit.pretraining.prepare import Prepared
-from bertkit.pretraining.split import DocumentSet, split_documents
+from bertkit.pretraining.split import split_documents
 from bertkit.settings.schema import PretrainRecipe
 
 if TYPE_CHECKING:
@@ -114,36 +114,34 @@ def before_and_after(
 def _texts(corpus: Prepared, own: Any, recipe: PretrainRecipe) -> dict[str, Hidden]:
     stories = prepare(Preparation(find_sources([str(EMBEDDED_CORPUS)])), corpus.tokenizer)
     sides = {
-        HELD_OUT: (corpus.validation_store, corpus.validation),
-        GENERAL: (stories, split_documents(stories, 0, recipe.train.seed)[0]),
+        HELD_OUT: corpus.validation,
+        GENERAL: [Part(stories, split_documents(stories, 0, recipe.train.seed)[0])],
     }
-    texts = {name: hidden_words(*side, corpus.tokenizer, own, recipe) for name, side in sides.items()}
+    texts = {name: hidden_words(parts, corpus.tokenizer, own, recipe) for name, parts in sides.items()}
     return {name: hidden for name, hidden in texts.items() if hidden.characters}
 
 
-def hidden_words(
-    store: CorpusStore, documents: DocumentSet, tokenizer: Any, own: Any, recipe: PretrainRecipe
-) -> Hidden:
+def hidden_words(parts: Sequence[Part], tokenizer: Any, own: Any, recipe: PretrainRecipe) -> Hidden:
     """Examples from documents in which 15 % of the words are hidden, as cut by a tokenizer and by an earlier one.
 
     Args:
-        store, documents: the corpus, prepared with ``tokenizer``.
+        parts: the documents, prepared with ``tokenizer``.
         tokenizer: ``own``, maybe with added words (see ``models.new_words``).
         own: the tokenizer of the model before.
         recipe: gives the seed, the number of examples (at most 256) and the length (at most 128).
     """
     length = min(_LENGTH, recipe.model.max_position_embeddings)
     data = recipe.data.model_copy(update={"sentence_objective": "none", "short_seq_prob": 0.0})
-    sampler = sampler_for(store, documents, data, length, key(recipe.train.seed, _DRAWS))
-    order = sampler.epoch_order(0)
+    most = min(_EXAMPLES, recipe.data.max_eval_examples)
+    examples = HeldOutExamples(parts, data, length, key(recipe.train.seed, _DRAWS), most)
     continues, special = continuation_mask(tokenizer), set(special_ids(tokenizer))
     cuts = {
         id_: own.backend_tokenizer.encode(word, add_special_tokens=False).ids
         for id_, word in new_words(tokenizer, own).items()
     }
     hidden = Hidden([], [], 0)
-    for position in range(min(_EXAMPLES, recipe.data.max_eval_examples, len(sampler))):
-        example = sampler.example(0, order(position))
+    for position in range(len(examples)):
+        _, example = examples.example(position)
         words = list(_words(example.a.tolist(), continues))
         draws = uniform_grid(np.array([example.key], dtype=np.uint64), 0, len(words))[0]
         is_hidden = [draw < _HIDDEN and not special & {*word} for word, draw in zip(words, draws.tolist(), strict=True)]

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertkit import console
 from bertkit.pretraining.dataset import PretrainingPlan
+from bertkit.pretraining.mix import line_of
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -29,7 +30,7 @@ def micro_batch_tokens(objective: "nn.Module", plan: PretrainingPlan, accelerato
 def say_what_starts(
     forecast: "Forecast", plan: PretrainingPlan, accelerator: "Accelerator", facts: dict[str, Any], steps_done: int
 ) -> None:
-    """Prints a line about the corpus and one about the run.
+    """Prints a line about the corpus, one about each text of a mix, and one about the run.
 
     Args:
         forecast: estimates the time.
@@ -54,6 +55,8 @@ def say_what_starts(
         f"corpus: {facts['documents']:,} documents, {facts['sentences']:,} sentences, "
         f"{facts['tokens_in_corpus']:,} tokens"
     )
+    for part in facts.get("mix", []):
+        console.note(console.plain(line_of(part)))
     console.note(
         f"[bold]{console.plain(facts['recipe'])}[/]: {facts['parameters'] / 1e6:,.1f}M parameters on {facts['device']} "
         f"({precision}{processes}), {plan.total_steps:,} steps of {facts['batch_size']} sequences, {lengths} tokens "

@@ -10,7 +10,7 @@ from bertkit.errors import BertkitError
 from bertkit.models.folder import bert_folder, max_positions
 from bertkit.pretraining.dataset import EvaluationSet, collator_for
 from bertkit.pretraining.evaluation import Evaluator
-from bertkit.pretraining.prepare import Prepared, is_prepared, prepare_for_training
+from bertkit.pretraining.prepare import AskedText, Prepared, is_prepared, prepare_for_training
 from bertkit.settings.recipes import Override, load
 from bertkit.settings.schema import PretrainRecipe
 from bertkit.training.record import read_record
@@ -62,13 +62,14 @@ def evaluate_corpus(request: CorpusRequest) -> dict[str, Any]:
     figures = _figures(model, corpus, recipe, request.device, learns_pairs)
     if learns_pairs and "eval_nsp_loss" not in figures:
         console.note("the text has no document of two sentences: masked words only")
-    info = corpus.store.info
+    [store] = corpus.stores
+    info = store.info
     return {
         "model": request.model,
         "corpus": info.sources,
         "documents": info.documents,
         "tokens_in_corpus": info.tokens,
-        "unknown_token_share": float(corpus.store.token_counts[corpus.tokenizer.unk_token_id]) / info.tokens,
+        "unknown_token_share": float(store.token_counts[corpus.tokenizer.unk_token_id]) / info.tokens,
         "seed": recipe.train.seed,
         **figures,
         "most_frequent_token_share": corpus.baseline.most_frequent,
@@ -124,7 +125,7 @@ def _corpus(request: CorpusRequest, recipe: PretrainRecipe) -> Prepared:
     from bertkit.models.bert import own_tokenizer
 
     tokenizer = own_tokenizer(bert_folder(request.model), request.model)
-    return prepare_for_training(request.corpus, request.corpus, tokenizer, recipe)
+    return prepare_for_training([AskedText(request.corpus)], request.corpus, tokenizer, recipe)
 
 
 class _ShownSet(EvaluationSet):
@@ -147,7 +148,7 @@ def _figures(
     data = recipe.data if learns_pairs else recipe.data.model_copy(update={"sentence_objective": "none"})
     length = data.phases[-1][1]
     collate = collator_for(corpus.tokenizer, data)
-    examples = _ShownSet(corpus.validation_store, corpus.validation, data, collate, length, recipe.train.seed)
+    examples = _ShownSet(corpus.validation, data, collate, length, recipe.train.seed)
     examples.say_share("--max-examples N")
     accelerator = hardware.build_accelerator(hardware.choose_device(device), "no", (), ".")
     objective = BertPretrainingObjective(model, learns_pairs).to(accelerator.device).eval()

@@ -1,19 +1,21 @@
 """The pretraining data of a run, step by step, and its fixed evaluation set."""
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from functools import lru_cache
+from itertools import accumulate, groupby, pairwise
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from bertkit import console
-from bertkit.corpus.store import CorpusStore, check_ids
+from bertkit.corpus.store import check_ids
 from bertkit.draws import Permutation, key
 from bertkit.pretraining.collator import DataCollatorForBertPretraining
+from bertkit.pretraining.mix import Part, examples_of, seed_of
 from bertkit.pretraining.pairs import Example, PairSampler
-from bertkit.pretraining.split import DocumentSet
 from bertkit.settings.schema import DataSettings
 from bertkit.training.schedule import Course
 
@@ -27,22 +29,23 @@ class Reference(NamedTuple):
     phase: int
     epoch: int
     number: int
-    is_kept: bool = False
-    """Of the text that is mixed in (see ``PretrainingPlan``)."""
+    part: int = 0
+    """The number of the text that the example comes from."""
 
 
 @dataclass(frozen=True)
 class _Phase:
     sampler: PairSampler
-    first_step: int
+    first: int
+    """How many examples of the text come before this phase."""
+    end: int
+    """How many come before the next one."""
     first_epoch: int
 
 
-def sampler_for(
-    store: CorpusStore, documents: DocumentSet, data: DataSettings, max_seq_length: int, seed: int
-) -> PairSampler:
+def sampler_for(part: Part, data: DataSettings, max_seq_length: int, seed: int) -> PairSampler:
     """The examples of one sequence length under the settings of a recipe."""
-    return PairSampler(store, documents, max_seq_length, data.sentence_objective, data.short_seq_prob, seed)
+    return PairSampler(part.store, part.documents, max_seq_length, data.sentence_objective, data.short_seq_prob, seed)
 
 
 def collator_for(tokenizer: Any, data: DataSettings) -> DataCollatorForBertPretraining:
@@ -61,75 +64,128 @@ def feature(example: Example) -> dict[str, Any]:
     return example._asdict()
 
 
-def _features(store: CorpusStore, examples: Iterable[Example]) -> list[dict[str, Any]]:
+def _features(parts: Sequence[Part], drawn: Iterable[tuple[int, Example]]) -> list[dict[str, Any]]:
     """Examples as the collator takes them, of which no id is beyond the vocabulary.
+
+    Args:
+        parts: the texts.
+        drawn: examples, each with the number of its text.
 
     Raises:
         BertkitError: one is: the store is damaged.
     """
-    features = [feature(example) for example in examples]
-    segments = [one[part] for one in features for part in ("a", "b") if one[part] is not None]
-    check_ids(store, np.concatenate(segments))
+    features = []
+    for number, examples in groupby(drawn, key=itemgetter(0)):
+        some = [feature(example) for _, example in examples]
+        segments = [one[name] for one in some for name in ("a", "b") if one[name] is not None]
+        check_ids(parts[number].store, np.concatenate(segments))
+        features += some
     return features
+
+
+class _Stream:
+    """The examples of one text in the order of training.
+
+    Example ``n`` of a phase is at position ``n mod len`` of the shuffled order of epoch ``n div len``. Phases differ in sequence
+    length; the numbers of the epochs continue from one phase to the next.
+    """
+
+    def __init__(self, part: Part, number: int, data: DataSettings, seed: int) -> None:
+        self._number, self._static = number, data.static_masking
+        self._samplers = [sampler_for(part, data, tokens, seed_of(seed, number)) for _, tokens in data.phases]
+        self._orders: dict[tuple[int, int], Permutation] = {}
+        self._phases: list[_Phase] = []
+
+    def divide(self, ends: Sequence[int]) -> None:
+        """Sets the phases: ``ends`` are the numbers of examples of this text before each phase and, last, in the whole run."""
+        self._phases, epoch = [], 0
+        for sampler, (first, end) in zip(self._samplers, pairwise(ends), strict=True):
+            self._phases.append(_Phase(sampler, first, end, epoch))
+            epoch += -(-(end - first) // max(1, len(sampler)))
+
+    def passes(self) -> float:
+        """How many times the text is read in the whole run."""
+        return sum((phase.end - phase.first) / len(phase.sampler) for phase in self._phases)
+
+    def epoch(self, phase: int, met: int) -> float:
+        """The epoch after ``met`` examples of this text."""
+        one = self._phases[phase]
+        return one.first_epoch + (met - one.first) / len(one.sampler)
+
+    def references(self, number: int, examples: range) -> list[Reference]:
+        """References to examples of phase ``number``; each is given by how many examples of this text come before it."""
+        phase = self._phases[number]
+        found = []
+        for n in examples:
+            epoch, position = divmod(n - phase.first, len(phase.sampler))
+            epoch += phase.first_epoch
+            found.append(Reference(number, epoch, self._order(number, epoch)(position), self._number))
+        return found
+
+    def example(self, reference: Reference) -> Example:
+        sampler = self._samplers[reference.phase]
+        return sampler.example(0 if self._static else reference.epoch, reference.number)
+
+    def _order(self, phase: int, epoch: int) -> Permutation:
+        if (phase, epoch) not in self._orders:
+            self._orders = {(phase, epoch): self._samplers[phase].epoch_order(epoch)}
+        return self._orders[phase, epoch]
 
 
 class PretrainingPlan:
     """Which examples each optimizer step sees (a ``training.steps.StepPlan``).
 
-    Example number ``n`` of a phase is position ``n mod len`` of the shuffled order of epoch ``n div len``: a
-    position in the run is the step alone. Phases differ in sequence length; the epochs count on through them.
+    Each text keeps its share of the examples at every step (see ``mix.examples_of``) and is read epoch after epoch. A position in
+    the run is given by the step alone.
 
     Args:
-        batch_size: examples a step, without those of ``kept``.
-        kept: the plan of another text with the same phases, prepared with the same tokenizer: its examples of a step
-            come behind the step's own.
+        parts: the texts, prepared with the same tokenizer. The first one's epochs are those of the run.
+        batch_size: examples a step.
     """
 
     def __init__(
         self,
-        store: CorpusStore,
-        documents: DocumentSet,
+        parts: Sequence[Part],
         data: DataSettings,
         collate: DataCollatorForBertPretraining,
         batch_size: int,
         total_steps: int,
         seed: int,
         micro_batch_size: Callable[[int], int],
-        kept: "PretrainingPlan | None" = None,
     ) -> None:
-        self._kept = kept
+        self._parts, self._shares = parts, [part.share for part in parts]
+        self._streams = [_Stream(part, number, data, seed) for number, part in enumerate(parts)]
         self.batch_size = batch_size
-        self._store = store
-        self._collate, self._static, self._micro_batch_size = collate, data.static_masking, micro_batch_size
+        self._collate, self._micro_batch_size = collate, micro_batch_size
         self._lengths = [tokens for _, tokens in data.phases]
-        self._samplers = [sampler_for(store, documents, data, tokens, seed) for tokens in self._lengths]
         ends = accumulate(share for share, _ in data.phases[:-1])
         self._starts: list[float] = [0, *(round(end * total_steps) for end in ends)]
-        self._orders: dict[tuple[int, int], Permutation] = {}
         self.refit(Course(total_steps))
 
     def refit(self, course: Course) -> None:
         """Gives the steps that are left another number; those before stay as they are."""
         self.course, self.total_steps = course, course.total_steps
-        if self._kept is not None:
-            self._kept.refit(course)
         every_step = range(self.total_steps + 1)
-        first_steps = [bisect_left(every_step, start, key=course.position) for start in self._starts]
-        self._phases, epoch = [], 0
-        for sampler, first_step, end in zip(
-            self._samplers, first_steps, [*first_steps[1:], self.total_steps], strict=True
-        ):
-            self._phases.append(_Phase(sampler, first_step, epoch))
-            epoch += -(-(end - first_step) * self.batch_size // max(1, len(sampler)))
+        self._first_steps = [bisect_left(every_step, start, key=course.position) for start in self._starts]
+        met = [self._met(step) for step in (*self._first_steps, self.total_steps)]
+        for stream, ends in zip(self._streams, zip(*met, strict=True), strict=True):
+            stream.divide(ends)
+
+    def _met(self, step: int) -> list[int]:
+        """The number of examples of each text before a step."""
+        return examples_of(self._shares, step * self.batch_size)
+
+    def passes(self) -> list[float]:
+        """How many times each text is read in the whole run."""
+        return [stream.passes() for stream in self._streams]
 
     def phase(self, step: int) -> int:
         """The phase that a step belongs to."""
-        return max(number for number, phase in enumerate(self._phases) if phase.first_step <= step)
+        return max(number for number, first in enumerate(self._first_steps) if first <= step)
 
     def stretches(self) -> list[range]:
         """The steps of each phase that has any."""
-        ends = [phase.first_step for phase in self._phases[1:]] + [self.total_steps]
-        found = [range(phase.first_step, end) for phase, end in zip(self._phases, ends, strict=True)]
+        found = [range(first, end) for first, end in pairwise((*self._first_steps, self.total_steps))]
         return [steps for steps in found if steps]
 
     def max_seq_length(self, step: int) -> int:
@@ -140,66 +196,72 @@ class PretrainingPlan:
         return self._micro_batch_size(self.max_seq_length(step))
 
     def epoch(self, step: int) -> float:
-        phase = self._phases[self.phase(max(0, step - 1))]
-        return phase.first_epoch + (step - phase.first_step) * self.batch_size / len(phase.sampler)
+        return self._streams[0].epoch(self.phase(max(0, step - 1)), self._met(step)[0])
 
     def examples(self, step: int) -> list[Reference]:
-        number = self.phase(step)
-        phase = self._phases[number]
-        first = (step - phase.first_step) * self.batch_size
-        references = []
-        for n in range(first, first + self.batch_size):
-            epoch, position = divmod(n, len(phase.sampler))
-            epoch += phase.first_epoch
-            references.append(Reference(number, epoch, self._order(number, epoch)(position)))
-        if self._kept is not None:
-            references += [reference._replace(is_kept=True) for reference in self._kept.examples(step)]
+        phase, references = self.phase(step), []
+        for stream, first, end in zip(self._streams, self._met(step), self._met(step + 1), strict=True):
+            references += stream.references(phase, range(first, end))
         return references
 
     def example(self, reference: Reference) -> Example:
         """One example before masking."""
-        phase, epoch, number, is_kept = reference
-        if is_kept and self._kept is not None:
-            return self._kept.example(reference._replace(is_kept=False))
-        return self._phases[phase].sampler.example(0 if self._static else epoch, number)
+        return self._streams[reference.part].example(reference)
 
     def fetch(self, references: Sequence[Reference]) -> dict[str, Any]:
-        return self._collate(_features(self._store, map(self.example, references)))
-
-    def _order(self, phase: int, epoch: int) -> Permutation:
-        if (phase, epoch) not in self._orders:
-            self._orders = {(phase, epoch): self._phases[phase].sampler.epoch_order(epoch)}
-        return self._orders[phase, epoch]
+        drawn = ((reference.part, self.example(reference)) for reference in references)
+        return self._collate(_features(self._parts, drawn))
 
 
-class EvaluationSet:
+class HeldOutExamples:
+    """A fixed set of examples of one sequence length.
+
+    Args:
+        parts: the texts. Each has its share of the examples; a text with too few of them is read several times.
+        data: the settings of the examples.
+        max_seq_length: tokens per sequence.
+        seed: the seed of all draws.
+        most: the largest number of examples. There are never more than all texts have in one reading.
+    """
+
+    def __init__(self, parts: Sequence[Part], data: DataSettings, max_seq_length: int, seed: int, most: int) -> None:
+        self._parts = parts
+        self._samplers = [
+            sampler_for(part, data, max_seq_length, seed_of(seed, number)) for number, part in enumerate(parts)
+        ]
+        self.there = sum(map(len, self._samplers))
+        self._ends = [0, *accumulate(examples_of([part.share for part in parts], min(most, self.there)))]
+        self._order = lru_cache(len(parts))(lambda part, epoch: self._samplers[part].epoch_order(epoch))
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def example(self, position: int) -> tuple[int, Example]:
+        """The example at a position (0 … len - 1), after the number of its text."""
+        part = bisect_right(self._ends, position) - 1
+        epoch, place = divmod(position - self._ends[part], len(self._samplers[part]))
+        return part, self._samplers[part].example(epoch, self._order(part, epoch)(place))
+
+
+class EvaluationSet(HeldOutExamples):
     """A fixed set of held-out examples with fixed masks, for one sequence length."""
 
     def __init__(
         self,
-        store: CorpusStore,
-        documents: DocumentSet,
+        parts: Sequence[Part],
         data: DataSettings,
         collate: DataCollatorForBertPretraining,
         max_seq_length: int,
         seed: int,
     ) -> None:
-        self._store = store
-        self._sampler = sampler_for(store, documents, data, max_seq_length, key(seed, _EVALUATION))
-        self._order = self._sampler.epoch_order(0)
+        super().__init__(parts, data, max_seq_length, key(seed, _EVALUATION), data.max_eval_examples)
         self._collate = collate
-        self._size = min(data.max_eval_examples, len(self._sampler))
-
-    def __len__(self) -> int:
-        return self._size
 
     def say_share(self, flag: str) -> None:
         """Says of how many held-out examples these are some, where they are not all; ``flag`` takes more of them."""
-        if self._size < len(self._sampler):
-            console.note(f"evaluated: {self._size:,} of {len(self._sampler):,} held-out examples ({flag} takes more)")
+        if len(self) < self.there:
+            console.note(f"evaluated: {len(self):,} of {self.there:,} held-out examples ({flag} takes more)")
 
     def fetch(self, positions: Sequence[int]) -> dict[str, Any]:
         """The collated batch of some of its examples (0 … len - 1)."""
-        return self._collate(
-            _features(self._store, (self._sampler.example(0, self._order(position)) for position in positions))
-        )
+        return self._collate(_features(self._parts, map(self.example, positions)))

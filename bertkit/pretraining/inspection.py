@@ -4,17 +4,19 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from itertools import count, islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bertkit.corpus.statistics import TextReport
-from bertkit.corpus.store import CorpusStore
+from bertkit.corpus.store import CorpusStore, is_store
 from bertkit.corpus.words import WordCuts, is_word_by_word, word_cuts
 from bertkit.models.bert import IGNORE
 from bertkit.pretraining.dataset import PretrainingPlan
 from bertkit.pretraining.job import plan_of, sequences
-from bertkit.pretraining.prepare import Prepared, is_prepared, preparation_of
+from bertkit.pretraining.mix import facts_of
+from bertkit.pretraining.prepare import Prepared, preparation_of
 from bertkit.pretraining.request import PretrainRequest, ResolvedRequest, resolve
 
 _BATCH = 256
@@ -38,9 +40,10 @@ class Inspection:
         """How the given tokenizer cuts the words of the text. None if the tokenizer is learned on the text, if it does not
         work word by word, or if the text was prepared before."""
         asked, rules = self.request.asked, self.corpus.tokenizer.backend_tokenizer
-        if not (asked.model or asked.tokenizer) or is_prepared(asked.inputs) or not is_word_by_word(rules):
+        inputs = [one for text in self.request.texts if not text.is_kept for one in text.inputs]
+        if not (asked.model or asked.tokenizer) or any(map(is_store, map(Path, inputs))) or not is_word_by_word(rules):
             return None
-        return word_cuts(preparation_of(asked.inputs, self.request.recipe), rules)
+        return word_cuts(preparation_of(inputs, self.request.recipe), rules)
 
     def examples(self, n: int) -> Iterator[dict[str, Any]]:
         """The first examples of training; see ``dumped``."""
@@ -54,7 +57,8 @@ class Inspection:
         seen = example_report(examples, longest, special, tokenizer.mask_token_id)
         wants_pairs = self.request.recipe.data.sentence_objective != "none"
         told = warnings(corpus, seen, wants_pairs, self.corpus.text)
-        return as_json(corpus, seen, told, self.corpus.text, self.words)
+        mix = facts_of(self.corpus.training, self.plan.passes())
+        return mix | as_json(corpus, seen, told, self.corpus.text, self.words)
 
 
 def inspect(request: PretrainRequest) -> Inspection:
@@ -108,33 +112,40 @@ class ExampleReport:
 
 
 def corpus_report(prepared: Prepared) -> CorpusReport:
-    """The figures of a prepared corpus."""
-    store, baseline = prepared.store, prepared.baseline
-    starts = np.asarray(store.document_starts)
-    tokens_per_document = np.diff(np.asarray(store.sentence_starts)[starts])
-    hashes = _sentence_hashes(store)
-    documents = starts[: np.searchsorted(starts, len(hashes), side="right")]
+    """The figures of a prepared corpus; of a mix, those of all its texts as they are, without their shares."""
+    stores, baseline, tokens = prepared.stores, prepared.baseline, prepared.total("tokens")
+    starts = [np.asarray(store.document_starts) for store in stores]
+    tokens_per_document = np.concatenate(
+        [np.diff(np.asarray(store.sentence_starts)[own]) for store, own in zip(stores, starts, strict=True)]
+    )
+    hashes: list[np.ndarray] = []
+    for store in stores:
+        hashes.append(_sentence_hashes(store, _DUPLICATES_LOOKED_AT - sum(map(len, hashes))))
+    documents = [
+        _document_hashes(some, own[: np.searchsorted(own, len(some), side="right")])
+        for some, own in zip(hashes, starts, strict=True)
+    ]
     return CorpusReport(
-        documents=store.info.documents,
-        sentences=store.info.sentences,
-        tokens=store.info.tokens,
-        training_tokens=prepared.training.tokens,
-        held_out_tokens=prepared.validation.tokens,
-        vocab_size=store.info.vocab_size,
+        documents=prepared.total("documents"),
+        sentences=prepared.total("sentences"),
+        tokens=tokens,
+        training_tokens=sum(part.documents.tokens for part in prepared.training),
+        held_out_tokens=sum(part.documents.tokens for part in prepared.validation),
+        vocab_size=stores[0].info.vocab_size,
         tokens_per_document_mean=float(tokens_per_document.mean()),
         tokens_per_document_median=float(np.median(tokens_per_document)),
-        one_sentence_documents=float((np.diff(starts) == 1).mean()),
-        unknown_tokens=float(store.token_counts[prepared.tokenizer.unk_token_id] / store.info.tokens),
-        duplicate_sentences=_duplicates(hashes),
-        duplicate_documents=_duplicates(_document_hashes(hashes, documents)),
+        one_sentence_documents=float((np.concatenate([np.diff(own) for own in starts]) == 1).mean()),
+        unknown_tokens=sum(int(store.token_counts[prepared.tokenizer.unk_token_id]) for store in stores) / tokens,
+        duplicate_sentences=_duplicates(np.concatenate(hashes)),
+        duplicate_documents=_duplicates(np.concatenate(documents)),
         unigram_entropy=baseline.entropy,
         most_frequent_token=baseline.most_frequent,
     )
 
 
-def _sentence_hashes(store: CorpusStore) -> np.ndarray:
-    """A hash of each sentence, from its tokens and their order: uint64."""
-    n = min(store.info.sentences, _DUPLICATES_LOOKED_AT)
+def _sentence_hashes(store: CorpusStore, most: int) -> np.ndarray:
+    """A hash of each sentence, from its tokens and their order, for at most ``most`` sentences: uint64."""
+    n = min(store.info.sentences, most)
     starts = np.asarray(store.sentence_starts[: n + 1])
     ids = np.asarray(store.ids[: starts[-1]], dtype=np.uint64)
     place = np.arange(len(ids), dtype=np.uint64) - np.repeat(starts[:-1], np.diff(starts)).astype(np.uint64)
@@ -152,6 +163,8 @@ def _document_hashes(sentence_hashes: np.ndarray, starts: np.ndarray) -> np.ndar
 def _folded(values: np.ndarray, place: np.ndarray, starts: np.ndarray) -> np.ndarray:
     from bertkit.draws import mix_array
 
+    if not len(starts):
+        return values[:0]
     with np.errstate(over="ignore"):
         return np.add.reduceat(mix_array(mix_array(values + np.uint64(1)) + place), starts)
 

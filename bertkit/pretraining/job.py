@@ -6,13 +6,12 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from bertkit import console
-from bertkit.corpus.store import CorpusStore
 from bertkit.errors import BertkitError
 from bertkit.pretraining.dataset import EvaluationSet, PretrainingPlan, collator_for, sampler_for
 from bertkit.pretraining.evaluation import Evaluator, LearningWatch
-from bertkit.pretraining.prepare import Kept, Prepared, say_changes
+from bertkit.pretraining.mix import Part, facts_of
+from bertkit.pretraining.prepare import Prepared, say_changes
 from bertkit.pretraining.request import ResolvedRequest
-from bertkit.pretraining.split import DocumentSet
 from bertkit.settings.schema import PretrainRecipe
 from bertkit.training.run_folder import flat
 
@@ -64,9 +63,7 @@ class Setup:
         @cache
         def evaluation_set(max_seq_length: int) -> EvaluationSet:
             collate = collator_for(corpus.tokenizer, recipe.data)
-            examples = EvaluationSet(
-                corpus.validation_store, corpus.validation, recipe.data, collate, max_seq_length, recipe.train.seed
-            )
+            examples = EvaluationSet(corpus.validation, recipe.data, collate, max_seq_length, recipe.train.seed)
             examples.say_share("--set data.max_eval_examples=N")
             return examples
 
@@ -84,12 +81,12 @@ class Setup:
 
     def same_on_all_ranks(self) -> dict[str, Any]:
         """What must be the same on all ranks, by its name in messages."""
-        info, asked = self.corpus.store.info, self.request.asked
+        corpus, asked = self.corpus, self.request.asked
         return {
             **flat(self.recipe.model_dump()),
             "precision": self.accelerator.mixed_precision,
-            "the tokenizer": f"{len(self.corpus.tokenizer):,} word pieces ({info.tokenizer_fingerprint})",
-            "the data": f"{info.tokens:,} tokens ({self.corpus.fingerprint})",
+            "the tokenizer": f"{len(corpus.tokenizer):,} word pieces ({corpus.stores[0].info.tokenizer_fingerprint})",
+            "the data": f"{corpus.total('tokens'):,} tokens ({corpus.fingerprint})",
             "--resume": asked.resume,
             "--budget": asked.budget_s,
         }
@@ -98,13 +95,14 @@ class Setup:
         """The fields of the run's record that are known before the first step (see ``RunRecord``)."""
         from bertkit import hardware
 
-        info, accelerator = self.corpus.store.info, self.accelerator
+        corpus, accelerator = self.corpus, self.accelerator
         return {
             "kind": "pretrain",
             "out": str(self.request.folder),
             "recipe": self.request.recipe_name,
-            "corpus": info.sources,
-            "data_fingerprint": self.corpus.fingerprint,
+            "corpus": [name for store in corpus.stores for name in store.info.sources],
+            **facts_of(corpus.training, plan.passes()),
+            "data_fingerprint": corpus.fingerprint,
             "base_model": self.request.asked.model,
             "device": hardware.describe_device(accelerator.device.type),
             "num_processes": accelerator.num_processes,
@@ -113,15 +111,14 @@ class Setup:
             "micro_batch_tokens": self.micro_batch_tokens,
             "seed": self.recipe.train.seed,
             "parameters": self.objective.model.num_parameters(),
-            "documents": info.documents,
-            "sentences": info.sentences,
-            "tokens_in_corpus": info.tokens,
-            "training_tokens": self.corpus.training.tokens,
-            "held_out_tokens": self.corpus.validation.tokens,
-            "added_words": self.corpus.added_words,
-            **({"kept": kept.store.info.sources, "kept_share": kept.share} if (kept := self.corpus.kept) else {}),
-            "unigram_entropy": self.corpus.baseline.entropy,
-            "most_frequent_token_share": self.corpus.baseline.most_frequent,
+            "documents": corpus.total("documents"),
+            "sentences": corpus.total("sentences"),
+            "tokens_in_corpus": corpus.total("tokens"),
+            "training_tokens": sum(part.documents.tokens for part in corpus.training),
+            "held_out_tokens": sum(part.documents.tokens for part in corpus.validation),
+            "added_words": corpus.added_words,
+            "unigram_entropy": corpus.baseline.entropy,
+            "most_frequent_token_share": corpus.baseline.most_frequent,
             "max_steps": plan.course.planned_steps,
         }
 
@@ -141,8 +138,6 @@ def set_up(request: ResolvedRequest) -> Setup:
     corpus = request.prepared()
     if corpus.text is not None:
         say_changes(corpus.text)
-    if corpus.kept is not None:
-        _say_kept(corpus.kept, kept_examples(recipe, corpus), recipe.train.batch_size)
     model = _model(request, corpus)
     choose_attention(model, device, precision, max(tokens for _, tokens in recipe.data.phases))
     accelerator = hardware.build_accelerator(device, precision, recipe.train.report_to, str(request.folder))
@@ -168,16 +163,6 @@ def _model(request: ResolvedRequest, corpus: Prepared) -> "BertForPreTraining":
     return model
 
 
-def _say_kept(kept: Kept, examples: int, batch: int) -> None:
-    info = kept.store.info
-    console.note(
-        console.plain(
-            f"{examples} of the {batch} examples of a step are of {', '.join(info.sources[:3])} ({info.tokens:,} tokens, all of "
-            f"them trained on), so that less is forgotten (--keep, share {kept.share:g})"
-        )
-    )
-
-
 def plan_of(recipe: PretrainRecipe, corpus: Prepared, micro_batch_size: Callable[[int], int]) -> PretrainingPlan:
     """Which examples belong to each step of a run.
 
@@ -186,31 +171,9 @@ def plan_of(recipe: PretrainRecipe, corpus: Prepared, micro_batch_size: Callable
         corpus: the prepared corpus.
         micro_batch_size: returns, for a length, how many sequences a device computes at a time.
     """
-    steps = _total_steps(recipe, corpus)
-    kept = kept_examples(recipe, corpus)
-
-    def plan(
-        store: CorpusStore, documents: DocumentSet, examples: int, beside: PretrainingPlan | None
-    ) -> PretrainingPlan:
-        collate, seed = collator_for(corpus.tokenizer, recipe.data), recipe.train.seed
-        return PretrainingPlan(store, documents, recipe.data, collate, examples, steps, seed, micro_batch_size, beside)
-
-    beside = plan(corpus.kept.store, corpus.kept.documents, kept, None) if corpus.kept else None
-    return plan(corpus.store, corpus.training, recipe.train.batch_size - kept, beside)
-
-
-def kept_examples(recipe: PretrainRecipe, corpus: Prepared) -> int:
-    """How many examples of a step come from the general text that is mixed in: its share, but at least one, and not all.
-
-    Raises:
-        BertkitError: a batch has a single example.
-    """
-    if corpus.kept is None:
-        return 0
-    batch = recipe.train.batch_size
-    if batch < 2:
-        raise BertkitError("--keep mixes examples within a batch, and --batch-size is 1: raise it to 2 or more")
-    return min(max(1, round(corpus.kept.share * batch)), batch - 1)
+    steps, train = _total_steps(recipe, corpus), recipe.train
+    collate = collator_for(corpus.tokenizer, recipe.data)
+    return PretrainingPlan(corpus.training, recipe.data, collate, train.batch_size, steps, train.seed, micro_batch_size)
 
 
 def sequences(given: int | None, share: int, budget_tokens: int, max_seq_length: int) -> int:
@@ -219,20 +182,29 @@ def sequences(given: int | None, share: int, budget_tokens: int, max_seq_length:
 
 
 def _total_steps(recipe: PretrainRecipe, corpus: Prepared) -> int:
-    """``max_steps``, or the number of steps in ``epochs`` passes over the training documents.
+    """``max_steps``, or the number of steps in ``epochs`` passes over the training documents of the first text.
 
     Raises:
-        BertkitError: the corpus has fewer examples than one batch.
+        BertkitError: a part has fewer examples than a step sees of it.
     """
-    batch_size, epochs_a_step = recipe.train.batch_size - kept_examples(recipe, corpus), 0.0
-    for share, tokens in recipe.data.phases:
-        examples = len(sampler_for(corpus.store, corpus.training, recipe.data, tokens, recipe.train.seed))
-        if examples < batch_size:
-            raise BertkitError(
-                f"the corpus has {corpus.training.tokens:,} tokens to train on, which are {examples:,} examples of "
-                f"{tokens}: fewer than one batch of {batch_size}; give more text, or lower --batch-size"
-            )
-        epochs_a_step += share * batch_size / examples
+    epochs_a_step = 0.0
+    for number, part in enumerate(corpus.training):
+        of_a_step = recipe.train.batch_size * part.share
+        for share, tokens in recipe.data.phases:
+            examples = len(sampler_for(part, recipe.data, tokens, recipe.train.seed))
+            if examples < of_a_step:
+                raise _too_few(part, examples, tokens, recipe.train.batch_size)
+            epochs_a_step += 0.0 if number else share * of_a_step / examples
     if recipe.train.max_steps is not None:
         return recipe.train.max_steps
     return max(1, round((recipe.train.epochs or 1) / epochs_a_step))
+
+
+def _too_few(part: Part, examples: int, tokens: int, batch_size: int) -> BertkitError:
+    which, wanted, other = "the corpus", f"one batch of {batch_size}", ""
+    if part.name:
+        which, wanted, other = part.name, f"its {part.share:.1%} of a batch of {batch_size}", " or its share"
+    return BertkitError(
+        f"{which} has {part.documents.tokens:,} tokens to train on, which are {examples:,} examples of {tokens}: fewer "
+        f"than {wanted}; give more text, or lower --batch-size{other}"
+    )

@@ -1,28 +1,26 @@
 """From the corpus a person names to a tokenizer, a prepared store and its training and validation documents."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
 
 from bertkit import console
 from bertkit.console import counted
-from bertkit.corpus.cache import cache_folder, name_of, opened
-from bertkit.corpus.checksums import check_against_checksums, write_checksums
 from bertkit.corpus.merge import merged
-from bertkit.corpus.prepare import Preparation, nothing_in, prepare, tokenizer_fingerprint
+from bertkit.corpus.prepare import Preparation, prepare, tokenizer_fingerprint
 from bertkit.corpus.sentences import GENERAL, has_rules
 from bertkit.corpus.sources import find_sources
-from bertkit.corpus.statistics import TextReport, text_report
+from bertkit.corpus.statistics import TextReport
 from bertkit.corpus.store import CorpusStore, is_store
-from bertkit.corpus.vocabulary import SPECIAL_TOKENS, sample, sampled, train_vocabulary
-from bertkit.corpus.words import is_word_by_word, word_cuts
 from bertkit.errors import BertkitError
-from bertkit.io.text import ReadReport
-from bertkit.models.new_words import new_words, save_with_words
-from bertkit.models.tokenizer import build_tokenizer, load_tokenizer, save_tokenizer, special_ids
+from bertkit.models.tokenizer import load_tokenizer, special_ids
 from bertkit.pretraining.evaluation import Unigrams, unigrams
+from bertkit.pretraining.mix import Part
 from bertkit.pretraining.split import DocumentSet, split_documents
+from bertkit.pretraining.word_pieces import tokenizer_for, with_new_words
 from bertkit.settings.schema import PretrainRecipe, TokenizerSettings
 
 if TYPE_CHECKING:
@@ -30,96 +28,6 @@ if TYPE_CHECKING:
 
 _SOME_UNKNOWN, _MANY_UNKNOWN = 0.001, 0.005
 """Shares of the tokens from which on they are said, and warned of; ``inspect`` shows any."""
-
-
-def train_tokenizer(preparation: Preparation, settings: TokenizerSettings) -> Any:
-    """WordPiece learned on the corpus, or the cached one where the very same was learned before.
-
-    Raises:
-        BertkitError: the corpus is empty, or the size does not suit it (see ``train_vocabulary``).
-    """
-    rules = f"{settings.lowercase} {settings.strip_accents}"
-    wanted = f"2 {preparation.contents.fingerprint} {settings.vocab_size} {rules}"
-    name = name_of(wanted)
-
-    def texts() -> Iterable[str]:
-        return sample(preparation.paragraphs(ReadReport()), preparation.estimated_bytes(), seed=0)
-
-    def learn(folder: Path) -> None:
-        console.note("learning the word pieces of the corpus …")
-        if told := sampled(preparation.estimated_bytes()):
-            console.note(told)
-        with preparation.contents.unchanged():
-            if next(iter(texts()), None) is None:
-                raise nothing_in(preparation)
-            pieces = train_vocabulary(texts, settings.vocab_size, settings.lowercase, settings.strip_accents)
-        save_tokenizer(_with_rules(pieces, settings), folder)
-        write_checksums(folder)
-
-    return opened(cache_folder() / "tokenizers" / name, _learned_tokenizer, learn)
-
-
-def with_new_words(preparation: Preparation, tokenizer: Any, n: int) -> tuple[Any, int]:
-    """A tokenizer that reads words of the corpus whole which it cut into three word pieces or more, and how many: said.
-
-    Args:
-        n: so many words at most, those that save most word pieces.
-
-    Raises:
-        BertkitError: it is no WordPiece with BERT's rules, or no word is worth it.
-    """
-    check_word_by_word(tokenizer)
-    wanted = f"words 1 {preparation.contents.fingerprint} {tokenizer_fingerprint(tokenizer)} {n}"
-    name = name_of(wanted)
-
-    def learn(folder: Path) -> None:
-        console.note("counting the words of the corpus …")
-        with preparation.contents.unchanged():
-            worst = word_cuts(preparation, tokenizer.backend_tokenizer).worst[:n]
-        if not worst:
-            raise BertkitError(
-                f"no word in {preparation.names[0]} occurs 5 times or more and is cut into three word pieces or more: leave "
-                "--add-words out"
-            )
-        save_with_words(tokenizer, [one.word for one in worst], folder)
-        write_checksums(folder)
-
-    grown = opened(cache_folder() / "tokenizers" / name, _learned_tokenizer, learn)
-    words = new_words(grown, tokenizer)
-    _say_new_words(words, len(tokenizer), n)
-    return grown, len(words)
-
-
-def _say_new_words(words: dict[int, str], known: int, asked: int) -> None:
-    in_unused = sum(id_ < known for id_ in words)
-    fewer = (
-        f" of the {asked:,} that --add-words asks for (no more are frequent and cut so)" if len(words) < asked else ""
-    )
-    console.note(
-        console.plain(
-            f"words that were cut into three word pieces or more and get rows of their own (--add-words): {len(words):,}{fewer}, "
-            f"{in_unused:,} of [unusedN] and {len(words) - in_unused:,} behind all others: {', '.join(list(words.values())[:5])}"
-            + (", …" if len(words) > 5 else "")
-        )
-    )
-
-
-def check_word_by_word(tokenizer: Any) -> None:
-    """Raises a BertkitError where a tokenizer does not cut texts into words by BERT's rules, and words into word pieces."""
-    if not is_word_by_word(tokenizer.backend_tokenizer):
-        kind = type(tokenizer.backend_tokenizer.model).__name__
-        raise BertkitError(
-            f"--add-words needs a WordPiece tokenizer with BERT's rules, and this one is another ({kind}): leave it out"
-        )
-
-
-def _with_rules(pieces: Sequence[str], settings: TokenizerSettings) -> Any:
-    return build_tokenizer(pieces, settings.lowercase, strip_accents=settings.strip_accents)
-
-
-def _learned_tokenizer(folder: Path) -> Any:
-    check_against_checksums(folder)
-    return load_tokenizer(str(folder))
 
 
 def prepare_corpus(
@@ -138,13 +46,15 @@ def prepare_corpus(
         BertkitError: nothing to read, or unreadable; a vocabulary size that does not suit the corpus; words that are
             too long to be read.
     """
-    rules = tokenizer or _with_rules(SPECIAL_TOKENS, settings)
-    report = text_report(preparation, rules.backend_tokenizer, given=tokenizer is not None)
-    tokenizer = tokenizer or train_tokenizer(preparation, settings)
+    tokenizer, report = tokenizer_for(preparation, settings, tokenizer)
+    return _prepared(preparation, tokenizer, out, verify), tokenizer, report
+
+
+def _prepared(preparation: Preparation, tokenizer: Any, out: Path | None = None, verify: bool = False) -> CorpusStore:
     store = prepare(preparation, tokenizer, out, verify=verify)
     for told in [*preparation.left_out, *_language_told(preparation.language)]:
         console.note(console.plain(told))
-    return store, tokenizer, report
+    return store
 
 
 def _language_told(language: str) -> list[str]:
@@ -167,36 +77,51 @@ def say_changes(report: TextReport) -> None:
 
 
 @dataclass(frozen=True)
-class Kept:
-    """General text that is mixed in, so that less of it is forgotten."""
+class AskedText:
+    """A text that a run is to read."""
 
-    store: CorpusStore
-    documents: DocumentSet
-    share: float
-    """Of the examples."""
+    inputs: Sequence[str]
+    """As ``find_sources`` takes them, or prepared folders of the parts of one text."""
+    share: float = 1.0
+    """Of the run's examples."""
+    is_kept: bool = False
+    """General text that is mixed in, so that less of it is forgotten: nothing of it is held out."""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return ", ".join(self.inputs[:3]) + (", …" if len(self.inputs) > 3 else "")
 
 
 @dataclass(frozen=True)
 class Prepared:
     """The text of a run as training sees it."""
 
-    store: CorpusStore
-    training: DocumentSet
-    validation_store: CorpusStore
-    validation: DocumentSet
+    training: Sequence[Part]
+    validation: Sequence[Part]
+    """What is held out of them, or other text."""
     tokenizer: Any
     baseline: Unigrams
     text: TextReport | None = None
     """What the tokenizer does to the text; None of folders that were prepared before."""
     added_words: int = 0
     """Words that the tokenizer was given beside its own."""
-    kept: Kept | None = None
+
+    @property
+    def stores(self) -> list[CorpusStore]:
+        """The texts that are trained on."""
+        return [part.store for part in self.training]
+
+    def total(self, what: Literal["documents", "sentences", "tokens"]) -> int:
+        """Of all texts that are trained on, with what is held out of them."""
+        return sum(getattr(store.info, what) for store in self.stores)
 
     @property
     def fingerprint(self) -> str:
-        """Of the text, the tokenizer, and what is mixed in."""
-        kept = f"-{self.kept.store.info.fingerprint}-{self.kept.share}" if self.kept else ""
-        return f"{self.store.info.fingerprint}-{self.store.info.tokenizer_fingerprint}{kept}"
+        """Of the texts, their shares, and the tokenizer."""
+        shares = "".join(f"-{part.share}" for part in self.training) if len(self.training) > 1 else ""
+        texts = "-".join(store.info.fingerprint for store in self.stores)
+        return f"{texts}-{self.stores[0].info.tokenizer_fingerprint}{shares}"
 
 
 def is_prepared(inputs: Sequence[str]) -> bool:
@@ -205,95 +130,119 @@ def is_prepared(inputs: Sequence[str]) -> bool:
 
 
 def prepare_for_training(
-    inputs: Sequence[str],
+    asked: Sequence[AskedText],
     validation: Sequence[str],
     tokenizer: Any | None,
     recipe: PretrainRecipe,
     add_words: int = 0,
 ) -> Prepared:
-    """The corpus prepared, and split into training and validation documents.
+    """The texts of a run prepared, and split into training and validation documents.
 
     Args:
-        inputs: as ``find_sources`` takes them, or the prepared folders of its parts.
-        validation: likewise; where empty, a share of the documents is held out.
-        tokenizer: None takes the prepared folder's, or learns one on the corpus.
+        asked: one text, or several that are mixed.
+        validation: held-out text, as ``find_sources`` takes it or prepared; where empty, a share of the documents is.
+        tokenizer: None takes that of a prepared folder, or learns one on the texts.
         recipe: how to read, to split and to learn word pieces.
-        add_words: so many words of the corpus become tokens of the given tokenizer (see ``with_new_words``).
+        add_words: so many words of the texts become tokens of the given tokenizer (see ``with_new_words``).
 
     Raises:
         BertkitError: nothing to read, or unreadable; a folder that was prepared with another tokenizer.
     """
-    text: TextReport | None = None
-    added_words = 0
-    if is_prepared(inputs):
-        store = merged([Path(one) for one in inputs])
-        tokenizer = tokenizer or load_tokenizer(inputs[0])
-        if tokenizer_fingerprint(tokenizer) != store.info.tokenizer_fingerprint:
-            raise BertkitError(
-                f"{inputs[0]} was prepared with another tokenizer: prepare the text with this one, or leave it out"
-            )
-    else:
-        preparation = preparation_of(inputs, recipe)
-        if add_words:
-            tokenizer, added_words = with_new_words(preparation, tokenizer, add_words)
-        store, tokenizer, text = prepare_corpus(preparation, recipe.tokenizer, tokenizer)
-    seed = recipe.train.seed
+    text, added_words = None, 0
+    texts = {n: preparation_of(one.inputs, recipe) for n, one in enumerate(asked) if not is_prepared(one.inputs)}
+    folders = [one.inputs[0] for n, one in enumerate(asked) if n not in texts]
+    tokenizer = tokenizer or (load_tokenizer(folders[0]) if folders else None)
+    if add_words:
+        own = _together([one for n, one in texts.items() if not asked[n].is_kept])
+        tokenizer, added_words = with_new_words(own, tokenizer, add_words)
+    if texts:
+        mixed = [(one, asked[n].share) for n, one in texts.items()]
+        tokenizer, text = tokenizer_for(_together(list(texts.values())), recipe.tokenizer, tokenizer, mixed)
+    stores = [
+        _prepared(texts[n], tokenizer) if n in texts else _opened(one.inputs, tokenizer) for n, one in enumerate(asked)
+    ]
+    share = 0.0 if validation else recipe.data.validation_split
+    training, held_out = [], []
+    for one, store in zip(asked, stores, strict=True):
+        name = one.name if len(asked) > 1 else ""
+        mine, theirs = _sides(store, 0.0 if one.is_kept else share, tokenizer, recipe.train.seed, name)
+        training.append(Part(store, mine, one.share, name))
+        held_out += [] if one.is_kept else [Part(store, theirs, one.share, name)]
+    baseline = _baseline(held_out, special_ids(tokenizer))
     if validation:
-        validation_store = _beside(validation, tokenizer, recipe)
-        training, _ = split_documents(store, 0, seed)
-        held_out, _ = split_documents(validation_store, 0, seed)
+        held_out = [_validation_text(validation, tokenizer, recipe)]
+    return Prepared(training, held_out, tokenizer, baseline, text, added_words)
+
+
+def _together(texts: Sequence[Preparation]) -> Preparation:
+    """Several texts as one."""
+    return texts[0] if len(texts) == 1 else replace(texts[0], sources=[one for text in texts for one in text.sources])
+
+
+def _sides(store: CorpusStore, share: float, tokenizer: Any, seed: int, name: str) -> tuple[DocumentSet, DocumentSet]:
+    """A text's documents to train on and those held out; both are said, and what the tokenizer does not know."""
+    of = f"{name}: " if name else ""
+    training, held_out = split_documents(store, share, seed)
+    _say_what_is_held_out(training, held_out, share, of)
+    _say_unknown(store, tokenizer, of)
+    return training, held_out
+
+
+def _baseline(parts: Sequence[Part], special: list[int]) -> Unigrams:
+    """What knowing the frequencies alone would give on the texts in their shares."""
+    first, *others = parts
+    if not others:
+        return unigrams(first.store.token_counts, special)
+    weighed = [part.share / part.store.info.tokens * part.store.token_counts for part in parts]
+    return unigrams(np.sum(weighed, axis=0), special)
+
+
+def _validation_text(validation: Sequence[str], tokenizer: Any, recipe: PretrainRecipe) -> Part:
+    """Other text, all of it held out."""
+    if is_prepared(validation):
+        store = _opened(validation, tokenizer)
     else:
-        validation_store = store
-        training, held_out = split_documents(store, recipe.data.validation_split, seed)
-        _say_what_is_held_out(training, held_out, recipe.data.validation_split)
-    if validation and not unigrams(validation_store.token_counts, special_ids(tokenizer)).most_frequent:
+        store = prepare_corpus(preparation_of(validation, recipe), recipe.tokenizer, tokenizer)[0]
+    if not unigrams(store.token_counts, special_ids(tokenizer)).most_frequent:
         raise BertkitError(
             f"{validation[0]} has no word piece that could be predicted: it is all unknown to the tokenizer"
         )
-    baseline = unigrams(store.token_counts, special_ids(tokenizer))
-    _say_unknown(store, tokenizer)
-    return Prepared(store, training, validation_store, held_out, tokenizer, baseline, text, added_words)
+    return Part(store, split_documents(store, 0, recipe.train.seed)[0])
 
 
-def kept_text(source: str, share: float, tokenizer: Any, recipe: PretrainRecipe) -> Kept:
-    """A text to be mixed in, prepared with a run's tokenizer.
+def _opened(folders: Sequence[str], tokenizer: Any) -> CorpusStore:
+    """Text that was prepared before.
 
     Raises:
-        BertkitError: nothing to read, or unreadable; a folder that was prepared with another tokenizer.
+        BertkitError: with another tokenizer.
     """
-    store = _beside([source], tokenizer, recipe, ": give the text to --keep")
-    return Kept(store, split_documents(store, 0, recipe.train.seed)[0], share)
-
-
-def _beside(inputs: Sequence[str], tokenizer: Any, recipe: PretrainRecipe, way_out: str = "") -> CorpusStore:
-    """Text that is read beside the corpus, prepared with its tokenizer."""
-    if not is_prepared(inputs):
-        return prepare_corpus(preparation_of(inputs, recipe), recipe.tokenizer, tokenizer)[0]
-    store = merged([Path(one) for one in inputs])
+    store = merged([Path(one) for one in folders])
     if store.info.tokenizer_fingerprint != tokenizer_fingerprint(tokenizer):
-        raise BertkitError(f"{inputs[0]} was prepared with another tokenizer than the corpus{way_out}")
+        raise BertkitError(
+            f"{folders[0]} was prepared with another tokenizer: prepare the text with the one of this run, or give the text"
+        )
     return store
 
 
-def _say_unknown(store: CorpusStore, tokenizer: Any) -> None:
+def _say_unknown(store: CorpusStore, tokenizer: Any, of: str) -> None:
     if tokenizer.unk_token_id is None:
         return
     unknown, tokens = int(store.token_counts[tokenizer.unk_token_id]), store.info.tokens
     if unknown > _SOME_UNKNOWN * tokens:
         count = counted(unknown, f"of {tokens:,} tokens is", f"of {tokens:,} tokens are")
         (console.warn if unknown > _MANY_UNKNOWN * tokens else console.note)(
-            f"{count} [UNK] ({unknown / tokens:.2%}): characters without a word piece, or words too long for one; where it "
-            "learns its own, the tokenizer takes in more with a larger --vocab-size"
+            f"{console.plain(of)}{count} [UNK] ({unknown / tokens:.2%}): characters without a word piece, or words too long "
+            "for one; where it learns its own, the tokenizer takes in more with a larger --vocab-size"
         )
 
 
-def _say_what_is_held_out(training: DocumentSet, held_out: DocumentSet, asked: float) -> None:
+def _say_what_is_held_out(training: DocumentSet, held_out: DocumentSet, asked: float, of: str = "") -> None:
     share = held_out.tokens / (training.tokens + held_out.tokens)
     if share:
         more = f", more than the {asked:.1%} asked for: less would give no figure" if share > 1.25 * asked else ""
         console.note(
-            f"{training.tokens:,} tokens to train on, {held_out.tokens:,} held out for validation ({share:.1%}{more}; "
-            "change it with --validation FILE or --set data.validation_split=0.1)"
+            f"{console.plain(of)}{training.tokens:,} tokens to train on, {held_out.tokens:,} held out for validation "
+            f"({share:.1%}{more}; change it with --validation FILE or --set data.validation_split=0.1)"
         )
 
 

@@ -6,9 +6,9 @@ from functools import cached_property
 from pathlib import Path
 
 from bertkit.assets import EMBEDDED_CORPUS
-from bertkit.corpus.sources import find_sources
+from bertkit.corpus.sources import Source, find_sources
 from bertkit.errors import BertkitError
-from bertkit.pretraining.prepare import Prepared, is_prepared, kept_text, prepare_for_training
+from bertkit.pretraining.prepare import AskedText, Prepared, is_prepared, prepare_for_training
 from bertkit.settings.recipes import Override, load
 from bertkit.settings.schema import PretrainRecipe, TokenizerSettings
 from bertkit.training.record import RunRecord, read_record
@@ -72,6 +72,17 @@ class ResolvedRequest:
         """The run's folder."""
         return self.asked.folder
 
+    @property
+    def texts(self) -> list[AskedText]:
+        """The texts of the run with their shares: the corpus or the texts of ``data.mix``, and with ``--keep`` general text."""
+        parts, keep = self.recipe.data.mix or (), self.asked.keep
+        of_all = sum(part.weight for part in parts)
+        texts = [AskedText([part.source], part.weight / of_all) for part in parts] or [AskedText(self.asked.inputs)]
+        if keep is None:
+            return texts
+        own = [replace(one, share=one.share * (1 - keep[1])) for one in texts]
+        return [*own, AskedText([keep[0]], keep[1], is_kept=True)]
+
     @cached_property
     def device(self) -> str:
         """The device type: "cpu", "cuda" or "mps". Imports torch, and is therefore computed only when it is needed."""
@@ -88,10 +99,7 @@ class ResolvedRequest:
         given = asked.tokenizer or (str(bert_folder(asked.model)) if asked.model else None)
         tokenizer = load_tokenizer(given) if given else None
         words = asked.add_words or 0
-        prepared = prepare_for_training(asked.inputs, asked.validation, tokenizer, self.recipe, words)
-        if asked.keep is None:
-            return prepared
-        return replace(prepared, kept=kept_text(*asked.keep, prepared.tokenizer, self.recipe))
+        return prepare_for_training(self.texts, asked.validation, tokenizer, self.recipe, words)
 
 
 def resolve(request: PretrainRequest) -> ResolvedRequest:
@@ -107,27 +115,61 @@ def resolve(request: PretrainRequest) -> ResolvedRequest:
         raise BertkitError("the recipe adapt goes on from a model: give --model with a folder or a hub name")
     if request.add_words is not None:
         _check_add_words(request, request.add_words)
-    kept = [] if request.keep is None else [request.keep[0]]
     if request.keep is not None and not 0 < request.keep[1] < 1:
         raise BertkitError(
             f"--keep {request.keep[0]} takes a share of the examples above 0 and below 1, got {request.keep[1]}"
         )
-    check_effect(request.overrides, [*request.inputs, *request.validation, *kept], _word_pieces_of(request))
-    for inputs in (request.inputs, request.validation, kept):
+    for inputs in (request.inputs, request.validation):
         if inputs and not is_prepared(inputs):
             find_sources(inputs)
     name = request.recipe or ("adapt" if request.model else _recipe_for(request.device))
     recipe = _recipe(request, name)
+    if recipe.data.mix is not None:
+        if request.corpus:
+            raise BertkitError(
+                f"data.mix names the texts of the run, and {request.corpus[0]} is given as well: leave one of them out, or "
+                "make it a part of the mix"
+            )
+        request = replace(request, out=request.out or Path("runs") / "pretrain-mix")
     before = read_record(request.folder) if request.resume else RunRecord()
     if request.budget_s is not None and before.max_steps:
         recipe = with_steps(recipe, before.max_steps)  # the steps of a budget are chosen only once
-    return ResolvedRequest(request, name, recipe, before)
+    resolved = ResolvedRequest(request, name, recipe, before)
+    inputs = [one for text in resolved.texts for one in text.inputs]
+    check_effect(request.overrides, [*inputs, *request.validation], _word_pieces_of(request, resolved.texts))
+    if request.add_words is not None:
+        _check_words_are_there(resolved.texts)
+    if recipe.data.mix is not None or request.keep is not None:
+        _check_apart(resolved.texts)
+    return resolved
 
 
-def _word_pieces_of(request: PretrainRequest) -> str:
+def _check_apart(texts: Sequence[AskedText]) -> None:
+    """Raises a BertkitError if a text of the mix does not exist, or if an input belongs to two texts."""
+    found: dict[str, AskedText] = {}
+    for text in texts:
+        is_folder = is_prepared(text.inputs)
+        for source in [Source(one, Path(one)) for one in text.inputs] if is_folder else find_sources(text.inputs):
+            if (other := found.setdefault(source.key, text)) is not text:
+                raise BertkitError(
+                    f"{source.name} is in two texts of the mix, {other.name} and {text.name}: name it once, or one would "
+                    "train on what the other holds out"
+                )
+
+
+def _check_words_are_there(texts: Sequence[AskedText]) -> None:
+    """Raises a BertkitError if a text was prepared before, so that its words cannot be counted."""
+    for text in texts:
+        if is_prepared(text.inputs) and not text.is_kept:
+            raise BertkitError(
+                f"{text.inputs[0]} is prepared: it holds word pieces, and no words to count; give the text to --add-words"
+            )
+
+
+def _word_pieces_of(request: PretrainRequest, texts: Sequence[AskedText]) -> str:
     """What gives the word pieces of a run, for messages; empty if they are learned."""
     given = [f"--{name} {value}" for name in ("tokenizer", "model") if (value := getattr(request, name))]
-    prepared = [f"the prepared corpus {request.inputs[0]}"] if is_prepared(request.inputs) else []
+    prepared = [f"the prepared corpus {text.inputs[0]}" for text in texts if is_prepared(text.inputs)]
     return next(iter([*given, *prepared]), "")
 
 
@@ -159,10 +201,6 @@ def _check_add_words(request: PretrainRequest, words: int) -> None:
         raise BertkitError(
             "--add-words goes with --model, the BERT whose vocabulary lacks them: word pieces that are learned on the "
             "corpus hold its words already"
-        )
-    if is_prepared(request.inputs):
-        raise BertkitError(
-            f"{request.inputs[0]} is prepared: it holds word pieces, and no words to count; give the text to --add-words"
         )
 
 

@@ -9,6 +9,7 @@ from bertkit.assets import EMBEDDED_CORPUS
 from bertkit.io.atomic import write_text
 from bertkit.pretraining.dataset import PretrainingPlan
 from bertkit.pretraining.job import Setup, set_up
+from bertkit.pretraining.mix import facts_of
 from bertkit.pretraining.request import PretrainRequest, ResolvedRequest, resolve, with_steps
 from bertkit.signals import stopped_cleanly
 from bertkit.training import ranks, run_folder
@@ -28,9 +29,9 @@ def pretrain(request: PretrainRequest) -> RunRecord:
         Interrupted: a signal arrived, and a checkpoint was written.
     """
     started_at_s = time.monotonic()
-    if not request.corpus:
-        console.note(f"no corpus given: using the embedded one, {EMBEDDED_CORPUS.name}, simple stories in English")
     resolved = resolve(request)
+    if not request.corpus and not resolved.recipe.data.mix:
+        console.note(f"no corpus given: using the embedded one, {EMBEDDED_CORPUS.name}, simple stories in English")
     with ranks.together(request.device):
         if request.dry_run:
             return _train(resolved, started_at_s)
@@ -74,6 +75,7 @@ def _train(request: ResolvedRequest, started_at_s: float) -> RunRecord:
     progress, objective = fit(job, accelerator, newest)
     accelerator.wait_for_everyone()
     facts |= {"seconds": progress.seconds, "skipped_steps": progress.skipped_steps, "max_steps": plan.total_steps}
+    facts |= facts_of(run.corpus.training, plan.passes())
     if progress.refits:
         run = replace(run, recipe=with_steps(run.recipe, plan.total_steps))
     record = RunRecord(**facts)

@@ -128,8 +128,9 @@ def _with_a_cut(
     if not can_be_cut.any():
         if len(tokens) == 1:
             raise BertkitError(
-                f"a corpus of one document with {counted(store.info.sentences, 'sentence', 'sentences')} cannot hold out a part "
-                "for validation: give more text, --validation FILE, or --set validation_split=0"
+                f"a corpus of one document with {counted(store.info.sentences, 'sentence', 'sentences')} "
+                f"({store.info.sources[0]}) cannot hold out a part for validation: give more text, --validation FILE, or "
+                "--set validation_split=0"
             )
         if not held_out.any():
             held_out = np.arange(len(tokens)) == tokens.argmin()

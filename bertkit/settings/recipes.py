@@ -249,8 +249,9 @@ _BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusive
 
 def _expected(rule: dict[str, Any]) -> str:
     """A JSON schema's rule in words: ``an integer >= 1``, ``one of no, bf16``."""
+    alike = f" such as {', '.join(rule['examples'])}" if "examples" in rule else ""
     if "anyOf" in rule:
-        return " or ".join(_expected(option) for option in rule["anyOf"] if option.get("type") != "null")
+        return " or ".join(_expected(option) for option in rule["anyOf"] if option.get("type") != "null") + alike
     if "enum" in rule:
         return f"one of {', '.join(map(str, rule['enum']))}"
     if "const" in rule:
@@ -260,5 +261,4 @@ def _expected(rule: dict[str, Any]) -> str:
     if "items" in rule:
         return f"a list, each {_expected(rule['items'])}"
     bounds = " and ".join(f"{sign} {rule[name]}" for name, sign in _BOUNDS.items() if name in rule)
-    alike = f"such as {', '.join(rule['examples'])}" if "examples" in rule else ""
-    return " ".join(filter(None, [_TYPES.get(rule.get("type", ""), "a table"), bounds, alike]))
+    return " ".join(filter(None, [_TYPES.get(rule.get("type", ""), "a table"), bounds])) + alike

@@ -54,9 +54,32 @@ class TokenizerSettings(Settings):
     """Take away accents, vowel signs and all other marks, as the uncased BERTs do: damages most scripts but Latin."""
 
 
+class MixedText(Settings):
+    """One text of a mix."""
+
+    source: str
+    """A file, folder, glob, URL, prepared folder or hub dataset."""
+    weight: float
+    """The text's share of the examples, in any unit."""
+
+    @model_validator(mode="after")
+    def _above_nothing(self) -> "MixedText":
+        if not 0 < self.weight <= 1e18:
+            raise ValueError(
+                f"the weight of {self.source} in mix must be above 0 and at most 1e18, got {self.weight:g}"
+            )
+        return self
+
+
 class DataSettings(Settings):
     """How text becomes examples (Devlin et al. 2018, 3.1 and A.1)."""
 
+    mix: Annotated[
+        Annotated[tuple[MixedText, ...], Field(min_length=1)] | None,
+        Field(examples=['{source = "wiki/", weight = 80}']),
+    ] = None
+    """Several texts instead of CORPUS: tables ``[[data.mix]]`` with ``source``, anything that CORPUS may be, and ``weight``, the
+    text's share of the examples in any unit. Epochs count passes over the first text."""
     max_seq_length: Annotated[int, Field(ge=8)] | tuple[Phase, ...] = 128
     """Tokens a sequence, special tokens included; or phases [[share of the steps, tokens], …]."""
     short_seq_prob: Probability = 0.1

@@ -71,10 +71,9 @@ class RunRecord(BaseModel):
     held_out_tokens: int = 0
     added_words: int = 0
     """Words of the corpus that were added to the vocabulary (``--add-words``)."""
-    kept: list[str] = []
-    """The names of the general text that was mixed in (``--keep``)."""
-    kept_share: float = 0.0
-    """The share of the examples that came from ``kept``."""
+    mix: list[dict[str, Any]] = []
+    """One entry per text of a mix (``data.mix``, ``--keep``): ``source``, ``share`` of the examples, ``documents``, ``tokens``,
+    ``training_tokens``, ``text_bytes``, and ``passes``, how many times it was read."""
     unigram_entropy: float = 0.0
     """Nats per token: the loss of a model that knows only how often each token occurs."""
     most_frequent_token_share: float = 0.0

@@ -18,7 +18,7 @@ from bertkit.corpus.prepare import Preparation, nothing_in, prepare
 from bertkit.corpus.sources import find_sources
 from bertkit.io.text import ReadReport
 from bertkit.models.tokenizer import load_tokenizer, save_tokenizer
-from bertkit.pretraining.prepare import train_tokenizer
+from bertkit.pretraining.word_pieces import train_tokenizer
 from bertkit.settings.schema import TokenizerSettings
 
 PROCESSES = 2

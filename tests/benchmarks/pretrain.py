@@ -80,7 +80,7 @@ def work_of(request: PretrainRequest) -> Work:
 
 def on_prepared(request: PretrainRequest, corpus: Prepared) -> PretrainRequest:
     """The same request on the corpus as it is prepared already, for the contestants' own processes."""
-    return dataclasses.replace(request, corpus=[str(corpus.store.folder)], tokenizer=None)
+    return dataclasses.replace(request, corpus=[str(store.folder) for store in corpus.stores], tokenizer=None)
 
 
 def flops_a_token(work: Work, steps: int) -> float:

@@ -38,7 +38,7 @@ def stand_in_tokenizer() -> Any:
     from bertkit.corpus.prepare import Preparation
     from bertkit.corpus.sources import find_sources
     from bertkit.models.tokenizer import build_tokenizer
-    from bertkit.pretraining.prepare import train_tokenizer
+    from bertkit.pretraining.word_pieces import train_tokenizer
     from bertkit.settings.schema import DataSettings, TokenizerSettings
 
     data, settings = DataSettings(), TokenizerSettings()

@@ -209,7 +209,7 @@ def test_the_pipeline_predicts_the_same(tiny_model, tmp_path):
 
 def test_the_stand_in_vocabulary_is_as_large_as_bert_base_s(tiny_model, monkeypatch):
     own = load_tokenizer(str(tiny_model))
-    monkeypatch.setattr("bertkit.pretraining.prepare.train_tokenizer", lambda *_: own)
+    monkeypatch.setattr("bertkit.pretraining.word_pieces.train_tokenizer", lambda *_: own)
     made = stand_in.stand_in_tokenizer()
     assert len(made) == len(made.get_vocab()) == 30_522
     assert made("the cats sat.")["input_ids"] == own("the cats sat.")["input_ids"]

@@ -10,17 +10,20 @@ import pytest
 from cli.test_pretrain import TEXT, TINY
 from safetensors.numpy import load_file
 
+MIX = 'data.mix=[{source="corpus.txt", weight=0.7}, {source="other.txt", weight=0.3}]'
 
-@pytest.mark.parametrize("micro_batch", ["8", "3"])
-def test_two_ranks_pretrain_as_one(tmp_path, micro_batch):
+
+@pytest.mark.parametrize(("micro_batch", "text"), [("8", ["corpus.txt"]), ("3", ["corpus.txt"]), ("5", ["--set", MIX])])
+def test_two_ranks_pretrain_as_one(tmp_path, micro_batch, text):
     (tmp_path / "corpus.txt").write_text(TEXT)
+    (tmp_path / "other.txt").write_text(TEXT.replace("cat", "horse").replace("red", "blue"))
     environment = {
         **os.environ,
         "BERTKIT_CACHE": str(tmp_path / "cache"),
         "OMP_NUM_THREADS": "1",
         "HF_HUB_OFFLINE": "1",
     }
-    arguments = ["-m", "bertkit", "pretrain", "corpus.txt", "--max-steps", "8", *TINY, "--mixed-precision", "no",
+    arguments = ["-m", "bertkit", "pretrain", *text, "--max-steps", "8", *TINY, "--mixed-precision", "no",
                  "--set", "hidden_dropout_prob=0.0", "--set", "attention_probs_dropout_prob=0.0", "--lr", "1e-4"]  # fmt: skip
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     for name, start in (("one", [sys.executable]), ("two", launcher)):

@@ -11,7 +11,7 @@ from bertkit.models.bert import load_bert_for_pretraining, save_model
 from bertkit.models.new_words import save_with_words
 from bertkit.models.tokenizer import load_tokenizer
 from bertkit.pretraining.before_after import Reading, bits_per_character, hidden_words
-from bertkit.pretraining.prepare import prepare_for_training
+from bertkit.pretraining.prepare import AskedText, prepare_for_training
 from bertkit.pretraining.request import PretrainRequest
 from bertkit.pretraining.run import pretrain
 from bertkit.settings.recipes import Override, load
@@ -31,12 +31,12 @@ def made(tmp_path, tiny_model, monkeypatch):
     grown = load_tokenizer(str(tmp_path / "grown"))
     given = [Override("data.max_seq_length", 32, ""), Override("model.max_position_embeddings", 32, "")]
     recipe = load(PretrainRecipe, "pretrain", "tiny", given).settings
-    return own, grown, prepare_for_training([str(tmp_path / "text.txt")], [], grown, recipe), recipe
+    return own, grown, prepare_for_training([AskedText([str(tmp_path / "text.txt")])], [], grown, recipe), recipe
 
 
 def test_the_same_words_are_hidden_from_both(made) -> None:
     own, grown, corpus, recipe = made
-    hidden = hidden_words(corpus.store, corpus.training, grown, own, recipe)
+    hidden = hidden_words(corpus.training, grown, own, recipe)
     assert len(hidden.before) == len(hidden.after) > 20
     characters = 0
     for before, after in zip(hidden.before, hidden.after, strict=True):
@@ -59,7 +59,7 @@ def test_the_same_words_are_hidden_from_both(made) -> None:
 
 def test_without_new_words_both_are_the_same(made) -> None:
     _, grown, corpus, recipe = made
-    hidden = hidden_words(corpus.store, corpus.training, grown, grown, recipe)
+    hidden = hidden_words(corpus.training, grown, grown, recipe)
     for before, after in zip(hidden.before, hidden.after, strict=True):
         assert np.array_equal(before.ids, after.ids)
         assert np.array_equal(before.hidden, after.hidden)
@@ -87,7 +87,7 @@ def test_random_weights_pay_six_bits_a_word_piece(made, tiny_model, tmp_path) ->
     model, _, _ = load_bert_for_pretraining(str(tiny_model), grown)
     save_model(model, grown, tmp_path / "run")
     figures = {}
-    hidden = hidden_words(corpus.store, corpus.training, grown, own, recipe)
+    hidden = hidden_words(corpus.training, grown, own, recipe)
     for when, folder in (("before", tiny_model), ("after", tmp_path / "run")):
         bert = AutoModelForMaskedLM.from_pretrained(folder).eval()
         figures[when] = bits_per_character(bert, getattr(hidden, when), hidden.characters, own)

@@ -4,18 +4,18 @@ import torch
 from helpers.stores import random_documents, toy_tokenizer, write_store
 
 from bertkit.pretraining.dataset import EvaluationSet, PretrainingPlan, collator_for
+from bertkit.pretraining.mix import Part
 from bertkit.pretraining.split import split_documents
 from bertkit.settings.schema import DataSettings
 from bertkit.training.schedule import Course
 
 
-def plan(tmp_path, steps=20, batch_size=8, name="store", kept=None, **settings):
-    store = write_store(tmp_path / name, random_documents(12 if name == "store" else 7))
+def plan(tmp_path, steps=20, batch_size=8, **settings):
+    store = write_store(tmp_path / "store", random_documents(12))
     data = DataSettings(**{"max_seq_length": ((0.75, 16), (0.25, 24)), **settings})
     collate = collator_for(toy_tokenizer(), data)
-    return PretrainingPlan(
-        store, split_documents(store, 0, 1)[0], data, collate, batch_size, steps, 1, lambda _: batch_size, kept
-    )
+    parts = [Part(store, split_documents(store, 0, 1)[0])]
+    return PretrainingPlan(parts, data, collate, batch_size, steps, 1, lambda _: batch_size)
 
 
 def test_phases_share_the_steps(tmp_path):
@@ -48,22 +48,6 @@ def test_steps_walk_through_whole_epochs(tmp_path):
     assert one.examples(150)[0].epoch > max(reference.epoch for reference in references)
 
 
-def test_kept_examples_come_behind_a_steps_own_and_change_none_of_them(tmp_path):
-    own, kept = plan(tmp_path), plan(tmp_path, batch_size=3, name="kept")
-    mixed = plan(tmp_path / "again", kept=plan(tmp_path / "again", batch_size=3, name="kept"))
-    for course in (None, Course(20, ((10, 16),))):
-        for one in (own, kept, mixed) if course else ():
-            one.refit(course)
-        for step in (0, 9, 14, 15):
-            references = mixed.examples(step)
-            assert references[:8] == own.examples(step)
-            assert [reference._replace(is_kept=False) for reference in references[8:]] == kept.examples(step)
-            for some, one in ((references[:8], own), (references[8:], kept)):
-                batch, alone = mixed.fetch(some), one.fetch(one.examples(step))
-                assert all(torch.equal(batch[name], alone[name]) for name in alone)
-            assert len(mixed.fetch(references)["labels"]) == 11
-
-
 def test_masks_and_pairs_change_from_epoch_to_epoch_unless_static(tmp_path):
     for static in (False, True):
         one = plan(tmp_path, static_masking=static)
@@ -77,7 +61,8 @@ def test_the_evaluation_set_is_fixed_and_said_where_it_is_not_all(tmp_path, caps
     data = DataSettings(max_eval_examples=9)
 
     def make(data=data):
-        return EvaluationSet(store, split_documents(store, 0, 1)[0], data, collator_for(toy_tokenizer(), data), 24, 1)  # noqa: E731
+        parts = [Part(store, split_documents(store, 0, 1)[0])]
+        return EvaluationSet(parts, data, collator_for(toy_tokenizer(), data), 24, 1)
 
     one, other = make(), make()
     assert len(one) == 9

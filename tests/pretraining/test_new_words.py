@@ -58,9 +58,15 @@ def test_a_run_that_keeps_general_text(asked, tmp_path, capfd) -> None:
     general = str(tmp_path / "general.txt")
     run = pretrain(asked(None, keep=(general, 0.3)))
     said = " ".join(capfd.readouterr().err.split())
-    assert "1 of the 4 examples of a step are of" in said
-    assert "general.txt (400 tokens, all of them trained on), so that less is forgotten (--keep, share 0.3)" in said
-    assert (run.kept, run.kept_share) == ([general], 0.3)
+    # 4 steps of 4 examples, of which 0.3 · 16 = 4.8 are 5; the text has 50 documents of 8 word pieces, one example each
+    assert (
+        "general.txt: 50 documents, 400 tokens, all of them trained on (1.2 kB), 30.0% of the examples, read 0.1 times"
+        in said
+    )
+    own, kept = run.mix
+    assert (own["share"], kept["source"], kept["share"], kept["passes"]) == (0.7, general, 0.3, 5 / 50)
+    assert own["training_tokens"] < own["tokens"]  # what is held out is of the corpus alone
+    assert run.held_out_tokens == own["tokens"] - own["training_tokens"]
     (run.folder / "run.json").write_text(json.dumps({**run.facts, "finished": False}))
     for other in (None, (general, 0.5)):
         with pytest.raises(BertkitError, match="its data or tokenizer has changed"):

@@ -1,0 +1,91 @@
+"""The texts of a run and their shares of the examples: one corpus, or several texts that are mixed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bertkit.corpus.store import CorpusStore
+from bertkit.draws import key
+from bertkit.pretraining.split import DocumentSet
+
+_UNIT_BITS = 32
+"""Shares are whole multiples of 2^-32, so that rounding is the same on every machine."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A text of a run.
+
+    Attributes:
+        store: the prepared text.
+        documents: the documents from which examples are drawn.
+        share: the share of the run's examples, 0 to 1.
+        name: the name for messages; empty if the run has a single text.
+    """
+
+    store: CorpusStore
+    documents: DocumentSet
+    share: float = 1.0
+    name: str = ""
+
+
+def examples_of(shares: Sequence[float], examples: int) -> list[int]:
+    """How many of the first ``examples`` examples of a run come from each text.
+
+    The share of the first text is rounded, then the share of the next one among the examples that are left, and so on. With each
+    further example exactly one of the counts grows, by one.
+
+    Args:
+        shares: the shares of the texts, above 0, in any unit.
+        examples: the number of examples of all texts together.
+
+    Example:
+        >>> [examples_of((0.75, 0.25), n) for n in range(5)]
+        [[0, 0], [1, 0], [2, 0], [2, 1], [3, 1]]
+    """
+    counts, left = [], examples
+    for number, share in enumerate(shares[:-1]):
+        of_those_left = round(share / sum(shares[number:]) * 2**_UNIT_BITS)
+        counts.append((left * of_those_left + 2 ** (_UNIT_BITS - 1)) >> _UNIT_BITS)
+        left -= counts[-1]
+    return [*counts, left]
+
+
+def seed_of(seed: int, number: int) -> int:
+    """The seed for a text's examples. Texts have different seeds, so that their examples do not share masks."""
+    return key(seed, number) if number else seed
+
+
+def facts_of(parts: Sequence[Part], passes: Sequence[float]) -> dict[str, list[dict[str, Any]]]:
+    """The field ``mix`` of a run's record, with an entry per text; no field if there is a single text.
+
+    Args:
+        parts: the texts.
+        passes: how many times each text is read in the whole run.
+    """
+    if len(parts) == 1:
+        return {}
+    facts = [
+        {
+            "source": part.name,
+            "share": part.share,
+            "documents": part.store.info.documents,
+            "tokens": part.store.info.tokens,
+            "training_tokens": part.documents.tokens,
+            "text_bytes": part.store.info.text_bytes,
+            "passes": times,
+        }
+        for part, times in zip(parts, passes, strict=True)
+    ]
+    return {"mix": facts}
+
+
+def line_of(part: dict[str, Any]) -> str:
+    """An entry of ``facts_of`` as a line for people."""
+    size, times = part["text_bytes"], part["passes"]
+    all_of_it = ", all of them trained on" if part["training_tokens"] == part["tokens"] else ""
+    return (
+        f"{part['source']}: {part['documents']:,} documents, {part['tokens']:,} tokens{all_of_it} ("
+        + (f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB")
+        + f"), {part['share']:.1%} of the examples, read {times:,.{0 if times >= 10 else 1}f} times"
+    )
