@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from bertkit import console
 from bertkit.console import counted
 from bertkit.errors import BertkitError, rules_applied
 from bertkit.finetuning.features import Features
@@ -62,6 +63,8 @@ class Encoder:
             BertkitError: ``data.stride`` leaves no room for what is new in a window.
         """
         windows = (self.overflow or overflow) == "windows"
+        if self._stride is not None and not windows:
+            console.note_once(f"data.stride={self._stride} has no effect: rows are not read in windows (data.overflow)")
         pairs = bool(texts) and len(texts[0]) == 2
         overlap = self._overlap(pairs) if windows else 0
         given, cut = texts, dict[int, int]()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bertkit.console import counted, one_line
 from bertkit.errors import BertkitError
 from bertkit.io.atomic import disk_errors
-from bertkit.models.folder import bert_folder, check_rows, is_bert, read_config, what_it_is
+from bertkit.models.folder import FINE_TUNED, bert_folder, check_rows, is_bert, read_config, what_it_is
 from bertkit.models.foreign_fields import left_out
 from bertkit.models.new_words import begin_as_means, new_words
 from bertkit.models.tokenizer import UNUSED, load_tokenizer, save_tokenizer
@@ -76,6 +76,9 @@ def load_bert_for_pretraining(
     optional = ("cls.predictions.", "cls.seq_relationship.", "bert.pooler.")
     model, new = load_for("BertForPreTraining", name_or_path, optional, seed)
     notes = [f"the {part} is new: {name_or_path} has none" for part in new] + left_out(folder, name_or_path)
+    kind = next(iter(read_config(folder, name_or_path).get("architectures") or ()), "")
+    if kind.endswith(FINE_TUNED):
+        notes.append(f"the head of {name_or_path} for its task ({kind}) is left out")
     rows = model.config.vocab_size
     read_segments(tokenizer, model.config.type_vocab_size)
     if len(tokenizer) > rows:

@@ -29,7 +29,7 @@ _SHOWN = {
     "hidden_size": (".layer.0.output.dense.weight", 0),
     "intermediate_size": (".layer.0.output.dense.weight", 1),
 }
-_FINE_TUNED = ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering", "ForMultipleChoice")
+FINE_TUNED = ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering", "ForMultipleChoice")
 _PRETRAINED = ("ForPreTraining", "ForMaskedLM", "ForNextSentencePrediction")
 _LAYER = re.compile(r"encoder\.layer\.(\d+)\.")
 _ENDLESS = 10**9
@@ -146,7 +146,7 @@ def what_it_is(config: dict[str, Any], name: str) -> str:
         The text; empty where config.json does not tell.
     """
     kind = next(iter(config["architectures"]), "")
-    if kind.endswith(_FINE_TUNED):
+    if kind.endswith(FINE_TUNED):
         return (
             f"it is fine-tuned (a {kind}): bertkit predict {name} TEXT, or bertkit evaluate {name} --validation FILE "
             "with labelled rows"

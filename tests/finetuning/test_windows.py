@@ -1,6 +1,7 @@
 """Long rows in windows: against transformers' own overflowing tokens, by hand, and row by row from end to end."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import transformers
 from helpers.stores import toy_tokenizer
 
+from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.finetuning import predict
 from bertkit.finetuning.features import Features, Split
@@ -111,14 +113,29 @@ def test_the_text_that_stands_in_each_window_is_cut_where_there_is_no_room_and_c
 
 
 def test_choices_are_counted_by_rows_and_not_read_in_windows():
-    rows = [{"question": text(9), "choices": [text(3), text(9)]}, {"question": "", "choices": [text(2), text(2)]}]
+    rows = [
+        {"question": text(9), "choices": [text(3), text(9)]},  # both do not fit: 9 + 3 and 9 + 9 in room for 11
+        {"question": text(1), "choices": [text(2), text(2)]},
+        {"question": text(2), "choices": [text(1), text(13)]},  # the choice alone is cut, to what the question leaves
+    ]
     made = ChoiceHead().features(Split("", rows, None), encoder(max_seq_length=14))
-    assert made.cut == {0: 21}
-    assert Cuts().add(made, 2).told("", 14, Reach(32, True)) == [
-        "1 of 2 rows is longer than 14 tokens and lost its end: finetune with --seq-len 21 reads it whole"
+    assert made.cut == {0: 21, 2: 18}
+    assert len(made.ids[5]) == 14
+    assert Cuts().add(made, 3).told("", 14, Reach(32, True)) == [
+        "2 of 3 rows are longer than 14 tokens and lost their end: finetune with --seq-len 21 reads them whole"
+    ]
+    assert Cuts().add(replace(made, cut={2: 18}), 3).told("", 14, Reach(32, True)) == [
+        "1 of 3 rows is longer than 14 tokens and lost its end: finetune with --seq-len 18 reads it whole"
     ]
     with pytest.raises(BertkitError, match="data.overflow=windows does not fit choices"):
         ChoiceHead().features(Split("", rows, None), encoder(max_seq_length=14, overflow="windows"))
+
+
+def test_a_stride_without_windows_is_said(capsys):
+    console.note_once.cache_clear()
+    for settings in ({"overflow": "windows", "stride": 3}, {}, {"stride": 3}, {"stride": 3}):
+        encoder(max_seq_length=16, **settings)([(text(3),)])
+    assert capsys.readouterr().err == "data.stride=3 has no effect: rows are not read in windows (data.overflow)\n"
 
 
 def test_a_nul_is_read_as_if_it_were_not_there_and_said_once(monkeypatch, capsys):

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForPreTraining, BertForPreTraining, BertModel, pipeline
 
@@ -223,3 +224,15 @@ def test_a_model_learns_to_read_longer_texts_from_copies_of_the_places_it_has(ti
     again, _, notes = load_bert_for_pretraining(str(tmp_path / "longer"), positions=64)
     assert notes == []
     assert torch.equal(again.bert.embeddings.position_embeddings.weight, longer)
+
+
+@pytest.mark.parametrize(
+    "kind", ["SequenceClassification", "TokenClassification", "QuestionAnswering", "MultipleChoice"]
+)
+def test_the_head_of_a_task_that_is_not_gone_on_with_is_said(tiny_model: Path, tmp_path: Path, kind: str) -> None:
+    with_head = getattr(transformers, f"BertFor{kind}").from_pretrained(tiny_model)
+    with_head.save_pretrained(tmp_path)
+    transformers.AutoTokenizer.from_pretrained(tiny_model).save_pretrained(tmp_path)
+    _, _, notes = load_bert_for_pretraining(str(tmp_path))
+    assert f"the head of {tmp_path} for its task (BertFor{kind}) is left out" in notes
+    assert not any("for its task" in told for told in load_bert_for_pretraining(str(tiny_model))[2])
