@@ -19,7 +19,7 @@ from bertkit.corpus.store import CorpusStore
 
 MAPPED_FROM = 2**20
 """Documents."""
-_ABOUT_THE_TEXT = ("sources", "first_replaced_at", "empty_files")
+_ABOUT_THE_TEXT = ("sources", "first_replaced_at", "empty_files", "repeated")
 _AT_ONCE = 2**20
 """Documents whose numbers are computed at a time."""
 

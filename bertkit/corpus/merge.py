@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -68,6 +69,7 @@ def join(folder: Path, stores: Sequence[CorpusStore], fingerprint: str, sources:
         sources=list(sources),
         first_replaced_at=next((info.first_replaced_at for info in infos if info.replaced_characters), None),
         empty_files=[name for info in infos for name in info.empty_files],
+        repeated=dict(sum((Counter(info.repeated) for info in infos), Counter())),
         **{name: sum(getattr(info, name) for info in infos) for name in _COUNTS},
     )
     write_info(folder, info)

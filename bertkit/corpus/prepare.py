@@ -13,6 +13,7 @@ from bertkit.cores import usable_cores
 from bertkit.corpus.cache import cache_folder, name_of, opened
 from bertkit.corpus.contents import Contents, contents, joined
 from bertkit.corpus.encoders import ENCODERS, ChunkEncoder, Differs, EncodedChunk, suitable_encoders
+from bertkit.corpus.repeated import Repeated, without_repeated
 from bertkit.corpus.sources import Source, read_paragraphs
 from bertkit.corpus.store import CorpusInfo, CorpusStore, StoreWriter, open_store, open_verified
 from bertkit.corpus.workers import in_order
@@ -41,6 +42,8 @@ class Preparation:
     """(i, n): only every n-th document, from the i-th on, so that n machines can share the work."""
     engine: "Engine | None" = None
     """What works on parts of the text elsewhere; None reads and prepares all of it here."""
+    deduplicate: Repeated | None = None
+    """What is left out if it has occurred before (see ``corpus.repeated``)."""
     left_out: Sequence[str] = ()
     """What is to be said of inputs of which not all is read, once they are (see ``sources.find_sources``)."""
 
@@ -76,7 +79,16 @@ class Preparation:
             BertkitError: as ``contents``.
         """
         shard = "-{}of{}".format(*self.shard) if self.shard != (0, 1) else ""
-        return f"{self.contents.fingerprint}{shard}-{self.language}"
+        return f"{self.text_fingerprint}{shard}-{self.language}"
+
+    @property
+    def text_fingerprint(self) -> str:
+        """The fingerprint of the text alone: of the contents, without what is left out of them.
+
+        Raises:
+            BertkitError: as ``contents``.
+        """
+        return self.contents.fingerprint + (f"-{self.deduplicate}" if self.deduplicate else "")
 
     def store_name(self, tokenizer: Any) -> str:
         """Of the prepared corpus in the cache."""
@@ -84,7 +96,11 @@ class Preparation:
         return name_of(described)
 
     def paragraphs(self, report: ReadReport) -> Iterator[str | None]:
-        """The whole corpus, paragraph by paragraph; None ends a document."""
+        """The whole corpus, paragraph by paragraph; None ends a document. What occurs again is left out, if asked for."""
+        whole = self._paragraphs(report)
+        return whole if self.deduplicate is None else without_repeated(whole, self.deduplicate, report)
+
+    def _paragraphs(self, report: ReadReport) -> Iterator[str | None]:
         mine, shards = self.shard
         document = 0
         for paragraph in chain.from_iterable(read_paragraphs(one, self.column, report) for one in self.sources):
@@ -195,7 +211,13 @@ def _write_with(encoder: str, folder: Path, preparation: Preparation, tokenizer:
             empty_files=report.empty_files,
             empty_rows=report.empty_rows,
             dropped_nuls=report.dropped_nuls,
+            repeated=_counts_of_repeated(preparation, report),
         )
+
+
+def _counts_of_repeated(preparation: Preparation, report: ReadReport) -> dict[str, int]:
+    what = preparation.deduplicate
+    return {} if what is None else {what: report.repeated, "characters": report.repeated_characters}
 
 
 def nothing_in(preparation: Preparation) -> BertkitError:

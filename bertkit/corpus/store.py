@@ -51,6 +51,9 @@ class CorpusInfo:
     """Of tables and datasets."""
     dropped_nuls: int = 0
     """NUL characters in their cells."""
+    repeated: dict[str, int] = field(default_factory=dict)
+    """How many ``lines`` or ``documents`` were left out because they had occurred before, and their ``characters``; empty if none
+    were looked for, and then not written."""
     format: int = _FORMAT
     files: dict[str, Checksum] = field(default_factory=dict)
     """Checksums of all other files in the folder; none in a store of before they were kept."""
@@ -123,7 +126,8 @@ def read_info(folder: Path) -> CorpusInfo:
 
 def write_info(folder: Path, info: CorpusInfo) -> None:
     """Writes the description, which makes a folder a whole prepared corpus, with the checksums of what is there."""
-    values = {**asdict(info), "files": checksums(folder, but=INFO_FILE)}
+    described = {name: value for name, value in asdict(info).items() if name != "repeated" or value}
+    values = {**described, "files": checksums(folder, but=INFO_FILE)}
     text = json.dumps({**values, "checksum": _checksum(values)}, indent=2, ensure_ascii=False) + "\n"
     (folder / INFO_FILE).write_text(text, encoding="utf-8", errors="backslashreplace")
 

@@ -32,6 +32,10 @@ class ReadReport:
     """Empty rows of tables and datasets."""
     dropped_nuls: int = 0
     """NUL characters in cells of tables and datasets."""
+    repeated: int = 0
+    """Lines or documents that were left out because they had occurred before."""
+    repeated_characters: int = 0
+    """The characters of these."""
 
 
 def read_lines(stream: BinaryIO, name: str, report: ReadReport | None = None) -> Iterator[tuple[int, str]]:

@@ -90,6 +90,7 @@ def _recipe(request: CorpusRequest) -> PretrainRecipe:
         Override("model.max_position_embeddings", positions, f"the model {request.model}"),
         Override("data.max_seq_length", length, f"--seq-len {length}"),
         Override("data.max_eval_examples", request.max_examples, f"--max-examples {request.max_examples}"),
+        Override("data.deduplicate", None, "evaluate --corpus"),  # the text as it is
         *request.overrides,
     ]
     recipe = load(PretrainRecipe, "pretrain", source, asked).settings

@@ -230,10 +230,13 @@ def warnings(
     if corpus.duplicate_sentences > 0.3:
         lines.append(
             f"{corpus.duplicate_sentences:.0%} of the sentences have occurred before: a model learns duplicates by heart "
-            "and its loss gets stuck or lies; remove repeated lines, headers and boilerplate"
+            "and its loss gets stuck or lies; remove repeated lines, headers and boilerplate (--set data.deduplicate=lines)"
         )
     if corpus.duplicate_documents > 0.1:
-        lines.append(f"{corpus.duplicate_documents:.0%} of the documents have occurred before: remove the copies")
+        lines.append(
+            f"{corpus.duplicate_documents:.0%} of the documents have occurred before: remove the copies (--set "
+            "data.deduplicate=documents)"
+        )
     if corpus.sentences > _DUPLICATES_LOOKED_AT:
         lines.append(
             f"duplicates were looked for among the first {_DUPLICATES_LOOKED_AT:,} of {corpus.sentences:,} sentences: the shares "

@@ -14,7 +14,7 @@ from bertkit.corpus.prepare import Preparation, prepare, tokenizer_fingerprint
 from bertkit.corpus.sentences import GENERAL, has_rules
 from bertkit.corpus.sources import find_sources
 from bertkit.corpus.statistics import TextReport
-from bertkit.corpus.store import CorpusStore, is_store
+from bertkit.corpus.store import CorpusInfo, CorpusStore, is_store
 from bertkit.errors import BertkitError
 from bertkit.models.tokenizer import load_tokenizer, special_ids
 from bertkit.pretraining.evaluation import Unigrams, unigrams
@@ -54,7 +54,20 @@ def _prepared(preparation: Preparation, tokenizer: Any, out: Path | None = None,
     store = prepare(preparation, tokenizer, out, verify=verify)
     for told in [*preparation.left_out, *_language_told(preparation.language)]:
         console.note(console.plain(told))
+    if told_of := _repeated_told(store.info, preparation.names):
+        console.note(console.plain(told_of))
     return store
+
+
+def _repeated_told(info: CorpusInfo, names: Sequence[str]) -> str:
+    """A line on what was left out because it had occurred before; empty if nothing was looked for."""
+    if not info.repeated:
+        return ""
+    what = "lines" if "lines" in info.repeated else "documents"
+    return (
+        f"{names[0]}{', …' if len(names) > 1 else ''}: {info.repeated[what]:,} {what} that had occurred before are left out, "
+        f"{info.repeated['characters'] / 1e6:,.1f} million characters (data.deduplicate={what}; without it they stay)"
+    )
 
 
 def _language_told(language: str) -> list[str]:
@@ -202,7 +215,8 @@ def _validation_text(validation: Sequence[str], tokenizer: Any, recipe: Pretrain
     if is_prepared(validation):
         store = _opened(validation, tokenizer)
     else:
-        store = prepare_corpus(preparation_of(validation, recipe), recipe.tokenizer, tokenizer)[0]
+        as_it_is = replace(preparation_of(validation, recipe), deduplicate=None)
+        store = prepare_corpus(as_it_is, recipe.tokenizer, tokenizer)[0]
     if not unigrams(store.token_counts, special_ids(tokenizer)).most_frequent:
         raise BertkitError(
             f"{validation[0]} has no word piece that could be predicted: it is all unknown to the tokenizer"
@@ -252,8 +266,14 @@ def preparation_of(
     """What to prepare of some inputs, and how it is read by a recipe; ``shard`` and ``engine`` as in ``Preparation``.
 
     Raises:
-        BertkitError: nothing is there, or a file is of no known form.
+        BertkitError: nothing is there, or a file is of no known form; a part of a text cannot be compared with the rest.
     """
+    deduplicate = recipe.data.deduplicate
+    if deduplicate is not None and (engine is not None or shard != (0, 1)):
+        raise BertkitError(
+            f"data.deduplicate={deduplicate} compares a text with all of itself, and --engine and --shard prepare parts of it "
+            "by themselves: leave one of them out"
+        )
     left_out: list[str] = []
     sources = find_sources(inputs, left_out)
-    return Preparation(sources, recipe.data.column, recipe.data.language.lower(), shard, engine, left_out)
+    return Preparation(sources, recipe.data.column, recipe.data.language.lower(), shard, engine, deduplicate, left_out)

@@ -190,7 +190,7 @@ def check_effect(overrides: Sequence[Override], texts: Sequence[str], word_piece
             raise BertkitError(
                 f"{one.origin} is about word pieces that are learned, and those of {word_pieces} are given: leave it out"
             )
-        if name in ("column", "language") and is_prepared(texts):
+        if name in ("column", "language", "deduplicate") and is_prepared(texts):
             raise BertkitError(f"{one.origin} is about reading text, and {texts[0]} is prepared already: leave it out")
 
 

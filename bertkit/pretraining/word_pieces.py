@@ -52,7 +52,7 @@ def train_tokenizer(preparation: Preparation, settings: TokenizerSettings, mixed
     """
     mixed = mixed or [(preparation, 1.0)]
     shares = "".join(f" {share}" for _, share in mixed) if len(mixed) > 1 else ""
-    contents = " ".join(one.contents.fingerprint for one, _ in mixed) + shares
+    contents = " ".join(one.text_fingerprint for one, _ in mixed) + shares
     wanted = f"2 {contents} {settings.vocab_size} {settings.lowercase} {settings.strip_accents}"
     sizes = [one.estimated_bytes() for one, _ in mixed]
     read = readings(sizes, [share for _, share in mixed])
@@ -96,7 +96,7 @@ def with_new_words(preparation: Preparation, tokenizer: Any, n: int) -> tuple[An
         BertkitError: it is no WordPiece with BERT's rules, or no word is worth it.
     """
     check_word_by_word(tokenizer)
-    wanted = f"words 1 {preparation.contents.fingerprint} {tokenizer_fingerprint(tokenizer)} {n}"
+    wanted = f"words 1 {preparation.text_fingerprint} {tokenizer_fingerprint(tokenizer)} {n}"
     name = name_of(wanted)
 
     def learn(folder: Path) -> None:
