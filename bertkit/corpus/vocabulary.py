@@ -28,7 +28,7 @@ def default_vocab_size(text_bytes: int) -> int:
 
 
 def sample(
-    paragraphs: Iterable[str | None], text_bytes: int, seed: int, most_bytes: float = SAMPLE_BYTES
+    paragraphs: Iterable[str | None], text_bytes: int, seed: int, most_bytes: float | None = None
 ) -> Iterator[str]:
     """The paragraphs of a random subset of the documents, of about ``most_bytes`` in all.
 
@@ -36,8 +36,9 @@ def sample(
         paragraphs: the corpus; None ends a document.
         text_bytes: (estimated) size of the whole corpus; 0 where it is unknown: then what comes first is taken.
         seed: which subset. The choice is a function of (seed, number of the document) alone.
-        most_bytes: of a smaller corpus, all is taken.
+        most_bytes: of a smaller corpus, all is taken; None is ``SAMPLE_BYTES``.
     """
+    most_bytes = most_bytes or SAMPLE_BYTES
     rate = min(1.0, most_bytes / max(text_bytes, 1))
     document = 0
     chosen = rate == 1.0 or Draws(seed, document).uniform() < rate
