@@ -155,11 +155,14 @@ def open_predictor(
         return Predictor(head, recipe, encoder, None, reader)
     from bertkit.hardware import choose_device
     from bertkit.models.fast.attention import attend_unpadded
+    from bertkit.models.fast.products import lay_out_for_reading
     from bertkit.models.headed import load_headed, positions_of
 
     kind = choose_device(device)
     model, tokenizer = load_headed(head.auto_class, name_or_path)
     attend_unpadded(model)
+    if kind == "cpu":
+        lay_out_for_reading(model)
     settings = _fitting(recipe.data, positions_of(model), overrides)
     return Predictor(head, recipe, Encoder.of(tokenizer, settings), model.to(kind).eval())
 

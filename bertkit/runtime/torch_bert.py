@@ -47,6 +47,7 @@ class TorchBert:
     def __init__(self, name: str, head: "Head", device: str | None) -> None:
         from bertkit.hardware import choose_device
         from bertkit.models.fast.attention import attend_unpadded
+        from bertkit.models.fast.products import lay_out_for_reading
 
         kind = choose_device(device)
         cls = _CLASSES[head] if head != "task" else _task_class(name)
@@ -54,6 +55,8 @@ class TorchBert:
         self._model: Any = loaded.to(device if device and ":" in device else kind).eval()
         self._encoder: Any = self._model if head == "none" else self._model.bert
         attend_unpadded(self._encoder)
+        if kind == "cpu":
+            lay_out_for_reading(self._encoder)
         self._pad_id: int = self._model.config.pad_token_id or 0
         self._tokens_at_once = TOKENS_AT_ONCE[kind]
         self.config: dict[str, Any] = self._model.config.to_dict()

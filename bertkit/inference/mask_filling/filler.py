@@ -106,7 +106,7 @@ class MaskFiller:
         for one, places, logs in zip(
             encoded, masks, self.reader.bert.word_log_probabilities(encoded, masks), strict=True
         ):
-            ranked = self._ranked(np.exp(logs), top_k, target_ids)
+            ranked = self._ranked(logs, top_k, target_ids)
             filled.append([
                 [self._candidate(one, place, score, (token,)) for score, token in zip(*guesses, strict=True)]
                 for place, guesses in zip(places, ranked, strict=True)
@@ -211,15 +211,15 @@ class MaskFiller:
         return sorted(words)
 
     def _ranked(
-        self, probabilities: np.ndarray, top_k: int, target_ids: Sequence[int] | None
+        self, logs: np.ndarray, top_k: int, target_ids: Sequence[int] | None
     ) -> list[tuple[list[float], list[int]]]:
-        """The scores and ids of the best pieces at each mask, from probabilities ``[masks, rows]``."""
+        """The scores and ids of the best pieces at each mask, from log-probabilities ``[masks, rows]``."""
         # Rows that only pad the vocabulary to a multiple of 64 are left out.
-        compared = np.arange(len(self.reader.pieces.vocab)) if target_ids is None else np.array(target_ids)
-        kept = probabilities[:, compared]
-        best = largest(kept, min(top_k, kept.shape[1]))
-        scores = np.take_along_axis(kept, best, axis=1).tolist()
-        return list(zip(scores, compared[best].tolist(), strict=True))
+        compared = logs[:, : len(self.reader.pieces.vocab)] if target_ids is None else logs[:, list(target_ids)]
+        best = largest(compared, min(top_k, compared.shape[1]))
+        scores = np.exp(np.take_along_axis(compared, best, axis=1)).tolist()
+        ids = best if target_ids is None else np.array(target_ids)[best]
+        return list(zip(scores, ids.tolist(), strict=True))
 
     def _candidate(self, text: Encoding, place: int, score: float, word: Word) -> Candidate:
         # As in the pipeline, special tokens are removed, but not if that would remove other masks.

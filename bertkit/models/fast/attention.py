@@ -16,6 +16,7 @@ from transformers.models.bert.modeling_bert import BertLayer
 
 from bertkit.models.fast.dropout import drop
 from bertkit.models.fast.layout import Layout, Wanted, gathered, scattered
+from bertkit.models.fast.products import projected
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -97,22 +98,16 @@ def _layer(
         return padded
     parts = layer.attention.self
     if wanted is None:
-        asking, (query, key, value) = hidden, _projected(hidden, parts.query, parts.key, parts.value)
+        asking, (query, key, value) = hidden, projected(parts, hidden, "query", "key", "value")
     else:
         # Queries of a text lie side by side in a grid [B, most], so that attention can take them as B padded texts.
         texts, most = wanted.shape
         asking = scattered(gathered(hidden, wanted.rows), wanted.places, texts * most)
-        (query,), (key, value) = _projected(asking, parts.query), _projected(hidden, parts.key, parts.value)
+        (query,), (key, value) = projected(parts, asking, "query"), projected(parts, hidden, "key", "value")
     query, key, value = (one.unflatten(1, (-1, parts.attention_head_size)) for one in (query, key, value))
     context = _attended(parts, query, key, value, tokens, wanted.shape if wanted else None)
     states: torch.Tensor = layer.feed_forward_chunk(layer.attention.output(context.flatten(1), asking))
     return states
-
-
-def _projected(states: torch.Tensor, *parts: torch.nn.Linear) -> tuple[torch.Tensor, ...]:
-    """Applies several linear layers to ``states`` in one matrix product."""
-    weight, bias = (torch.cat([getattr(part, name) for part in parts]) for name in ("weight", "bias"))
-    return torch.nn.functional.linear(states, weight, bias).chunk(len(parts), dim=-1)
 
 
 def _attended(
