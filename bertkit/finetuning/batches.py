@@ -1,4 +1,4 @@
-"""Batches of features of similar length, so that hardly any padding is computed."""
+"""Batches of features, of similar length where that is fair, so that hardly any padding is computed."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -82,6 +82,10 @@ class FinetunePlan:
     In each epoch the units are shuffled, sorted by length within stretches of many batches, and the batches shuffled.
     The order is a function of (seed, epoch). Each unit comes once per epoch, and the last batch of an epoch may be small.
 
+    For a head that counts words a stretch is one batch, so that a batch is a random sample. A step's loss is the mean over its
+    words: in batches of similar length the words of short texts would weigh more than those of long ones, and entity F1 on WNUT17
+    is 25.4 ± 1.0 instead of 28.3 ± 0.7 (three seeds each). With one label per unit no difference was seen.
+
     Args:
         features: the features of all rows, with targets.
         micro_batch_size: how many units a device computes at a time.
@@ -118,7 +122,7 @@ class FinetunePlan:
     def _planned(self, epoch: int) -> list[list[int]]:
         random = np.random.Generator(np.random.Philox(key(self._seed, epoch)))
         order = random.permutation(len(self._features.units))
-        stretch = self._batch_size * _SORTED_BATCHES
+        stretch = self._batch_size * (1 if self._head.counts_words else _SORTED_BATCHES)
         batches: list[list[int]] = []
         for begin in range(0, len(order), stretch):
             some = order[begin : begin + stretch]

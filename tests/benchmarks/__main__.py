@@ -55,7 +55,7 @@ def finetune(
     device: options.Device = "auto",
     as_json: options.Json = False,
 ) -> None:
-    """Fine-tuning: our batches of like length beside transformers' Trainer, padded either way."""
+    """Fine-tuning: ours, without padding, beside transformers' Trainer, padded either way."""
     from bertkit.finetuning.data import check_inputs
     from bertkit.finetuning.run import DEFAULT_MODEL, FinetuneRequest, data_request, load_recipe
 

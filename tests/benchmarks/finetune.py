@@ -1,4 +1,4 @@
-"""``python -m benchmarks finetune``: our batches of like length beside the Trainer with either way of padding."""
+"""``python -m benchmarks finetune``: ours, without padding, beside the Trainer with either way of padding."""
 
 import dataclasses
 import random

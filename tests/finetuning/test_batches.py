@@ -7,6 +7,7 @@ from helpers.stores import toy_tokenizer
 from bertkit.finetuning.batches import FinetunePlan, by_length, collate
 from bertkit.finetuning.features import Split
 from bertkit.finetuning.heads.one_class import OneClass
+from bertkit.finetuning.heads.registry import HEADS
 from bertkit.finetuning.windows import Encoder
 from bertkit.settings.schema import FinetuneDataSettings
 
@@ -69,6 +70,26 @@ def test_hardly_any_padding_is_computed():
         real += int(batch["attention_mask"].sum())
         padded += batch["attention_mask"].numel()
     assert real / padded > 0.95  # in random batches of 32 it is 52 %
+
+
+def test_where_words_count_a_batch_is_a_random_sample_of_the_rows():
+    """Batches of similar length would count the words of short rows more than those of long ones."""
+
+    class OfWords(OneClass):
+        counts_words = True
+
+    rng = np.random.default_rng(0)
+    features = labelled([text(int(n)) for n in rng.integers(1, 60, 2048)])
+    plan = FinetunePlan(features, OfWords(["a", "b"]), 0, 32, 1000, seed=3, micro_batch_size=32)
+    lengths = [features.tokens[plan.examples(step)] for step in range(plan.steps_per_epoch)]
+    # The mean of 32 rows drawn at random varies by sigma / sqrt(32). The variance of 64 such means, over its expectation, lies
+    # within 0.51 and 1.70 with a probability of 99.9 % (chi-squared, 63 degrees of freedom).
+    means = np.array([one.mean() for one in lengths])
+    assert 0.51 < means.var(ddof=1) / (features.tokens.var(ddof=1) / 32) < 1.70
+
+
+def test_tags_are_counted_by_words_and_other_answers_by_rows():
+    assert [name for name, head in HEADS.items() if head.counts_words] == ["token"]
 
 
 def test_prediction_batches_cover_all_rows_longest_first():

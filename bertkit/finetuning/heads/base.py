@@ -46,6 +46,8 @@ class Head(ABC):
         label_names: the classes by id; empty if there are none.
         says_one_class: whether its logits are those of one class per feature, so that a temperature can be fitted to them
             (``train.calibrate``).
+        counts_words: whether the loss counts every word of a unit. Training batches are then drawn at random; else they hold
+            units of similar length.
     """
 
     name: ClassVar[str]
@@ -57,6 +59,7 @@ class Head(ABC):
     lower_is_better: ClassVar[frozenset[str]] = frozenset()
     label_names: list[str]
     says_one_class: ClassVar[bool] = False
+    counts_words: ClassVar[bool] = False
 
     # From rows, or from a saved model.
 

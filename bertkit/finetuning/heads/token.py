@@ -43,6 +43,7 @@ class TokenHead(AtTokens):
     auto_class = "AutoModelForTokenClassification"
     pipeline_tag = "token-classification"
     overflow = "windows"
+    counts_words = True
     roles: ClassVar = {
         "text": (("tokens",), ("words",), ("text",), ("data",)),
         "label": tuple((name,) for name in _LABELS),
