@@ -163,10 +163,13 @@ def reader_may_leave() -> Iterator[None]:
 
 
 def print_json(value: object, indent: int | None = None) -> None:
-    """Prints JSON on stdout, on one line unless ``indent`` is given; in ASCII if the encoding of stdout is not UTF-8."""
+    """Prints JSON on stdout, on one line unless ``indent`` is given; in ASCII if the encoding of stdout is not UTF-8.
+
+    Characters that control a terminal, and lone surrogates, are written as escapes: a program reads the same from them.
+    """
     is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     text = json.dumps(value, ensure_ascii=not is_utf8, indent=indent)
-    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
+    sys.stdout.write(_CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
 
 
 def open_streams() -> None:
@@ -174,7 +177,8 @@ def open_streams() -> None:
 
     A stream that was closed is None in Python, and its file descriptor would be given to the next file that is opened:
     whatever is printed would end in that file. Such a stdin or stdout is replaced by one that refuses to be read or
-    written, and stderr by one that drops everything. Characters that the encoding of stdout lacks are written as escapes.
+    written, and stderr by one that drops everything. An open stderr drops everything from its first failure on.
+    Characters that the encoding of stdout lacks are written as escapes.
     """
     closed = {"stdin": (0, os.O_WRONLY, "r"), "stdout": (1, os.O_RDONLY, "w"), "stderr": (2, os.O_WRONLY, "w")}
     for name, (number, access, mode) in closed.items():
@@ -186,6 +190,25 @@ def open_streams() -> None:
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+    if sys.stderr is sys.__stderr__ and isinstance(sys.stderr, io.TextIOWrapper):
+        heard = io.BufferedWriter(_Unfailing(sys.stderr.fileno(), "wb", closefd=False))
+        sys.stderr = io.TextIOWrapper(heard, sys.stderr.encoding, "backslashreplace", line_buffering=True)
+
+
+class _Unfailing(io.FileIO):
+    """A file for messages that drops everything from its first failure on, so that the work goes on.
+
+    Writing fails if the terminal was closed, if Ctrl-C has ended a ``| tee`` as well, or if the disk of a log is full.
+    """
+
+    def write(self, said: Any) -> int:
+        try:
+            return super().write(said)
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
+            return len(said)
 
 
 def abandon_stdout() -> None:

@@ -116,14 +116,24 @@ def stopped_cleanly(then: str = "") -> Iterator[None]:
 
 
 @contextmanager
-def held_back() -> Iterator[None]:
-    """Delays a signal that would end the command until the end of the block.
+def held_back(answer: str) -> Iterator[None]:
+    """Delays a signal that would end the command until the end of the block, and says so at once.
 
     It is for compiled code that calls Python without checking for exceptions: it would crash, or go on without a result.
+
+    Args:
+        answer: The line that is printed when the first signal comes.
     """
     came, before = list[int](), _taken_over()
+
+    def keep(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
+        if len(came) == 1:
+            with suppress(Exception):  # an exception here is what the block cannot take
+                console.note(answer)
+
     for number in before:
-        signal.signal(number, lambda number, _: came.append(number))
+        signal.signal(number, keep)
     try:
         yield
     finally:
@@ -133,10 +143,13 @@ def held_back() -> Iterator[None]:
             signal.raise_signal(came[0])
 
 
-def answered_meanwhile(work: Callable[[], T]) -> T:
+def answered_meanwhile(work: Callable[[], T], timeout_s: float | None = None) -> T:
     """Calls ``work`` in a thread and returns its result, as Python handles no signals during a long call of compiled code.
 
-    If a signal ends the waiting, the call goes on in the background until it or the process ends.
+    If a signal or the timeout ends the waiting, the call goes on in the background until it or the process ends.
+
+    Raises:
+        TimeoutError: The call has not returned within ``timeout_s``.
     """
     result: Future[T] = Future()
 
@@ -147,7 +160,7 @@ def answered_meanwhile(work: Callable[[], T]) -> T:
             result.set_exception(error)
 
     threading.Thread(target=do, daemon=True).start()
-    return result.result()
+    return result.result(timeout_s)
 
 
 def _taken_over() -> dict[signal.Signals, Any]:

@@ -1,6 +1,7 @@
 """What is printed where the reader has left."""
 
 import io
+import json
 import re
 import subprocess
 import sys
@@ -46,6 +47,15 @@ def test_no_control_characters_of_texts_reach_a_terminal(capsys):
 
 
 LONG = "a message of twelve words that says where, what is allowed and what to do about it, in 1,234,567 ways"
+
+
+def test_json_is_the_same_to_a_program_and_harmless_to_a_terminal(capsys):
+    hostile = {"te\x9bxt": "a\x1b]0;owned\x07b\x9bc\rd \t\x7f\u202e é 中 \ud800"}
+    console.print_json(hostile, indent=2)
+    printed = capsys.readouterr().out
+    assert json.loads(printed) == hostile
+    assert [one for one in printed if not (one.isprintable() or one == "\n")] == []
+    assert "é 中" in printed
 
 
 def test_long_lines_break_between_words_on_a_terminal_and_nowhere_else(capsys):

@@ -42,18 +42,19 @@ def test_what_a_library_raises_on_its_way_out_is_the_same_ending(name, ending):
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
-def test_a_signal_that_is_held_back_is_raised_at_the_end_of_the_block(name):
+def test_a_signal_that_is_held_back_is_said_at_once_and_raised_at_the_end_of_the_block(name, capsys):
     number, reached = getattr(signal, name), []
 
     def work() -> None:
-        with held_back():
-            signal.raise_signal(number)
-            reached.append("the end")
+        with held_back("finishing the graph …"):
+            for _ in range(2):  # from the terminal, and passed on by a launcher
+                signal.raise_signal(number)
+            reached.append(capsys.readouterr().err)
 
     with stopped_cleanly(), pytest.raises((Interrupted, KeyboardInterrupt)):
         work()
-    assert reached == ["the end"]
-    with pytest.raises(KeyboardInterrupt), held_back():  # in a notebook
+    assert reached == ["finishing the graph …\n"]
+    with pytest.raises(KeyboardInterrupt), held_back(""):  # in a notebook
         signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
@@ -99,6 +100,41 @@ def test_a_long_call_of_compiled_code_does_not_keep_a_signal_waiting():
     finally:
         process.kill()
         process.stdout.close()
+
+
+UNHEARD = """
+import signal, sys
+from bertkit import console
+from bertkit.signals import stop_on_signals
+console.PLAIN_LINE_EVERY_S = 0
+console.open_streams()
+sys.stdin.read()  # until who read what we say has gone
+try:
+    with stop_on_signals(lambda: "finishing step 1, saving …"), console.progress("training", 2, "step") as line:
+        signal.raise_signal(signal.SIGINT)
+        line.update(1)
+        print("saved")
+except KeyboardInterrupt:
+    console.note("stopped")
+"""
+
+
+@pytest.mark.parametrize("heard", ["a pipe", "a terminal", "a log on a full disk"])
+def test_what_nobody_hears_ends_no_run_before_it_has_saved(heard):
+    """As in ``bertkit pretrain … 2>&1 | tee log``, of which Ctrl-C ends ``tee``, too; and where a terminal is closed."""
+    if heard == "a log on a full disk":
+        if not os.path.exists("/dev/full"):
+            pytest.skip("no /dev/full here")
+        reads = writes = os.open("/dev/full", os.O_WRONLY)
+    else:
+        reads, writes = os.pipe() if heard == "a pipe" else os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", UNHEARD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=writes, text=True
+    )
+    for descriptor in {reads, writes}:
+        os.close(descriptor)
+    assert process.communicate("")[0] == "saved\n"
+    assert process.returncode == 0
 
 
 def test_work_in_a_thread_returns_and_raises_as_here():

@@ -60,7 +60,7 @@ def _trace(loaded: "PreTrainedModel", heads: Sequence[Head], path: Path) -> None
     free |= {"places": {0: "places"}, "word_logits": {0: "places"}}
     free |= dict.fromkeys((OUTPUTS["pairs"], CLASS_LOGITS), {0: "batch"})
     # The exporter's C++ calls Python, and an exception that a signal raises there would be a segmentation fault.
-    with held_back():
+    with held_back("finishing the ONNX graph, then ending …"):
         torch.onnx.export(
             _all_outputs(loaded, heads).eval(),
             tuple(inputs.values()),
