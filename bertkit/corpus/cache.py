@@ -5,10 +5,12 @@ import hashlib
 import os
 import shutil
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from bertkit import console
 from bertkit.errors import BertkitError
@@ -18,6 +20,10 @@ from bertkit.signals import stopped_cleanly
 T = TypeVar("T")
 _TEMPORARY = ".tmp-"  # as `new_folder` names them: .tmp-NAME-RANDOM
 _SPOOL = "bertkit-stdin-"
+SIGN_OF_LIFE_EVERY_S = 5.0
+"""How often the process that has a lock touches its file."""
+PATIENCE_S = 60.0
+"""How long another process waits for such a sign. The work itself may take hours."""
 
 
 def cache_folder() -> Path:
@@ -36,8 +42,8 @@ def opened(folder: Path, opening: Callable[[Path], T], make: Callable[[Path], No
     """What a folder holds; it is made where it is not there, and made anew where an entry of the cache is damaged.
 
     What is there is opened without a lock, so that a cache need not be writable. Two processes that ask for the same
-    folder wait for one another; a killed one leaves only a temporary folder behind, which is never taken for a whole
-    one and is removed by the next that makes something there.
+    folder wait for one another, but not for one that is frozen; a killed one leaves only a temporary folder behind, which
+    is never taken for a whole one and is removed by the next that makes something there.
 
     Args:
         folder: in the cache, or elsewhere.
@@ -45,7 +51,8 @@ def opened(folder: Path, opening: Callable[[Path], T], make: Callable[[Path], No
         make: writes into a new folder.
 
     Raises:
-        BertkitError: what ``opening`` says of a folder outside the cache, or ``make``; the disk cannot be written.
+        BertkitError: what ``opening`` says of a folder outside the cache, or ``make``; the disk cannot be written; who
+            has the lock is frozen.
         Interrupted: a signal came; nothing was kept.
     """
     with suppress(BertkitError):
@@ -72,19 +79,68 @@ def _holds_something(folder: Path) -> bool:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """While the block runs no other process has the lock of this folder, which need not be there."""
+    """While the block runs no other process has the lock of this folder, which need not be there.
+
+    Raises:
+        BertkitError: there are no locks; another process has it, and has given no sign of life for ``PATIENCE_S``.
+    """
     from filelock import FileLock
 
     lock = _lock_of(folder)
     for parent in (folder.parent, lock.parent):
         parent.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(lock):
+        with _awaited(FileLock(lock), folder), _signs_of_life(lock):
             yield
     except NotImplementedError as error:
         raise BertkitError(
             f"the file system of {folder.parent} has no locks: name another folder with BERTKIT_CACHE or --out"
         ) from error
+
+
+def _awaited(lock: Any, folder: Path) -> Any:
+    """Waits for a lock as long as the process that has it gives signs of life, and returns the acquired lock."""
+    from filelock import Timeout
+
+    began_at_s = seen_at_s = time.monotonic()
+    sign, is_said = 0, False
+    while True:
+        with suppress(Timeout):
+            return lock.acquire(timeout=0)
+        # The time of access, as nobody reads the file; trying to get the lock changes its time of modification.
+        now, now_s = os.stat(lock.lock_file).st_atime_ns, time.monotonic()
+        if now != sign:
+            sign, seen_at_s = now, now_s
+        elif now_s - seen_at_s > PATIENCE_S:
+            raise BertkitError(
+                f"another process has the lock {lock.lock_file} and has given no sign of life for {PATIENCE_S:.0f} s: "
+                "end it, or let it go on if it was stopped (by Ctrl-Z, say), then run again"
+            )
+        if now_s - began_at_s > 1 and not is_said:
+            is_said = True
+            console.note(
+                console.plain(f"waiting for another process, which is making {folder}; Ctrl-C ends the waiting")
+            )
+        time.sleep(0.05)
+
+
+@contextmanager
+def _signs_of_life(lock: Path) -> Iterator[None]:
+    """Shows the processes that wait for a lock of this process that it is at work, while the block runs."""
+    over = threading.Event()
+
+    def give() -> None:
+        while not over.wait(SIGN_OF_LIFE_EVERY_S):
+            with suppress(OSError):
+                os.utime(lock)
+
+    giving = threading.Thread(target=give, daemon=True)
+    giving.start()
+    try:
+        yield
+    finally:
+        over.set()
+        giving.join()  # no other thread is to be there where data workers are forked
 
 
 def _lock_of(folder: Path) -> Path:

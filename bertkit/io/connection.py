@@ -1,21 +1,25 @@
 """The connection to the Hugging Face hub: whether somebody is there, and how long it may keep us waiting.
 
-The libraries try again for minutes, and sleep for as long as a server asks them to. Within `patiently` their HTTP client is
-watched: waiting ends where for a minute no bytes pass, and the hub then counts as unreachable, so that what is in the
-cache is used and all else fails at once.
+The libraries try again for minutes, sleep for as long as a server asks them to, and wait without an end for a file that
+another process fetches. Within `patiently` their HTTP client and their locks are watched: waiting ends where for a minute no
+bytes pass, and the hub then counts as unreachable, so that what is in the cache is used and all else fails at once.
 """
 
 import logging
 import os
+import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, NoReturn
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
 
 from bertkit.console import one_line
+from bertkit.signals import answered_meanwhile
 
+T = TypeVar("T")
 ANSWER_TIMEOUT_S = 3.0
 PATIENCE_S = 50.0
 """Waiting without progress. The libraries sleep up to 8 s between two tries, so that all ends within a minute."""
@@ -113,7 +117,7 @@ def patiently() -> Iterator[None]:
     threading.Thread(target=watch, daemon=True).start()
     set_client_factory(watched)
     try:
-        with _short_and_quiet():
+        with _short_and_quiet(wait):
             yield
     finally:
         over.set()
@@ -123,11 +127,15 @@ def patiently() -> Iterator[None]:
 
 
 @contextmanager
-def _short_and_quiet() -> Iterator[None]:
-    """The libraries' own settings while something is fetched, but for those that the user made."""
+def _short_and_quiet(wait: "_Wait") -> Iterator[None]:
+    """The libraries' own settings while something is fetched, but for those that the user made, and what else they wait for."""
+    from filelock import BaseFileLock
     from huggingface_hub import constants
 
-    changes: list[tuple[Any, str, object]] = []
+    changes: list[tuple[Any, str, object]] = [
+        (BaseFileLock, "acquire", wait.acquiring(BaseFileLock.acquire)),
+        (socket, "getaddrinfo", wait.looking_up(socket.getaddrinfo)),
+    ]
     if "HF_HUB_DISABLE_XET" not in os.environ:
         # Xet's client knows no such limit. What it brings comes by HTTP as well.
         changes.append((constants, "HF_HUB_DISABLE_XET", True))
@@ -157,7 +165,8 @@ class _Wait:
         self._since_s: float | None = None
         self._waited_s = 0.0
         self._bytes = self._breaks = 0
-        self._address = endpoint()
+        self._who = endpoint()
+        self._fetched = ("", 0)
 
     def left_s(self) -> float:
         """What is left of the patience, in seconds."""
@@ -165,11 +174,11 @@ class _Wait:
         return PATIENCE_S - self._waited_s - (now - (self._since_s or now))
 
     def nothing_came(self) -> str:
-        return f"{self._address} let us wait for {PATIENCE_S:.0f} s"
+        return f"{self._who} let us wait for {PATIENCE_S:.0f} s"
 
     def asked(self, request: Any) -> None:
         """Before a request is sent."""
-        self._address = _address(request.url)
+        self._who = _address(request.url)
         self._start()
         left_s = self.left_s()
         if is_offline() or left_s <= 0:
@@ -186,10 +195,52 @@ class _Wait:
         if status in _BUSY:
             asks = f" and asks to wait for {wait_s:,} s" if wait_s else ""
             if max(wait_s + 1, LONGEST_SLEEP_S) > self.left_s():
-                _give_up(f"{self._address} answers with HTTP status {status}{asks}")
+                _give_up(f"{self._who} answers with HTTP status {status}{asks}")
             return
         self._stop()
         response.stream = _stream(response.stream, lambda stream: self._received(stream, status))
+
+    def looking_up(self, lookup: Callable[..., T]) -> Callable[..., T]:
+        """Gives ``socket.getaddrinfo``, which knows no timeout and handles no signals, the timeout that is left."""
+
+        def looked_up(*name: Any, **how: Any) -> T:
+            try:
+                return answered_meanwhile(lambda: lookup(*name, **how), max(self.left_s(), 0.0))
+            except TimeoutError as error:
+                raise socket.gaierror(socket.EAI_AGAIN, "no name server answers") from error
+
+        return looked_up
+
+    def acquiring(self, acquire: Callable[..., Any]) -> Callable[..., Any]:
+        """Limits a file lock's ``acquire``: waiting for another process that has the lock is like waiting for the hub."""
+        from filelock import Timeout
+
+        def acquired(lock: Any, timeout: float | None = None, **how: Any) -> Any:
+            allowed_s = lock.timeout if timeout is None else timeout
+            if 0 <= allowed_s < 1 or how.get("blocking") is False:
+                return acquire(lock, timeout, **how)
+            began_at_s, self._who = time.monotonic(), f"the process that has {lock.lock_file}"
+            self._start()
+            try:
+                while True:
+                    try:
+                        return acquire(lock, PATIENCE_S / 50, **how)
+                    except Timeout:
+                        self._see_others(lock.lock_file)
+                        if 0 <= allowed_s < time.monotonic() - began_at_s:
+                            raise
+            finally:
+                self._stop()
+
+        return acquired
+
+    def _see_others(self, lock: str) -> None:
+        """Notes between two tries to get a lock whether the process that has it makes progress; gives up if not."""
+        fetched = (lock, _fetched_bytes(Path(lock)))
+        if fetched != self._fetched:
+            self._fetched, self._waited_s, self._since_s = fetched, 0.0, time.monotonic()
+        elif self.left_s() <= 0:
+            _give_up(self.nothing_came())
 
     def _received(self, stream: Any, status: int) -> Iterator[bytes]:
         chunks, received = iter(stream), 0
@@ -209,7 +260,7 @@ class _Wait:
         except Exception as error:
             self._breaks += 1
             if self._breaks > LARGEST_BREAKS:
-                _give_up(f"{self._address} cut off {self._breaks} transfers in a row ({one_line(error)})")
+                _give_up(f"{self._who} cut off {self._breaks} transfers in a row ({one_line(error)})")
             raise
 
     def _sent(self, stream: Any) -> Iterator[bytes]:
@@ -239,6 +290,17 @@ def _give_up(problem: str) -> NoReturn:
 
     _go_offline(problem)
     raise OfflineModeIsEnabled(problem)
+
+
+def _fetched_bytes(lock: Path) -> int:
+    """Counts the bytes of unfinished files that the process with a lock of the libraries has written so far."""
+    of_the_hub = lock.parent.parent.parent / lock.parent.name / "blobs"  # its lock is .locks/REPOSITORY/FILE.lock
+    unfinished = [*of_the_hub.glob("*.incomplete"), *lock.parent.glob("*.incomplete/*")]
+    sizes = 0
+    for path in unfinished:
+        with suppress(OSError):  # finished meanwhile
+            sizes += path.stat().st_size
+    return sizes
 
 
 def _address(url: Any) -> str:

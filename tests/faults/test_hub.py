@@ -4,29 +4,34 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers import hub_faults
 from helpers.hub import COMMIT, Hub
 
 TOKEN = "hf_" + "abcdefgh" * 4
-# Two seconds are the minute of these tests.
+# Two seconds are the minute of the tests that wait until it is over; the others, which are to end for another reason, have five
+# times as much: the library sleeps for one second between two tries.
 COMMAND = """
-import sys
+import os
 from bertkit.io import connection
-connection.PATIENCE_S, connection.LONGEST_SLEEP_S, connection.LARGEST_BREAKS = 2.0, 0.1, 1
+connection.PATIENCE_S = float(os.environ.get("PATIENCE_S", "2"))
+connection.LONGEST_SLEEP_S, connection.LARGEST_BREAKS = connection.PATIENCE_S - 0.5 if connection.PATIENCE_S > 2 else 0.1, 1
 from bertkit.__main__ import main
 main()
 """
 
 
-def run(hub: Hub, home: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(hub: Hub, home: Path, *arguments: str, said: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command; ``said`` is what it is to end with."""
+    patience = {"PATIENCE_S": "2" if "let us wait" in said else "10"}
     return subprocess.run(
         [sys.executable, "-c", COMMAND, *arguments],
-        env=hub.env(home) | {"BERTKIT_CACHE": str(home / "bertkit")} | environment,
+        env=hub.env(home) | {"BERTKIT_CACHE": str(home / "bertkit")} | patience | environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 
@@ -75,7 +80,7 @@ FAULTS: dict[str, tuple[str, hub_faults.Fault, str]] = {
 def test_a_bad_hub_is_one_line(hub: Hub, tiny_model: Path, tmp_path: Path, name: str) -> None:
     part, fault, said = FAULTS[name]
     hub.models["org/tiny"], hub.faults[part] = tiny_model, fault
-    done = run(hub, tmp_path, "mask-fill", "--model", "org/tiny", "the [MASK] .", HF_TOKEN=TOKEN)
+    done = run(hub, tmp_path, "mask-fill", "--model", "org/tiny", "the [MASK] .", said=said, HF_TOKEN=TOKEN)
     error = error_of(done, tmp_path)
     assert said.replace("URL", hub.url) in error
     assert TOKEN not in error
@@ -141,7 +146,7 @@ def test_a_dataset_of_a_bad_hub_is_one_line(hub: Hub, tmp_path: Path, name: str)
     hub.datasets["org/rows"], hub.faults[part] = rows, fault
     out = str(tmp_path / "out")
     command = ["prepare", "org/rows", "--out", out] if "rows" in name else ["inspect", "--train", "org/rows"]
-    done = run(hub, tmp_path, *command)
+    done = run(hub, tmp_path, *command, said=said)
     assert said.replace("URL", hub.url) in error_of(done, tmp_path)
     assert not (tmp_path / "out").exists()
 
@@ -166,7 +171,7 @@ def test_a_push_to_a_bad_hub_is_one_line(hub: Hub, tiny_model: Path, tmp_path: P
     (folder / "README.md").write_text("# A model\n", encoding="utf-8")
     hub.accept_pushes(tmp_path / "pushed", "org", TOKEN)
     hub.faults[part] = fault
-    done = run(hub, tmp_path, "push", str(folder), "org/mine", HF_TOKEN=TOKEN)
+    done = run(hub, tmp_path, "push", str(folder), "org/mine", said=said, HF_TOKEN=TOKEN)
     assert (done.returncode, done.stdout) == (1, "")
     *notes, error = done.stderr.splitlines()
     assert all(note.startswith("pushing 6 files") for note in notes)
@@ -182,5 +187,27 @@ def test_a_url_of_a_bad_hub_is_one_line(hub: Hub, tmp_path: Path, fault: hub_fau
     rows.mkdir()
     (rows / "a.txt").write_text("the cat sat .\n" * 100, encoding="utf-8")
     hub.datasets["org/rows"], hub.faults["GET /datasets/org/rows/resolve"] = rows, fault
-    done = run(hub, tmp_path, "prepare", "hf://datasets/org/rows/a.txt", "--out", str(tmp_path / "out"))
-    assert f"cannot read hf://datasets/org/rows/a.txt: {hub.url} let us wait for 2 s" in error_of(done, tmp_path)
+    said = f"cannot read hf://datasets/org/rows/a.txt: {hub.url} let us wait for 2 s"
+    done = run(hub, tmp_path, "prepare", "hf://datasets/org/rows/a.txt", "--out", str(tmp_path / "out"), said=said)
+    assert said in error_of(done, tmp_path)
+
+
+SILENT_NAMES = """
+import socket, threading
+known = socket.getaddrinfo
+socket.getaddrinfo = lambda host, *how, **more: (
+    known(host, *how, **more) if host == "127.0.0.1" else threading.Event().wait()
+)
+"""
+
+
+def test_a_name_server_that_never_answers_is_one_line(hub: Hub, tiny_model: Path, tmp_path: Path) -> None:
+    """That of the hub itself, and that of the address which the hub sends on to, as for large files."""
+    hub.models["org/tiny"] = tiny_model
+    command = [sys.executable, "-c", SILENT_NAMES + COMMAND, "mask-fill", "--model", "org/tiny", "the [MASK] ."]
+    how: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 120, "check": False}
+    done = subprocess.run(command, env=hub.env(tmp_path) | {"HF_ENDPOINT": "http://hub.example"}, **how)
+    assert "no hub reachable at http://hub.example (no answer within 3 s)" in error_of(done, tmp_path)
+    hub.faults["GET /org/tiny/resolve/5"] = hub_faults.answering(302, Location="http://files.example/weights")
+    done = subprocess.run(command, env=hub.env(tmp_path), **how)
+    assert "http://files.example let us wait for 2 s" in error_of(done, tmp_path)

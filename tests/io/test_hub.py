@@ -12,8 +12,7 @@ from helpers.hub import COMMIT, Hub
 
 FETCH = """
 from bertkit.errors import BertkitError
-from bertkit.io import connection, hub
-connection.ANSWER_TIMEOUT_S = 1.0
+from bertkit.io import hub
 try:
     print(hub.model_folder("org/tiny"))
 except BertkitError as error:
