@@ -40,11 +40,15 @@ def pretrain(steps: int, out: Path, dropout: float = 0.1) -> list[str]:
 def trained_on(commands: Forked, ranks: int, arguments: list[str], out: Path, steps: int, number: int, to: int) -> list:
     """Starts so many ranks, sends one of them a signal once so many steps are logged, and waits; their endings."""
     processes = commands.start_ranks(arguments, ranks)
-    while number and count_lines(out) < steps and psutil.pid_exists(processes[0]):
+    while number and count_lines(out) < steps and is_at_work(processes[0]):
         time.sleep(0.01)
     if number:
         os.kill(processes[to], number)
     return [commands.ending(process) for process in processes]
+
+
+def is_at_work(process: int) -> bool:
+    return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
 
 
 @pytest.mark.parametrize("ranks", [2, pytest.param(4, marks=pytest.mark.slow)])

@@ -94,6 +94,7 @@ def serve() -> None:
         if not child:
             _run(**asked)
         print(child, flush=True)
+    os._exit(0)  # to take all that was imported down would be seconds of work
 
 
 def _run(arguments: list[str], environment: dict[str, str], log: str, restarts: int) -> None:

@@ -34,9 +34,19 @@ def served(model: Path | str, timeout_s: float = 60.0) -> Iterator[tuple[str, An
 
 def asked(address: str, content: Any, path: str = "/", method: str = "POST") -> tuple[int, Any]:
     """Status and answer of a request. Bytes are sent as they are, all else as JSON."""
+    return answer_of(sent(address, content, path, method))
+
+
+def sent(address: str, content: Any, path: str = "/", method: str = "POST") -> http.client.HTTPConnection:
+    """A request that is on its way, for ``answer_of``."""
     connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=60)
     body = content if isinstance(content, bytes) else json.dumps(content)
     connection.request(method, path, body, {"content-type": "application/json"})
+    return connection
+
+
+def answer_of(connection: http.client.HTTPConnection) -> tuple[int, Any]:
+    """Status and answer of a request, once it is answered."""
     response = connection.getresponse()
     answer = json.loads(response.read())
     connection.close()

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.loud import louder
-from helpers.served import asked, served
+from helpers.served import answer_of, asked, sent, served
 from huggingface_hub import InferenceClient
 from transformers import (
     AutoTokenizer,
@@ -182,11 +183,11 @@ def test_bad_requests_get_one_line_of_json(filling, content, path, status, said)
 
 
 def test_a_request_waits_no_longer_than_it_may(tiny_model, monkeypatch):
-    import time
-
+    over = threading.Event()
     with served(tiny_model, timeout_s=0.2) as (address, service):
-        monkeypatch.setattr(service.batcher, "_answered", lambda _, items: time.sleep(1) or [0] * len(items))
+        monkeypatch.setattr(service.batcher, "_answered", lambda _, items: over.wait(60) and [0] * len(items))
         told = [asked(address, {"inputs": "a [MASK]"}), asked(address, "", "/attention?text=the+cat", "GET")]
+        over.set()
     assert told == [(503, {"error": "no answer within 0.2 s: ask again later, or for less"})] * 2
 
 
@@ -247,12 +248,10 @@ def test_sigterm_answers_what_was_asked_and_ends(tiny_model):
         said = process.stderr.readline()
         address = said.split(" at ")[1].split(" ")[0]
         assert address.startswith("http://127.0.0.1:")
-        many = {"inputs": ["the [MASK] sat . a b c"] * 3_000}
-        with ThreadPoolExecutor(4) as threads:
-            waiting = [threads.submit(asked, address, many) for _ in range(4)]
-            asked(address, {"inputs": "a [MASK]"})  # the others have arrived by then, or are answered already
-            process.send_signal(signal.SIGTERM)
-            assert [(status, len(found)) for status, found in (one.result() for one in waiting)] == [(200, 3_000)] * 4
+        waiting = [sent(address, {"inputs": ["the [MASK] sat . a b c"] * 3_000}) for _ in range(4)]
+        asked(address, {"inputs": "a [MASK]"})  # connections are accepted in order: the others have arrived
+        process.send_signal(signal.SIGTERM)
+        assert [(status, len(found)) for status, found in map(answer_of, waiting)] == [(200, 3_000)] * 4
         assert process.wait(timeout=60) in (-signal.SIGTERM, 128 + signal.SIGTERM)
         assert "Traceback" not in process.stderr.read()
     with pytest.raises(ConnectionRefusedError):

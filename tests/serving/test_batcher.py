@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 
 import pytest
 
@@ -22,7 +21,6 @@ def test_what_comes_while_it_computes_is_one_batch_and_kinds_stay_apart():
 
     def answered(kind, items):
         seen.append((kind, len(items)))
-        time.sleep(0.05)
         return [f"{kind} {item}" for item in items]
 
     async def ask(batcher):
@@ -44,19 +42,21 @@ def test_an_exception_is_of_who_asked_for_it():
 
 
 def test_what_nobody_waits_for_is_not_computed():
-    seen = []
+    seen, asked, left = [], threading.Event(), threading.Event()
 
     def answered(_, items):
-        time.sleep(0.1)
+        asked.set()
+        left.wait(60)
         seen.extend(items)
         return list(items)
 
     async def ask(batcher):
         first = asyncio.create_task(batcher.ask("a", [1]))
-        await asyncio.sleep(0.02)
+        await asyncio.to_thread(asked.wait, 60)
         gone = asyncio.create_task(batcher.ask("a", [2]))
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0)  # it waits now
         gone.cancel()
+        left.set()
         return await first, await batcher.ask("a", [3])
 
     assert run(answered, ask) == ([1], [3])
