@@ -50,7 +50,7 @@ LONG = "a message of twelve words that says where, what is allowed and what to d
 
 
 def test_json_is_the_same_to_a_program_and_harmless_to_a_terminal(capsys):
-    hostile = {"te\x9bxt": "a\x1b]0;owned\x07b\x9bc\rd \t\x7f\u202e é 中 \ud800"}
+    hostile = {"\x9btext": "a\x1b]0;owned\x07b\x9bc\rd \t\x7f\u202e é 中 \ud800"}
     console.print_json(hostile, indent=2)
     printed = capsys.readouterr().out
     assert json.loads(printed) == hostile
