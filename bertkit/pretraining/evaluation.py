@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from bertkit.pretraining.dataset import EvaluationSet
 
+_RISE = 0.2
+"""Nats. All evaluations hide the same words, so that the loss hardly differs between them by chance."""
+
 
 @dataclass(frozen=True)
 class Unigrams:
@@ -101,20 +104,32 @@ class Evaluator:
 
 
 class LearningWatch:
-    """Warns, once, if a run is not learning."""
+    """Warns, once, if a run is not learning, or learns its text by heart."""
 
     def __init__(self, baseline: Unigrams, plan: StepPlan) -> None:
         self._baseline, self._plan = baseline, plan  # the steps of the plan may change during the run
+        self._best: dict[int, tuple[float, int]] = {}  # evaluation length → least loss, step
         self._told = False
 
     def __call__(self, values: dict[str, Any]) -> None:
-        loss = values.get("eval_mlm_loss")
-        if loss is None or self._told or values["step"] < max(200, 0.5 * self._plan.total_steps):
+        loss, step = values.get("eval_mlm_loss"), values["step"]
+        if loss is None:
             return
-        if not loss <= self._baseline.entropy - 0.05:
+        length = values["max_seq_length"]
+        best, best_step = self._best[length] = min(self._best.get(length, (loss, step)), (loss, step))
+        if self._told or step < max(200, 0.5 * self._plan.total_steps):
+            return
+        if loss > best + _RISE:
             self._told = True
             console.warn(
-                f"not learning yet: the held-out MLM loss is {loss:.2f} after {values['step']:,} steps, and knowing only "
+                f"the held-out MLM loss was {best:.2f} after {best_step:,} steps and is {loss:.2f} after {step:,}: the model "
+                f"learns its text by heart, which it has read {self._plan.epoch(step):,.0f} times. More text helps most, or "
+                f"fewer steps (--max-steps {best_step})"
+            )
+        elif not loss <= self._baseline.entropy - 0.05:
+            self._told = True
+            console.warn(
+                f"not learning yet: the held-out MLM loss is {loss:.2f} after {step:,} steps, and knowing only "
                 f"how often each word piece occurs gives {self._baseline.entropy:.2f}. Usual causes: too few steps, "
                 "a learning rate too low (or so high that it diverged), dropout in a small model, many duplicate lines "
                 "(bertkit inspect shows them)"
