@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from importlib.util import find_spec
@@ -102,6 +102,16 @@ def counted(n: int, one: str, more: str) -> str:
         ('1 row is cut', '2,000 rows are cut')
     """
     return f"{n:,} {one if n == 1 else more}"
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """The first names of a list, and whether there are more.
+
+    Example:
+        >>> listed(["a", "b"], 2), listed(["a", "b", "c"], 2)
+        ('a, b', 'a, b, …')
+    """
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "")
 
 
 def note(message: str, markup: bool = True) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-from bertkit.console import counted
+from bertkit.console import counted, listed
 from bertkit.corpus.cache import new_spool
 from bertkit.corpus.checksums import damaged
 from bertkit.corpus.store import IDS_FILE, INFO_FILE, is_store
@@ -138,10 +138,9 @@ def _say_left_out(name: str, there: Sequence[AnyFile], files: Sequence[AnyFile |
     read = set(files)  # a folder may hold a million
     forms = sorted({path.suffix or str(path) for path in there if path not in read})
     if files and forms:
-        more = ", …" if len(forms) > _SHOWN_FORMS else ""
         notes.append(
             f"{name}: {counted(len(files), 'file of text is', 'files of text are')} read, "
-            f"{counted(len(there) - len(files), 'other is', 'others are')} left out ({', '.join(forms[:_SHOWN_FORMS])}{more})"
+            f"{counted(len(there) - len(files), 'other is', 'others are')} left out ({listed(forms, _SHOWN_FORMS)})"
         )
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from bertkit import console
+from bertkit.console import listed
 from bertkit.errors import BertkitError
 from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.heads.one_class import OneClass
@@ -63,9 +64,8 @@ def taken_by_number(head: Head, values: Sequence[object]) -> str:
         return ""
     if not values or all(map(cells.is_whole, head.label_names)) or not all(map(cells.is_whole, values)):
         return ""
-    shown = ", ".join(f"{number} is {name}" for number, name in enumerate(head.label_names[:3]))
-    more = ", …" if len(head.label_names) > 3 else ""
-    return f"the labels are numbers and are taken in the order of the model's classes: {shown}{more}"
+    shown = listed([f"{number} is {name}" for number, name in enumerate(head.label_names)], 3)
+    return f"the labels are numbers and are taken in the order of the model's classes: {shown}"
 
 
 def _plain(name: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from bertkit import console
-from bertkit.console import counted
+from bertkit.console import counted, listed
 from bertkit.corpus.merge import merged
 from bertkit.corpus.prepare import Preparation, prepare, tokenizer_fingerprint
 from bertkit.corpus.sentences import GENERAL, has_rules
@@ -65,7 +65,7 @@ def _repeated_told(info: CorpusInfo, names: Sequence[str]) -> str:
         return ""
     what = "lines" if "lines" in info.repeated else "documents"
     return (
-        f"{names[0]}{', …' if len(names) > 1 else ''}: {info.repeated[what]:,} {what} that had occurred before are left out, "
+        f"{listed(names, 1)}: {info.repeated[what]:,} {what} that had occurred before are left out, "
         f"{info.repeated['characters'] / 1e6:,.1f} million characters (data.deduplicate={what}; without it they stay)"
     )
 
@@ -103,7 +103,7 @@ class AskedText:
     @property
     def name(self) -> str:
         """For people."""
-        return ", ".join(self.inputs[:3]) + (", …" if len(self.inputs) > 3 else "")
+        return listed(self.inputs, 3)
 
 
 @dataclass(frozen=True)

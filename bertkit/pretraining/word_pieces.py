@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bertkit import console
+from bertkit.console import listed
 from bertkit.corpus.cache import cache_folder, name_of, opened
 from bertkit.corpus.checksums import check_against_checksums, write_checksums
 from bertkit.corpus.prepare import Preparation, nothing_in, tokenizer_fingerprint
@@ -79,7 +80,7 @@ def train_tokenizer(preparation: Preparation, settings: TokenizerSettings, mixed
 
 def _in_shares(mixed: Mixed, sizes: Sequence[int], read: Sequence[float]) -> str:
     times = ", ".join(
-        f"{one.names[0]}{', …' if len(one.names) > 1 else ''} {some / size:.2g} times"
+        f"{listed(one.names, 1)} {some / size:.2g} times"
         for (one, _), size, some in zip(mixed, sizes, read, strict=True)
         if size
     )
@@ -125,8 +126,7 @@ def _say_new_words(words: dict[int, str], known: int, asked: int) -> None:
     console.note(
         console.plain(
             f"words that were cut into three word pieces or more and get rows of their own (--add-words): {len(words):,}{fewer}, "
-            f"{in_unused:,} of [unusedN] and {len(words) - in_unused:,} behind all others: {', '.join(list(words.values())[:5])}"
-            + (", …" if len(words) > 5 else "")
+            f"{in_unused:,} of [unusedN] and {len(words) - in_unused:,} behind all others: {listed(list(words.values()), 5)}"
         )
     )
 

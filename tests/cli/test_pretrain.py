@@ -10,19 +10,12 @@ import tomllib
 import pyarrow
 import pyarrow.parquet
 import pytest
+from helpers.texts import SENTENCES, TEXT
 from typer.testing import CliRunner
 
 from bertkit.cli import app
 from bertkit.training import loop, step_cost
 
-SENTENCES = [
-    "The cat sat on the mat.",
-    "A dog ran to the house!",
-    "She has a red hat.",
-    "They went home.",
-    "It rained.",
-]
-TEXT = "\n\n".join("\n".join(SENTENCES[(i + j) % 5] for j in range(4 + i % 3)) for i in range(60))
 TINY = ["--set", "model.num_hidden_layers=1", "--set", "hidden_size=32", "--set", "num_attention_heads=2",
         "--set", "intermediate_size=32", "--seq-len", "24", "--batch-size", "16", "--set", "save_steps=5",
         "--set", "logging_steps=1", "--set", "validation_split=0.2"]  # fmt: skip

@@ -10,6 +10,7 @@ from fractions import Fraction
 import pytest
 import torch
 from helpers.stores import random_documents, toy_tokenizer, write_store
+from helpers.texts import SENTENCES, TEXT
 from typer.testing import CliRunner
 
 import bertkit
@@ -22,14 +23,7 @@ from bertkit.pretraining.split import split_documents
 from bertkit.settings.schema import DataSettings
 from bertkit.training.schedule import Course
 
-SENTENCES = [
-    "The cat sat on the mat.",
-    "A dog ran to the house!",
-    "She has a red hat.",
-    "They went home.",
-    "It rained.",
-]
-WIKI = "\n\n".join("\n".join(SENTENCES[(i + j) % 5] for j in range(4 + i % 3)) for i in range(60)) + "\n"
+WIKI = TEXT + "\n"
 STORIES = "\n\n".join("\n".join(SENTENCES[(2 * i + j) % 4] for j in range(5)) for i in range(30)) + "\n"
 SETTINGS = {"model.num_hidden_layers": 1, "model.hidden_size": 32, "model.num_attention_heads": 2, "train.save_steps": 4,
             "model.intermediate_size": 32, "data.max_seq_length": 24, "train.batch_size": 16, "train.max_steps": 10,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from bertkit import console
-from bertkit.console import counted
+from bertkit.console import counted, listed
 from bertkit.errors import BertkitError
 from bertkit.finetuning.entities import OUTSIDE, begins_nothing, repaired, scheme_of, split_tag
 from bertkit.finetuning.features import Batch, Columns, Features, Row, Split
@@ -203,7 +203,6 @@ class TokenHead(AtTokens):
 
     def described(self, split: Split) -> str:
         types = self._types
-        more = ", …" if len(types) > _SHOWN_TYPES else ""
         kinds = counted(len(types), "type of entities", "types of entities")
         what = f"{kinds} in {self.scheme}" if self.scheme else f"{len(types)} tags"
         stray = sum(begins_nothing(row.tags or ()) for row in split.labels) if self.scheme in ("BIO", "BIOES") else 0
@@ -212,7 +211,7 @@ class TokenHead(AtTokens):
         left_out = f"; entities that overlap a longer one, left out: {overlapping:,}" if overlapping else ""
         further = sum(row.further for row in split.labels)
         left_out += f"; marks of further annotators, or second labels, left out: {further:,}" if further else ""
-        return f"{what}: {', '.join(types[:_SHOWN_TYPES])}{more}{repair}{left_out}"
+        return f"{what}: {listed(types, _SHOWN_TYPES)}{repair}{left_out}"
 
     @property
     def _types(self) -> list[str]:

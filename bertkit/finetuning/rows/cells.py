@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bertkit.console import counted
+from bertkit.console import counted, listed
 from bertkit.errors import BertkitError
 
 _LARGEST = float(np.finfo(np.float32).max)
@@ -127,9 +127,8 @@ def refuse_empty(places: Sequence[str], rows: int, what: str, ways_on: str = "")
         raise BertkitError(f"{places[0]} has {what}")
     if places:
         source = places[0].rpartition(":")[0]
-        shown = ", ".join([places[0], *(place.removeprefix(f"{source}:") for place in places[1:_SHOWN_PLACES])])
-        more = ", …" if len(places) > _SHOWN_PLACES else ""
+        shown = listed([places[0], *(place.removeprefix(f"{source}:") for place in places[1:])], _SHOWN_PLACES)
         lacking = counted(len(places), f"of {rows:,} rows has", f"of {rows:,} rows have")
         raise BertkitError(
-            f"{lacking} {what}: {shown}{more}; fill them in, or leave them out with finetune --skip-bad-rows{ways_on}"
+            f"{lacking} {what}: {shown}; fill them in, or leave them out with finetune --skip-bad-rows{ways_on}"
         )

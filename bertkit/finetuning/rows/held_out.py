@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from bertkit.console import listed
 from bertkit.errors import BertkitError
 from bertkit.finetuning.rows.table_check import SHOWN_CLASSES
 
@@ -54,7 +55,7 @@ def not_trained(kept: Any, held: Any, names: Sequence[str]) -> list[str]:
     if not names or not isinstance(held, np.ndarray) or held.dtype != np.int64:
         return []
     lacking = [names[id_] for id_ in sorted({*held.tolist()} - {*kept.tolist()})]
-    shown = ", ".join(lacking[:SHOWN_CLASSES]) + ", …" * (len(lacking) > SHOWN_CLASSES)
+    shown = listed(lacking, SHOWN_CLASSES)
     return [f"classes held out whole, of which no row is trained on: {len(lacking):,}, {shown}"] if lacking else []
 
 

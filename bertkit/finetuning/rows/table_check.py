@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bertkit.console import counted
+from bertkit.console import counted, listed
 from bertkit.finetuning.rows import cells
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class TableCheck:
             )
         kind = "several labels a row" if self.problem_type == "multi_label_classification" else "one label a row"
         counts = [f"{name} ({rows:,})" for name, rows in first.classes.items()]
-        shown = ", ".join(counts[:SHOWN_CLASSES]) + (", …" if len(counts) > SHOWN_CLASSES else "")
+        shown = listed(counts, SHOWN_CLASSES)
         none = f"; {counted(first.without_class, 'row', 'rows')} with none" if first.without_class else ""
         numbers = self.problem_type == "single_label_classification" and all(map(cells.is_whole, first.classes))
         flag = f"; {_SET}regression reads them as numbers" if numbers and len(counts) > 2 else ""
