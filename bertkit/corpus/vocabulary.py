@@ -1,5 +1,6 @@
 """Training a WordPiece vocabulary on a corpus: deterministic, in bounded memory."""
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, count
@@ -16,7 +17,11 @@ SAMPLE_BYTES = 256 * 2**20
 
 # A small corpus cannot fill a large vocabulary with pieces that are seen often enough to be learned,
 # and the output layer is most of the work of a small model: megabytes of text → word pieces.
-_SIZE_FOR_MEGABYTES = ((2, 4_096), (25, 8_192), (150, 16_384), (float("inf"), 30_522))
+_SMALL_MEGABYTES = 2
+_SIZE_FOR_MEGABYTES = ((_SMALL_MEGABYTES, 4_096), (25, 8_192), (150, 16_384), (float("inf"), 30_522))
+_MIN_MEAN_COUNT = 10
+"""A small text is cut into so many tokens a word piece at least, or most pieces would be met too seldom to be learned. 200 kB of
+English or German are cut into 13; of Thai, whose stretches between blanks are phrases, 4,096 pieces would leave 2.6."""
 _MAX_UNKNOWN_SHARE = 0.01
 _MAX_RARE_SHARE = 0.001
 """Characters that occur once get no piece, unless they are more of the text than this."""
@@ -109,8 +114,8 @@ def train_vocabulary(
 
     Args:
         texts: gives the texts anew at each call; they are read twice.
-        vocab_size: pieces wanted, special tokens included; None chooses for the amount of text and takes
-            what the text supports.
+        vocab_size: pieces wanted, special tokens included; None chooses for the amount of text (see ``default_vocab_size``), and
+            fewer where the text does not support them, or would be cut into fewer than 10 tokens a piece: this is said.
         lowercase: make the text lower case.
         strip_accents: take away all nonspacing marks.
 
@@ -144,7 +149,37 @@ def train_vocabulary(
             f"a vocabulary of {vocab_size:,} is more than this corpus supports: "
             f"it holds {len(pieces):,} word pieces that occur at least twice; use --vocab-size {len(pieces)} or less"
         )
-    return sorted(pieces, key=pieces.__getitem__)
+    ordered = sorted(pieces, key=pieces.__getitem__)
+    if vocab_size is None and text_bytes <= _SMALL_MEGABYTES * 1e6:
+        return _met_often(ordered, len(SPECIAL_TOKENS) + len(alphabet) + len(continuing), texts, tokenizer)
+    return ordered
+
+
+def _met_often(pieces: list[str], least: int, texts: Callable[[], Iterable[str]], tokenizer: Any) -> list[str]:
+    """As many of the pieces as the texts are cut into ``_MIN_MEAN_COUNT`` tokens for each, and at least the first ``least``.
+
+    The pieces are in the order in which they were merged: their beginning is the vocabulary of that size.
+    """
+    from tokenizers import models
+
+    words: Counter[str] = Counter()
+    for text in texts():
+        normal = tokenizer.normalizer.normalize_str(text)
+        words.update(word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normal))
+
+    def too_many(size: int) -> bool:
+        model = models.WordPiece({piece: i for i, piece in enumerate(pieces[:size])}, unk_token="[UNK]")
+        return sum(n * len(model.tokenize(word)) for word, n in words.items()) < _MIN_MEAN_COUNT * size
+
+    if not too_many(len(pieces)):
+        return pieces
+    size = max(least, least + bisect_left(range(least, len(pieces)), True, key=too_many) - 1)
+    if size < len(pieces):
+        console.note(
+            f"{size:,} word pieces are learned, not {len(pieces):,}: each of these would occur fewer than {_MIN_MEAN_COUNT} "
+            "times on average (--vocab-size says otherwise)"
+        )
+    return pieces[:size]
 
 
 def _alphabet(characters: Counter[str], size: int, tokenizer: Any) -> tuple[list[str], list[str]]:

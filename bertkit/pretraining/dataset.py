@@ -103,6 +103,10 @@ class _Stream:
             self._phases.append(_Phase(sampler, first, end, epoch))
             epoch += -(-(end - first) // max(1, len(sampler)))
 
+    def epoch_lengths(self) -> list[int]:
+        """The number of examples of an epoch, by phase."""
+        return list(map(len, self._samplers))
+
     def passes(self) -> float:
         """How many times the text is read in the whole run."""
         return sum((phase.end - phase.first) / len(phase.sampler) for phase in self._phases)
@@ -178,6 +182,18 @@ class PretrainingPlan:
     def passes(self) -> list[float]:
         """How many times each text is read in the whole run."""
         return [stream.passes() for stream in self._streams]
+
+    def say_few_examples(self) -> None:
+        """Warns of each text that is read more than once in a single step."""
+        for part, stream in zip(self._parts, self._streams, strict=True):
+            tokens, examples = min(zip(self._lengths, stream.epoch_lengths(), strict=True), key=itemgetter(1))
+            if (times := self.batch_size * part.share / examples) > 1:
+                which, other = (part.name, " or its share") if part.name else ("the corpus", "")
+                console.warn(
+                    f"{console.plain(which)} has {part.documents.tokens:,} tokens to train on, which are "
+                    f"{console.counted(examples, 'example', 'examples')} of {tokens}: a batch of {self.batch_size} reads it "
+                    f"{times:.1f} times; give more text, or lower --batch-size{other}"
+                )
 
     def phase(self, step: int) -> int:
         """The phase that a step belongs to."""

@@ -70,7 +70,9 @@ def inspect(request: PretrainRequest) -> Inspection:
     resolved = resolve(request)
     corpus, recipe = resolved.prepared(), resolved.recipe
     whole = recipe.train.batch_size
-    return Inspection(plan_of(recipe, corpus, partial(sequences, whole, whole, 1)), corpus, resolved)
+    plan = plan_of(recipe, corpus, partial(sequences, whole, whole, 1))
+    plan.say_few_examples()
+    return Inspection(plan, corpus, resolved)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.pretraining.dataset import EvaluationSet, PretrainingPlan, collator_for, sampler_for
 from bertkit.pretraining.evaluation import Evaluator, LearningWatch
-from bertkit.pretraining.mix import Part, facts_of
+from bertkit.pretraining.mix import facts_of
 from bertkit.pretraining.prepare import Prepared, say_changes
 from bertkit.pretraining.request import ResolvedRequest
 from bertkit.settings.schema import PretrainRecipe
@@ -185,26 +185,18 @@ def _total_steps(recipe: PretrainRecipe, corpus: Prepared) -> int:
     """``max_steps``, or the number of steps in ``epochs`` passes over the training documents of the first text.
 
     Raises:
-        BertkitError: a part has fewer examples than a step sees of it.
+        BertkitError: a part has no example.
     """
     epochs_a_step = 0.0
     for number, part in enumerate(corpus.training):
         of_a_step = recipe.train.batch_size * part.share
         for share, tokens in recipe.data.phases:
             examples = len(sampler_for(part, recipe.data, tokens, recipe.train.seed))
-            if examples < of_a_step:
-                raise _too_few(part, examples, tokens, recipe.train.batch_size)
+            if not examples:
+                raise BertkitError(
+                    f"{part.name or 'the corpus'} has no text to train on beside what is held out; give more"
+                )
             epochs_a_step += 0.0 if number else share * of_a_step / examples
     if recipe.train.max_steps is not None:
         return recipe.train.max_steps
     return max(1, round((recipe.train.epochs or 1) / epochs_a_step))
-
-
-def _too_few(part: Part, examples: int, tokens: int, batch_size: int) -> BertkitError:
-    which, wanted, other = "the corpus", f"one batch of {batch_size}", ""
-    if part.name:
-        which, wanted, other = part.name, f"its {part.share:.1%} of a batch of {batch_size}", " or its share"
-    return BertkitError(
-        f"{which} has {part.documents.tokens:,} tokens to train on, which are {examples:,} examples of {tokens}: fewer "
-        f"than {wanted}; give more text, or lower --batch-size{other}"
-    )

@@ -93,6 +93,7 @@ def _forecast(run: Setup, started_at_s: float) -> tuple[Setup, PretrainingPlan, 
     from bertkit.training.step_cost import step_costs
 
     plan, train, asked = run.plan(), run.recipe.train, run.request.asked
+    plan.say_few_examples()
     if run.micro_batch_tokens is None and train.micro_batch_size is None:
         tokens = budget.micro_batch_tokens(run.objective, plan, run.accelerator)
         run = replace(run, micro_batch_tokens=tokens)

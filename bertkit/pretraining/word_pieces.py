@@ -54,7 +54,7 @@ def train_tokenizer(preparation: Preparation, settings: TokenizerSettings, mixed
     mixed = mixed or [(preparation, 1.0)]
     shares = "".join(f" {share}" for _, share in mixed) if len(mixed) > 1 else ""
     contents = " ".join(one.text_fingerprint for one, _ in mixed) + shares
-    wanted = f"2 {contents} {settings.vocab_size} {settings.lowercase} {settings.strip_accents}"
+    wanted = f"3 {contents} {settings.vocab_size} {settings.lowercase} {settings.strip_accents}"
     sizes = [one.estimated_bytes() for one, _ in mixed]
     read = readings(sizes, [share for _, share in mixed])
 

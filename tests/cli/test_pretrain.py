@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -143,7 +144,7 @@ def test_an_existing_folder_is_refused_resumed_or_replaced(home, run):
 
 def test_overwriting_removes_nothing_where_the_new_run_cannot_begin(home, run):
     before = (run / "model.safetensors").read_bytes()
-    for more in (["--mixed-precision", "fp16"], ["--batch-size", "100000"]):
+    for more in (["--mixed-precision", "fp16"], ["--vocab-size", "20000"]):
         result = bertkit(home, "pretrain", "corpus.txt", "--out", "run", "--overwrite", *TINY, *more, check=False)
         assert result.returncode == 1
         assert (run / "model.safetensors").read_bytes() == before
@@ -212,7 +213,6 @@ def test_a_prepared_folder_trains_as_its_text_does(home, run):
         (["pretrain", "corpus.txt", "--seq-len", "1024"], "over model.max_position_embeddings"),
         (["pretrain", "corpus.txt", "--vocab-size", "20000"], "more than this corpus supports"),
         (["pretrain", "corpus.txt", "--vocab-size", "16"], "too small for the"),
-        (["pretrain", "corpus.txt", "--batch-size", "4096"], "fewer than one batch"),
         (["pretrain", "corpus.txt", "--mixed-precision", "fp16", "--device", "cpu"], "fp16 needs a GPU"),
         (["pretrain", "corpus.txt", "--tokenizer", "no/where/at/all"], "no/where/at/all"),
         (["pretrain", "corpus.txt", "--recipe", "adapt"], "goes on from a model: give --model"),
@@ -226,6 +226,18 @@ def test_bad_input_gets_one_clear_line(home, arguments, message):
     assert "Traceback" not in result.stderr
     assert result.stderr.strip().splitlines()[-1].startswith("error: ")
     assert not (home / "runs" / "pretrain-corpus" / "config.json").exists()
+
+
+def test_a_batch_larger_than_the_corpus_reads_it_more_than_once_and_says_so(home):
+    args = ("corpus.txt", "--out", "large", "--max-steps", "2", *TINY, "--batch-size", "500")
+    result = bertkit(home, "pretrain", *args)
+    told = re.search(r"which are (\d+) examples of \d+: a batch of 500 reads it (\d+\.\d) times", result.stderr)
+    assert told
+    metrics = map(json.loads, (home / "large" / "metrics.jsonl").read_text().splitlines())
+    epochs = max(line["epoch"] for line in metrics if "epoch" in line)
+    assert epochs == pytest.approx(2 * 500 / int(told[1]), abs=0.01)
+    assert float(told[2]) == pytest.approx(500 / int(told[1]), abs=0.05)
+    assert "a batch of 500 reads it" in bertkit(home, "inspect", *args[:1], *TINY, "--batch-size", "500").stderr
 
 
 def test_standard_input_is_a_corpus_like_a_file(home, run):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import random
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from helpers.languages import PARAGRAPHS
 from helpers.stores import SPECIAL
+from transformers import BertTokenizer
 
 from bertkit.corpus import prepare as module
 from bertkit.corpus import vocabulary
@@ -197,6 +199,24 @@ def test_chinese_characters_are_words_and_accents_stay_unless_they_are_stripped(
         assert "\u00e9" in "".join(train_vocabulary(lambda: ["Caf\u00e9 Caf\u00e9"], None, lowercase))
         stripped = train_vocabulary(lambda: ["Caf\u00e9 Caf\u00e9"], None, lowercase, strip_accents=True)
         assert "\u00e9" not in "".join(stripped)
+
+
+def test_a_text_of_long_phrases_gets_no_more_word_pieces_than_occur_ten_times_on_average(capsys):
+    # As in Thai, what stands between blanks are phrases, most of which come twice: all of them could be word pieces.
+    draws = random.Random(3)
+    syllables = ["".join(draws.choices("abcdefghij", k=3)) for _ in range(60)]
+    texts = ["".join(draws.choices(syllables, k=6)) for _ in range(400)] * 2
+    pieces = train_vocabulary(lambda: texts, None, True)
+    assert f"{len(pieces):,} word pieces are learned, not " in capsys.readouterr().err
+    assert pieces == train_vocabulary(lambda: texts, len(pieces), True)  # it is the vocabulary of that size
+
+    def tokens(pieces):  # counted by transformers' own tokenizer
+        reader = BertTokenizer(vocab={piece: i for i, piece in enumerate(pieces)}, strip_accents=False)
+        return sum(map(len, reader(texts, add_special_tokens=False)["input_ids"]))
+
+    assert tokens(pieces) >= 10 * len(pieces)
+    one_more = train_vocabulary(lambda: texts, len(pieces) + 1, True)
+    assert tokens(one_more) < 10 * len(one_more)
 
 
 @pytest.mark.parametrize(("size", "message"), [(16, "too small for the"), (5000, "more than this corpus supports")])
