@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := runs/demo
+# So many tests at a time, each on one thread: as many as the machine has cores, where it has memory for them (2 GB each).
+WORKERS ?= 2
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile
 SENTENCES := "i [MASK] a little boy" "she is a little [MASK] ." "the snow is cold and [MASK] ." \
 	"he was sad because he [MASK] his dog ."
 WORD_ORDER := --model $(DEMO) --train bertkit/assets/word_order/train.tsv --lr 5e-4 --epochs 6 --overwrite \
@@ -34,11 +37,11 @@ demo: $(VENV)/.installed  ## Pretrain on the embedded stories, fill masks, fine-
 	@$(BIN)/python docs/examples/bought.py runs/demo-classifier runs/demo-control
 	@echo; echo 'Ask it: $(BIN)/bertkit predict runs/demo-classifier "dog the house ran to a the."'
 
-test: $(VENV)/.installed  ## Run the tests (CPU, no network)
-	$(BIN)/pytest
+test: $(VENV)/.installed  ## Run the tests (CPU, no network; WORKERS=8 runs eight at a time)
+	$(PYTEST)
 
 test-slow: $(VENV)/.installed  ## Run the long tests too (BERTKIT_KILLS=100 kills as often)
-	$(BIN)/pytest -m "not browser"
+	$(PYTEST) -m "not browser"
 
 test-browser: $(VENV)/.installed  ## Look at the pages in Chromium (installs it, if need be)
 	{ command -v chromium && command -v chromedriver; } >/dev/null || \

@@ -13,7 +13,14 @@ from safetensors.numpy import load_file
 MIX = 'data.mix=[{source="corpus.txt", weight=0.7}, {source="other.txt", weight=0.3}]'
 
 
-@pytest.mark.parametrize(("micro_batch", "text"), [("8", ["corpus.txt"]), ("3", ["corpus.txt"]), ("5", ["--set", MIX])])
+@pytest.mark.parametrize(
+    ("micro_batch", "text"),
+    [
+        ("8", ["corpus.txt"]),
+        pytest.param("3", ["corpus.txt"], marks=pytest.mark.slow),
+        pytest.param("5", ["--set", MIX], marks=pytest.mark.slow),
+    ],
+)
 def test_two_ranks_pretrain_as_one(tmp_path, micro_batch, text):
     (tmp_path / "corpus.txt").write_text(TEXT)
     (tmp_path / "other.txt").write_text(TEXT.replace("cat", "horse").replace("red", "blue"))
