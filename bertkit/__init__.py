@@ -10,10 +10,20 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from bertkit.api.training import finetune, inspect, pretrain
-    from bertkit.api.using import evaluate, explain, export, load, load_predictor, predict, serve
+    from bertkit.api.using import (
+        evaluate,
+        explain,
+        export,
+        import_checkpoint,
+        load,
+        load_predictor,
+        predict,
+        serve,
+    )
     from bertkit.errors import BertkitError
     from bertkit.inference.explaining import Explanation
     from bertkit.inference.exporting.compare import Exported
+    from bertkit.models.import_tf import Imported
     from bertkit.pretraining.collator import DataCollatorForBertPretraining
     from bertkit.training.record import RunRecord
 
@@ -22,12 +32,14 @@ __all__ = [
     "DataCollatorForBertPretraining",
     "Explanation",
     "Exported",
+    "Imported",
     "RunRecord",
     "__version__",
     "evaluate",
     "explain",
     "export",
     "finetune",
+    "import_checkpoint",
     "inspect",
     "load",
     "load_predictor",
@@ -40,6 +52,7 @@ _HOMES = {
     "DataCollatorForBertPretraining": "bertkit.pretraining.collator",
     "Explanation": "bertkit.inference.explaining",
     "Exported": "bertkit.inference.exporting.compare",
+    "Imported": "bertkit.models.import_tf",
     "RunRecord": "bertkit.training.record",
     **dict.fromkeys(("finetune", "inspect", "pretrain"), "bertkit.api.training"),
 }

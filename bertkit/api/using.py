@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from bertkit.inference.explaining import Explanation
     from bertkit.inference.exporting.compare import Exported
     from bertkit.io.memory import Table
+    from bertkit.models.import_tf import Imported
 
 
 def evaluate(
@@ -173,6 +174,31 @@ def export(
     from bertkit.inference.exporting.export import export as write
 
     return write(str(model), format, None if out is None else Path(out), int8, pooling)
+
+
+def import_checkpoint(
+    checkpoint: Name, *, out: Name, config: Name | None = None, vocab: Name | None = None
+) -> "Imported":
+    """Converts a TensorFlow checkpoint, or an old PyTorch one, into a plain Hugging Face folder, without TensorFlow.
+
+    Args:
+        checkpoint: a folder with one checkpoint; a TensorFlow checkpoint by its prefix (the path without ".index"); or a
+            ``pytorch_model.bin``.
+        out: a new or empty folder.
+        config: bert_config.json (or config.json); None takes the one beside the checkpoint.
+        vocab: vocab.txt; None takes the one beside the checkpoint.
+
+    Returns:
+        The ``folder``, the model's class (``cls_name``), the number of its ``parameters``, how many tensors of the optimizer
+        were ``left_out``, and which parts are ``missing``.
+
+    Raises:
+        BertkitError: a file is missing or damaged, or the files do not fit each other. Nothing is written then.
+    """
+    from bertkit.models.import_tf import import_checkpoint as write
+
+    beside = (None if path is None else Path(path) for path in (config, vocab))
+    return write(Path(checkpoint), Path(out), *beside)
 
 
 def serve(

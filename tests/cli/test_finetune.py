@@ -166,7 +166,17 @@ def test_from_scratch_takes_the_sizes_and_none_of_the_weights(tiny_model, tmp_pa
 @pytest.mark.parametrize("ranks", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_seeds_report_their_spread_and_the_best_is_the_model(tiny_model, tmp_path, ranks):
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    arguments = ["finetune", *own_files(tmp_path), "--model", str(tiny_model), *OPTIONS, "--seeds", "2", "--out", "sweep"]
+    arguments = [
+        "finetune",
+        *own_files(tmp_path),
+        "--model",
+        str(tiny_model),
+        *OPTIONS,
+        "--seeds",
+        "2",
+        "--out",
+        "sweep",
+    ]
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(ranks)]
     bertkit(tmp_path, environment, *arguments, **({"launcher": launcher} if ranks > 1 else {}))
     sweep = json.loads((tmp_path / "sweep" / "eval_results.json").read_text())["sweep"]

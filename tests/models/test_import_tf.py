@@ -11,6 +11,7 @@ import torch
 import transformers
 from helpers import tensorflow_bert
 
+import bertkit
 from bertkit.errors import BertkitError
 from bertkit.models.import_tf import import_checkpoint
 
@@ -75,7 +76,10 @@ def test_configuration_and_vocabulary_may_lie_elsewhere(tmp_path):
     config, vocab = KEPT / "pretraining" / "bert_config.json", KEPT / "pretraining" / "vocab.txt"
     with pytest.raises(BertkitError, match="no vocab.txt beside .*--vocab"):
         import_checkpoint(tmp_path / "model.ckpt-1234", tmp_path / "out", config)
-    import_checkpoint(tmp_path / "model.ckpt-1234", tmp_path / "out", config, vocab)
+    named = bertkit.import_checkpoint(
+        tmp_path / "model.ckpt-1234", out=str(tmp_path / "out"), config=str(config), vocab=vocab
+    )
+    assert (named.folder, named.missing) == (tmp_path / "out", ())
     assert_same_answers(tmp_path / "out", KEPT / "pretraining", "pretraining")
 
 
