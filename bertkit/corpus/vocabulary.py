@@ -19,9 +19,10 @@ SAMPLE_BYTES = 256 * 2**20
 # and the output layer is most of the work of a small model: megabytes of text → word pieces.
 _SMALL_MEGABYTES = 2
 _SIZE_FOR_MEGABYTES = ((_SMALL_MEGABYTES, 4_096), (25, 8_192), (150, 16_384), (float("inf"), 30_522))
-_MIN_MEAN_COUNT = 10
-"""A small text is cut into so many tokens a word piece at least, or most pieces would be met too seldom to be learned. 200 kB of
-English or German are cut into 13; of Thai, whose stretches between blanks are phrases, 4,096 pieces would leave 2.6."""
+_MIN_MEAN_COUNT = 40
+"""A small text gets a vocabulary that cuts it into so many tokens a word piece, as a piece that is met too seldom is not learned.
+200 kB of German are cut into 13 by 4,096 pieces, and of Thai, whose stretches between blanks are phrases, into 2.6: those models learn
+hardly more than how often each piece occurs (docs/languages.md)."""
 _MAX_UNKNOWN_SHARE = 0.01
 _MAX_RARE_SHARE = 0.001
 """Characters that occur once get no piece, unless they are more of the text than this."""
@@ -115,7 +116,7 @@ def train_vocabulary(
     Args:
         texts: gives the texts anew at each call; they are read twice.
         vocab_size: pieces wanted, special tokens included; None chooses for the amount of text (see ``default_vocab_size``), and
-            fewer where the text does not support them, or would be cut into fewer than 10 tokens a piece: this is said.
+            fewer where the text does not support them, or would be cut into fewer than 40 tokens a piece: this is said.
         lowercase: make the text lower case.
         strip_accents: take away all nonspacing marks.
 
