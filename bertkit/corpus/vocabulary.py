@@ -21,8 +21,8 @@ _SMALL_MEGABYTES = 2
 _SIZE_FOR_MEGABYTES = ((_SMALL_MEGABYTES, 4_096), (25, 8_192), (150, 16_384), (float("inf"), 30_522))
 _MIN_MEAN_COUNT = 40
 """A small text gets a vocabulary that cuts it into so many tokens a word piece, as a piece that is met too seldom is not learned.
-200 kB of German are cut into 13 by 4,096 pieces, and of Thai, whose stretches between blanks are phrases, into 2.6: those models learn
-hardly more than how often each piece occurs (docs/languages.md)."""
+By 4,096 pieces 200 kB of German are cut into 13 each, and of Thai, whose stretches between blanks are phrases, into 2.6
+(docs/languages.md has the figures)."""
 _MAX_UNKNOWN_SHARE = 0.01
 _MAX_RARE_SHARE = 0.001
 """Characters that occur once get no piece, unless they are more of the text than this."""

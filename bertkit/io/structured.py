@@ -76,6 +76,6 @@ def _read(path: Path, form: str, parse: Callable[[str], Any], name: str | None =
     except UnicodeDecodeError as error:
         raise BertkitError(f"{name} is not UTF-8 text") from error
     except RecursionError as error:
-        raise BertkitError(f"{name} is nested too deeply to be {form} of bertkit") from error
+        raise BertkitError(f"{name} is nested too deeply for {form}") from error
     except ValueError as error:  # another format, or a number with thousands of digits
         raise BertkitError(f"{name} is not valid {form}: {str(error)[:200]}") from error

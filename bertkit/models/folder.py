@@ -12,6 +12,7 @@ from typing import Any
 from bertkit.console import one_line
 from bertkit.errors import BertkitError
 from bertkit.io.hub import model_folder
+from bertkit.io.structured import read_json
 
 WEIGHTS = "model.safetensors"
 FEATURES = "bertkit_features"
@@ -104,21 +105,6 @@ def read_config(folder: Path, name: str = "") -> dict[str, Any]:
     config = read_json(path)
     named = config.get("architectures")
     return config | {"architectures": [str(one) for one in named] if isinstance(named, list) else []}
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file of a model.
-
-    Raises:
-        BertkitError: the file cannot be read, or holds something else.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise BertkitError(f"{path} is no model configuration: {one_line(error)}") from None
-    if not isinstance(content, dict):
-        raise BertkitError(f"{path} is no model configuration: it holds no JSON object")
-    return content
 
 
 def weights_path(folder: Path, config: dict[str, Any]) -> Path:

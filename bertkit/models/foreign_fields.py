@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from bertkit.models.folder import is_bert, read_config, read_json
+from bertkit.io.structured import read_json
+from bertkit.models.folder import is_bert, read_config
 from bertkit.models.tokenizer import CODE_OF_OTHERS
 
 # Fields of older configurations. They can be dropped in silence, for they say nothing that matters today.

@@ -188,8 +188,8 @@ def test_a_configuration_that_does_not_fit_is_one_line(copy: Path, config: dict[
     ("file", "content", "said"),
     [
         ("config.json", None, "is no model folder: it has no config.json"),
-        ("config.json", "{", "config.json is no model configuration"),
-        ("config.json", "[]", "config.json is no model configuration"),
+        ("config.json", "{", "config.json is not valid JSON"),
+        ("config.json", "[]", "config.json holds no JSON object"),
         ("model.safetensors", None, "cannot load the model"),
         ("model.safetensors", "short", "cannot load the model"),
     ],

@@ -14,6 +14,10 @@ _TIMES_LONGER = 3
 _FEW_VALUES = 20
 LOOKED_AT = 1_000
 """How many rows are examined."""
+_BY_CONTENT = {
+    "text": " (the only column of long texts; --text names another)",
+    "label": " (the only column of few values; --label names another)",
+}
 
 Roles = Mapping[str, Sequence[Sequence[str]]]
 """For each role the alternative columns that it may stand in, the most likely first; ``()`` makes it optional."""
@@ -56,7 +60,7 @@ def choose_columns(
         _refuse_without_header(names, rows, source)
     ordered = {role: chosen[role] for role in roles if role in chosen}
     guessed = [
-        f"{role}: {', '.join(map(_shown, columns))}" + (" (by what it holds)" if role in by_content else "")
+        f"{role}: {', '.join(map(_shown, columns))}" + (_BY_CONTENT[role] if role in by_content else "")
         for role, columns in ordered.items()
     ]
     is_guessed = any(tuple(asked.get(role, ())) != columns for role, columns in ordered.items())

@@ -34,7 +34,10 @@ def test_the_column_of_long_text_and_the_one_of_few_values_are_taken_and_said():
         "a.csv",
     )
     assert columns == {"text": ("What they wrote",), "label": ("Mood",)}
-    assert notes == ["text: 'What they wrote' (by what it holds); label: Mood (by what it holds)"]
+    assert notes == [
+        "text: 'What they wrote' (the only column of long texts; --text names another); "
+        "label: Mood (the only column of few values; --label names another)"
+    ]
 
 
 def test_nothing_is_said_of_columns_that_were_asked_for():
