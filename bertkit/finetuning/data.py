@@ -23,6 +23,9 @@ from bertkit.io.memory import MemoryRows
 from bertkit.io.tables import FILE_SUFFIXES, TABLE_SUFFIXES, decoded, form, read_rows
 from bertkit.settings.schema import TaskSettings
 
+_VALIDATION = ("validation", "test", "train")
+"""The splits of a hub dataset to validate on: the first one that it has."""
+
 
 @dataclass(frozen=True)
 class LabelledData:
@@ -197,7 +200,8 @@ def load_table(request: DataRequest) -> LabelledData:
     source = request.train or request.validation
     assert source is not None
     unusable: list[str] | None = [] if request.skip_bad_rows else None
-    rows = list(_own_rows(source, unusable))
+    wanted = ("train",) if request.train else _VALIDATION
+    rows = list(_own_rows(source, unusable, wanted))
     if not rows:
         raise BertkitError(f"{source} has no rows")
     kind = type(request.head) if request.head is not None else head_for(request.task, rows[0])
@@ -211,9 +215,13 @@ def load_table(request: DataRequest) -> LabelledData:
     if request.train is not None and request.validation is not None:
         if request.validation == request.train and _is_hub_name(str(request.train)):
             raise BertkitError(f"--validation {request.validation} is --train: use --validation-split 0.1 instead")
-        rows = list(_own_rows(request.validation, unusable, ("validation", "test", "train")))
+        rows = list(_own_rows(request.validation, unusable, _VALIDATION))
         roles = {role: kind.roles[role] for role in columns}
         columns, _ = choose_columns(roles, columns, rows, str(request.validation)) if rows else (columns, [])
+        if request.head is None and len(columns.get("label", ())) == 1:
+            notes.append(
+                taken_by_number(head, [row[columns["label"][0]] for _, row in rows if columns["label"][0] in row])
+            )
         splits.append(_split("validation", rows, head, columns, unusable))
     train = splits.pop(0) if request.train else None
     return LabelledData(train, splits, head, [told for told in notes if told], unusable or [])

@@ -68,6 +68,15 @@ def completed(request: FinetuneRequest) -> FinetuneRequest:
     """
     if request.task is not None and request.train is not None:
         raise BertkitError("give --task NAME (see bertkit recipes), or --train FILE with rows of your own, not both")
+    split_asked = any(one.key == "data.validation_split" for one in request.overrides)
+    excluding = {
+        "--validation goes with --train FILE: a task has held-out rows of its own": request.task and request.validation,
+        "--data goes with --task NAME, whose files are there": request.train and request.data,
+        "give --validation FILE or --validation-split, not both": request.validation and split_asked,
+        "--validation-split goes with --train FILE: a task has held-out rows of its own": request.task and split_asked,
+    }
+    for message in (message for message, both in excluding.items() if both):
+        raise BertkitError(message)
     if request.task is not None or request.train is not None:
         return replace(request, model=request.model or DEFAULT_MODEL)
     given: dict[str, Any] = {"--validation": request.validation, "--data": request.data}

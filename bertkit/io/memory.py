@@ -68,12 +68,13 @@ def memory_rows(name: str, table: Table) -> MemoryRows:
                 f"{name}, row {number} is of type {type(row).__name__}: give a path, a list of dictionaries, a "
                 "datasets.Dataset or a pandas.DataFrame"
             )
-        rows.append({str(column): value for column, value in row.items()})
+        rows.append({str(column): _listed(value) for column, value in row.items()})
     return MemoryRows(name, rows)
 
 
 def _given(value: Any) -> Any:
     """A cell of a data frame; None if it is missing. (NaN and NaT do not equal themselves; comparing NA raises.)"""
+    value = _listed(value)
     try:
         is_missing = type(value).__name__ in ("NAType", "NaTType") or bool(value != value)
     except (TypeError, ValueError):  # an array in a cell
@@ -81,3 +82,8 @@ def _given(value: Any) -> Any:
     if is_missing:
         return None
     return value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
+
+
+def _listed(value: Any) -> Any:
+    """An array in a cell as a list (pandas reads the lists of parquet as arrays); other cells as they are."""
+    return value.tolist() if hasattr(value, "tolist") and getattr(value, "ndim", 0) > 0 else value

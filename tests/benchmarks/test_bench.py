@@ -222,7 +222,7 @@ def test_a_run_of_both(quick):
         assert one["speed"] > 0
         assert 0 < one["share_of_peak"] < 1.5
         assert 0 < one["waiting"] < 1
-    assert found["work"].startswith("pretrain 2/128, length 32, batch 4, vocabulary 4,096, fp32")
+    assert found["work"].startswith("pretrain 2/128, length 32, batch 4, vocabulary 1,856, fp32")
 
 
 def test_a_run_of_all_three(tiny_model, tmp_path, quick):

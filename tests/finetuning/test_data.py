@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from bertkit.errors import BertkitError
+from bertkit.finetuning import data as module
 from bertkit.finetuning.data import DataRequest, check_inputs, load_labelled, load_split
 from bertkit.settings.recipes import load, recipe_names
 from bertkit.settings.schema import FinetuneRecipe, TaskSettings
@@ -225,3 +226,23 @@ def test_rows_without_a_text_are_refused_or_left_out_and_counted(tmp_path):
     assert data.train.texts == [("a",), ("",), ("b",), ("c",)]
     assert len(data.left_out) == 6  # three of the training and three of the validation rows
     assert any("left out: 6; " in told and "a.jsonl:2 has no text" in told for told in data.notes)
+
+
+def test_a_model_is_evaluated_on_the_validation_rows_of_a_hub_dataset(monkeypatch):
+    asked = []
+
+    def rows(name, subset, *splits):
+        asked.append((name, splits))
+        return iter([("r 0", {"text": "a", "label": "x"}), ("r 1", {"text": "b", "label": "y"})])
+
+    monkeypatch.setattr(module, "_hub_rows", rows)
+    load_labelled(request(validation="org/name"))
+    load_labelled(request(train="org/name", validation="org/other"))
+    held = ("validation", "test", "train")
+    assert asked == [("org/name", held), ("org/name", ("train",)), ("org/other", held)]
+
+
+def test_numbers_in_the_validation_rows_are_said_to_be_classes_by_their_place(tmp_path):
+    data = own(tmp_path, "text,label\none,no\ntwo,yes\n", "text,label\nthree,1\n")
+    assert data.validation[0].labels.tolist() == [1]
+    assert any("taken in the order of the model's classes: 0 is no, 1 is yes" in one for one in data.notes)

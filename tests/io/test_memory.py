@@ -1,5 +1,6 @@
 """Tables in memory."""
 
+import numpy as np
 import pandas
 import pytest
 
@@ -12,3 +13,11 @@ def test_a_frame_with_two_columns_of_one_name_is_refused():
     for columns in (["text", "text"], [1, "1"]):
         with pytest.raises(BertkitError, match=f"the rows has two columns '{columns[1]}': rename one"):
             memory_rows("the rows", pandas.DataFrame([["a", "b"]], columns=columns))
+
+
+def test_arrays_in_cells_are_lists():
+    # As pandas gives the lists of a parquet file.
+    row = {"tokens": np.array(["a", "b"]), "tags": np.array([1, 0]), "n": np.int64(3)}
+    said = {"tokens": ["a", "b"], "tags": [1, 0], "n": 3}
+    assert memory_rows("f", pandas.DataFrame([row])).rows == [said]
+    assert memory_rows("f", [row]).rows == [said]

@@ -20,6 +20,7 @@ _LONGEST_LIST_CHARS = 100_000
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,14})")
 _DECIMAL = re.compile(r"-?((0|[1-9][0-9]*)?\.[0-9]+|[1-9](?=e))(e[+-][0-9]{2,3})?")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_NEIGHBOURS = re.compile(r"""['"]\s+['"]""")
 _DECIMAL_COMMA = re.compile(r"-?[0-9]+,[0-9]+")
 SEPARATORS = ("|", ";", ",")
 """Separators of several classes in a cell, the most likely first."""
@@ -88,7 +89,8 @@ def as_list(value: Any) -> list[Any] | None:
         return list(value)
     if not isinstance(value, str) or value.strip()[:1] not in ("[", "(") or len(value) > _LONGEST_LIST_CHARS:
         return None
-    for read in (json.loads, ast.literal_eval):
+    # Python would join neighbours without a comma, as numpy prints them.
+    for read in (json.loads,) if _NEIGHBOURS.search(value) else (json.loads, ast.literal_eval):
         try:
             found = read(value.strip())
         except (ValueError, SyntaxError, RecursionError, MemoryError):

@@ -7,7 +7,7 @@ import numpy as np
 
 from bertkit.console import listed
 from bertkit.errors import BertkitError
-from bertkit.finetuning.rows.table_check import SHOWN_CLASSES
+from bertkit.finetuning.rows.table_check import SHOWN_CLASSES, identity
 
 
 def held_out(texts: Sequence[Any], labels: Any, share: float, seed: int) -> tuple[list[int], list[int]]:
@@ -63,7 +63,7 @@ def _groups(texts: Sequence[Any]) -> list[list[int]]:
     """The rows of each different text, in the order of the first ones."""
     groups: dict[str, list[int]] = {}
     for row, text in enumerate(texts):
-        groups.setdefault(repr(text), []).append(row)
+        groups.setdefault(identity(text), []).append(row)
     return list(groups.values())
 
 

@@ -49,7 +49,7 @@ class Labelling:
             return number
         class_id = ids.get(cells.class_name(value))
         # Datasets on the hub store a class as its number, even if the classes have names.
-        if class_id is None and cells.is_whole(value) and not all(map(cells.is_whole, self.names)):
+        if class_id is None and cells.is_whole(value) and not any(map(cells.is_whole, self.names)):
             class_id = int(float(value)) if float(value) in range(len(ids)) else None
         if class_id is None:
             raise self._unknown(place, value)
@@ -58,17 +58,25 @@ class Labelling:
     def _several(self, rows: Sequence[Row], columns: Sequence[str]) -> np.ndarray:
         encoded = np.zeros((len(rows), len(self.names)), dtype=np.float32)
         ids = {name: number for number, name in enumerate(self.names)}
+        # [0, 1] are flags, or the classes 0 and 1: of classes with such names, only where all rows can be flags.
+        by_name = all(map(cells.is_whole, self.names)) and not self._all_are_flags(rows, columns)
         for number, (place, row) in enumerate(rows):
-            for name in self._chosen(place, row, columns, ids):
+            for name in self._chosen(place, row, columns, ids, by_name):
                 if name not in ids:
                     raise self._unknown(place, name)
                 encoded[number, ids[name]] = 1
         return encoded
 
-    def _chosen(self, place: str, row: dict[str, Any], columns: Sequence[str], ids: dict[str, int]) -> list[str]:
+    def _all_are_flags(self, rows: Sequence[Row], columns: Sequence[str]) -> bool:
+        lists = [cells.as_list(row[columns[0]]) or [] for _, row in rows] if len(columns) == 1 else []
+        return cells.are_flags(lists, len(self.names))
+
+    def _chosen(
+        self, place: str, row: dict[str, Any], columns: Sequence[str], ids: dict[str, int], by_name: bool
+    ) -> list[str]:
         if len(columns) == 1:
             listed = cells.as_list(row[columns[0]])
-            if listed is not None and cells.are_flags([listed], len(self.names)):
+            if listed is not None and not by_name and cells.are_flags([listed], len(self.names)):
                 return [name for name, flag in zip(self.names, listed, strict=True) if flag]
             if listed is None and isinstance(row[columns[0]], str):
                 ways = [cells.split(row[columns[0]], separator) for separator in cells.SEPARATORS]

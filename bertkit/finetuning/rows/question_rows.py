@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ class Answers:
         moved: how many answers did not stand at their stated position, and were found elsewhere.
     """
 
-    place: str
+    place: str = field(compare=False)
     texts: list[str]
     starts: list[int]
     moved: int = 0

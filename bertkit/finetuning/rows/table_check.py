@@ -171,7 +171,7 @@ def check_table(
         lengths: counts tokens, which takes a second for some ten thousand rows; None does not count them.
         limit: how many tokens are read of a row.
     """
-    trained_on = {repr(text) for text in splits[0].texts}
+    trained_on = {identity(text) for text in splits[0].texts}
     checked = [
         _checked(split, names if problem_type else (), trained_on if number else set(), lengths, limit)
         for number, split in enumerate(splits)
@@ -187,10 +187,15 @@ def check_table(
     )
 
 
+def identity(text: Any) -> str:
+    """What is the same for the rows of equal texts; the id of a question is not part of its text."""
+    return repr({name: value for name, value in text.items() if name != "id"} if isinstance(text, dict) else text)
+
+
 def _checked(
     split: "Split", names: Sequence[str], trained_on: set[str], lengths: Lengths | None, limit: int | None
 ) -> SplitCheck:
-    texts = [repr(text) for text in split.texts]
+    texts = [identity(text) for text in split.texts]
     labels = split.labels if isinstance(split.labels, np.ndarray) else None
     first: dict[str, Any] = {}
     repeated = contradictory = 0

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ _SPAN_NAMES = ("entities", "spans", "label", "labels", "annotations")
 _DOCUMENT = "-DOCSTART-"
 _FURTHER = "further marks"
 _TAG = re.compile(r"O|[BIESLU]-\S+")
+_OF_BILOU = re.compile(r"^[LU](?=-\S)")
 _LOOKED_AT = 200
 
 
@@ -38,7 +39,7 @@ class TaggedRow:
             characters that the tokenizer drops, or share a word with the entity before.
     """
 
-    place: str
+    place: str = field(compare=False)
     text: str
     words: list[tuple[int, int]] | None = None
     tags: list[str] | None = None
@@ -82,7 +83,8 @@ def of_tokens(place: str, tokens: Sequence[Any], tags: Sequence[Any] | None, nam
 
 def _tag_name(place: str, tag: Any, names: Sequence[str]) -> str:
     if isinstance(tag, str) and tag.strip():
-        return tag.strip()
+        # BILOU, the scheme of spaCy, is BIOES with other letters.
+        return _OF_BILOU.sub(lambda found: {"L": "E", "U": "S"}[found[0]], tag.strip())
     if isinstance(tag, int) and not isinstance(tag, bool):
         if 0 <= tag < len(names):
             return names[tag]
@@ -118,7 +120,7 @@ def read_columns(path: Path) -> Iterator[TaggedRow]:
     of an entity where words have one.
 
     Raises:
-        BertkitError: a line has a single column, or another number of columns than the others; the message names it.
+        BertkitError: a line has a single column, another number of columns than the others, or no tag; the message names it.
     """
     tokens: list[str] = []
     tags: list[str] = []
@@ -126,7 +128,7 @@ def read_columns(path: Path) -> Iterator[TaggedRow]:
     with open_binary(path) as stream:
         for number, line in read_lines(stream, str(path)):
             parts = _parts(line)
-            if parts and parts[-1].strip() and not parts[0].startswith(_DOCUMENT):
+            if line.strip() and not parts[0].startswith(_DOCUMENT):
                 if line.startswith("#") and _is_unlike(parts, first):
                     comments += 1
                     continue
@@ -134,6 +136,10 @@ def read_columns(path: Path) -> Iterator[TaggedRow]:
                     has = counted(len(parts), "column", "columns")
                     others = "" if len(first) == 1 else f", and the first word's {len(first)}"
                     raise BertkitError(f"{path}:{number} has {has}{others}: each line is a word and, last, its tag")
+                if not parts[-1].strip():
+                    raise BertkitError(
+                        f"{path}:{number}: the word '{parts[0]}' has no tag: write O where there is none"
+                    )
                 first_line = first_line if tokens else number
                 tokens.append(parts[0].strip())
                 tags.append(parts[-1])

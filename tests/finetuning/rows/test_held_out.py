@@ -51,3 +51,11 @@ def test_classes_that_are_held_out_whole_are_named():
     assert many[0].endswith(": 30, " + ", ".join(f"c{n}" for n in range(1, 13)) + ", …")
     assert not_trained([["a"]], [["b"]], names) == []  # several labels a row, or tags
     assert not_trained(np.array([0, 1]), np.array([2]), []) == []  # the numbers of choices
+
+
+def test_questions_that_differ_in_their_id_alone_are_equal_texts():
+    texts = [{"question": f"who is {n // 6}?", "context": "he", "id": str(n)} for n in range(60)]
+    kept, held = held_out(texts, [None] * 60, 0.5, 1)
+    assert not {n // 6 for n in kept} & {n // 6 for n in held}
+    assert kept
+    assert held

@@ -103,3 +103,22 @@ def test_flag_columns_are_zero_and_one_or_true_and_false():
     rows = [("a:2", {"x": "1", "y": "False"}), ("a:3", {"x": "0", "y": "True"}), ("a:4", {"x": 1, "y": True})]
     labelling = find_labelling(rows, ["x", "y"], TaskSettings())
     assert np.array_equal(labelling.encode(rows, ["x", "y"]), [[1, 0], [0, 1], [1, 1]])
+
+
+def test_classes_with_the_names_0_and_1_are_no_flags_where_one_row_is_none():
+    _, names, encoded = learned([[0], [1], [0, 1], [1, 0], []])
+    assert (names, encoded.tolist()) == (["0", "1"], [[1, 0], [0, 1], [1, 1], [1, 1], [0, 0]])
+    assert learned([[0, 1], [1, 0], [1, 1]])[2].tolist() == [[0, 1], [1, 0], [1, 1]]  # all can be flags: they are
+
+
+def test_a_number_is_a_class_by_its_place_only_where_no_class_is_a_number():
+    labelling = find_labelling(rows_of(["1", "2", "3", "none"]), ["label"], TaskSettings())
+    with pytest.raises(BertkitError, match="unknown label '0'"):
+        labelling.encode(rows_of(["0"]), ["label"])
+    named = find_labelling(rows_of(["no", "yes"]), ["label"], TaskSettings())
+    assert named.encode(rows_of(["1", 0]), ["label"]).tolist() == [1, 0]
+
+
+def test_lists_as_numpy_prints_them_are_refused_and_their_names_not_joined():
+    with pytest.raises(BertkitError, match="looks like a list"):
+        learned(["['joy' 'love']", "['joy']", "['anger' 'joy']"])

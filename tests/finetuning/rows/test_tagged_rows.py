@@ -236,3 +236,19 @@ def test_files_of_columns_are_told_by_name_or_by_content(tmp_path):
     ):  # fmt: skip
         assert (column_rows(write(tmp_path / name, text)) is not None) is is_columns, name
     assert list(column_rows(tmp_path / "a.conll"))[0][1] == {"tokens": ["a", "b"], "tags": ["O", "B-X"]}
+
+
+def test_a_word_whose_tag_is_empty_is_refused_by_its_line(tmp_path):
+    path = write(tmp_path / "a.conll", "a\tX\tO\nb\tY\t\nc\tZ\tB-PER\n")
+    with pytest.raises(BertkitError, match=r"a\.conll:2: the word 'b' has no tag: write O"):
+        list(read_columns(path))
+
+
+def test_bilou_is_read_as_bioes(tmp_path):
+    path = write(tmp_path / "a.conll", "Ana U-PER\nin O\nNew B-LOC\nYork I-LOC\nCity L-LOC\n")
+    (row,) = read_columns(path)
+    assert row.tags == ["S-PER", "O", "B-LOC", "I-LOC", "E-LOC"]
+
+
+def test_rows_that_differ_in_their_place_alone_have_equal_labels():
+    assert of_tokens("a:1", ["x"], ["O"]) == of_tokens("a:2", ["x"], ["O"]) != of_tokens("a:1", ["x"], ["B-PER"])
