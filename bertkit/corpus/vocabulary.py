@@ -12,6 +12,7 @@ from bertkit.errors import BertkitError
 from bertkit.signals import answered_meanwhile
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+_STRETCH_CHARS = 2**16
 SAMPLE_BYTES = 256 * 2**20
 """A vocabulary is learned from about so much text; of a larger corpus, from a random sample of this size."""
 
@@ -36,24 +37,27 @@ def default_vocab_size(text_bytes: int) -> int:
 def sample(
     paragraphs: Iterable[str | None], text_bytes: int, seed: int, most_bytes: float | None = None
 ) -> Iterator[str]:
-    """The paragraphs of a random subset of the documents, of about ``most_bytes`` in all.
+    """The paragraphs of a random subset of the documents, of about ``most_bytes`` in all; of a long document, of its stretches.
 
     Args:
         paragraphs: the corpus; None ends a document.
         text_bytes: (estimated) size of the whole corpus; 0 where it is unknown: then what comes first is taken.
-        seed: which subset. The choice is a function of (seed, number of the document) alone.
+        seed: which subset. The choice is a function of (seed, number of the stretch) alone.
         most_bytes: of a smaller corpus, all is taken; None is ``SAMPLE_BYTES``.
     """
     most_bytes = most_bytes or SAMPLE_BYTES
     rate = min(1.0, most_bytes / max(text_bytes, 1))
-    document = 0
-    chosen = rate == 1.0 or Draws(seed, document).uniform() < rate
-    given = 0
+    stretch = passed = given = 0
+    chosen = rate == 1.0 or Draws(seed, stretch).uniform() < rate
     for paragraph in paragraphs:
+        # A text without blank lines is a single document: drawn whole, it would be all or nothing.
+        if paragraph is None or passed > _STRETCH_CHARS:
+            stretch, passed = stretch + 1, 0
+            chosen = rate == 1.0 or Draws(seed, stretch).uniform() < rate
         if paragraph is None:
-            document += 1
-            chosen = rate == 1.0 or Draws(seed, document).uniform() < rate
-        elif chosen:
+            continue
+        passed += len(paragraph)
+        if chosen:
             yield paragraph
             given += len(paragraph.encode("utf-8", "replace"))
             if not text_bytes and given > most_bytes:

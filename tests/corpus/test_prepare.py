@@ -265,3 +265,13 @@ def as_chunk(events):
     ends = [sum(one is not None for one in events[:place]) for place, event in enumerate(events) if event is None]
     ids = np.concatenate([np.zeros(0, dtype=np.uint32), *sentences]).astype(np.uint32)
     return EncodedChunk(ids, np.array(list(map(len, sentences)), dtype=np.int64), np.array(ends, dtype=np.int64), 0)
+
+
+@pytest.mark.parametrize("documents", [1, 2, 500])
+def test_of_a_large_text_the_share_is_drawn_however_few_documents_it_has(documents):
+    line = "a" * 1_000
+    text = ([line] * (20_000 // documents) + [None]) * documents
+    drawn = list(vocabulary.sample(text, 20_000_000, 0, 5_000_000))
+    # About 308 stretches of 66 lines, or 500 documents of 40, of which a quarter is drawn: 4 standard deviations.
+    n = max(documents, 20_000 / 66)
+    assert abs(len(drawn) / 20_000 - 0.25) < 4 * (0.25 * 0.75 / n) ** 0.5
