@@ -120,7 +120,8 @@ def read_columns(path: Path) -> Iterator[TaggedRow]:
     of an entity where words have one.
 
     Raises:
-        BertkitError: a line has a single column, another number of columns than the others, or no tag; the message names it.
+        BertkitError: a line has a single column, another number of columns than the others, or no tag, or the first column
+            numbers the words; the message names the line.
     """
     tokens: list[str] = []
     tags: list[str] = []
@@ -144,12 +145,22 @@ def read_columns(path: Path) -> Iterator[TaggedRow]:
                 tokens.append(parts[0].strip())
                 tags.append(parts[-1])
             elif tokens:
+                _refuse_numbers(f"{path}:{first_line}", tokens, len(first))
                 yield of_tokens(f"{path}:{first_line}", tokens, tags)
                 tokens, tags = [], []
     if tokens:
+        _refuse_numbers(f"{path}:{first_line}", tokens, len(first))
         yield of_tokens(f"{path}:{first_line}", tokens, tags)
     if comments:
         console.note_once(f"{path}: lines that begin with # and are read as comments: {comments:,}")
+
+
+def _refuse_numbers(place: str, tokens: Sequence[str], columns: int) -> None:
+    """Refuses a row whose first column numbers its words, as in GermEval 2014 and CoNLL-U."""
+    if columns > 2 and len(tokens) > 1 and tokens == [str(number + 1) for number in range(len(tokens))]:
+        raise BertkitError(
+            f"{place}: the first column numbers the words: leave it out (cut -f2-), as each line is a word and, last, its tag"
+        )
 
 
 def _parts(line: str) -> list[str]:

@@ -252,3 +252,11 @@ def test_bilou_is_read_as_bioes(tmp_path):
 
 def test_rows_that_differ_in_their_place_alone_have_equal_labels():
     assert of_tokens("a:1", ["x"], ["O"]) == of_tokens("a:2", ["x"], ["O"]) != of_tokens("a:1", ["x"], ["B-PER"])
+
+
+def test_columns_that_number_the_words_are_refused(tmp_path):
+    path = write(tmp_path / "a.tsv", "1\tSchartau\tB-PER\tO\n2\tsagte\tO\tO\n\n1\tIn\tO\tO\n2\tBerlin\tB-LOC\tO\n")
+    with pytest.raises(BertkitError, match=r"a\.tsv:1: the first column numbers the words: leave it out"):
+        list(read_columns(path))
+    (row,) = read_columns(write(tmp_path / "b.tsv", "1\tO\n2\tO\n"))  # words that are numbers
+    assert tokens(row) == ["1", "2"]
