@@ -1,7 +1,8 @@
 """Loads labelled rows: the splits of a task, from the hub or from GLUE's own TSVs, or a person's own rows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -207,6 +208,7 @@ def load_table(request: DataRequest) -> LabelledData:
     kind = type(request.head) if request.head is not None else head_for(request.task, rows[0])
     columns, notes = columns_for(kind, request.task, rows, str(source))
     kind.check(rows[0], columns)
+    rows = _passing(rows, partial(kind.check_row, columns=columns, task=request.task), unusable)
     head = request.head or kind.fit(rows, columns, request.task)
     head.check_texts(columns, str(source))
     if request.head is not None and len(columns.get("label", ())) == 1:
@@ -253,18 +255,24 @@ def columns_for(
 
 def _split(name: str, rows: Sequence[Row], head: Head, columns: Columns, unusable: list[str] | None = None) -> Split:
     """Reads rows with a head. Those that it cannot read are listed in ``unusable``, or refused if that is None."""
-    if unusable is not None:
-        usable = []
-        for row in rows:
-            try:
-                _split(name, [row], head, columns)
-                usable.append(row)
-            except BertkitError as error:
-                unusable.append(str(error))
-        rows = usable
+    rows = _passing(rows, lambda row: _split(name, [row], head, columns), unusable)
     refuse_missing_texts(rows, columns.get("text", ()))
     texts = [head.input(row, columns) for row in rows]
     return Split(name, texts, head.labels(rows, columns) if "label" in columns else None)
+
+
+def _passing(rows: Sequence[Row], check: Callable[[Row], object], unusable: list[str] | None) -> list[Row]:
+    """The rows that a check does not refuse; why it refuses the others is added to ``unusable``. All rows if that is None."""
+    if unusable is None:
+        return list(rows)
+    passing = []
+    for row in rows:
+        try:
+            check(row)
+            passing.append(row)
+        except BertkitError as error:
+            unusable.append(str(error))
+    return passing
 
 
 def _own_rows(

@@ -228,6 +228,28 @@ def test_rows_without_a_text_are_refused_or_left_out_and_counted(tmp_path):
     assert any("left out: 6; " in told and "a.jsonl:2 has no text" in told for told in data.notes)
 
 
+@pytest.mark.parametrize(
+    ("good", "bad", "said"),
+    [
+        ({"tokens": ["Ana", "ran"], "tags": ["B-PER", "O"]}, {"tokens": ["Ana"], "tags": ["O", "O"]}, "1 token and 2 tags"),
+        ({"question": "who?", "context": "Ana ran", "answers": {"text": ["Ana"], "answer_start": [0]}},
+         {"question": "who?", "context": "Ana ran", "answers": {"text": ["Bob"], "answer_start": [0]}}, "'Bob' is not in"),
+        ({"question": "what?", "choices": ["a", "b"], "label": 0}, {"question": "what?", "choices": ["a"], "label": 0},
+         "has 1 choice"),
+    ],
+    ids=["tags", "answers", "choices"],
+)  # fmt: skip
+def test_unusable_rows_of_every_kind_are_left_out_and_counted(tmp_path, good, bad, said):
+    table = "\n".join(json.dumps(row) for row in (good, bad, good))
+    with pytest.raises(BertkitError, match=said):
+        own(tmp_path, table, json.dumps(good), name="a.jsonl")
+    data = own(tmp_path, table, json.dumps(good), name="a.jsonl", skip_bad_rows=True)
+    assert len(data.train.texts) == 2
+    assert len(data.left_out) == 1
+    assert "a.jsonl:2" in data.left_out[0]
+    assert said in data.left_out[0]
+
+
 def test_a_model_is_evaluated_on_the_validation_rows_of_a_hub_dataset(monkeypatch):
     asked = []
 

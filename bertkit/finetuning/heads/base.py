@@ -91,6 +91,14 @@ class Head(ABC):
         """
 
     @classmethod
+    def check_row(cls, row: Row, columns: Columns, task: "TaskSettings") -> None:  # noqa: B027
+        """Refuses a row that cannot be read, whatever the others are. ``fit`` gets the other rows if such are left out.
+
+        Raises:
+            BertkitError: it cannot be read.
+        """
+
+    @classmethod
     @abstractmethod
     def fit(cls, rows: Sequence[Row], columns: Columns, task: "TaskSettings") -> "Head":
         """Makes the head for training rows; its classes come from the recipe or from the rows.

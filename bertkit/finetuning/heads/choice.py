@@ -56,6 +56,10 @@ class ChoiceHead(Head):
         return (listed or len(_numbered(row)) > 1) and any(name in row for (name,) in cls.roles["label"])
 
     @classmethod
+    def check_row(cls, row: Row, columns: Columns, task: "TaskSettings") -> None:  # noqa: ARG003
+        _choices(row, columns)
+
+    @classmethod
     def fit(cls, rows: Sequence[Row], columns: Columns, task: "TaskSettings") -> "ChoiceHead":  # noqa: ARG003
         for row in rows:
             _choices(row, columns)

@@ -70,6 +70,10 @@ class SpanHead(AtTokens):
         )
 
     @classmethod
+    def check_row(cls, row: Row, columns: Columns, task: "TaskSettings") -> None:  # noqa: ARG003
+        _answers(row, columns)
+
+    @classmethod
     def fit(cls, rows: Sequence[Row], columns: Columns, task: "TaskSettings") -> "SpanHead":  # noqa: ARG003
         answers = [_answers(row, columns) for row in rows]
         if not any(one.texts for one in answers):

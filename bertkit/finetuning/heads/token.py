@@ -68,6 +68,10 @@ class TokenHead(AtTokens):
         )
 
     @classmethod
+    def check_row(cls, row: Row, columns: Columns, task: "TaskSettings") -> None:
+        tagged_row(row, columns, task.labels)
+
+    @classmethod
     def fit(cls, rows: Sequence[Row], columns: Columns, task: "TaskSettings") -> "TokenHead":
         tagged = [tagged_row(row, columns, task.labels) for row in rows]
         scheme = "BIO" if any(row.marked for row in tagged) else scheme_of(row.tags or [] for row in tagged)
