@@ -90,8 +90,8 @@ class Head(ABC):
             BertkitError: the row belongs to another kind of task.
         """
 
-    @classmethod
-    def check_row(cls, row: Row, columns: Columns, task: "TaskSettings") -> None:  # noqa: B027
+    @classmethod  # noqa: B027 (most have nothing to refuse)
+    def check_row(cls, row: Row, columns: Columns, task: "TaskSettings") -> None:
         """Refuses a row that cannot be read, whatever the others are. ``fit`` gets the other rows if such are left out.
 
         Raises:
