@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from bertkit.errors import BertkitError
-from bertkit.io.compression import open_binary
+from bertkit.io.compression import COMPRESSED_SUFFIXES, open_binary
 
-_PACKED = (".gz", ".xz", ".zst", ".bz2")
 _BEGINNING_BYTES = 1 << 16
 _LARGEST_BYTES = 2 << 30
 
@@ -70,7 +69,9 @@ def _placed(place: str, context: str, text: Any, start: Any) -> int:
 
 def nested_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]] | None:
     """The questions in a file with SQuAD's nested JSON, as {"id", "question", "context", "answers"}; None for other files."""
-    name = path.name.lower().removesuffix(next((one for one in _PACKED if path.name.lower().endswith(one)), ""))
+    name = path.name.lower().removesuffix(
+        next((one for one in COMPRESSED_SUFFIXES if path.name.lower().endswith(one)), "")
+    )
     if not name.endswith(".json"):
         return None
     with open_binary(path) as stream:

@@ -10,7 +10,7 @@ from bertkit import console
 from bertkit.console import counted
 from bertkit.errors import BertkitError
 from bertkit.finetuning.entities import OUTSIDE, Entity, split_tag, tags_of
-from bertkit.io.compression import open_binary
+from bertkit.io.compression import COMPRESSED_SUFFIXES, open_binary
 from bertkit.io.text import read_lines
 
 COLUMN_SUFFIXES = (".conll", ".bio", ".iob", ".iob2")
@@ -279,7 +279,7 @@ def tagged_row(row: tuple[str, dict[str, Any]], columns: dict[str, tuple[str, ..
 def column_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]] | None:
     """The rows of a file with words and tags, as {"tokens", "tags"}; None for other files."""
     name = path.name.lower()
-    plain = name[: name.rindex(".")] if name.endswith((".gz", ".xz", ".zst", ".bz2")) else name
+    plain = name[: name.rindex(".")] if name.endswith(COMPRESSED_SUFFIXES) else name
     is_columns = plain.endswith(COLUMN_SUFFIXES) or (plain.endswith((".txt", ".tsv")) and looks_like_columns(path))
     if not is_columns:
         return None
