@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO := runs/demo
 # So many tests at a time, each on one thread: as many as the machine has cores, where it has memory for them (2 GB each).
 WORKERS ?= 2
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 SENTENCES := "i [MASK] a little boy" "she is a little [MASK] ." "the snow is cold and [MASK] ." \
 	"he was sad because he [MASK] his dog ."
 WORD_ORDER := --model $(DEMO) --train bertkit/assets/word_order/train.tsv --lr 5e-4 --epochs 6 --overwrite \
