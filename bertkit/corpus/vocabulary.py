@@ -118,7 +118,7 @@ def train_vocabulary(
     the ties between merges; naming them all beforehand makes its result a function of the text.
 
     Args:
-        texts: gives the texts anew at each call; they are read twice.
+        texts: gives the texts anew at each call; they are read twice, and a small text a third time.
         vocab_size: pieces wanted, special tokens included; None chooses for the amount of text (see ``default_vocab_size``), and
             fewer where the text does not support them, or would be cut into fewer than 40 tokens a piece: this is said.
         lowercase: make the text lower case.

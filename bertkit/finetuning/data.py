@@ -211,8 +211,8 @@ def load_table(request: DataRequest) -> LabelledData:
     rows = _passing(rows, partial(kind.check_row, columns=columns, task=request.task), unusable)
     head = request.head or kind.fit(rows, columns, request.task)
     head.check_texts(columns, str(source))
-    if request.head is not None and len(columns.get("label", ())) == 1:
-        notes.append(taken_by_number(head, [row[columns["label"][0]] for _, row in rows if columns["label"][0] in row]))
+    if request.head is not None:
+        notes.append(_by_number(head, rows, columns))
     splits = [_split("train" if request.train else "validation", rows, head, columns, unusable)]
     if request.train is not None and request.validation is not None:
         if request.validation == request.train and _is_hub_name(str(request.train)):
@@ -220,10 +220,8 @@ def load_table(request: DataRequest) -> LabelledData:
         rows = list(_own_rows(request.validation, unusable, _VALIDATION))
         roles = {role: kind.roles[role] for role in columns}
         columns, _ = choose_columns(roles, columns, rows, str(request.validation)) if rows else (columns, [])
-        if request.head is None and len(columns.get("label", ())) == 1:
-            notes.append(
-                taken_by_number(head, [row[columns["label"][0]] for _, row in rows if columns["label"][0] in row])
-            )
+        if request.head is None:
+            notes.append(_by_number(head, rows, columns))
         splits.append(_split("validation", rows, head, columns, unusable))
     train = splits.pop(0) if request.train else None
     return LabelledData(train, splits, head, [told for told in notes if told], unusable or [])
@@ -259,6 +257,12 @@ def _split(name: str, rows: Sequence[Row], head: Head, columns: Columns, unusabl
     refuse_missing_texts(rows, columns.get("text", ()))
     texts = [head.input(row, columns) for row in rows]
     return Split(name, texts, head.labels(rows, columns) if "label" in columns else None)
+
+
+def _by_number(head: Head, rows: Sequence[Row], columns: Columns) -> str:
+    """``taken_by_number`` for the labels in the one column that has them; empty if there are several columns, or none."""
+    names = columns.get("label", ())
+    return taken_by_number(head, [row[names[0]] for _, row in rows if names[0] in row]) if len(names) == 1 else ""
 
 
 def _passing(rows: Sequence[Row], check: Callable[[Row], object], unusable: list[str] | None) -> list[Row]:

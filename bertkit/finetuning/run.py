@@ -64,7 +64,7 @@ def completed(request: FinetuneRequest) -> FinetuneRequest:
     """The request with defaults filled in: the model, and without task and rows the labelled texts of bertkit.
 
     Raises:
-        BertkitError: both a task and rows are named, or held-out rows alone.
+        BertkitError: both a task and rows are named, or held-out rows alone, or other options that exclude each other.
     """
     if request.task is not None and request.train is not None:
         raise BertkitError("give --task NAME (see bertkit recipes), or --train FILE with rows of your own, not both")

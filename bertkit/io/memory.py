@@ -77,7 +77,7 @@ def _given(value: Any) -> Any:
     value = _listed(value)
     try:
         is_missing = type(value).__name__ in ("NAType", "NaTType") or bool(value != value)
-    except (TypeError, ValueError):  # an array in a cell
+    except (TypeError, ValueError):  # they cannot be compared
         return value
     if is_missing:
         return None
