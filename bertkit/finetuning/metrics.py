@@ -28,6 +28,18 @@ _ROUNDING = 1e-12
 """A variance below this share of the mean square counts as 0."""
 
 
+def _flags(predictions: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Whether each row is predicted as each class, belongs to it, or either: three bool arrays ``[rows, C]``.
+
+    For ids, C are the classes that occur. For several classes per row all of them count as occurring, as in scikit-learn.
+    """
+    if labels.ndim == 2:
+        return predictions == 1, labels == 1, np.ones(labels.shape, dtype=bool)
+    classes = np.union1d(predictions, labels)
+    said, there = predictions[:, None] == classes, labels[:, None] == classes
+    return said, there, said | there
+
+
 class Score(evaluate.Metric):
     """One figure of predictions and labels; NaN where it is undefined. ``config_name`` is a kind of labels.
 
@@ -121,12 +133,22 @@ class MicroF1(Score):
 
 
 class Precision(_MeanOverClasses):
-    """The share of the rows predicted as a class that belong to it: class 1 of two, else the mean over the classes."""
+    """The share of the rows predicted as a class that belong to it: class 1 of two, else the mean over the classes.
+
+    Two classes are those whose rows hold no id above 1; where the classes are known to be more, it is ``MacroPrecision``.
+    """
+
+    @classmethod
+    def parts(cls, predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        said, there, occurs = cls.flags(predictions, labels)
+        return np.stack([said & there, said, occurs], axis=-1).astype(np.float64)
 
     @staticmethod
-    def parts(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        said, there, occurs = _flags_of_interest(predictions, labels)
-        return np.stack([said & there, said, occurs], axis=-1).astype(np.float64)
+    def flags(predictions: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """As ``_flags``, but of two classes only the second one, ``[rows, 1]``."""
+        if max(predictions.max(), labels.max()) > 1:
+            return _flags(predictions, labels)
+        return predictions[:, None] == 1, labels[:, None] == 1, np.ones((len(labels), 1), dtype=bool)
 
     @classmethod
     def interval(cls, predictions: np.ndarray, labels: np.ndarray, seed: int) -> tuple[float, float]:
@@ -137,10 +159,22 @@ class Precision(_MeanOverClasses):
 class Recall(Precision):
     """The share of the rows of a class that are predicted as it: class 1 of two, else the mean over the classes."""
 
-    @staticmethod
-    def parts(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        said, there, occurs = _flags_of_interest(predictions, labels)
+    @classmethod
+    def parts(cls, predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        said, there, occurs = cls.flags(predictions, labels)
         return np.stack([said & there, there, occurs], axis=-1).astype(np.float64)
+
+
+class MacroPrecision(Precision):
+    """The mean of the precision of all classes that occur, also where only the first two do."""
+
+    flags = staticmethod(_flags)
+
+
+class MacroRecall(Recall):
+    """The mean of the recall of all classes that occur, also where only the first two do."""
+
+    flags = staticmethod(_flags)
 
 
 class MatthewsCorrelation(Score):
@@ -221,6 +255,8 @@ METRICS: dict[str, type[Score]] = {
     "spearmanr": Spearmanr,
     "mse": Mse,
 }
+_OF_MANY: dict[str, type[Score]] = {"precision": MacroPrecision, "recall": MacroRecall}
+"""The metrics that are means over the classes where these are more than two."""
 
 
 def check_names(names: Sequence[str], kind: str, num_labels: int | None = None) -> None:
@@ -244,32 +280,43 @@ def check_names(names: Sequence[str], kind: str, num_labels: int | None = None) 
             raise BertkitError(f"metric {name} does not fit {kind}{classes}: choose of {', '.join(fitting)}")
 
 
-def compute(names: Sequence[str], predictions: ArrayLike, labels: ArrayLike) -> dict[str, float]:
+def compute(
+    names: Sequence[str], predictions: ArrayLike, labels: ArrayLike, num_labels: int | None = None
+) -> dict[str, float]:
     """The metrics of all rows, by name. An undefined correlation counts as 0, and a note says so.
+
+    Args:
+        num_labels: of how many classes the ids are; None takes the greatest id that occurs for the last class.
 
     Raises:
         BertkitError: a metric is unknown or does not fit, there are no rows, or predictions are not finite.
     """
-    predicted, true, kind = _checked(names, predictions, labels)
+    predicted, true, kind, chosen = _checked(names, predictions, labels, num_labels)
     # Even with predictions in memory an evaluate.Metric makes a folder in its cache, which all processes share.
     with scratch_folder("bertkit-metrics") as folder:
         how = {"config_name": kind, "keep_in_memory": True, "cache_dir": str(folder), "seed": 0}
-        combined = evaluate.combine([METRICS[name](**how) for name in dict.fromkeys(names)])
-        figures: dict[str, float] = combined.compute(predictions=predicted, references=true)
+        combined = evaluate.combine([metric(**how) for metric in chosen.values()])
+        values = combined.compute(predictions=predicted, references=true).values()
+    figures = dict(zip(chosen, values, strict=True))
     for name, value in figures.items():
         if np.isnan(value):
             console.note(f"{name} is undefined (predictions or labels are all the same): counted as 0")
     return {name: float(np.nan_to_num(value)) for name, value in figures.items()}
 
 
-def interval(name: str, predictions: ArrayLike, labels: ArrayLike, seed: int) -> tuple[float, float]:
+def interval(
+    name: str, predictions: ArrayLike, labels: ArrayLike, seed: int, num_labels: int | None = None
+) -> tuple[float, float]:
     """The 95 % confidence interval of a metric, as its class computes it.
+
+    Args:
+        num_labels: as for ``compute``.
 
     Raises:
         BertkitError: as ``compute``.
     """
-    predicted, true, _ = _checked([name], predictions, labels)
-    return METRICS[name].interval(predicted, true, seed)
+    predicted, true, _, chosen = _checked([name], predictions, labels, num_labels)
+    return chosen[name].interval(predicted, true, seed)
 
 
 def confusion(predictions: ArrayLike, labels: ArrayLike, label_names: Sequence[str]) -> dict[str, Any]:
@@ -291,16 +338,18 @@ def confusion(predictions: ArrayLike, labels: ArrayLike, label_names: Sequence[s
     }
 
 
-def baseline(name: str, labels: ArrayLike) -> float:
+def baseline(name: str, labels: ArrayLike, num_labels: int | None = None) -> float:
     """The figure of the same answer for all rows: the most frequent class, the classes that most rows have, or the mean."""
-    _, true, kind = _checked([name], labels, labels)
+    _, true, kind, chosen = _checked([name], labels, labels, num_labels)
     one = np.bincount(true).argmax() if kind == CLASSES else true.mean(axis=0)
     answers = np.broadcast_to(one > 0.5 if kind == SETS else one, true.shape).astype(true.dtype)
-    return float(np.nan_to_num(METRICS[name].figure(METRICS[name].parts(answers, true).sum(axis=0))))
+    return float(np.nan_to_num(chosen[name].figure(chosen[name].parts(answers, true).sum(axis=0))))
 
 
-def _checked(names: Sequence[str], predictions: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray, str]:
-    """Checks predictions and labels; returns both as arrays of the same type, and the kind of labels."""
+def _checked(
+    names: Sequence[str], predictions: ArrayLike, labels: ArrayLike, num_labels: int | None
+) -> tuple[np.ndarray, np.ndarray, str, dict[str, type[Score]]]:
+    """Checks predictions and labels; returns both as arrays of the same type, the kind of labels, and the metrics."""
     predicted, true = np.asarray(predictions), np.asarray(labels)
     assert predicted.shape == true.shape, f"{predicted.shape} predictions for {true.shape} labels"
     if not len(true):
@@ -310,28 +359,10 @@ def _checked(names: Sequence[str], predictions: ArrayLike, labels: ArrayLike) ->
     floats = np.issubdtype(np.result_type(predicted, true), np.floating)
     kind = SETS if true.ndim == 2 else NUMBERS if floats else CLASSES
     dtype = np.float64 if kind == NUMBERS else np.int64
-    num_labels = 1 + int(max(predicted.max(), true.max())) if kind == CLASSES else None
-    check_names(names, kind, num_labels)
-    return predicted.astype(dtype), true.astype(dtype), kind
-
-
-def _flags(predictions: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Whether each row is predicted as each class, belongs to it, or either: three bool arrays ``[rows, C]``.
-
-    For ids, C are the classes that occur. For several classes per row all of them count as occurring, as in scikit-learn.
-    """
-    if labels.ndim == 2:
-        return predictions == 1, labels == 1, np.ones(labels.shape, dtype=bool)
-    classes = np.union1d(predictions, labels)
-    said, there = predictions[:, None] == classes, labels[:, None] == classes
-    return said, there, said | there
-
-
-def _flags_of_interest(predictions: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """As ``_flags``, but of two classes only the second one, ``[rows, 1]``."""
-    if max(predictions.max(), labels.max()) > 1:
-        return _flags(predictions, labels)
-    return predictions[:, None] == 1, labels[:, None] == 1, np.ones((len(labels), 1), dtype=bool)
+    classes = (num_labels or 1 + int(max(predicted.max(), true.max()))) if kind == CLASSES else None
+    check_names(names, kind, classes)
+    metrics = METRICS | _OF_MANY if (classes or 0) > 2 else METRICS
+    return predicted.astype(dtype), true.astype(dtype), kind, {name: metrics[name] for name in names}
 
 
 def _f1_parts(said: np.ndarray, there: np.ndarray) -> np.ndarray:

@@ -83,6 +83,21 @@ def test_figures_are_those_of_the_libraries(
     assert compute([name], *arrays) == {name: pytest.approx(expected(*arrays), abs=1e-12)}
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"), [("precision", sklearn_metrics.precision_score), ("recall", sklearn_metrics.recall_score)]
+)
+def test_means_over_three_classes_stay_means_where_the_third_does_not_occur(
+    name: str, expected: Callable[..., float]
+) -> None:
+    predictions, labels = np.array([1, 1, 0, 0, 1]), np.array([1, 1, 1, 0, 0])
+    assert compute([name], predictions, labels) == {name: pytest.approx(2 / 3)}  # of class 1 of two
+    assert compute([name], predictions, labels, 3) == {name: pytest.approx((2 / 3 + 1 / 2) / 2)}
+    low, high = interval(name, predictions, labels, seed=1, num_labels=3)
+    assert low < (2 / 3 + 1 / 2) / 2 < high
+    of_one_answer = expected(labels, np.ones_like(labels), average="macro", zero_division=0)
+    assert baseline(name, labels, 3) == pytest.approx(of_one_answer)
+
+
 def test_two_classes_by_hand() -> None:
     names = ["accuracy", "f1", "macro_f1", "precision", "recall", "matthews_correlation"]
     assert compute(names, HAND_PREDICTIONS, HAND_LABELS) == pytest.approx(

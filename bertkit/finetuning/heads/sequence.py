@@ -183,15 +183,16 @@ class SequenceHead(Head):
     def score(self, predictions: list[dict[str, Any]], split: Split, metrics: Sequence[str]) -> dict[str, float]:
         from bertkit.finetuning.metrics import compute
 
-        return compute(metrics, self.encoded(predictions), split.labels)
+        return compute(metrics, self.encoded(predictions), split.labels, len(self.label_names))
 
     def details(
         self, predictions: list[dict[str, Any]], split: Split, metrics: Sequence[str], seed: int
     ) -> dict[str, Any]:
         from bertkit.finetuning.metrics import baseline, interval
 
-        bounds = interval(metrics[0], self.encoded(predictions), split.labels, seed)
-        simplest = baseline(metrics[0], split.labels)
+        classes = len(self.label_names)
+        bounds = interval(metrics[0], self.encoded(predictions), split.labels, seed, classes)
+        simplest = baseline(metrics[0], split.labels, classes)
         return beside(metrics[0], bounds, self.simplest, simplest, metrics[0] in self.lower_is_better)
 
     def described(self, split: Split) -> str:
