@@ -1,9 +1,6 @@
-"""Two CPU ranks under torchrun: the same losses and weights as one process, and one voice."""
+"""Two CPU ranks: the same losses and weights as one process, and one voice."""
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -13,35 +10,19 @@ from safetensors.numpy import load_file
 MIX = 'data.mix=[{source="corpus.txt", weight=0.7}, {source="other.txt", weight=0.3}]'
 
 
-@pytest.mark.parametrize(
-    ("micro_batch", "text"),
-    [
-        ("8", ["corpus.txt"]),
-        pytest.param("3", ["corpus.txt"], marks=pytest.mark.slow),
-        pytest.param("5", ["--set", MIX], marks=pytest.mark.slow),
-    ],
-)
-def test_two_ranks_pretrain_as_one(tmp_path, micro_batch, text):
+@pytest.mark.parametrize(("micro_batch", "text"), [("8", ["corpus.txt"]), ("3", ["corpus.txt"]), ("5", ["--set", MIX])])
+def test_two_ranks_pretrain_as_one(commands, tmp_path, micro_batch, text):
     (tmp_path / "corpus.txt").write_text(TEXT)
     (tmp_path / "other.txt").write_text(TEXT.replace("cat", "horse").replace("red", "blue"))
-    environment = {
-        **os.environ,
-        "BERTKIT_CACHE": str(tmp_path / "cache"),
-        "OMP_NUM_THREADS": "1",
-        "HF_HUB_OFFLINE": "1",
-    }
-    arguments = ["-m", "bertkit", "pretrain", *text, "--max-steps", "8", *TINY, "--mixed-precision", "no",
-                 "--set", "hidden_dropout_prob=0.0", "--set", "attention_probs_dropout_prob=0.0", "--lr", "1e-4"]  # fmt: skip
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    for name, start in (("one", [sys.executable]), ("two", launcher)):
-        more = ["--out", name] + (["--micro-batch", micro_batch] if name == "two" else [])
-        if micro_batch == "3":  # and with fewer held-out examples than ranks
-            more += ["--set", "data.max_eval_examples=1"]
-        result = subprocess.run(
-            [*start, *arguments, *more], cwd=tmp_path, env=environment, capture_output=True, text=True
-        )
-        assert result.returncode == 0, result.stderr
-        assert result.stderr.count("Your BERT is in") == 1
+    arguments = ["pretrain", *text, "--max-steps", "8", *TINY, "--mixed-precision", "no", "--lr", "1e-4",
+                 "--set", "hidden_dropout_prob=0.0", "--set", "attention_probs_dropout_prob=0.0"]  # fmt: skip
+    if micro_batch == "3":  # and with fewer held-out examples than ranks
+        arguments += ["--set", "data.max_eval_examples=1"]
+    one = commands.run(tmp_path, *arguments, "--out", "one")
+    ranks = commands.start_ranks([*arguments, "--out", "two", "--micro-batch", micro_batch], 2, tmp_path)
+    codes, said = zip(*map(commands.ending, ranks), strict=True)
+    assert codes == (0, 0), said
+    assert one.stderr.count("Your BERT is in") == "".join(said).count("Your BERT is in") == 1
     assert json.loads((tmp_path / "two" / "run.json").read_text())["num_processes"] == 2
     logs = [
         [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]

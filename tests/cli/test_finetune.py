@@ -37,9 +37,10 @@ def glue(hub, tiny_model, tmp_path):
     return hub
 
 
-def bertkit(cwd, environment, *arguments, launcher=(sys.executable,), check=True):
+def started(cwd, environment, *arguments, check=True):
+    """Runs bertkit in a process that begins with Python's start, for an environment that libraries read at their import."""
     result = subprocess.run(
-        [*launcher, "-m", "bertkit", *arguments],
+        [sys.executable, "-m", "bertkit", *arguments],
         cwd=cwd,
         env={**environment, "COLUMNS": "300"},
         capture_output=True,
@@ -49,12 +50,12 @@ def bertkit(cwd, environment, *arguments, launcher=(sys.executable,), check=True
     return result
 
 
-OPTIONS = ["--seq-len", "16", "--batch-size", "8", "--lr", "1e-2", "--epochs", "3", "--set", "logging_steps=1"]
+OPTIONS = ["--seq-len", "16", "--batch-size", "8", "--epochs", "3", "--set", "logging_steps=1"]
 
 
 def test_a_task_from_the_hub_end_to_end_with_the_same_figures_from_every_side(glue, tmp_path):
     environment = glue.env(tmp_path)
-    bertkit(tmp_path, environment, "finetune", "--task", "sst2", *OPTIONS)
+    started(tmp_path, environment, "finetune", "--task", "sst2", *OPTIONS)
     out = tmp_path / "runs" / "finetune-sst2"
     expected = {"config.json", "model.safetensors", "tokenizer.json", "vocab.txt", "README.md", "recipe.toml", "run.json",
                 "metrics.jsonl", "eval_results.json", "predictions.jsonl"}  # fmt: skip
@@ -72,7 +73,7 @@ def test_a_task_from_the_hub_end_to_end_with_the_same_figures_from_every_side(gl
     plain = np.mean([answer["label"] == names[label] for answer, (_, label) in zip(answers, rows(23), strict=True)])
     assert results["eval_accuracy"] == pytest.approx(plain, abs=1e-6)
 
-    evaluated = json.loads(bertkit(tmp_path, environment, "evaluate", str(out), "--task", "sst2", "--json").stdout)
+    evaluated = json.loads(started(tmp_path, environment, "evaluate", str(out), "--task", "sst2", "--json").stdout)
     assert evaluated["eval_accuracy"] == pytest.approx(results["eval_accuracy"], abs=1e-6)
     assert evaluated["eval_loss"] == pytest.approx(results["eval_loss"], abs=1e-6)
     recomputed = -np.mean([np.log(row["probabilities"][row["label"]]) for row in written])
@@ -81,7 +82,7 @@ def test_a_task_from_the_hub_end_to_end_with_the_same_figures_from_every_side(gl
     lines = tmp_path / "lines.txt"
     lines.write_text("\n".join(text for text, _ in rows(5)) + "\n")
     predicted = [
-        json.loads(line) for line in bertkit(tmp_path, environment, "predict", str(out), str(lines)).stdout.splitlines()
+        json.loads(line) for line in started(tmp_path, environment, "predict", str(out), str(lines)).stdout.splitlines()
     ]
     assert [row["index"] for row in predicted] == list(range(5))
     assert [row["prediction"] for row in predicted] == [answer["label"] for answer in answers[:5]]
@@ -100,18 +101,13 @@ def weights(out):
     return load_file(out / "model.safetensors")
 
 
-def test_two_ranks_train_as_one(tiny_model, tmp_path):
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    own = own_files(tmp_path)
-    arguments = ["finetune", *own, "--model", str(tiny_model), *OPTIONS, "--set", "train.dropout=0.0",
-                 "--mixed-precision", "no", "--lr", "1e-3"]  # fmt: skip
-    arguments = [
-        a for i, a in enumerate(arguments) if not (a == "1e-2" or (a == "--lr" and arguments[i + 1] == "1e-2"))
-    ]
-    bertkit(tmp_path, environment, *arguments, "--out", "one")
-    bertkit(tmp_path, environment, *arguments, "--out", "micro", "--micro-batch", "3")
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    bertkit(tmp_path, environment, *arguments, "--out", "two", launcher=launcher)
+def test_two_ranks_train_as_one(commands, bertkit, tiny_model, tmp_path):
+    arguments = ["finetune", *own_files(tmp_path), "--model", str(tiny_model), *OPTIONS, "--lr", "1e-3",
+                 "--set", "train.dropout=0.0", "--mixed-precision", "no"]  # fmt: skip
+    bertkit(tmp_path, *arguments, "--out", "one")
+    bertkit(tmp_path, *arguments, "--out", "micro", "--micro-batch", "3")
+    ranks = commands.start_ranks([*arguments, "--out", "two"], 2, tmp_path)
+    assert [commands.ending(rank)[0] for rank in ranks] == [0, 0]
     assert json.loads((tmp_path / "two" / "run.json").read_text())["num_processes"] == 2
     logs = {
         n: [json.loads(x) for x in (tmp_path / n / "metrics.jsonl").read_text().splitlines()]
@@ -126,10 +122,10 @@ def test_two_ranks_train_as_one(tiny_model, tmp_path):
             assert difference <= 1e-5 * np.linalg.norm(value) + 1e-6, (name, key)
 
 
-def test_a_killed_run_resumes_to_the_very_same_weights(tiny_model, tmp_path):
+def test_a_killed_run_resumes_to_the_very_same_weights(bertkit, tiny_model, tmp_path):
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     arguments = ["finetune", *own_files(tmp_path), "--model", str(tiny_model), *OPTIONS, "--set", "save_steps=2"]
-    bertkit(tmp_path, environment, *arguments, "--out", "whole")
+    bertkit(tmp_path, *arguments, "--out", "whole")
     killed = tmp_path / "killed"
     process = subprocess.Popen(
         [sys.executable, "-m", "bertkit", *arguments, "--out", "killed"], cwd=tmp_path, env=environment,
@@ -139,7 +135,7 @@ def test_a_killed_run_resumes_to_the_very_same_weights(tiny_model, tmp_path):
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    result = bertkit(tmp_path, environment, *arguments, "--out", "killed", "--resume")
+    result = bertkit(tmp_path, *arguments, "--out", "killed", "--resume")
     assert "resuming from" in result.stderr or "is finished" in result.stderr
     assert (killed / "model.safetensors").read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
 
@@ -163,9 +159,8 @@ def test_from_scratch_takes_the_sizes_and_none_of_the_weights(tiny_model, tmp_pa
     assert not np.array_equal(scratch[name], original[name])
 
 
-@pytest.mark.parametrize("ranks", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_seeds_report_their_spread_and_the_best_is_the_model(tiny_model, tmp_path, ranks):
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_seeds_report_their_spread_and_the_best_is_the_model(commands, tiny_model, tmp_path, ranks):
     arguments = [
         "finetune",
         *own_files(tmp_path),
@@ -177,8 +172,8 @@ def test_seeds_report_their_spread_and_the_best_is_the_model(tiny_model, tmp_pat
         "--out",
         "sweep",
     ]
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(ranks)]
-    bertkit(tmp_path, environment, *arguments, **({"launcher": launcher} if ranks > 1 else {}))
+    started = commands.start_ranks(arguments, ranks, tmp_path)
+    assert [commands.ending(rank)[0] for rank in started] == [0] * ranks
     sweep = json.loads((tmp_path / "sweep" / "eval_results.json").read_text())["sweep"]
     assert [run["seed"] for run in sweep["runs"]] == [42, 43]
     figures = [run["eval_accuracy"] for run in sweep["runs"]]
@@ -208,19 +203,17 @@ def test_seeds_report_their_spread_and_the_best_is_the_model(tiny_model, tmp_pat
         (["--train", "train.csv", "--validation", "held.csv", "--text-pair", "text"], "--text-pair needs --text"),
     ],
 )
-def test_bad_input_gets_one_clear_line(tiny_model, tmp_path, arguments, message):
+def test_bad_input_gets_one_clear_line(bertkit, tiny_model, tmp_path, arguments, message):
     own_files(tmp_path)
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    result = bertkit(tmp_path, environment, "finetune", *arguments, "--model", str(tiny_model), check=False)
+    result = bertkit(tmp_path, "finetune", *arguments, "--model", str(tiny_model), check=False)
     assert result.returncode == 1, result.stderr
     assert message in result.stderr
     assert result.stderr.strip().splitlines()[-1].startswith("error: ")
 
 
-def test_evaluating_a_model_of_ones_own_rows_asks_for_rows_and_takes_no_others(tiny_model, tmp_path):
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    bertkit(tmp_path, environment, "finetune", *own_files(tmp_path), "--model", str(tiny_model), "--out", "m", *OPTIONS)
-    same = json.loads(bertkit(tmp_path, environment, "evaluate", "m", "--validation", "held.csv", "--json").stdout)
+def test_evaluating_a_model_of_ones_own_rows_asks_for_rows_and_takes_no_others(bertkit, tiny_model, tmp_path):
+    bertkit(tmp_path, "finetune", *own_files(tmp_path), "--model", str(tiny_model), "--out", "m", *OPTIONS)
+    same = json.loads(bertkit(tmp_path, "evaluate", "m", "--validation", "held.csv", "--json").stdout)
     kept = json.loads((tmp_path / "m" / "eval_results.json").read_text())
     assert same["eval_accuracy"] == kept["eval_accuracy"]
     (tmp_path / "lists.jsonl").write_text('{"text": "a", "label": ["happy"]}\n')
@@ -228,7 +221,7 @@ def test_evaluating_a_model_of_ones_own_rows_asks_for_rows_and_takes_no_others(t
         ([], "give --validation FILE"),
         (["--validation", "lists.jsonl"], "is a list of 1, not a class"),
     ):
-        result = bertkit(tmp_path, environment, "evaluate", "m", *more, check=False)
+        result = bertkit(tmp_path, "evaluate", "m", *more, check=False)
         assert (result.returncode, "Traceback" in result.stderr) == (1, False)
         assert message in result.stderr
 
@@ -236,7 +229,7 @@ def test_evaluating_a_model_of_ones_own_rows_asks_for_rows_and_takes_no_others(t
 def test_without_a_hub_one_line_says_what_to_do(tmp_path):
     environment = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "home")}
     environment.pop("HF_HUB_OFFLINE", None)
-    result = bertkit(tmp_path, environment, "finetune", "--task", "sst2", check=False)
+    result = started(tmp_path, environment, "finetune", "--task", "sst2", check=False)
     assert result.returncode == 1
     assert "cannot fetch model 'google-bert/bert-base-uncased'" in result.stderr
     assert "--model embedded" in result.stderr

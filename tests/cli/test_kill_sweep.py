@@ -2,15 +2,13 @@
 
 import contextlib
 import json
-import os
 import random
-import subprocess
-import sys
 import time
 
 import psutil
 import pytest
 from cli.test_pretrain import TEXT
+from helpers.forked import is_at_work
 
 SMALL = ["--set", "logging_steps=1", "--set", "save_total_limit=2", "--set", "save_steps=7", "--set", "eval_steps=11",
          "--batch-size", "16"]  # fmt: skip
@@ -19,7 +17,6 @@ PRETRAIN = ["pretrain", "corpus.txt", "--set", "model.num_hidden_layers=1", "--s
             "max_seq_length=[[0.6, 16], [0.4, 32]]", "--set", "validation_split=0.2", *SMALL]  # fmt: skip
 FINETUNE = ["finetune", "--train", "rows.csv", "--validation-split", "0.2", "--set", "train.dropout=0.1", "--seq-len",
             "16", "--epochs", "12", *SMALL]  # fmt: skip
-RANKS = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 
 
 def slow(*case):
@@ -38,40 +35,36 @@ def slow(*case):
     ids=lambda value: value[0] if isinstance(value, list) else str(value),
 )
 def test_a_run_killed_again_and_again_equals_the_uninterrupted_one(
-    tmp_path, tiny_model, command, ranks, precision, kills
+    commands, tmp_path, tiny_model, command, ranks, precision, kills
 ):
     (tmp_path / "corpus.txt").write_text(TEXT)
     rows = "".join(f"{'the cat' if i % 2 else 'a dog'} {'abcdefgh'[i % 8]},{i % 2}\n" for i in range(400))
     (tmp_path / "rows.csv").write_text("text,label\n" + rows)
-    command = [sys.executable, *(RANKS if ranks > 1 else []), "-m", "bertkit", *command, "--mixed-precision", precision]
+    command = [*command, "--mixed-precision", precision]
     if "finetune" in command:
         command += ["--model", str(tiny_model)]
     else:
         command += ["--max-steps", str(80 * kills)]
-    environment = {
-        **os.environ,
-        "BERTKIT_CACHE": str(tmp_path / "cache"),
-        "OMP_NUM_THREADS": "1",
-        "HF_HUB_OFFLINE": "1",
-    }
-    quiet = {"cwd": tmp_path, "env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    subprocess.run([*command, "--out", "whole"], check=True, **quiet)
+    restarts = 0 if ranks > 1 else -1  # with a launcher, or without
+    assert commands.ending(commands.start([*command, "--out", "whole"], restarts=restarts, folder=tmp_path))[0] == 0
 
     rng, done = random.Random(kills), 0
     killed = tmp_path / "killed"
+    again = [*command, "--out", "killed", "--resume"]
     while done < kills:
-        process = subprocess.Popen([*command, "--out", "killed", "--resume"], **quiet)
+        process = psutil.Process(commands.start(again, restarts=restarts, folder=tmp_path))
         steps_before = count_lines(killed)
         # Let it get somewhere first, then strike at any moment: in a step, an evaluation, or a checkpoint.
-        while process.poll() is None and count_lines(killed) <= steps_before:
+        while is_at_work(process.pid) and count_lines(killed) <= steps_before:
             time.sleep(0.01)
         time.sleep(rng.uniform(0, 0.6))
-        if process.poll() is not None:
+        finished = not is_at_work(process.pid)
+        kill_all(process)
+        commands.ending(process.pid)
+        if finished:
             break  # it was faster than we
-        kill_all(psutil.Process(process.pid))
-        process.wait()
         done += 1
-    subprocess.run([*command, "--out", "killed", "--resume"], check=True, **quiet)
+    assert commands.ending(commands.start(again, restarts=restarts, folder=tmp_path))[0] == 0
 
     run = json.loads((killed / "run.json").read_text())
     assert (run["num_processes"], run["mixed_precision"]) == (ranks, precision)
@@ -83,12 +76,12 @@ def test_a_run_killed_again_and_again_equals_the_uninterrupted_one(
 
 
 def kill_all(process):
-    """A process and those it has started: the ranks outlive a torchrun that is killed."""
-    family = [process, *process.children(recursive=True)]
-    for one in family:
+    """Ends a process and those it has started: the ranks outlive a torchrun that is killed."""
+    started = process.children(recursive=True)
+    for one in (process, *started):
         with contextlib.suppress(psutil.NoSuchProcess):
             one.kill()
-    psutil.wait_procs(family, timeout=60)
+    psutil.wait_procs(started, timeout=60)
 
 
 def count_lines(out):

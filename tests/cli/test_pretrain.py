@@ -29,17 +29,8 @@ def home(tmp_path_factory):
     return folder
 
 
-def bertkit(home, *arguments, check=True, **more):
-    environment = {**os.environ, "BERTKIT_CACHE": str(home / "cache"), "HF_HUB_OFFLINE": "1", "COLUMNS": "300"}
-    result = subprocess.run(
-        [sys.executable, "-m", "bertkit", *arguments], cwd=home, env=environment, capture_output=True, text=True, **more
-    )
-    assert not check or result.returncode == 0, result.stderr
-    return result
-
-
 @pytest.fixture(scope="module")
-def run(home):
+def run(bertkit, home):
     bertkit(home, "pretrain", "corpus.txt", "--out", "run", "--max-steps", "10", *TINY)
     return home / "run"
 
@@ -63,12 +54,12 @@ def test_the_folder_holds_what_it_should_and_loads_with_plain_transformers(run):
             "eval_perplexity"} <= lines[-1].keys()  # fmt: skip
 
 
-def test_the_resolved_recipe_reproduces_the_run(home, run):
+def test_the_resolved_recipe_reproduces_the_run(bertkit, home, run):
     bertkit(home, "pretrain", "corpus.txt", "--out", "again", "--recipe", str(run / "recipe.toml"))
     assert (run / "model.safetensors").read_bytes() == (home / "again" / "model.safetensors").read_bytes()
 
 
-def test_a_dry_run_says_what_it_would_do_and_leaves_nothing(home):
+def test_a_dry_run_says_what_it_would_do_and_leaves_nothing(bertkit, home):
     result = bertkit(home, "pretrain", "corpus.txt", "--out", "dry", "--dry-run", "--max-steps", "10", *TINY)
     said = result.stderr.splitlines()[-1]
     for part in (
@@ -119,20 +110,20 @@ def test_a_budget_is_turned_into_steps_that_a_resume_keeps(home, monkeypatch):
     assert json.loads((out / "run.json").read_text())["max_steps"] == 20
 
 
-def test_a_budget_and_a_number_of_steps_exclude_each_other(home):
+def test_a_budget_and_a_number_of_steps_exclude_each_other(bertkit, home):
     result = bertkit(home, "pretrain", "corpus.txt", "--budget", "1h", "--epochs", "2", check=False)
     assert result.returncode == 1
     assert result.stderr == "error: --budget chooses the number of steps: leave --epochs out, or --budget\n"
 
 
-def test_mask_fill_reads_the_result(home, run):
+def test_mask_fill_reads_the_result(bertkit, home, run):
     result = bertkit(home, "mask-fill", "--model", str(run), "the [MASK] sat .", "--json", "--top-k", "2")
     answer = json.loads(result.stdout)
     assert [len(mask) for mask in answer["predictions"]] == [2]
     assert answer["predictions"][0][0].keys() == {"score", "token", "token_str", "sequence"}
 
 
-def test_an_existing_folder_is_refused_resumed_or_replaced(home, run):
+def test_an_existing_folder_is_refused_resumed_or_replaced(bertkit, home, run):
     again = ["pretrain", "corpus.txt", "--out", "run", "--max-steps", "10", *TINY]
     refused = bertkit(home, *again, check=False)
     assert refused.returncode == 1
@@ -142,7 +133,7 @@ def test_an_existing_folder_is_refused_resumed_or_replaced(home, run):
     assert "is finished" in other.stderr
 
 
-def test_overwriting_removes_nothing_where_the_new_run_cannot_begin(home, run):
+def test_overwriting_removes_nothing_where_the_new_run_cannot_begin(bertkit, home, run):
     before = (run / "model.safetensors").read_bytes()
     for more in (["--mixed-precision", "fp16"], ["--vocab-size", "20000"]):
         result = bertkit(home, "pretrain", "corpus.txt", "--out", "run", "--overwrite", *TINY, *more, check=False)
@@ -151,7 +142,7 @@ def test_overwriting_removes_nothing_where_the_new_run_cannot_begin(home, run):
         assert (run / "run.json").is_file()
 
 
-def test_inspect_dumps_what_training_sees(home):
+def test_inspect_dumps_what_training_sees(bertkit, home):
     dumped = bertkit(home, "inspect", "corpus.txt", "--dump", "40", "--seq-len", "24", "--batch-size", "16").stdout
     examples = [json.loads(line) for line in dumped.splitlines()]
     assert len(examples) == 40
@@ -169,7 +160,7 @@ def test_inspect_dumps_what_training_sees(home):
     assert any("occurred before" in warning for warning in report["warnings"])
 
 
-def test_held_out_text_of_ones_own_is_what_is_evaluated(home):
+def test_held_out_text_of_ones_own_is_what_is_evaluated(bertkit, home):
     (home / "held_out.txt").write_text("\n".join(SENTENCES), encoding="utf-8")
     more = ["--validation", "held_out.txt", "--max-steps", "2"]
     bertkit(home, "pretrain", "corpus.txt", "--out", "validated", *more, *TINY)
@@ -191,14 +182,14 @@ def test_a_dataset_of_the_hub_is_streamed(hub, home, tmp_path):
     assert (info["documents"], info["sentences"]) == (60, 300)
 
 
-def test_going_on_from_a_model_takes_its_tokenizer(home, run):
+def test_going_on_from_a_model_takes_its_tokenizer(bertkit, home, run):
     text = ["--recipe", "adapt", "--max-steps", "2", "--seq-len", "24", "--batch-size", "8"]
     result = bertkit(home, "pretrain", "corpus.txt", "--model", str(run), "--out", "adapted", *text)
     assert (home / "adapted" / "vocab.txt").read_bytes() == (run / "vocab.txt").read_bytes()
     assert "adapt" in result.stderr
 
 
-def test_a_prepared_folder_trains_as_its_text_does(home, run):
+def test_a_prepared_folder_trains_as_its_text_does(bertkit, home, run):
     bertkit(home, "prepare", "corpus.txt", "--out", "prepared")
     bertkit(home, "pretrain", "prepared", "--out", "from-prepared", "--max-steps", "10", *TINY)
     assert (home / "from-prepared" / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
@@ -219,7 +210,7 @@ def test_a_prepared_folder_trains_as_its_text_does(home, run):
         (["mask-fill", "--model", "no/such/folder/here", "a [MASK]"], "no/such/folder/here"),
     ],
 )
-def test_bad_input_gets_one_clear_line(home, arguments, message):
+def test_bad_input_gets_one_clear_line(bertkit, home, arguments, message):
     result = bertkit(home, *arguments, check=False)
     assert result.returncode == 1, result.stderr
     assert message in result.stderr
@@ -228,7 +219,7 @@ def test_bad_input_gets_one_clear_line(home, arguments, message):
     assert not (home / "runs" / "pretrain-corpus" / "config.json").exists()
 
 
-def test_a_batch_larger_than_the_corpus_reads_it_more_than_once_and_says_so(home):
+def test_a_batch_larger_than_the_corpus_reads_it_more_than_once_and_says_so(bertkit, home):
     args = ("corpus.txt", "--out", "large", "--max-steps", "2", *TINY, "--batch-size", "500")
     result = bertkit(home, "pretrain", *args)
     told = re.search(r"which are (\d+) examples of \d+: a batch of 500 reads it (\d+\.\d) times", result.stderr)
@@ -240,12 +231,12 @@ def test_a_batch_larger_than_the_corpus_reads_it_more_than_once_and_says_so(home
     assert "a batch of 500 reads it" in bertkit(home, "inspect", *args[:1], *TINY, "--batch-size", "500").stderr
 
 
-def test_standard_input_is_a_corpus_like_a_file(home, run):
-    bertkit(home, "pretrain", "-", "--out", "piped", "--max-steps", "10", *TINY, input=TEXT)
+def test_standard_input_is_a_corpus_like_a_file(bertkit, home, run):
+    bertkit(home, "pretrain", "-", "--out", "piped", "--max-steps", "10", *TINY, given=TEXT)
     assert (home / "piped" / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
 
 
-def test_held_out_text_may_be_prepared_beforehand(home):
+def test_held_out_text_may_be_prepared_beforehand(bertkit, home):
     (home / "held.txt").write_text(TEXT[: len(TEXT) // 3], encoding="utf-8")
     folder = bertkit(home, "prepare", "corpus.txt").stdout.strip()
     held = bertkit(home, "prepare", "held.txt", "--tokenizer", folder).stdout.strip()
@@ -261,7 +252,7 @@ def test_held_out_text_may_be_prepared_beforehand(home):
 def test_workers_that_are_spawned_as_on_macos_and_windows(home, run):
     script = "import multiprocessing as m; m.set_start_method('spawn'); from bertkit.__main__ import main; main()"
     arguments = ["pretrain", "corpus.txt", "--out", "spawned", "--max-steps", "10", *TINY, "--set", "num_workers=1"]
-    environment = {**os.environ, "BERTKIT_CACHE": str(home / "cache"), "HF_HUB_OFFLINE": "1"}
+    environment = {**os.environ, "BERTKIT_CACHE": str(home / "cache"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     result = subprocess.run(
         [sys.executable, "-c", script, *arguments], cwd=home, env=environment, capture_output=True, text=True
     )

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from cli.test_kill_sweep import count_lines, figures
 from cli.test_pretrain import TEXT
-from helpers.forked import Forked
+from helpers.forked import Forked, is_at_work
 
 KILLS = int(os.environ.get("BERTKIT_KILLS", "3"))
 SEED = int(os.environ.get("BERTKIT_KILLS_SEED", "1"))
@@ -45,10 +45,6 @@ def trained_on(commands: Forked, ranks: int, arguments: list[str], out: Path, st
     if number:
         os.kill(processes[to], number)
     return [commands.ending(process) for process in processes]
-
-
-def is_at_work(process: int) -> bool:
-    return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
 
 
 @pytest.mark.parametrize("ranks", [2, pytest.param(4, marks=pytest.mark.slow)])

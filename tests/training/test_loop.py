@@ -50,7 +50,7 @@ def test_losses_gradients_and_weights_do_not_depend_on_the_micro_batch(tmp_path,
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # dynamo's own looking
 def test_compiled_steps_are_the_same_to_rounding(tmp_path, monkeypatch):
-    plain = run(tmp_path, "plain")
+    plain = run(tmp_path, "plain", steps=2)
     compile_, asked = torch.nn.Module.compile, []
 
     def without_a_compiler(module, **options):  # captured and differentiated as ever; only C++ is not made of it
@@ -58,7 +58,7 @@ def test_compiled_steps_are_the_same_to_rounding(tmp_path, monkeypatch):
         compile_(module, backend="aot_eager", **options)
 
     monkeypatch.setattr(torch.nn.Module, "compile", without_a_compiler)
-    compiled = run(tmp_path, "compiled", torch_compile=True)
+    compiled = run(tmp_path, "compiled", steps=2, torch_compile=True)
     assert asked == [{"dynamic": True}]
     for one, other in zip(training_lines(plain.out), training_lines(compiled.out), strict=True):
         assert one["loss"] == pytest.approx(other["loss"], rel=1e-5), one["step"]
