@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 from bertkit.console import counted, one_line
 from bertkit.errors import BertkitError
 from bertkit.io.atomic import disk_errors
-from bertkit.models.folder import FINE_TUNED, bert_folder, check_rows, is_bert, read_config, what_it_is
+from bertkit.models.folder import (
+    FINE_TUNED,
+    bert_folder,
+    check_no_export,
+    check_rows,
+    is_bert,
+    read_config,
+    what_it_is,
+)
 from bertkit.models.foreign_fields import left_out
 from bertkit.models.new_words import begin_as_means, new_words
 from bertkit.models.tokenizer import UNUSED, load_tokenizer, save_tokenizer
@@ -171,6 +179,7 @@ def load_quietly(
     """
     import torch
 
+    check_no_export(folder, name)
     try:
         with quiet(), seeded(seed):
             own = configuration(folder, config)

@@ -185,6 +185,16 @@ def name_of_today(name: str) -> str:
     return name if name.startswith(("bert.", "cls.", "classifier.", "qa_outputs.")) else f"bert.{name}"
 
 
+def check_no_export(folder: Path, name: str) -> None:
+    """Raises a BertkitError where a folder has an ONNX graph alone, and its weights are wanted."""
+    weights = [file for end in ("*.safetensors", "pytorch_model*.bin") for file in folder.glob(end)]
+    if not weights and any(folder.glob("*.onnx")):
+        raise BertkitError(
+            f"{name} is an ONNX export: it answers, but has no weights to train or to look into; give the model that it was "
+            "exported from"
+        )
+
+
 def _check_bert(config: dict[str, Any], name: str) -> None:
     """Raises a BertkitError where config.json asks for a kind of BERT that bertkit does not compute."""
     kind = config.get("position_embedding_type") or "absolute"

@@ -189,11 +189,14 @@ def serve(
     model: Annotated[str, typer.Option("--model", help="A folder that transformers loads, too.")],
     rounds: Rounds = 3,
     concurrent: Annotated[int, typer.Option("--concurrent", min=1, help="Requests at once.")] = 10_000,
+    served: Annotated[
+        str | None, typer.Option("--served", help="What bertkit serves, such as its ONNX export.")
+    ] = None,
 ) -> None:
     """Serving: `bertkit serve` beside FastAPI over the fill-mask pipeline, which must be installed (pip install fastapi)."""
     from benchmarks.serve import bench_serve
 
-    console.print_json(bench_serve(model, rounds, concurrent), indent=2)
+    console.print_json(bench_serve(model, rounds, concurrent, served), indent=2)
 
 
 @app.command()

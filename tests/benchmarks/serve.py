@@ -45,7 +45,7 @@ _CONNECTIONS, _ALONE, _ASKED = 32, 100, 400
 _START_S = 120
 
 
-def bench_serve(model: str, rounds: int, concurrent: int) -> dict[str, Any]:
+def bench_serve(model: str, rounds: int, concurrent: int, served: str | None = None) -> dict[str, Any]:
     """Of each server, round by round, the median milliseconds of a text alone and requests a second over 32 connections, and
     beside both the processor's milliseconds a request, which other work on the machine changes little; of ours, also what
     becomes of many requests at once, each with a connection of its own.
@@ -54,10 +54,11 @@ def bench_serve(model: str, rounds: int, concurrent: int) -> dict[str, Any]:
         model: a folder, as plain transformers loads it.
         rounds: of both, taking turns.
         concurrent: requests at once.
+        served: what `bertkit serve` reads, such as an ONNX export of the model; None is the model.
     """
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    ours = [sys.executable, "-m", "bertkit", "serve", model, "--timeout", "3600", "--port"]
+    ours = [sys.executable, "-m", "bertkit", "serve", served or model, "--timeout", "3600", "--port"]
     commands = {OURS: ours, "FastAPI": [sys.executable, "-c", _THEIRS, model]}
     figures: dict[str, Any] = {name: [] for name in commands}
     for _ in range(rounds):

@@ -20,6 +20,7 @@ from bertkit.cli.export import export as command
 from bertkit.errors import BertkitError
 from bertkit.inference.exporting import compare, graph
 from bertkit.inference.exporting.export import _folder_of, export
+from bertkit.models.bert import load_bert_for_pretraining
 from bertkit.runtime.load import open_reader
 from bertkit.runtime.numpy_bert import NumpyBert
 from bertkit.runtime.onnx_bert import OnnxBert
@@ -167,10 +168,13 @@ def test_a_missing_library_is_one_line_before_anything_is_loaded(tmp_path, monke
         export("no/such/model", "onnx", tmp_path / "out")
 
 
-def test_an_export_is_no_model_to_export(model, tmp_path):
+def test_an_export_is_no_model_to_export_or_to_train(model, tmp_path):
     exported = export(str(model), "onnx", tmp_path / "onnx")
-    with pytest.raises(BertkitError, match="cannot load the model"):
+    said = "is an ONNX export: it answers, but has no weights"
+    with pytest.raises(BertkitError, match=said):
         export(str(exported.folder), "onnx", tmp_path / "again")
+    with pytest.raises(BertkitError, match=said):
+        load_bert_for_pretraining(str(exported.folder))
 
 
 def test_the_command_prints_figures_and_json(model, tmp_path):
