@@ -158,7 +158,9 @@ def finetune_on(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneReq
 
     if data.train is None or data.train.labels is None:
         raise BertkitError(f"task {request.task} has no training rows: it is predicted by a model of another task")
-    recipe = with_fitting_rate(recipe, request)
+    # The head is recorded by its name: two heads may share a class of transformers, which is all that config.json tells.
+    task = recipe.task.model_copy(update={"head": data.head.name})
+    recipe = with_fitting_rate(recipe, request).model_copy(update={"task": task})
     out = request.folder
     device = hardware.choose_device(request.device)
     precision = hardware.choose_precision(recipe.train.mixed_precision, device)

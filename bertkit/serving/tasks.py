@@ -156,8 +156,12 @@ class Classification(_Predicted):
         texts = (_text(given["text"]), _text(given["text_pair"])) if pair else (_text(given),)
         wanted = getattr(self.predictor.head, "texts", 0)
         if wanted and len(texts) != wanted:
-            form = '{"text": "…", "text_pair": "…"}' if wanted == 2 else "a text"
-            raise BertkitError(f"the model was trained on {wanted} texts a row: give {form} as inputs")
+            learned = (
+                'two texts a row: give {"text": "…", "text_pair": "…"}'
+                if wanted == 2
+                else "one text a row: give a text"
+            )
+            raise BertkitError(f"the model was trained on {learned} as inputs")
         return texts
 
     def answers(self, items: Sequence[Item]) -> list[Any]:

@@ -106,8 +106,7 @@ def toy(monkeypatch, tiny_model, tmp_path):
     windows = [-(-len(row) // 14) for row in rows]
     told = [{"text": " ".join(row), "tokens": len(row) + 2 * more} for row, more in zip(rows, windows, strict=True)]
     path.write_text("".join(json.dumps(row) + "\n" for row in told))
-    settings = {"task.head": "counter",
-                "data.validation_split": 0.25, "data.max_seq_length": 16, "data.stride": 0, "train.batch_size": 16,
+    settings = {"data.validation_split": 0.25, "data.max_seq_length": 16, "data.stride": 0, "train.batch_size": 16,
                 "train.learning_rate": 3e-3, "train.max_steps": 30, "train.mixed_precision": "no"}  # fmt: skip
     request = FinetuneRequest(
         train=str(path),
