@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,7 @@ def read_columns(path: Path) -> Iterator[TaggedRow]:
     tags: list[str] = []
     first_line, comments, first = 1, 0, _first_word(path)
     with open_binary(path) as stream:
-        for number, line in read_lines(stream, str(path)):
+        for number, line in chain(read_lines(stream, str(path)), [(0, "")]):  # the last row ends as the others do
             parts = _parts(line)
             if line.strip() and not parts[0].startswith(_DOCUMENT):
                 if line.startswith("#") and _is_unlike(parts, first):
@@ -148,9 +149,6 @@ def read_columns(path: Path) -> Iterator[TaggedRow]:
                 _refuse_numbers(f"{path}:{first_line}", tokens, len(first))
                 yield of_tokens(f"{path}:{first_line}", tokens, tags)
                 tokens, tags = [], []
-    if tokens:
-        _refuse_numbers(f"{path}:{first_line}", tokens, len(first))
-        yield of_tokens(f"{path}:{first_line}", tokens, tags)
     if comments:
         console.note_once(f"{path}: lines that begin with # and are read as comments: {comments:,}")
 
