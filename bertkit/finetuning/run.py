@@ -11,7 +11,6 @@ from bertkit.assets import EMBEDDED_LABELLED
 from bertkit.errors import BertkitError
 from bertkit.finetuning.data import DataRequest, LabelledData, check_inputs, load_labelled, rows_without_a_hub
 from bertkit.finetuning.job import Setup, set_up
-from bertkit.finetuning.rate import FROZEN_RATES, WIDTH_OF_RECIPES, fitting_rate
 from bertkit.io.atomic import write_json, write_text
 from bertkit.io.connection import is_offline
 from bertkit.io.hub import EMBEDDED, NotFetchedError, model_folder
@@ -21,6 +20,7 @@ from bertkit.settings.recipes import Override, load
 from bertkit.settings.schema import FinetuneRecipe
 from bertkit.signals import stopped_cleanly
 from bertkit.training import ranks, run_folder
+from bertkit.training.rate import FROZEN_RATES, WIDTH_OF_RECIPES, finetuning_rate
 from bertkit.training.record import RunRecord, read_record
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ def with_fitting_rate(recipe: FinetuneRecipe, request: FinetuneRequest) -> Finet
     if train.encoder == "frozen":
         rate, why = FROZEN_RATES[train.classifier], f"as the encoder is frozen: {theirs} all of a model"
     else:
-        rate = fitting_rate(train.learning_rate, width)
+        rate = finetuning_rate(train.learning_rate, width)
         why = f"as the model is {width} wide: {theirs} {WIDTH_OF_RECIPES}"
     if rate == train.learning_rate:
         return recipe

@@ -13,6 +13,7 @@ from bertkit.pretraining.mix import facts_of
 from bertkit.pretraining.request import PretrainRequest, ResolvedRequest, resolve, with_steps
 from bertkit.signals import stopped_cleanly
 from bertkit.training import ranks, run_folder
+from bertkit.training.rate import WIDTH_OF_RECIPES, adapting_rate
 from bertkit.training.record import RunRecord, read_record
 from bertkit.training.schedule import Course
 
@@ -29,7 +30,7 @@ def pretrain(request: PretrainRequest) -> RunRecord:
         Interrupted: a signal arrived, and a checkpoint was written.
     """
     started_at_s = time.monotonic()
-    resolved = resolve(request)
+    resolved = _with_fitting_rate(resolve(request))
     if not request.corpus and not resolved.recipe.data.mix:
         console.note(f"no corpus given: using the embedded one, {EMBEDDED_CORPUS.name}, simple stories in English")
     with ranks.together(request.device):
@@ -40,6 +41,26 @@ def pretrain(request: PretrainRequest) -> RunRecord:
                 console.note(console.plain(f"{resolved.folder} is finished: nothing to resume"))
                 return record
             return _train(resolved, started_at_s)
+
+
+def _with_fitting_rate(resolved: ResolvedRequest) -> ResolvedRequest:
+    """The request, for the recipe ``adapt`` with a learning rate for the width of its model; a person's own rate is kept."""
+    from bertkit.models.folder import bert_folder, read_config
+
+    asked, train = resolved.asked, resolved.recipe.train
+    given = any(one.key.rpartition(".")[2] == "learning_rate" for one in asked.overrides)
+    if resolved.recipe_name != "adapt" or asked.model is None or given:
+        return resolved
+    width = read_config(bert_folder(asked.model), asked.model)["hidden_size"]
+    rate = adapting_rate(train.learning_rate, width)
+    if rate == train.learning_rate:
+        return resolved
+    console.note(
+        f"learning rate {rate:.1e}, as the model is {width} wide: the recipe's {train.learning_rate:.0e} is for "
+        f"{WIDTH_OF_RECIPES} (--lr says otherwise)"
+    )
+    train = train.model_copy(update={"learning_rate": rate})
+    return replace(resolved, recipe=resolved.recipe.model_copy(update={"train": train}))
 
 
 def _train(request: ResolvedRequest, started_at_s: float) -> RunRecord:

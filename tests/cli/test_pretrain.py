@@ -186,7 +186,10 @@ def test_going_on_from_a_model_takes_its_tokenizer(bertkit, home, run):
     text = ["--recipe", "adapt", "--max-steps", "2", "--seq-len", "24", "--batch-size", "8"]
     result = bertkit(home, "pretrain", "corpus.txt", "--model", str(run), "--out", "adapted", *text)
     assert (home / "adapted" / "vocab.txt").read_bytes() == (run / "vocab.txt").read_bytes()
-    assert "adapt" in result.stderr
+    assert "learning rate 1.2e-03, as the model is 32 wide: the recipe's 5e-05 is for 768" in result.stderr
+    assert tomllib.loads((home / "adapted" / "recipe.toml").read_text())["train"]["learning_rate"] == 5e-5 * 768 / 32
+    same = bertkit(home, "pretrain", "corpus.txt", "--model", str(run), "--out", "at-a-rate", *text, "--lr", "1e-5")
+    assert "learning rate" not in same.stderr
 
 
 def test_a_prepared_folder_trains_as_its_text_does(bertkit, home, run):
