@@ -46,7 +46,8 @@ def set_up(data: LabelledData, recipe: FinetuneRecipe, request: "FinetuneRequest
     """
     from bertkit.finetuning.evaluation import SplitEvaluator
     from bertkit.finetuning.objective import FinetuneObjective
-    from bertkit.models.bert import choose_attention, save_model
+    from bertkit.models.bert import save_model
+    from bertkit.models.fast.attention import choose_attention
     from bertkit.models.layers import rate_factors
     from bertkit.training.job import Job
 
@@ -172,4 +173,10 @@ def _with_positions(model: Any, tokenizer: Any, recipe: FinetuneRecipe, name: st
         raise BertkitError(
             f"data.max_seq_length {read} is over the {has} positions of {name}: use --seq-len {has} or less{more}"
         )
+    if read > tokenizer.model_max_length:
+        notes.append(
+            f"{name} reads {tokenizer.model_max_length} tokens, as many as it was pretrained on: its places from there to "
+            f"{read - 1} begin as they are (--seq-len)"
+        )
+        tokenizer.model_max_length = read
     return notes

@@ -13,6 +13,7 @@ from bertkit.io.atomic import disk_errors
 from bertkit.models.folder import (
     FINE_TUNED,
     bert_folder,
+    check_known_type,
     check_no_export,
     check_rows,
     is_bert,
@@ -32,7 +33,6 @@ IGNORE = -100
 """The label of a token that is not predicted (the ``ignore_index`` of cross-entropy)."""
 # Matrix products are fastest on multiples of 64 (NVIDIA's matrix multiplication guide).
 VOCAB_MULTIPLE = 64
-_LONGEST_PLAIN_ATTENTION = 128
 # Parts of a BERT that a checkpoint may lack, by the prefix of their weights' names.
 _HEADS = {
     "cls.predictions.": "masked-word head",
@@ -217,11 +217,16 @@ def configuration(folder: Path, changes: dict[str, Any]) -> "PreTrainedConfig":
     """A model's configuration with some changes, without the fields that are unknown to models of its kind.
 
     So neither foreign code (``auto_map``) nor options that change the form of the outputs are used or saved.
+
+    Raises:
+        BertkitError: the model needs code that comes with it.
     """
     from transformers import AutoConfig, BertConfig
 
-    cls = BertConfig if is_bert(read_config(folder)) else AutoConfig
-    config = cls.from_pretrained(folder, **changes)
+    said = read_config(folder)
+    check_known_type(said)
+    how = {"local_files_only": True, "trust_remote_code": False}
+    config = (BertConfig if is_bert(said) else AutoConfig).from_pretrained(folder, **how, **changes)
     for field in config.to_dict().keys() - type(config)().to_dict().keys():
         delattr(config, field)
     config.return_dict, config.output_attentions, config.output_hidden_states = True, False, False
@@ -245,17 +250,6 @@ def read_segments(tokenizer: "PreTrainedTokenizerFast", type_vocab_size: int) ->
     """Makes a tokenizer return segment ids if its model has more than one segment, and none otherwise."""
     names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
     tokenizer.model_input_names = [*names[:1], *(["token_type_ids"] if type_vocab_size > 1 else []), *names[1:]]
-
-
-def choose_attention(model: "PreTrainedModel", device: str, precision: str, longest: int) -> None:
-    """Switches to attention by plain matrix products where torch's fused kernel is slower: short bf16 texts on a CPU.
-
-    Measured on two cores with AVX-512 bf16, forward and backward at length 128, beside the fused kernel: BERTs of 2
-    layers, 128 wide, and 4 layers, 256 wide, read 11 % and 22 % more tokens per second. At length 512 it is 25 % fewer,
-    in fp32 4 % fewer.
-    """
-    if device == "cpu" and precision == "bf16" and longest <= _LONGEST_PLAIN_ATTENTION:
-        model.set_attn_implementation("eager")
 
 
 def save_model(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerFast", folder: Path) -> None:

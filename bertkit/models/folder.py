@@ -185,6 +185,18 @@ def name_of_today(name: str) -> str:
     return name if name.startswith(("bert.", "cls.", "classifier.", "qa_outputs.")) else f"bert.{name}"
 
 
+def check_known_type(config: dict[str, Any]) -> None:
+    """Raises a BertkitError where transformers does not know a kind of model: it would ask at the terminal whether it may run
+    code that comes with it."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    if not is_bert(config) and config.get("model_type") not in CONFIG_MAPPING:
+        raise BertkitError(
+            f"a model of type '{config.get('model_type')}' is unknown to transformers, and code that comes with a model is not "
+            "run: give a model of a known type"
+        )
+
+
 def check_no_export(folder: Path, name: str) -> None:
     """Raises a BertkitError where a folder has an ONNX graph alone, and its weights are wanted."""
     weights = [file for end in ("*.safetensors", "pytorch_model*.bin") for file in folder.glob(end)]

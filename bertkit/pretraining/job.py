@@ -130,7 +130,7 @@ def set_up(request: ResolvedRequest) -> Setup:
         BertkitError: the corpus or the model cannot be read, or they do not fit each other.
     """
     from bertkit import hardware
-    from bertkit.models.bert import choose_attention
+    from bertkit.models.fast.attention import choose_attention
     from bertkit.pretraining.objective import BertPretrainingObjective
 
     recipe, device = request.recipe, request.device
@@ -150,14 +150,20 @@ def set_up(request: ResolvedRequest) -> Setup:
 def _model(request: ResolvedRequest, corpus: Prepared) -> "BertForPreTraining":
     """A new BERT, or the one that the run continues from."""
     from bertkit.models.bert import load_bert_for_pretraining, new_bert
+    from bertkit.models.folder import bert_folder, own_length
 
     recipe, name = request.recipe, request.asked.model
-    positions = recipe.model.max_position_embeddings
+    positions, longest = recipe.model.max_position_embeddings, max(tokens for _, tokens in recipe.data.phases)
     if name is None:
-        corpus.tokenizer.model_max_length = positions
+        if longest < positions:
+            console.note(
+                f"no example has more than {longest} tokens, so the places {longest} to {positions - 1} are not learned, and the "
+                f"model will read {longest} tokens (--seq-len; --set max_position_embeddings={longest} leaves them out)"
+            )
+        corpus.tokenizer.model_max_length = longest
         return new_bert(recipe.model, corpus.tokenizer, recipe.train.seed)
     model, _, notes = load_bert_for_pretraining(name, corpus.tokenizer, recipe.train.seed, positions)
-    corpus.tokenizer.model_max_length = positions
+    corpus.tokenizer.model_max_length = max(longest, own_length(bert_folder(name)) or positions)
     for told in notes:
         console.note(console.plain(told))
     return model

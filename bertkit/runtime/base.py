@@ -47,16 +47,14 @@ class Reader:
 
     Attributes:
         name: the model as the person named it, for messages.
+        max_tokens: the most tokens that the model reads, including special tokens: by its positions and by its tokenizer, whose
+            length is that of the longest texts it was pretrained on.
     """
 
     name: str
     pieces: "Pieces"
     bert: Bert
-
-    @property
-    def max_tokens(self) -> int:
-        """The most tokens that the model can read, including special tokens."""
-        return int(self.bert.config.get("max_position_embeddings", 512))
+    max_tokens: int
 
 
 def finite(method: Callable[_Asked, _Answers]) -> Callable[_Asked, _Answers]:

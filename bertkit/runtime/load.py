@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from bertkit.errors import BertkitError
-from bertkit.models.folder import bert_folder, check_rows
+from bertkit.models.folder import bert_folder, check_rows, own_length
 from bertkit.runtime.base import Head, Reader
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def open_reader(name: str, head: Head, device: str | None = None, texts: int | N
     from bertkit.runtime.text import any_pieces
     from bertkit.runtime.torch_bert import TorchBert
 
-    return _checked(Reader(name, any_pieces(folder, name), TorchBert(name, head, device)))
+    return _checked(Reader(name, any_pieces(folder, name), TorchBert(name, head, device), _most(folder)))
 
 
 def light_reader(name: str, folder: "Path", head: Head, device: str | None, texts: int | None) -> Reader | None:
@@ -58,7 +58,7 @@ def light_reader(name: str, folder: "Path", head: Head, device: str | None, text
     from bertkit.runtime.text import UnsupportedError, light_pieces
 
     try:
-        return _checked(Reader(name, light_pieces(folder), NumpyBert(folder, head)))
+        return _checked(Reader(name, light_pieces(folder), NumpyBert(folder, head), _most(folder)))
     except UnsupportedError:
         return None
 
@@ -73,9 +73,13 @@ def _open_exported(name: str, folder: "Path", head: Head, device: str | None) ->
         )
     bert = OnnxBert(folder, head)
     try:
-        return Reader(name, light_pieces(folder), bert)
+        return Reader(name, light_pieces(folder), bert, _most(folder))
     except UnsupportedError:
-        return Reader(name, any_pieces(folder, name), bert)
+        return Reader(name, any_pieces(folder, name), bert, _most(folder))
+
+
+def _most(folder: "Path") -> int:
+    return own_length(folder) or 512
 
 
 def _checked(reader: Reader) -> Reader:

@@ -20,9 +20,10 @@ from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.io.atomic import new_folder, write_json
 from bertkit.io.structured import parsed_json, read_json
+from bertkit.training.record import MANIFEST
 
 _NAME = re.compile(r"checkpoint-(\d+)")
-_MANIFEST, _STATE, _OPTIMIZER, _WEIGHTS = "manifest.json", "state.json", "optimizer.safetensors", "model.safetensors"
+_STATE, _OPTIMIZER, _WEIGHTS = "state.json", "optimizer.safetensors", "model.safetensors"
 
 
 @dataclass(config=ConfigDict(strict=True, extra="forbid"))
@@ -75,7 +76,7 @@ def save_checkpoint(
         BertkitError: the disk is full or cannot be written. The older checkpoints are untouched.
     """
     folder = out / f"checkpoint-{progress.step}"
-    if folder.exists():
+    if folder.exists():  # a damaged one, which the run did not go on from
         shutil.rmtree(folder)
     with new_folder(folder) as fresh:
         save_model(fresh)
@@ -83,7 +84,7 @@ def save_checkpoint(
         _write_optimizer(fresh / _OPTIMIZER, optimizer_state)
         shutil.copymode(fresh / _STATE, fresh / _OPTIMIZER)  # safetensors makes files that only their owner can read
         files = {path.name: [path.stat().st_size, _sha256(path)] for path in sorted(fresh.iterdir())}
-        write_json(fresh / _MANIFEST, files)
+        write_json(fresh / MANIFEST, files)
     others = [path for step, path in _checkpoints(out) if step not in (progress.step, protected)]
     for old in others[: max(0, len(others) + 1 - keep)]:
         shutil.rmtree(old, ignore_errors=True)
@@ -167,7 +168,7 @@ def _checkpoints(out: Path) -> list[tuple[int, Path]]:
 def _damage(folder: Path) -> str | None:
     """Why a checkpoint cannot be trusted; None where it can."""
     try:
-        manifest = read_json(folder / _MANIFEST)
+        manifest = read_json(folder / MANIFEST)
         for name, (size, digest) in manifest.items():
             path = folder / Path(name).name
             if path.stat().st_size != size or _sha256(path) != digest:

@@ -15,6 +15,8 @@ from bertkit.io.atomic import write_json
 from bertkit.io.structured import read_json
 
 RUN = "run.json"
+MANIFEST = "manifest.json"
+"""Of a checkpoint: the sizes and hashes of its files."""
 _PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "datasets", "numpy")
 
 

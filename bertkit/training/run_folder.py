@@ -14,7 +14,7 @@ from bertkit.io.atomic import contents, disk_errors, write_text
 from bertkit.io.structured import read_toml
 from bertkit.settings.recipes import dump
 from bertkit.settings.schema import Settings, TrainSettings
-from bertkit.training.record import RUN, RunRecord, read_record, write_record
+from bertkit.training.record import MANIFEST, RUN, RunRecord, read_record, write_record
 
 RECIPE, LOCK = "recipe.toml", ".lock"
 TRACKED = "bertkit"
@@ -61,9 +61,14 @@ def claimed(out: Path, resume: bool, overwrite: bool) -> Iterator[None]:
         made = [folder for folder in (out, *out.parents) if not folder.exists()]
         if out.exists() and not out.is_dir():
             raise BertkitError(f"{out} is a file: give a folder with --out")
-        if not made and not (resume or overwrite) and any(path.name != LOCK for path in contents(out)):
+        there = [] if made else [path for path in contents(out) if path.name != LOCK]
+        if there and not (resume or overwrite):
             raise BertkitError(
                 f"{out} is not empty: --resume goes on with its run, --overwrite replaces it, --out names another"
+            )
+        if resume and not (overwrite or any(map(_is_of_a_run, there)) or all(map(_is_begun, there))):
+            raise BertkitError(
+                f"{out} is not empty and holds no run of bertkit to resume: name another folder with --out"
             )
         out.mkdir(parents=True, exist_ok=True)
         lock = FileLock(out / LOCK)
@@ -127,10 +132,20 @@ def check_space(out: Path, parameters: int, total_steps: int, settings: TrainSet
 def _check_ours(out: Path) -> None:
     paths = [path for path in contents(out) if path.name != LOCK]
     foreign = next((path for path in paths if not _is_ours(path)), None)
-    if foreign is None and paths and not any(path.name in _RECORD or path.is_dir() for path in paths):
+    if foreign is None and paths and not any(_is_of_a_run(path) for path in paths):
         foreign = paths[0]
     if foreign is not None:
         raise BertkitError(f"{out} holds '{foreign.name}', which no run of bertkit wrote: nothing was removed")
+
+
+def _is_of_a_run(path: Path) -> bool:
+    """Whether a file or folder shows that the folder it lies in is that of a run, or of a sweep of runs."""
+    return path.name in _RECORD or (path / RUN).is_file() or (path / MANIFEST).is_file()
+
+
+def _is_begun(path: Path) -> bool:
+    """Whether a file or folder is what a run leaves that was killed before its record was written."""
+    return path.name.startswith(".tmp-") or (path.is_dir() and all(one.name == LOCK for one in contents(path)))
 
 
 def _is_ours(path: Path) -> bool:
@@ -167,11 +182,18 @@ def check_same_maths(out: Path, settings: Settings, fingerprint: str) -> None:
         raise BertkitError(f"cannot resume {out}: its data or tokenizer has changed since it was begun")
 
 
-def flat(tables: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(tables: dict[str, Any]) -> dict[str, Any]:
     """Nested tables with dotted keys: ``{"train": {"seed": 1}}`` → ``{"train.seed": 1}``."""
     values: dict[str, Any] = {}
-    for name, value in tables.items():
-        values |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    waiting = list(
+        reversed(tables.items())
+    )  # no recursion: the file may be anybody's, and nested as deeply as it likes
+    while waiting:
+        name, value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += [(f"{name}.{inner}", one) for inner, one in reversed(value.items())]
+        else:
+            values[name] = value
     return values
 
 

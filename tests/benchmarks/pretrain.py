@@ -16,7 +16,8 @@ from benchmarks.machine import TRAINING, forward_flops, peak_flops
 from benchmarks.rounds import OURS, Turn, compare
 from benchmarks.trainer import TRAINER, trainer_turn
 from bertkit import hardware
-from bertkit.models.bert import IGNORE, choose_attention, new_bert, save_model
+from bertkit.models.bert import IGNORE, new_bert, save_model
+from bertkit.models.fast.attention import choose_attention
 from bertkit.pretraining.dataset import PretrainingPlan
 from bertkit.pretraining.inspection import inspect
 from bertkit.pretraining.objective import BertPretrainingObjective

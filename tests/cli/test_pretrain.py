@@ -54,6 +54,26 @@ def test_the_folder_holds_what_it_should_and_loads_with_plain_transformers(run):
             "eval_perplexity"} <= lines[-1].keys()  # fmt: skip
 
 
+def test_places_that_were_not_learned_are_said_and_not_read(bertkit, home, run):
+    from transformers import AutoTokenizer
+
+    assert json.loads((run / "config.json").read_text())["max_position_embeddings"] == 512
+    assert AutoTokenizer.from_pretrained(run).model_max_length == 24
+    long = " ".join(["the cat sat ."] * 30)
+    read = bertkit(home, "embed", "--model", str(run), long)
+    assert "1 text is longer than the 24 tokens that" in read.stderr
+    assert "reads 24 at most" in bertkit(home, "mask-fill", "--model", str(run), f"{long} [MASK]", check=False).stderr
+    rows = "".join(f"{long} {'abcd'[n % 4]},{n % 2}\n" for n in range(40))
+    (home / "long.csv").write_text("text,label\n" + rows)
+    options = ["--train", "long.csv", "--validation-split", "0.2", "--max-steps", "2", "--out", "longer", "--seq-len"]
+    tuned = bertkit(home, "finetune", "--model", str(run), *options, "48")
+    assert (
+        "reads 24 tokens, as many as it was pretrained on: its places from there to 47 begin as they are"
+        in tuned.stderr
+    )
+    assert AutoTokenizer.from_pretrained(home / "longer").model_max_length == 48
+
+
 def test_the_resolved_recipe_reproduces_the_run(bertkit, home, run):
     bertkit(home, "pretrain", "corpus.txt", "--out", "again", "--recipe", str(run / "recipe.toml"))
     assert (run / "model.safetensors").read_bytes() == (home / "again" / "model.safetensors").read_bytes()

@@ -7,7 +7,6 @@ the form of the library's versions 2 to 5, which its versions 2 to 6 read.
 import json
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -58,7 +57,8 @@ def export_sentences(model: str, out: Path, pooling: str) -> Exported:
     expected = np.concatenate([one.rows for window in embedder.windows(texts) for one in window])
     with new_folder(out) as fresh:
         save_model(encoder, tokenizer, fresh)
-        for name, content in sentence_files(encoder.config, pooling).items():
+        most = min(encoder.config.max_position_embeddings, tokenizer.model_max_length)
+        for name, content in sentence_files(encoder.config.hidden_size, most, pooling).items():
             (fresh / name).parent.mkdir(exist_ok=True)
             (fresh / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         write_text(fresh / "README.md", _card(model, out, pooling, began))
@@ -68,11 +68,12 @@ def export_sentences(model: str, out: Path, pooling: str) -> Exported:
     return Exported(out, out / "model.safetensors", len(texts), (min(lengths), max(lengths)), [apart])
 
 
-def sentence_files(config: Any, pooling: str) -> dict[str, object]:
+def sentence_files(hidden_size: int, most: int, pooling: str) -> dict[str, object]:
     """The files that sentence-transformers needs beside those of the encoder: their JSON, by name.
 
     Args:
-        config: the encoder's configuration of transformers.
+        hidden_size: of the encoder.
+        most: the most tokens that are read.
         pooling: one of ``POOLINGS``.
     """
     kinds = {"": "Transformer", "1_Pooling": "Pooling"}
@@ -81,9 +82,8 @@ def sentence_files(config: Any, pooling: str) -> dict[str, object]:
             {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{kind}"}
             for number, (path, kind) in enumerate(kinds.items())
         ],
-        # As `embed` does, the folder reads as many tokens as the model has positions.
-        "sentence_bert_config.json": {"max_seq_length": config.max_position_embeddings, "do_lower_case": False},
-        "1_Pooling/config.json": {"word_embedding_dimension": config.hidden_size}
+        "sentence_bert_config.json": {"max_seq_length": most, "do_lower_case": False},
+        "1_Pooling/config.json": {"word_embedding_dimension": hidden_size}
         | {field: mode == pooling for mode, field in _POOLING_FIELDS.items()},
         "config_sentence_transformers.json": {"model_type": "SentenceTransformer", "similarity_fn_name": "cosine"},
     }
@@ -100,8 +100,10 @@ def _vectors(folder: Path, texts: list[str], pooling: str) -> tuple[np.ndarray, 
 
     most = json.loads((folder / "sentence_bert_config.json").read_text(encoding="utf-8"))["max_seq_length"]
     with quiet():
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, model_max_length=most)
-        encoder = AutoModel.from_pretrained(folder, local_files_only=True).eval()
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False, model_max_length=most
+        )
+        encoder = AutoModel.from_pretrained(folder, local_files_only=True, trust_remote_code=False).eval()
     batch = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
     with torch.inference_mode():
         states = encoder(**batch).last_hidden_state

@@ -114,7 +114,7 @@ def test_other_vectors_are_not_written(model: Path, tmp_path: Path, monkeypatch:
     monkeypatch.setattr(
         sentences,
         "sentence_files",
-        lambda config, pooling: files(config, pooling) | {"sentence_bert_config.json": {"max_seq_length": 8}},
+        lambda *given: files(*given) | {"sentence_bert_config.json": {"max_seq_length": 8}},
     )
     with pytest.raises(BertkitError, match="says something else than the original, so nothing was written"):
         export(str(model), "sentence-transformers", tmp_path / "out")
