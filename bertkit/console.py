@@ -49,7 +49,7 @@ class _Clean(Console):
 
     def render_str(self, text: str, **how: Any) -> Text:
         """As in rich, which also uses it for the cells of tables, but without tokens and control characters."""
-        return super().render_str(_CONTROL.sub("\ufffd", masked(text)), **how)
+        return super().render_str(_harmless(masked(text)), **how)
 
 
 class _Stdout(_Clean):
@@ -91,7 +91,11 @@ def _number(name: str) -> int:
 
 def plain(text: str) -> str:
     """Text from outside that is safe to print: without control characters, and with Rich's markup escaped."""
-    return escape(_CONTROL.sub("\ufffd", text))
+    return escape(_harmless(text))
+
+
+def _harmless(text: str) -> str:
+    return _CONTROL.sub("\ufffd", text)
 
 
 def counted(n: int, one: str, more: str) -> str:
@@ -172,6 +176,12 @@ def reader_may_leave() -> Iterator[None]:
         sys.exit(0)
 
 
+def print_path(path: os.PathLike[str]) -> None:
+    """Prints a path on stdout, on one line: as it is for a program, and without control characters on a terminal."""
+    name = os.fspath(path)
+    sys.stdout.write((_harmless(name) if sys.stdout.isatty() else name) + "\n")
+
+
 def print_json(value: object, indent: int | None = None) -> None:
     """Prints JSON on stdout, on one line unless ``indent`` is given; in ASCII if the encoding of stdout is not UTF-8.
 
@@ -230,17 +240,18 @@ class ProgressLine:
     """The progress of long work: a bar on a terminal, a plain line every ten seconds in a log file."""
 
     def __init__(self, label: str, total: float | None, unit: str, done: float = 0) -> None:
-        self.label, self.total, self.unit = label, total, unit
+        self.label, self.total, self.unit = _harmless(label), total, unit
         self.done = self._done_at_start = done
         self._started_at_s = self._last_line_at_s = time.monotonic()
         self._detail = ""
         self._bar: Progress | None = None
         if _shows_progress() and _shows_bars():
             columns = [
-                TextColumn(one) for one in ("{task.description}", "{task.fields[detail]}", "{task.fields[left]}")
+                TextColumn(one, markup=False)
+                for one in ("{task.description}", "{task.fields[detail]}", "{task.fields[left]}")
             ]
             self._bar = Progress(columns[0], BarColumn(None), *columns[1:], console=err, transient=True, expand=True)
-            self._task = self._bar.add_task(label, total=total, detail="", left="")
+            self._task = self._bar.add_task(self.label, total=total, detail="", left="")
             self._bar.update(self._task, completed=done)
             self._bar.start()
 
@@ -252,7 +263,7 @@ class ProgressLine:
             detail: text beside the bar; it stays until there is another one.
             left_s: seconds to the end, if there is a better estimate than the speed so far.
         """
-        self.done, self._detail = done, detail or self._detail
+        self.done, self._detail = done, _harmless(detail) or self._detail
         elapsed_s = time.monotonic() - self._started_at_s
         speed = (done - self._done_at_start) / elapsed_s if elapsed_s > 0 else 0.0
         if left_s is None and self.total and speed > 0:

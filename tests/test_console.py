@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from rich.table import Table
@@ -80,3 +81,27 @@ def test_a_bar_keeps_itself_and_the_time_left_and_cuts_no_number(monkeypatch, wi
     parts = " · ".join(["12,345/123,456 step", "3.0 step/s", *detail.split(" · ")][:shown])
     assert re.fullmatch(rf"training [━╸╺]{{10,}} {re.escape(parts)} 2 h 05 min left\s*", last)
     assert len(last) <= width
+
+
+HOSTILE = "a run x[/b] [red]\x1b]0;owned\x07\x9bc"
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_progress_shows_names_as_they_are_but_for_control_characters(monkeypatch, capsys, is_terminal):
+    screen = io.StringIO()
+    monkeypatch.setattr(console, "err", console._Clean(file=screen, force_terminal=is_terminal, width=200))
+    monkeypatch.setattr(console, "PLAIN_LINE_EVERY_S", 0)
+    with console.progress(HOSTILE, 3, "model") as line:
+        line.update(1, HOSTILE)
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue()) + capsys.readouterr().err  # rich's own
+    assert "a run x[/b] [red]\ufffd]0;owned\ufffd\ufffdc" in shown
+    assert not re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]", shown)
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_path_is_whole_to_a_program_and_harmless_to_a_terminal(monkeypatch, capsys, is_terminal):
+    path = Path("out\x1b]0;owned\x07 [b]" + "long " * 100)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: is_terminal)
+    console.print_path(path)
+    shown = str(path).replace("\x1b", "\ufffd").replace("\x07", "\ufffd") if is_terminal else str(path)
+    assert capsys.readouterr().out == f"{shown}\n"

@@ -90,7 +90,7 @@ def _print_store(store: "CorpusStore") -> None:
         f"{store.info.documents:,} documents, {store.info.sentences:,} sentences, {store.info.tokens:,} tokens, "
         f"{store.info.vocab_size:,} word pieces"
     )
-    print(store.folder)
+    console.print_path(store.folder)
 
 
 def _parse_shard(shard: str | None, tokenizer: str | None) -> tuple[int, int]:

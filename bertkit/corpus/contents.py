@@ -35,6 +35,8 @@ class Contents:
     hashed: bytes
     """Of each input in order its form and the hash of its content; of a hub dataset, its revision."""
     files: Sequence[_File]
+    datasets: Sequence[tuple[Source, str]] = ()
+    """Those of the hub, with their revisions."""
 
     @property
     def fingerprint(self) -> str:
@@ -46,7 +48,8 @@ class Contents:
         """The block reads the inputs; at its end they must be what they were.
 
         Raises:
-            BertkitError: a file that has another size, time, inode or hash, whatever else was wrong with it.
+            BertkitError: a file that has another size, time, inode or hash, or a dataset of the hub that has another
+                revision, whatever else was wrong with it.
         """
         try:
             yield
@@ -59,6 +62,9 @@ class Contents:
         for file in self.files:
             if not file.path.is_file() or not file.is_still(_look_at(file.path)):
                 raise changed(file.path)
+        for source, revision in self.datasets:
+            if hub_revision(source) != revision:
+                raise changed(source.name)
 
 
 def contents(sources: Sequence[Source], column: str) -> Contents:
@@ -69,9 +75,11 @@ def contents(sources: Sequence[Source], column: str) -> Contents:
     """
     hashed = bytearray()
     files: list[_File] = []
+    datasets: list[tuple[Source, str]] = []
     for source in sources:
         if source.hub is not None:
-            hashed += repr((source.hub, hub_revision(source), column)).encode()
+            datasets.append((source, hub_revision(source)))
+            hashed += repr((source.hub, datasets[-1][1], column)).encode()
             continue
         assert source.path is not None
         paths: Sequence[AnyFile] = [source.path]
@@ -84,7 +92,7 @@ def contents(sources: Sequence[Source], column: str) -> Contents:
             if path.is_file():
                 files.append(_look_at(path))
                 hashed += files[-1].digest
-    return Contents(bytes(hashed), files)
+    return Contents(bytes(hashed), files, datasets)
 
 
 def changed(what: AnyFile | str) -> BertkitError:
@@ -96,7 +104,8 @@ def joined(several: Iterable[Contents]) -> Contents:
     """What inputs hold of which the parts were hashed apart, in order, on machines that know files by other inodes."""
     parts = list(several)
     files = [file._replace(modified_ns=0, inode=0) for part in parts for file in part.files]
-    return Contents(b"".join(part.hashed for part in parts), files)
+    datasets = [one for part in parts for one in part.datasets]
+    return Contents(b"".join(part.hashed for part in parts), files, datasets)
 
 
 def _look_at(path: AnyFile) -> _File:

@@ -115,13 +115,26 @@ def read_info(folder: Path) -> CorpusInfo:
         values = parsed_json(path.read_text(encoding="utf-8"))
         checksum = values.pop("checksum", None)
         info = CorpusInfo(**{name: value for name, value in values.items() if name != "notes"})  # once kept as text
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+        _check_types(info)
+    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise BertkitError(f"{path} does not describe a prepared corpus: prepare the corpus anew") from error
     if info.format != _FORMAT:
         raise BertkitError(f"{path} has format {info.format}, this version reads {_FORMAT}: prepare the corpus anew")
     if checksum not in (None, _checksum(values)):
         raise damaged(path, "its content is not what was written")
     return info
+
+
+def _check_types(info: CorpusInfo) -> None:
+    """Raises a TypeError, AttributeError or KeyError where a value is not of the type that ``CorpusInfo`` says."""
+    sums, lists = info.files.values(), (info.sources, info.empty_files)
+    numbers = [value for name, value in vars(info).items() if CorpusInfo.__annotations__[name] is int]
+    numbers += [*info.repeated.values(), *(one["bytes"] for one in sums)]
+    texts = [info.fingerprint, info.tokenizer_fingerprint, info.first_replaced_at or ""]
+    texts += [*info.sources, *info.empty_files, *(text for one in sums for text in (one["ends"], one["whole"]))]
+    are_numbers = all(type(value) is int and value >= 0 for value in numbers)
+    if not (are_numbers and all(type(value) is list for value in lists) and all(type(value) is str for value in texts)):
+        raise TypeError("a value is of another type")
 
 
 def write_info(folder: Path, info: CorpusInfo) -> None:

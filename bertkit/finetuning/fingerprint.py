@@ -14,7 +14,7 @@ def data_fingerprint(data: LabelledData, tokenizer: Any) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for split in [data.train, *data.validation]:
         if split is not None:
-            digest.update(json.dumps(split.texts, ensure_ascii=False).encode())
+            digest.update(json.dumps(split.texts, ensure_ascii=False).encode("utf-8", "surrogatepass"))
             labels = split.labels
             is_array = isinstance(labels, np.ndarray)
             digest.update(

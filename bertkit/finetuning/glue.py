@@ -7,7 +7,6 @@ from pathlib import Path
 
 from bertkit import console
 from bertkit.errors import BertkitError
-from bertkit.io.atomic import disk_errors, write_text
 from bertkit.io.outputs import check_output, new_output
 
 GLUE_ROWS: dict[str, int] = {
@@ -71,9 +70,8 @@ def write_submission(
         words = [_word(int(prediction), labels, where) for prediction in predictions]
     lines = [_HEADER, *(f"{index}\t{word}" for index, word in enumerate(words))]
     _check_lines(file_name, lines, where)
-    with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    write_text(where, "\n".join(lines) + "\n")
+    with new_output(where) as file:
+        file.write(("\n".join(lines) + "\n").encode("utf-8", "backslashreplace"))
     return where
 
 
@@ -135,7 +133,7 @@ def zip_submissions(runs: Path, out: Path, overwrite: bool = False) -> tuple[Pat
         raise BertkitError(f"no leaderboard files under {runs}: write some with bertkit predict MODEL --task NAME")
     for path in newest.values():
         check_submission(path)
-    with new_output(out) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+    with new_output(out) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive:
         for name in GLUE_ROWS:
             if name in newest:
                 archive.write(newest[name], name)

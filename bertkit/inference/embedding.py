@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -10,7 +11,8 @@ import numpy as np
 
 from bertkit.errors import BertkitError
 from bertkit.inference.scoring import CutReader
-from bertkit.io.outputs import check_output, new_output
+from bertkit.io.outputs import PARQUET_MARK, check_output, is_our_parquet, new_output
+from bertkit.io.rows import escaped
 from bertkit.runtime.load import open_reader
 from bertkit.runtime.text import Encoding
 
@@ -18,6 +20,8 @@ POOLINGS = ("mean", "cls", "word", "none")
 OVERFLOWS = ("truncate", "windows")
 FILES = (".npy", ".parquet")
 _TOKENS_HEADER = b"text_index\ttoken\n"
+_NPY_HEADER_BYTES = 512
+"""Of bertkit's .npy files, by which they are known: NumPy itself gives a matrix 128."""
 _TEXTS_AT_ONCE = 4_096
 # Numbers in the hidden states that are held at a time: 256 MB in fp32.
 _NUMBERS_AT_ONCE = 2**26
@@ -208,7 +212,8 @@ def write_features(path: Path, windows: Iterable[list[Features]], width: int, by
     """Writes features, as they are computed, into a .npy or .parquet file; the file appears only once it is complete.
 
     A .npy file holds one fp32 array ``[rows, width]``; with a row per word or token, a table beside it (``tokens_path``)
-    names them. A .parquet file has the columns ``text`` and ``embedding``, or ``text_index``, ``token`` and ``embedding``.
+    names them, and escapes tabs, line ends and backslashes by a backslash. A .parquet file has the columns ``text`` and
+    ``embedding``, or ``text_index``, ``token`` and ``embedding``.
 
     Args:
         path: the file to write.
@@ -244,20 +249,16 @@ def check_place(path: Path, by_token: bool, overwrite: bool) -> None:
         BertkitError: the suffix is another one, or ``check_output`` refuses the path.
     """
     check_suffix(path)
-    is_ours = _is_parquet if path.suffix == ".parquet" else _is_npy
+    is_ours = partial(is_our_parquet, column="embedding") if path.suffix == ".parquet" else _is_npy
     check_output(path, is_ours, what="features", overwrite=overwrite, needs_file=True)
     if by_token and path.suffix == ".npy":
         check_output(tokens_path(path), lambda sample: sample.startswith(_TOKENS_HEADER), overwrite=overwrite)
 
 
 def _is_npy(sample: bytes) -> bool:
-    """Whether a file begins like a matrix of fp32, as the files of ``write_features`` do."""
-    return re.match(rb"\x93NUMPY..*?'descr': '<f4'.*?'shape': \(\d+, \d+\)", sample, re.DOTALL) is not None
-
-
-def _is_parquet(sample: bytes) -> bool:
-    """Whether the end of a parquet file, where the names of its columns stand, has the columns of ``write_features``."""
-    return sample.startswith(b"PAR1") and b"embedding" in sample
+    """Whether a file begins like those of ``write_features``."""
+    shape = re.search(rb"'shape': \((\d+), (\d+)\)", sample[:_NPY_HEADER_BYTES])
+    return shape is not None and sample.startswith(_npy_header(int(shape[1]), int(shape[2])))
 
 
 def tokens_path(path: Path) -> Path:
@@ -269,26 +270,27 @@ def _noting_tokens(windows: Iterable[list[Features]], file: BinaryIO) -> Iterato
     number = 0
     for window in windows:
         for one in window:
-            file.writelines(f"{number}\t{token}\n".encode() for token in one.tokens or ())
+            file.writelines(f"{number}\t{escaped(token)}\n".encode() for token in one.tokens or ())
             number += 1
         yield window
 
 
 def _write_npy(file: BinaryIO, windows: Iterable[list[Features]], width: int) -> None:
-    _write_header(file, 0, width)
-    begin, count = file.tell(), 0
+    file.write(_npy_header(0, width))
+    count = 0
     for window in windows:
         rows = np.concatenate([one.rows for one in window])
         file.write(np.ascontiguousarray(rows, dtype="<f4").data)
         count += len(rows)
     file.seek(0)
-    _write_header(file, count, width)
-    assert file.tell() == begin, "numpy leaves room in the header for the number of rows to grow"
+    file.write(_npy_header(count, width))
 
 
-def _write_header(file: BinaryIO, count: int, width: int) -> None:
-    header = {"descr": "<f4", "fortran_order": False, "shape": (count, width)}
-    np.lib.format.write_array_header_1_0(file, header)
+def _npy_header(count: int, width: int) -> bytes:
+    """The header of a matrix of fp32 (format 1.0 of numpy.lib.format), padded beyond what NumPy needs."""
+    described = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({count}, {width}), }}"
+    begin = b"\x93NUMPY\x01\x00" + (_NPY_HEADER_BYTES - 10).to_bytes(2, "little")
+    return begin + described.encode().ljust(_NPY_HEADER_BYTES - 11) + b"\n"
 
 
 def _write_parquet(file: BinaryIO, windows: Iterable[list[Features]], width: int, by_token: bool) -> None:
@@ -296,7 +298,7 @@ def _write_parquet(file: BinaryIO, windows: Iterable[list[Features]], width: int
     import pyarrow.parquet
 
     named = [("text_index", pyarrow.int64()), ("token", pyarrow.string())] if by_token else [("text", pyarrow.string())]
-    schema = pyarrow.schema([*named, ("embedding", pyarrow.list_(pyarrow.float32(), width))])
+    schema = pyarrow.schema([*named, ("embedding", pyarrow.list_(pyarrow.float32(), width))], PARQUET_MARK)
     begin = 0
     with pyarrow.parquet.ParquetWriter(file, schema) as writer:
         for window in windows:

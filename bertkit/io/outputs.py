@@ -6,12 +6,15 @@ import secrets
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
 from bertkit.errors import BertkitError
 from bertkit.io.atomic import disk_errors, new_file
 
+PARQUET_MARK = {"made_by": "bertkit"}
+"""Metadata of the parquet files of bertkit, by which ``is_our_parquet`` knows them."""
 _HEAD_BYTES, _TAIL_BYTES = 2**12, 2**16
 _held: dict[Path, BinaryIO] = {}
 """Named pipes that were opened for the check and stay open: if they were closed, their reader would take that for the end."""
@@ -19,7 +22,7 @@ _held: dict[Path, BinaryIO] = {}
 
 def check_output(
     path: Path,
-    is_ours: Callable[[bytes], bool],
+    is_ours: Callable[[bytes], bool] | None,
     *,
     what: str = "such file",
     overwrite: bool = False,
@@ -28,12 +31,13 @@ def check_output(
 ) -> None:
     """Checks, before the work, that results can be written to a path, and that no other file would be overwritten.
 
-    A symlink is followed: its target is replaced, and the link stays. Devices, and pipes that somebody reads, are written
-    to. Any other file is replaced only if it is empty, or a file of the same kind that bertkit wrote.
+    A symlink is followed: its target is looked at and replaced, and the link stays. Devices, and pipes that somebody reads,
+    are written to. Any other file is replaced only if it is empty, or a file of the same kind that bertkit wrote.
 
     Args:
         path: the output.
-        is_ours: given the first 4 KiB and the last 64 KiB of a file, says whether bertkit wrote it.
+        is_ours: given the first 4 KiB and the last 64 KiB of a file, says whether bertkit wrote it; None if files of this
+            form do not show who wrote them.
         what: the kind of file, in a word.
         overwrite: replace any file.
         needs_file: whether the writer has to seek, which devices and pipes do not allow.
@@ -53,12 +57,20 @@ def check_output(
             if stat.S_ISFIFO(kind):
                 _held[path] = _open_pipe(path)
             return
-        may_stay = kind is not None and not overwrite and not path.is_symlink()
-        if may_stay and not _is_replaceable(path, is_ours):
-            raise BertkitError(
-                f"{path} is there and no {what} of bertkit: name another file with {flag}, or add --overwrite"
-            )
+        if kind is not None and not overwrite and not _is_replaceable(path, is_ours):
+            why = f"no {what} of bertkit" if is_ours else f"a {path.suffix} file does not show who wrote it"
+            raise BertkitError(f"{path} is there and {why}: name another file with {flag}, or add --overwrite")
     check_writable(Path(os.path.realpath(path)).parent)
+
+
+def is_our_parquet(sample: bytes, column: str) -> bool:
+    """Whether a parquet file has bertkit's mark and a column of this name, by its beginning and end (see ``check_output``).
+
+    In the description of the file, at its end, texts stand behind a byte 0x18 and their length.
+    """
+    texts = (column, *chain.from_iterable(PARQUET_MARK.items()))
+    described = [b"\x18" + len(text).to_bytes() + text.encode() for text in texts]
+    return sample.startswith(b"PAR1") and described[0] in sample and b"".join(described[1:]) in sample
 
 
 def check_writable(folder: Path) -> None:
@@ -113,10 +125,10 @@ def _mode(path: Path) -> int | None:
         return None
 
 
-def _is_replaceable(path: Path, is_ours: Callable[[bytes], bool]) -> bool:
+def _is_replaceable(path: Path, is_ours: Callable[[bytes], bool] | None) -> bool:
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
         head = file.read(_HEAD_BYTES)
         file.seek(max(file.tell(), size - _TAIL_BYTES))
-        return not size or is_ours(head + file.read())
+        return not size or (is_ours is not None and is_ours(head + file.read()))

@@ -10,14 +10,18 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from bertkit.errors import BertkitError
-from bertkit.io.outputs import check_output, new_output
+from bertkit.io.outputs import PARQUET_MARK, check_output, is_our_parquet, new_output
 
 Row = dict[str, Any]
 SUFFIXES = (".jsonl", ".csv", ".tsv", ".parquet")
 _JSON_LINES = (".jsonl", ".ndjson", ".json", ".txt", "")
 _ROWS_AT_ONCE = 4_096
 _ESCAPED = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
-_BEGINS: dict[str, str] = {"jsonl": r'\{"index": \d', "csv": "index,", "tsv": r"\d+\t[^\t]*(\t|$)"}
+_BEGINS: dict[str, str] = {
+    "jsonl": r'\{"index": \d+, ("id": ("(\\.|[^"\\])*"|[\w.+-]+), )?"(prediction|tags)": ',
+    "csv": r"index,(id,)?(prediction|tags)[,\n]",
+}
+"""How the files begin, as patterns, where they show who wrote them: a .tsv file has no names of columns."""
 
 
 def check_place(path: Path, overwrite: bool) -> None:
@@ -30,10 +34,11 @@ def check_place(path: Path, overwrite: bool) -> None:
 
     def is_ours(sample: bytes) -> bool:
         if form == "parquet":  # the names of the columns stand at the end of the file
-            return sample.startswith(b"PAR1") and b"index" in sample and b"bertkit" in sample
-        return re.match(_BEGINS[form].encode(), sample, re.MULTILINE) is not None
+            return is_our_parquet(sample, "index")
+        return re.match(_BEGINS[form].encode(), sample) is not None
 
-    check_output(path, is_ours, what="predictions", overwrite=overwrite, needs_file=form == "parquet")
+    known = None if form == "tsv" else is_ours
+    check_output(path, known, what="predictions", overwrite=overwrite, needs_file=form == "parquet")
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
@@ -79,8 +84,12 @@ def _write_csv(file: BinaryIO, rows: Iterable[Row]) -> None:
 def _write_tsv(file: BinaryIO, rows: Iterable[Row]) -> None:
     _, _, every = _in_columns(rows)
     for values in every:
-        cells = (re.sub(r"[\\\t\n\r]", lambda match: _ESCAPED[match[0]], _cell(value)) for value in values)
-        file.write("\t".join(cells).encode("utf-8", "backslashreplace") + b"\n")
+        file.write("\t".join(escaped(_cell(value)) for value in values).encode("utf-8", "backslashreplace") + b"\n")
+
+
+def escaped(text: str) -> str:
+    """A text as one cell of a .tsv file: tabs, line ends and backslashes are escaped by a backslash."""
+    return re.sub(r"[\\\t\n\r]", lambda match: _ESCAPED[match[0]], text)
 
 
 def _write_parquet(file: BinaryIO, rows: Iterable[Row]) -> None:
@@ -89,7 +98,7 @@ def _write_parquet(file: BinaryIO, rows: Iterable[Row]) -> None:
 
     names, first, every = _in_columns(rows)
     kinds = [_kind(values) for values in zip(*first, strict=True)]
-    schema = pyarrow.schema(list(zip(names, kinds, strict=True)), metadata={"made_by": "bertkit"})
+    schema = pyarrow.schema(list(zip(names, kinds, strict=True)), metadata=PARQUET_MARK)
     with pyarrow.parquet.ParquetWriter(file, schema) as writer:
         while some := list(islice(every, _ROWS_AT_ONCE)):
             columns = zip(zip(*some, strict=True), kinds, strict=True)

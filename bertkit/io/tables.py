@@ -119,7 +119,7 @@ def _encoding(line: bytes) -> str:
 
 
 def _json_rows(text: io.TextIOWrapper, path: AnyFile, refuse: Refuse) -> Iterator[Row]:
-    begun, halves = False, _Halves()
+    begun, halves = False, Halves()
     for number, line in enumerate(bounded(text, path), 1):
         if not line.strip():
             continue
@@ -192,7 +192,7 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-class _Halves:
+class Halves:
     """Lone surrogates: JSON may escape half a character, which no tokenizer takes."""
 
     def __init__(self) -> None:

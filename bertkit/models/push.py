@@ -12,12 +12,16 @@ from bertkit.console import masked, one_line
 from bertkit.errors import BertkitError
 from bertkit.io.connection import endpoint, ensure_hub, is_offline, patiently, why_offline
 from bertkit.io.hub import causes, hub_bars
-from bertkit.io.structured import read_json
+from bertkit.io.structured import parsed_json, read_json
 from bertkit.models.folder import FEATURE_WEIGHTS
 from bertkit.models.foreign_fields import fields_of_others, said_left_out
+from bertkit.models.tokenizer import CODE_OF_OTHERS
 
 _REPOSITORY = re.compile(r"(?![.-])[\w.-]+/(?![.-])[\w.-]+(?<!\.git)", re.ASCII)
 _CARD = "README.md"
+_MODULES = "modules.json"
+_READ_BY_BERTKIT = ("config.json", "tokenizer_config.json", _MODULES)
+_CODE_OF_VECTORS = {*CODE_OF_OTHERS, "model_args", "config_args", "tokenizer_args"}
 # The files that are uploaded. Checkpoints, optimizer states, logs and predictions stay on this machine.
 _FILES = (
     "config.json",
@@ -31,7 +35,7 @@ _FILES = (
     "added_tokens.json",
     "vocab.txt",
     # Those of sentence-transformers.
-    "modules.json",
+    _MODULES,
     "sentence_bert_config.json",
     "config_sentence_transformers.json",
     "[0-9]_*/config.json",
@@ -62,7 +66,7 @@ def push(folder: Path, repository: str, private: bool = False) -> str:
 
     hub = HfApi(endpoint=endpoint(), token=token)
     names = [path.relative_to(folder).as_posix() for path in files]
-    foreign = fields_of_others(folder, str(folder))
+    foreign = fields_of_others(folder, str(folder)) | _code_of_vectors(folder, names)
     for line in said_left_out(foreign, str(folder)):
         console.note(line, markup=False)
     with _push_errors(repository):
@@ -99,6 +103,28 @@ def model_files(folder: Path) -> list[Path]:
     if _CARD not in names:
         raise BertkitError(f"{folder} has no {_CARD}, the model's card: say there what it is and what made it")
     return files
+
+
+def _code_of_vectors(folder: Path, names: list[str]) -> dict[str, set[str]]:
+    """The fields that lead to foreign code in the files of sentence-transformers, by file.
+
+    Raises:
+        BertkitError: a module is not of that library: who loads the model would run another program.
+    """
+    if _MODULES not in names:
+        return {}
+    path = folder / _MODULES
+    try:
+        kinds = [str(module["type"]) for module in parsed_json(path.read_bytes())]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise BertkitError(
+            f"{path} does not list the modules of sentence-transformers: export the model anew"
+        ) from error
+    for kind in kinds:
+        if not kind.startswith("sentence_transformers."):
+            raise BertkitError(f"{path} names '{kind}', which is no module of sentence-transformers: take it out")
+    files = [name for name in names if name.endswith(".json") and name not in _READ_BY_BERTKIT]
+    return {name: read_json(folder / name).keys() & _CODE_OF_VECTORS for name in files}
 
 
 def _content(path: Path, foreign: set[str] | None) -> str | bytes:

@@ -55,9 +55,9 @@ def load_tokenizer(name_or_path: str) -> "PreTrainedTokenizerFast":
     folder = path.parent if path.is_file() and path.name == "tokenizer.json" else None
     folder = folder or model_folder(name_or_path, weights=False)
     if (folder / "tokenizer.json").is_file():
-        return _from_tokenizer_json(folder)
+        return _without_programs(_from_tokenizer_json(folder))
     if (folder / "vocab.txt").is_file():
-        return _from_vocab_folder(folder)
+        return _without_programs(_from_vocab_folder(folder))
     raise BertkitError(f"no tokenizer in {name_or_path}: it has neither tokenizer.json nor vocab.txt")
 
 
@@ -88,13 +88,18 @@ def build_tokenizer(
 
 def save_tokenizer(tokenizer: "PreTrainedTokenizerFast", folder: Path) -> None:
     """Writes tokenizer.json, tokenizer_config.json and vocab.txt (one piece per line, by id), without foreign programs."""
-    for name in CODE_OF_OTHERS:
-        tokenizer.init_kwargs.pop(name, None)
-    tokenizer.chat_template = None
-    tokenizer.save_pretrained(folder)
+    _without_programs(tokenizer).save_pretrained(folder)
     pieces = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
     with (Path(folder) / "vocab.txt").open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(f"{piece}\n" for piece in pieces)
+
+
+def _without_programs(tokenizer: "PreTrainedTokenizerFast") -> "PreTrainedTokenizerFast":
+    """The tokenizer, after all that leads to foreign programs was taken out of it, so that it is saved nowhere."""
+    for name in CODE_OF_OTHERS:
+        tokenizer.init_kwargs.pop(name, None)
+    tokenizer.chat_template = None
+    return tokenizer
 
 
 def special_ids(tokenizer: "PreTrainedTokenizerFast") -> list[int]:

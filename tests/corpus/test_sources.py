@@ -272,7 +272,13 @@ def test_the_fingerprint_of_a_hub_dataset_follows_its_revision(monkeypatch):
     monkeypatch.setattr(sources, "is_offline", lambda: False)
     monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", lambda *_: Info)
     first, same = contents([HUB], "text").fingerprint, contents([HUB], "text").fingerprint
-    Info.sha = "def"
+    with contents([HUB], "text").unchanged():
+        pass
+    with (
+        pytest.raises(BertkitError, match="org/name:config changed while it was read: nothing was kept"),
+        contents([HUB], "text").unchanged(),
+    ):
+        Info.sha = "def"
     assert first == same != contents([HUB], "text").fingerprint
 
 

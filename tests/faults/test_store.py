@@ -142,6 +142,32 @@ def test_a_store_of_before_the_checksums_opens(corpus, capsys):
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"sentences": "3"}, {"tokens": -1}, {"documents": True}, {"vocab_size": None}, {"sources": "a"}, {"empty_files": 1},
+        {"fingerprint": 1}, {"repeated": {"lines": "3"}}, {"repeated": []}, {"files": [1]}, {"files": {"ids.bin": {}}},
+        {"files": {"ids.bin": {"bytes": "3", "ends": "", "whole": ""}}},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_description_of_other_types_is_one_line_and_an_entry_of_the_cache_made_anew(corpus, tmp_path, capsys, wrong):
+    for out in (tmp_path / "mine", None):
+        folder = prepared(corpus, out=out).folder
+        whole = bytes_of(folder)
+        without_checksums(folder)
+        info = json.loads((folder / "corpus.json").read_text())
+        (folder / "corpus.json").write_text(json.dumps(info | wrong))
+        with pytest.raises(
+            BertkitError, match=r"corpus\.json does not describe a prepared corpus: prepare the corpus anew"
+        ):
+            open_store(folder)
+    capsys.readouterr()
+    prepared(corpus)
+    assert "made anew" in capsys.readouterr().err
+    assert bytes_of(folder) == whole
+
+
 def damaged_store(folder, name, change, vocab_size=100):
     """A store without checksums whose contents are wrong."""
     store = write_store(folder, random_documents(40), vocab_size)

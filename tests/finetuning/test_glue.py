@@ -134,3 +134,22 @@ def test_zip_refuses_a_faulty_file_and_an_empty_folder(tmp_path: Path) -> None:
     with pytest.raises(BertkitError, match=r"WNLI\.tsv:2: the prediction is 'entailment'"):
         zip_submissions(tmp_path, tmp_path / "glue.zip")
     assert not (tmp_path / "glue.zip").exists()
+
+
+def test_a_link_stays_and_its_target_is_written(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    (tmp_path / "WNLI.tsv").symlink_to("far/real.tsv")
+    write_submission(tmp_path, "WNLI.tsv", [1, 0] * 73, ())
+    assert (tmp_path / "WNLI.tsv").readlink() == Path("far/real.tsv")
+    assert (tmp_path / "far" / "real.tsv").read_bytes() == by_hand(
+        tmp_path / "hand" / "WNLI.tsv", ["1", "0"]
+    ).read_bytes()
+
+
+@pytest.mark.parametrize("time_s", [0, 5_000_000_000])
+def test_a_file_of_a_time_that_zip_does_not_know_is_zipped(tmp_path: Path, time_s: int) -> None:
+    written = by_hand(tmp_path / "WNLI.tsv", ["1"])
+    os.utime(written, (time_s, time_s))
+    path, _ = zip_submissions(tmp_path, tmp_path / "glue.zip")
+    with zipfile.ZipFile(path) as archive:
+        assert archive.read("WNLI.tsv") == written.read_bytes()

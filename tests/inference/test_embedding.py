@@ -12,7 +12,7 @@ from transformers import BertModel, BertTokenizer
 
 from bertkit.errors import BertkitError
 from bertkit.inference import embedding
-from bertkit.inference.embedding import Embedder, Features, tokens_path, write_features
+from bertkit.inference.embedding import Embedder, Features, check_place, tokens_path, write_features
 
 TEXTS = ["the cat sat .", "", "The catss sat. a b c d e f", "中文 cats", "a " * 40]
 LAYERS = ["last", "-2", "0", "1", "concat-last-2", "sum-last-2", "all"]
@@ -204,3 +204,26 @@ def test_names_are_checked(tmp_path: Path, name: str, said: str) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BertkitError, match=said):
         write_features(tmp_path / name, [], 4, by_token=False)
+
+
+def test_tokens_with_tabs_and_line_ends_are_a_row_each(tmp_path: Path) -> None:
+    tokens = ["a\tb\nc", "\\n", "\r"]
+    path, rows = tmp_path / "x.npy", np.arange(6, dtype=np.float32).reshape(3, 2)
+    write_features(path, [[Features("text", rows, tokens)]], 2, by_token=True)
+    assert tokens_path(path).read_bytes() == b"text_index\ttoken\n0\ta\\tb\\nc\n0\t\\\\n\n0\t\\r\n"
+    assert np.load(path).tolist() == rows.tolist()
+
+
+@pytest.mark.parametrize("name", ["x.npy", "x.parquet"])
+@pytest.mark.parametrize("by_token", [True, False])
+def test_only_features_of_bertkit_are_replaced(tmp_path: Path, name: str, by_token: bool) -> None:
+    path, rows = tmp_path / name, np.arange(6, dtype=np.float32).reshape(3, 2)
+    write_features(path, [[Features("text", rows[:1], ["a"])]] * 3, 2, by_token)
+    check_place(path, by_token, overwrite=False)
+    if name == "x.npy":
+        np.save(path, rows)
+    else:
+        pyarrow.parquet.write_table(pyarrow.table({"embedding": rows.tolist(), "bertkit": ["", "", ""]}), path)
+    with pytest.raises(BertkitError, match=f"{name} is there and no features of bertkit"):
+        check_place(path, by_token, overwrite=False)
+    check_place(path, by_token, overwrite=True)

@@ -62,17 +62,38 @@ def test_parquet_of_more_rows_than_are_written_at_once(tmp_path: Path) -> None:
     assert pyarrow.parquet.read_table(tmp_path / "none.parquet").num_rows == 0
 
 
+FOREIGN = (
+    "a letter\n", '{"text": "my own rows", "index": 3}\n', '{"index": 0, "question": "why?", "prediction": 1}\n',
+    "text\tlabel\n", "text,label\n", "index,text,label\n0,good,1\n", "1\tgood movie\n", "a title\n0\tgood\n", "PAR1",
+)  # fmt: skip
+
+
 @pytest.mark.parametrize("name", ["a.jsonl", "a", "a.csv", "a.tsv", "a.parquet"])
 def test_only_files_of_this_form_are_replaced(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
-    for rows in (SEVERAL, CLASSES):
+    # A .tsv file has no names by which its writer could be told.
+    why = "a .tsv file does not show who wrote it" if name == "a.tsv" else "no predictions of bertkit"
+    check_place(path, overwrite=False)
+    for rows in (SEVERAL, CLASSES, ENTITIES, ANSWERS, ASKED) if name != "a.tsv" else ():
         write_rows(path, rows)
         check_place(path, overwrite=False)
-    for foreign in ("a letter\n", '{"text": "my own rows", "index": 3}\n', "text\tlabel\n", "text,label\n", "PAR1"):
+    for foreign in FOREIGN:
         path.write_text(foreign)
-        with pytest.raises(BertkitError, match="is there and no predictions of bertkit"):
+        with pytest.raises(BertkitError, match=f"is there and {why}: name another file"):
             check_place(path, overwrite=False)
         check_place(path, overwrite=True)
+    path.write_text("")
+    check_place(path, overwrite=False)
+
+
+@pytest.mark.parametrize(
+    ("names", "metadata"), [(["index", "bertkit"], {}), (["text_index", "embedding"], {"made_by": "bertkit"})]
+)
+def test_another_program_s_parquet_is_kept(tmp_path: Path, names: list[str], metadata: dict[str, str]) -> None:
+    table = pyarrow.table({name: [1] for name in names}).replace_schema_metadata(metadata)
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(BertkitError, match="is there and no predictions of bertkit"):
+        check_place(tmp_path / "a.parquet", overwrite=False)
 
 
 def test_another_form_is_refused(tmp_path: Path) -> None:
@@ -85,6 +106,7 @@ ANSWERS = [
     {"index": 0, "prediction": "a", "start": 3, "end": 4},
     {"index": 1, "prediction": None, "start": None, "end": None},
 ]
+ASKED = [{"index": 0, "id": 'a "q"', "prediction": "a"}, {"index": 1, "id": "q2", "prediction": "b"}]
 
 
 def test_parquet_of_rows_without_an_answer_or_with_none_at_first(tmp_path: Path) -> None:

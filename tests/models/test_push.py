@@ -214,6 +214,28 @@ def test_the_token_of_a_login_is_found(hub: Hub, run_folder: Path, tmp_path: Pat
     assert run(hub, tmp_path / "home", str(run_folder), "org/mine", HF_TOKEN="")[0] == 0
 
 
+def test_code_of_strangers_in_the_files_of_sentence_transformers_stays_here(
+    known_hub: Hub,  # noqa: ARG001
+    run_folder: Path,
+    tmp_path: Path,
+) -> None:
+    folder = shutil.copytree(run_folder, tmp_path / "folder")
+    own = {"max_seq_length": 32, "do_lower_case": False}
+    odd = {"model_args": {"trust_remote_code": True}, "auto_map": {"AutoModel": "evil.Model"}}
+    modules = [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}]
+    (folder / "modules.json").write_text(json.dumps(modules), encoding="utf-8")
+    (folder / "sentence_bert_config.json").write_text(json.dumps(own | odd), encoding="utf-8")
+    push(folder, "org/vectors")
+    arrived = tmp_path / "pushed" / "org" / "vectors"
+    assert json.loads((arrived / "sentence_bert_config.json").read_text(encoding="utf-8")) == own
+    modules[0]["type"] = "evil_module.Transformer"
+    (folder / "modules.json").write_text(json.dumps(modules), encoding="utf-8")
+    with pytest.raises(
+        BertkitError, match="names 'evil_module.Transformer', which is no module of sentence-transformers"
+    ):
+        push(folder, "org/vectors")
+
+
 @pytest.mark.parametrize(
     ("path", "status", "said"),
     [

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from bertkit.settings.schema import TaskSettings
 
 _LISTS = ("choices", "options", "endings")
-_NUMBERED = re.compile(r"(?:ending|choice|answer|option)_?(\d+)")
+_NUMBERED = re.compile(r"(?:ending|choice|answer|option)_?(\d{1,9})")
 _QUESTIONS = (
     *(("article", "question"), ("context", "question"), ("sent1", "sent2"), ("premise", "question")),
     *((name,) for name in ("question", "premise", "ctx", "sent1", "context")),
@@ -231,11 +231,15 @@ def _number(row: Row, columns: Columns) -> int:
         return names.index(given)
     text = str(given).strip()
     number = (
-        int(text) if text.isdecimal() else "ABCDEFGHIJKLMNOPQRSTUVWXYZ".find(text.upper()) if len(text) == 1 else -1
+        int(text)
+        if text.isdecimal() and len(text) < 10
+        else "ABCDEFGHIJKLMNOPQRSTUVWXYZ".find(text.upper())
+        if len(text) == 1
+        else -1
     )
     if isinstance(given, bool) or not 0 <= number < len(choices):
         raise BertkitError(
-            f"{place}: the label '{text}' is none of {len(choices)} choices: give a number from 0 to {len(choices) - 1}, or "
+            f"{place}: the label '{text[:60]}' is none of {len(choices)} choices: give a number from 0 to {len(choices) - 1}, or "
             "a letter"
         )
     return number

@@ -8,6 +8,7 @@ from typing import Any
 
 from bertkit.errors import BertkitError
 from bertkit.io.compression import COMPRESSED_SUFFIXES, open_binary
+from bertkit.io.tables import Halves
 
 _BEGINNING_BYTES = 1 << 16
 _LARGEST_BYTES = 2 << 30
@@ -86,10 +87,12 @@ def nested_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]] | None:
 def _nested(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     with open_binary(path) as stream:
         data = stream.read(_LARGEST_BYTES)
+    halves = Halves()
     try:
         articles = json.loads(data)["data"]
         for at, article in enumerate(articles):
-            for paragraph in article["paragraphs"]:
+            for found in article["paragraphs"]:
+                paragraph = halves.replaced(found, f"{path}, article {at + 1}")
                 for question in paragraph["qas"]:
                     yield (
                         f"{path}, article {at + 1}, question {question.get('id', '?')}",
@@ -99,6 +102,7 @@ def _nested(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         raise BertkitError(
             f"{path} is no SQuAD file: it must hold data, paragraphs, qas and answers ({type(error).__name__}: {str(error)[:80]})"
         ) from None
+    halves.say()
 
 
 def _flat(question: dict[str, Any], context: Any) -> dict[str, Any]:

@@ -309,6 +309,7 @@ def test_the_kind_of_task_is_told_from_a_row(row, kind):
         ("choice", {"choices": ["one"]}, "has 1 choice:"),
         ("choice", {"label": 9}, "the label '9' is none of"),
         ("choice", {"label": "Z"}, "the label 'Z' is none of"),
+        ("choice", {"label": "1" * 5_000}, "the label '1{60}' is none of"),
         ("choice", {"choices": "a, b"}, "must be a list of choices"),
     ],
 )

@@ -96,3 +96,12 @@ def test_a_broken_file_is_one_line(tmp_path, text):
     with pytest.raises(BertkitError, match=r"a.json is no SQuAD file") as error:
         list(nested_rows(path))
     assert "\n" not in str(error.value)
+
+
+def test_halves_of_characters_are_replaced_and_said_once(tmp_path, capsys):
+    path, halves = tmp_path / "squad.json", json.dumps(NESTED).replace("Ana", "\\ud83dna \\ud83d\\ude00")
+    path.write_text(halves)
+    rows = [row for _, row in nested_rows(path)]
+    assert [row["context"] for row in rows] == ["\ufffdna 😀 moved to Oslo. Oslo is cold."] * 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"half characters (lone surrogates) read as U+FFFD: 1, first at {path}, article 1" in said
