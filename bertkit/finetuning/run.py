@@ -158,9 +158,7 @@ def finetune_on(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneReq
 
     if data.train is None or data.train.labels is None:
         raise BertkitError(f"task {request.task} has no training rows: it is predicted by a model of another task")
-    # The head is recorded by its name: two heads may share a class of transformers, which is all that config.json tells.
-    task = recipe.task.model_copy(update={"head": data.head.name})
-    recipe = with_fitting_rate(recipe, request).model_copy(update={"task": task})
+    recipe = recorded_recipe(data, recipe, request)
     out = request.folder
     device = hardware.choose_device(request.device)
     precision = hardware.choose_precision(recipe.train.mixed_precision, device)
@@ -191,6 +189,13 @@ def finetune_on(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneReq
         f"{console.plain(str(out))}"
     )
     return _finish(run, data, recipe, fit(run.job, accelerator, newest), accelerator)
+
+
+def recorded_recipe(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneRequest) -> FinetuneRecipe:
+    """The recipe as a run's folder records it: with the head that the rows have, and a learning rate that fits the model."""
+    # The head is recorded by its name: two heads may share a class of transformers, which is all that config.json tells.
+    task = recipe.task.model_copy(update={"head": data.head.name})
+    return with_fitting_rate(recipe, request).model_copy(update={"task": task})
 
 
 def with_fitting_rate(recipe: FinetuneRecipe, request: FinetuneRequest) -> FinetuneRecipe:

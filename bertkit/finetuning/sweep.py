@@ -3,12 +3,15 @@
 import itertools
 import shutil
 import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.finetuning.data import LabelledData, check_inputs, load_labelled
+from bertkit.finetuning.fingerprint import data_fingerprint
 from bertkit.finetuning.run import (
     FinetuneRequest,
     check_model,
@@ -17,9 +20,11 @@ from bertkit.finetuning.run import (
     finetune,
     finetune_on,
     load_recipe,
+    recorded_recipe,
     with_settings,
 )
 from bertkit.io.atomic import write_json
+from bertkit.settings.schema import FinetuneRecipe
 from bertkit.signals import stopped_cleanly
 from bertkit.training import ranks, run_folder
 from bertkit.training.record import RunRecord, read_record
@@ -32,34 +37,76 @@ PAPER_GRID: dict[str, list[Any]] = {
 """The grid of Devlin et al. 2018, A.3."""
 
 
-_SHORT_NAMES = {"lr": "learning_rate", "micro_batch": "micro_batch_size", "seq_len": "data.max_seq_length"}
+_SHORT_NAMES = {
+    "lr": "learning_rate",
+    "micro_batch": "micro_batch_size",
+    "seq_len": "data.max_seq_length",
+    "validation_split": "data.validation_split",
+}
 """Flags that have other names than their settings."""
+_SHARED = {
+    "seed": "use --seeds N",
+    "mixed_precision": "make two runs",
+    "data.validation_split": "it decides the rows, which are read once for all runs; make a run for each value",
+}
+"""Settings that a grid cannot vary, and what to do instead."""
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One run of a sweep: what sets it apart, and what it is asked to do."""
+
+    settings: dict[str, Any]
+    request: FinetuneRequest
+    recipe: FinetuneRecipe
+
+    @property
+    def out(self) -> Path:
+        return self.request.folder
 
 
 def parse_grid(text: str) -> dict[str, list[Any]]:
     """Parses a grid: ``"paper"``, or ``"lr=5e-5,3e-5 epochs=2,3"`` with names of flags or settings; returns values by setting.
 
     Raises:
-        BertkitError: the text does not have this form.
+        BertkitError: the text does not have this form, or the grid cannot be tried (see ``checked_grid``).
     """
     if text == "paper":
         return PAPER_GRID
     import tomllib
 
-    grid: dict[str, list[Any]] = {}
+    grid: list[tuple[str, list[Any]]] = []
     for part in text.split():
         name, _, values = part.partition("=")
         try:
-            grid[_setting(name)] = tomllib.loads(f"x = [{values}]")["x"]
+            grid.append((name, tomllib.loads(f"x = [{values}]")["x"]))
         except tomllib.TOMLDecodeError:
             values = ""
-        if _setting(name) in ("seed", "mixed_precision"):
-            raise BertkitError(f"--grid cannot vary {name}: {'use --seeds N' if 'seed' in name else 'make two runs'}")
         if not values.strip():
             raise BertkitError(
                 f"--grid '{part}' is not NAME=VALUE,VALUE: give 'paper', or such as 'lr=5e-5,3e-5 epochs=2,3'"
             )
-    return grid
+    return checked_grid(grid)
+
+
+def checked_grid(grid: Iterable[tuple[str, list[Any]]]) -> dict[str, list[Any]]:
+    """The values of a grid by the names of settings.
+
+    Raises:
+        BertkitError: a setting or one of its values is given twice, or all runs of a sweep share the setting.
+    """
+    checked: dict[str, list[Any]] = {}
+    for given, values in grid:
+        name = _setting(given)
+        of_rows = name.startswith("task.") and name != "task.metrics"
+        if name in _SHARED or of_rows:
+            raise BertkitError(f"--grid cannot vary {given}: {_SHARED['data.validation_split' if of_rows else name]}")
+        if name in checked:
+            raise BertkitError(f"--grid has {name} twice: give all of its values at once, as {name}=VALUE,VALUE")
+        for value in (value for number, value in enumerate(values) if value in values[:number]):
+            raise BertkitError(f"--grid has {given}={value} twice: give each value once")
+        checked[name] = values
+    return checked
 
 
 def _setting(name: str) -> str:
@@ -79,46 +126,112 @@ def sweep(request: FinetuneRequest, seeds: int, grid: dict[str, list[Any]] | Non
 
     The results of the best run are written to ``eval_results.json`` and returned. Under "sweep" they list all runs, with
     the mean, the standard deviation, and how many runs collapsed (were no better than the most frequent class).
+
+    Raises:
+        BertkitError: the grid cannot be tried, or a run that is to be resumed was begun with other settings, data or model.
     """
     request = completed(request)
     recipe = load_recipe(request)
     check_inputs(data_request(request, recipe))
+    runs = _planned(request, recipe.train.seed, seeds, checked_grid((grid or {}).items()))
     out = request.folder
-    grid = {_setting(name): values for name, values in (grid or {}).items()}
-    names = list(grid)
-    settings = [
-        {**dict(zip(names, values, strict=True)), "seed": recipe.train.seed + number}
-        for values in itertools.product(*grid.values())
-        for number in range(seeds)
-    ]
-    if not settings:
-        raise BertkitError("that is no run at all: --seeds must be 1 or more, and each setting of --grid have a value")
-    for chosen in settings:
-        load_recipe(with_settings(request, out, **chosen))  # so that a wrong setting is refused before the first run
     with ranks.together(request.device), run_folder.claimed(out, request.resume, request.overwrite):
         check_model(request, recipe)
         data = load_labelled(data_request(request, recipe))
         for told in data.notes:
             console.note(console.plain(told))
+        _check_metrics(data, runs)
         if request.overwrite and not request.resume:
             run_folder.clear(out)
-        runs = []
-        for number, chosen in enumerate(settings, 1):
-            label = "-".join(f"{name}={value}" for name, value in chosen.items())
-            console.note(f"[bold]run {number} of {len(settings)}[/]: {console.plain(label)}")
-            runs.append(_one(request, data, chosen, out / label))
-        return _summary(out, runs, data)
+        finished = _finished(data, runs) if request.resume else {}
+        if finished:
+            many = console.counted(len(finished), "finished run is", "finished runs are")
+            console.note(f"{many} taken over, of {len(runs):,} (--overwrite makes all of them anew)")
+        made = []
+        for number, run in enumerate(runs, 1):
+            record = finished.get(run.out)
+            if record is None:
+                console.note(f"[bold]run {number} of {len(runs)}[/]: {console.plain(run.out.name)}")
+                record = _one(run, data)
+            made.append(_result(run, record))
+        return _summary(out, made, data)
 
 
-def _one(request: FinetuneRequest, data: LabelledData, chosen: dict[str, Any], out: Path) -> dict[str, Any]:
-    one = with_settings(request, out, **chosen)
-    run = read_record(out)
-    if not (request.resume and run.finished):
-        with run_folder.claimed(out, request.resume, request.overwrite):
-            run = finetune_on(data, load_recipe(one), one)
-        for checkpoint in out.glob("checkpoint-*") if console.is_main_process() else ():
-            shutil.rmtree(checkpoint, ignore_errors=True)
-    return {"settings": chosen, "out": str(out), "results": run.results, "metrics": run.metrics, "seconds": run.seconds}
+def _planned(request: FinetuneRequest, first_seed: int, seeds: int, grid: dict[str, list[Any]]) -> list[_Run]:
+    """The runs of a sweep, whose settings are checked, so that a wrong one is refused before the first run."""
+    for name in grid:
+        full = name if "." in name else f"train.{name}"
+        for given in (given for given in request.overrides if f".{full}".endswith(f".{given.key}")):
+            raise BertkitError(f"{given.origin} and --grid {name}=… set the same: leave one of them out")
+    settings = [
+        {**dict(zip(grid, values, strict=True)), "seed": first_seed + number}
+        for values in itertools.product(*grid.values())
+        for number in range(seeds)
+    ]
+    if not settings:
+        raise BertkitError("that is no run at all: --seeds must be 1 or more, and each setting of --grid have a value")
+    runs = []
+    for chosen in settings:
+        label = "-".join(f"{name}={value}" for name, value in chosen.items())
+        one = with_settings(request, request.folder / label, **chosen)
+        runs.append(_Run(chosen, one, load_recipe(one)))
+    return runs
+
+
+def _check_metrics(data: LabelledData, runs: list[_Run]) -> None:
+    """Checks that all runs have the metric by which the best one is chosen: the first one of the first run."""
+    metrics = [data.head.metrics(run.recipe.task.metrics) for run in runs]
+    headline = metrics[0][0]
+    for one in (one for one in metrics if headline not in one):
+        raise BertkitError(
+            f"--grid task.metrics: the best run is chosen by {headline}, which {', '.join(one)} lacks: have it in each value"
+        )
+
+
+def _finished(data: LabelledData, runs: list[_Run]) -> dict[Path, RunRecord]:
+    """The records of runs that are finished, by folder.
+
+    All that were begun are compared with what is asked now, before the first run goes on.
+
+    Raises:
+        BertkitError: one was begun with other settings, data or another model.
+    """
+    from bertkit.io.hub import model_folder
+    from bertkit.models.headed import encoder_tokenizer
+
+    model, finished = runs[0].request.model, dict[Path, RunRecord]()
+    fingerprint = data_fingerprint(data, encoder_tokenizer(model_folder(model), model))
+    for run in (run for run in runs if (run.out / run_folder.RECIPE).is_file()):
+        with console.kept():  # what is told of its learning rate, of which the run itself has told
+            recipe = recorded_recipe(data, run.recipe, run.request)
+        run_folder.check_same_maths(run.out, recipe, fingerprint)
+        record = read_record(run.out)
+        if record.base_model and _place(record.base_model) != _place(model):
+            raise BertkitError(
+                f"cannot resume {run.out} with --model {model}: it was begun with {record.base_model}; give the same model, "
+                "or start anew with --overwrite"
+            )
+        if record.finished:
+            finished[run.out] = record
+    return finished
+
+
+def _place(model: str) -> str:
+    """A model's name; of a folder the whole path, however it was written."""
+    return str(Path(model).resolve()) if Path(model).is_dir() else model
+
+
+def _one(run: _Run, data: LabelledData) -> RunRecord:
+    with run_folder.claimed(run.out, run.request.resume, run.request.overwrite):
+        record = finetune_on(data, run.recipe, run.request)
+    for checkpoint in run.out.glob("checkpoint-*") if console.is_main_process() else ():
+        shutil.rmtree(checkpoint, ignore_errors=True)
+    return record
+
+
+def _result(run: _Run, record: RunRecord) -> dict[str, Any]:
+    told = {"results": record.results, "metrics": record.metrics, "seconds": record.seconds}
+    return {"settings": run.settings, "out": str(run.out), **told}
 
 
 def _summary(out: Path, runs: list[dict[str, Any]], data: LabelledData) -> RunRecord:

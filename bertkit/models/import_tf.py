@@ -5,7 +5,6 @@ TensorFlow's model garden (the encoder), and ``pytorch_model.bin`` with the name
 module.).
 """
 
-import json
 import re
 import shlex
 import time
@@ -16,17 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.io.atomic import new_folder, write_text
 from bertkit.models.bert import save_model
 from bertkit.models.card import CardFacts, model_card
+from bertkit.models.import_tf_config import built, check_heads, check_sizes, read_settings
 from bertkit.models.tf_checkpoint import TensorFlowCheckpoint
 from bertkit.models.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
     import torch
 
-_LARGEST_CONFIG_BYTES = 1 << 20
 _OPTIMIZER = re.compile(
     r"(^|/)(adam_[mv]|global_step|save_counter|_CHECKPOINTABLE_OBJECT_GRAPH)(/|$)|optimizer|\.OPTIMIZER_SLOT"
 )
@@ -90,18 +90,23 @@ def import_checkpoint(checkpoint: Path, out: Path, config: Path | None = None, v
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise BertkitError(f"{out} is there already, and not empty: name another folder with --out")
     source = _source(checkpoint)
-    settings = _config(config or _beside(source, ("bert_config.json", "config.json"), "--config"))
+    described = config or _beside(source, ("bert_config.json", "config.json"), "--config")
+    settings, notes = read_settings(described)
     tokenizer = load_tokenizer(str(vocab or _beside(source, ("vocab.txt",), "--vocab")))
     if source.suffix == ".bin":
         weights, left_out = _old_pytorch(source), 0
     else:
-        weights, left_out = _tensorflow(TensorFlowCheckpoint(source), int(settings.get("num_hidden_layers", 12)))
+        tensors = TensorFlowCheckpoint(source)
+        check_heads(tensors.shapes, settings, source)
+        weights, left_out = _tensorflow(tensors, settings.get("num_hidden_layers", 12))
     if len(tokenizer) > len(weights.get("bert.embeddings.word_embeddings.weight", ())):
         raise BertkitError(
             f"{source} has {len(weights.get('bert.embeddings.word_embeddings.weight', ())):,} rows for word pieces, and its "
             f"vocabulary {len(tokenizer):,}: give the vocab.txt that it was trained with (--vocab)"
         )
-    model, missing = _model(weights, settings, source)
+    model, missing = _model(weights, settings, source, described)
+    for told in notes:
+        console.note(console.plain(told))
     asked = {"--out": out, "--config": config, "--vocab": vocab}
     command = ["bertkit", "import", str(checkpoint)]
     command += [part for flag, path in asked.items() if path is not None for part in (flag, str(path))]
@@ -146,20 +151,6 @@ def _beside(source: Path, names: tuple[str, ...], flag: str) -> Path:
         if (source.parent / name).is_file():
             return source.parent / name
     raise BertkitError(f"there is no {names[0]} beside {source}: give it with {flag}")
-
-
-def _config(path: Path) -> dict[str, Any]:
-    """The fields of a configuration that belong to a BERT, and no others."""
-    from transformers import BertConfig
-
-    try:
-        if path.stat().st_size > _LARGEST_CONFIG_BYTES:
-            raise ValueError("it is too large")
-        given = json.loads(path.read_text(encoding="utf-8"))
-        known = set(BertConfig().to_dict())
-        return {name: value for name, value in given.items() if name in known and isinstance(value, (int, float, str))}
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
-        raise BertkitError(f"{path} is no configuration of a BERT: {error}") from None
 
 
 def _tensorflow(checkpoint: TensorFlowCheckpoint, num_layers: int) -> "tuple[dict[str, torch.Tensor], int]":
@@ -266,10 +257,10 @@ def _classes(weights: "dict[str, torch.Tensor]") -> Iterator[str]:
     yield "BertModel"
 
 
-def _model(weights: "dict[str, torch.Tensor]", settings: dict[str, Any], source: Path) -> tuple[Any, list[str]]:
+def _model(
+    weights: "dict[str, torch.Tensor]", settings: dict[str, Any], source: Path, described: Path
+) -> tuple[Any, list[str]]:
     """The model of the first class that has a place for every weight, and the names of the parts without weights."""
-    import transformers
-
     cls_name = next(_classes(weights))
     if cls_name == "BertForSequenceClassification":
         settings = settings | {"num_labels": len(weights["classifier.weight"])}
@@ -278,8 +269,8 @@ def _model(weights: "dict[str, torch.Tensor]", settings: dict[str, Any], source:
     if rows is None or (told is not None and told != len(rows)):
         there = "none" if rows is None else f"{len(rows):,}"
         raise BertkitError(f"{source} has {there} rows for word pieces, and its configuration {told}")
-    _check_layers(weights, settings, source)
-    model = getattr(transformers, cls_name)(transformers.BertConfig(**settings))
+    check_sizes({name: tuple(tensor.shape) for name, tensor in weights.items()}, settings, source)
+    model = built(cls_name, settings, described)
     wanted = model.state_dict()
     if cls_name == "BertModel":
         weights = {name.removeprefix("bert."): tensor for name, tensor in weights.items()}
@@ -290,7 +281,7 @@ def _model(weights: "dict[str, torch.Tensor]", settings: dict[str, Any], source:
     wrong = [name for name in lacking if name not in pooler]
     if unknown or wrong:
         what = f"'{unknown[0]}' has no place in a BERT" if unknown else f"it has no '{wrong[0]}'"
-        raise BertkitError(f"{source} is no checkpoint of a BERT of {settings.get('num_hidden_layers')} layers: {what}")
+        raise BertkitError(f"{source} is no checkpoint of a BERT of {model.config.num_hidden_layers} layers: {what}")
     for name in weights.keys() & wanted.keys():
         if weights[name].shape != wanted[name].shape:
             raise BertkitError(
@@ -301,22 +292,6 @@ def _model(weights: "dict[str, torch.Tensor]", settings: dict[str, Any], source:
     if pooler:
         model.pooler = None
     return model.eval(), ["pooler"] if pooler else []
-
-
-def _check_layers(weights: "dict[str, torch.Tensor]", settings: dict[str, Any], source: Path) -> None:
-    """Compares the sizes in a configuration with the weights, before memory is allocated for them."""
-    layers = {int(layer[1]) for name in weights if (layer := re.match(r"bert\.encoder\.layer\.(\d+)\.", name))}
-    width = weights["bert.embeddings.word_embeddings.weight"].shape[-1]
-    rows = {
-        "intermediate_size": "bert.encoder.layer.0.intermediate.dense.weight",
-        "max_position_embeddings": "bert.embeddings.position_embeddings.weight",
-        "type_vocab_size": "bert.embeddings.token_type_embeddings.weight",
-    }
-    there = {"num_hidden_layers": len(layers), "hidden_size": width}
-    there |= {name: len(weights[weight]) for name, weight in rows.items() if weight in weights}
-    for name, number in there.items():
-        if settings.get(name, number) != number:
-            raise BertkitError(f"{source} has {name} {number:,}, and its configuration {settings[name]:,}")
 
 
 def _card(model: Any, source: str, out: Path, command: str, seconds: float) -> str:

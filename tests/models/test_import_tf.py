@@ -108,9 +108,9 @@ def test_objects_are_never_unpickled(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def changed(tmp_path, name, change):
+def changed(tmp_path, name, change, kind="pretraining"):
     folder = tmp_path / "changed"
-    shutil.copytree(KEPT / "pretraining", folder)
+    shutil.copytree(KEPT / kind, folder)
     path = folder / name
     path.write_bytes(change(path.read_bytes()))
     return folder
@@ -128,6 +128,11 @@ def with_config(**values):
     return lambda data: json.dumps(json.loads(data) | values).encode()
 
 
+def without(*names, **values):
+    """A change of a configuration that takes fields out, and then sets others."""
+    return lambda data: json.dumps({n: v for n, v in json.loads(data).items() if n not in names} | values).encode()
+
+
 @pytest.mark.parametrize(
     ("name", "change", "said"),
     [
@@ -141,6 +146,13 @@ def with_config(**values):
         ("bert_config.json", with_config(num_hidden_layers=10**9), "num_hidden_layers 2, and its configuration 1,000,000,000"),
         ("bert_config.json", with_config(hidden_size=10**9), "hidden_size 8, and its configuration"),
         ("bert_config.json", with_config(max_position_embeddings=10**9), "max_position_embeddings 12, and its"),
+        ("bert_config.json", without("num_attention_heads"), "no num_attention_heads, which the weights do not show"),
+        ("bert_config.json", with_config(num_attention_heads=3), r"hidden size \(8\) is not a multiple .* heads \(3\)"),
+        ("bert_config.json", with_config(num_attention_heads=0), "num_attention_heads must be a whole number above 0, and is 0"),
+        ("bert_config.json", with_config(num_hidden_layers="two"), "num_hidden_layers must be a whole number .* is 'two'"),
+        ("bert_config.json", with_config(hidden_size=True), "hidden_size must be a whole number above 0, and is True"),
+        ("bert_config.json", with_config(hidden_act="swoosh"), "hidden_act 'swoosh' is no activation"),
+        ("bert_config.json", with_config(hidden_dropout_prob="a"), "no configuration of a BERT: Validation error"),
         ("bert_config.json", with_config(vocab_size=10**8), "20 rows for word pieces, and its configuration 100000000"),
         ("vocab.txt", lambda data: data + b"dog\nfish\n", "20 rows for word pieces, and its vocabulary 22"),
     ],
@@ -169,3 +181,43 @@ def test_a_folder_without_a_checkpoint_says_what_it_needs(tmp_path):
         shutil.copy(KEPT / "pretraining" / name, tmp_path)
     with pytest.raises(BertkitError, match="no checkpoint .*nothing: there is no nothing.index beside it"):
         import_checkpoint(tmp_path / "nothing", tmp_path / "out")
+
+
+def test_the_heads_of_a_garden_checkpoint_are_held_against_its_kernels(tmp_path):
+    """4 divides the width of 8 as well, and would give other attention; the kernels are [8, 2, 4]."""
+    folder = changed(tmp_path, "bert_config.json", with_config(num_attention_heads=4), "garden")
+    with pytest.raises(BertkitError, match="has num_attention_heads 2, and its configuration 4"):
+        import_checkpoint(folder, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_fields_that_are_left_out_or_lacking_are_named(tmp_path, capsys):
+    change = without(
+        "hidden_act", "hidden_dropout_prob", hidden_activation="relu", dropout_rate=0.2, finetuning_task=None
+    )
+    folder = changed(tmp_path, "bert_config.json", change)
+    import_checkpoint(folder, tmp_path / "out")
+    path = folder / "bert_config.json"
+    told = [line for line in capsys.readouterr().err.splitlines() if str(path) in line]
+    assert told == [
+        f"left out of what {path} says: dropout_rate, hidden_activation",
+        f"{path} lacks what no weight shows: hidden_act is taken to be gelu, hidden_dropout_prob is taken to be 0.1 "
+        "(--config names another file)",
+    ]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        # As in multi_cased_L-12_H-768_A-12, and in the config.json of bert-base-uncased on the hub.
+        {"directionality": "bidi", "pooler_fc_size": 768, "pooler_num_attention_heads": 12, "pooler_num_fc_layers": 3,
+         "pooler_size_per_head": 128, "pooler_type": "first_token_transform"},
+        {"architectures": ["BertForMaskedLM"], "gradient_checkpointing": False, "layer_norm_eps": 1e-12, "model_type": "bert",
+         "pad_token_id": 0, "position_embedding_type": "absolute", "transformers_version": "4.6.0.dev0", "use_cache": True},
+    ],
+)  # fmt: skip
+def test_configurations_of_google_and_of_the_hub_are_read_without_a_word(tmp_path, capsys, more):
+    import_checkpoint(changed(tmp_path, "bert_config.json", with_config(**more)), tmp_path / "out")
+    assert "bert_config.json" not in capsys.readouterr().err
+    assert_same_answers(tmp_path / "out", KEPT / "pretraining", "pretraining")
