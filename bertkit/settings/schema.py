@@ -301,7 +301,7 @@ class FinetuneTrainSettings(TrainSettings):
     """Evaluations without a better headline metric after which a run ends."""
     calibrate: bool = False
     """Fit one temperature on the first validation split at the end, and divide the last layer by it: its probabilities are then
-    about as high as it is often right, and its classes the same."""
+    about as high as it is often right. Its classes stay the same where each row is read at once."""
     class_weights: Literal["none", "balanced"] = "none"
     """"balanced" weighs each class by the inverse of its share of the training rows."""
     logging_steps: Positive = 50
