@@ -7,6 +7,7 @@ from pathlib import Path
 
 import evaluate
 import numpy as np
+import pandas
 import pytest
 from huggingface_hub import ModelCard
 
@@ -90,6 +91,12 @@ def test_a_pretrained_model_is_asked(run: bertkit.RunRecord) -> None:
     assert bert.embed(["the cat sat .", "home"]).shape == (2, 32)
     assert bert.embed([]).shape == (0, 32)
     np.testing.assert_array_equal(bert.embed(["home"], layers=-1), bert.embed(["home"]))
+
+
+def test_texts_of_a_generator_are_asked_about_as_those_of_a_list() -> None:
+    bert, texts = bertkit.load("embedded"), ["the cat sat .", "home"]
+    assert bert.score(iter(texts)) == bert.score(texts)
+    np.testing.assert_array_equal(bert.embed(pandas.Series(texts)), bert.embed(texts))
 
 
 def test_an_answer_is_explained_as_the_command_does(run: bertkit.RunRecord, capsys: pytest.CaptureFixture[str]) -> None:
@@ -272,6 +279,13 @@ def test_labelled_rows_are_looked_at(run: bertkit.RunRecord) -> None:
         ),
         (lambda: bertkit.load("no-such-folder/at/all"), "no-such-folder"),
         (lambda: bertkit.load("embedded").score("one text"), "a list of texts"),
+        (lambda: bertkit.load("embedded").score(pandas.DataFrame(REVIEWS)), "not an object of type DataFrame"),
+        (lambda: bertkit.load("embedded").embed(["good", None]), "text 1 is of type NoneType"),
+        (
+            lambda: bertkit.inspect("corpus.txt", validation=REVIEWS),
+            "validation does not go with corpus: it is for train",
+        ),
+        (lambda: bertkit.inspect("corpus.txt", text="review"), "text does not go with corpus: it is for train"),
         (lambda: bertkit.explain("no-such-folder/at/all", "a [MASK]"), "no-such-folder"),
         (lambda: bertkit.export("embedded", format="gguf"), "format must be one of"),
         (lambda: bertkit.serve("no-such-folder/at/all", port=0), "no-such-folder"),

@@ -111,6 +111,10 @@ def inspect(
         if given_names(corpus) or recipe or tokenizer:
             raise BertkitError("give a corpus, with recipe and tokenizer, or labelled rows with train, not both")
         return _inspect_rows(train, validation, [*_columns(None, text, label, None), *overrides_of(settings)], model)
+    for name, given in {"validation": validation, "text": text, "label": label}.items():
+        if given is not None:
+            fitting = "train (of a corpus it is the setting data.column that names the text)"
+            raise BertkitError(f"{name} does not go with corpus: it is for {fitting}")
     if examples < 1:
         raise BertkitError(f"examples must be 1 or more, got {examples}")
     from bertkit.pretraining.inspection import inspect as look

@@ -1,6 +1,6 @@
 """The functions of ``import bertkit`` that use a trained model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +71,11 @@ def evaluate(
 
 
 def predict(
-    model: Name, rows: Sequence[str | Mapping[str, Any]], *, device: str = "auto", abstain_below: float = 0.0
+    model: Name,
+    rows: "Iterable[str | Mapping[str, Any]] | Table",
+    *,
+    device: str = "auto",
+    abstain_below: float = 0.0,
 ) -> list[dict[str, Any]]:
     """Applies a fine-tuned model to a few texts or rows. To call a model more than once, use ``load_predictor``.
 
@@ -86,7 +90,9 @@ def predict(
     """
     from bertkit.finetuning.predict import open_predictor
 
-    return open_predictor(str(model), device, len(rows)).abstaining(abstain_below)(rows)
+    return open_predictor(str(model), device, len(rows) if isinstance(rows, Sized) else None).abstaining(abstain_below)(
+        rows
+    )
 
 
 def load(name: Name = "embedded", *, device: str = "auto") -> "Bert":

@@ -73,11 +73,12 @@ def mask_fill(
     # On a terminal the results themselves show the progress.
     shown = len(window) == LINES_AT_ONCE and not console.out.is_terminal
     with console.progress("filling", None, "text") if shown else nullcontext() as line:
-        done = 0
+        done = alone = 0
         while window:
             for text, masks in zip(window, _filled(filler, window, guesses, words, max_pieces), strict=True):
                 # Targets are compared at a single mask only.
                 together = [] if words else filler.fill_jointly([text], guesses, max_pieces)[0]
+                alone += bool(words) and len(masks) > 1
                 if len(masks) > MOST_MASKS and not words:
                     console.note(f"{len(masks)} masks: more than the {MOST_MASKS} that are filled together")
                 _print_json(text, masks, together) if as_json else _print_table(text, masks, together)
@@ -85,6 +86,13 @@ def mask_fill(
                 if line is not None:
                     line.update(done)
             window = list(islice(lines, LINES_AT_ONCE))
+    _say_alone(alone)
+
+
+def _say_alone(texts: int) -> None:
+    if texts:
+        they_are = console.counted(texts, "text with several masks is", "texts with several masks are")
+        console.note(f"{they_are} not filled all together: --targets are compared at each mask alone")
 
 
 def _filled(

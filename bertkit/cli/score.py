@@ -86,6 +86,7 @@ def _scored_sentences(
                 "perplexity": scored.perplexity,
             }
     scorer.texts.say_cut()
+    scorer.say_unknown()
 
 
 def _scored_pairs(

@@ -11,6 +11,7 @@ import typer
 
 from bertkit import console
 from bertkit.errors import BertkitError
+from bertkit.io.tables import TABLE_SUFFIXES, form
 
 Files = Annotated[
     list[str] | None,
@@ -26,13 +27,16 @@ def given_rows(
     """The texts of the command line, with the lines of stdin in the place of ``-``, and then those of files, in order.
 
     Raises:
-        BertkitError: a file does not exist, or neither texts nor files are given.
+        BertkitError: a file does not exist, neither texts nor files are given, or a column is named where none is read.
     """
     if not texts and not files:
         raise BertkitError("no text: give sentences, - for lines of stdin, or --file FILE")
     for file in files or ():
         if not Path(file).is_file():
             raise BertkitError(f"no file {file}: give lines of text, or a table")
+    if columns and all(form(Path(file)) == "txt" for file in files or ()):
+        tables = ", ".join(TABLE_SUFFIXES)
+        raise BertkitError(f"--text does not go with texts and plain lines: it is for tables ({tables}) with --file")
     return _rows(texts or (), files or (), tuple(columns))
 
 

@@ -1,5 +1,7 @@
 """Reads rows to predict: from tables, from plain files with a text per line, from standard input, or single texts."""
 
+import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -15,6 +17,7 @@ from bertkit.finetuning.features import Row
 from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.heads.sequence import SequenceHead
 from bertkit.finetuning.rows.columns import LOOKED_AT
+from bertkit.finetuning.rows.kinds import refuse_missing_texts
 from bertkit.io.compression import open_binary
 from bertkit.io.tables import TABLE_SUFFIXES, form, read_rows
 from bertkit.io.text import read_lines
@@ -37,6 +40,18 @@ def read_texts(source: str, wanted: tuple[str, ...]) -> Iterator[tuple[str, ...]
         yield from read_inputs(source, TaskSettings(text=wanted), SequenceHead())
 
 
+def has_columns(source: str, head: Head) -> bool:
+    """Whether a source of texts is a file with columns, rather than lines, standard input ("-") or a text.
+
+    Raises:
+        BertkitError: it is a file of a form that is not read.
+    """
+    # Path.is_file would raise for a text that is too long for a file name.
+    if source == "-" or not os.path.isfile(source):
+        return False
+    return type(head).rows_of(Path(source)) is not None or form(Path(source)) != "txt"
+
+
 def read_inputs(source: str, task: TaskSettings, head: Head) -> Iterator[Any]:
     """What a head reads of the rows of a table, of the lines of a plain file, or of standard input ("-"), as a stream.
 
@@ -53,17 +68,20 @@ def read_inputs(source: str, task: TaskSettings, head: Head) -> Iterator[Any]:
 
 
 def row_inputs(rows: Iterator[Row], source: str, task: TaskSettings, head: Head) -> Iterator[Any]:
-    """What a head reads of rows, as a stream; messages call the rows ``source``.
+    """What a head reads of rows, as a stream; messages call the rows ``source``. A note says which columns were guessed.
 
     Raises:
-        BertkitError: the columns do not exist.
+        BertkitError: the columns do not exist, or a row's text is null or NaN.
     """
     kind = type(head)
     first = list(islice(rows, LOOKED_AT))
-    columns, _ = columns_for(kind, task, first, source, learned=False) if first else ({}, [])
+    columns, notes = columns_for(kind, task, first, source, learned=False) if first else ({}, [])
+    for told in notes:
+        console.note_once(told)
     if columns:
         head.check_texts(columns, source)
     for row in chain(first, rows):
+        refuse_missing_texts([row], columns.get("text", ()))
         yield head.input(row, columns)
 
 
@@ -85,14 +103,26 @@ def text_input(text: str, head: Head, place: str) -> Any:
 def _lines(source: str) -> Iterator[str]:
     """The lines, including blank ones, so that the n-th answer belongs to the n-th line; very long lines are cut."""
     stream = nullcontext(sys.stdin.buffer) if source == "-" else open_binary(Path(source))
-    cut = 0
+    name, cut = "stdin" if source == "-" else source, 0
     with stream as lines:
-        for _, parts in groupby(read_lines(lines, "stdin" if source == "-" else source), key=itemgetter(0)):
+        for number, parts in groupby(read_lines(lines, name), key=itemgetter(0)):
             kept, characters = [], 0
             for _, part in parts:
                 kept += [part] if characters < LONGEST_LINE_CHARS else []
                 characters += len(part)
             cut += characters > LONGEST_LINE_CHARS
-            yield "".join(kept)[:LONGEST_LINE_CHARS]
+            line = "".join(kept)[:LONGEST_LINE_CHARS]
+            if number == 1 and _is_object(line):
+                whole = "is a JSON object, and is read as plain text, as are all lines"
+                console.note(console.plain(f"{name}:1 {whole}: a file with the suffix .jsonl is read by its columns"))
+            yield line
     if cut:
         console.warn(f"lines of over {LONGEST_LINE_CHARS:,} characters, of which the beginning is read: {cut:,}")
+
+
+def _is_object(line: str) -> bool:
+    """Whether a line is a JSON object, as in JSON lines."""
+    try:
+        return line.lstrip().startswith("{") and isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False

@@ -1,7 +1,7 @@
 """``bertkit evaluate`` and ``bertkit predict``: applies a saved model to labelled and unlabelled rows."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice, tee
 from pathlib import Path
@@ -15,10 +15,12 @@ from bertkit.finetuning.features import Features, Split
 from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.heads.registry import head_of_model
 from bertkit.finetuning.heads.sequence import SequenceHead
-from bertkit.finetuning.inputs import read_inputs, row_inputs, text_input
+from bertkit.finetuning.inputs import has_columns, read_inputs, row_inputs, text_input
 from bertkit.finetuning.windows import Cuts, Encoder, Reach
-from bertkit.io.memory import MemoryRows, memory_rows
+from bertkit.io.memory import DataFrame, MemoryRows, Table, memory_rows
+from bertkit.io.tables import TABLE_SUFFIXES
 from bertkit.models.folder import FEATURES, checked_folder, own_length, read_config
+from bertkit.runtime.base import finite
 from bertkit.runtime.load import FEW_TEXTS, light_reader
 from bertkit.runtime.text import Encoding, sound
 from bertkit.settings.recipes import Override, load
@@ -88,6 +90,7 @@ class Predictor:
         logits = self._logits(features)
         return logits if self.places is None else [one[self.places] for one in logits]
 
+    @finite
     def _logits(self, features: Features) -> "list[np.ndarray]":
         if self.reader is not None:
             types = features.types or [[0] * len(ids) for ids in features.ids]
@@ -97,8 +100,11 @@ class Predictor:
 
         return in_order(logits_for(self.model, self.head, features, self.encoder.pad_id, self.model.device))
 
-    def __call__(self, rows: Sequence[str | Mapping[str, Any]]) -> list[dict[str, Any]]:
+    def __call__(self, rows: Iterable[str | Mapping[str, Any]] | Table) -> list[dict[str, Any]]:
         """Predicts for texts, or for rows with the columns that the model was fine-tuned on.
+
+        Args:
+            rows: a list or another iterable of texts and dictionaries, a ``datasets.Dataset`` or a ``pandas.DataFrame``.
 
         Returns:
             For each row, in order, an object with its ``prediction``, as `bertkit predict --json` prints it.
@@ -113,13 +119,19 @@ class Predictor:
         """
         if isinstance(rows, str):
             raise BertkitError("give a list of texts or rows, not a single one: [text]")
-        texts = [row for row in rows if isinstance(row, str)]
-        if len(texts) == len(rows):
-            inputs = iter([text_input(sound(text), self.head, f"text {number}") for number, text in enumerate(texts)])
-        else:
-            placed = memory_rows("the rows", [row if not isinstance(row, str) else {"text": row} for row in rows])
-            inputs = row_inputs(placed.placed(), "the rows", self.recipe.task, self.head)
-        return list(predictions(self, inputs))
+        if isinstance(rows, Mapping):
+            raise BertkitError("give a list of texts or rows, not a dictionary: [row], or pandas.DataFrame(columns)")
+        return list(predictions(self, self._given(rows)))
+
+    def _given(self, rows: Iterable[str | Mapping[str, Any]] | Table) -> Iterator[Any]:
+        """What the head reads of rows in memory; texts alone need no columns."""
+        table: Any = rows
+        if not isinstance(rows, DataFrame) and isinstance(rows, Iterable):
+            given = list(rows)
+            if all(isinstance(row, str) for row in given):
+                return iter([text_input(sound(row), self.head, f"text {number}") for number, row in enumerate(given)])
+            table = [{"text": row} if isinstance(row, str) else row for row in given]
+        return row_inputs(memory_rows("the rows", table).placed(), "the rows", self.recipe.task, self.head)
 
     def answers(self, split: Split) -> tuple[list[dict[str, Any]], Features]:
         """One plain object per row, and the features that were read."""
@@ -210,6 +222,8 @@ def evaluate(
     """
     from bertkit.finetuning.evaluation import results_of, scored
 
+    if validation is not None and data is not None:
+        raise BertkitError("--data does not go with --validation, whose rows are read: it is for --task")
     asked = load(FinetuneRecipe, "finetune", task, overrides).settings if task else None
     if validation is not None:
         check_inputs(_own_rows(FinetuneRecipe(), validation, None))
@@ -276,6 +290,10 @@ def predict_rows(
     task = recipe_of(folder).task
     task = task.model_copy(update={"text": tuple(columns) or task.text})
     head = head_of_model(model, read_config(folder, model), task)
+    if columns and not any(has_columns(source, head) for source in sources):
+        raise BertkitError(
+            f"--text does not go with texts and plain lines: it is for tables ({', '.join(TABLE_SUFFIXES)})"
+        )
     rows = chain.from_iterable(_inputs(source, task, head) for source in sources)
     # The first rows are read before torch is imported, which takes seconds and is not needed for a few rows.
     first = list(islice(rows, FEW_TEXTS + 1))
@@ -311,6 +329,8 @@ def write_task_submission(
     check_places(folder, settings.submission, overwrite)
     written = []
     for name, split in zip(settings.submission, settings.test_splits, strict=True):
-        answers, _ = predictor.answers(load_split(settings, data, split, head))
+        rows = load_split(settings, data, split, head)
+        answers, features = predictor.answers(rows)
+        _say_cut(Cuts().add(features, len(rows.texts)), split, predictor)
         written.append(write_submission(folder, name, head.encoded(answers).tolist(), settings.submission_labels))
     return written

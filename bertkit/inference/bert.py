@@ -1,6 +1,6 @@
 """The class behind ``bertkit.load``: a pretrained BERT that fills masks, scores texts and gives features."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,25 +65,29 @@ class Bert:
             self._filler = MaskFiller(self.name, self.device, texts=1)
         return self._filler.fill([text], top_k, targets, max_pieces)[0]
 
-    def score(self, texts: Sequence[str]) -> "list[Score]":
+    def score(self, texts: Iterable[str]) -> "list[Score]":
         """Scores texts by their pseudo-log-likelihoods, in nats; see ``inference.scoring.Scorer``.
 
         Returns:
             For each text its ``score``, ``tokens``, ``per_token`` and ``perplexity``.
+
+        Raises:
+            BertkitError: the texts are not a list, or another iterable, of texts.
         """
         from bertkit.inference.scoring import Scorer
 
-        _check_texts(texts)
+        texts = _listed(texts)
         few = len(texts) <= FEW_TEXTS
         if few not in self._scorers:
             self._scorers[few] = Scorer(self.name, self.device, texts=1 if few else None)
         scorer = self._scorers[few]
         scores = scorer.score(texts)
         scorer.texts.say_cut()
+        scorer.say_unknown()
         return scores
 
     def embed(
-        self, texts: Sequence[str], *, layers: str | int = "last", pooling: str = "mean", overflow: str = "truncate"
+        self, texts: Iterable[str], *, layers: str | int = "last", pooling: str = "mean", overflow: str = "truncate"
     ) -> np.ndarray:
         """Features of texts: hidden states, pooled over each text.
 
@@ -97,11 +101,12 @@ class Bert:
             fp32 ``[texts, width]``.
 
         Raises:
-            BertkitError: the model does not have these layers, or the pooling is unknown.
+            BertkitError: the texts are not a list, or another iterable, of texts; the model does not have these layers; or
+                the pooling is unknown.
         """
         from bertkit.inference.embedding import Embedder
 
-        _check_texts(texts)
+        texts = _listed(texts)
         if pooling not in ("mean", "cls"):
             raise BertkitError(f"pooling must be mean or cls, a row a text, got '{pooling}'")
         embedder = Embedder(self.name, str(layers), pooling, self.device, len(texts), overflow)
@@ -110,6 +115,21 @@ class Bert:
         return np.concatenate(rows) if rows else np.empty((0, embedder.width), dtype=np.float32)
 
 
-def _check_texts(texts: Sequence[str]) -> None:
+def _listed(texts: Iterable[str]) -> list[str]:
+    """The texts as a list, also those of a generator.
+
+    Raises:
+        BertkitError: it is a single text or a table, or holds something else than texts.
+    """
+    from bertkit.io.memory import DataFrame
+
     if isinstance(texts, str):
         raise BertkitError("give a list of texts, not a single one: [text]")
+    if isinstance(texts, DataFrame | Mapping) or not isinstance(texts, Iterable):
+        kind = type(texts).__name__
+        raise BertkitError(f"give a list of texts, not an object of type {kind}; of a table one column: table['text']")
+    given = list(texts)
+    for number, text in enumerate(given):
+        if not isinstance(text, str):
+            raise BertkitError(f"text {number} is of type {type(text).__name__}: give a list of texts")
+    return given

@@ -88,9 +88,9 @@ def evaluate_cloze(model: str, path: Path | None, device: str | None) -> dict[st
     clozes = read_cloze(path or EMBEDDED_CLOZE)
     filler = MaskFiller(model, device, texts=len(clozes))
     ranked = _ranked(filler, [cloze.sentence for cloze in clozes])
+    read = [_as_read(filler, cloze.answers) for cloze in clozes]
     ranks = [
-        rank_of(cloze.answers, [guess.token_str for guess in guesses])
-        for cloze, guesses in zip(clozes, ranked, strict=True)
+        rank_of(answers, [guess.token_str for guess in guesses]) for answers, guesses in zip(read, ranked, strict=True)
     ]
     figures: dict[str, Any] = {"model": model, "cloze": str(path or EMBEDDED_CLOZE.name), "sentences": len(clozes)}
     for k in (1, 5):
@@ -98,7 +98,7 @@ def evaluate_cloze(model: str, path: Path | None, device: str | None) -> dict[st
         figures[f"top_{k}"] = hits / len(ranks)
         figures[f"top_{k}_interval_95"] = list(wilson_interval(hits, len(ranks)))
     figures["mean_reciprocal_rank"] = sum(1 / rank for rank in ranks if rank) / len(ranks)
-    figures["unknown"] = sum(not any(_is_piece(filler, word) for word in cloze.answers) for cloze in clozes)
+    figures["unknown"] = sum(not answers for answers in read)
     figures["guesses"] = [
         {
             "sentence": cloze.sentence,
@@ -122,7 +122,8 @@ def _ranked(filler: MaskFiller, sentences: Sequence[str]) -> list[list[Candidate
     return ranked
 
 
-def _is_piece(filler: MaskFiller, word: str) -> bool:
+def _as_read(filler: MaskFiller, answers: Sequence[str]) -> list[str]:
+    """The answers that are a single word piece to the model, as it reads them: perhaps without capitals and accents."""
     pieces = filler.reader.pieces
-    spelt = pieces.spelt(word)
-    return len(spelt) == 1 and spelt[0] != pieces.vocab[pieces.unk_token]
+    spelt = [pieces.spelt(answer) for answer in answers]
+    return [pieces.decode(ids) for ids in spelt if len(ids) == 1 and ids[0] != pieces.vocab[pieces.unk_token]]

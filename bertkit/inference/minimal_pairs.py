@@ -1,18 +1,20 @@
 """Minimal pairs: how often a BERT gives the grammatical one of two sentences the higher score (BLiMP, Warstadt et al. 2020)."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from bertkit import console
 from bertkit.errors import BertkitError
-from bertkit.inference.scoring import Scorer
+from bertkit.inference.scoring import Score, Scorer
 from bertkit.intervals import wilson_interval
 from bertkit.io.compression import open_binary
 from bertkit.io.tables import TABLE_SUFFIXES, form, read_rows
 from bertkit.io.text import read_lines
+from bertkit.runtime.base import Reader
 
 _SUFFIXES = {".txt", *TABLE_SUFFIXES}
 _NAMES = (("sentence_good", "sentence_bad"), ("good", "bad"))
@@ -34,19 +36,21 @@ class MinimalPair:
         file: the name of its file, without the suffix.
         phenomenon: the grammatical phenomenon, such as "binding": BLiMP's ``linguistics_term``, or else the file's name
             up to its last "-"; "" where neither exists.
+        place: for messages, such as "blimp/a.jsonl:3".
     """
 
     good: str
     bad: str
     file: str
     phenomenon: str
+    place: str = field(default="", compare=False)
 
 
 def read_pairs(source: Path) -> list[MinimalPair]:
     """Reads the pairs of a file, or of all files in a folder, in the order of their names.
 
     Raises:
-        BertkitError: there are no pairs, or a line of a file is not a pair.
+        BertkitError: there are no pairs, or a line of a file is not a pair or has an empty sentence.
     """
     if not source.exists():
         raise BertkitError(f"no file or folder {source}: give {_FORMS}")
@@ -58,10 +62,14 @@ def read_pairs(source: Path) -> list[MinimalPair]:
 
 
 def _files(folder: Path) -> list[Path]:
-    """The files of a folder that can hold pairs, by name; a note names the other files, such as a README."""
-    there = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    files = [path for path in there if not _SUFFIXES.isdisjoint(suffix.lower() for suffix in path.suffixes)]
-    if others := [path.name for path in there if path not in files]:
+    """The files of a folder that can hold pairs, by name; a note names the others, such as a README, and the folders."""
+    there = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    files = [
+        path
+        for path in there
+        if path.is_file() and not _SUFFIXES.isdisjoint(suffix.lower() for suffix in path.suffixes)
+    ]
+    if others := [f"{path.name}/" if path.is_dir() else path.name for path in there if path not in files]:
         console.note(console.plain(f"left out of {folder}, as no files of pairs: {', '.join(others)}"))
     return files
 
@@ -72,18 +80,21 @@ def _rows(path: Path) -> Iterator[MinimalPair]:
         good, bad = next((names for names in _NAMES if all(isinstance(row.get(name), str) for name in names)), ("", ""))
         if not good:
             raise BertkitError(f"{place} has no texts 'good' and 'bad', only {', '.join(row)}: give {_FORMS}")
-        yield MinimalPair(row[good], row[bad], stem, str(row.get("linguistics_term") or _phenomenon(stem)))
+        empty = next((name for name in (good, bad) if not row[name].strip()), None)
+        if empty is not None:
+            raise BertkitError(f"{place} has an empty sentence '{empty}': fill it in, or leave the row out")
+        yield MinimalPair(row[good], row[bad], stem, str(row.get("linguistics_term") or _phenomenon(stem)), place)
 
 
 def _lines(path: Path) -> Iterator[MinimalPair]:
     stem = path.name.split(".")[0]
     with open_binary(path) as stream:
-        lines = [line.strip() for _, line in read_lines(stream, str(path)) if line.strip()]
+        lines = [(number, line.strip()) for number, line in read_lines(stream, str(path)) if line.strip()]
     if len(lines) % 2:
         count = console.counted(len(lines), "line", "lines")
         raise BertkitError(f"{path} has {count}, an odd number, and so no pairs: odd lines are wrong, even lines right")
-    for bad, good in zip(lines[::2], lines[1::2], strict=True):
-        yield MinimalPair(good, bad, stem, _phenomenon(stem))
+    for (number, bad), (_, good) in zip(lines[::2], lines[1::2], strict=True):
+        yield MinimalPair(good, bad, stem, _phenomenon(stem), f"{path}:{number}")
 
 
 def _phenomenon(stem: str) -> str:
@@ -94,7 +105,7 @@ def evaluate_minimal_pairs(model: str, source: Path, device: str | None) -> dict
     """Measures how often a model gives the right sentence of a pair a higher score than the wrong one.
 
     The score is the pseudo-log-likelihood of ``Scorer``. Equal scores (as for sentences that differ only in words that
-    the model does not know) do not count as right.
+    the model does not know) do not count as right; sentences that are the same word pieces have equal scores.
 
     Args:
         model: a folder, a hub name, or "embedded".
@@ -107,7 +118,7 @@ def evaluate_minimal_pairs(model: str, source: Path, device: str | None) -> dict
         object with ``accuracy``, its interval and ``pairs`` for each.
 
     Raises:
-        BertkitError: the pairs or the model cannot be read.
+        BertkitError: the pairs or the model cannot be read, or the model reads nothing of a sentence.
     """
     pairs = read_pairs(source)
     scorer = Scorer(model, device, texts=2 * len(pairs))
@@ -115,8 +126,8 @@ def evaluate_minimal_pairs(model: str, source: Path, device: str | None) -> dict
     with console.progress("scoring", len(pairs), "pair") as line:
         for begin in range(0, len(pairs), _PAIRS_AT_ONCE):
             some = pairs[begin : begin + _PAIRS_AT_ONCE]
-            scores = [one.score for one in scorer.score([text for pair in some for text in (pair.good, pair.bad)])]
-            differences += [good - bad for good, bad in zip(scores[::2], scores[1::2], strict=True)]
+            scores = scorer.score([text for pair in some for text in (pair.good, pair.bad)])
+            differences += map(partial(_difference, scorer.texts.reader), some, scores[::2], scores[1::2])
             line.update(len(differences))
     rights = [difference > 0 for difference in differences]
     figures = {"model": model, "minimal_pairs": str(source), **_figures(rights)}
@@ -125,6 +136,19 @@ def evaluate_minimal_pairs(model: str, source: Path, device: str | None) -> dict
     figures["by_file"] = _grouped([pair.file for pair in pairs], rights)
     phenomena = [pair.phenomenon for pair in pairs]
     return figures | ({"by_phenomenon": _grouped(phenomena, rights)} if all(phenomena) else {})
+
+
+def _difference(reader: Reader, pair: MinimalPair, good: Score, bad: Score) -> float:
+    """How much higher the right sentence scores; 0 for equal pieces, to which rounding in a batch may give unequal scores.
+
+    Raises:
+        BertkitError: the model reads nothing of a sentence, which would score 0 for that, above all others.
+    """
+    for text, score in ((pair.good, good), (pair.bad, bad)):
+        if not score.tokens:
+            raise BertkitError(f"{pair.place} has a sentence of which the model reads no word piece: '{text[:60]}'")
+    read, other = (reader.pieces.encode(text, most=reader.max_tokens).ids for text in (pair.good, pair.bad))
+    return 0.0 if read == other else good.score - bad.score
 
 
 def _figures(rights: Sequence[bool]) -> dict[str, Any]:

@@ -136,3 +136,12 @@ def test_several_classes_are_not_left_open(classifier: str, tmp_path: Path) -> N
     (folder / "config.json").write_text(json.dumps(config | {"problem_type": "multi_label_classification"}))
     with pytest.raises(BertkitError, match="one class a row"):
         run(str(folder), *TEXTS, "--abstain-below", "0.5")
+
+
+def test_json_lines_on_stdin_are_said_to_be_read_as_text(classifier: str) -> None:
+    said = "stdin:1 is a JSON object, and is read as plain text, as are all lines"
+    done = run(classifier, "-", text='{"text": "the cat"}\n{"text": "sat"}\n')
+    assert len(lines(done)) == 2
+    assert " ".join(done.stderr.split()).count(said) == 1
+    for first in ("{the cat}", '"the"', '[{"a": 1}]', "{" * 100_000):
+        assert "JSON" not in run(classifier, "-", text=f'{first}\n{{"text": "sat"}}\n').stderr

@@ -74,6 +74,30 @@ def test_bytes_that_are_no_utf8_are_said_once(tiny_model: Path, monkeypatch: pyt
     assert said.count("are read as '?', here and in what follows: 2 in 'the c?t ?'") == said.count("warning") == 1
 
 
+def test_columns_of_files_are_said_where_they_are_guessed_and_refused_where_there_are_none(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    plain, table = tmp_path / "a.txt", tmp_path / "a.csv"
+    plain.write_text("the cat\n")
+    table.write_text("n,sentence\n1,sat\n")
+    for command in ("score", "embed"):
+        console.note_once.cache_clear()
+        model = ["--model", str(tiny_model)]
+        assert "text: sentence" in run(command, "--file", str(table), *model).stderr
+        assert "text: " not in run(command, "--file", str(table), "--text", "sentence", *model).stderr
+        with pytest.raises(BertkitError, match="--text does not go with texts and plain lines"):
+            run(command, "--file", str(plain), "--text", "sentence", *model)
+        assert run(command, "--file", str(plain), "--file", str(table), "--text", "sentence", *model).exit_code == 0
+
+
+def test_unknown_pieces_are_counted(tiny_model: Path) -> None:
+    said = "of 7 word pieces 3 are unknown to"
+    done = run("score", "the zebra sat", "cat", "-", "--model", str(tiny_model), "--json", text="the 中文\n")
+    assert [one["tokens"] for one in objects(done)] == [3, 1, 3]
+    assert said in done.stderr
+    assert "unknown" not in run("score", "the cat", "--model", str(tiny_model)).stderr
+
+
 def test_rank_puts_the_likeliest_piece_first(tiny_model: Path) -> None:
     texts = ["the cat sat", "a", "b", "cats cats", ". . ."]
     command = ["score", *texts, "--model", str(tiny_model), "--json"]
@@ -149,6 +173,8 @@ def test_texts_that_are_too_long_are_counted_once(tiny_model: Path, monkeypatch:
         (["score", "--next", "a", "b", "c"], "", "two and two, got 3"),
         (["score", "--next", "-"], "a b\n", "'a b' has 0 tabs"),
         (["score", "a", "--text-pair", "b"], "", "--text-pair is for pairs: add --next"),
+        (["score", "a", "--text", "b"], "", "--text does not go with texts and plain lines: it is for tables"),
+        (["embed", "-", "--text", "b"], "a\n", "--text does not go with texts and plain lines: it is for tables"),
         (["embed", "a", "--layers", "one"], "", "--layers must be"),
         (["embed", "a", "--pooling", "max"], "", "--pooling must be"),
         (["embed", "a", "--output", "x.txt"], "", "ends in .npy or .parquet"),

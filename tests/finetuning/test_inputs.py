@@ -28,9 +28,11 @@ def test_a_list_is_no_text_to_predict(tmp_path):
         list(read_texts(str(write(tmp_path, "a.jsonl", json.dumps({"text": ["a"]}))), ("text",)))
 
 
-def test_a_null_to_predict_is_an_empty_text(tmp_path):
-    table = write(tmp_path, "a.jsonl", '{"text": null}\n{"text": NaN}\n{"text": "a"}\n')
-    assert list(read_texts(str(table), ())) == [("",), ("",), ("a",)]
+@pytest.mark.parametrize("value", ["null", "NaN"])
+def test_a_missing_text_is_refused_with_its_place(tmp_path, value):
+    table = write(tmp_path, "a.jsonl", f'{{"text": "a"}}\n{{"text": {value}}}\n')
+    with pytest.raises(BertkitError, match="a.jsonl:2"):
+        list(read_texts(str(table), ()))
 
 
 def test_a_long_document_on_a_line_is_read_whole_and_an_endless_one_is_cut_and_counted(tmp_path, monkeypatch, capsys):

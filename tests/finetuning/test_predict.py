@@ -6,9 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
+import pandas
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from test_imports import MAIN, modules_after
 from transformers import (
     BertForSequenceClassification,
@@ -18,6 +21,7 @@ from transformers import (
 )
 
 import bertkit
+from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.finetuning import predict
 from bertkit.finetuning.features import Split
@@ -86,6 +90,17 @@ def test_a_few_rows_get_what_transformers_says(make: Make, settings: dict[str, A
     assert np.ptp(expected, axis=0).min() > 0.01
     for one in (few, many):
         assert np.stack(logits(one, ROWS)) == pytest.approx(np.stack(expected), abs=2e-6)
+
+
+@pytest.mark.parametrize("rows", [None, 6])
+def test_answers_that_are_no_numbers_are_one_line(make: Make, rows: int | None) -> None:
+    folder = make(id2label={0: "bad", 1: "good"})
+    weights = load_file(folder / "model.safetensors")
+    weights["bert.encoder.layer.0.intermediate.dense.weight"] *= 1e38  # finite, but not what is computed with it
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    predictor = predict.open_predictor(str(folder), "auto" if rows else "cpu", rows)
+    with pytest.raises(BertkitError, match="the answers of the model are not finite"):
+        predictor(["the cat sat ."])
 
 
 @pytest.mark.parametrize("settings", KINDS)
@@ -216,3 +231,83 @@ def test_a_text_alone_is_refused_where_a_model_needs_more(
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(BertkitError, match=f"a text alone, and the model takes .*{needed}"):
         list(predict.predict_rows(str(folder), ["the cat"], (), "auto"))
+
+
+def test_rows_in_every_form_get_the_answers_of_their_texts(make: Make) -> None:
+    folder = make()
+    ask = bertkit.load_predictor(folder, device="cpu")
+    texts = ["the cat sat .", "a b c", "cats"]
+    frame = pandas.DataFrame({"text": texts})
+    expected = ask(texts)
+    assert len({row["probabilities"]["LABEL_0"] for row in expected}) == 3
+    generators = (iter(texts), (row for row in frame.to_dict("records")))
+    for form in (frame, datasets.Dataset.from_pandas(frame), frame["text"], *generators):
+        assert ask(form) == expected
+    light = bertkit.predict(folder, frame)
+    assert [row["prediction"] for row in light] == [row["prediction"] for row in expected]
+
+
+def test_what_is_no_list_of_rows_is_refused(make: Make) -> None:
+    ask = bertkit.load_predictor(make())
+    for rows, said in (({"text": ["a", "b"]}, "not a dictionary"), (5, "row 0 is of type int")):
+        with pytest.raises(BertkitError, match=said):
+            ask(rows)  # type: ignore[arg-type]
+
+
+def test_a_row_without_a_text_is_refused_with_its_place(make: Make, tmp_path: Path) -> None:
+    folder, table = make(), tmp_path / "rows.jsonl"
+    for missing in ("null", "NaN"):
+        table.write_text(f'{{"text": "a"}}\n{{"text": {missing}}}\n{{"text": ""}}\n')
+        with pytest.raises(BertkitError, match=r"rows.jsonl:2 has no text in column 'text'"):
+            list(predict.predict_rows(str(folder), [str(table)], (), "auto"))
+    rows: list[Any] = [{"text": "a"}, {"text": None}]
+    for form in (rows, [{"text": "a"}, {"text": float("nan")}], pandas.DataFrame(rows), ["a", {"text": None}]):
+        with pytest.raises(BertkitError, match="the rows, row 1 has no text in column 'text'"):
+            bertkit.load_predictor(folder)(form)
+
+
+def test_columns_that_were_guessed_are_said_once(
+    make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console.note_once.cache_clear()
+    folder, table = str(make()), tmp_path / "rows.csv"
+    capsys.readouterr()
+    table.write_text("title,what\na,the cats sat on the cat .\nb,the cat sat on the cats .\n")
+    for _ in range(2):
+        list(predict.predict_rows(folder, [str(table)], (), "auto"))
+    said = "text: what (the only column of long texts; --text names another)"
+    assert " ".join(capsys.readouterr().err.split()) == said
+    list(predict.predict_rows(folder, [str(table)], ("title",), "auto"))
+    assert capsys.readouterr().err == ""
+
+
+def test_columns_of_what_has_none_are_refused(make: Make, tmp_path: Path) -> None:
+    folder, plain, table = str(make()), tmp_path / "lines.txt", tmp_path / "rows.csv"
+    plain.write_text("the cat\n")
+    table.write_text("body\nthe cat\n")
+    for source in ("a text", "-", str(plain)):
+        with pytest.raises(BertkitError, match="--text does not go with texts and plain lines: it is for tables"):
+            predict.predict_rows(folder, [source], ("body",), "auto")
+    assert len(list(predict.predict_rows(folder, [str(table), str(plain)], ("body",), "auto"))) == 2
+
+
+def test_texts_of_a_leaderboard_file_that_are_cut_are_counted(
+    make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make(id2label={0: "negative", 1: "positive"})
+    (tmp_path / "SST-2").mkdir()
+    # 12 tokens with [CLS] and [SEP] are read; GLUE's test set has 1,821 rows.
+    sentences = ["a " * 11, "b " * 10, "c " * 20] + ["the cat sat"] * 1818
+    lines = ["index\tsentence", *(f"{number}\t{text}" for number, text in enumerate(sentences))]
+    (tmp_path / "SST-2" / "test.tsv").write_text("\n".join(lines) + "\n")
+    predictor = predict.open_predictor(str(folder), "cpu")
+    [written] = predict.write_task_submission(predictor, "sst2", tmp_path, tmp_path / "out")
+    assert len(written.read_text().splitlines()) == 1822
+    assert "2 of 1,821 rows in test are longer than 12 tokens and lost their end" in " ".join(
+        capsys.readouterr().err.split()
+    )
+
+
+def test_a_folder_of_data_does_not_go_with_rows_of_ones_own(make: Make, tmp_path: Path) -> None:
+    with pytest.raises(BertkitError, match="--data does not go with --validation.*it is for --task"):
+        predict.evaluate(str(make()), None, tmp_path, str(tmp_path / "rows.csv"), [], "cpu")

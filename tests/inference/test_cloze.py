@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from helpers.loud import loud
-from transformers import BertForPreTraining, pipeline
+from transformers import AutoTokenizer, BertForPreTraining, pipeline
 
 from bertkit.assets import EMBEDDED_CLOZE
 from bertkit.errors import BertkitError
@@ -138,3 +138,16 @@ def test_no_sentence_stands_in_the_corpus_that_comes_with_bertkit() -> None:
         words(one.sentence.replace("[MASK]", answer)) for one in read_cloze(EMBEDDED_CLOZE) for answer in one.answers
     ]
     assert [sentence for sentence in filled if sentence in corpus] == []
+
+
+def test_answers_are_compared_as_the_model_reads_them(model: Path, tmp_path: Path) -> None:
+    sentence = "the [MASK] sat ."
+    plain, accented = (
+        evaluate_cloze(str(model), write(tmp_path / "own.tsv", [(sentence, answers)]), "cpu")
+        for answers in ("cat", "C\u00e4t|zebra")
+    )
+    ids = AutoTokenizer.from_pretrained(model)("C\u00e4t", add_special_tokens=False)["input_ids"]
+    ordered = ordered_by_pipeline(model, sentence)
+    assert [accented["guesses"][0]["rank"]] == [[guess["token"] for guess in ordered].index(ids[0]) + 1]
+    assert accented["guesses"][0]["rank"] == plain["guesses"][0]["rank"]
+    assert accented["unknown"] == 0

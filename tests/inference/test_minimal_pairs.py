@@ -10,6 +10,7 @@ from transformers import AutoTokenizer, BertForMaskedLM, BertForPreTraining
 
 from bertkit.errors import BertkitError
 from bertkit.inference.minimal_pairs import MinimalPair, evaluate_minimal_pairs, read_pairs
+from bertkit.inference.scoring import Score, Scorer
 
 PAIRS = [("the cat sat .", "the sat cat ."), ("a b c", "c b a"), ("the d e .", "d the e ."), ("j i h", "h i j")]
 ALTERNATING = "".join(f"{bad}\n{good}\n" for good, bad in PAIRS)
@@ -44,7 +45,12 @@ def test_each_form_gives_the_same_pairs(tmp_path, capsys, name, text, phenomenon
     write(tmp_path / "README.md", "# Pairs\n\nof words\n")
     write(tmp_path / "LICENSE", "MIT\n")
     assert read_pairs(tmp_path) == wanted
-    assert "as no files of pairs: LICENSE, README.md" in capsys.readouterr().err.replace("\n", " ")
+    (tmp_path / "more").mkdir()
+    write(tmp_path / "more" / name, text)
+    assert read_pairs(tmp_path) == wanted
+    said = " ".join(capsys.readouterr().err.split())
+    assert "as no files of pairs: LICENSE, README.md" in said
+    assert "as no files of pairs: LICENSE, README.md, more/" in said
 
 
 @pytest.mark.parametrize(
@@ -54,6 +60,8 @@ def test_each_form_gives_the_same_pairs(tmp_path, capsys, name, text, phenomenon
         ("a.txt", "", "no pairs"),
         ("a.jsonl", '{"sentence": "x"}', r"a.jsonl:1 has no texts 'good' and 'bad', only sentence"),
         ("a.tsv", "one\ttwo\nx\ty\n", "only one, two"),
+        ("a.tsv", "good\tbad\nx\ty\n\tz\n", "a.tsv:3 has an empty sentence 'good'"),
+        ("a.jsonl", '{"good": "x", "bad": " "}', "a.jsonl:1 has an empty sentence 'bad'"),
     ],
 )
 def test_what_holds_no_pairs_is_refused(tmp_path, name, text, said):
@@ -113,3 +121,30 @@ def test_equal_scores_are_not_right(tiny_model, tmp_path):
     path = write(tmp_path / "a.txt", "the zebra sat\nthe giraffe sat\n")  # both are [UNK]
     figures = evaluate_minimal_pairs(str(tiny_model), path, None)
     assert (figures["accuracy"], figures["equal"]) == (0.0, 1)
+
+
+def test_a_sentence_of_which_nothing_is_read_is_refused(tiny_model, tmp_path):
+    path = write(tmp_path / "a.txt", "the cat\nsat .\n\nthe cat\n\u200b\n")
+    with pytest.raises(BertkitError, match="a.txt:4 has a sentence of which the model reads no word piece"):
+        evaluate_minimal_pairs(str(tiny_model), path, None)
+
+
+def test_pairs_of_the_same_pieces_are_equal_however_they_are_computed(tiny_model, tmp_path, monkeypatch):
+    pairs = [
+        ("the Cat", "the cat"),
+        ("A B", "a b"),
+        ("the zebra", "the giraffe"),
+        ("a " * 31, "a " * 32),
+        ("a b", "b a"),
+    ]
+    path = write(tmp_path / "a.txt", "".join(f"{bad}\n{good}\n" for good, bad in pairs))
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    read = [[tokenizer(text, truncation=True, max_length=32)["input_ids"] for text in pair] for pair in pairs]
+    plain = Scorer.score
+
+    def score(self, texts):
+        return [Score(one.score - 1e-6 * number, one.tokens) for number, one in enumerate(plain(self, texts))]
+
+    monkeypatch.setattr(Scorer, "score", score)
+    figures = evaluate_minimal_pairs(str(tiny_model), path, None)
+    assert figures["equal"] == sum(good == bad for good, bad in read) == 4

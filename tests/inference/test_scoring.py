@@ -9,6 +9,7 @@ import torch
 from helpers.loud import loud
 from transformers import BertForMaskedLM, BertForNextSentencePrediction, BertForPreTraining, BertTokenizer
 
+import bertkit
 from bertkit.errors import BertkitError
 from bertkit.inference import scoring
 from bertkit.inference.scoring import PairScorer, Score, Scorer
@@ -81,6 +82,20 @@ def test_special_tokens_are_read_and_not_scored(model: Path, scorer: Scorer) -> 
     expected = by_hand(model, ["a", "[MASK]", "b", "[SEP]"], [[1], [3]])
     assert (found.tokens, found.score) == (2, pytest.approx(expected, abs=1e-5))
     assert (empty, empty.per_token, empty.perplexity) == (Score(0.0, 0), None, None)
+
+
+def test_unknown_pieces_are_counted(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    texts = ["the zebra sat", "giraffe cats", "a [MASK] b"]
+    ids = BertTokenizer.from_pretrained(model)(texts, add_special_tokens=False)["input_ids"]
+    scorer = Scorer(model, texts=1)
+    scorer.score(texts)
+    assert scorer.unknown == sum(row.count(BertTokenizer.from_pretrained(model).unk_token_id) for row in ids) == 2
+    scorer.say_unknown()
+    assert "of 8 word pieces 2 are unknown to" in " ".join(capsys.readouterr().err.split())
+    scorer.score(["the cat"])
+    scorer.say_unknown()
+    bertkit.load(model).score(["the cat", "zebra"])
+    assert " ".join(capsys.readouterr().err.split()).startswith("of 3 word pieces 1 is unknown to")
 
 
 def test_a_long_text_is_cut_and_counted(model: Path) -> None:

@@ -107,7 +107,14 @@ def _best_lengths(
         console.note_once(f"words of up to {fits} word pieces are searched, not {max_pieces}, as {why}")
     max_pieces = fits
     room = reader.max_tokens - len(text.ids) + len(places)
-    lengths = [some for some in product(range(1, max_pieces + 1), repeat=len(places)) if sum(some) <= room]
+    every = list(product(range(1, max_pieces + 1), repeat=len(places)))
+    lengths = [some for some in every if sum(some) <= room]
+    if len(lengths) < len(every):
+        most = max(map(max, lengths))
+        what = f"words of up to {most} word pieces are searched, not {max_pieces}"
+        if most == max_pieces:
+            what = f"not all words of up to {max_pieces} word pieces are searched together"
+        console.note_once(f"{what}, as the text fills the {reader.max_tokens} tokens that the model reads")
     if len(places) == 1 or len(lengths) <= _LENGTHS_SEARCHED:
         return lengths
     sure = [0.0] * len(lengths)

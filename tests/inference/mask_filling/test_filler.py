@@ -169,6 +169,18 @@ def test_too_many_masks_are_said(model: Path) -> None:
     assert "17 masks: more than the 16 that are filled together" in done.stderr
 
 
+def test_targets_are_said_not_to_be_compared_at_several_masks_together(model: Path) -> None:
+    command = ["[MASK] [MASK]", "a [MASK]", "[MASK] b [MASK]", "--model", str(model), "--json"]
+    done = CliRunner().invoke(app, [*command, "--targets", "a,b"], catch_exceptions=False)
+    assert all("joint" not in json.loads(line) for line in done.stdout.splitlines())
+    assert (
+        "2 texts with several masks are not filled all together: --targets are compared at each mask alone"
+        in " ".join(done.stderr.split())
+    )
+    for other in ([*command], ["a [MASK]", "--model", str(model), "--targets", "a,b"]):
+        assert "--targets" not in CliRunner().invoke(app, other, catch_exceptions=False).stderr
+
+
 def test_lines_of_stdin_are_read_as_text_is_everywhere(model: Path) -> None:
     command = ["-", "x [MASK]", "--model", str(model), "--json", "--top-k", "1"]
     done = CliRunner().invoke(app, command, input=b"caf\xc3\xa9 [MASK]\r\n\n \n[MASK] b", catch_exceptions=False)

@@ -98,6 +98,25 @@ def test_words_that_are_shorter_than_asked_for_are_said(filler: MaskFiller, caps
 
 
 @pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a " * 29 + "[MASK]", "words of up to 1 word pieces are searched, not 3"),  # 32 tokens are the most
+        ("a " * 28 + "[MASK]", "words of up to 2 word pieces are searched, not 3"),
+        ("a " * 26 + "[MASK] [MASK]", "not all words of up to 3 word pieces are searched together"),
+        ("a " * 27 + "[MASK]", ""),
+    ],
+)
+def test_words_for_which_a_text_has_no_room_are_said(
+    filler: MaskFiller, capsys: pytest.CaptureFixture[str], text: str, said: str
+) -> None:
+    console.note_once.cache_clear()
+    for _ in range(2):
+        filler.fill_jointly([text], max_pieces=3) if text.count("[MASK]") > 1 else filler.fill([text], max_pieces=3)
+    ending = ", as the text fills the 32 tokens that the model reads"
+    assert " ".join(capsys.readouterr().err.split()) == (said + ending if said else "")
+
+
+@pytest.mark.parametrize(
     ("options", "said"),
     [
         ({"max_pieces": 9}, "max_pieces must be 1 to 8, got 9"),
