@@ -10,12 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bertkit.errors import BertkitError
 from bertkit.extras import import_extra
 from bertkit.inference.mask_filling.filler import MASK, check_text
 from bertkit.models.bert import load_for
 from bertkit.models.folder import bert_folder, read_config
 from bertkit.models.headed import linear_class
+from bertkit.runtime.base import finite
 from bertkit.runtime.text import Encoding, Pieces, any_pieces
 
 if TYPE_CHECKING:
@@ -75,7 +78,7 @@ def explain(
 
     Raises:
         BertkitError: captum is not installed; the model cannot be loaded, or is neither of the two kinds; the text is too
-            long, has no words, or does not have one mask; or the model has no such answer.
+            long, has no words, or does not have one mask; or the model has no such answer, or answers with NaN.
     """
     if baseline not in BASELINES:
         raise BertkitError(f"--baseline must be mask or pad, got '{baseline}'")
@@ -141,24 +144,37 @@ class _Path:
         Returns:
             The contribution of each token; the outputs for the text and the baseline; the number of points; the error.
         """
+        of_text, of_baseline = self._outputs(said).tolist()
+        difference = of_text - of_baseline
+        steps = _FEWEST_STEPS
+        while True:
+            shares = self._gained(integrated_gradients, said, steps).tolist()
+            error = sum(shares) - difference
+            if abs(error) <= max(_ERROR * abs(difference), _LEAST) or steps >= _MOST_STEPS:
+                return shares, (of_text, of_baseline), steps, error
+            steps *= 2
+
+    @finite
+    def _outputs(self, said: "Callable[[torch.Tensor], torch.Tensor]") -> np.ndarray:
+        """The outputs for the text and for the baseline, ``[2]``."""
         import torch
 
         with torch.inference_mode():
-            outputs = said(self.text).item(), said(self.baseline).item()
-        difference = outputs[0] - outputs[1]
-        steps = _FEWEST_STEPS
-        while True:
-            gained = integrated_gradients(said).attribute(
-                self.text,
-                self.baseline,
-                n_steps=steps,
-                internal_batch_size=max(1, _TOKENS_AT_ONCE // self.text.shape[1]),
-            )
-            shares = gained.double().sum(dim=-1)[0].tolist()
-            error = sum(shares) - difference
-            if abs(error) <= max(_ERROR * abs(difference), _LEAST) or steps >= _MOST_STEPS:
-                return shares, outputs, steps, error
-            steps *= 2
+            return np.array([said(one).item() for one in (self.text, self.baseline)])
+
+    @finite
+    def _gained(
+        self, integrated_gradients: Any, said: "Callable[[torch.Tensor], torch.Tensor]", steps: int
+    ) -> np.ndarray:
+        """The contribution of each token, ``[L]``, with so many points of the line."""
+        gained = integrated_gradients(said).attribute(
+            self.text,
+            self.baseline,
+            n_steps=steps,
+            internal_batch_size=max(1, _TOKENS_AT_ONCE // self.text.shape[1]),
+        )
+        shares: np.ndarray = gained.double().sum(dim=-1)[0].cpu().numpy()
+        return shares
 
 
 _Answer = tuple[str, "Callable[[torch.Tensor], torch.Tensor]"]

@@ -6,10 +6,13 @@ Shapes: B texts of L tokens, W of them read by the head.
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bertkit.errors import BertkitError
+from bertkit.console import one_line
+from bertkit.errors import BertkitError, is_library_failure, rules_applied
+from bertkit.io.structured import read_json
 from bertkit.models.bert import load_quietly, own_tokenizer, seeded
 from bertkit.models.folder import FEATURES, checked_folder, is_bert, read_config
 from bertkit.models.foreign_fields import left_out
+from bertkit.models.tokenizer_rules import check_rules
 
 if TYPE_CHECKING:
     import torch
@@ -227,19 +230,43 @@ def encoder_tokenizer(folder: Path, name: str) -> Any:
     """The tokenizer of an encoder: a BERT's as bertkit reads it, any other by ``AutoTokenizer``.
 
     Raises:
-        BertkitError: it cannot be read, or has no fast form.
+        BertkitError: it cannot be read, has no fast form, has rules that may come to no end, or adds tokens that the model
+            lacks.
     """
     from transformers import AutoTokenizer
 
-    if is_bert(read_config(folder, name)):
-        return own_tokenizer(folder, name)
+    config = read_config(folder, name)
+    if is_bert(config):
+        own = own_tokenizer(folder, name)
+        _check_added(own.backend_tokenizer, config, name)
+        return own
+    path = folder / "tokenizer.json"
+    if path.is_file():
+        check_rules(read_json(path), path)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # the files come from outside, and may make the library raise anything
-        raise BertkitError(f"no tokenizer in {folder}: {str(error).splitlines()[0]}") from error
+    except BaseException as error:  # the files come from outside, and may make the library raise anything
+        if not is_library_failure(error):
+            raise
+        raise BertkitError(f"no tokenizer in {folder}: {one_line(error)}") from error
     if getattr(tokenizer, "backend_tokenizer", None) is None:
         raise BertkitError(f"the tokenizer of {folder} has no fast form (tokenizer.json)")
     return tokenizer
+
+
+def _check_added(backend: Any, config: dict[str, Any], name: str) -> None:
+    """Raises a BertkitError where the tokens that a BERT's tokenizer adds to a pair have no rows in the model."""
+    with rules_applied():
+        added = backend.encode("", "")
+    for what, ids, rows in (
+        ("the id", added.ids, config.get("vocab_size", 0)),
+        ("the segment", added.type_ids, config.get("type_vocab_size", 2)),
+    ):
+        if rows > 1 and max(ids, default=0) >= rows:  # of one segment alone, none is read
+            raise BertkitError(
+                f"the tokenizer of {name} adds a token with {what} {max(ids):,}, and the model knows {rows:,}, counted from "
+                "0: give it the tokenizer that it was trained with"
+            )
 
 
 def positions_of(model: Any) -> int | None:

@@ -7,7 +7,8 @@ from typing import Any
 
 from bertkit.errors import BertkitError
 
-# How many times longer a normalizer's replacements may make a text. (NFKC alone may turn one character into 18.)
+# How many times longer the replacements of a normalizer, or of a decoder, may make a text.
+# (NFKC alone may turn one character into 18.)
 _MOST_GROWTH = 100
 # Character classes and escaped characters, whose contents do not matter here.
 _ATOMS = re.compile(r"\\[pP]\{\^?\w+\}|\\.|\[(?:\\.|[^\]\\])*\]")
@@ -31,20 +32,20 @@ def check_rules(content: Mapping[str, Any], path: Path) -> None:
     Raises:
         BertkitError: a pattern repeats a repetition, or the replacements can make a text grow too much.
     """
-    growth = 1.0
     for part in ("normalizer", "pre_tokenizer", "decoder"):
+        growth = 1.0
         for rule in _rules(content.get(part)):
             pattern = rule.get("pattern")
             if isinstance(pattern, Mapping) and "Regex" in pattern:
                 _check_pattern(str(pattern["Regex"]), path)
-            if part == "normalizer" and rule.get("type") == "Replace":
+            if rule.get("type") == "Replace":
                 taken = pattern.get("String") if isinstance(pattern, Mapping) else None
                 growth *= max(1.0, len(str(rule.get("content", ""))) / max(1, len(taken or "")))
-    if growth > _MOST_GROWTH:
-        raise BertkitError(
-            f"{path}: the replacements of its normalizer let a text grow {growth:,.0f} times; more than {_MOST_GROWTH} "
-            "times is refused"
-        )
+        if growth > _MOST_GROWTH:
+            raise BertkitError(
+                f"{path}: the replacements of its {part} let a text grow {growth:,.0f} times; more than {_MOST_GROWTH} "
+                "times is refused"
+            )
 
 
 def _check_pattern(pattern: str, path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertkit.errors import BertkitError
 from bertkit.reporting.pages import render_page, write_page
+from bertkit.runtime.base import finite
 from bertkit.runtime.text import sound
 
 if TYPE_CHECKING:
@@ -63,15 +64,17 @@ def read_attention(
         head: compute only this head of each layer, counted from 1.
 
     Raises:
-        BertkitError: the model cannot be loaded, or has no such layer or head; or the text is empty or too long for it.
+        BertkitError: the model cannot be loaded, has no such layer or head, or answers with NaN; or the text is empty or too
+            long for it.
     """
     if not text.strip() or (text_b is not None and not text_b.strip()):
         raise BertkitError("the text is empty: give a sentence")
-    from bertkit.models.bert import load_for, own_tokenizer
+    from bertkit.models.bert import load_for
     from bertkit.models.folder import bert_folder
+    from bertkit.models.headed import encoder_tokenizer
 
     # The cheap checks come first, as importing torch takes seconds.
-    tokenizer = own_tokenizer(bert_folder(model), model)
+    tokenizer = encoder_tokenizer(bert_folder(model), model)
     texts = [sound(one) for one in (text, text_b) if one is not None]
     encoded = tokenizer(*texts, verbose=False)
     loaded, _ = load_for("BertModel", model, optional=("pooler.",))
@@ -98,6 +101,7 @@ def _chosen(what: str, number: int | None, count: int, model: str) -> list[int]:
     return list(range(1, count + 1)) if number is None else [number]
 
 
+@finite
 def _weights(model: Any, ids: Sequence[int], token_type_ids: Sequence[int]) -> "np.ndarray":
     """The attention weights of all layers and heads, float32 ``[layers, heads, from, to]``."""
     import torch

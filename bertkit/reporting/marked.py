@@ -57,18 +57,14 @@ def marked_mistakes(predictions: Sequence[dict[str, Any]]) -> list[MarkedRow] | 
 def _marks_of(row: dict[str, Any]) -> tuple[dict[str, Any], str, set[Mark], set[Mark]] | None:
     """A row with its text, its true marks and its predicted ones; None where it lacks them (the file may be anybody's)."""
     text, tokens, label = row.get("text"), row.get("tokens"), row.get("label")
-    if isinstance(tokens, list) and all(isinstance(token, str) for token in tokens):
-        text = " ".join(tokens)
+    words = tokens if isinstance(tokens, list) and all(isinstance(token, str) for token in tokens) else None
+    if words is not None:
+        text = " ".join(words)
     if isinstance(row.get("label_entities"), list):
         text = text if isinstance(text, str) else ""
         return row, text, _entities(row["label_entities"], text), _entities(row.get("entities"), text)
-    if (
-        isinstance(tokens, list)
-        and isinstance(row.get("tags"), list)
-        and isinstance(label, list)
-        and isinstance(text, str)
-    ):
-        return row, text, set(_words(tokens, label)), set(_words(tokens, row["tags"]))
+    if words is not None and isinstance(row.get("tags"), list) and isinstance(label, list):
+        return row, str(text), set(_words(words, label)), set(_words(words, row["tags"]))
     context, starts = row.get("context"), row.get("label_starts")
     if isinstance(context, str) and isinstance(label, list) and isinstance(starts, list):
         right = [_mark(begin, begin + len(one), "", context) for begin, one in zip(starts, label, strict=False)

@@ -232,18 +232,25 @@ def _table(columns: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _plain(value: Any) -> str:
-    """A value from JSON or TOML, written for people."""
+    """A value from JSON or TOML, written for people; "…" for one that is nested too deeply, or a number too long."""
+    try:
+        return _written(value)
+    except (RecursionError, ValueError):
+        return "…"
+
+
+def _written(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_plain(one)}" for name, one in value.items())
+        return ", ".join(f"{name} {_written(one)}" for name, one in value.items())
     if isinstance(value, list) and all(isinstance(one, str) for one in value):
         return ", ".join(value) or "—"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}" if value >= 10_000 else str(value)
     if isinstance(value, float):
         return f"{value:.6g}"
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False, default=str)  # TOML has dates
 
 
 def _pngs(runs: Sequence[Run], panels: Sequence[Panel], out: Path) -> dict[Path, "Figure"]:

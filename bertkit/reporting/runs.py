@@ -154,7 +154,8 @@ def _is_confusion(value: Any) -> bool:
         figures = [one[kind] for one in per_class.values() for kind in ("precision", "recall", "f1", "support")]
         is_square = bool(labels) and [len(row) for row in matrix] == [len(labels)] * len(labels)
         named = all(isinstance(label, str) for label in labels)
-        return named and is_square and all(map(is_number, [*figures, *(count for row in matrix for count in row)]))
+        counts = [count for row in matrix for count in row]
+        return named and is_square and all(map(is_number, [*figures, *counts])) and min(counts) >= 0
     except (KeyError, TypeError, AttributeError):
         return False
 

@@ -92,12 +92,12 @@ class NumpyBert:
             self._check_config()
             self._check_weights(head)
             self.heads = int(self.config["num_attention_heads"])
+            self._activation = ACTIVATIONS[self.config.get("hidden_act", "gelu")]
+            self._epsilon = np.float32(float(self.config.get("layer_norm_eps", 1e-12)))
         except (OSError, ValueError, TypeError, KeyError, AttributeError, SafetensorError) as error:
             raise UnsupportedError(f"{folder} cannot be read ({error})") from error
         if self.heads < 1 or self.config["hidden_size"] % self.heads:
             raise UnsupportedError(f"{self.heads} attention heads")
-        self._activation = ACTIVATIONS[self.config.get("hidden_act", "gelu")]
-        self._epsilon = np.float32(self.config.get("layer_norm_eps", 1e-12))
         self._loaded: dict[str, np.ndarray] = {}
         self.rows: int = self.config["vocab_size"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bertkit import console
-from bertkit.errors import is_library_failure, rules_applied
+from bertkit.errors import BertkitError, is_library_failure, rules_applied
 from bertkit.models.folder import read_config
 
 if TYPE_CHECKING:
@@ -123,6 +123,15 @@ class Pieces:
 
     def _encoding(self, encoded: Any) -> Encoding:
         type_ids = encoded.type_ids if self._segments > 1 else [0] * len(encoded.ids)
+        for what, ids, known in (
+            ("the id", encoded.ids, len(self.vocab)),
+            ("the segment", type_ids, max(1, self._segments)),
+        ):
+            if max(ids, default=0) >= known:
+                raise BertkitError(
+                    f"the tokenizer gives {what} {max(ids):,}, and there are {known:,}, counted from 0: give the "
+                    "tokenizer that the model was trained with"
+                )
         return Encoding(encoded.ids, type_ids, encoded.word_ids)
 
     def spelt(self, text: str) -> list[int]:
@@ -132,8 +141,13 @@ class Pieces:
         return ids
 
     def decode(self, ids: Sequence[int], skip_special_tokens: bool = False) -> str:
-        """The text that ids stand for."""
-        text: str = self.tokenizer.decode(list(ids), skip_special_tokens=skip_special_tokens)
+        """The text that ids stand for.
+
+        Raises:
+            BertkitError: a pattern of the tokenizer gives up on it.
+        """
+        with rules_applied():
+            text: str = self.tokenizer.decode(list(ids), skip_special_tokens=skip_special_tokens)
         for spaced, joined in _CLEANED if self._cleans_up else ():
             text = text.replace(spaced, joined)
         return text
@@ -156,6 +170,12 @@ def light_pieces(folder: Path) -> Pieces:
         pieces = Pieces(Tokenizer.from_file(str(folder / "tokenizer.json")), special, True, segments)
         if pieces.encode("").ids != [pieces.cls_id, pieces.sep_id] or not _known(config) <= pieces.vocab.keys():
             raise UnsupportedError("its tokenizer is put together from several files")
+        pair = pieces.encode(pieces.mask_token, pieces.mask_token)
+        mask, sep, second = pieces.mask_id, pieces.sep_id, int(segments > 1)
+        if pair[:2] != ([pieces.cls_id, mask, sep, mask, sep], [0, 0, 0, second, second]):
+            raise UnsupportedError("its tokenizer joins pairs in its own way")
+        if max(pieces.vocab.values()) != len(pieces.vocab) - 1:
+            raise UnsupportedError("the ids of its word pieces have gaps")
     except UnsupportedError:
         raise
     except (
@@ -207,8 +227,10 @@ def _check(folder: Path, config: dict[str, Any], content: dict[str, Any]) -> Non
     for name, value in told.items():
         if config.get(name, value) != value:
             raise UnsupportedError(f"its tokenizer: {name} is {config[name]}")
-    kinds = [content[part]["type"] for part in ("normalizer", "pre_tokenizer", "post_processor", "model")]
-    plain = ["BertNormalizer", "BertPreTokenizer", "TemplateProcessing", "WordPiece"]
+    parts = ("normalizer", "pre_tokenizer", "post_processor", "model", "decoder")
+    kinds = [content[part]["type"] for part in parts]
+    # None of these kinds has patterns or replacements, which have to be checked first (``models.tokenizer_rules``).
+    plain = ["BertNormalizer", "BertPreTokenizer", "TemplateProcessing", "WordPiece", "WordPiece"]
     if kinds != plain or not rules["clean_text"] or content["model"].get("max_input_chars_per_word", 100) != 100:
         raise UnsupportedError("its tokenizer is not a plain BERT tokenizer")
 

@@ -185,9 +185,8 @@ def check_same_maths(out: Path, settings: Settings, fingerprint: str) -> None:
 def flat(tables: dict[str, Any]) -> dict[str, Any]:
     """Nested tables with dotted keys: ``{"train": {"seed": 1}}`` → ``{"train.seed": 1}``."""
     values: dict[str, Any] = {}
-    waiting = list(
-        reversed(tables.items())
-    )  # no recursion: the file may be anybody's, and nested as deeply as it likes
+    # Without recursion: the file may be anybody's, and dotted keys nest tables as deeply as they like.
+    waiting = list(reversed(tables.items()))
     while waiting:
         name, value = waiting.pop()
         if isinstance(value, dict):

@@ -237,6 +237,14 @@ def test_a_garbled_recipe_of_a_run(tmp_path: Path, content: str) -> None:
         run_folder.check_same_maths(tmp_path, TrainSettings(), "")
 
 
+def test_a_recipe_of_a_run_may_be_nested_deeply(tmp_path: Path) -> None:
+    deep = ".".join("x" * 2_000)
+    (tmp_path / "recipe.toml").write_text(f"a.b = 1\n{deep} = 1\nc = 2\n")
+    assert run_folder.flat(read_toml(tmp_path / "recipe.toml")) == {"a.b": 1, deep: 1, "c": 2}
+    with pytest.raises(BertkitError, match="cannot resume .* with a.b = None: it was begun with 1"):
+        run_folder.check_same_maths(tmp_path, TrainSettings(), "")
+
+
 def test_a_folder_that_is_removed_while_a_run_is_in_it_or_that_nothing_came_into(tmp_path: Path) -> None:
     def fail(out: Path, remove: bool) -> None:
         with run_folder.claimed(out, resume=False, overwrite=False):

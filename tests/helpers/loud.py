@@ -26,3 +26,14 @@ def louder(folder: Path, times: float) -> Path:
     weights = {name: weight * times if weight.ndim > 1 else weight for name, weight in load_file(path).items()}
     save_file(weights, path, {"format": "pt"})
     return folder
+
+
+def overflowing(folder: Path) -> Path:
+    """A model folder whose weights are made so large, in one layer, that what they compute is not finite; they are."""
+    path = folder / "model.safetensors"
+    weights = load_file(path)
+    name = next(name for name in weights if name.endswith("layer.0.intermediate.dense.weight"))
+    weights[name] *= 1e37 / weights[name].abs().max()
+    assert bool(weights[name].isfinite().all())
+    save_file(weights, path, {"format": "pt"})
+    return folder

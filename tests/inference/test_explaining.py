@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import typer
-from helpers.loud import louder
+from helpers.loud import louder, overflowing
 from transformers import (
     AutoTokenizer,
     BertConfig,
@@ -142,6 +142,17 @@ def test_what_cannot_be_explained_is_one_line(request, tiny_model, tmp_path, mod
         folder = request.getfixturevalue(model)
     with pytest.raises(BertkitError, match=said):
         explain(str(folder), text, **more)
+
+
+@pytest.mark.parametrize("kind", ["classifier", "filler", "number"])
+def test_an_answer_that_is_not_finite_is_one_line(request, tiny_model, tmp_path, kind):
+    if kind == "number":
+        one = {"num_labels": 1, "problem_type": "regression"}
+        folder = made(tiny_model, tmp_path / "model", BertForSequenceClassification, **one)
+    else:
+        folder = shutil.copytree(request.getfixturevalue(kind), tmp_path / "model")
+    with pytest.raises(BertkitError, match="the answers of the model are not finite"):
+        explain(str(overflowing(folder)), "the [MASK]" if kind == "filler" else TEXT)
 
 
 def test_the_command_keeps_to_80_columns(classifier):

@@ -1,11 +1,13 @@
 import base64
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import typer
+from helpers.loud import overflowing
 from typer.testing import CliRunner
 
 from bertkit.cli.attention import attention
@@ -61,6 +63,13 @@ def test_one_layer_and_one_head_of_it(tiny_model: Path) -> None:
 def test_what_cannot_be_read_is_one_line(arguments: tuple, message: str, tiny_model: Path) -> None:
     with pytest.raises(BertkitError, match=message):
         read_attention(str(tiny_model), *arguments)
+
+
+def test_weights_that_are_not_finite_are_one_line(tiny_model: Path, tmp_path: Path) -> None:
+    folder = overflowing(shutil.copytree(tiny_model, tmp_path / "model"))
+    assert np.isnan(by_transformers(folder, "the cat sat .")).any()
+    with pytest.raises(BertkitError, match="the answers of the model are not finite"):
+        read_attention(str(folder), "the cat sat .")
 
 
 def by_hand() -> Attention:

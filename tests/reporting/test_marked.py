@@ -79,6 +79,7 @@ def test_the_worst_come_first_and_long_texts_are_shown_around_their_errors() -> 
 def test_rows_of_classes_and_broken_ones_have_no_marks() -> None:
     assert marked_mistakes([{"label": "a", "prediction": "b", "text": "c"}]) is None
     broken = [{"label_entities": "x"}, {"label_entities": [3, {"start": 9, "end": 2}], "text": 4}, {"tokens": [1], "tags": [2]},
+              {"text": "x", "tokens": [1], "tags": ["O"], "label": ["B"]},
               {"context": "c", "label": [2], "label_starts": ["x"]}]  # fmt: skip
     assert marked_mistakes(broken) == []
 

@@ -180,6 +180,23 @@ def test_the_command_fills_masks_at_each_checkpoint(tmp_path: Path, tiny_model: 
     assert "100 (end)" in cells
 
 
+def test_what_a_file_of_anybody_holds_is_shown_or_left_out(tmp_path: Path) -> None:
+    folder = finetuning_run(tmp_path / "ft")
+    deep = ".".join("x" * 2_000)
+    hexes = "f" * 5_000
+    (folder / "recipe.toml").write_text(f"when = 2024-01-01\ndays = [2024-01-02]\nlong = 0x{hexes}\n{deep} = 1\n")
+    labels = ['{"a":' * 600 + "1" + "}" * 600, "[" * 600 + "]" * 600]
+    rows = "".join(f'{{"prediction": "a", "label": {label}, "text": "t"}}\n' for label in labels)
+    (folder / "predictions.jsonl").write_text(rows)
+    results = json.loads((folder / "eval_results.json").read_text())
+    results["confusion"]["matrix"] = [[-5, 1], [0, 9]]
+    (folder / "eval_results.json").write_text(json.dumps(results))
+    cells = written(tmp_path, folder).cells
+    shown = [cells[cells.index(name) + 1] for name in ("when", "days", "long", deep)]
+    assert shown == ['"2024-01-01"', '["2024-01-02"]', "…", "1"]
+    assert any("2 of 2 rows are wrong" in cell for cell in cells)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -87,7 +87,11 @@ def test_several_classes_at_once_err_by_all_of_them() -> None:
     assert mistakes(run_of([row]), 9)[0]["badness"] == pytest.approx(3.21888, abs=1e-5)
 
 
-@pytest.mark.parametrize("found", [None, [], {}, {"labels": ["a"], "matrix": [[1, 2]], "per_class": {}}, "x"])
+@pytest.mark.parametrize(
+    "found",
+    [None, [], {}, {"labels": ["a"], "matrix": [[1, 2]], "per_class": {}}, "x",
+     {"labels": ["a", "b"], "matrix": [[-5, 1], [0, 9]], "per_class": {}}],
+)  # fmt: skip
 def test_a_broken_confusion_is_left_out(found: object) -> None:
     assert Run("x", Path("x"), {}, {}, [], {"confusion": found}, []).confusion is None
 

@@ -169,6 +169,8 @@ def test_fills_are_the_same_from_both(tiny_model, tmp_path):
         ({"model_type": "roberta"}, "model_type is roberta"),
         ({"is_decoder": True}, "is_decoder is True"),
         ({"hidden_size": 48}, r"\[64, 16\]"),
+        ({"layer_norm_eps": "x"}, "could not convert"),
+        ({"layer_norm_eps": [1]}, "cannot be read"),
     ],
 )
 def test_what_it_cannot_compute_is_left_to_torch(tiny_model, tmp_path, settings, reason):

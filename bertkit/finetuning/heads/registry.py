@@ -59,7 +59,8 @@ def head_of_model(name: str, config: dict[str, Any], task: TaskSettings) -> Head
         task: the task settings of the recipe that it was fine-tuned with, or default ones.
 
     Raises:
-        BertkitError: the model was not fine-tuned, or for a kind of task that has no head here.
+        BertkitError: the model was not fine-tuned, or for a kind of task that has no head here, or its config.json does
+            not say what its outputs mean.
     """
     # By the names of transformers: BertForTokenClassification belongs to AutoModelForTokenClassification.
     architecture = next(iter(config.get("architectures") or ()), SequenceHead.auto_class)
@@ -68,7 +69,14 @@ def head_of_model(name: str, config: dict[str, Any], task: TaskSettings) -> Head
         readable = ", ".join(dict.fromkeys(f"…{_suffix(head)}" for head in HEADS.values()))
         told = what_it_is(config, name) or f"it is a {architecture}; run bertkit finetune --model {name} first"
         raise BertkitError(f"{name} was not fine-tuned for a task that bertkit reads ({readable}): {told}")
-    return next((head for head in fitting if head.name == task.head), fitting[0]).of_model(config)
+    kind = next((head for head in fitting if head.name == task.head), fitting[0])
+    try:
+        return kind.of_model(config)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:  # the file may be anybody's
+        raise BertkitError(
+            f"the config.json of {name} does not say what the outputs of a {architecture} mean (id2label, problem_type): "
+            f"{type(error).__name__} {error}"
+        ) from error
 
 
 def _suffix(head: type[Head]) -> str:

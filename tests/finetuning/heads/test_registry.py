@@ -1,0 +1,45 @@
+"""What the config.json of a stranger says of a head: read as transformers does, or one line."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import BertConfig, BertForSequenceClassification, BertForTokenClassification
+
+from bertkit.errors import BertkitError
+from bertkit.finetuning.heads.registry import head_of_model
+from bertkit.models.folder import read_config
+from bertkit.settings.schema import TaskSettings
+
+SIZES = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8, "vocab_size": 8}
+
+
+def config_of(cls: Any, folder: Path, changes: dict[str, Any]) -> dict[str, Any]:
+    cls(BertConfig(**SIZES, id2label={0: "x", 1: "y"}, num_labels=2)).save_pretrained(folder)
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    return read_config(folder)
+
+
+@pytest.mark.parametrize("cls", [BertForSequenceClassification, BertForTokenClassification])
+def test_the_labels_of_a_model_of_transformers_are_read(cls: Any, tmp_path: Path) -> None:
+    head: Any = head_of_model("model", config_of(cls, tmp_path, {}), TaskSettings())
+    assert dict(enumerate(head.label_names)) == cls.from_pretrained(tmp_path).config.id2label
+
+
+@pytest.mark.parametrize(
+    ("cls", "changes", "said"),
+    [
+        (BertForSequenceClassification, {"problem_type": "ranking"}, "KeyError 'ranking'"),
+        (BertForSequenceClassification, {"problem_type": ["x"]}, "TypeError"),
+        (BertForSequenceClassification, {"id2label": ["a", "b"]}, "AttributeError"),
+        (BertForSequenceClassification, {"id2label": {"one": "a"}}, "ValueError"),
+        (BertForTokenClassification, {"id2label": ["a", "b"]}, "AttributeError"),
+        (BertForTokenClassification, {"id2label": {"0": 1}}, "AttributeError"),
+    ],
+)
+def test_outputs_without_a_meaning_are_one_line(cls: Any, changes: dict[str, Any], said: str, tmp_path: Path) -> None:
+    config = config_of(cls, tmp_path, changes)
+    with pytest.raises(BertkitError, match=f"the config.json of model does not say .* of a {cls.__name__} .*{said}"):
+        head_of_model("model", config, TaskSettings())
