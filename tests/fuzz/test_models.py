@@ -3,6 +3,7 @@
 import io
 import re
 import shutil
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -16,6 +17,7 @@ from rich.console import Console
 
 from bertkit import console
 from bertkit.cli.mask_fill import _print_table
+from bertkit.errors import BertkitError
 from bertkit.inference.mask_filling.filler import MaskFiller
 from bertkit.models.card import model_card
 from bertkit.models.tokenizer import load_tokenizer
@@ -47,7 +49,8 @@ def test_damaged_models_are_left_to_torch(tmp_path, tiny_model, name):
         except UnsupportedError:
             return
         if len(pieces.vocab) <= bert.rows:
-            bert.word_log_probabilities([pieces.encode("the cat [MASK] .")], [[3]])
+            with suppress(BertkitError):  # damaged weights may overflow, and are then not finite
+                bert.word_log_probabilities([pieces.encode("the cat [MASK] .")], [[3]])
 
     for number, data in enumerate(mutations((folder / name).read_bytes(), 500, seed=1)):
         (folder / name).write_bytes(data)
