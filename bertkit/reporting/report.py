@@ -195,14 +195,22 @@ def _classifier(run: Run) -> dict[str, Any]:
         "mistakes": worst,
         "has_texts": any(row["texts"] for row in worst),
         "marked": (marked or [])[:MOST_MISTAKES],
-        "wrong": wrong if marked is None else len(marked),
+        # Numbers are all off by something, so that there is nothing to count.
+        "wrong": len(marked) if marked is not None else None if _are_numbers(run.predictions) else wrong,
         "rows": len(run.predictions),
     }
 
 
+def _are_numbers(predictions: Sequence[Mapping[str, Any]]) -> bool:
+    return any(is_number(row.get("prediction")) and "probabilities" not in row for row in predictions)
+
+
 def _mistake(row: Mapping[str, Any]) -> dict[str, Any]:
     text, shares = row.get("text"), row.get("probabilities")
-    share = shares.get(row["label"]) if isinstance(shares, dict) and isinstance(row["label"], str) else None
+    shares = (
+        dict(enumerate(shares)) if isinstance(shares, list) else shares
+    )  # of choices, which are told by their numbers
+    share = shares.get(row["label"]) if isinstance(shares, dict) and isinstance(row["label"], str | int) else None
     return {
         "index": row.get("index", "—"),
         "texts": [str(part) for part in text] if isinstance(text, list) else [] if text is None else [str(text)],

@@ -137,13 +137,15 @@ def mistakes(run: Run, most: int) -> list[dict[str, Any]]:
 
 def _badness(row: dict[str, Any]) -> float:
     label, shares = row["label"], row.get("probabilities")
+    if isinstance(shares, list):  # of choices, which are told by their numbers
+        shares = dict(enumerate(shares))
     if not isinstance(shares, dict):
         prediction = row.get("prediction")
         return abs(label - prediction) if is_number(label) and is_number(prediction) else 0.0
     if isinstance(label, list):  # several classes at once, each on or off
         given = [share if name in label else 1 - share for name, share in shares.items() if is_number(share)]
     else:
-        given = [shares[label]] if isinstance(label, str) and is_number(shares.get(label)) else []
+        given = [shares[label]] if isinstance(label, str | int) and is_number(shares.get(label)) else []
     return -sum(math.log(max(share, 1e-12)) for share in given)
 
 

@@ -217,3 +217,13 @@ def test_wrong_use_is_one_line(
     assert isinstance(result.exception, BertkitError)
     assert message in str(result.exception)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.html", "run"]
+
+
+def test_numbers_are_not_counted_as_wrong(tmp_path: Path) -> None:
+    folder = finetuning_run(tmp_path / "numbers")
+    rows = [{"index": n, "text": f"text {n}", "label": float(n), "prediction": n + 0.5} for n in range(5)]
+    (folder / "predictions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    [written] = write_report(read_runs([folder]), {}, tmp_path / "report.html")
+    page = written.read_text()
+    assert "Of 5 rows these are the 5 furthest off" in " ".join(page.split())
+    assert "rows are wrong" not in page

@@ -80,6 +80,16 @@ def test_numbers_err_by_their_distance() -> None:
     assert [row["badness"] for row in mistakes(run_of(rows), 9)] == [3.0, 0.5]
 
 
+def test_choices_err_by_what_was_given_to_the_right_one() -> None:
+    rows = [
+        {"index": 0, "label": 0, "prediction": 3, "probabilities": [0.33, 0.1, 0.1, 0.47]},
+        {"index": 1, "label": 0, "prediction": 1, "probabilities": [0.01, 0.9, 0.05, 0.04]},
+    ]
+    found = mistakes(run_of(rows), 9)
+    assert [row["index"] for row in found] == [1, 0]
+    assert found[0]["badness"] == pytest.approx(4.60517, abs=1e-5)  # -log(0.01)
+
+
 def test_several_classes_at_once_err_by_all_of_them() -> None:
     shares = {"a": 0.9, "b": 0.5, "c": 0.2}
     row = {"label": ["b"], "prediction": ["a"], "probabilities": shares}
