@@ -31,8 +31,8 @@ def check_output(
 ) -> None:
     """Checks, before the work, that results can be written to a path, and that no other file would be overwritten.
 
-    A symlink is followed: its target is looked at and replaced, and the link stays. Devices, and pipes that somebody reads,
-    are written to. Any other file is replaced only if it is empty, or a file of the same kind that bertkit wrote.
+    A symlink is followed: its target is replaced, and the link stays. Devices, and pipes that somebody reads, are written
+    to. Any other file is replaced only if it is empty, or a file of the same kind that bertkit wrote.
 
     Args:
         path: the output.
@@ -57,7 +57,8 @@ def check_output(
             if stat.S_ISFIFO(kind):
                 _held[path] = _open_pipe(path)
             return
-        if kind is not None and not overwrite and not _is_replaceable(path, is_ours):
+        may_stay = kind is not None and not overwrite and not path.is_symlink()  # who makes a link means its target
+        if may_stay and not _is_replaceable(path, is_ours):
             why = f"no {what} of bertkit" if is_ours else f"a {path.suffix} file does not show who wrote it"
             raise BertkitError(f"{path} is there and {why}: name another file with {flag}, or add --overwrite")
     check_writable(Path(os.path.realpath(path)).parent)
