@@ -4,14 +4,13 @@ Predictions and labels are class ids ``[rows]``, numbers ``[rows]`` (floats), or
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import datasets
 import evaluate
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
-from sklearn import metrics as sklearn_metrics
 
 from bertkit import console
 from bertkit.errors import BertkitError, did_you_mean
@@ -24,8 +23,7 @@ _FEATURE = {
     NUMBERS: datasets.Value("float64"),
     SETS: datasets.Sequence(datasets.Value("int64")),
 }
-_ROUNDING = 1e-12
-"""A variance below this share of the mean square counts as 0."""
+_ROUNDING = 1e-12  # a variance below this share of the mean square counts as 0
 
 
 def _flags(predictions: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -135,7 +133,7 @@ class MicroF1(Score):
 class Precision(_MeanOverClasses):
     """The share of the rows predicted as a class that belong to it: class 1 of two, else the mean over the classes.
 
-    Two classes are those whose rows hold no id above 1; where the classes are known to be more, it is ``MacroPrecision``.
+    Rows with no id above 1 are taken for two classes; where there are more, it is ``MacroPrecision``.
     """
 
     @classmethod
@@ -255,8 +253,7 @@ METRICS: dict[str, type[Score]] = {
     "spearmanr": Spearmanr,
     "mse": Mse,
 }
-_OF_MANY: dict[str, type[Score]] = {"precision": MacroPrecision, "recall": MacroRecall}
-"""The metrics that are means over the classes where these are more than two."""
+_OF_MANY: dict[str, type[Score]] = {"precision": MacroPrecision, "recall": MacroRecall}  # where classes are over two
 
 
 def check_names(names: Sequence[str], kind: str, num_labels: int | None = None) -> None:
@@ -307,35 +304,9 @@ def compute(
 def interval(
     name: str, predictions: ArrayLike, labels: ArrayLike, seed: int, num_labels: int | None = None
 ) -> tuple[float, float]:
-    """The 95 % confidence interval of a metric, as its class computes it.
-
-    Args:
-        num_labels: as for ``compute``.
-
-    Raises:
-        BertkitError: as ``compute``.
-    """
+    """The 95 % confidence interval of a metric; ``num_labels`` and errors as for ``compute``."""
     predicted, true, _, chosen = _checked([name], predictions, labels, num_labels)
     return chosen[name].interval(predicted, true, seed)
-
-
-def confusion(predictions: ArrayLike, labels: ArrayLike, label_names: Sequence[str]) -> dict[str, Any]:
-    """The confusion matrix and the figures of each class, as plain JSON values.
-
-    Returns:
-        ``labels``: the names; ``matrix``: rows are true classes, columns predicted ones; ``per_class``: for each
-        name its ``precision``, ``recall``, ``f1`` (0 where undefined) and ``support`` (true rows).
-    """
-    ids = list(range(len(label_names)))
-    matrix = sklearn_metrics.confusion_matrix(labels, predictions, labels=ids)
-    figures = sklearn_metrics.precision_recall_fscore_support(labels, predictions, labels=ids, zero_division=0)
-    kinds = ("precision", "recall", "f1", "support")
-    per_class = [dict(zip(kinds, column, strict=True)) for column in zip(*(f.tolist() for f in figures), strict=True)]
-    return {
-        "labels": list(label_names),
-        "matrix": matrix.tolist(),
-        "per_class": dict(zip(label_names, per_class, strict=True)),
-    }
 
 
 def baseline(name: str, labels: ArrayLike, num_labels: int | None = None) -> float:

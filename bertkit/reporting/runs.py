@@ -150,7 +150,7 @@ def _badness(row: dict[str, Any]) -> float:
 
 
 def _is_confusion(value: Any) -> bool:
-    """Whether a value has the form that ``finetuning.metrics.confusion`` returns (the file may be anybody's)."""
+    """Whether a value has the form that ``finetuning.confusion`` returns (the file may be anybody's)."""
     try:
         labels, matrix, per_class = value["labels"], value["matrix"], value["per_class"]
         figures = [one[kind] for one in per_class.values() for kind in ("precision", "recall", "f1", "support")]

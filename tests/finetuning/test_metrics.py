@@ -12,6 +12,7 @@ from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
 from bertkit.errors import BertkitError
+from bertkit.finetuning.confusion import confusion
 from bertkit.finetuning.heads.number import Number
 from bertkit.finetuning.heads.one_class import OneClass
 from bertkit.finetuning.heads.several_classes import SeveralClasses
@@ -20,7 +21,6 @@ from bertkit.finetuning.metrics import (
     baseline,
     check_names,
     compute,
-    confusion,
     interval,
 )
 from bertkit.intervals import wilson_interval
