@@ -90,9 +90,8 @@ def predict(
     """
     from bertkit.finetuning.predict import open_predictor
 
-    return open_predictor(str(model), device, len(rows) if isinstance(rows, Sized) else None).abstaining(abstain_below)(
-        rows
-    )
+    count = len(rows) if isinstance(rows, Sized) else None
+    return open_predictor(str(model), device, count).abstaining(abstain_below)(rows)
 
 
 def load(name: Name = "embedded", *, device: str = "auto") -> "Bert":

@@ -12,7 +12,7 @@ from bertkit.reporting.marked import marked_mistakes
 from bertkit.reporting.pages import check_target, write_page
 from bertkit.reporting.palette import run_colour
 from bertkit.reporting.panels import HELD_OUT, Panel, panels_of, shown, title
-from bertkit.reporting.runs import Run, is_number, mistakes
+from bertkit.reporting.runs import Run, is_number, mistakes, shares_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -206,11 +206,8 @@ def _are_numbers(predictions: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def _mistake(row: Mapping[str, Any]) -> dict[str, Any]:
-    text, shares = row.get("text"), row.get("probabilities")
-    shares = (
-        dict(enumerate(shares)) if isinstance(shares, list) else shares
-    )  # of choices, which are told by their numbers
-    share = shares.get(row["label"]) if isinstance(shares, dict) and isinstance(row["label"], str | int) else None
+    text, shares = row.get("text"), shares_of(row)
+    share = shares.get(row["label"]) if shares is not None and isinstance(row["label"], str | int) else None
     return {
         "index": row.get("index", "—"),
         "texts": [str(part) for part in text] if isinstance(text, list) else [] if text is None else [str(text)],

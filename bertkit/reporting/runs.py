@@ -3,7 +3,7 @@
 import math
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -135,11 +135,15 @@ def mistakes(run: Run, most: int) -> list[dict[str, Any]]:
     return sorted(rated, key=lambda row: -row["badness"])[:most]
 
 
+def shares_of(row: Mapping[str, Any]) -> dict[Any, Any] | None:
+    """The probabilities in a row of ``predictions.jsonl`` by class, or of choices by their numbers; None without any."""
+    shares = row.get("probabilities")
+    return dict(enumerate(shares)) if isinstance(shares, list) else shares if isinstance(shares, dict) else None
+
+
 def _badness(row: dict[str, Any]) -> float:
-    label, shares = row["label"], row.get("probabilities")
-    if isinstance(shares, list):  # of choices, which are told by their numbers
-        shares = dict(enumerate(shares))
-    if not isinstance(shares, dict):
+    label, shares = row["label"], shares_of(row)
+    if shares is None:
         prediction = row.get("prediction")
         return abs(label - prediction) if is_number(label) and is_number(prediction) else 0.0
     if isinstance(label, list):  # several classes at once, each on or off

@@ -4,10 +4,12 @@ from typing import TYPE_CHECKING
 
 from bertkit.errors import BertkitError
 from bertkit.models.folder import bert_folder, check_rows, own_length
-from bertkit.runtime.base import Head, Reader
+from bertkit.runtime.base import Bert, Head, Reader
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from bertkit.runtime.text import Pieces
 
 FEW_TEXTS = 32
 """For up to so many texts, importing torch would take longer than computing them in numpy."""
@@ -32,7 +34,7 @@ def open_reader(name: str, head: Head, device: str | None = None, texts: int | N
     from bertkit.runtime.text import any_pieces
     from bertkit.runtime.torch_bert import TorchBert
 
-    return _checked(Reader(name, any_pieces(folder, name), TorchBert(name, head, device), _most(folder)))
+    return _reader(name, folder, any_pieces(folder, name), TorchBert(name, head, device))
 
 
 def light_reader(name: str, folder: "Path", head: Head, device: str | None, texts: int | None) -> Reader | None:
@@ -51,14 +53,14 @@ def light_reader(name: str, folder: "Path", head: Head, device: str | None, text
     from bertkit.runtime.onnx_bert import is_exported
 
     if is_exported(folder):
-        return _checked(_open_exported(name, folder, head, device))
+        return _open_exported(name, folder, head, device)
     if texts is None or texts > FEW_TEXTS or device not in (None, "auto"):
         return None
     from bertkit.runtime.numpy_bert import NumpyBert
     from bertkit.runtime.text import UnsupportedError, light_pieces
 
     try:
-        return _checked(Reader(name, light_pieces(folder), NumpyBert(folder, head), _most(folder)))
+        return _reader(name, folder, light_pieces(folder), NumpyBert(folder, head))
     except UnsupportedError:
         return None
 
@@ -73,15 +75,12 @@ def _open_exported(name: str, folder: "Path", head: Head, device: str | None) ->
         )
     bert = OnnxBert(folder, head)
     try:
-        return Reader(name, light_pieces(folder), bert, _most(folder))
+        pieces = light_pieces(folder)
     except UnsupportedError:
-        return Reader(name, any_pieces(folder, name), bert, _most(folder))
+        pieces = any_pieces(folder, name)
+    return _reader(name, folder, pieces, bert)
 
 
-def _most(folder: "Path") -> int:
-    return own_length(folder) or 512
-
-
-def _checked(reader: Reader) -> Reader:
-    check_rows(reader.name, len(reader.pieces.vocab), reader.bert.rows)
-    return reader
+def _reader(name: str, folder: "Path", pieces: "Pieces", bert: Bert) -> Reader:
+    check_rows(name, len(pieces.vocab), bert.rows)
+    return Reader(name, pieces, bert, own_length(folder) or 512)

@@ -230,13 +230,11 @@ def _number(row: Row, columns: Columns) -> int:
     if isinstance(names, list) and given in names:
         return names.index(given)
     text = str(given).strip()
-    number = (
-        int(text)
-        if text.isdecimal() and len(text) < 10
-        else "ABCDEFGHIJKLMNOPQRSTUVWXYZ".find(text.upper())
-        if len(text) == 1
-        else -1
-    )
+    number = -1
+    if text.isdecimal() and len(text) < 10:
+        number = int(text)
+    elif len(text) == 1:
+        number = "ABCDEFGHIJKLMNOPQRSTUVWXYZ".find(text.upper())
     if isinstance(given, bool) or not 0 <= number < len(choices):
         raise BertkitError(
             f"{place}: the label '{text[:60]}' is none of {len(choices)} choices: give a number from 0 to {len(choices) - 1}, or "
