@@ -11,11 +11,13 @@ from bertkit import console
 from bertkit.console import counted, listed
 from bertkit.corpus.merge import merged
 from bertkit.corpus.prepare import Preparation, prepare, tokenizer_fingerprint
+from bertkit.corpus.repeated import NEAR_EXTRA
 from bertkit.corpus.sentences import GENERAL, has_rules
 from bertkit.corpus.sources import find_sources
 from bertkit.corpus.statistics import TextReport
 from bertkit.corpus.store import CorpusInfo, CorpusStore, is_store
 from bertkit.errors import BertkitError
+from bertkit.extras import import_extra
 from bertkit.models.tokenizer import load_tokenizer, special_ids
 from bertkit.pretraining.evaluation import Unigrams, unigrams
 from bertkit.pretraining.mix import Part
@@ -63,9 +65,10 @@ def _repeated_told(info: CorpusInfo, names: Sequence[str]) -> str:
     """A line on what was left out because it had occurred before; empty if nothing was looked for."""
     if not info.repeated:
         return ""
-    what = "lines" if "lines" in info.repeated else "documents"
+    what = next(one for one in info.repeated if one != "characters")
+    told = "near duplicates of earlier documents" if what == "near-duplicates" else f"{what} that had occurred before"
     return (
-        f"{listed(names, 1)}: {info.repeated[what]:,} {what} that had occurred before are left out, "
+        f"{listed(names, 1)}: {info.repeated[what]:,} {told} are left out, "
         f"{info.repeated['characters'] / 1e6:,.1f} million characters (data.deduplicate={what}; without it they stay)"
     )
 
@@ -266,7 +269,8 @@ def preparation_of(
     """What to prepare of some inputs, and how it is read by a recipe; ``shard`` and ``engine`` as in ``Preparation``.
 
     Raises:
-        BertkitError: nothing is there, or a file is of no known form; a part of a text cannot be compared with the rest.
+        BertkitError: nothing is there, or a file is of no known form; a part of a text cannot be compared with the rest, or
+            the library for it is not installed.
     """
     deduplicate = recipe.data.deduplicate
     if deduplicate is not None and (engine is not None or shard != (0, 1)):
@@ -274,6 +278,8 @@ def preparation_of(
             f"data.deduplicate={deduplicate} compares a text with all of itself, and --engine and --shard prepare parts of it "
             "by themselves: leave one of them out"
         )
+    if deduplicate == "near-duplicates":
+        import_extra("rensa", NEAR_EXTRA)
     left_out: list[str] = []
     sources = find_sources(inputs, left_out)
     return Preparation(sources, recipe.data.column, recipe.data.language.lower(), shard, engine, deduplicate, left_out)

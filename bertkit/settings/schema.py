@@ -100,8 +100,9 @@ class DataSettings(Settings):
     """Share of the tokens held out, where no validation files are given; 0 holds out none. A small corpus holds out more."""
     max_eval_examples: Positive = 2_000
     """At most so many held-out examples are evaluated."""
-    deduplicate: Literal["lines", "documents"] | None = None
-    """Lines, or whole documents, that are left out if equal ones have occurred before in the same text. None keeps all."""
+    deduplicate: Literal["lines", "documents", "near-duplicates"] | None = None
+    """Lines, or whole documents, that are left out if equal ones have occurred before in the same text, or documents that
+    are nearly an earlier one: 0.8 of their runs of five words are the same (extra `near`). None keeps all."""
     column: str = "text"
     """Field of .jsonl, .csv, .tsv, .parquet and hub datasets that holds the text."""
     language: Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z]+)*$", examples=["en", "de", "pt-br"])] = "en"
