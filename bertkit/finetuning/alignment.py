@@ -9,6 +9,7 @@ from bertkit.errors import BertkitError
 from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.heads.one_class import OneClass
 from bertkit.finetuning.heads.sequence import SequenceHead
+from bertkit.finetuning.heads.token import TokenHead
 from bertkit.finetuning.rows import cells
 from bertkit.settings.schema import TaskSettings
 
@@ -17,7 +18,7 @@ def head_of_task(head: Head, task: TaskSettings, name: str) -> tuple[Head, list[
     """The head with which a model is evaluated on a task.
 
     Classes are matched by name, ignoring case, blanks and hyphens. Those of a model without names (LABEL_0, or numbers)
-    are matched by number, and a note says so.
+    are matched by number, and a note says so. Tags keep the model's order; see ``head_of_rows``.
 
     Args:
         head: the model's own head.
@@ -31,7 +32,7 @@ def head_of_task(head: Head, task: TaskSettings, name: str) -> tuple[Head, list[
         BertkitError: the model was fine-tuned for another kind of task, or has other classes.
     """
     if not isinstance(head, SequenceHead):
-        return head, None
+        return head_of_rows(head, task), None
     if task.problem_type is not None and task.problem_type != head.problem_type:
         raise BertkitError(
             f"the model was fine-tuned for another kind of task ({head.problem_type}) than {name} ({task.problem_type})"
@@ -42,12 +43,25 @@ def head_of_task(head: Head, task: TaskSettings, name: str) -> tuple[Head, list[
     return head.in_order(task.labels, places), places
 
 
+def head_of_rows(head: Head, task: TaskSettings) -> Head:
+    """The head of a model that is evaluated on rows. Tags that they give as numbers are named by the task, where it names them
+    and the model has names, too."""
+    if not isinstance(head, TokenHead) or not task.labels:
+        return head
+    if cells.are_numbers(head.label_names):
+        console.note(
+            console.plain(f"the model's tags have no names ({listed(head.label_names, 3)}): task.labels is not used")
+        )
+        return head
+    return TokenHead(head.label_names, head.scheme, task.labels)
+
+
 def _places(names: Sequence[str], wanted: Sequence[str], task: str) -> list[int]:
     plain = [_plain(name) for name in names]
     if len(set(plain)) == len(plain) and sorted(plain) == sorted(map(_plain, wanted)):
         return [plain.index(_plain(name)) for name in wanted]
-    numbers = [name.removeprefix("LABEL_") for name in names]
-    if len(names) == len(wanted) and sorted(numbers) == sorted(map(str, range(len(names)))):
+    if len(names) == len(wanted) and cells.are_numbers(names):
+        numbers = [name.removeprefix("LABEL_") for name in names]
         places = [numbers.index(str(number)) for number in range(len(wanted))]
         pairs = ", ".join(f"{names[place]} is {name}" for place, name in zip(places, wanted, strict=True))
         console.note(console.plain(f"the model's classes have no names and are taken by their numbers: {pairs}"))
@@ -59,13 +73,22 @@ def _places(names: Sequence[str], wanted: Sequence[str], task: str) -> list[int]
 
 
 def taken_by_number(head: Head, values: Sequence[object]) -> str:
-    """A note for rows that give the classes of a model by number although it has names; empty for other rows."""
-    if not isinstance(head, OneClass):
-        return ""
-    if not values or all(map(cells.is_whole, head.label_names)) or not all(map(cells.is_whole, values)):
-        return ""
-    shown = listed([f"{number} is {name}" for number, name in enumerate(head.label_names)], 3)
-    return f"the labels are numbers and are taken in the order of the model's classes: {shown}"
+    """A note for rows that give the classes or tags of a model by number although it has names; empty for other rows."""
+    if isinstance(head, TokenHead):
+        tags = (tag for row in values if isinstance(row, list) for tag in row)
+        if any(isinstance(tag, int) for tag in tags) and not cells.are_numbers(head.numbered):
+            own = "the model's tags (--set task.labels=… names another)"
+            return _order("tags", head.numbered, own if head.numbered == head.label_names else "task.labels")
+    elif isinstance(head, OneClass):
+        named = not all(map(cells.is_whole, head.label_names))
+        if values and named and all(map(cells.is_whole, values)):
+            return _order("labels", head.label_names, "the model's classes")
+    return ""
+
+
+def _order(what: str, names: Sequence[str], whose: str) -> str:
+    shown = listed([f"{number} is {name}" for number, name in enumerate(names)], 3)
+    return f"the {what} are numbers and are taken in the order of {whose}: {shown}"
 
 
 def _plain(name: str) -> str:

@@ -43,14 +43,21 @@ def answer_features(split: Split, encoder: "Encoder", overflow: str) -> Features
     places = None
     if split.labels is not None:
         offsets = [np.array(one, dtype=np.int64)[own] for one, own in zip(made.offsets, read, strict=True)]
-        places = np.array(
-            [_place(split.labels[row], own) for row, own in zip(made.rows, offsets, strict=True)], dtype=np.int64
-        ).reshape(-1, 2)
+        places = _places(split.labels, made, offsets)
     return replace(made, targets=SpanTargets(read, places))
 
 
 def what_is_lost(split: Split, features: Features) -> list[str]:
-    """Lines that count the answers that no window holds, and those that are longer than any that is said."""
+    """Lines that count the texts of which nothing is read, and, if the split has labels, the answers that no window holds
+    and those that are longer than any that is said."""
+    read = [len(own) - 1 for own in features.targets.read]
+    unread = int((np.bincount(features.rows, read, len(split.texts)) == 0).sum())
+    rows = f"texts{split.name and f' in {split.name}'}"
+    told = [f"{rows} of which the tokenizer reads nothing, so that nothing answers the question: {unread:,}"]
+    return (told if unread else []) + ([] if split.labels is None else _answers_lost(split, features))
+
+
+def _answers_lost(split: Split, features: Features) -> list[str]:
     places = features.targets.places
     held, longest = set[int](), dict[int, int]()
     for row, (begin, end) in zip(features.rows.tolist(), places.tolist(), strict=True):
@@ -68,11 +75,43 @@ def what_is_lost(split: Split, features: Features) -> list[str]:
     return told + ([of_over] if long else [])
 
 
-def _place(answers: Answers, offsets: np.ndarray) -> tuple[int, int]:
-    """The indices at which the first answer begins and ends, among tokens with the characters ``offsets`` ``[read, 2]``."""
-    if not answers.texts or len(offsets) < 2:
+def _places(labels: Sequence[Answers], made: Features, offsets: Sequence[np.ndarray]) -> np.ndarray:
+    """``SpanTargets.places``, where the tokens read of each feature have the characters ``offsets`` ``[read, 2]``."""
+    of_row: list[list[np.ndarray]] = [[] for _ in labels]
+    for row, own in zip(made.rows.tolist(), offsets, strict=True):
+        of_row[row].append(own[1:])
+    cut = set() if made.windows else made.cut.keys()
+    ranges = [
+        _range_read(answers, np.concatenate(own), row in cut)
+        for row, (answers, own) in enumerate(zip(labels, of_row, strict=True))
+    ]
+    places = [_place(ranges[row], own) for row, own in zip(made.rows.tolist(), offsets, strict=True)]
+    return np.array(places, dtype=np.int64).reshape(-1, 2)
+
+
+def _range_read(answers: Answers, tokens: np.ndarray, is_cut: bool) -> tuple[int, int]:
+    """The characters at which the first answer begins and ends, without what no token stands for at either end: blanks, and
+    what the tokenizer drops.
+
+    Args:
+        answers: those of a row.
+        tokens: the characters of each token of the row's text, in all windows, int64 ``[tokens, 2]``.
+        is_cut: whether the text may go on behind them.
+    """
+    if not answers.texts:
         return 0, 0
-    begin, end = answers.starts[0], answers.starts[0] + len(answers.texts[0])
+    text, start = answers.texts[0], answers.starts[0]
+    begin, end = start + len(text) - len(text.lstrip()), start + len(text.rstrip())
+    inside = tokens[(tokens[:, 0] < end) & (tokens[:, 1] > begin)]
+    if not len(inside):
+        return begin, end
+    may_go_on = is_cut and inside[:, 1].max() == tokens[:, 1].max()
+    return max(begin, int(inside[:, 0].min())), end if may_go_on else min(end, int(inside[:, 1].max()))
+
+
+def _place(answer: tuple[int, int], offsets: np.ndarray) -> tuple[int, int]:
+    """The indices at which an answer begins and ends, among tokens with the characters ``offsets`` ``[read, 2]``."""
+    begin, end = answer
     inside = 1 + np.flatnonzero((offsets[1:, 0] < end) & (offsets[1:, 1] > begin))
     whole = len(inside) and offsets[inside[0], 0] <= begin and offsets[inside[-1], 1] >= end
     return (int(inside[0]), int(inside[-1])) if whole else (0, 0)

@@ -1,23 +1,29 @@
 """Loads labelled rows: the splits of a task, from the hub or from GLUE's own TSVs, or a person's own rows."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from bertkit import console
 from bertkit.errors import BertkitError
-from bertkit.finetuning.alignment import taken_by_number
+from bertkit.finetuning.alignment import head_of_rows, taken_by_number
 from bertkit.finetuning.features import Columns, Row, Split
 from bertkit.finetuning.heads.base import Head
+from bertkit.finetuning.heads.choice import ChoiceHead
+from bertkit.finetuning.heads.one_class import OneClass
 from bertkit.finetuning.heads.registry import head_for, rows_of
-from bertkit.finetuning.rows.columns import choose_columns
+from bertkit.finetuning.heads.sequence import SequenceHead
+from bertkit.finetuning.rows.choice_rows import told_empty
+from bertkit.finetuning.rows.columns import check_columns, choose_columns, columns_like
 from bertkit.finetuning.rows.glue_tsv import read_split
 from bertkit.finetuning.rows.held_out import held_out, not_trained
 from bertkit.finetuning.rows.kinds import refuse_missing_texts
-from bertkit.finetuning.rows.table_check import Lengths, TableCheck, check_table
+from bertkit.finetuning.rows.labels import is_class
+from bertkit.finetuning.rows.table_check import Lengths, TableCheck, check_table, empty_texts
+from bertkit.finetuning.rows.tagged_rows import is_unmarked
+from bertkit.finetuning.rows.usable import passing, refuse_all
 from bertkit.io.connection import ensure_hub
 from bertkit.io.hub import dataset_part, hub_errors, may_be_hub_name
 from bertkit.io.memory import MemoryRows
@@ -202,27 +208,28 @@ def load_table(request: DataRequest) -> LabelledData:
     assert source is not None
     unusable: list[str] | None = [] if request.skip_bad_rows else None
     wanted = ("train",) if request.train else _VALIDATION
-    rows = list(_own_rows(source, unusable, wanted))
+    rows = _own_rows(source, unusable, wanted)
     if not rows:
         raise BertkitError(f"{source} has no rows")
-    kind = type(request.head) if request.head is not None else head_for(request.task, rows[0])
+    telling = next((row for row in rows if not is_unmarked(row[1])), rows[0])
+    kind = type(request.head) if request.head is not None else head_for(request.task, telling)
     columns, notes = columns_for(kind, request.task, rows, str(source))
-    kind.check(rows[0], columns)
-    rows = _passing(rows, partial(kind.check_row, columns=columns, task=request.task), unusable)
-    head = request.head or kind.fit(rows, columns, request.task)
+    kind.check(telling, columns)
+    rows = passing(rows, partial(kind.check_row, columns=columns, task=request.task), unusable)
+    head = kind.fit(rows, columns, request.task) if request.head is None else head_of_rows(request.head, request.task)
     head.check_texts(columns, str(source))
-    if request.head is not None:
-        notes.append(_by_number(head, rows, columns))
-    splits = [_split("train" if request.train else "validation", rows, head, columns, unusable)]
+    name = "train" if request.train else "validation"
+    rows = _readable(rows, head, columns, unusable)
+    splits = [_split(name, rows, head, columns)]
+    notes += _told(name, rows, head, columns, request.head is not None)
     if request.train is not None and request.validation is not None:
         if request.validation == request.train and _is_hub_name(str(request.train)):
             raise BertkitError(f"--validation {request.validation} is --train: use --validation-split 0.1 instead")
-        rows = list(_own_rows(request.validation, unusable, _VALIDATION))
-        roles = {role: kind.roles[role] for role in columns}
-        columns, _ = choose_columns(roles, columns, rows, str(request.validation)) if rows else (columns, [])
-        if request.head is None:
-            notes.append(_by_number(head, rows, columns))
-        splits.append(_split("validation", rows, head, columns, unusable))
+        rows = _own_rows(request.validation, unusable, _VALIDATION)
+        columns = columns_like(columns, kind.roles, rows, str(request.validation)) if rows else columns
+        rows = _readable(rows, head, columns, unusable)
+        splits.append(_split("validation", rows, head, columns))
+        notes += _told("validation", rows, head, columns, request.head is None)
     train = splits.pop(0) if request.train else None
     return LabelledData(train, splits, head, [told for told in notes if told], unusable or [])
 
@@ -248,40 +255,66 @@ def columns_for(
             "name other columns with --set 'task.columns={ROLE=\"NAME\"}'"
         )
     roles = {role: usual for role, usual in kind.roles.items() if learned or role != "label"}
-    return choose_columns(roles, asked, rows, source)
+    columns, notes = choose_columns(roles, asked, rows, source)
+    _check_columns(kind, task, columns, source)
+    return columns, notes
 
 
-def _split(name: str, rows: Sequence[Row], head: Head, columns: Columns, unusable: list[str] | None = None) -> Split:
-    """Reads rows with a head. Those that it cannot read are listed in ``unusable``, or refused if that is None."""
-    rows = _passing(rows, lambda row: _split(name, [row], head, columns), unusable)
+def _check_columns(kind: type[Head], task: TaskSettings, columns: Columns, source: str) -> None:
+    """Refuses more columns than a head reads."""
+    most = {role: max(map(len, usual)) for role, usual in kind.roles.items()}
+    reader = f"the head {kind.name}"
+    if issubclass(kind, ChoiceHead):
+        del most["text"]  # any number, which are joined
+    elif issubclass(kind, SequenceHead):
+        labels = getattr(kind, "problem_type", task.problem_type)
+        if labels in (None, "multi_label_classification"):
+            del most["label"]
+        elif len(columns.get("label", ())) > 1:
+            reader += f" with task.problem_type={labels}"
+    check_columns(columns, most, source, reader)
+
+
+def _split(name: str, rows: Sequence[Row], head: Head, columns: Columns) -> Split:
+    """Reads rows with a head."""
     refuse_missing_texts(rows, columns.get("text", ()))
     texts = [head.input(row, columns) for row in rows]
     return Split(name, texts, head.labels(rows, columns) if "label" in columns else None)
 
 
-def _by_number(head: Head, rows: Sequence[Row], columns: Columns) -> str:
-    """``taken_by_number`` for the labels in the one column that has them; empty if there are several columns, or none."""
-    names = columns.get("label", ())
-    return taken_by_number(head, [row[names[0]] for _, row in rows if names[0] in row]) if len(names) == 1 else ""
+def _readable(rows: Sequence[Row], head: Head, columns: Columns, unusable: list[str] | None) -> list[Row]:
+    """The rows that a head can read, as ``passing`` gives them."""
+    named: list[Row] = []
+    if isinstance(head, OneClass) and "label" in columns:
+        # Beside a row with the name of a class numbers are unknown; see ``Labelling.encode``.
+        named = [row for row in rows if is_class(row, columns["label"][0], head.label_names)][:1]
+
+    def check(row: Row) -> None:
+        _split("", [row], head, columns)
+        if named:
+            head.labels([row, *named], columns)
+
+    return passing(rows, check, unusable)
 
 
-def _passing(rows: Sequence[Row], check: Callable[[Row], object], unusable: list[str] | None) -> list[Row]:
-    """The rows that a check does not refuse; why it refuses the others is added to ``unusable``. All rows if that is None."""
-    if unusable is None:
-        return list(rows)
-    passing = []
-    for row in rows:
-        try:
-            check(row)
-            passing.append(row)
-        except BertkitError as error:
-            unusable.append(str(error))
-    return passing
+def _told(name: str, rows: Sequence[Row], head: Head, columns: Columns, is_known: bool) -> list[str]:
+    """Lines about what was taken for what in rows; ``is_known`` is whether the head was there before them."""
+    told, labels = [], columns.get("label", ())
+    if is_known and len(labels) == 1:
+        told.append(taken_by_number(head, [row[labels[0]] for _, row in rows if labels[0] in row]))
+    return [*told, told_empty(rows, columns, name)] if isinstance(head, ChoiceHead) else told
 
 
-def _own_rows(
-    source: str | MemoryRows, unusable: list[str] | None, splits: tuple[str, ...] = ("train",)
-) -> Iterator[Row]:
+def _own_rows(source: str | MemoryRows, unusable: list[str] | None, splits: tuple[str, ...]) -> list[Row]:
+    """``_rows_of``, unless none of them can be read."""
+    before = len(unusable or ())
+    rows = list(_rows_of(source, unusable, splits))
+    if not rows:
+        refuse_all((unusable or [])[before:])
+    return rows
+
+
+def _rows_of(source: str | MemoryRows, unusable: list[str] | None, splits: tuple[str, ...]) -> Iterator[Row]:
     """The rows of a file, or of the first of these splits that a hub dataset has."""
     if isinstance(source, MemoryRows):
         return source.placed()
@@ -297,5 +330,5 @@ def _unlabelled(value: Any) -> bool:
 
 
 def _empty_texts(split: Split) -> list[str]:
-    empty = sum(1 for text in chain.from_iterable(split.texts) if text == "")
+    empty = empty_texts(split.texts)
     return [f"{console.counted(empty, 'empty text', 'empty texts')} in {split.name}"] if empty else []

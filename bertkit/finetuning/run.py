@@ -15,8 +15,9 @@ from bertkit.io.atomic import write_json, write_text
 from bertkit.io.connection import is_offline
 from bertkit.io.hub import EMBEDDED, NotFetchedError, model_folder
 from bertkit.io.memory import MemoryRows
+from bertkit.io.structured import read_toml
 from bertkit.models.folder import checked_folder, read_config
-from bertkit.settings.recipes import Override, load
+from bertkit.settings.recipes import Override, Resolved, load
 from bertkit.settings.schema import FinetuneRecipe
 from bertkit.signals import stopped_cleanly
 from bertkit.training import ranks, run_folder
@@ -110,7 +111,11 @@ def check_model(request: FinetuneRequest, recipe: FinetuneRecipe) -> None:
 
 def load_recipe(request: FinetuneRequest) -> FinetuneRecipe:
     """The recipe of the task (or the general one, for a person's own rows) with the overrides."""
-    return load(FinetuneRecipe, "finetune", request.task or "own", request.overrides).settings
+    return _resolved(request).settings
+
+
+def _resolved(request: FinetuneRequest) -> Resolved[FinetuneRecipe]:
+    return load(FinetuneRecipe, "finetune", request.task or "own", request.overrides)
 
 
 def data_request(request: FinetuneRequest, recipe: FinetuneRecipe) -> DataRequest:
@@ -151,15 +156,21 @@ def finetune(request: FinetuneRequest) -> RunRecord:
 
 
 def finetune_on(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneRequest) -> RunRecord:
-    """Makes one run on labelled data that is loaded already, in ``request.folder``."""
+    """Makes one run on labelled data that is loaded already, in ``request.folder``.
+
+    Raises:
+        BertkitError: as for ``finetune``.
+    """
     from bertkit import hardware
     from bertkit.training import checkpoint
     from bertkit.training.loop import fit
 
     if data.train is None or data.train.labels is None:
         raise BertkitError(f"task {request.task} has no training rows: it is predicted by a model of another task")
-    recipe = recorded_recipe(data, recipe, request)
     out = request.folder
+    if request.resume:
+        run_folder.check_same_base(out, request.model)
+    recipe = recorded_recipe(data, recipe, request)
     device = hardware.choose_device(request.device)
     precision = hardware.choose_precision(recipe.train.mixed_precision, device)
     accelerator = hardware.build_accelerator(device, precision, recipe.train.report_to, str(out))
@@ -200,11 +211,11 @@ def recorded_recipe(data: LabelledData, recipe: FinetuneRecipe, request: Finetun
 
 def with_fitting_rate(recipe: FinetuneRecipe, request: FinetuneRequest) -> FinetuneRecipe:
     """The recipe with a learning rate for the width of the model and for what is trained; a person's own rate is kept."""
-    given = any(one.key.rpartition(".")[2] == "learning_rate" for one in request.overrides)
     width = read_config(model_folder(request.model), request.model).get("hidden_size")
-    if given or (request.task or "").endswith(".toml") or not isinstance(width, int):
+    if _is_rate_given(request, recipe) or not isinstance(width, int):
         return recipe
-    train, theirs = recipe.train, f"the recipe's {recipe.train.learning_rate:.0e} is for"
+    whose = "default" if _is_own(request) else "recipe's"
+    train, theirs = recipe.train, f"the {whose} {recipe.train.learning_rate:.0e} is for"
     if train.encoder == "frozen":
         rate, why = FROZEN_RATES[train.classifier], f"as the encoder is frozen: {theirs} all of a model"
     else:
@@ -214,6 +225,25 @@ def with_fitting_rate(recipe: FinetuneRecipe, request: FinetuneRequest) -> Finet
         return recipe
     console.note(f"learning rate {rate:.1e}, {why} (--lr says otherwise)")
     return recipe.model_copy(update={"train": train.model_copy(update={"learning_rate": rate})})
+
+
+def _is_own(request: FinetuneRequest) -> bool:
+    """Whether the recipe is a person's own file."""
+    return (request.task or "").endswith(".toml")
+
+
+def _is_rate_given(request: FinetuneRequest, recipe: FinetuneRecipe) -> bool:
+    """Whether a person gave the learning rate, as an option or in a recipe of their own."""
+    if any(one.key.rpartition(".")[2] == "learning_rate" for one in request.overrides):
+        return True
+    if not _is_own(request):
+        return False
+    if "train.learning_rate" in _resolved(request).origins:
+        return True
+    # Early runs of such a recipe kept the default for every model; they are resumed with it.
+    begun = request.folder / run_folder.RECIPE
+    recorded = run_folder.flat(read_toml(begun)) if request.resume and begun.is_file() else {}
+    return recorded.get("train.learning_rate") == recipe.train.learning_rate
 
 
 def _finish(

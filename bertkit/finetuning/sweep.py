@@ -27,7 +27,7 @@ from bertkit.io.atomic import write_json
 from bertkit.settings.schema import FinetuneRecipe
 from bertkit.signals import stopped_cleanly
 from bertkit.training import ranks, run_folder
-from bertkit.training.record import RunRecord, read_record
+from bertkit.training.record import RUN, RunRecord, read_record, write_record
 
 PAPER_GRID: dict[str, list[Any]] = {
     "batch_size": [16, 32],
@@ -202,23 +202,14 @@ def _finished(data: LabelledData, runs: list[_Run]) -> dict[Path, RunRecord]:
     model, finished = runs[0].request.model, dict[Path, RunRecord]()
     fingerprint = data_fingerprint(data, encoder_tokenizer(model_folder(model), model))
     for run in (run for run in runs if (run.out / run_folder.RECIPE).is_file()):
+        run_folder.check_same_base(run.out, model)
         with console.kept():  # what is told of its learning rate, of which the run itself has told
             recipe = recorded_recipe(data, run.recipe, run.request)
         run_folder.check_same_maths(run.out, recipe, fingerprint)
         record = read_record(run.out)
-        if record.base_model and _place(record.base_model) != _place(model):
-            raise BertkitError(
-                f"cannot resume {run.out} with --model {model}: it was begun with {record.base_model}; give the same model, "
-                "or start anew with --overwrite"
-            )
         if record.finished:
             finished[run.out] = record
     return finished
-
-
-def _place(model: str) -> str:
-    """A model's name; of a folder the whole path, however it was written."""
-    return str(Path(model).resolve()) if Path(model).is_dir() else model
 
 
 def _one(run: _Run, data: LabelledData) -> RunRecord:
@@ -255,9 +246,18 @@ def _summary(out: Path, runs: list[dict[str, Any]], data: LabelledData) -> RunRe
     record = {"out": str(out), "metrics": best["metrics"], "seconds": sum(run["seconds"] for run in runs)}
     if not console.is_main_process():
         return RunRecord(**record, results=results)
-    for path in Path(best["out"]).iterdir():
-        if path.is_file() and path.name != run_folder.LOCK:
-            shutil.copy2(path, out / path.name)
+    _take_over(Path(best["out"]), out)
     write_json(out / "eval_results.json", results)
     check_saved(out)
     return read_record(out).model_copy(update={**record, "results": results})
+
+
+def _take_over(best: Path, out: Path) -> None:
+    """Copies the best run's files into the folder of the sweep, without those of another run that was the best before."""
+    names = {path.name for path in best.iterdir() if path.is_file()} - {run_folder.LOCK}
+    of_runs = {path.name for run in out.glob(f"*/{RUN}") for path in run.parent.iterdir() if path.is_file()}
+    for name in of_runs - names - {run_folder.LOCK}:
+        (out / name).unlink(missing_ok=True)
+    for name in names:
+        shutil.copy2(best / name, out / name)
+    write_record(out, read_record(out).facts | {"out": str(out)})

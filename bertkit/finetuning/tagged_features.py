@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bertkit.errors import BertkitError
 from bertkit.finetuning.entities import entities
 from bertkit.finetuning.features import Features, Split
 from bertkit.finetuning.rows.tagged_rows import TaggedRow, of_tokens, with_words
@@ -35,9 +37,14 @@ def tagged_features(split: Split, encoder: "Encoder", overflow: str) -> Features
     """The features of a split whose texts are lists of words, or strings, with ``TagTargets`` without ``ids``.
 
     A word that occurs in several windows is read in the one where it is furthest from an edge.
+
+    Raises:
+        BertkitError: some of the rows with labels are lists of words, and others strings.
     """
-    are_words = bool(split.texts) and not isinstance(split.texts[0], str)
-    made = encoder([(text,) for text in split.texts], overflow, are_words=are_words, with_characters=True)
+    kinds = sorted({isinstance(text, str) for text in split.texts})
+    if len(kinds) > 1 and split.labels is not None:
+        _refuse_mixture(split)
+    made = _joined([_of_kind(split.texts, is_string, encoder, overflow) for is_string in kinds or [True]])
     assert made.words is not None
     firsts = [_first_pieces(words) for words in made.words]
     kept = _best_windows(firsts, [len(ids) for ids in made.ids], made.rows.tolist())
@@ -45,29 +52,70 @@ def tagged_features(split: Split, encoder: "Encoder", overflow: str) -> Features
         [(place, word) for word, place in first.items() if word in own] for first, own in zip(firsts, kept, strict=True)
     ]
     places, words = ([np.array([pair[at] for pair in some], dtype=np.int64) for some in read] for at in (0, 1))
-    rows = _of_words(split) if are_words else _of_strings(split, made)
-    return replace(made, targets=TagTargets(rows, places, words))
+    return replace(made, targets=TagTargets(_with_all_words(split, made), places, words))
 
 
-def _of_words(split: Split) -> list[TaggedRow]:
-    return list(split.labels) if split.labels is not None else [of_tokens("", text, None) for text in split.texts]
+def _refuse_mixture(split: Split) -> None:
+    """Their tags may follow another scheme than the entities of strings, which become tags in BIO."""
+    first = isinstance(split.texts[0], str)
+    row = next(row for row, text in enumerate(split.texts) if isinstance(text, str) is not first)
+    names = ("a list of words", "a text")
+    raise BertkitError(
+        f"{split.labels[row].place} is {names[not first]}, and the first row of {split.name} {names[first]}: give all rows "
+        "as tokens with tags, or all as texts with entities"
+    )
 
 
-def _of_strings(split: Split, made: Features) -> list[TaggedRow]:
-    """The rows of texts, with the words that the tokenizer finds in them."""
+def _of_kind(texts: Sequence[Any], is_string: bool, encoder: "Encoder", overflow: str) -> Features:
+    """The features of those rows that are strings, or of those that are lists of words."""
+    own = [row for row, text in enumerate(texts) if isinstance(text, str) is is_string]
+    made = encoder([(texts[row],) for row in own], overflow, are_words=not is_string, with_characters=True)
+    rows = np.array(own, dtype=np.int64)[made.rows]
+    return replace(made, rows=rows, cut={own[row]: length for row, length in made.cut.items()})
+
+
+def _joined(parts: Sequence[Features]) -> Features:
+    """The features of all parts, row by row."""
+    first, rows = parts[0], np.concatenate([one.rows for one in parts])
+    order = np.argsort(rows, kind="stable")
+
+    def joined(name: str) -> list[Any]:
+        every = [one for part in parts for one in getattr(part, name)]
+        return [every[number] for number in order]
+
+    return replace(
+        first,
+        ids=joined("ids"),
+        types=None if first.types is None else joined("types"),
+        rows=rows[order],
+        texts=joined("texts"),
+        words=joined("words"),
+        offsets=joined("offsets"),
+        cut=dict(chain.from_iterable(one.cut.items() for one in parts)),
+    )
+
+
+def _with_all_words(split: Split, made: Features) -> list[TaggedRow]:
+    """The rows; those of strings with the words that the tokenizer finds in them."""
     assert made.words is not None
     assert made.offsets is not None
     spans: list[dict[int, tuple[int, int]]] = [{} for _ in split.texts]
     for row, words, offsets in zip(made.rows.tolist(), made.words, made.offsets, strict=True):
-        for word, (begin, end) in zip(words, offsets, strict=True):
+        for word, (begin, end) in zip(words, offsets, strict=True) if isinstance(split.texts[row], str) else ():
             if word is not None:
                 first, last = spans[row].get(word, (begin, end))
                 spans[row][word] = min(first, begin), max(last, end)
-    rows = split.labels if split.labels is not None else [TaggedRow("", text) for text in split.texts]
+    rows = split.labels if split.labels is not None else [_unlabelled(text) for text in split.texts]
     return [
         with_words(row, [own.get(word, (0, 0)) for word in range(max(own, default=-1) + 1)])
-        for row, own in zip(rows, spans, strict=True)
+        if isinstance(text, str)
+        else row
+        for text, row, own in zip(split.texts, rows, spans, strict=True)
     ]
+
+
+def _unlabelled(text: Any) -> TaggedRow:
+    return TaggedRow("", text) if isinstance(text, str) else of_tokens("", text, None)
 
 
 def _first_pieces(words: Sequence[int | None]) -> dict[int, int]:

@@ -47,7 +47,7 @@ class MemoryRows:
 
 
 def memory_rows(name: str, table: Table) -> MemoryRows:
-    """The rows of a table in memory; missing values of a data frame (NaN, NaT, NA) become None.
+    """The rows of a table in memory; missing values of pandas (NaN, NaT, NA) become None, and numpy's values Python's.
 
     Raises:
         BertkitError: the object is not such a table, or two columns have the same name.
@@ -68,13 +68,19 @@ def memory_rows(name: str, table: Table) -> MemoryRows:
                 f"{name}, row {number} is of type {type(row).__name__}: give a path, a list of dictionaries, a "
                 "datasets.Dataset or a pandas.DataFrame"
             )
-        rows.append({str(column): _listed(value) for column, value in row.items()})
+        rows.append({str(column): _given(value) for column, value in row.items()})
     return MemoryRows(name, rows)
 
 
 def _given(value: Any) -> Any:
-    """A cell of a data frame; None if it is missing. (NaN and NaT do not equal themselves; comparing NA raises.)"""
+    """A cell as plain values, within lists and objects too; None if it is missing. (NaN and NaT do not equal themselves;
+    comparing NA raises.)"""
     value = _listed(value)
+    if isinstance(value, dict):
+        return {name: _given(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        plain = map(_given, value)
+        return tuple(plain) if isinstance(value, tuple) else list(plain)
     try:
         is_missing = type(value).__name__ in ("NAType", "NaTType") or bool(value != value)
     except (TypeError, ValueError):  # they cannot be compared

@@ -8,7 +8,11 @@ import pytest
 
 from bertkit.errors import BertkitError
 from bertkit.finetuning import data as module
-from bertkit.finetuning.data import DataRequest, check_inputs, load_labelled, load_split
+from bertkit.finetuning.alignment import head_of_task
+from bertkit.finetuning.data import DataRequest, check_inputs, load_labelled, load_split, load_table
+from bertkit.finetuning.heads.number import Number
+from bertkit.finetuning.heads.one_class import OneClass
+from bertkit.finetuning.heads.token import TokenHead
 from bertkit.settings.recipes import load, recipe_names
 from bertkit.settings.schema import FinetuneRecipe, TaskSettings
 
@@ -190,7 +194,7 @@ SWAG = {"sent1": "she opened the shop", "ending0": "it rained", "ending1": "a la
     ("row", "text", "label", "said"),
     [
         (TAGGED, ["tokens"], ["ner_tags"], "a label for each of the 4 tokens"),
-        (TAGGED, ["tokens"], ["tokens"], "a label for each"),
+        (TAGGED, ["tokens"], ["tokens"], "the column 'tokens' is named for the text and for the label"),
         (ASKED, ["context", "question"], ["answers"], "the label 'answers' is an object"),
         (CHOSEN, ["question"], ["choices"], "multiple choice"),
         (CHOSEN, [], [], "multiple choice"),
@@ -268,3 +272,172 @@ def test_numbers_in_the_validation_rows_are_said_to_be_classes_by_their_place(tm
     data = own(tmp_path, "text,label\none,no\ntwo,yes\n", "text,label\nthree,1\n")
     assert data.validation[0].labels.tolist() == [1]
     assert any("taken in the order of the model's classes: 0 is no, 1 is yes" in one for one in data.notes)
+
+
+TAGS_OF_MODEL = ["O", "B-ORG", "I-ORG", "B-PER", "I-PER"]
+TAGS_OF_ROWS = ("O", "B-PER", "I-PER", "B-ORG", "I-ORG")
+
+
+def jsonl(*rows):
+    return "\n".join(map(json.dumps, rows)) + "\n"
+
+
+def test_tags_that_are_numbers_are_those_of_the_task_and_the_order_is_said(tmp_path):
+    rows = write(tmp_path, "n.jsonl", jsonl({"tokens": ["Ana", "ran", "Acme"], "ner_tags": [1, 0, 3]}))
+    model = TokenHead(TAGS_OF_MODEL, "BIO")
+    data = load_labelled(request(validation=rows, head=model, task=TaskSettings(labels=TAGS_OF_ROWS)))
+    assert data.validation[0].labels[0].tags == ["B-PER", "O", "B-ORG"]
+    said = "the tags are numbers and are taken in the order of"
+    assert f"{said} task.labels: 0 is O, 1 is B-PER, 2 is I-PER, …" in data.notes
+    data = load_labelled(request(validation=rows, head=model))
+    assert data.validation[0].labels[0].tags == ["B-ORG", "O", "B-PER"]
+    assert (
+        f"{said} the model's tags (--set task.labels=… names another): 0 is O, 1 is B-ORG, 2 is I-ORG, …" in data.notes
+    )
+    named = jsonl({"tokens": ["Ana", "Acme"], "ner_tags": ["B-PER", "B-ORG"]})
+    data = load_labelled(request(write(tmp_path, "t.jsonl", named), rows))
+    assert any(f"{said} the model's tags (--set task.labels=… names another): 0 is O" in told for told in data.notes)
+
+
+def test_the_tags_of_a_task_are_numbered_by_the_task_and_not_by_the_model(monkeypatch):
+    row = {"tokens": ["Ana", "ran", "Acme"], "ner_tags": [1, 0, 3]}
+    monkeypatch.setattr(module, "_hub_rows", lambda *_: iter([("r 0", row)]))
+    conll = task("conll2003")
+    head, places = head_of_task(
+        TokenHead([*TAGS_OF_MODEL, "B-LOC", "I-LOC", "B-MISC", "I-MISC"], "BIO"), conll, "conll"
+    )
+    assert places is None
+    assert load_split(conll, None, "validation", head).labels[0].tags == ["B-PER", "O", "B-ORG"]
+    nameless, _ = head_of_task(TokenHead([f"LABEL_{n}" for n in range(9)], ""), conll, "conll")
+    assert load_split(conll, None, "validation", nameless).labels[0].tags == ["LABEL_1", "LABEL_0", "LABEL_3"]
+
+
+@pytest.mark.parametrize(
+    ("head", "asked", "said"),
+    [
+        (None, {"label": ("a", "b"), "problem_type": "regression"},
+         r"2 columns are named for the label \('a', 'b'\), of which the head sequence with task.problem_type=regression reads 1"),
+        (None, {"label": ("a", "b"), "problem_type": "single_label_classification"}, "2 columns are named for the label"),
+        (Number(), {"label": ("a", "b")}, "2 columns are named for the label"),
+        (OneClass(["0", "1"]), {"label": ("a", "b")}, "2 columns are named for the label"),
+        (None, {"text": ("text", "t", "u"), "label": ("a",)}, "3 columns are named for the text .* reads 2 at most"),
+        (None, {"label": ("a", "A ")}, "the column 'a' is named twice for the label: name another with --label"),
+        (None, {"text": ("t", "t"), "label": ("a",)}, "the column 't' is named twice for the text"),
+        (None, {"text": ("a",), "label": ("a",)}, "the column 'a' is named for the text and for the label"),
+        (None, {"head": "token", "text": ("t", "u"), "label": ("a",)}, "of which the head token reads 1 at most"),
+        (None, {"head": "token", "text": ("t",), "label": ("a", "b")}, "of which the head token reads 1 at most"),
+    ],
+)  # fmt: skip
+def test_columns_that_would_not_be_read_are_refused(tmp_path, head, asked, said):
+    rows = write(tmp_path, "a.csv", "text,t,u,a,b\nx,y,z,0,1\nx,y,z,1,0\n")
+    rows = {"train": rows, "validation": rows} if head is None else {"validation": rows}
+    with pytest.raises(BertkitError, match=said):
+        load_labelled(request(**rows, head=head, task=TaskSettings(**asked)))
+
+
+def test_columns_that_are_read_are_not_refused(tmp_path):
+    table = "text,t,u,a,b\nx,y,z,0,1\nx,y,z,1,0\n"
+    several = {"label": ("a", "b"), "problem_type": "multi_label_classification"}
+    for asked in ({"label": ("a", "b")}, several):
+        assert own(tmp_path, table, task=TaskSettings(**asked)).head.label_names == ["a", "b"]
+    assert own(tmp_path, table, task=TaskSettings(text=("t", "u"), label=("a",))).train.texts[0] == ("y", "z")
+    asked = TaskSettings(head="choice", text=("text", "t", "u"), label=("a",))
+    data = own(tmp_path, "text,t,u,ending0,ending1,a\nx,y,z,no,yes,1\n", task=asked)
+    assert data.train.texts == [{"question": "x y z", "choices": ["no", "yes"]}]
+
+
+def test_numbers_among_the_names_of_classes_are_unknown(tmp_path):
+    train, held = "text,label\na,neg\nb,pos\n", "text,label\na,neg\nb,pos\nc,1\nd,0\n"
+    with pytest.raises(BertkitError, match=r"va\.csv:4: unknown label '1'; training has neg, pos"):
+        own(tmp_path, train, held)
+    data = own(tmp_path, train, held, skip_bad_rows=True)
+    assert data.validation[0].texts == [("a",), ("b",)]
+    assert len(data.left_out) == 2
+    assert "va.csv:4: unknown label '1'" in data.left_out[0]
+    # Where no row has a name, the number is what is known, and the word is not.
+    with pytest.raises(BertkitError, match=r"va\.csv:3: unknown label 'x'"):
+        own(tmp_path, train, "text,label\nc,1\nd,x\n")
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (
+            [{"text": None, "label": label} for label in "xyxyxy"],
+            r"none of 6 rows can be used; the first: .*a\.jsonl:1 has no text",
+        ),
+        (
+            [{"question": "who?", "context": "Ana", "answers": ["Ana"]}] * 3,
+            r"none of 3 rows can .*a\.jsonl:1: the answers",
+        ),
+        ([5, "x"], r"none of 2 rows can be used; the first: .*a\.jsonl:1"),
+    ],
+    ids=["texts", "answers", "lines"],
+)
+def test_rows_of_which_none_can_be_used_are_refused_with_the_first_reason(tmp_path, rows, said):
+    path = write(tmp_path, "a.jsonl", jsonl(*rows))
+    with pytest.raises(BertkitError, match=said):
+        load_table(request(path, skip_bad_rows=True))
+
+
+def test_validation_rows_of_which_none_can_be_used_are_refused_with_the_first_reason(tmp_path):
+    train = jsonl({"text": "a", "label": "x"}, {"text": "b", "label": "y"})
+    with pytest.raises(BertkitError, match=r"none of 2 rows can be used; the first: .*va\.jsonl:1 has no text"):
+        own(tmp_path, train, jsonl(*[{"text": None, "label": "x"}] * 2), name="a.jsonl", skip_bad_rows=True)
+    with pytest.raises(BertkitError, match=r"none of 2 rows can be used; the first: .*va\.jsonl:1"):
+        own(tmp_path, train, "5\n6\n", name="a.jsonl", skip_bad_rows=True)
+
+
+def test_rows_without_any_class_are_refused(tmp_path):
+    with pytest.raises(BertkitError, match="no row has a class in column label: there is nothing to learn"):
+        own(tmp_path, jsonl({"text": "a", "label": []}, {"text": "b", "label": []}), name="a.jsonl")
+
+
+def test_the_first_row_with_an_entity_tells_what_rows_are(tmp_path):
+    doccano = jsonl({"id": 1, "text": "it rains", "label": []}, {"id": 2, "text": "Ana left", "label": [[0, 3, "PER"]]})
+    studio = jsonl(*(
+        {"data": {"text": text}, "annotations": [{"result": marks}]}
+        for text, marks in (("it rains", []), ("Ana left", [{"value": {"start": 0, "end": 3, "labels": ["PER"]}}]))
+    ))  # fmt: skip
+    for rows in (doccano, studio):
+        data = own(tmp_path, rows, name="a.jsonl")
+        assert (data.head.name, data.head.label_names) == ("token", ["O", "B-PER", "I-PER"])
+        assert [len(row.marked) for row in data.train.labels] == [0, 1]
+    several = jsonl({"text": "a", "label": []}, {"text": "b", "label": ["x", "y"]})
+    assert own(tmp_path, several, name="a.jsonl").head.label_names == ["x", "y"]
+    # What has a label already is not asked again.
+    rows = jsonl({"text": "a b", "label": "x", "spans": []}, {"text": "a b", "label": "y", "spans": [[0, 1, "X"]]})
+    assert own(tmp_path, rows, name="a.jsonl").head.label_names == ["x", "y"]
+    with pytest.raises(
+        BertkitError, match="a list of 3, not a name: .*; entities that are marked in texts are read with --head token"
+    ):
+        own(tmp_path, doccano, name="a.jsonl", task=TaskSettings(head="sequence"))
+
+
+def test_validation_rows_need_no_optional_columns(tmp_path):
+    asked = {"question": "where?", "context": "Ana is in Oslo", "answers": {"text": ["Oslo"], "answer_start": [10]}}
+    data = own(tmp_path, jsonl(asked | {"id": "7"}), jsonl(asked), name="a.jsonl")
+    assert ["id" in split.texts[0] for split in (data.train, *data.validation)] == [True, False]
+    chosen = {"question": "where?", "choices": ["here", "there"], "label": 1}
+    numbered = {"question": "where?", "ending0": "here", "ending1": "there", "label": 1}
+    data = own(tmp_path, jsonl(chosen), jsonl(numbered), name="a.jsonl")
+    assert data.train.texts == data.validation[0].texts
+    del numbered["question"]  # without it the choices are another thing
+    with pytest.raises(BertkitError, match="has no column 'question'"):
+        own(tmp_path, jsonl(chosen), jsonl(numbered), name="a.jsonl")
+
+
+def test_choices_that_are_empty_at_the_end_are_left_out_and_counted(tmp_path):
+    table = "question,ending0,ending1,ending2,label\nwho?,a,b,c,2\nwhat?,a,b,,1\nwhy?,a,b, ,0\n"
+    data = own(tmp_path, table)
+    assert [len(row["choices"]) for row in data.train.texts] == [3, 2, 2]
+    assert "rows in train whose last choices are empty, and are left out: 2" in data.notes
+    assert "rows in validation whose last choices are empty, and are left out: 2" in data.notes
+
+
+def test_empty_words_are_no_empty_texts(monkeypatch, tmp_path):
+    rows = [{"tokens": ["a", "", ""], "ner_tags": ["B-X", "O", "O"]}, {"tokens": [""], "ner_tags": ["O"]}]
+    assert "1 empty text in train" in own(tmp_path, jsonl(*rows), name="a.jsonl").notes
+    monkeypatch.setattr(module, "_hub_rows", lambda *_: iter([("r 0", rows[0]), ("r 1", rows[0])]))
+    names = TaskSettings(head="token", dataset="x/y", text=("tokens",), label=("ner_tags",))
+    assert load_labelled(request(task=names)).notes == []

@@ -1,8 +1,11 @@
 """What a request for fine-tuning comes to before anything is read."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from helpers.interrupted import cut_off
 
 from bertkit.assets import EMBEDDED_LABELLED, EMBEDDED_MODEL
 from bertkit.errors import BertkitError
@@ -18,6 +21,7 @@ from bertkit.finetuning.run import (
     with_settings,
 )
 from bertkit.finetuning.sweep import parse_grid, sweep
+from bertkit.io.memory import memory_rows
 from bertkit.settings.recipes import Override
 
 
@@ -111,3 +115,56 @@ def test_the_rate_suits_what_is_trained_unless_it_is_given(settings, rate, why, 
     assert recipe.train.learning_rate == pytest.approx(rate, rel=0.01)
     told = " ".join(capsys.readouterr().err.split())
     assert why in told if why else told == ""
+
+
+OWN = '[task]\ndataset = "x"\ntext = ["text"]\nlabel = ["label"]\n\n[train]\nencoder = "frozen"\n'
+
+
+@pytest.mark.parametrize(
+    ("added", "rate"),
+    [
+        ("", 3e-3),
+        ('classifier = "bilstm"\n', 1e-3),
+        ("learning_rate = 3e-5\n", 3e-5),
+        ("learning_rate = 1e-4\n", 1e-4),
+    ],
+)
+def test_a_recipe_of_ones_own_has_the_rate_that_it_gives_or_one_that_suits(tmp_path, added, rate, capsys):
+    path = tmp_path / "mine.toml"
+    path.write_text(OWN + added)
+    request = FinetuneRequest(str(path), model=str(EMBEDDED_MODEL), out=tmp_path / "run")
+    assert with_fitting_rate(load_recipe(request), request).train.learning_rate == rate
+    told = " ".join(capsys.readouterr().err.split())
+    assert ("as the encoder is frozen: the default 3e-05 is for all of a model" in told) is ("learning" not in added)
+    given = replace(request, overrides=[Override("learning_rate", 3e-5, "--lr")])
+    assert with_fitting_rate(load_recipe(given), given).train.learning_rate == 3e-5
+
+
+@pytest.mark.parametrize(("begun", "rate"), [(3e-5, 3e-5), (3e-3, 3e-3), (1e-4, 3e-3)])
+def test_a_run_that_was_begun_with_the_default_rate_is_resumed_with_it(tmp_path, begun, rate):
+    """The last was begun with a rate that was given: without it the resume is refused by its rate."""
+    path = tmp_path / "mine.toml"
+    path.write_text(OWN)
+    request = FinetuneRequest(str(path), model=str(EMBEDDED_MODEL), out=tmp_path, resume=True)
+    (tmp_path / "recipe.toml").write_text(f"[train]\nlearning_rate = {begun}\n")
+    assert with_fitting_rate(load_recipe(request), request).train.learning_rate == rate
+
+
+def test_a_run_is_not_resumed_with_another_model(tiny_model, tmp_path, monkeypatch):
+    other = shutil.copytree(tiny_model, tmp_path / "m2")
+    rows = [{"text": f"the cat {'abcdefgh'[row % 8]}", "label": ["no", "yes"][row % 2]} for row in range(20)]
+    settings = {"train.max_steps": 4, "train.save_steps": 2, "train.eval_steps": 2, "data.max_seq_length": 16,
+                "data.validation_split": 0.3, "train.mixed_precision": "no", "train.encoder": "frozen"}  # fmt: skip
+    request = FinetuneRequest(
+        train=memory_rows("rows", rows), model=str(tiny_model), out=tmp_path / "run", device="cpu",
+        overrides=[Override(key, value, key) for key, value in settings.items()],
+    )  # fmt: skip
+    finetune(request)
+    whole = cut_off(request.folder, after=2)
+    record = (request.folder / "run.json").read_bytes()
+    with pytest.raises(BertkitError, match=rf"cannot resume .* with --model {other}: it was begun with {tiny_model}"):
+        finetune(replace(request, model=str(other), resume=True))
+    assert (request.folder / "run.json").read_bytes() == record
+    monkeypatch.chdir(tiny_model.parent)  # the same model by another path
+    finetune(replace(request, model=tiny_model.name, resume=True))
+    assert (request.folder / "model.safetensors").read_bytes() == whole

@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import pytest
 from filelock import FileLock
+from transformers import AutoModelForSequenceClassification
 
 from bertkit.errors import BertkitError
 from bertkit.finetuning.run import FinetuneRequest
 from bertkit.finetuning.sweep import parse_grid, sweep
 from bertkit.io.memory import memory_rows
+from bertkit.models.folder import FEATURE_WEIGHTS, WEIGHTS
 from bertkit.settings.recipes import Override
 from bertkit.training.run_folder import LOCK
 
@@ -150,3 +152,28 @@ def test_metrics_may_be_varied_where_all_have_the_one_that_chooses(tiny_model, t
     grid = {"task.metrics": [["accuracy"], ["f1", "accuracy"]]}
     runs = sweep(request_for(tmp_path / "out", tiny_model), 1, grid).results["sweep"]
     assert (runs["metric"], len(runs["runs"])) == ("eval_accuracy", 2)
+
+
+def test_the_folder_has_the_files_of_the_best_run_alone(tiny_model, tmp_path):
+    """A plain classifier is the best at first, then one on features: transformers must not find the first one's weights."""
+    out, frozen = tmp_path / "out", {"train.encoder": "frozen"}
+    record = sweep(request_for(out, tiny_model, **frozen), 1, {"data.layers": ["last"]})
+    told = json.loads((out / "run.json").read_text())
+    assert (record.out, told["out"], told["base_model"]) == (str(out), str(out), str(tiny_model))
+    assert (out / WEIGHTS).is_file()
+    first = next(out.glob("*seed=*")) / "run.json"
+    worse = json.loads(first.read_text())
+    worse["results"]["eval_accuracy"] = -1.0
+    first.write_text(json.dumps(worse))
+    (out / "notes.txt").write_text("a person's own")
+    resumed = replace(request_for(out, tiny_model, **frozen), resume=True)
+    assert sweep(resumed, 1, {"data.layers": ["last", "weighted"]}).results["eval_accuracy"] >= 0
+    best = next(out.glob("*weighted*seed=*"))
+    assert (out / FEATURE_WEIGHTS).read_bytes() == (best / FEATURE_WEIGHTS).read_bytes()
+    assert not (out / WEIGHTS).exists()
+    assert json.loads((out / "run.json").read_text())["out"] == str(out)
+    assert {path.name for path in out.iterdir() if path.is_file()} - {"notes.txt"} == {
+        path.name for path in best.iterdir() if path.is_file()
+    }
+    with pytest.raises(OSError, match="safetensors"):
+        AutoModelForSequenceClassification.from_pretrained(out)

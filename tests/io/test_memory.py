@@ -21,3 +21,22 @@ def test_arrays_in_cells_are_lists():
     said = {"tokens": ["a", "b"], "tags": [1, 0], "n": 3}
     assert memory_rows("f", pandas.DataFrame([row])).rows == [said]
     assert memory_rows("f", [row]).rows == [said]
+
+
+def test_missing_values_and_numpys_values_in_dictionaries_are_plain():
+    frame = pandas.DataFrame({"text": ["a", pandas.NA], "at": [pandas.NaT, pandas.NaT], "n": [np.nan, 1.0]})
+    assert memory_rows("f", frame.to_dict("records")).rows == memory_rows("f", frame).rows
+    row = {"text": pandas.NA, "at": pandas.NaT, "yes": np.bool_(True), "n": np.int64(3), "s": np.str_("a"),
+           "tags": [pandas.NA, np.int64(1)], "choices": {"text": np.array(["a", "b"]), "n": (np.float64(1.5), 2)}}  # fmt: skip
+    (read,) = memory_rows("f", [row]).rows
+    said = {
+        "text": None,
+        "at": None,
+        "yes": True,
+        "n": 3,
+        "s": "a",
+        "tags": [None, 1],
+        "choices": {"text": ["a", "b"], "n": (1.5, 2)},
+    }
+    assert read == said
+    assert repr(read) == repr(said)  # numpy's True is equal to Python's

@@ -4,18 +4,17 @@ Each choice is read as a pair with the question and gets one logit. The softmax 
 have any number. Shapes: N features (choices) in a batch, of R rows.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from bertkit.console import counted
 from bertkit.errors import BertkitError
 from bertkit.finetuning.baseline import beside
 from bertkit.finetuning.features import Batch, Columns, Features, Row, Split
 from bertkit.finetuning.heads.base import Head
+from bertkit.finetuning.rows.choice_rows import choices_of, numbered, right_choice
 from bertkit.finetuning.rows.kinds import as_text
 from bertkit.intervals import wilson_interval
 
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from bertkit.settings.schema import TaskSettings
 
 _LISTS = ("choices", "options", "endings")
-_NUMBERED = re.compile(r"(?:ending|choice|answer|option)_?(\d{1,9})")
 _QUESTIONS = (
     *(("article", "question"), ("context", "question"), ("sent1", "sent2"), ("premise", "question")),
     *((name,) for name in ("question", "premise", "ctx", "sent1", "context")),
@@ -53,16 +51,16 @@ class ChoiceHead(Head):
     @classmethod
     def takes(cls, row: dict[str, Any], task: "TaskSettings") -> bool:  # noqa: ARG003
         listed = any(isinstance(row.get(name), (list, dict)) for name in _LISTS)
-        return (listed or len(_numbered(row)) > 1) and any(name in row for (name,) in cls.roles["label"])
+        return (listed or len(numbered(row)) > 1) and any(name in row for (name,) in cls.roles["label"])
 
     @classmethod
     def check_row(cls, row: Row, columns: Columns, task: "TaskSettings") -> None:  # noqa: ARG003
-        _choices(row, columns)
+        choices_of(row, columns)
 
     @classmethod
     def fit(cls, rows: Sequence[Row], columns: Columns, task: "TaskSettings") -> "ChoiceHead":  # noqa: ARG003
         for row in rows:
-            _choices(row, columns)
+            choices_of(row, columns)
         return cls()
 
     @classmethod
@@ -83,11 +81,11 @@ class ChoiceHead(Head):
         # "Ana opened the door. She" and "sat down.": the second part begins each choice, as in SWAG.
         texts = [as_text(values.get(name), place, name) for name in columns.get("text", ())]
         begun = texts.pop() if columns.get("text") == ("sent1", "sent2") else ""
-        choices = [f"{begun} {choice}".strip() for choice in _choices(row, columns)]
+        choices = [f"{begun} {choice}".strip() for choice in choices_of(row, columns)]
         return {"question": " ".join(text for text in texts if text), "choices": choices}
 
     def labels(self, rows: Sequence[Row], columns: Columns) -> np.ndarray:
-        return np.array([_number(row, columns) for row in rows], dtype=np.int64)
+        return np.array([right_choice(row, columns) for row in rows], dtype=np.int64)
 
     def features(self, split: Split, encoder: "Encoder") -> Features:
         if encoder.overflow == "windows":
@@ -193,51 +191,3 @@ class ChoiceHead(Head):
 
     def example(self, columns: Sequence[str]) -> Any:  # noqa: ARG002
         return {"question": "he was hungry .", "choices": ["he slept .", "he ate an apple ."]}
-
-
-def _numbered(row: dict[str, Any]) -> list[str]:
-    """The columns such as ending0, ending1, …, in the order of their numbers."""
-    numbers = {name: int(match[1]) for name in row if (match := _NUMBERED.fullmatch(name))}
-    return sorted(numbers, key=lambda name: numbers[name])
-
-
-def _choices(row: Row, columns: Columns) -> list[str]:
-    place, values = row
-    if "choices" in columns:
-        name = columns["choices"][0]
-        given = values.get(name)
-        given = given.get("text") if isinstance(given, dict) else given  # as in ARC: {"text": […], "label": ["A", …]}
-        if not isinstance(given, list):
-            raise BertkitError(f"{place}: '{name}' must be a list of choices, got {str(given)[:60]}")
-        choices = [as_text(one, place, name) for one in given]
-    else:
-        choices = [as_text(values[name], place, name) for name in _numbered(values)]
-    if len(choices) < 2:
-        raise BertkitError(
-            f"{place} has {counted(len(choices), 'choice', 'choices')}: there must be two at least, in a list or in ending0, "
-            "ending1, …"
-        )
-    return choices
-
-
-def _number(row: Row, columns: Columns) -> int:
-    """The number of the right choice, from 0; it may be given as a number, as a letter, or as a name in a list of names."""
-    place, values = row
-    choices = _choices(row, columns)
-    given = values.get(columns["label"][0])
-    listed = values.get(columns["choices"][0]) if "choices" in columns else None
-    names = listed.get("label") if isinstance(listed, dict) else None
-    if isinstance(names, list) and given in names:
-        return names.index(given)
-    text = str(given).strip()
-    number = -1
-    if text.isdecimal() and len(text) < 10:
-        number = int(text)
-    elif len(text) == 1:
-        number = "ABCDEFGHIJKLMNOPQRSTUVWXYZ".find(text.upper())
-    if isinstance(given, bool) or not 0 <= number < len(choices):
-        raise BertkitError(
-            f"{place}: the label '{text[:60]}' is none of {len(choices)} choices: give a number from 0 to {len(choices) - 1}, or "
-            "a letter"
-        )
-    return number

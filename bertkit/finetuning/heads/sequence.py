@@ -206,8 +206,9 @@ class SequenceHead(Head):
         return super().usage(folder).replace("ask", "classify")
 
     def example(self, columns: Sequence[str]) -> Any:
-        pair = "he was hungry .", "he ate an apple ."
-        return dict(zip(columns, pair, strict=False)) if self.texts == 2 else super().example(columns)
+        if self.texts != 2:
+            return super().example(columns)
+        return dict(zip(columns or self.roles["text"][0], ("he was hungry .", "he ate an apple ."), strict=False))
 
 
 def _kinds() -> dict[str, type[SequenceHead]]:

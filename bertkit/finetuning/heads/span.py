@@ -77,9 +77,8 @@ class SpanHead(AtTokens):
     def fit(cls, rows: Sequence[Row], columns: Columns, task: "TaskSettings") -> "SpanHead":  # noqa: ARG003
         answers = [_answers(row, columns) for row in rows]
         if not any(one.texts for one in answers):
-            raise BertkitError(
-                f"{answers[0].place}: no question of the training rows has an answer: there is nothing to learn"
-            )
+            where = f"{answers[0].place}: " if answers else ""
+            raise BertkitError(f"{where}no question of the training rows has an answer: there is nothing to learn")
         return cls(not all(one.texts for one in answers))
 
     @classmethod
@@ -110,7 +109,7 @@ class SpanHead(AtTokens):
 
     def features(self, split: Split, encoder: "Encoder") -> Features:
         made = answer_features(split, encoder, self.overflow)
-        for told in what_is_lost(split, made) if split.labels is not None else ():
+        for told in what_is_lost(split, made):
             console.note(told)
         return made
 
@@ -156,14 +155,14 @@ class SpanHead(AtTokens):
             {"text": text["context"][begin:end], "start": begin, "end": end, "score": float(share)}
             for share, (_, begin, end) in zip(shares, ranked, strict=False)
         ]
-        excess = none - ranked[0][0] if ranked else np.inf
+        excess = none - ranked[0][0] if ranked else None
         named = {"id": text["id"]} if "id" in text else {}
         score = float(shares[-1]) if len(shares) else 0.0
         chosen: dict[str, Any] = {"text": "", "start": None, "end": None, "score": score}
-        if n_best and not (self.may_be_unanswered and excess > self.threshold):
+        if excess is not None and not (self.may_be_unanswered and excess > self.threshold):
             chosen = n_best[0]
         answer = {"prediction": chosen["text"], **{name: chosen[name] for name in ("start", "end", "score")}}
-        answer |= {"no_answer": float(excess)} if self.may_be_unanswered else {}
+        answer |= {"no_answer": excess} if self.may_be_unanswered else {}
         return named | answer | {"n_best": n_best[:_SHOWN_ANSWERS]}
 
     def tuned(self, predictions: list[dict[str, Any]], split: Split) -> "SpanHead":
@@ -171,8 +170,10 @@ class SpanHead(AtTokens):
         if not self.may_be_unanswered:
             return self
         other = copy(self)
-        said = [row["n_best"][0]["text"] if row["n_best"] else "" for row in predictions]
-        scores, right = [row["no_answer"] for row in predictions], [one.texts for one in split.labels]
+        # A row of whose text nothing is read gets no answer whatever the threshold.
+        rows = [(row, one) for row, one in zip(predictions, split.labels, strict=True) if row["n_best"]]
+        said, right = [row["n_best"][0]["text"] for row, _ in rows], [one.texts for _, one in rows]
+        scores = [row["no_answer"] for row, _ in rows]
         other.threshold = best_threshold(scores, said, right)[0]
         return other
 

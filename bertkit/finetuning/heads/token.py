@@ -17,7 +17,14 @@ from bertkit.errors import BertkitError
 from bertkit.finetuning.entities import OUTSIDE, begins_nothing, repaired, scheme_of, split_tag
 from bertkit.finetuning.features import Batch, Columns, Features, Row, Split
 from bertkit.finetuning.heads.at_tokens import AtTokens
-from bertkit.finetuning.rows.tagged_rows import TaggedRow, column_rows, marked_entities, tag_names, tagged_row
+from bertkit.finetuning.rows.tagged_rows import (
+    TaggedRow,
+    column_rows,
+    in_bioes,
+    marked_entities,
+    tag_names,
+    tagged_row,
+)
 from bertkit.finetuning.tag_figures import details_of, figure
 from bertkit.finetuning.tagged_features import TagTargets, named_entities, tagged_features
 
@@ -37,6 +44,7 @@ class TokenHead(AtTokens):
     Args:
         label_names: the tags by id, "O" first if there is one.
         scheme: "BIO", "IOB1" or "BIOES"; "" if the tags do not mark entities.
+        numbered: the names of the tags that rows give as numbers; the tags by id if empty.
     """
 
     name = "token"
@@ -49,8 +57,9 @@ class TokenHead(AtTokens):
         "label": tuple((name,) for name in _LABELS),
     }
 
-    def __init__(self, label_names: Sequence[str], scheme: str) -> None:
+    def __init__(self, label_names: Sequence[str], scheme: str, numbered: Sequence[str] = ()) -> None:
         self.label_names, self.scheme = list(label_names), scheme
+        self.numbered = list(numbered) or self.label_names
         self.metric_names = ("f1", "precision", "recall", "accuracy") if scheme else ("accuracy", "macro_f1")
 
     # From rows, or from a saved model.
@@ -75,19 +84,20 @@ class TokenHead(AtTokens):
     def fit(cls, rows: Sequence[Row], columns: Columns, task: "TaskSettings") -> "TokenHead":
         tagged = [tagged_row(row, columns, task.labels) for row in rows]
         scheme = "BIO" if any(row.marked for row in tagged) else scheme_of(row.tags or [] for row in tagged)
-        names = list(task.labels) or tag_names(tagged, scheme)
+        names = list(dict.fromkeys(map(in_bioes, task.labels))) or tag_names(tagged, scheme)
         if len(names) < 2:
             raise BertkitError(
                 f"a single tag, '{(names or [OUTSIDE])[0]}', in all rows: there is nothing to tell apart"
             )
-        return cls(names, scheme)
+        return cls(names, scheme, task.labels)
 
     @classmethod
     def of_model(cls, config: dict[str, Any]) -> "TokenHead":
         # transformers does not write two classes without names to config.json.
         names = {int(id_): name for id_, name in (config.get("id2label") or {0: "LABEL_0", 1: "LABEL_1"}).items()}
-        tags = [names[id_] for id_ in sorted(names)]
-        return cls(tags, config.get("bertkit_scheme", scheme_of([tags])))
+        written = [names[id_] for id_ in sorted(names)]
+        tags = list(map(in_bioes, written))
+        return cls(tags, config.get("bertkit_scheme", scheme_of([tags])) if tags == written else scheme_of([tags]))
 
     def model_config(self) -> dict[str, Any]:
         return {
@@ -104,7 +114,7 @@ class TokenHead(AtTokens):
         return read.text if read.words is None else [read.text[begin:end] for begin, end in read.words]
 
     def labels(self, rows: Sequence[Row], columns: Columns) -> list[TaggedRow]:
-        tagged = [tagged_row(row, columns, self.label_names) for row in rows]
+        tagged = [tagged_row(row, columns, self.numbered) for row in rows]
         for row in tagged:
             unknown = sorted(
                 {*(row.tags or ()), *(f"B-{one.label}" for one in row.marked or ())} - set(self.label_names)

@@ -54,6 +54,11 @@ def is_whole(value: Any) -> bool:
     return not isinstance(value, bool) and as_number(value) is not None and float(value).is_integer()
 
 
+def are_numbers(names: Sequence[str]) -> bool:
+    """Whether classes have no names: they are called 0, 1, … or, as by transformers, LABEL_0, LABEL_1, …, in any order."""
+    return sorted(name.removeprefix("LABEL_") for name in names) == sorted(map(str, range(len(names))))
+
+
 def is_plain_number(value: Any) -> bool:
     """Whether a cell is a number, stored as one or written as programs write it."""
     if isinstance(value, str):

@@ -40,16 +40,17 @@ def choose_columns(
     Raises:
         BertkitError: a named column does not exist, a role has no column, or the table has no header.
     """
-    names = list(dict.fromkeys(name for _, row in rows[:LOOKED_AT] for name in row))
+    names = _names(rows)
     chosen = {role: _named(asked[role], names, role, source) for role in roles if asked.get(role)}
     usual = {role: _usual(roles[role], names) for role in roles if role not in chosen}
+    guessed_names = [name for name in names if name not in {one for some in chosen.values() for one in some}]
     by_content = []
     for role, columns in usual.items():
         if columns is None:
             taken = {name for some in (*chosen.values(), *usual.values()) for name in some or ()}
             columns = _by_content(role, [name for name in names if name not in taken], rows[:LOOKED_AT])
             if columns is None:
-                _refuse_without_header(names, rows, source)
+                _refuse_without_header(guessed_names, rows, source)
                 raise BertkitError(
                     f"which column of {source} is the {role}? use {_flag(role)} with one of {_quoted(names)}"
                 )
@@ -57,7 +58,7 @@ def choose_columns(
         if columns:
             chosen[role] = usual[role] = columns
     if by_content:
-        _refuse_without_header(names, rows, source)
+        _refuse_without_header(guessed_names, rows, source)
     ordered = {role: chosen[role] for role in roles if role in chosen}
     guessed = [
         f"{role}: {', '.join(map(_shown, columns))}" + (_BY_CONTENT[role] if role in by_content else "")
@@ -65,6 +66,55 @@ def choose_columns(
     ]
     is_guessed = any(tuple(asked.get(role, ())) != columns for role, columns in ordered.items())
     return ordered, ["; ".join(guessed)] if is_guessed else []
+
+
+def columns_like(
+    columns: Mapping[str, Sequence[str]], roles: Roles, rows: Sequence[Row], source: str
+) -> dict[str, tuple[str, ...]]:
+    """The columns of a table that is to be read like another one, whose columns are given: the same ones.
+
+    An optional role may stand in other columns, or be missing; but for "text", without which rows would mean another thing.
+
+    Raises:
+        BertkitError: a column does not exist.
+    """
+    there = set(map(_plain, _names(rows)))
+    asked = {
+        role: some
+        for role, some in columns.items()
+        if role == "text" or () not in roles[role] or all(_plain(one) in there for one in some)
+    }
+    return choose_columns({role: roles[role] for role in columns}, asked, rows, source)[0]
+
+
+def check_columns(columns: Mapping[str, Sequence[str]], most: Mapping[str, int], source: str, reader: str) -> None:
+    """Refuses columns that would be read twice, or not at all.
+
+    Args:
+        columns: those of each role.
+        most: how many columns a role has at most; a role that is missing here has any number.
+        source: the table, for messages.
+        reader: what reads the columns, for messages.
+
+    Raises:
+        BertkitError: there are such columns.
+    """
+    taken: dict[str, str] = {}
+    for role, names in columns.items():
+        if len(names) > most.get(role, len(names)):
+            raise BertkitError(
+                f"{source}: {len(names)} columns are named for the {role} ({_quoted(names)}), of which {reader} reads "
+                f"{most[role]} at most: name no more with {_flag(role)}"
+            )
+        for name in names:
+            if name in taken:
+                twice = f"twice for the {role}" if taken[name] == role else f"for the {taken[name]} and for the {role}"
+                raise BertkitError(f"{source}: the column '{name}' is named {twice}: name another with {_flag(role)}")
+            taken[name] = role
+
+
+def _names(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(name for _, row in rows[:LOOKED_AT] for name in row))
 
 
 def _named(wanted: Sequence[str], names: Sequence[str], role: str, source: str) -> tuple[str, ...]:
@@ -95,13 +145,18 @@ def _plain(name: str) -> str:
 
 
 def _by_content(role: str, names: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...] | None:
-    values = {name: [row[name] for _, row in rows if not cells.is_missing(row.get(name))] for name in names}
+    values = {name: _values(name, rows) for name in names}
     if role == "text":
         return _longest(values)
     if role != "label":
         return None
     few = [name for name, held in values.items() if _is_of_few_values(held)]
     return (few[0],) if len(few) == 1 else None
+
+
+def _values(name: str, rows: Sequence[Row]) -> list[Any]:
+    """The cells of a column that are not empty."""
+    return [row[name] for _, row in rows if not cells.is_missing(row.get(name))]
 
 
 def _longest(values: Mapping[str, Sequence[Any]]) -> tuple[str, ...] | None:
@@ -126,13 +181,22 @@ def _is_of_few_values(held: Sequence[Any]) -> bool:
 
 
 def _refuse_without_header(names: Sequence[str], rows: Sequence[Row], source: str) -> None:
-    """Refuses a table without a header: a name of a column is a number, or occurs again as a value in the column."""
+    """Refuses a table without a header: a name of a column is a number, or occurs again as a value in the column.
+
+    A column of few values may be called like one of them, as that of spam and ham, if the others have names of one word.
+
+    Args:
+        names: the columns that nobody named.
+        rows: the rows.
+        source: the table, for the message.
+    """
     again = [name for name in names if name and any(row.get(name) == name for _, row in rows[:LOOKED_AT])]
-    numbers = [name for name in names if cells.is_plain_number(name)]
-    if again or numbers:
+    if len(again) == 1 and _is_of_few_values(_values(again[0], rows[:LOOKED_AT])):
+        again = again if any(len(name.split()) > 1 for name in names if name not in again) else []
+    if again or any(map(cells.is_plain_number, names)):
         raise BertkitError(
             f"{source} has no header: its first line looks like a row ({_quoted(names)}); put the names of the columns, "
-            "such as text,label, above it"
+            "such as text,label, above it; or, if these are names, say with --text and --label which are read"
         )
 
 

@@ -1,10 +1,12 @@
 """A share of one's own rows held out: seeded, stratified, and no text on both sides."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from bertkit import console
 from bertkit.console import listed
 from bertkit.errors import BertkitError
 from bertkit.finetuning.rows.table_check import SHOWN_CLASSES, identity
@@ -13,8 +15,9 @@ from bertkit.finetuning.rows.table_check import SHOWN_CLASSES, identity
 def held_out(texts: Sequence[Any], labels: Any, share: float, seed: int) -> tuple[list[int], list[int]]:
     """The numbers of the rows to train on and of those held out, ascending.
 
-    Stratified for classes where each has two rows or more. Rows of equal texts go to one side together; the share is
-    then kept, in each class, to within half of the largest such group.
+    Stratified for classes; the row of a class that has no other is trained on. Where that leaves too few rows to hold out
+    for so many classes, classes are disregarded, and a note says so. Rows of equal texts go to one side together; the share
+    is then kept, in each class, to within half of the largest such group.
 
     Args:
         texts: of each row, plain values.
@@ -23,29 +26,41 @@ def held_out(texts: Sequence[Any], labels: Any, share: float, seed: int) -> tupl
     Raises:
         BertkitError: there are too few rows, or too few different texts.
     """
-    from sklearn.model_selection import train_test_split
-
     classes = labels if isinstance(labels, np.ndarray) and labels.dtype == np.int64 else None
-    if classes is not None and np.bincount(classes).min() < 2:
-        classes = None
-    rows = np.arange(len(texts))
-    groups = _groups(texts)
+    rows, groups = range(len(texts)), _groups(texts)
+    alone = set() if classes is None else set(np.flatnonzero(np.bincount(classes)[classes] == 1).tolist())
     if len(groups) < len(texts):
-        held = _grouped(groups, classes, share, seed)
+        held = _grouped([group for group in groups if not alone.issuperset(group)], classes, share, seed)
         if not 0 < len(held) < len(texts):
             raise BertkitError(
                 f"cannot hold out {share:g} of {len(texts)} rows: of different texts there are only {len(groups)}"
             )
-        return sorted(set(rows.tolist()) - set(held)), sorted(held)
+    else:
+        held = _drawn([row for row in rows if row not in alone], classes, share, seed, is_needed=not alone)
+        held = held or _drawn(list(rows), None, share, seed)
+    return sorted(set(rows) - set(held)), sorted(held)
+
+
+def _drawn(rows: list[int], classes: np.ndarray | None, share: float, seed: int, is_needed: bool = True) -> list[int]:
+    """The rows held out of those of different texts. If scikit-learn refuses to draw them, and they are not needed, none."""
+    from sklearn.model_selection import train_test_split
+
+    stratify = None if classes is None else classes[rows]
     try:
-        kept, held_rows = train_test_split(rows, test_size=share, random_state=seed % 2**32, stratify=classes)
+        held: list[int] = train_test_split(rows, test_size=share, random_state=seed % 2**32, stratify=stratify)[1]
     except ValueError as error:
-        raise BertkitError(f"cannot hold out {share:g} of {len(rows)} rows: {error}") from error
-    return sorted(kept.tolist()), sorted(held_rows.tolist())
+        if is_needed:
+            raise BertkitError(f"cannot hold out {share:g} of {len(rows)} rows: {error}") from error
+        console.note(
+            "held out without regard to classes, of which some have a single row: there are too many for this share"
+        )
+        return []
+    return held
 
 
 def not_trained(kept: Any, held: Any, names: Sequence[str]) -> list[str]:
-    """A line that counts and names the classes of which all rows were held out; an empty list if there are none.
+    """Lines that count and name the classes of which all rows were held out, and those whose only row was not; an empty list
+    if there are none.
 
     Args:
         kept: the labels of the rows to train on, as ``held_out`` takes them.
@@ -54,9 +69,18 @@ def not_trained(kept: Any, held: Any, names: Sequence[str]) -> list[str]:
     """
     if not names or not isinstance(held, np.ndarray) or held.dtype != np.int64:
         return []
-    lacking = [names[id_] for id_ in sorted({*held.tolist()} - {*kept.tolist()})]
-    shown = listed(lacking, SHOWN_CLASSES)
-    return [f"classes held out whole, of which no row is trained on: {len(lacking):,}, {shown}"] if lacking else []
+    here, there = Counter(kept.tolist()), set(held.tolist())
+    of_classes = {
+        "classes held out whole, of which no row is trained on": there - here.keys(),
+        "classes of a single row, which is trained on, so that none is held out": {
+            id_ for id_, rows in here.items() if rows == 1 and id_ not in there
+        },
+    }
+    return [
+        f"{what}: {len(some):,}, {listed([names[id_] for id_ in sorted(some)], SHOWN_CLASSES)}"
+        for what, some in of_classes.items()
+        if some
+    ]
 
 
 def _groups(texts: Sequence[Any]) -> list[list[int]]:

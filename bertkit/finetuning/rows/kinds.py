@@ -8,6 +8,8 @@ from bertkit.finetuning.rows.cells import refuse_empty
 
 _CHOICE_NAMES = ("choices", "endings", "options")
 _SHOWN_CHARACTERS = 40
+OF_SEVERAL = (list, tuple, dict, set, frozenset)
+"""Types of cells that hold several values."""
 
 
 def refuse_other_tasks(place: str, row: dict[str, Any], text: Sequence[str] = (), label: Sequence[str] = ()) -> None:
@@ -44,12 +46,12 @@ def _not_trained(place: str, what: str) -> BertkitError:
 
 
 def as_text(value: Any, place: str, column: str) -> str:
-    """The text in a cell; lists and objects are not turned into text.
+    """The text in a cell; lists, objects and sets are not turned into text.
 
     Raises:
-        BertkitError: the cell is a list or an object.
+        BertkitError: the cell is such a one.
     """
-    if isinstance(value, (list, tuple, dict, set)):
+    if isinstance(value, OF_SEVERAL):
         raise BertkitError(f"{place}: '{column}' is {a_kind(value)}, not a text: {shown(value)}")
     # SST-2's parquet has blanks at the ends that its TSV does not have; tokenizers ignore them.
     return "" if value is None or value != value else str(value).strip()  # only NaN does not equal itself
@@ -68,6 +70,8 @@ def refuse_missing_texts(rows: Sequence[tuple[str, dict[str, Any]]], columns: Se
 
 def a_kind(value: Any) -> str:
     """The type of a cell, in words."""
+    if isinstance(value, (set, frozenset)):
+        return f"a set of {len(value)} (make it a list)"
     return "an object" if isinstance(value, dict) else f"a list of {len(value)}"
 
 

@@ -1,7 +1,7 @@
 """Turns labels as people write them (words, numbers, lists) into those that losses take."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from bertkit.errors import BertkitError
 from bertkit.finetuning.features import Row
 from bertkit.finetuning.rows import cells
-from bertkit.finetuning.rows.kinds import a_kind, shown
+from bertkit.finetuning.rows.kinds import OF_SEVERAL, a_kind, shown
 from bertkit.settings.schema import TaskSettings
 
 _MOST_NUMBERED_CLASSES = 50
@@ -37,10 +37,12 @@ class Labelling:
         if several:
             return self._several(rows, columns)
         ids = {name: number for number, name in enumerate(self.names)}
-        values = [self._one(place, row, columns[0], ids) for place, row in rows]
+        # Datasets on the hub store a class as its number, even if the classes have names; no row then has a name.
+        is_named = any(map(cells.is_whole, self.names)) or any(is_class(row, columns[0], ids) for row in rows)
+        values = [self._one(place, row, columns[0], ids, not is_named) for place, row in rows]
         return np.array(values, dtype=np.float32 if self.kind == "regression" else np.int64)
 
-    def _one(self, place: str, row: dict[str, Any], column: str, ids: dict[str, int]) -> float:
+    def _one(self, place: str, row: dict[str, Any], column: str, ids: dict[str, int], by_number: bool) -> float:
         value = _value(place, row, column)
         if self.kind == "regression":
             number = cells.as_number(value)
@@ -48,8 +50,7 @@ class Labelling:
                 raise BertkitError(f"{place}: the label '{shown(value)}' is no number")
             return number
         class_id = ids.get(cells.class_name(value))
-        # Datasets on the hub store a class as its number, even if the classes have names.
-        if class_id is None and cells.is_whole(value) and not any(map(cells.is_whole, self.names)):
+        if class_id is None and by_number and cells.is_whole(value):
             class_id = int(float(value)) if float(value) in range(len(ids)) else None
         if class_id is None:
             raise self._unknown(place, value)
@@ -88,6 +89,11 @@ class Labelling:
         return BertkitError(f"{place}: unknown label '{shown(value)}'; training has {', '.join(self.names[:20])}{more}")
 
 
+def is_class(row: Row, column: str, names: Container[str]) -> bool:
+    """Whether the label of a row is one of these names."""
+    return cells.class_name(row[1].get(column)) in names
+
+
 def find_labelling(rows: Sequence[Row], columns: Sequence[str], task: TaskSettings) -> Labelling:
     """The classes and the kind of problem, from the settings, or from the labels of the training rows.
 
@@ -110,6 +116,8 @@ def find_labelling(rows: Sequence[Row], columns: Sequence[str], task: TaskSettin
         return Labelling([], kind)
     if len(names) < 2 and kind == "single_label_classification":
         raise BertkitError(f"a single class, '{names[0]}', in column {columns[0]}: there is nothing to tell apart")
+    if not names:
+        raise BertkitError(f"no row has a class in column {columns[0]}: there is nothing to learn")
     return Labelling(names, kind)
 
 
@@ -129,7 +137,7 @@ def _kind(rows: Sequence[Row], columns: Sequence[str]) -> str:
 def _refuse_two_ways(rows: Sequence[Row], column: str, lists: Sequence[list[Any] | None]) -> None:
     """Refuses labels that look like lists or numbers, but cannot be read as such."""
     for (place, row), listed in zip(rows, lists, strict=True):
-        if isinstance(row[column], (list, tuple, dict)):
+        if isinstance(row[column], OF_SEVERAL):
             raise BertkitError(
                 f"{place}: the label '{column}' is {a_kind(row[column])}, not a class: {shown(row[column])}"
             )
@@ -184,9 +192,12 @@ def _names_of(place: str, row: dict[str, Any], columns: Sequence[str]) -> list[s
     listed = cells.as_list(row[columns[0]])
     if listed is None:
         raise BertkitError(f"{place}: the label '{shown(row[columns[0]])}' is no list, as those of other rows are")
-    nested = next((one for one in listed if isinstance(one, (list, tuple, dict))), None)
+    nested = next((one for one in listed if isinstance(one, OF_SEVERAL)), None)
     if nested is not None:
-        raise BertkitError(f"{place}: a label in '{columns[0]}' is {a_kind(nested)}, not a name: {shown(nested)}")
+        raise BertkitError(
+            f"{place}: a label in '{columns[0]}' is {a_kind(nested)}, not a name: {shown(nested)}; entities that are marked in "
+            "texts are read with --head token"
+        )
     return [cells.class_name(one) for one in listed]
 
 
@@ -206,6 +217,6 @@ def _refuse_missing(rows: Sequence[Row], columns: Sequence[str], several: bool) 
 
 def _value(place: str, row: dict[str, Any], column: str) -> Any:
     value = row[column]
-    if isinstance(value, (list, tuple, dict)):
+    if isinstance(value, OF_SEVERAL):
         raise BertkitError(f"{place}: the label '{column}' is {a_kind(value)}, not a class: {shown(value)}")
     return value

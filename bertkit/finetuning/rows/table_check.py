@@ -192,6 +192,12 @@ def identity(text: Any) -> str:
     return repr({name: value for name, value in text.items() if name != "id"} if isinstance(text, dict) else text)
 
 
+def empty_texts(rows: Sequence[Any]) -> int:
+    """How many texts are empty, of rows as heads read them: one or two texts, or words. (Questions and choices never are.)"""
+    texts = (row if isinstance(row, tuple) else ["".join(row)] for row in rows if not isinstance(row, dict))
+    return sum(not text for some in texts for text in some)
+
+
 def _checked(
     split: "Split", names: Sequence[str], trained_on: set[str], lengths: Lengths | None, limit: int | None
 ) -> SplitCheck:
@@ -217,7 +223,7 @@ def _checked(
         repeated=repeated,
         contradictory=contradictory,
         shared=sum(text in trained_on for text in texts),
-        empty=sum(1 for row in split.texts for text in row if text == ""),
+        empty=empty_texts(split.texts),
         median=tokens[len(tokens) // 2] if tokens else None,
         longest=tokens[-1] if tokens else None,
         over_limit=sum(one > limit for one in tokens) if tokens and limit else None,

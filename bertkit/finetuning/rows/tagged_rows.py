@@ -20,7 +20,7 @@ _SPAN_NAMES = ("entities", "spans", "label", "labels", "annotations")
 _DOCUMENT = "-DOCSTART-"
 _FURTHER = "further marks"
 _TAG = re.compile(r"O|[BIESLU]-\S+")
-_OF_BILOU = re.compile(r"^[LU](?=-\S)")
+_OF_BILOU = {"L": "E", "U": "S"}
 _LOOKED_AT = 200
 
 
@@ -82,13 +82,21 @@ def of_tokens(place: str, tokens: Sequence[Any], tags: Sequence[Any] | None, nam
     return TaggedRow(place, text, words, None if tags is None else [_tag_name(place, tag, names) for tag in tags])
 
 
+def in_bioes(tag: str) -> str:
+    """A tag of BILOU, the scheme of spaCy, with the letters of BIOES, which a line says once; any other as it is."""
+    prefix, _, label = tag.partition("-")
+    if prefix not in _OF_BILOU or not label:
+        return tag
+    console.note_once("tags in BILOU (L-, U-) are read, and named, as those of BIOES (E-, S-)")
+    return f"{_OF_BILOU[prefix]}-{label}"
+
+
 def _tag_name(place: str, tag: Any, names: Sequence[str]) -> str:
     if isinstance(tag, str) and tag.strip():
-        # BILOU, the scheme of spaCy, is BIOES with other letters.
-        return _OF_BILOU.sub(lambda found: {"L": "E", "U": "S"}[found[0]], tag.strip())
+        return in_bioes(tag.strip())
     if isinstance(tag, int) and not isinstance(tag, bool):
         if 0 <= tag < len(names):
-            return names[tag]
+            return in_bioes(names[tag])
         raise BertkitError(
             f'{place}: the tag {tag} has no name: give the names in order, --set task.labels=\'["O", "B-PER", …]\''
         )
@@ -193,6 +201,13 @@ def marked_entities(row: dict[str, Any]) -> list[Any] | None:
         if isinstance(value, list) and all(_span(one) is not None for one in value):
             return value
     return None
+
+
+def is_unmarked(row: dict[str, Any]) -> bool:
+    """Whether a row has room for entities or labels, and none, so that only further rows tell what they are."""
+    row = _of_label_studio(row)
+    given = [row[name] for name in _SPAN_NAMES if name in row]
+    return bool(given) and all(value in (None, "", []) for value in given)
 
 
 def of_entities(place: str, row: dict[str, Any]) -> TaggedRow:

@@ -15,6 +15,7 @@ from bertkit.finetuning.batches import FinetunePlan, collate
 from bertkit.finetuning.features import Features
 from bertkit.finetuning.heads import registry
 from bertkit.finetuning.heads.base import Head
+from bertkit.finetuning.heads.one_class import OneClass
 from bertkit.finetuning.run import FinetuneRequest, finetune
 from bertkit.finetuning.sweep import sweep
 from bertkit.finetuning.windows import Encoder
@@ -193,3 +194,10 @@ def test_features_that_belong_together_go_into_one_batch():
 def test_no_rows_have_no_features():
     made = Features([], None, np.zeros(0, np.int64), together=True)
     assert (made.units, made.tokens.tolist(), made.longest) == ([], [], 0)
+
+
+def test_the_card_of_a_pair_names_the_usual_columns_where_they_were_guessed():
+    pair = OneClass(["a", "b"])
+    pair.texts = 2
+    assert 'predict([{"sentence1": "he was hungry .", "sentence2": ' in pair.own_usage("runs/x")
+    assert 'predict([{"left": "he was hungry .", "right": ' in pair.own_usage("runs/x", ["left", "right"])

@@ -61,3 +61,32 @@ def test_nothing_is_said_of_columns_that_were_asked_for():
 def test_what_cannot_be_told_is_asked_with_names_in_quotes(names, values, asked, message):
     with pytest.raises(BertkitError, match=message):
         chosen(names, values, **asked)
+
+
+MESSAGES = [[f"this is the long message number {n}", "spam" if n % 3 else "ham"] for n in range(30)]
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        ("message", {}),
+        ("message", {"label": ("spam",)}),
+        ("message", {"text": ("message",)}),
+        ("The message", {"label": ("spam",)}),
+        ("The message", {"text": ("The message",)}),
+    ],
+)
+def test_a_column_may_be_called_like_one_of_its_classes(text, asked):
+    rows = [(f"a.csv:{n}", dict(zip([text, "spam"], row, strict=True))) for n, row in enumerate(MESSAGES, 2)]
+    columns, _ = choose_columns(SequenceHead.roles, asked, rows, "a.csv")
+    assert columns == {"text": (text,), "label": ("spam",)}
+
+
+def test_a_table_without_a_header_is_still_refused_and_the_way_out_named():
+    first, *rest = MESSAGES
+    for names in (first, ["this is it", "spam"], ["message", "5"]):
+        rows = [(f"a.csv:{n}", dict(zip(names, row, strict=True))) for n, row in enumerate(rest, 2)]
+        with pytest.raises(
+            BertkitError, match="has no header: .*; or, if these are names, say with --text and --label"
+        ):
+            choose_columns(SequenceHead.roles, {}, rows, "a.csv")

@@ -59,3 +59,25 @@ def test_questions_that_differ_in_their_id_alone_are_equal_texts():
     assert not {n // 6 for n in kept} & {n // 6 for n in held}
     assert kept
     assert held
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("repeats", [False, True])
+def test_a_class_of_one_row_is_trained_on_and_the_others_are_stratified(seed, repeats):
+    labels = np.array([0] * 80 + [1] * 20 + [2])
+    texts = [(f"t{n % 100 // (2 if repeats else 1) if n < 100 else n}",) for n in range(101)]
+    kept, held = held_out(texts, labels, 0.5, seed)
+    assert np.bincount(labels[held], minlength=3).tolist() == [40, 10, 0]
+    assert sorted(kept + held) == list(range(101))
+    assert not_trained(labels[kept], labels[held], ["a", "b", "c"]) == [
+        "classes of a single row, which is trained on, so that none is held out: 1, c"
+    ]
+
+
+def test_too_many_classes_for_the_share_are_disregarded_and_that_is_said(capsys):
+    labels = np.array([*range(20), *range(20), 20])
+    kept, held = held_out([(f"t{n}",) for n in range(41)], labels, 0.1, 1)
+    assert (len(kept), len(held)) == (36, 5)
+    assert "held out without regard to classes, of which some have a single row" in " ".join(
+        capsys.readouterr().err.split()
+    )

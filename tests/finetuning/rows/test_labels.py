@@ -122,3 +122,12 @@ def test_a_number_is_a_class_by_its_place_only_where_no_class_is_a_number():
 def test_lists_as_numpy_prints_them_are_refused_and_their_names_not_joined():
     with pytest.raises(BertkitError, match="looks like a list"):
         learned(["['joy' 'love']", "['joy']", "['anger' 'joy']"])
+
+
+def test_a_set_is_no_label():
+    with pytest.raises(
+        BertkitError, match=r"a\.csv:2: the label 'label' is a set of 2 \(make it a list\), not a class"
+    ):
+        learned([{"a", "b"}, {"a", "c"}])
+    with pytest.raises(BertkitError, match=r"a\.csv:2: the label 'label' is a set of 1"):
+        learned([frozenset("a"), frozenset("b")], problem_type=ONE)

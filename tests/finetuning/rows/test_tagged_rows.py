@@ -2,6 +2,7 @@
 
 import pytest
 
+from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.finetuning.entities import Entity
 from bertkit.finetuning.features import Split
@@ -18,6 +19,7 @@ from bertkit.finetuning.rows.tagged_rows import (
     tagged_row,
     with_words,
 )
+from bertkit.settings.schema import TaskSettings
 
 
 def write(path, text):
@@ -260,3 +262,18 @@ def test_columns_that_number_the_words_are_refused(tmp_path):
         list(read_columns(path))
     (row,) = read_columns(write(tmp_path / "b.tsv", "1\tO\n2\tO\n"))  # words that are numbers
     assert tokens(row) == ["1", "2"]
+
+
+def test_bilou_by_number_is_read_as_bioes_and_said_once(capsys):
+    console.note_once.cache_clear()
+    names = ("O", "B-PER", "I-PER", "L-PER", "U-PER")
+    rows = [("a:1", {"tokens": ["Ana", "in", "New", "York"], "ner_tags": [4, 0, 1, 3]})] * 2
+    task = TaskSettings(labels=names)
+    head = TokenHead.fit(rows, COLUMNS, task)
+    assert (head.label_names, head.scheme) == (["O", "B-PER", "I-PER", "E-PER", "S-PER"], "BIOES")
+    assert head.labels(rows, COLUMNS)[0].tags == ["S-PER", "O", "B-PER", "E-PER"]
+    assert "1 type of entities in BIOES: PER" in head.described(Split("train", [], head.labels(rows, COLUMNS)))
+    assert capsys.readouterr().err.count("tags in BILOU") == 1
+    of_others = TokenHead.of_model({"id2label": dict(enumerate(names))})
+    assert of_others.labels(rows, COLUMNS)[0].tags == ["S-PER", "O", "B-PER", "E-PER"]
+    assert (of_others.label_names, of_others.scheme) == (head.label_names, head.scheme)

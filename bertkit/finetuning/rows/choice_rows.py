@@ -1,0 +1,91 @@
+"""Reads the choices of a row, and which one is right."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from bertkit.console import counted, listed
+from bertkit.errors import BertkitError
+from bertkit.finetuning.features import Columns, Row
+from bertkit.finetuning.rows.cells import class_name
+from bertkit.finetuning.rows.kinds import as_text
+
+_NUMBERED = re.compile(r"(?:ending|choice|answer|option)_?(\d{1,9})")
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_SHOWN_NAMES = 12
+
+
+def numbered(row: dict[str, Any]) -> list[str]:
+    """The columns such as ending0, ending1, …, in the order of their numbers."""
+    numbers = {name: int(match[1]) for name in row if (match := _NUMBERED.fullmatch(name))}
+    return sorted(numbers, key=lambda name: numbers[name])
+
+
+def choices_of(row: Row, columns: Columns) -> list[str]:
+    """The choices of a row, from a list or from numbered columns. Empty ones at the end are none: tables have as many columns
+    as the row with the most choices needs.
+
+    Raises:
+        BertkitError: there are fewer than two, one is empty before another, or they have another form.
+    """
+    place, (names, given) = row[0], _given(row, columns)
+    choices = given[: _number(given)]
+    if "" in choices:
+        gap = names[choices.index("")]
+        raise BertkitError(f"{place}: {gap} is empty, and a choice behind it is not: fill it in, or take it out")
+    if len(choices) < 2:
+        raise BertkitError(
+            f"{place} has {counted(len(choices), 'choice', 'choices')}: there must be two at least, in a list or in ending0, "
+            "ending1, …"
+        )
+    return choices
+
+
+def told_empty(rows: Sequence[Row], columns: Columns, name: str) -> str:
+    """A line that counts the rows with empty choices at the end; empty if there are none."""
+    fewer = sum(_number(given) < len(given) for _, given in (_given(row, columns) for row in rows))
+    return f"rows in {name} whose last choices are empty, and are left out: {fewer:,}" if fewer else ""
+
+
+def right_choice(row: Row, columns: Columns) -> int:
+    """The number of the right choice, from 0; it may be given as a number, as a letter, or by its name.
+
+    Where the choices have names, as in ARC, a number is one of these names if any of them is a number.
+
+    Raises:
+        BertkitError: there is no such choice.
+    """
+    choices, given = choices_of(row, columns), class_name(row[1].get(columns["label"][0]))
+    cell = row[1].get(columns["choices"][0]) if "choices" in columns else None
+    names = cell.get("label") if isinstance(cell, dict) else None  # as in ARC: {"text": […], "label": ["A", …]}
+    number, ways = -1, f"a number from 0 to {len(choices) - 1}, or a letter"
+    keys = list(map(class_name, names)) if isinstance(names, list) else []
+    if keys:
+        ways = f"one of {listed(keys, _SHOWN_NAMES)}"
+        number = next((at for at, key in enumerate(keys) if key.casefold() == given.casefold()), -1)
+    if given.isdecimal() and len(given) < 10 and not any(key.isdecimal() for key in keys):
+        number = int(given)
+    elif len(given) == 1 and not keys:
+        number = _LETTERS.find(given.upper())
+    if not 0 <= number < len(choices):
+        raise BertkitError(f"{row[0]}: the label '{given[:60]}' is none of {len(choices)} choices: give {ways}")
+    return number
+
+
+def _given(row: Row, columns: Columns) -> tuple[list[str], list[str]]:
+    """The choices, empty ones as well, and before them what they are called in messages."""
+    place, values = row
+    if "choices" not in columns:
+        names = numbered(values)
+        return [f"'{name}'" for name in names], [as_text(values[name], place, name) for name in names]
+    name = columns["choices"][0]
+    given = values.get(name)
+    given = given.get("text") if isinstance(given, dict) else given
+    if not isinstance(given, list):
+        raise BertkitError(f"{place}: '{name}' must be a list of choices, got {str(given)[:60]}")
+    return [f"'{name}'[{at}]" for at in range(len(given))], [as_text(one, place, name) for one in given]
+
+
+def _number(given: Sequence[str]) -> int:
+    """How many choices there are up to the last one that is not empty."""
+    return max((at for at, choice in enumerate(given, 1) if choice), default=0)

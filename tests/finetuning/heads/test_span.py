@@ -1,0 +1,116 @@
+"""Where answers are learned: blanks and characters that the tokenizer drops at their ends, texts of which nothing is read."""
+
+import json
+
+import numpy as np
+import pytest
+import transformers
+
+from bertkit.errors import BertkitError
+from bertkit.finetuning.features import Split
+from bertkit.finetuning.heads.span import SpanHead
+from bertkit.finetuning.run import FinetuneRequest, finetune
+from bertkit.finetuning.windows import Encoder
+from bertkit.io.memory import memory_rows
+from bertkit.settings.recipes import Override
+from bertkit.settings.schema import FinetuneDataSettings, TaskSettings
+
+COLUMNS = {"question": ("question",), "context": ("context",), "label": ("answers",)}
+
+
+def row_of(context, answer):
+    answers = (
+        {"text": [answer], "answer_start": [context.index(answer)]} if answer else {"text": [], "answer_start": []}
+    )
+    return "rows:1", {"question": "the", "context": context, "answers": answers}
+
+
+def learned(tiny_model, context, answer, **settings):
+    """The text at the place that is learned, in each window that holds it."""
+    row = row_of(context, answer)
+    head = SpanHead(may_be_unanswered=False)
+    split = Split("train", [head.input(row, COLUMNS)], head.labels([row], COLUMNS))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_model)
+    features = head.features(split, Encoder.of(tokenizer, FinetuneDataSettings(**settings)))
+    found = []
+    for offsets, read, (begin, end) in zip(
+        features.offsets, features.targets.read, features.targets.places, strict=True
+    ):
+        if begin:
+            found.append(context[offsets[read[begin]][0] : offsets[read[end]][1]])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("context", "answer"),
+    [
+        ("a cat sat", "cat "),
+        ("a cat sat", " cat"),
+        ("a cat", " cat"),
+        ("a\xa0cat\xa0sat", "\xa0cat\xa0"),
+        ("a \u200bcat\u200b sat", "\u200bcat\u200b"),
+        ("\u200b\ufeffcat\xad sat", "\u200b\ufeffcat\xad"),
+        ("a cat\u200b \u200b", "cat\u200b \u200b"),
+        ("a cat sat", "cat"),
+        ("a cats sat", "cat"),
+    ],
+)
+def test_what_the_tokenizer_drops_at_the_ends_of_an_answer_is_no_part_of_it(tiny_model, capsys, context, answer):
+    assert learned(tiny_model, context, answer, max_seq_length=32) == ["cat"]
+    assert capsys.readouterr().err == ""
+
+
+def test_a_window_that_begins_or_ends_at_such_a_character_holds_the_answer(tiny_model, capsys):
+    """Windows of one token, which do not overlap: [CLS] the [SEP] a [SEP]."""
+    for context in ("a \u200bcat\u200b sat", "\u200bcat\u200b", "a\xa0cat"):
+        answer = context.replace("a", "", 1).replace(" sat", "") if context[0] == "a" else context
+        assert learned(tiny_model, context, answer, max_seq_length=5, stride=0) == ["cat"]
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("length", "found"), [(5, []), (6, ["cat sat"]), (9, ["cat sat"])])
+def test_an_answer_that_the_text_is_cut_in_is_not_learned(tiny_model, capsys, length, found):
+    """[CLS] the [SEP] cat sat [SEP]: of 5 tokens the second word is lost."""
+    assert learned(tiny_model, "cat sat a b c", "cat sat ", max_seq_length=length, overflow="truncate") == found
+    told = " ".join(capsys.readouterr().err.split())
+    assert ("no window holds whole, so that none is learned there: 1" in told) is (not found)
+
+
+def test_no_rows_are_one_line():
+    with pytest.raises(BertkitError, match="^no question of the training rows has an answer"):
+        SpanHead.fit([], COLUMNS, TaskSettings())
+
+
+def refuse_constant(name):
+    raise ValueError(name)
+
+
+@pytest.mark.parametrize("context", ["\u200b", "a cat"])
+def test_a_text_of_which_nothing_is_read_is_counted_and_written_as_json(tiny_model, tmp_path, capsys, context):
+    """The three kinds: without an answer in a text that is read and in one that is not, and with one."""
+    rows = [row_of("a cat sat", "cat")[1], row_of(context, "")[1], row_of("b", "")[1]] * 4
+    settings = {"data.max_seq_length": 16, "train.max_steps": 1, "train.mixed_precision": "no"}
+    request = FinetuneRequest(
+        train=memory_rows("rows", rows), validation=memory_rows("held", rows), model=str(tiny_model),
+        out=tmp_path / "run", device="cpu", overrides=[Override(key, value, key) for key, value in settings.items()],
+    )  # fmt: skip
+    finetune(request)
+    told = " ".join(capsys.readouterr().err.split())
+    for split in ("train", "validation"):
+        line = f"texts in {split} of which the tokenizer reads nothing, so that nothing answers the question: 4"
+        assert (line in told) is (context == "\u200b")
+    config = json.loads((tmp_path / "run" / "config.json").read_text(), parse_constant=refuse_constant)
+    assert np.isfinite(config["bertkit_no_answer_threshold"])
+    lines = (tmp_path / "run" / "predictions.jsonl").read_text().splitlines()
+    said = [json.loads(line, parse_constant=refuse_constant) for line in lines]
+    assert [row["no_answer"] is None for row in said] == [row["context"] == "\u200b" for row in said]
+
+
+def test_the_threshold_is_fitted_to_the_rows_that_may_be_answered():
+    head = SpanHead(may_be_unanswered=True)
+    answered = {"no_answer": 1.0, "n_best": [{"text": "cat"}]}
+    unread = {"no_answer": None, "n_best": []}
+    labels = [head.labels([row_of("a cat sat", "cat")], COLUMNS)[0], head.labels([row_of("\u200b", "")], COLUMNS)[0]]
+    both = head.tuned([answered, unread], Split("held", [], labels))
+    assert both.threshold == head.tuned([answered], Split("held", [], labels[:1])).threshold
+    assert head.tuned([unread], Split("held", [], labels[1:])).threshold == 0.0

@@ -1,0 +1,71 @@
+"""Choices and the right one, by hand."""
+
+import pytest
+
+from bertkit.errors import BertkitError
+from bertkit.finetuning.rows.choice_rows import choices_of, right_choice, told_empty
+
+LISTED = {"choices": ("choices",), "label": ("label",)}
+NUMBERED = {"label": ("label",)}
+
+
+def numbered(*texts):
+    return "a:1", {f"ending{at}": text for at, text in enumerate(texts)}
+
+
+@pytest.mark.parametrize("empty", [None, "", " ", float("nan")])
+def test_choices_that_are_empty_at_the_end_are_none(empty):
+    row = numbered("a", "b", empty, empty)
+    assert choices_of(row, NUMBERED) == ["a", "b"]
+    assert choices_of(("a:1", {"choices": ["a", "b", empty]}), LISTED) == ["a", "b"]
+    assert told_empty([row, numbered("a", "b", "c")], NUMBERED, "train").endswith("are left out: 1")
+    assert told_empty([numbered("a", "b", "c")], NUMBERED, "train") == ""
+    with pytest.raises(BertkitError, match=r"a:1: 'ending1' is empty, and a choice behind it is not"):
+        choices_of(numbered("a", empty, "c"), NUMBERED)
+    with pytest.raises(BertkitError, match=r"a:1: 'choices'\[0\] is empty"):
+        choices_of(("a:1", {"choices": [empty, "b"]}), LISTED)
+    with pytest.raises(BertkitError, match="a:1 has 1 choice: there must be two at least"):
+        choices_of(numbered("a", empty), NUMBERED)
+
+
+def test_a_label_that_is_of_an_empty_choice_is_refused():
+    place, row = numbered("a", "b", "", "")
+    with pytest.raises(
+        BertkitError, match="a:1: the label '2' is none of 2 choices: give a number from 0 to 1, or a letter"
+    ):
+        right_choice((place, row | {"label": 2}), NUMBERED)
+    with pytest.raises(BertkitError, match="the label 'D' is none of 2 choices"):
+        right_choice((place, row | {"label": "D"}), NUMBERED)
+
+
+def named(names, key):
+    return "a:1", {"choices": {"text": ["w", "x", "y", "z"], "label": names}, "label": key}
+
+
+@pytest.mark.parametrize(
+    ("names", "key", "number"),
+    [
+        (["1", "2", "3", "4"], "2", 1),
+        (["1", "2", "3", "4"], 2, 1),
+        (["1", "2", "3", "4"], 2.0, 1),
+        ([1, 2, 3, 4], "4", 3),
+        (["A", "B", "C", "D"], "C", 2),
+        (["A", "B", "C", "D"], " c", 2),
+        (["A", "B", "C", "D"], 2, 2),
+    ],
+)
+def test_a_key_is_found_among_the_names_of_choices_however_it_is_stored(names, key, number):
+    assert right_choice(named(names, key), LISTED) == number
+
+
+@pytest.mark.parametrize(
+    ("names", "key"), [(["1", "2", "3", "4"], 0), (["1", "2", "3", "4"], "A"), (["A", "B", "C", "D"], "E")]
+)
+def test_a_key_that_is_no_name_is_refused(names, key):
+    with pytest.raises(BertkitError, match=f"the label '{key}' is none of 4 choices: give one of {', '.join(names)}"):
+        right_choice(named(names, key), LISTED)
+
+
+def test_without_names_a_key_is_a_number_from_0_or_a_letter():
+    for key, number in (("1", 1), (1, 1), (1.0, 1), ("b", 1), ("A", 0)):
+        assert right_choice(("a:1", {"choices": ["x", "y"], "label": key}), LISTED) == number

@@ -1,0 +1,58 @@
+"""Rows of words and rows of plain text in one batch: each is read by its kind, as it is alone."""
+
+import numpy as np
+import pytest
+import transformers
+
+from bertkit.errors import BertkitError
+from bertkit.finetuning.features import Split
+from bertkit.finetuning.heads.token import TokenHead
+from bertkit.finetuning.rows.tagged_rows import of_entities, of_tokens
+from bertkit.finetuning.windows import Encoder
+from bertkit.settings.schema import FinetuneDataSettings
+
+WORDS, TEXT = ["a", "cats", "sat"], "the cat sat . a cats"
+LONG = ["cat"] * 30
+
+
+def features_of(tiny_model, texts, labels=None, **settings):
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_model)
+    encoder = Encoder.of(tokenizer, FinetuneDataSettings(max_seq_length=12, **settings))
+    return TokenHead(["O", "B-X", "I-X"], "BIO").features(Split("train", texts, labels), encoder)
+
+
+@pytest.mark.parametrize(
+    "texts", [[WORDS, TEXT], [TEXT, WORDS], [TEXT, LONG, WORDS, " ".join(LONG), TEXT], [WORDS], []]
+)
+@pytest.mark.parametrize("overflow", ["windows", "truncate"])
+def test_each_row_is_read_as_it_is_alone(tiny_model, texts, overflow):
+    together = features_of(tiny_model, texts, overflow=overflow)
+    alone = [features_of(tiny_model, [text], overflow=overflow) for text in texts]
+    for name in ("ids", "types", "texts", "words", "offsets"):
+        assert getattr(together, name) == [one for part in alone for one in getattr(part, name)]
+    assert together.rows.tolist() == [row for row, part in enumerate(alone) for _ in part.ids]
+    assert together.cut == {row: part.cut[0] for row, part in enumerate(alone) if part.cut}
+    assert together.windows is (overflow == "windows")
+    targets = [part.targets for part in alone]
+    assert together.targets.rows == [row for one in targets for row in one.rows]
+    if overflow == "windows":
+        whole = [text.split() if isinstance(text, str) else text for text in texts]
+        assert [row.tokens for row in together.targets.rows] == whole
+    for name in ("places", "words"):
+        for mine, own in zip(
+            getattr(together.targets, name), [each for one in targets for each in getattr(one, name)], strict=True
+        ):
+            assert np.array_equal(mine, own)
+
+
+def test_tags_beside_entities_are_one_line_with_the_place(tiny_model):
+    tagged = of_tokens("rows.jsonl:1", WORDS, ["O", "B-X", "O"])
+    marked = of_entities("rows.jsonl:2", {"text": TEXT, "entities": [{"start": 4, "end": 7, "label": "X"}]})
+    with pytest.raises(BertkitError) as error:
+        features_of(tiny_model, [WORDS, TEXT], [tagged, marked])
+    assert str(error.value) == (
+        "rows.jsonl:2 is a text, and the first row of train a list of words: give all rows as tokens with tags, or all as "
+        "texts with entities"
+    )
+    with pytest.raises(BertkitError, match="^rows.jsonl:1 is a list of words, and the first row of train a text"):
+        features_of(tiny_model, [TEXT, WORDS], [marked, tagged])
