@@ -20,6 +20,11 @@ FEATURES = "bertkit_features"
 FEATURE_WEIGHTS = "features.safetensors"
 """The weights of such a model. transformers would load them with a new, random head; as it does not know this name, it
 refuses the folder instead."""
+TIED = {
+    "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
+    "cls.predictions.decoder.bias": "cls.predictions.bias",
+}
+"""The weights of the masked-word head that are others under a second name, unless tie_word_embeddings is false."""
 _SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
           "max_position_embeddings", "type_vocab_size")  # fmt: skip
 # The weight that shows a size: the end of its name, and the dimension of its shape.
@@ -138,10 +143,12 @@ def what_it_is(config: dict[str, Any], name: str) -> str:
             "with labelled rows"
         )
     if kind.endswith(_PRETRAINED):
-        return (
-            f"it is pretrained (a {kind}), with no head of a task: bertkit finetune --model {name} first; as it is, bertkit "
-            f"mask-fill --model {name} TEXT, or bertkit evaluate {name} --corpus FILE, or --cloze"
-        )
+        told = f"it is pretrained (a {kind}), with no head of a task: bertkit finetune --model {name} first"
+        if not is_bert(config):
+            return told
+        if kind.endswith("ForNextSentencePrediction"):
+            return f"{told}; as it is, bertkit score --model {name} --next TEXT_A TEXT_B"
+        return f"{told}; as it is, bertkit mask-fill --model {name} TEXT, or bertkit evaluate {name} --corpus FILE, or --cloze"
     return ""
 
 
@@ -197,10 +204,14 @@ def check_known_type(config: dict[str, Any]) -> None:
         )
 
 
+def has_weights(folder: Path) -> bool:
+    """Whether a folder has weights for torch, in one file or several."""
+    return any(file.is_file() for end in ("*.safetensors", "pytorch_model*.bin") for file in folder.glob(end))
+
+
 def check_no_export(folder: Path, name: str) -> None:
     """Raises a BertkitError where a folder has an ONNX graph alone, and its weights are wanted."""
-    weights = [file for end in ("*.safetensors", "pytorch_model*.bin") for file in folder.glob(end)]
-    if not weights and any(folder.glob("*.onnx")):
+    if not has_weights(folder) and any(folder.glob("*.onnx")):
         raise BertkitError(
             f"{name} is an ONNX export: it answers, but has no weights to train or to look into; give the model that it was "
             "exported from"

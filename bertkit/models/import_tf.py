@@ -20,7 +20,8 @@ from bertkit.errors import BertkitError
 from bertkit.io.atomic import new_folder, write_text
 from bertkit.models.bert import save_model
 from bertkit.models.card import CardFacts, model_card
-from bertkit.models.import_tf_config import built, check_heads, check_sizes, read_settings
+from bertkit.models.folder import TIED
+from bertkit.models.import_tf_config import built, check_decoder, check_heads, check_sizes, read_settings
 from bertkit.models.tf_checkpoint import TensorFlowCheckpoint
 from bertkit.models.tokenizer import load_tokenizer
 
@@ -81,7 +82,8 @@ def import_checkpoint(checkpoint: Path, out: Path, config: Path | None = None, v
             or a ``pytorch_model.bin``.
         out: a new or empty folder.
         config: bert_config.json (or config.json); None takes the one beside the checkpoint.
-        vocab: vocab.txt; None takes the one beside the checkpoint.
+        vocab: vocab.txt; None takes the one beside the checkpoint. The rules of a tokenizer_config.json or a tokenizer.json
+            beside it are followed.
 
     Raises:
         BertkitError: a file is missing or damaged, or the files do not fit each other. Nothing is written then.
@@ -90,6 +92,7 @@ def import_checkpoint(checkpoint: Path, out: Path, config: Path | None = None, v
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise BertkitError(f"{out} is there already, and not empty: name another folder with --out")
     source = _source(checkpoint)
+    _check_are_there(source, {"--config": config, "--vocab": vocab})
     described = config or _beside(source, ("bert_config.json", "config.json"), "--config")
     settings, notes = read_settings(described)
     tokenizer = load_tokenizer(str(vocab or _beside(source, ("vocab.txt",), "--vocab")))
@@ -135,6 +138,20 @@ def _source(checkpoint: Path) -> Path:
         )
         raise BertkitError(f"{checkpoint} has {several}")
     return prefixes[0]
+
+
+def _check_are_there(source: Path, given: dict[str, Path | None]) -> None:
+    """Raises a BertkitError where a path that was given leads nowhere, before others are looked for beside it."""
+    if not source.is_file() and not source.with_name(f"{source.name}.index").is_file():
+        raise BertkitError(
+            f"no checkpoint {source}: there is no {source.name}.index beside it, and no such file; give a folder with a "
+            "checkpoint, a checkpoint of TensorFlow by its name without .index, or a pytorch_model.bin"
+        )
+    for flag, path in given.items():
+        if path is not None and not path.exists():
+            raise BertkitError(
+                f"no file {path}: give {flag} one that is there, or leave it out to take that beside {source}"
+            )
 
 
 def _named_newest(folder: Path) -> Path | None:
@@ -274,9 +291,8 @@ def _model(
     wanted = model.state_dict()
     if cls_name == "BertModel":
         weights = {name.removeprefix("bert."): tensor for name, tensor in weights.items()}
-    tied = {"cls.predictions.decoder.weight", "cls.predictions.decoder.bias"}
-    unknown = sorted(weights.keys() - wanted.keys() - tied)
-    lacking = sorted(wanted.keys() - weights.keys() - tied)
+    unknown = sorted(weights.keys() - wanted.keys())
+    lacking = sorted(wanted.keys() - weights.keys() - TIED.keys())
     pooler = [name for name in lacking if cls_name == "BertModel" and name.startswith("pooler.")]
     wrong = [name for name in lacking if name not in pooler]
     if unknown or wrong:
@@ -287,6 +303,7 @@ def _model(
             raise BertkitError(
                 f"{source}: {name} is {list(weights[name].shape)}, and by the configuration {list(wanted[name].shape)}"
             )
+    check_decoder(weights, wanted.keys(), model.config.tie_word_embeddings, source, described)
     model.load_state_dict(weights, strict=False)
     model.tie_weights()
     if pooler:

@@ -2,12 +2,16 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bertkit.console import one_line
 from bertkit.errors import BertkitError
+from bertkit.models.folder import TIED
+
+if TYPE_CHECKING:
+    import torch
 
 _LARGEST_CONFIG_BYTES = 1 << 20
 _SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
@@ -99,6 +103,33 @@ def check_sizes(shapes: Mapping[str, tuple[int, ...]], settings: dict[str, Any],
     for name, number in there.items():
         if settings.get(name, number) != number:
             raise BertkitError(f"{source} has {name} {number:,}, and its configuration {settings[name]:,}")
+
+
+def check_decoder(
+    weights: "Mapping[str, torch.Tensor]", wanted: Container[str], ties: bool, source: Path, path: Path
+) -> None:
+    """Holds the decoder of the masked-word head against what a configuration says of it.
+
+    Args:
+        weights: of the checkpoint, by the names of transformers.
+        wanted: the names of the weights that the model has.
+        ties: whether the decoder is the embeddings, by the configuration.
+        source, path: the checkpoint and the configuration, for messages.
+
+    Raises:
+        BertkitError: they are said to be the same and are not, or are said to be two and one is not there.
+    """
+    for name, same in TIED.items():
+        if ties and name in weights and not weights[name].equal(weights[same]):
+            raise BertkitError(
+                f"{source}: {name} is not {same}, and by {path} they are one: if the model was trained with two, add the "
+                'line "tie_word_embeddings": false there'
+            )
+        if not ties and name in wanted and name not in weights:
+            raise BertkitError(
+                f"{source} has no {name}, and by {path} (tie_word_embeddings is false) it is not {same}: give a checkpoint "
+                "that has it, or set that to true if the model was trained with one for both"
+            )
 
 
 def built(cls_name: str, settings: dict[str, Any], path: Path) -> Any:

@@ -13,8 +13,9 @@ from bertkit.errors import BertkitError
 from bertkit.io.connection import endpoint, ensure_hub, is_offline, patiently, why_offline
 from bertkit.io.hub import causes, hub_bars
 from bertkit.io.structured import parsed_json, read_json
-from bertkit.models.folder import FEATURE_WEIGHTS
+from bertkit.models.folder import FEATURE_WEIGHTS, WEIGHTS
 from bertkit.models.foreign_fields import fields_of_others, said_left_out
+from bertkit.models.saved import INDEX, check_saved, indexed, shapes_in
 from bertkit.models.tokenizer import CODE_OF_OTHERS
 
 _REPOSITORY = re.compile(r"(?![.-])[\w.-]+/(?![.-])[\w.-]+(?<!\.git)", re.ASCII)
@@ -22,13 +23,15 @@ _CARD = "README.md"
 _MODULES = "modules.json"
 _READ_BY_BERTKIT = ("config.json", "tokenizer_config.json", _MODULES)
 _CODE_OF_VECTORS = {*CODE_OF_OTHERS, "model_args", "config_args", "tokenizer_args"}
+# Its modules that have weights of their own, in a folder of theirs.
+_WITH_WEIGHTS = ("cnn", "dense", "layernorm", "lstm", "staticembedding", "weightedlayerpooling", "wordembeddings")
 # The files that are uploaded. Checkpoints, optimizer states, logs and predictions stay on this machine.
 _FILES = (
     "config.json",
-    "model.safetensors",
+    WEIGHTS,
     FEATURE_WEIGHTS,
     "model-*-of-*.safetensors",
-    "model.safetensors.index.json",
+    INDEX,
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -39,7 +42,7 @@ _FILES = (
     "sentence_bert_config.json",
     "config_sentence_transformers.json",
     "[0-9]_*/config.json",
-    "[0-9]_*/model.safetensors",
+    f"[0-9]_*/{WEIGHTS}",
     _CARD,
 )
 
@@ -90,19 +93,66 @@ def model_files(folder: Path) -> list[Path]:
     """The files in a folder that belong to the model.
 
     Raises:
-        BertkitError: the configuration, the weights, the tokenizer or the card is missing.
+        BertkitError: the configuration, weights, the tokenizer or the card is missing or damaged, or they do not belong
+            together.
     """
     if not folder.is_dir():
         raise BertkitError(f"no folder {folder}: give the folder of a model")
     files = [path for pattern in _FILES for path in sorted(folder.glob(pattern)) if path.is_file()]
     names = {path.relative_to(folder).as_posix() for path in files}
-    if "config.json" not in names or not any(name.endswith(".safetensors") for name in names):
-        raise BertkitError(f"{folder} is no model folder: it lacks config.json or model.safetensors")
+    if "config.json" not in names or not {WEIGHTS, FEATURE_WEIGHTS, INDEX} & names:
+        raise BertkitError(
+            f"{folder} is no model folder: it lacks config.json or {WEIGHTS} (of several parts: {INDEX})"
+        )
     if not {"tokenizer.json", "vocab.txt"} & names:
         raise BertkitError(f"{folder} has no tokenizer: put tokenizer.json or vocab.txt beside the model")
     if _CARD not in names:
         raise BertkitError(f"{folder} has no {_CARD}, the model's card: say there what it is and what made it")
+    parts = indexed(folder)
+    if lacking := sorted(parts.keys() - names):
+        raise BertkitError(
+            f"{folder} lacks {len(lacking)} of the {len(parts)} files with weights that {INDEX} names ({lacking[0]}): get the "
+            "model whole, or save it anew"
+        )
+    for module in _modules(folder) if _MODULES in names else []:
+        _check_module(folder, module, names)
+    check_saved(folder)
     return files
+
+
+def _modules(folder: Path) -> list[tuple[str, str]]:
+    """The modules of sentence-transformers: the folder of each, or "", and its type.
+
+    Raises:
+        BertkitError: the file does not list them.
+    """
+    path = folder / _MODULES
+    try:
+        return [(str(one.get("path") or "").strip("/"), str(one["type"])) for one in parsed_json(path.read_bytes())]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise BertkitError(
+            f"{path} does not list the modules of sentence-transformers: export the model anew"
+        ) from error
+
+
+def _check_module(folder: Path, module: tuple[str, str], names: set[str]) -> None:
+    """Raises a BertkitError where the weights or the settings of a module are not among the files."""
+    own, kind = module[0], module[1].rpartition(".")[2]
+    if not own:
+        return
+    weights = f"{own}/{WEIGHTS}"
+    if weights in names:
+        shapes_in(folder / weights)
+    elif kind.lower() in _WITH_WEIGHTS or any(any((folder / own).glob(end)) for end in ("*.safetensors", "*.bin")):
+        raise BertkitError(
+            f"{folder} has no {weights} for the {kind} of {_MODULES}: weights are pushed in this form alone; save the model "
+            "anew with sentence-transformers"
+        )
+    if f"{own}/config.json" not in names and (folder / own / "config.json").is_file():
+        raise BertkitError(
+            f"{folder} has the {kind} of {_MODULES} in {own}, which is not pushed: rename it as sentence-transformers does, "
+            f"such as 1_{kind}, there too"
+        )
 
 
 def _code_of_vectors(folder: Path, names: list[str]) -> dict[str, set[str]]:
@@ -113,16 +163,11 @@ def _code_of_vectors(folder: Path, names: list[str]) -> dict[str, set[str]]:
     """
     if _MODULES not in names:
         return {}
-    path = folder / _MODULES
-    try:
-        kinds = [str(module["type"]) for module in parsed_json(path.read_bytes())]
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise BertkitError(
-            f"{path} does not list the modules of sentence-transformers: export the model anew"
-        ) from error
-    for kind in kinds:
+    for _, kind in _modules(folder):
         if not kind.startswith("sentence_transformers."):
-            raise BertkitError(f"{path} names '{kind}', which is no module of sentence-transformers: take it out")
+            raise BertkitError(
+                f"{folder / _MODULES} names '{kind}', which is no module of sentence-transformers: take it out"
+            )
     files = [name for name in names if name.endswith(".json") and name not in _READ_BY_BERTKIT]
     return {name: read_json(folder / name).keys() & _CODE_OF_VECTORS for name in files}
 

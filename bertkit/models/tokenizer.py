@@ -27,6 +27,8 @@ SPECIAL_TOKENS = {
 CODE_OF_OTHERS = ("auto_map", "trust_remote_code", "custom_pipelines", "chat_template")
 """Fields of a tokenizer_config.json that are, or lead to, foreign programs; they are never saved."""
 _CONTINUATION = "##"
+# The files that may stand beside a vocabulary, and belong to it.
+_SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 # Classes that use tokenizer.json as it is. (A BertTokenizer is rebuilt from tokenizer_config.json.)
 _LITERAL = ("PreTrainedTokenizerFast", "TokenizersBackend")
 _TO_THE_LETTER = "is followed to the letter: transformers may read that folder otherwise, not those that bertkit saves"
@@ -40,24 +42,21 @@ def load_tokenizer(name_or_path: str) -> "PreTrainedTokenizerFast":
     """Loads a tokenizer; the padding and truncation that its files may ask for are switched off.
 
     Args:
-        name_or_path: a folder with tokenizer.json or vocab.txt, a vocab.txt itself, or a name on the hub. A vocab.txt
-            without any settings is taken as cased if it contains upper-case words.
+        name_or_path: a folder with tokenizer.json or vocab.txt, a vocab.txt itself, or a name on the hub. A vocab.txt is
+            read by the rules of the files beside it; without any it is taken as cased if it contains upper-case words.
 
     Raises:
         BertkitError: there is no tokenizer, it cannot be read, or it lacks one of BERT's special tokens.
     """
     path = Path(name_or_path)
     if path.is_file() and path.suffix == ".txt":
-        vocab = _read_vocab(path)
-        _check_special_tokens(vocab, SPECIAL_TOKENS, str(path))
-        _say_case(vocab, path)
-        return build_tokenizer(list(vocab), not _is_cased(vocab))
+        return _without_programs(_from_vocab(path))
     folder = path.parent if path.is_file() and path.name == "tokenizer.json" else None
     folder = folder or model_folder(name_or_path, weights=False)
     if (folder / "tokenizer.json").is_file():
         return _without_programs(_from_tokenizer_json(folder))
     if (folder / "vocab.txt").is_file():
-        return _without_programs(_from_vocab_folder(folder))
+        return _without_programs(_from_vocab_and_settings(folder / "vocab.txt"))
     raise BertkitError(f"no tokenizer in {name_or_path}: it has neither tokenizer.json nor vocab.txt")
 
 
@@ -144,11 +143,34 @@ def _read_vocab(path: Path) -> dict[str, int]:
     return _numbered([line.removesuffix("\r") for line in lines], str(path))
 
 
-def _from_vocab_folder(folder: Path) -> "BertTokenizer":
-    """Builds a `BertTokenizer` from vocab.txt and the files beside it (tokenizer_config.json, added_tokens.json, …)."""
+def _from_vocab(path: Path) -> "PreTrainedTokenizerFast":
+    """Builds a tokenizer from a vocabulary that was named itself, by the rules of the files beside it, where there are any.
+
+    Raises:
+        BertkitError: a tokenizer.json beside it has other pieces, so that its rules may be those of another vocabulary.
+    """
+    folder, vocab = path.parent, _read_vocab(path)
+    if (folder / "tokenizer.json").is_file():
+        tokenizer = _from_tokenizer_json(folder)
+        known, added = tokenizer.get_vocab(), tokenizer.added_tokens_encoder
+        if not (vocab.items() <= known.items() and known.keys() - vocab.keys() <= added.keys()):
+            raise BertkitError(
+                f"{path} and the tokenizer.json beside it have other pieces, or other ids for them: give the folder "
+                f"{folder} for the one, or a copy of {path.name} elsewhere, with its tokenizer_config.json, for the other"
+            )
+        return tokenizer
+    if any((folder / name).is_file() for name in _SETTINGS):
+        return _from_vocab_and_settings(path)
+    _check_special_tokens(vocab, SPECIAL_TOKENS, str(path))
+    _say_case(vocab, path)
+    return build_tokenizer(list(vocab), not _is_cased(vocab))
+
+
+def _from_vocab_and_settings(path: Path) -> "BertTokenizer":
+    """Builds a `BertTokenizer` from a vocabulary and the files beside it (tokenizer_config.json, added_tokens.json, …)."""
     from transformers import BertTokenizer
 
-    path = folder / "vocab.txt"
+    folder = path.parent
     config = _settings(folder)
     if config.get("tokenizer_class") not in _WORDPIECE:
         raise BertkitError(f"{folder} has a {config['tokenizer_class']}, and no tokenizer.json: bertkit cannot read it")
@@ -157,7 +179,7 @@ def _from_vocab_folder(folder: Path) -> "BertTokenizer":
     added = _json_object(folder / "added_tokens.json")
     _check_special_tokens({**ids, **added}, names, str(path))
     if "do_lower_case" not in config:
-        _say_case(ids, path)
+        _say_case(ids, path, config.get("strip_accents"))
     lowercase = config.get("do_lower_case", not _is_cased(ids))
     try:
         tokenizer = BertTokenizer.from_pretrained(folder, vocab=ids, do_lower_case=bool(lowercase))
@@ -168,16 +190,18 @@ def _from_vocab_folder(folder: Path) -> "BertTokenizer":
     for token, id_ in added.items():
         if tokenizer.convert_tokens_to_ids(token) != id_:
             raise BertkitError(
-                f"{folder / 'added_tokens.json'}: the id {id_} of '{token}' does not follow the {len(ids)} pieces of vocab.txt"
+                f"{folder / 'added_tokens.json'}: the id {id_} of '{token}' does not follow the {len(ids)} pieces of {path.name}"
             )
     return tokenizer
 
 
-def _say_case(vocab: Iterable[str], path: Path) -> None:
-    """Says what a vocabulary is taken for that has no settings beside it."""
-    holds, read = (
-        ("upper-case words", "cased") if _is_cased(vocab) else ("no upper-case words", "uncased and without accents")
-    )
+def _say_case(vocab: Iterable[str], path: Path, strip_accents: bool | None = None) -> None:
+    """Says what a vocabulary is taken for that has no settings of case beside it; they may yet speak of accents."""
+    is_cased = _is_cased(vocab)
+    holds, read = ("upper-case words", "cased") if is_cased else ("no upper-case words", "uncased")
+    stripped = not is_cased if strip_accents is None else strip_accents
+    if stripped or not is_cased:
+        read += f" and {'without' if stripped else 'with'} accents"
     _say(f"{path} holds {holds}, and nothing beside it speaks of case: texts are read {read}")
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bertkit.io.structured import parsed_json
-from bertkit.models.folder import WEIGHTS, name_of_today
+from bertkit.models.folder import TIED, WEIGHTS, name_of_today
 from bertkit.models.headed import LINEAR_HEADS, LinearHead, linear_class
 from bertkit.runtime.base import finite
 from bertkit.runtime.batches import TOKENS_AT_ONCE
@@ -89,6 +89,7 @@ class NumpyBert:
             self.config: dict[str, Any] = parsed_json((folder / "config.json").read_text(encoding="utf-8"))
             self._file = safe_open(folder / WEIGHTS, "np")
             self._names = {name_of_today(name): name for name in self._file.keys()}  # noqa: SIM118 (not a dictionary)
+            self._loaded: dict[str, np.ndarray] = {}
             self._check_config()
             self._check_weights(head)
             self.heads = int(self.config["num_attention_heads"])
@@ -98,7 +99,6 @@ class NumpyBert:
             raise UnsupportedError(f"{folder} cannot be read ({error})") from error
         if self.heads < 1 or self.config["hidden_size"] % self.heads:
             raise UnsupportedError(f"{self.heads} attention heads")
-        self._loaded: dict[str, np.ndarray] = {}
         self.rows: int = self.config["vocab_size"]
 
     @finite
@@ -166,7 +166,7 @@ class NumpyBert:
         head = "cls.predictions"
         transformed = self._activation(self._linear(hidden, f"{head}.transform.dense"))
         transformed = self._normed(transformed, f"{head}.transform")
-        tied = self.config.get("tie_word_embeddings", True) or f"{head}.decoder.weight" not in self._names
+        tied = self._is_tied()
         decoder = self._weight("bert.embeddings.word_embeddings.weight" if tied else f"{head}.decoder.weight")
         # With tied weights both biases are the same, and may be saved under either name; else the decoder's counts.
         names = [f"{head}.bias", f"{head}.decoder.bias"][:: 1 if tied else -1]
@@ -232,6 +232,20 @@ class NumpyBert:
                 raise UnsupportedError(f"{name} is {stored.get_dtype()} {stored.get_shape()}")
         if head == "words" and not {"cls.predictions.bias", "cls.predictions.decoder.bias"} & self._names.keys():
             raise UnsupportedError("it has no cls.predictions.bias")
+        if head == "words" and self._is_tied():
+            self._check_tied()
+
+    def _is_tied(self) -> bool:
+        return bool(self.config.get("tie_word_embeddings", True))
+
+    def _check_tied(self) -> None:
+        """Raises an UnsupportedError where the file has a decoder of its own, which torch keeps. (Most have none: that is
+        checked in no time.)"""
+        for name, source in TIED.items():
+            if name in self._names and source in self._names:
+                stored = self._file.get_tensor(self._names[name])
+                if not np.array_equal(stored, self._weight(source)):
+                    raise UnsupportedError(f"{name} is not {source}")
 
     def _encoder_weights(self) -> dict[str, list[int]]:
         size, inner = self.config["hidden_size"], self.config["intermediate_size"]
@@ -252,9 +266,8 @@ class NumpyBert:
     def _head_weights(self, head: "Head") -> dict[str, list[int]]:
         size = self.config["hidden_size"]
         if head == "words":
-            return _dense("cls.predictions.transform.dense", size, size) | _normalisation(
-                "cls.predictions.transform", size
-            )
+            transform = "cls.predictions.transform"
+            return _dense(f"{transform}.dense", size, size) | _normalisation(transform, size) | self._decoder_weights()
         pooler = _dense("bert.pooler.dense", size, size)
         if head == "pairs":
             return pooler | _dense("cls.seq_relationship", 2, size)
@@ -263,6 +276,14 @@ class NumpyBert:
             outputs = task.outputs or len(self.config.get("id2label", (0, 1)))
             return (pooler if task.is_pooled else {}) | _dense(task.layer, outputs, size)
         return {}
+
+    def _decoder_weights(self) -> dict[str, list[int]]:
+        """Those of the decoder that are in the file; its weight has to be, unless it is the embeddings."""
+        head, rows = "cls.predictions", self.config["vocab_size"]
+        decoder = {f"{head}.decoder.weight": [rows, self.config["hidden_size"]]}
+        wanted = decoder | {f"{head}.bias": [rows], f"{head}.decoder.bias": [rows]}
+        needed = set() if self._is_tied() else decoder.keys()
+        return {name: shape for name, shape in wanted.items() if name in self._names or name in needed}
 
     def _task_head(self) -> LinearHead:
         name = linear_class(self.config)

@@ -19,7 +19,7 @@ import numpy as np
 
 from bertkit.errors import BertkitError
 from bertkit.extras import import_extra
-from bertkit.models.folder import WEIGHTS
+from bertkit.models.folder import has_weights
 from bertkit.runtime.base import finite
 from bertkit.runtime.batches import TOKENS_AT_ONCE, of_like_length, padded
 from bertkit.runtime.numpy_bert import log_softmax
@@ -43,7 +43,7 @@ _TOKENS_AT_ONCE = TOKENS_AT_ONCE["cpu"]
 
 def is_exported(folder: Path) -> bool:
     """Whether a folder holds a graph, but no weights for torch."""
-    return (folder / GRAPH).is_file() and not (folder / WEIGHTS).is_file()
+    return (folder / GRAPH).is_file() and not has_weights(folder)
 
 
 class OnnxBert:

@@ -40,7 +40,7 @@ class Pieces:
     Args:
         tokenizer: a tokenizer of the library ``tokenizers``; its padding and truncation are switched off.
         special: the model's ``mask_token``, ``unk_token``, ``pad_token``, ``cls_token`` and ``sep_token``.
-        cleans_up: whether decoded text is tidied as transformers does it (``i do n't .`` → ``i don't.``).
+        cleans_up: whether decoded text is tidied (``i don ' t .`` → ``i don't.``), by the rules of transformers' clean_up_tokenization.
         segments: how many segments the model has (``type_vocab_size``).
     """
 
@@ -202,7 +202,9 @@ def any_pieces(folder: Path, name: str = "") -> Pieces:
     tokenizer = own_tokenizer(folder, name or str(folder))
     special = {name: str(getattr(tokenizer, name)) for name in _SPECIAL}
     segments = read_config(folder).get("type_vocab_size", 2)
-    return Pieces(tokenizer.backend_tokenizer, special, bool(tokenizer.clean_up_tokenization_spaces), segments)
+    # Where a folder says nothing of it, transformers 5 leaves "i don ' t know .", and earlier ones tidied it.
+    cleans_up = tokenizer.init_kwargs.get("clean_up_tokenization_spaces")
+    return Pieces(tokenizer.backend_tokenizer, special, cleans_up is None or bool(cleans_up), segments)
 
 
 def _known(config: dict[str, Any]) -> set[str]:

@@ -1,6 +1,7 @@
 """Folders of others: read whole, or one line before anything is built."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,20 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForSequenceClassification, BertForPreTraining, BertForSequenceClassification
+from transformers import (
+    AutoModelForSequenceClassification,
+    BertConfig,
+    BertForNextSentencePrediction,
+    BertForPreTraining,
+    BertForSequenceClassification,
+)
 
 from bertkit.errors import BertkitError
 from bertkit.inference.exporting.export import export
 from bertkit.inference.mask_filling.filler import MaskFiller
-from bertkit.inference.scoring import PairScorer
+from bertkit.inference.scoring import PairScorer, Scorer
 from bertkit.models.bert import load_bert_for_pretraining, load_for
-from bertkit.models.folder import bert_folder, checked_folder, own_length
+from bertkit.models.folder import bert_folder, checked_folder, own_length, what_it_is
 from bertkit.models.headed import load_headed, new_headed
 from bertkit.runtime.load import open_reader
 
@@ -170,6 +177,34 @@ def test_a_folder_without_config_json_is_called_what_it_is(tmp_path, files, said
         (tmp_path / name).write_text("{}")
     with pytest.raises(BertkitError, match=said):
         checked_folder(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("BertForPreTraining", {"finetune", "mask-fill", "evaluate"}),
+        ("BertForMaskedLM", {"finetune", "mask-fill", "evaluate"}),
+        ("BertForNextSentencePrediction", {"finetune", "score"}),
+        ("RobertaForMaskedLM", {"finetune"}),
+        ("BertForSequenceClassification", {"predict", "evaluate"}),
+        ("RobertaForSequenceClassification", {"predict", "evaluate"}),
+    ],
+)
+def test_only_commands_that_take_a_model_are_advised(kind, told):
+    config = {"architectures": [kind], "model_type": kind.partition("For")[0].lower()}
+    assert {*re.findall(r"bertkit ([a-z-]+)", what_it_is(config, "MODEL"))} == told
+
+
+def test_the_advice_for_a_next_sentence_model_works(tiny_model, tmp_path):
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    BertForNextSentencePrediction(BertConfig.from_pretrained(tiny_model)).save_pretrained(folder)
+    for refused in (MaskFiller, Scorer):
+        with pytest.raises(
+            BertkitError, match="has no masked-word head: .* as it is, bertkit score .* --next"
+        ) as raised:
+            refused(str(folder))
+        assert "mask-fill" not in str(raised.value)
+    assert len(PairScorer(str(folder), texts=1).probabilities([("the cat", "sat")])) == 1
 
 
 def test_weights_of_other_libraries_are_named(copy):

@@ -183,6 +183,89 @@ def test_a_folder_without_a_checkpoint_says_what_it_needs(tmp_path):
         import_checkpoint(tmp_path / "nothing", tmp_path / "out")
 
 
+@pytest.mark.parametrize("with_files", [False, True])
+@pytest.mark.parametrize("name", ["nothing", "nothing.index", "nothing.bin", "no/thing.bin"])
+def test_a_checkpoint_that_is_not_there_is_not_blamed_on_others(tmp_path, name, with_files):
+    if with_files:
+        for kept in ("bert_config.json", "vocab.txt"):
+            shutil.copy(KEPT / "pretraining" / kept, tmp_path)
+    with pytest.raises(BertkitError, match=f"^no checkpoint .*{name.removesuffix('.index')}: .* give a folder with"):
+        import_checkpoint(tmp_path / name, tmp_path / "out")
+
+
+@pytest.mark.parametrize("flag", ["config", "vocab"])
+def test_a_given_file_that_is_not_there_is_named_with_its_flag(tmp_path, flag):
+    with pytest.raises(BertkitError, match=rf"^no file .*nothing\.txt: give --{flag} one that is there"):
+        import_checkpoint(KEPT / "pretraining", tmp_path / "out", **{flag: tmp_path / "nothing.txt"})
+
+
+@pytest.mark.parametrize("is_given", [False, True])
+@pytest.mark.parametrize("settings", [{"do_lower_case": False}, {"do_lower_case": True, "strip_accents": False}])
+def test_the_rules_beside_a_vocabulary_are_followed(tmp_path, capsys, settings, is_given):
+    folder = changed(tmp_path, "vocab.txt", lambda data: data.replace(b"\ncat\n", "\ncät\n".encode()))
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    source = KEPT / "pretraining" if is_given else folder
+    import_checkpoint(source, tmp_path / "out", vocab=folder / "vocab.txt" if is_given else None)
+    assert "nothing beside it" not in capsys.readouterr().err
+    read = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    assert read.tokenize("cät CÄT") == ["cät", "cät" if settings["do_lower_case"] else "[UNK]"]
+
+
+def pickled(tmp_path, ties, **changes):
+    """A checkpoint of torch with a decoder of its own; of its weights those with a new value are changed, or left out."""
+    import_checkpoint(KEPT / "pretraining", tmp_path / "tied")
+    weights = transformers.BertForPreTraining.from_pretrained(tmp_path / "tied").state_dict()
+    weights = {name: weight.clone() for name, weight in weights.items()}
+    for part, change in changes.items():
+        name = f"cls.predictions.decoder.{part}"
+        weights |= {name: weights[name] + change} if change is not None else {}
+        if change is None:
+            del weights[name]
+    folder = tmp_path / "pickled"
+    folder.mkdir()
+    torch.save(weights, folder / "pytorch_model.bin")
+    shutil.copy(KEPT / "pretraining" / "vocab.txt", folder)
+    config = json.loads((KEPT / "pretraining" / "bert_config.json").read_text())
+    (folder / "bert_config.json").write_text(
+        json.dumps(config | ({} if ties is None else {"tie_word_embeddings": ties}))
+    )
+    return folder, weights
+
+
+@pytest.mark.parametrize("ties", [None, True])
+@pytest.mark.parametrize(("part", "same"), [("weight", "bert.embeddings.word"), ("bias", "cls.predictions.bias")])
+def test_a_decoder_that_differs_is_refused_where_the_configuration_ties(tmp_path, ties, part, same):
+    folder, _ = pickled(tmp_path, ties, **{part: 1})
+    with pytest.raises(
+        BertkitError, match=rf"decoder\.{part} is not {same}.*add the line \"tie_word_embeddings\": false"
+    ):
+        import_checkpoint(folder, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("part", ["weight", "bias"])
+def test_a_decoder_that_is_not_there_is_refused_where_the_configuration_has_one(tmp_path, part):
+    folder, _ = pickled(tmp_path, False, **{part: None})
+    with pytest.raises(BertkitError, match=rf"has no cls\.predictions\.decoder\.{part}.*tie_word_embeddings is false"):
+        import_checkpoint(folder, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_decoder_of_its_own_is_kept(tmp_path):
+    folder, weights = pickled(tmp_path, False, weight=1, bias=2)
+    import_checkpoint(folder, tmp_path / "out")
+    read = transformers.BertForPreTraining.from_pretrained(tmp_path / "out").state_dict()
+    assert read.keys() == weights.keys()
+    assert all(read[name].equal(weight) for name, weight in weights.items())
+
+
+@pytest.mark.parametrize("changes", [{"weight": 0, "bias": 0}, {"weight": None, "bias": None}, {"bias": None}])
+def test_a_decoder_that_is_the_embeddings_may_be_there_or_not(tmp_path, changes):
+    folder, _ = pickled(tmp_path, None, **changes)
+    import_checkpoint(folder, tmp_path / "out")
+    assert_same_answers(tmp_path / "out", KEPT / "pretraining", "pretraining")
+
+
 def test_the_heads_of_a_garden_checkpoint_are_held_against_its_kernels(tmp_path):
     """4 divides the width of 8 as well, and would give other attention; the kernels are [8, 2, 4]."""
     folder = changed(tmp_path, "bert_config.json", with_config(num_attention_heads=4), "garden")

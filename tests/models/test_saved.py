@@ -40,6 +40,37 @@ def without_a_tokenizer(folder: Path) -> None:
         (folder / name).unlink()
 
 
+def in_parts(tiny_model: Path, folder: Path) -> list[Path]:
+    """A model whose weights lie in several files; returns those."""
+    shutil.copytree(tiny_model, folder, ignore=shutil.ignore_patterns("model.safetensors"))
+    BertForPreTraining.from_pretrained(tiny_model).save_pretrained(folder, max_shard_size="5KB")
+    parts = sorted(folder.glob("model-*.safetensors"))
+    assert len(parts) > 1
+    return parts
+
+
+def test_weights_in_parts_are_checked_by_their_index(tmp_path: Path, tiny_model: Path) -> None:
+    folder = tmp_path / "model"
+    *_, last = in_parts(tiny_model, folder)
+    check_saved(folder)
+    check_saved(folder, BertForPreTraining.from_pretrained(tiny_model))
+    content = last.read_bytes()
+    last.write_bytes(content[: len(content) // 2])
+    with pytest.raises(BertkitError, match=rf"{last.name} was not written whole"):
+        check_saved(folder)
+    last.unlink()
+    with pytest.raises(BertkitError, match=rf"{last.name} was not written whole"):
+        check_saved(folder)
+    save_file({"other": load_file(tiny_model / "model.safetensors")["cls.predictions.bias"]}, last)
+    with pytest.raises(
+        BertkitError, match=rf"{last.name} has no .*, which model\.safetensors\.index\.json says it has"
+    ):
+        check_saved(folder)
+    (folder / "model.safetensors.index.json").write_text('{"weight_map": {"a": 1}}')
+    with pytest.raises(BertkitError, match="does not say which file has which weight"):
+        check_saved(folder)
+
+
 @pytest.mark.parametrize(
     ("damage", "said"),
     [

@@ -1,6 +1,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,6 +66,52 @@ def test_what_the_configuration_says_of_case_comes_first(tmp_path: Path) -> None
     tokenizer = load_tokenizer(str(tmp_path))
     assert tokenizer.tokenize("The") == ["the"]
     assert tokenizer.model_max_length == 77
+
+
+@pytest.mark.parametrize("name", ["vocab.txt", "mine.txt"])
+@pytest.mark.parametrize(
+    ("settings", "expected", "said"),
+    [
+        ({"do_lower_case": False}, ["[UNK]", "café"], None),
+        ({"do_lower_case": True, "strip_accents": False}, ["café", "café"], None),
+        ({"do_lower_case": True, "strip_accents": None}, ["cafe", "cafe"], None),
+        ({"strip_accents": False}, ["café", "café"], "read uncased and with accents"),
+        ({"model_max_length": 9}, ["cafe", "cafe"], "read uncased and without accents"),
+    ],
+)
+def test_a_vocabulary_that_is_named_itself_is_read_by_the_rules_beside_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, settings: Any, expected: list[str], said: str | None
+) -> None:
+    write_vocab(tmp_path / "vocab.txt", [*SPECIAL, "another"])
+    file = write_vocab(tmp_path / name, [*SPECIAL, "cafe", "café"])
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    _say.cache_clear()
+    tokenizer = load_tokenizer(str(file))
+    assert (tokenizer.tokenize("Café café"), len(tokenizer)) == (expected, 7)
+    told = capsys.readouterr().err
+    assert (
+        "nothing beside it" not in told
+        if said is None
+        else f"nothing beside it speaks of case: texts are {said}\n" in told
+    )
+
+
+def test_a_tokenizer_json_beside_a_named_vocabulary_is_followed_where_its_pieces_are_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pieces = [*SPECIAL, "cafe", "café", "<url>"]
+    rules = normalizers.BertNormalizer(lowercase=True, strip_accents=False)
+    backend = write_tokenizer_json(tmp_path, rules, pieces[:-1])
+    backend.add_tokens(["<url>"])
+    backend.save(str(tmp_path / "tokenizer.json"))
+    for there in (pieces, pieces[:-1]):  # older versions of transformers wrote added tokens to other files
+        tokenizer = load_tokenizer(str(write_vocab(tmp_path / "vocab.txt", there)))
+        assert tokenizer.tokenize("Café <url>") == ["café", "<url>"]
+    assert "nothing beside it" not in capsys.readouterr().err
+    for others in (pieces[:-2], [*pieces, "new"], [*SPECIAL, "café", "cafe", "<url>"]):
+        write_vocab(tmp_path / "vocab.txt", others)
+        with pytest.raises(BertkitError, match=r"vocab\.txt and the tokenizer\.json beside it have other pieces"):
+            load_tokenizer(str(tmp_path / "vocab.txt"))
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])

@@ -17,6 +17,7 @@ from transformers import (
     BertTokenizer,
 )
 
+from bertkit.assets import EMBEDDED_MODEL
 from bertkit.errors import BertkitError
 from bertkit.inference.mask_filling.filler import MaskFiller
 from bertkit.runtime.load import open_reader
@@ -137,6 +138,45 @@ def test_checkpoints_of_other_times_and_types(tiny_model, tmp_path, change):
     assert_same_words(folder)
 
 
+DECODER = "cls.predictions.decoder"
+
+
+@pytest.mark.parametrize("part", ["weight", "bias"])
+@pytest.mark.parametrize("apart", [0, 1])
+def test_a_decoder_beside_tied_weights_counts_as_in_torch(tiny_model, tmp_path, part, apart):
+    """torch keeps it where it differs: then the model is left to torch."""
+    folder = model_with(tiny_model, tmp_path / "model")
+    weights = load_file(folder / "model.safetensors")
+    same = "bert.embeddings.word_embeddings.weight" if part == "weight" else "cls.predictions.bias"
+    weights[f"{DECODER}.{part}"] = weights[same].flip(0).clone() if apart else weights[same].clone()
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    if not apart:
+        assert_same_words(folder)
+        return
+    with pytest.raises(UnsupportedError, match=f"{DECODER}.{part} is not {same}"):
+        NumpyBert(folder, "words")
+    for head in ("pairs", "none"):  # which read no decoder
+        NumpyBert(folder, head)
+    assert isinstance(open_reader(str(folder), "words", None, 1).bert, TorchBert)
+    expected = MaskFiller(folder, "cpu").fill(["the cats [MASK]"], top_k=4)
+    assert MaskFiller(folder, texts=1).fill(["the cats [MASK]"], top_k=4) == expected
+
+
+@pytest.mark.parametrize("change", ["not there", "of another shape", "in another type"])
+def test_an_untied_decoder_that_cannot_be_read_is_left_to_torch(tiny_model, tmp_path, change):
+    folder = model_with(tiny_model, tmp_path / "model", tie_word_embeddings=False)
+    weights = load_file(folder / "model.safetensors")
+    decoder = weights.pop(f"{DECODER}.weight")
+    if change != "not there":
+        weights[f"{DECODER}.weight"] = decoder.bfloat16() if "type" in change else decoder[:, :8].clone()
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(UnsupportedError, match=f"{DECODER}.weight"):
+        NumpyBert(folder, "words")
+    if change != "in another type":
+        with pytest.raises(BertkitError, match="has no masked-word head|do not fit"):
+            open_reader(str(folder), "words", None, 1)
+
+
 def test_texts_are_decoded_as_transformers_does(tiny_model):
     theirs = BertTokenizer.from_pretrained(tiny_model)
     for ours in (light_pieces(tiny_model), any_pieces(tiny_model)):
@@ -149,6 +189,11 @@ def test_texts_are_decoded_as_transformers_does(tiny_model):
             for skip in (False, True):
                 assert ours.decode(ids, skip) == theirs.decode(ids, skip_special_tokens=skip)
             assert [ours.decode([id_]) for id_ in ids] == [theirs.decode([id_]) for id_ in ids]
+
+
+def test_apostrophes_are_joined_whoever_reads_the_tokenizer():
+    for pieces in (light_pieces(EMBEDDED_MODEL), any_pieces(EMBEDDED_MODEL)):
+        assert pieces.decode(pieces.encode("I don't know, it's fine.").ids, True) == "i don't know, it's fine."
 
 
 def test_fills_are_the_same_from_both(tiny_model, tmp_path):

@@ -136,6 +136,22 @@ def test_weights_beside_a_graph_are_read_as_ever(models, tmp_path):
     assert isinstance(open_reader(str(folder), "words", None, 1).bert, NumpyBert)
 
 
+@pytest.mark.parametrize("form", ["pickled", "in parts"])
+def test_other_weights_beside_a_graph_are_read_as_ever(models, tmp_path, form):
+    original = models["pretraining"][0]
+    folder = shutil.copytree(original, tmp_path / "both")
+    model = BertForPreTraining.from_pretrained(original)
+    (folder / "model.safetensors").unlink()
+    if form == "pickled":
+        torch.save(model.state_dict(), folder / "pytorch_model.bin")
+    else:
+        model.save_pretrained(folder, max_shard_size="5KB")
+        assert (folder / "model.safetensors.index.json").is_file()
+    (folder / "model.onnx").write_bytes(b"of another tool")
+    found = MaskFiller(folder, texts=1).fill(["the cat [MASK] ."], top_k=4)
+    assert found == MaskFiller(original, "cpu").fill(["the cat [MASK] ."], top_k=4)
+
+
 def test_neither_torch_nor_transformers_is_imported(models):
     code = (
         "import sys; from bertkit.__main__ import main\n"
