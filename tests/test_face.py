@@ -99,6 +99,26 @@ def test_texts_of_a_generator_are_asked_about_as_those_of_a_list() -> None:
     np.testing.assert_array_equal(bert.embed(pandas.Series(texts)), bert.embed(texts))
 
 
+def test_all_targets_are_answered_and_those_that_are_one_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    bert, targets = bertkit.load("embedded", device="cpu"), ["dog", "cat", "girl", "boy", "man", "king", "bird"]
+    [all_of_them] = bert.fill("the [MASK] sat .", targets=targets)
+    assert {one.token_str for one in all_of_them} == {*targets}
+    assert capsys.readouterr().err == ""
+    assert len(bert.fill("the [MASK] sat .")[0]) == len(bert.fill("the [MASK] sat .", targets=targets, top_k=5)[0]) == 5
+    [one] = bert.fill("the [MASK] sat .", targets=["Dog", "dog", "DOG"])
+    assert [guess.token_str for guess in one] == ["dog"]
+    assert "share its row: 2" in " ".join(capsys.readouterr().err.split())
+
+
+def test_nothing_in_the_place_of_names_is_none_of_them(corpus: Path, run: bertkit.RunRecord, tmp_path: Path) -> None:
+    from bertkit.api.given import given_names
+
+    assert given_names(None) == []
+    bertkit.pretrain(corpus, recipe="tiny", out=tmp_path / "run", validation=None, dry_run=True,
+                     settings=SIZE | STEPS, device="cpu")  # fmt: skip
+    assert bertkit.inspect(None, model=run.folder, settings=SIZE, examples=9)["examples"]["examples"] == 9
+
+
 def test_an_answer_is_explained_as_the_command_does(run: bertkit.RunRecord, capsys: pytest.CaptureFixture[str]) -> None:
     from bertkit.cli.explain import explain as command
 
@@ -172,6 +192,15 @@ def test_a_pretrained_model_is_evaluated(run: bertkit.RunRecord, corpus: Path, t
     pairs.write_text("good\tbad\nthe cat sat .\tthe sat cat .\n", encoding="utf-8")
     assert bertkit.evaluate(run.folder, minimal_pairs=pairs)["pairs"] == 1
     assert bertkit.evaluate(run.folder, corpus=corpus, device="cpu")["documents"] == 80
+    by_settings = bertkit.evaluate(
+        run.folder, corpus=corpus, settings={"data.max_seq_length": 16, "data.max_eval_examples": 5}, device="cpu"
+    )
+    assert (by_settings["examples"], by_settings["max_seq_length"]) == (5, 16)
+    assert bertkit.evaluate(run.folder, corpus=corpus, seq_len=16, max_examples=5, device="cpu") == by_settings
+    with pytest.raises(BertkitError, match="is given twice: seq_len and settings max_seq_length"):
+        bertkit.evaluate(run.folder, corpus=corpus, seq_len=24, settings={"max_seq_length": 16})
+    with pytest.raises(BertkitError, match="max_examples is for corpus"):
+        bertkit.evaluate(run.folder, cloze=True, max_examples=5)
     with pytest.raises(BertkitError, match="give one of"):
         bertkit.evaluate(run.folder, cloze=True, corpus=corpus)
     with pytest.raises(BertkitError, match="cloze and minimal_pairs have none"):
@@ -252,51 +281,6 @@ def test_labelled_rows_are_looked_at(run: bertkit.RunRecord) -> None:
     assert (validation["rows"], validation["shared"]) == (4, 4)
     with pytest.raises(BertkitError, match="not both"):
         bertkit.inspect("corpus.txt", train=rows)
-
-
-@pytest.mark.parametrize(
-    ("call", "said"),
-    [
-        (lambda: bertkit.pretrain("nowhere.txt"), "nowhere.txt"),
-        (lambda: bertkit.pretrain(recipe="tiny", settings={"train.max_step": 3}), "settings train.max_step"),
-        (lambda: bertkit.pretrain(recipe="tiny", settings={"seed": "x"}), "settings seed"),
-        (lambda: bertkit.finetune("sst2", train=[{"text": "a", "label": "b"}]), "not both"),
-        (lambda: bertkit.finetune(train=["a text"]), "row 0 is of type str"),
-        (
-            lambda: bertkit.finetune(train=[{"text": "a"}], validation=0.5, model="embedded", out="never"),
-            "the table train",
-        ),
-        (lambda: bertkit.finetune(train=REVIEWS, validation=0.5, model="embedded", seeds=0), "no run at all"),
-        (
-            lambda: bertkit.finetune(train=REVIEWS, validation=0.5, model="embedded", grid={"epochs": 0}),
-            "epochs must be",
-        ),
-        (lambda: bertkit.inspect("nowhere.txt", examples=0), "examples must be 1 or more"),
-        (lambda: bertkit.load("embedded").fill(["a [MASK]"]), "give one text, not a list"),
-        (
-            lambda: bertkit.load("embedded").fill("a [MASK]", targets="door"),
-            "targets must be a list of words: ['door']",
-        ),
-        (lambda: bertkit.load("no-such-folder/at/all"), "no-such-folder"),
-        (lambda: bertkit.load("embedded").score("one text"), "a list of texts"),
-        (lambda: bertkit.load("embedded").score(pandas.DataFrame(REVIEWS)), "not an object of type DataFrame"),
-        (lambda: bertkit.load("embedded").embed(["good", None]), "text 1 is of type NoneType"),
-        (
-            lambda: bertkit.inspect("corpus.txt", validation=REVIEWS),
-            "validation does not go with corpus: it is for train",
-        ),
-        (lambda: bertkit.inspect("corpus.txt", text="review"), "text does not go with corpus: it is for train"),
-        (lambda: bertkit.explain("no-such-folder/at/all", "a [MASK]"), "no-such-folder"),
-        (lambda: bertkit.export("embedded", format="gguf"), "format must be one of"),
-        (lambda: bertkit.serve("no-such-folder/at/all", port=0), "no-such-folder"),
-    ],
-)
-def test_mistakes_are_one_line(call, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(BertkitError) as error:
-        call()
-    assert said in str(error.value)
-    assert not list(tmp_path.iterdir())
 
 
 def test_all_names_are_there_and_no_others() -> None:

@@ -1,9 +1,11 @@
 """Converts what callers may pass into the forms that the rest of the package takes."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from bertkit.errors import BertkitError
 from bertkit.settings.recipes import Override
 
 if TYPE_CHECKING:
@@ -23,9 +25,28 @@ def given_name(given: Name | None) -> str | None:
     return None if given is None else str(given)
 
 
-def given_names(given: Name | Sequence[Name]) -> list[str]:
-    """One or several paths or names as a list of texts."""
-    return [str(given)] if isinstance(given, str | PathLike) else [str(one) for one in given]
+def given_names(given: Name | Sequence[Name] | None) -> list[str]:
+    """One or several paths or names as a list of texts; None is none.
+
+    Raises:
+        BertkitError: it is something else.
+    """
+    if given is None or isinstance(given, str | PathLike):
+        return [] if given is None else [str(given)]
+    if not isinstance(given, Iterable):
+        raise BertkitError(f"give a path or a name, or a list of them, not an object of type {type(given).__name__}")
+    return [str(one) for one in given]
+
+
+def checked_budget(budget_s: float | None) -> float | None:
+    """The seconds of a time budget, as they are.
+
+    Raises:
+        BertkitError: they are no seconds in which a run could end.
+    """
+    if budget_s is not None and not (isinstance(budget_s, int | float) and 0 < budget_s < math.inf):
+        raise BertkitError(f"budget_s must be a number of seconds, more than 0 and finite, got {budget_s!r}")
+    return budget_s
 
 
 def given_rows(name: str, given: "Name | Table | None") -> "str | MemoryRows | None":

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertkit.api.given import Name, given_name, given_names, given_rows, overrides_of
+from bertkit.api.given import Name, checked_budget, given_name, given_names, given_rows, overrides_of
 from bertkit.errors import BertkitError
 from bertkit.settings.recipes import Override
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def pretrain(
-    corpus: Name | Sequence[Name] = (),
+    corpus: Name | Sequence[Name] | None = (),
     *,
     recipe: str | None = None,
     out: Name | None = None,
     settings: Mapping[str, Any] | None = None,
-    validation: Name | Sequence[Name] = (),
+    validation: Name | Sequence[Name] | None = (),
     model: Name | None = None,
     tokenizer: Name | None = None,
     add_words: int | None = None,
@@ -72,7 +72,7 @@ def pretrain(
             keep=None if keep is None else (str(keep[0]), keep[1]),
             validation=given_names(validation),
             device=device,
-            budget_s=budget_s,
+            budget_s=checked_budget(budget_s),
             dry_run=dry_run,
             resume=resume,
             overwrite=overwrite,
@@ -81,7 +81,7 @@ def pretrain(
 
 
 def inspect(
-    corpus: Name | Sequence[Name] = (),
+    corpus: Name | Sequence[Name] | None = (),
     *,
     recipe: str | None = None,
     settings: Mapping[str, Any] | None = None,

@@ -1,11 +1,13 @@
 """The functions of ``import bertkit`` that use a trained model."""
 
 from collections.abc import Iterable, Mapping, Sequence, Sized
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertkit.api.given import Name, given_names, given_rows, overrides_of
 from bertkit.errors import BertkitError
+from bertkit.settings.recipes import Override
 
 if TYPE_CHECKING:
     from bertkit.finetuning.predict import Predictor
@@ -23,8 +25,10 @@ def evaluate(
     validation: "Name | Table | None" = None,
     data: Name | None = None,
     cloze: Name | bool = False,
-    corpus: Name | Sequence[Name] = (),
+    corpus: Name | Sequence[Name] | None = (),
     minimal_pairs: Name | None = None,
+    seq_len: int | None = None,
+    max_examples: int | None = None,
     settings: Mapping[str, Any] | None = None,
     device: str = "auto",
 ) -> dict[str, Any]:
@@ -39,6 +43,8 @@ def evaluate(
             a path names a table with the columns ``sentence`` and ``answers``.
         corpus: measure a pretrained model's loss and accuracy on held-out text.
         minimal_pairs: a file or folder; test how often a pretrained model prefers the right one of two sentences.
+        seq_len: tokens per sequence, for ``corpus``; None is the length at the end of the model's run, or 128.
+        max_examples: examples to evaluate at most, for ``corpus``; None is 2,000.
 
     Returns:
         ``eval_loss``, a figure ``eval_…`` with a 95 % interval for each metric, and their names in ``metrics``; for the
@@ -52,6 +58,10 @@ def evaluate(
         raise BertkitError("give one of labelled rows (task, validation, data), cloze, corpus and minimal_pairs")
     if settings and (cloze is not False or minimal_pairs is not None):
         raise BertkitError("settings are for labelled rows and for corpus: cloze and minimal_pairs have none")
+    asked = {"seq_len": ("data.max_seq_length", seq_len), "max_examples": ("data.max_eval_examples", max_examples)}
+    sizes = [Override(key, value, name) for name, (key, value) in asked.items() if value is not None]
+    if sizes and not names:
+        raise BertkitError(f"{sizes[0].origin} is for corpus: give a corpus, or leave it out")
     if cloze is not False:
         from bertkit.inference.cloze import evaluate_cloze
 
@@ -63,7 +73,8 @@ def evaluate(
     if names:
         from bertkit.pretraining.corpus_evaluation import CorpusRequest, evaluate_corpus
 
-        return evaluate_corpus(CorpusRequest(str(model), names, overrides=overrides_of(settings), device=device))
+        overrides = [*sizes, *overrides_of(settings)]
+        return evaluate_corpus(CorpusRequest(str(model), names, overrides=overrides, device=device))
     from bertkit.finetuning.predict import evaluate as run
 
     folder = None if data is None else Path(data)
@@ -88,6 +99,10 @@ def predict(
     Raises:
         BertkitError: the model cannot be loaded, or does not fit the rows.
     """
+    if isinstance(rows, PathLike):
+        raise BertkitError(
+            f"give a list of texts or rows, not the path {rows}: pandas.read_csv(path), or `bertkit predict MODEL FILE`"
+        )
     from bertkit.finetuning.predict import open_predictor
 
     count = len(rows) if isinstance(rows, Sized) else None

@@ -140,13 +140,12 @@ def _minimal_pairs(model: str, files: list[str], device: str) -> dict[str, Any]:
 def _corpus(
     model: str, files: list[str], seq_len: int | None, max_examples: int | None, sets: list[str] | None, device: str
 ) -> dict[str, Any]:
-    from bertkit.pretraining.corpus_evaluation import DEFAULT_EXAMPLES, CorpusRequest, evaluate_corpus
+    from bertkit.pretraining.corpus_evaluation import CorpusRequest, evaluate_corpus
 
     if not files:
         raise BertkitError("--corpus needs text: bertkit evaluate MODEL --corpus FILE...")
-    return evaluate_corpus(
-        CorpusRequest(model, files, seq_len, max_examples or DEFAULT_EXAMPLES, options.overrides(sets), device)
-    )
+    given = options.overrides(sets, seq_len=seq_len, max_examples=max_examples)
+    return evaluate_corpus(CorpusRequest(model, files, overrides=given, device=device))
 
 
 def _print(results: dict[str, Any]) -> None:

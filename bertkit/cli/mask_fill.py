@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 BAR_WIDTH = 12
 LINES_AT_ONCE = 1024
-GUESSES = 5
 WAY_OF_COMPARING = (
     "targets of several pieces: compared by the mean log-probability of a piece of the whole text; "
     "% is a target's share"
@@ -65,19 +64,20 @@ def mask_fill(
     if not window:
         raise BertkitError("no text: give a sentence with [MASK] in it, or lines of them on stdin")
     filler = MaskFiller(model, device, texts=len(window))
-    guesses = top_k or max(GUESSES, len(words or ()))
     if not as_json:
         console.out.print(f"[dim]{console.plain(filler.name)}[/]")
-    if words and filler.compares_texts(words):
-        console.note(WAY_OF_COMPARING)
+    if words:
+        filler.say_merged(words)
+        if filler.compares_texts(words):
+            console.note(WAY_OF_COMPARING)
     # On a terminal the results themselves show the progress.
     shown = len(window) == LINES_AT_ONCE and not console.out.is_terminal
     with console.progress("filling", None, "text") if shown else nullcontext() as line:
         done = alone = 0
         while window:
-            for text, masks in zip(window, _filled(filler, window, guesses, words, max_pieces), strict=True):
+            for text, masks in zip(window, _filled(filler, window, top_k, words, max_pieces), strict=True):
                 # Targets are compared at a single mask only.
-                together = [] if words else filler.fill_jointly([text], guesses, max_pieces)[0]
+                together = [] if words else filler.fill_jointly([text], top_k, max_pieces)[0]
                 alone += bool(words) and len(masks) > 1
                 if len(masks) > MOST_MASKS and not words:
                     console.note(f"{len(masks)} masks: more than the {MOST_MASKS} that are filled together")
@@ -96,7 +96,7 @@ def _say_alone(texts: int) -> None:
 
 
 def _filled(
-    filler: "MaskFiller", texts: list[str], top_k: int, words: list[str] | None, max_pieces: int
+    filler: "MaskFiller", texts: list[str], top_k: int | None, words: list[str] | None, max_pieces: int
 ) -> Iterator[list[list["Candidate"]]]:
     """The guesses for each text: all texts are read at once, or one after the other if each needs many readings."""
     many_readings = max_pieces > 1 or (words is not None and filler.compares_texts(words))

@@ -1,5 +1,6 @@
 """Options that several commands share, and options that stand for settings of a recipe."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ _SETTINGS = {
     "label": "task.label",
     "head": "task.head",
     "track": "train.report_to",
+    "max_examples": "data.max_eval_examples",
 }
 
 
@@ -85,12 +87,15 @@ def seconds(value: str) -> float:
     """The seconds of a time such as ``90m``, ``2h``, ``1h30m``, ``45s`` or ``1d``.
 
     Raises:
-        typer.BadParameter: the text is not a time.
+        typer.BadParameter: the text is not a time, or it is no time at all.
     """
     parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", value)
     if not parts or "".join(map("".join, parts)) != value:
         raise typer.BadParameter(f"must be a time such as 90m, 2h or 1h30m, got '{value}'")
-    return sum(float(number) * {"s": 1, "m": 60, "h": 3_600, "d": 86_400}[unit] for number, unit in parts)
+    total = sum(float(number) * {"s": 1, "m": 60, "h": 3_600, "d": 86_400}[unit] for number, unit in parts)
+    if not 0 < total < math.inf:
+        raise typer.BadParameter(f"must be more than no time, and not endless, got '{value}'")
+    return total
 
 
 def _device(value: str) -> str:

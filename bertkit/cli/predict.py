@@ -11,6 +11,7 @@ from rich.cells import cell_len
 
 from bertkit import console
 from bertkit.cli import options
+from bertkit.cli.texts import peeked
 from bertkit.errors import BertkitError
 
 _WIDEST_CLASS = 30
@@ -68,11 +69,14 @@ def predict(
     from bertkit.io.rows import check_place, write_rows
 
     if output is not None:
+        options.refuse("--output, whose name says the form", "what is printed", {"--json": as_json})
         check_place(output, overwrite)
     rows = predict.predict_rows(model, sources or [], options.columns(text, text_pair), device, abstain_below)
     if output is not None:
-        write_rows(output, _watched(row for _, row in rows))
-    elif as_json or not sys.stdout.isatty():
+        write_rows(output, peeked(_watched(row for _, row in rows))[0])
+        return
+    rows, _ = peeked(rows)
+    if as_json or not sys.stdout.isatty():
         for _, row in rows:
             console.print_json(row)
     else:

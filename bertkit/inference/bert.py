@@ -36,13 +36,13 @@ class Bert:
         return f"Bert({self.name!r}, device={self.device!r})"
 
     def fill(
-        self, text: str, *, top_k: int = 5, targets: Sequence[str] | None = None, max_pieces: int = 1
+        self, text: str, *, top_k: int | None = None, targets: Sequence[str] | None = None, max_pieces: int = 1
     ) -> "list[list[Candidate]]":
         """Guesses the words at each ``[MASK]`` of a text.
 
         Args:
             text: the text, with one ``[MASK]`` or more.
-            top_k: the number of guesses per mask.
+            top_k: the number of guesses per mask; None is 5, or all targets.
             targets: compare only these words or phrases.
             max_pieces: if above 1, guess whole words of up to so many word pieces.
 
@@ -63,7 +63,10 @@ class Bert:
             raise BertkitError("give one text, not a list: fill(text) for each")
         if self._filler is None:
             self._filler = MaskFiller(self.name, self.device, texts=1)
-        return self._filler.fill([text], top_k, targets, max_pieces)[0]
+        [filled] = self._filler.fill([text], top_k, targets, max_pieces)
+        if targets is not None:
+            self._filler.say_merged(targets)
+        return filled
 
     def score(self, texts: Iterable[str]) -> "list[Score]":
         """Scores texts by their pseudo-log-likelihoods, in nats; see ``inference.scoring.Scorer``.

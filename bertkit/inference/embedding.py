@@ -9,8 +9,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.inference.scoring import CutReader
+from bertkit.io.atomic import disk_errors
 from bertkit.io.outputs import PARQUET_MARK, check_output, is_our_parquet, new_output
 from bertkit.io.rows import escaped
 from bertkit.runtime.load import open_reader
@@ -212,7 +214,8 @@ def write_features(path: Path, windows: Iterable[list[Features]], width: int, by
     """Writes features, as they are computed, into a .npy or .parquet file; the file appears only once it is complete.
 
     A .npy file holds one fp32 array ``[rows, width]``; with a row per word or token, a table beside it (``tokens_path``)
-    names them, and escapes tabs, line ends and backslashes by a backslash. A .parquet file has the columns ``text`` and
+    names them, and escapes tabs, line ends and backslashes by a backslash. With a row per text, such a table that an
+    earlier file left is removed, which a note says. A .parquet file has the columns ``text`` and
     ``embedding``, or ``text_index``, ``token`` and ``embedding``.
 
     Args:
@@ -234,6 +237,21 @@ def write_features(path: Path, windows: Iterable[list[Features]], width: int, by
                 _write_npy(file, _noting_tokens(windows, tokens), width)
         else:
             _write_npy(file, windows, width)
+    if path.suffix == ".npy" and not by_token:
+        _remove_tokens(path)
+
+
+def _remove_tokens(path: Path) -> None:
+    """Removes the table of tokens of an earlier file under this name, whose rows it named."""
+    tokens = tokens_path(path)
+    if not tokens.is_file():
+        return
+    with disk_errors(tokens):
+        with tokens.open("rb") as file:
+            is_ours = file.read(len(_TOKENS_HEADER)) == _TOKENS_HEADER
+        if is_ours:
+            tokens.unlink()
+            console.note(console.plain(f"removed {tokens}: it named the rows of the features that were in {path.name}"))
 
 
 def check_suffix(path: Path) -> None:

@@ -78,10 +78,12 @@ def explain(
 
     Raises:
         BertkitError: captum is not installed; the model cannot be loaded, or is neither of the two kinds; the text is too
-            long, has no words, or does not have one mask; or the model has no such answer, or answers with NaN.
+            long, has no words, or does not have one mask; the model was trained on two texts and one is given, or the other
+            way round; or the model has no such answer, or answers with NaN.
     """
     if baseline not in BASELINES:
         raise BertkitError(f"--baseline must be mask or pad, got '{baseline}'")
+    _check_texts(text, text_b)
     integrated_gradients = import_extra("captum.attr", "explain").IntegratedGradients
     folder = bert_folder(model)
     config = read_config(folder, model)
@@ -93,6 +95,8 @@ def explain(
         )
     if cls == "BertForMaskedLM":
         check_text(text)
+    else:
+        _check_count(model, config.get("bertkit_texts", 0), text_b)
     pieces = any_pieces(folder, model)
     encoded = pieces.encode(text.replace(MASK, pieces.mask_token), text_b)
     longest = int(config.get("max_position_embeddings", 512))
@@ -111,6 +115,21 @@ def explain(
     named = [(pieces.decode(encoded.ids[begin:end]).strip(), sum(shares[begin:end])) for begin, end in words]
     hidden = pieces.mask_token if baseline == "mask" else str(pieces.tokenizer.id_to_token(pieces.pad_id))
     return Explanation(model, name, outputs[0], hidden, outputs[1], named, steps, error)
+
+
+def _check_texts(text: str, text_b: str | None) -> None:
+    for name, given in (("text", text), ("text_b", "" if text_b is None else text_b)):
+        if not isinstance(given, str):
+            kind = type(given).__name__
+            raise BertkitError(f"{name} must be a single text, not of type {kind}: explain texts one at a time")
+
+
+def _check_count(model: str, wanted: int, text_b: str | None) -> None:
+    """Raises a BertkitError if a classifier was trained on another number of texts a row than is given; 0 is unknown."""
+    if wanted == 2 and text_b is None:
+        raise BertkitError(f"{model} takes two texts, and one is given: give the second as well, as TEXT_B (text_b)")
+    if wanted == 1 and text_b is not None:
+        raise BertkitError(f"{model} takes one text, and two are given: leave the second, TEXT_B (text_b), out")
 
 
 class _Path:

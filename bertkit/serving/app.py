@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import json
+import math
 import sys
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
@@ -51,10 +52,13 @@ class Service:
         timeout_s: how long a request may wait for its answer.
 
     Raises:
-        BertkitError: the model cannot be loaded, or was trained for a task that cannot be served.
+        BertkitError: the model cannot be loaded, or was trained for a task that cannot be served; or no request can be
+            answered in such a time.
     """
 
     def __init__(self, model: str, device: str, timeout_s: float) -> None:
+        if not (isinstance(timeout_s, int | float) and 0 < timeout_s < math.inf):
+            raise BertkitError(f"timeout_s must be a number of seconds, more than 0 and finite, got {timeout_s!r}")
         self.model, self.task, self._device, self._timeout_s = model, task_name(model), device, timeout_s
         self.batcher = Batcher(self._answered)
         self._tasks: dict[str, Task] = {self.task: self.batcher.begin(lambda: open_task(model, self.task, device))}

@@ -80,7 +80,9 @@ class FillMask:
         for numbers in groups.values():
             asked = items[numbers[0]].parameters
             texts = [items[number].content for number in numbers]
-            filled = self._filler.fill(texts, asked.get("top_k", 5), asked.get("targets"))
+            filled = self._filler.fill(texts, asked.get("top_k"), asked.get("targets"))
+            if "targets" in asked:
+                self._filler.say_merged(asked["targets"])
             for number, masks in zip(numbers, filled, strict=True):
                 said = [[self._guess(one) for one in guesses] for guesses in masks]
                 answers[number] = said[0] if len(said) == 1 else said

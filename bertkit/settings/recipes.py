@@ -183,10 +183,21 @@ def _full_key(override: Override, rules: dict[str, Any]) -> str:
         return override.key
     matches = [key for key in rules if _last(key) == override.key]
     if not matches:
+        inside = [key for key in rules if key.startswith(f"{override.key}.")]
+        if inside:
+            raise _table(override, inside)
         raise _no_setting(override.key, rules, override.origin)
     if len(matches) > 1:
         raise BertkitError(f"'{override.key}' may be {' or '.join(matches)}: say which ({override.origin})")
     return matches[0]
+
+
+def _table(override: Override, inside: Sequence[str]) -> BertkitError:
+    """What to write where the name of a table was given, as in ``settings={"train": {"epochs": 2}}``."""
+    named = [f"{override.key}.{name}" for name in override.value] if isinstance(override.value, dict) else []
+    known = ", ".join(f"'{name}'" for name in named if name in inside)
+    write = f"write {known}" if known else f"it has {', '.join(inside)}"
+    return BertkitError(f"'{override.key}' is a table of settings, not one (in {override.origin}): {write}")
 
 
 def _no_setting(key: str, rules: Iterable[str], where: str) -> BertkitError:

@@ -144,6 +144,13 @@ def test_device_is_taken(device: str) -> None:
     assert json.loads(shared("--device", device)[0].stdout)[1] == device
 
 
+@pytest.mark.parametrize("time", ["0s", "0h0m", f"{'9' * 400}d"])
+def test_a_budget_of_no_time_or_of_all_is_wrong_usage(time: str) -> None:
+    with pytest.raises(typer.BadParameter, match="must be more than no time, and not endless"):
+        options.seconds(time)
+    assert options.seconds("1h30m") == 5_400
+
+
 @pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "cpu:0", ""])
 def test_unknown_device_is_wrong_usage(device: str) -> None:
     result, _ = shared("--device", device)

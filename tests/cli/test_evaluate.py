@@ -65,6 +65,19 @@ def test_figures_on_text_beside_what_no_context_gives(
         assert line[2:4] == [f"{results[name]:.1%}", f"{results[baseline] if baseline else 0.5:.1%}"]
 
 
+@pytest.mark.parametrize("prefix", ["", "data."])
+def test_settings_take_the_place_of_what_the_options_are_by_default(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefix: str
+) -> None:
+    monkeypatch.setenv("BERTKIT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "one.txt").write_text("The cat sat.\nThe cats sat.\na b c.\n\n" * 5)
+    asked = [str(tiny_model), "--corpus", str(tmp_path / "one.txt"), "--json"]
+    sets = ["--set", f"{prefix}max_seq_length=16", "--set", f"{prefix}max_eval_examples=2"]
+    results = json.loads(run(*asked, *sets).stdout)
+    assert (results["examples"], results["max_seq_length"]) == (2, 16)
+    assert results == json.loads(run(*asked, "--seq-len", "16", "--max-examples", "2").stdout)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -78,7 +91,14 @@ def test_figures_on_text_beside_what_no_context_gives(
         (["--corpus", "a.txt", "--validation", "b.csv"], "--validation does not go with --corpus"),
         (["--corpus", "nope.txt"], "no corpus at nope.txt"),
         (["--corpus", "nope.txt", "--seq-len", "64"], "data.max_seq_length 64 is over"),
-        (["--corpus", "nope.txt", "--set", "data.max_seq_length=9"], "given twice: --seq-len 32 and --set"),
+        (
+            ["--corpus", "nope.txt", "--seq-len", "16", "--set", "data.max_seq_length=9"],
+            "data.max_seq_length is given twice: --seq-len and --set data.max_seq_length=9",
+        ),
+        (
+            ["--corpus", "nope.txt", "--max-examples", "2000", "--set", "max_eval_examples=9"],
+            "data.max_eval_examples is given twice: --max-examples and --set max_eval_examples=9",
+        ),
         (["rows.csv"], "'rows.csv' does not go with labelled rows: it is for --cloze or --minimal-pairs or --corpus"),
         (
             ["--task", "sst2", "--max-examples", "5"],

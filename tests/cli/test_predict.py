@@ -94,11 +94,25 @@ def test_a_terminal_gets_a_table(
         (["--zip", "x.zip", "--task", "sst2"], "--task does not go with --zip"),
         (["a", "--output", "x.xlsx"], r"ends in \.jsonl"),
         (["a", "--output", "."], r"\. is a folder"),
+        (["a", "--output", "x.csv", "--json"], "--json does not go with --output"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_before_the_model_is_read(arguments: list[str], said: str) -> None:
     with pytest.raises(BertkitError, match=said):
         run("no-such-model", *arguments)
+
+
+@pytest.mark.parametrize("source", ["-", "empty.txt", "header.csv"])
+@pytest.mark.parametrize("options", [[], ["--json"], ["--output", "answers.csv"]])
+def test_nothing_to_predict_is_said(
+    classifier: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, options: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty.txt").touch()
+    Path("header.csv").write_text("text\n")
+    with pytest.raises(BertkitError, match="no text: nothing but blank lines, or nothing at all"):
+        run(classifier, source, *options, text="")
+    assert not Path("answers.csv").exists()
 
 
 def test_what_is_there_is_replaced_only_where_it_is_ours_or_asked_for(classifier: str, tmp_path: Path) -> None:

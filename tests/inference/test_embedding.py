@@ -214,6 +214,21 @@ def test_tokens_with_tabs_and_line_ends_are_a_row_each(tmp_path: Path) -> None:
     assert np.load(path).tolist() == rows.tolist()
 
 
+def test_a_table_of_tokens_does_not_outlive_its_features(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, rows = tmp_path / "x.npy", np.arange(6, dtype=np.float32).reshape(3, 2)
+    write_features(path, [[Features("a b c", rows, ["a", "b", "c"])]], 2, by_token=True)
+    assert tokens_path(path).is_file()
+    write_features(tmp_path / "x.parquet", [[Features("a", rows[:1], None)]], 2, by_token=False)
+    assert tokens_path(path).is_file()
+    assert capsys.readouterr().err == ""
+    write_features(path, [[Features("a", rows[:1], None)]], 2, by_token=False)
+    assert not tokens_path(path).exists()
+    assert f"removed {tokens_path(path)}:".replace(" ", "") in "".join(capsys.readouterr().err.split())
+    tokens_path(path).write_text("text_index\tmine\n")  # somebody else's
+    write_features(path, [[Features("a", rows[:1], None)]], 2, by_token=False)
+    assert tokens_path(path).read_text() == "text_index\tmine\n"
+
+
 @pytest.mark.parametrize("name", ["x.npy", "x.parquet"])
 @pytest.mark.parametrize("by_token", [True, False])
 def test_only_features_of_bertkit_are_replaced(tmp_path: Path, name: str, by_token: bool) -> None:

@@ -144,6 +144,20 @@ def test_what_cannot_be_explained_is_one_line(request, tiny_model, tmp_path, mod
         explain(str(folder), text, **more)
 
 
+def test_a_classifier_reads_as_many_texts_as_it_was_trained_on(classifier, tmp_path):
+    for texts, given, said in (
+        (2, ("the cat",), "takes two texts, and one is given: give the second as well"),
+        (1, ("the cat", "sat ."), "takes one text, and two are given: leave the second"),
+    ):
+        folder = shutil.copytree(classifier, tmp_path / str(texts))
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | {"bertkit_texts": texts}))
+        with pytest.raises(BertkitError, match=said):
+            explain(str(folder), *given)
+        fitting = ("the cat", "sat .")[:texts]
+        assert explain(str(folder), *fitting).words == explain(str(classifier), *fitting).words
+
+
 @pytest.mark.parametrize("kind", ["classifier", "filler", "number"])
 def test_an_answer_that_is_not_finite_is_one_line(request, tiny_model, tmp_path, kind):
     if kind == "number":

@@ -66,6 +66,10 @@ def test_masks_as_the_client_and_the_pipeline_have_them(filling, tiny_model):
         assert found.score == pytest.approx(one["score"], abs=1e-6)
     (only,) = client.fill_mask(text, targets=["cat"], top_k=1)
     assert only.token_str == "cat"
+    targets = list("abcdefg")
+    status, all_of_them = asked(filling[0], {"inputs": text, "parameters": {"targets": targets}})
+    assert (status, sorted(one["token_str"] for one in all_of_them)) == (200, targets)
+    assert len(asked(filling[0], {"inputs": text})[1]) == 5
     status, both = asked(filling[0], {"inputs": "a [MASK] b [MASK]", "parameters": {"top_k": 2}})
     assert status == 200
     assert [len(guesses) for guesses in both] == [2, 2]
@@ -189,6 +193,18 @@ def test_a_request_waits_no_longer_than_it_may(tiny_model, monkeypatch):
         told = [asked(address, {"inputs": "a [MASK]"}), asked(address, "", "/attention?text=the+cat", "GET")]
         over.set()
     assert told == [(503, {"error": "no answer within 0.2 s: ask again later, or for less"})] * 2
+
+
+@pytest.mark.parametrize("timeout_s", [0, -1.0, float("nan"), float("inf"), "60"])
+def test_a_time_in_which_nothing_can_be_answered_is_refused(timeout_s):
+    with pytest.raises(BertkitError, match="timeout_s must be a number of seconds, more than 0 and finite, got"):
+        Service("embedded", "cpu", timeout_s)
+
+
+def test_targets_that_are_one_to_the_model_are_counted(filling, capsys):
+    status, found = asked(filling[0], {"inputs": "a [MASK]", "parameters": {"targets": ["Cat", "cat", "CAT"]}})
+    assert (status, [one["token_str"] for one in found]) == (200, ["cat"])
+    assert "share its row: 2" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_bug_of_ours_is_no_answer_but_a_line(tiny_model, monkeypatch, capfd):

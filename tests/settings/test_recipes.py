@@ -242,6 +242,10 @@ def test_override_of_one_measure_of_length_drops_the_recipes_other(recipe: Any, 
             ["learning_rate=true"],
             "train.learning_rate must be a number > 0, got True (--set learning_rate=true)",
         ),
+        (
+            [Override("train", {"epochs": 2, "seed": 1}, "settings train")],
+            "'train' is a table of settings, not one (in settings train): write 'train.epochs', 'train.seed'",
+        ),
         (["lowercase=1"], "tokenizer.lowercase must be true or false, got 1 (--set lowercase=1)"),
         (["column=3"], "data.column must be a string, got 3 (--set column=3)"),
         (
@@ -295,6 +299,11 @@ def test_a_clash_of_two_settings_blames_both_origins(recipe: Any) -> None:
     assert message == (
         "hidden_size 100 must be a multiple of num_attention_heads 3 (r.toml, --set num_attention_heads=3)"
     )
+
+
+def test_a_table_without_a_name_that_it_has_lists_them(recipe: Any) -> None:
+    message = refusal(recipe, "", "tokenizer=1")
+    assert message.startswith("'tokenizer' is a table of settings, not one (in --set tokenizer=1): it has tokenizer.")
 
 
 def test_unlike_any_setting_lists_all(recipe: Any) -> None:

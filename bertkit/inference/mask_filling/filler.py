@@ -5,13 +5,14 @@ In addition, several masks can be filled together (``joint.py``), and with words
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.inference.mask_filling.joint import BEAM, MOST_MASKS, Gaps, best_fillings, largest
 from bertkit.inference.mask_filling.phrases import shares
@@ -20,6 +21,8 @@ from bertkit.runtime.load import open_reader
 from bertkit.runtime.text import Encoding
 
 MASK = "[MASK]"
+GUESSES = 5
+"""How many guesses there are for a mask, if nobody says it and there are no more targets."""
 MOST_PIECES = 8
 """The most word pieces of a word in the place of a mask."""
 
@@ -78,14 +81,14 @@ class MaskFiller:
         self.reader = open_reader(self.name, "words", device, texts)
 
     def fill(
-        self, texts: Sequence[str], top_k: int = 5, targets: Sequence[str] | None = None, max_pieces: int = 1
+        self, texts: Sequence[str], top_k: int | None = None, targets: Sequence[str] | None = None, max_pieces: int = 1
     ) -> list[list[list[Candidate]]]:
         """Guesses the words at the masks, at each mask on its own.
 
         Args:
             texts: each with one ``[MASK]`` or more.
-            top_k: the number of guesses per mask.
-            targets: compare only these words or phrases.
+            top_k: the number of guesses per mask; None is 5, or all targets.
+            targets: compare only these words or phrases; ``say_merged`` counts those that are the same word pieces.
             max_pieces: if above 1, guess whole words of up to so many pieces.
 
         Returns:
@@ -95,6 +98,7 @@ class MaskFiller:
             BertkitError: a text has no mask or is too long for the model, or a target is unknown to the model.
         """
         words = self._checked(top_k, targets, max_pieces)
+        top_k = top_k or max(GUESSES, len(words or ()))
         encoded = [self._encode(text) for text in texts]
         if max_pieces > 1:
             return [[self._guess_words(one, place, top_k, max_pieces) for place in self._masks(one)] for one in encoded]
@@ -113,12 +117,14 @@ class MaskFiller:
             ])  # fmt: skip
         return filled
 
-    def fill_jointly(self, texts: Sequence[str], top_k: int = 5, max_pieces: int = 1) -> list[list[Completion]]:
+    def fill_jointly(
+        self, texts: Sequence[str], top_k: int | None = None, max_pieces: int = 1
+    ) -> list[list[Completion]]:
         """Guesses the words at all masks of a text together.
 
         Args:
             texts: each with one ``[MASK]`` or more.
-            top_k: the number of guesses per text.
+            top_k: the number of guesses per text; None is 5.
             max_pieces: if above 1, guess whole words of up to so many pieces.
 
         Returns:
@@ -129,24 +135,32 @@ class MaskFiller:
             BertkitError: a text has no mask or is too long for the model.
         """
         self._checked(top_k, None, max_pieces)
-        return [self._fill_all(self._encode(text), top_k, max_pieces) for text in texts]
+        return [self._fill_all(self._encode(text), top_k or GUESSES, max_pieces) for text in texts]
 
     def compares_texts(self, targets: Sequence[str]) -> bool:
         """Whether a target has several pieces. All targets are then compared by the whole text (see ``phrases.py``)."""
         return any(len(word) > 1 for word in self._target_words(targets))
 
-    def _checked(self, top_k: int, targets: Sequence[str] | None, max_pieces: int) -> list[Word] | None:
+    def say_merged(self, targets: Sequence[str]) -> None:
+        """Counts in a note the targets that are spelt by the same word pieces as another one, and so have no row."""
+        merged = len(targets) - len(self._target_words(targets))
+        if merged:
+            console.note(f"targets that this model spells as it does another one, and which share its row: {merged:,}")
+
+    def _checked(self, top_k: int | None, targets: Sequence[str] | None, max_pieces: int) -> list[Word] | None:
         """Checks the arguments of ``fill``; returns the targets as word pieces, None without targets."""
-        if top_k < 1:
-            raise BertkitError(f"top_k must be at least 1, got {top_k}")
-        if not 1 <= max_pieces <= MOST_PIECES:
-            raise BertkitError(f"max_pieces must be 1 to {MOST_PIECES}, got {max_pieces}")
+        if top_k is not None and not (hasattr(top_k, "__index__") and top_k >= 1):
+            raise BertkitError(f"top_k must be at least 1, a whole number, got {top_k!r}")
+        if not (hasattr(max_pieces, "__index__") and 1 <= max_pieces <= MOST_PIECES):
+            raise BertkitError(f"max_pieces must be 1 to {MOST_PIECES}, got {max_pieces!r}")
         if targets is None:
             return None
         if max_pieces > 1:
             raise BertkitError("targets have the pieces that they have: leave max_pieces out")
         if isinstance(targets, str):
             raise BertkitError(f"targets must be a list of words: ['{_short(targets)}']")
+        if not isinstance(targets, Collection) or not all(isinstance(one, str) for one in targets):
+            raise BertkitError(f"targets must be a list of words, got {_short(repr(targets))}")
         words = self._target_words(targets)
         if not words:
             raise BertkitError("no targets given: name the words to compare, or leave targets out")

@@ -84,6 +84,9 @@ def test_company_in_a_batch_changes_nothing(filler: MaskFiller) -> None:
         ("[MASK]", {"targets": ["zebra"]}, "target 'zebra' is unknown to this model"),
         ("[MASK]", {"targets": []}, "no targets given"),
         ("[MASK]", {"top_k": 0}, "top_k must be at least 1"),
+        ("[MASK]", {"top_k": "3"}, "top_k must be at least 1, a whole number, got '3'"),
+        ("[MASK]", {"top_k": 2.0}, "top_k must be at least 1, a whole number, got 2.0"),
+        ("[MASK]", {"targets": ["a", None]}, r"targets must be a list of words, got \['a', None\]"),
     ],
 )
 def test_what_cannot_be_filled_is_one_line(
@@ -154,6 +157,15 @@ def test_all_targets_are_shown(model: Path) -> None:
     for options, count in (([], 7), (["--top-k", "3"], 3)):
         done = CliRunner().invoke(app, [*command, *options], catch_exceptions=False)
         assert len(json.loads(done.stdout)["predictions"][0]) == count
+        assert "share its row" not in done.stderr
+
+
+def test_targets_that_are_one_to_the_model_are_counted(model: Path) -> None:
+    command = ["[MASK]", "a [MASK]", "--model", str(model), "--json", "--targets", "Cat,cat, CAT,the,catss"]
+    done = CliRunner().invoke(app, command, catch_exceptions=False)
+    for line in done.stdout.splitlines():
+        assert {one["token_str"] for one in json.loads(line)["predictions"][0]} == {"cat", "the", "catss"}
+    assert " ".join(done.stderr.split()).count("spells as it does another one, and which share its row: 2") == 1
 
 
 def test_the_embedded_model_answers_where_none_is_named(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
