@@ -125,7 +125,14 @@ def _words_suit(tokenizer: dict[str, Any]) -> bool:
         kinds == ["BertNormalizer", "BertPreTokenizer", "WordPiece"]
         and tokenizer["normalizer"]["handle_chinese_chars"]
         and not _has_added_words(tokenizer)
+        and _tells_what_begins_a_word(tokenizer["model"])
     )
+
+
+def _tells_what_begins_a_word(model: dict[str, Any]) -> bool:
+    """Whether no word piece at the beginning of a word of letters and digits can look like one that continues a word."""
+    prefix = model["continuing_subword_prefix"]
+    return not all(map(str.isalnum, prefix)) and not model["unk_token"].startswith(prefix)
 
 
 _SUITS: dict[str, Callable[[dict[str, Any]], bool]] = {

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bertkit import console
 from bertkit.corpus.cache import cache_folder, opened
 from bertkit.corpus.store import IDS_FILE, CorpusInfo, CorpusStore, open_store, write_info
 from bertkit.errors import BertkitError
@@ -18,12 +19,17 @@ _COUNTS = ("documents", "sentences", "tokens", "text_bytes", "replaced_character
 
 
 def merged(parts: Sequence[Path]) -> CorpusStore:
-    """The parts of ``bertkit prepare --shard`` one after the other, as a store in the cache.
+    """The parts of ``bertkit prepare --shard`` one after the other, each once, as a store in the cache.
 
     Raises:
         BertkitError: parts that were prepared with different tokenizers.
     """
-    stores = [open_store(part) for part in parts]
+    once: dict[Path, Path] = {}
+    for part in parts:
+        once.setdefault(part.resolve(), part)
+    if again := len(parts) - len(once):
+        console.note(f"named more than once and read once: {again:,} of the inputs")
+    stores = [open_store(part) for part in once.values()]
     if len(stores) == 1:
         return stores[0]
     for store in stores[1:]:

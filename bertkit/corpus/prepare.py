@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
@@ -148,13 +148,30 @@ def prepare(
         info = write(folder, preparation, tokenizer, encoders)
         if not info.tokens:
             raise nothing_in(preparation)
-        for told in info.notes:
-            console.warn(console.plain(told))
 
     folder = out or cache_folder() / "corpora" / preparation.store_name(tokenizer)
     store = opened(folder, open_verified if verify else open_store, make)
     remove_parts(preparation, tokenizer)
+    store = store if out else named(store, preparation.names)
+    say_notes(store.info)
     return store
+
+
+def named(store: CorpusStore, names: Sequence[str]) -> CorpusStore:
+    """A store of the cache with the names of today's inputs: it may have been made when they had others."""
+    info, now = store.info, dict(zip(store.info.sources, names, strict=False))
+    at = info.first_replaced_at
+    if at is not None:
+        file, _, line = at.rpartition(":")
+        at = f"{now.get(file, file)}:{line}"
+    empty_files = [now.get(file, file) for file in info.empty_files]
+    return replace(store, info=replace(info, sources=list(names), first_replaced_at=at, empty_files=empty_files))
+
+
+def say_notes(info: CorpusInfo) -> None:
+    """Warns of what was replaced in a text or left out of it, each time that the text is used."""
+    for told in info.notes:
+        console.warn(console.plain(told))
 
 
 def tokenizer_fingerprint(tokenizer: Any) -> str:

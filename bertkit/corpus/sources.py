@@ -8,12 +8,14 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
-from bertkit.console import counted, listed
+from bertkit.console import counted
 from bertkit.corpus.cache import new_spool
 from bertkit.corpus.checksums import damaged
+from bertkit.corpus.folders import Found, is_readable_form, listed_kinds, suffix
 from bertkit.corpus.store import IDS_FILE, INFO_FILE, is_store
 from bertkit.errors import BertkitError
 from bertkit.io.atomic import disk_errors
@@ -27,7 +29,6 @@ from bertkit.io.tables import FILE_SUFFIXES, form, read_rows
 from bertkit.io.text import ReadReport, lines_of, read_lines
 
 _HUB_NAME = re.compile(r"(?P<name>(?![.-])[\w.-]+/(?![.-])[\w.-]+)(:(?P<config>[^/]+))?", re.ASCII)
-_SHOWN_FORMS = 5
 _SPLITS_FILE = "dataset_dict.json"
 
 
@@ -81,7 +82,8 @@ def _sources(one: str, notes: list[str]) -> list[Source]:
     if is_url(one):
         there = files_at(one)
         readable = _readable([Source(str(file), file) for file in there])
-        _say_left_out(one, there, [source.path for source in readable], notes)
+        read = {source.path for source in readable}  # a folder may hold a million
+        _say_left_out(one, len(read), [suffix(path) for path in there if path not in read], notes)
         return readable
     # os.path takes whatever a person types; pathlib raises at over-long names and unknown ~users.
     path = os.path.expanduser(one)
@@ -90,11 +92,9 @@ def _sources(one: str, notes: list[str]) -> list[Source]:
         return [Source(one, Path(path))]
     if os.path.isdir(path):
         return _in_folder(Path(path), notes)
-    matches = [Path(match) for match in sorted(glob.glob(path, recursive=True)) if os.path.isfile(match)]
-    if matches:
-        files = _readable([Source(str(match), match) for match in matches])
-        _say_left_out(one, matches, [source.path for source in files], notes)
-        return files
+    matches = [Path(match) for match in sorted(glob.glob(path, recursive=True))]
+    if any(os.path.isfile(match) or os.path.isdir(match) for match in matches):
+        return _matching(path, matches, notes)
     hub = _HUB_NAME.fullmatch(one)
     if hub and not hub["name"].lower().endswith(FILE_SUFFIXES):
         notes.append(f"{one}: the split train is read")
@@ -108,7 +108,7 @@ def _sources(one: str, notes: list[str]) -> list[Source]:
 def _readable(several: list[Source]) -> list[Source]:
     """Those of a form that can be read; of a single one, or where there is none, ``form`` says what it lacks."""
     files = [(one, one.path) for one in several if one.path is not None]
-    return [one for one, path in files if _is_readable_form(path)] or [one for one, path in files if form(path)]
+    return [one for one, path in files if is_readable_form(path)] or [one for one, path in files if form(path)]
 
 
 def _in_folder(folder: Path, notes: list[str]) -> list[Source]:
@@ -117,45 +117,61 @@ def _in_folder(folder: Path, notes: list[str]) -> list[Source]:
     if (folder / IDS_FILE).is_file():
         raise damaged(folder / INFO_FILE, "it is missing")
     if _is_saved_dataset(folder):
-        if (splits := folder / _SPLITS_FILE).is_file():
-            named = read_json(splits).get("splits") or ["train"]
-            others = f" of {', '.join(map(str, named))}" if len(named) > 1 else ""
-            notes.append(f"{folder}: the split train is read{others}")
-        return [Source(str(folder), folder)]
-    there = [
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    ]
-    files = [path for path in there if _is_readable_form(path)]
-    _say_left_out(str(folder), there, files, notes)
-    if not files:
-        raise BertkitError(f"no text in the folder {folder}: it holds no .txt, .jsonl, .csv, .tsv or .parquet files")
-    return [Source(str(path), path) for path in files]
+        return [_saved_dataset(folder, notes)]
+    found = Found(folder)
+    found.enter(folder)
+    if not found.texts:
+        raise _no_text_in(f"the folder {folder}", list(found.left_out.values()))
+    _say_left_out(str(folder), len(found.texts), list(found.left_out.values()), notes)
+    return [Source(str(path), path) for path in sorted(found.texts)]
 
 
-def _say_left_out(name: str, there: Sequence[AnyFile], files: Sequence[AnyFile | None], notes: list[str]) -> None:
-    read = set(files)  # a folder may hold a million
-    forms = sorted({path.suffix or str(path) for path in there if path not in read})
-    if files and forms:
+def _matching(pattern: str, matches: Sequence[Path], notes: list[str]) -> list[Source]:
+    """What is read of what a glob matches: each file once, and of its folders what is read of those in a folder."""
+    found = Found(Path(*takewhile(lambda part: not glob.has_magic(part), Path(pattern).parts)))
+    datasets: list[Source] = []
+    for match in matches:
+        if any(one.path in match.parents for one in datasets):
+            continue  # a split of it
+        if _is_saved_dataset(match):
+            datasets.append(_saved_dataset(match, notes))
+        else:
+            found.take(match)
+    texts = [Source(str(path), path) for path in found.texts]
+    read = datasets + texts or _readable([Source(str(match), match) for match in matches if match.is_file()])
+    paths = {source.path for source in read}
+    kinds = [kind for path, kind in found.left_out.items() if path not in paths]
+    if not read:
+        raise _no_text_in(f"the folders {pattern}", kinds)
+    _say_left_out(pattern, len(read), kinds, notes)
+    return sorted(read, key=lambda source: source.name)
+
+
+def _no_text_in(where: str, left_out: Sequence[str]) -> BertkitError:
+    but = f" (left out: {listed_kinds(left_out)})" if left_out else ""
+    return BertkitError(f"no text in {where}: no .txt, .jsonl, .csv, .tsv or .parquet file is there{but}")
+
+
+def _say_left_out(name: str, read: int, left_out: Sequence[str], notes: list[str]) -> None:
+    if read and left_out:
         notes.append(
-            f"{name}: {counted(len(files), 'file of text is', 'files of text are')} read, "
-            f"{counted(len(there) - len(files), 'other is', 'others are')} left out ({listed(forms, _SHOWN_FORMS)})"
+            f"{name}: {counted(read, 'file of text is', 'files of text are')} read, "
+            f"{counted(len(left_out), 'other is', 'others are')} left out ({listed_kinds(left_out)})"
         )
+
+
+def _saved_dataset(folder: Path, notes: list[str]) -> Source:
+    if (splits := folder / _SPLITS_FILE).is_file():
+        named = read_json(splits).get("splits") or ["train"]
+        others = f" of {', '.join(map(str, named))}" if len(named) > 1 else ""
+        notes.append(f"{folder}: the split train is read{others}")
+    return Source(str(folder), folder)
 
 
 def _is_saved_dataset(folder: Path) -> bool:
     """Whether it was written by ``save_to_disk``, told as ``datasets.load_from_disk`` tells it."""
     one = all((folder / name).is_file() for name in ("dataset_info.json", "state.json"))
     return one or (folder / _SPLITS_FILE).is_file()
-
-
-def _is_readable_form(path: AnyFile) -> bool:
-    """Whether a file in a folder is text; its .json files are settings and the like more often than not."""
-    try:
-        return bool(form(path)) and ".json" not in PurePath(str(path)).suffixes
-    except BertkitError:
-        return False
 
 
 @functools.cache

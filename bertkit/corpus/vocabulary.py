@@ -7,8 +7,10 @@ from itertools import accumulate, count
 from typing import Any
 
 from bertkit import console
+from bertkit.corpus.prepare import Preparation, nothing_in
 from bertkit.draws import Draws
 from bertkit.errors import BertkitError
+from bertkit.io.text import ReadReport
 from bertkit.signals import answered_meanwhile
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -68,6 +70,25 @@ def sample(
                 return
 
 
+def measured(preparation: Preparation) -> int:
+    """The size in bytes of a text of a mix: by its files, or counted where a dataset is in it; 0 of one above ``SAMPLE_BYTES``.
+
+    Raises:
+        BertkitError: the text is empty, or cannot be read.
+    """
+    texts = (one for one in preparation.paragraphs(ReadReport()) if one is not None)
+    counted = len(next(texts, "").encode("utf-8", "replace"))
+    if not counted:
+        raise nothing_in(preparation)
+    if not any(source.hub or source.is_saved_dataset for source in preparation.sources):
+        return preparation.estimated_bytes()
+    for text in texts:
+        counted += len(text.encode("utf-8", "replace"))
+        if counted > SAMPLE_BYTES:
+            return 0
+    return counted
+
+
 def readings(sizes: Sequence[int], shares: Sequence[float]) -> list[float]:
     """How many bytes of each text to learn a vocabulary from, so that each text has its share.
 
@@ -75,7 +96,7 @@ def readings(sizes: Sequence[int], shares: Sequence[float]) -> list[float]:
     several times.
 
     Args:
-        sizes: the sizes of the texts in bytes; 0 if unknown.
+        sizes: the sizes of the texts in bytes; 0 if unknown, and then taken for ``SAMPLE_BYTES`` or more (see ``measured``).
         shares: the shares of the texts, which add up to 1.
     """
     total = min(SAMPLE_BYTES, sum(sizes)) if all(sizes) else SAMPLE_BYTES

@@ -19,6 +19,8 @@ _EXPANSION_JUDGED_FROM_BYTES = 2**28
 _XZ_MEMORY_BYTES = 2**28
 """The most memory that an .xz file may ask for; ``xz -9`` asks for 65 MB."""
 _PACKED_BYTES = 2**13  # a Zstandard bomb of this size unpacks to 256 MiB
+_UNPACKED_BYTES = 2**20
+"""The most that a .bz2 gives at a time: one of ``_PACKED_BYTES`` may unpack to gigabytes."""
 
 
 @contextmanager
@@ -81,8 +83,8 @@ class _Counted(io.RawIOBase):
 class _Frames(io.RawIOBase):
     """A stream of the decompressed frames of a file. It reads a little at a time, as what that unpacks to is held in memory.
 
-    The readers of the libraries are not used: they take a truncated .zst for a complete one, and give an .xz as much memory
-    as it asks for.
+    The readers of the libraries are not used: they take a truncated .zst for a complete one, end a .bz2 before a damaged
+    stream as if nothing followed, and give an .xz as much memory as it asks for.
     """
 
     def __init__(self, raw: BinaryIO, decompressor: Callable[[], Any], padding: bytes) -> None:
@@ -100,8 +102,9 @@ class _Frames(io.RawIOBase):
             if ended:
                 self._frame = None
                 left = left.lstrip(self._padding)
-            data = left or self._raw.read(_PACKED_BYTES)
-            if not data:
+            has_more = not ended and not self._frame.needs_input
+            data = left if left or has_more else self._raw.read(_PACKED_BYTES)
+            if not data and not has_more:
                 if not ended:
                     raise EOFError("the file ends too early")
                 return 0
@@ -116,8 +119,35 @@ class _Frames(io.RawIOBase):
         return size
 
 
+class _Bz2Frame:
+    """A stream of a .bz2 that raises the same errors as other compressions, and gives a little at a time."""
+
+    def __init__(self) -> None:
+        self._stream = bz2.BZ2Decompressor()
+
+    @property
+    def eof(self) -> bool:
+        return self._stream.eof
+
+    @property
+    def needs_input(self) -> bool:
+        return self._stream.needs_input
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._stream.unused_data
+
+    def decompress(self, data: bytes) -> bytes:
+        try:
+            return self._stream.decompress(data, _UNPACKED_BYTES)
+        except OSError as error:
+            raise EOFError(str(error)) from error
+
+
 class _ZstFrame:
     """A Zstandard frame that raises the same errors as other compressions."""
+
+    needs_input = True
 
     def __init__(self) -> None:
         import zstandard
@@ -141,7 +171,7 @@ class _ZstFrame:
 
 _OPENERS: dict[str, Callable[[BinaryIO], Any]] = {
     ".gz": gzip.open,
-    ".bz2": bz2.open,
+    ".bz2": lambda raw: _Frames(raw, _Bz2Frame, padding=b""),
     ".xz": lambda raw: _Frames(raw, lambda: lzma.LZMADecompressor(memlimit=_XZ_MEMORY_BYTES), padding=b"\0"),
     ".zst": lambda raw: _Frames(raw, _ZstFrame, padding=b""),
 }

@@ -160,7 +160,8 @@ def _array_rows(first: str, text: io.TextIOWrapper, path: AnyFile, line: int) ->
         begin = _behind_blanks(content, place)
         at = f"{path}:{line + content.count(chr(10), 0, begin)}"
         if separator == "[" and content.startswith("]", begin):
-            return
+            place = begin + 1
+            break
         try:
             row, end = decoder.raw_decode(content, begin)
         except (ValueError, RecursionError) as error:
@@ -172,6 +173,12 @@ def _array_rows(first: str, text: io.TextIOWrapper, path: AnyFile, line: int) ->
         separator = content[place - 1 : place]
         if separator not in (",", "]"):
             raise BertkitError(f"{at} is not followed by ',' or ']': the array is cut or damaged")
+    rest = _behind_blanks(content, place)
+    if rest < len(content):
+        raise BertkitError(
+            f"{path}:{line + content.count(chr(10), 0, rest)} has something behind the array that begins in line {line}, where "
+            "nothing may follow: put all objects into one array, or write one object a line"
+        )
 
 
 def _behind_blanks(content: str, place: int) -> int:

@@ -141,6 +141,8 @@ def resolve(request: PretrainRequest) -> ResolvedRequest:
         _check_words_are_there(resolved.texts)
     if recipe.data.mix is not None or request.keep is not None:
         _check_apart(resolved.texts)
+    if request.validation:
+        _check_held_out(resolved.texts, request.validation)
     return resolved
 
 
@@ -148,13 +150,28 @@ def _check_apart(texts: Sequence[AskedText]) -> None:
     """Raises a BertkitError if a text of the mix does not exist, or if an input belongs to two texts."""
     found: dict[str, AskedText] = {}
     for text in texts:
-        is_folder = is_prepared(text.inputs)
-        for source in [Source(one, Path(one)) for one in text.inputs] if is_folder else find_sources(text.inputs):
+        for source in _sources_of(text.inputs):
             if (other := found.setdefault(source.key, text)) is not text:
                 raise BertkitError(
                     f"{source.name} is in two texts of the mix, {other.name} and {text.name}: name it once, or one would "
                     "train on what the other holds out"
                 )
+
+
+def _check_held_out(texts: Sequence[AskedText], validation: Sequence[str]) -> None:
+    """Raises a BertkitError if a validation text is in a text of the run as well."""
+    held_out = {source.key: source.name for source in _sources_of(validation)}
+    for text in texts:
+        for source in _sources_of(text.inputs):
+            if source.key in held_out:
+                raise BertkitError(
+                    f"{held_out[source.key]} is validation text and in {text.name} as well, which is trained on: move it out of "
+                    "there, or leave --validation out, and a share of the text is held out"
+                )
+
+
+def _sources_of(inputs: Sequence[str]) -> list[Source]:
+    return [Source(one, Path(one)) for one in inputs] if is_prepared(inputs) else find_sources(inputs)
 
 
 def _check_words_are_there(texts: Sequence[AskedText]) -> None:

@@ -12,7 +12,7 @@ from bertkit.corpus.cache import cache_folder, name_of, opened
 from bertkit.corpus.checksums import check_against_checksums, write_checksums
 from bertkit.corpus.prepare import Preparation, nothing_in, tokenizer_fingerprint
 from bertkit.corpus.statistics import TextReport, text_report
-from bertkit.corpus.vocabulary import SPECIAL_TOKENS, reading, readings, sampled, train_vocabulary
+from bertkit.corpus.vocabulary import SPECIAL_TOKENS, measured, reading, readings, sampled, train_vocabulary
 from bertkit.corpus.words import is_word_by_word, word_cuts
 from bertkit.errors import BertkitError
 from bertkit.io.text import ReadReport
@@ -54,21 +54,22 @@ def train_tokenizer(preparation: Preparation, settings: TokenizerSettings, mixed
     mixed = mixed or [(preparation, 1.0)]
     shares = "".join(f" {share}" for _, share in mixed) if len(mixed) > 1 else ""
     contents = " ".join(one.text_fingerprint for one, _ in mixed) + shares
-    wanted = f"3 {contents} {settings.vocab_size} {settings.lowercase} {settings.strip_accents}"
-    sizes = [one.estimated_bytes() for one, _ in mixed]
-    read = readings(sizes, [share for _, share in mixed])
-
-    def texts() -> Iterable[str]:
-        for (one, _), size, some in zip(mixed, sizes, read, strict=True):
-            yield from reading(partial(one.paragraphs, ReadReport()), size, some)
+    wanted = f"{4 if shares else 3} {contents} {settings.vocab_size} {settings.lowercase} {settings.strip_accents}"
 
     def learn(folder: Path) -> None:
         console.note("learning the word pieces of the corpus …")
-        if told := sampled(sizes[0]) if len(mixed) == 1 else _in_shares(mixed, sizes, read):
-            console.note(console.plain(told))
         with ExitStack() as unchanged:
             for one, _ in mixed:
                 unchanged.enter_context(one.contents.unchanged())
+            sizes = [measured(one) for one, _ in mixed] if len(mixed) > 1 else [mixed[0][0].estimated_bytes()]
+            read = readings(sizes, [share for _, share in mixed])
+            if told := sampled(sizes[0]) if len(mixed) == 1 else _in_shares(mixed, sizes, read):
+                console.note(console.plain(told))
+
+            def texts() -> Iterable[str]:
+                for (one, _), size, some in zip(mixed, sizes, read, strict=True):
+                    yield from reading(partial(one.paragraphs, ReadReport()), size, some)
+
             if next(iter(texts()), None) is None:
                 raise nothing_in(preparation)
             pieces = train_vocabulary(texts, settings.vocab_size, settings.lowercase, settings.strip_accents)

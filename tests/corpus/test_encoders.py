@@ -108,6 +108,10 @@ def test_ours_is_for_plain_bert_only():
     assert suitable_encoders(json.dumps(changed), names) == ["tokenizers"]
     changed["normalizer"] = None
     assert suitable_encoders(json.dumps(changed), names) == ["tokenizers"]
+    for prefix in ("", "a1", "["):  # a word may begin with it, or be [UNK]
+        changed = json.loads(tokenizer_json())
+        changed["model"]["continuing_subword_prefix"] = prefix
+        assert suitable_encoders(json.dumps(changed), names) == ["tokenizers"]
     tokenizer.add_tokens([AddedToken("the cat")])
     assert suitable_encoders(tokenizer.backend_tokenizer.to_str(), names) == ["tokenizers"]
 
@@ -161,6 +165,18 @@ def test_the_store_is_the_same_to_the_byte_with_every_encoder_and_with_processes
     one = {name: stored(corpus, tmp_path / f"one-{name}", [name]) for name in installed}
     assert len(installed) >= 2
     assert all(store == one["tokenizers"] for store in (*many.values(), *one.values()))
+
+
+@pytest.mark.parametrize("prefix", ["", "a", "["])
+def test_a_word_piece_whose_prefix_begins_words_is_prepared_as_well(corpus, tmp_path, monkeypatch, prefix):
+    monkeypatch.setattr(preparing, "usable_cores", lambda: 1)
+    tokenizer = build_tokenizer(vocabulary(), True)
+    tokenizer.backend_tokenizer.model.continuing_subword_prefix = prefix
+    made = {
+        names: prepare(corpus, tokenizer, tmp_path / "-".join(names), names).folder
+        for names in (("words", "tokenizers"), ("tokenizers",))
+    }
+    assert len({(folder / "ids.bin").read_bytes() for folder in made.values()}) == 1
 
 
 class Wrong(encoders.WordsEncoder):

@@ -140,6 +140,22 @@ def test_pieces_prepared_apart_are_one_corpus(corpus, tmp_path):
         merged([pieces[0], other.folder])
 
 
+def test_a_prepared_folder_that_is_named_twice_is_read_once(corpus, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    one, two = (
+        prepare(dataclasses.replace(preparation(corpus), shard=(part, 2)), letters_tokenizer(), out=tmp_path / name)
+        for part, name in enumerate(("one", "two"))
+    )
+    capsys.readouterr()
+    assert merged([tmp_path / "one", Path("one")]).info == one.info
+    assert capsys.readouterr().err == "named more than once and read once: 1 of the inputs\n"
+    both = merged([Path("one"), Path("two")])
+    assert capsys.readouterr().err == ""
+    assert both.info.documents == one.info.documents + two.info.documents
+    assert merged([Path("one"), Path("two"), tmp_path / "two", tmp_path / "one"]).folder == both.folder
+    assert capsys.readouterr().err == "named more than once and read once: 2 of the inputs\n"
+
+
 def test_what_rows_lacked_is_summed_over_the_parts(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text(r'{"text": "a\u0000 cat"}' '\n{"text": ""}\n' r'{"text": "\u0000\u0000the dog"}' "\n")

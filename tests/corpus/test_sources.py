@@ -16,10 +16,15 @@ import zstandard
 from bertkit.corpus import cache, sources
 from bertkit.corpus.contents import contents
 from bertkit.corpus.sources import Source, find_sources, read_paragraphs
+from bertkit.corpus.store import IDS_FILE, INFO_FILE
 from bertkit.errors import BertkitError
 from bertkit.io.text import MAX_LINE_CHARS, ReadReport
+from bertkit.training import checkpoint
+from bertkit.training.record import MANIFEST, RUN
+from bertkit.training.run_folder import RECIPE
 
 COMPRESS = {".gz": gzip.compress, ".xz": lzma.compress, ".zst": zstandard.ZstdCompressor().compress}
+LINKS = pytest.mark.skipif(os.name == "nt", reason="Windows needs rights to make links")
 HUB = Source("org/name:config", hub=("org/name", "config"))
 
 
@@ -122,12 +127,12 @@ def test_sources_are_files_folders_and_globs_each_file_once(tmp_path):
     assert found(tmp_path / "sub", tmp_path / "b.txt") == ["c.md", "wiki_00", "b.txt"]
     assert found(tmp_path / "**" / "*.md") == ["c.md"]
     assert found(tmp_path / "sub" / "wiki_*") == ["wiki_00"]
-    assert found(tmp_path / "*") == ["a.jsonl.gz", "b.txt"]
+    assert found(tmp_path / "*") == ["a.jsonl.gz", "b.txt", "c.md", "wiki_00"]
     for given in ("notes.pdf", "*.pdf"):
         with pytest.raises(BertkitError, match=r"notes\.pdf: cannot read '\.pdf' files; give one of"):
             found(tmp_path / given)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(BertkitError, match="no text in the folder"):
+    with pytest.raises(BertkitError, match=r"no text in the folder \S+empty: no \.txt, .* file is there$"):
         found(tmp_path / "empty")
 
 
@@ -282,7 +287,7 @@ def test_the_fingerprint_of_a_hub_dataset_follows_its_revision(monkeypatch):
     assert first == same != contents([HUB], "text").fingerprint
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows needs rights to make links")
+@LINKS
 def test_a_linked_file_counts_once(tmp_path):
     (tmp_path / "b.txt").symlink_to(write(tmp_path, "a.txt", "x"))
     assert found(tmp_path) == ["a.txt"]
@@ -311,12 +316,118 @@ def test_what_is_left_out_is_counted(tmp_path):
     inputs = [str(tmp_path), str(tmp_path / "a.txt"), str(tmp_path / "*.txt"), "org/name"]
     assert len(find_sources(inputs, notes)) == 3
     assert notes == [
-        f"{tmp_path}: 2 files of text are read, 2 others are left out (.json, .pdf)",
+        f"{tmp_path}: 2 files of text are read, 3 others are left out (hidden file, .json, .pdf)",
         "org/name: the split train is read",
         "named more than once and read once: 2 of the inputs",
     ]
     find_sources([str(tmp_path / "a.txt")], notes := [])
     assert notes == []
+
+
+@LINKS
+def test_links_hidden_things_and_pipes_are_counted(tmp_path):
+    for name in ("d/a.txt", "d/sub/b.txt", "d/.hidden.txt", "d/.git/x.txt", "d/.git/y.txt", "other/c.txt"):
+        write(tmp_path, name, "x")
+    (tmp_path / "d/linked").symlink_to(tmp_path / "other")
+    (tmp_path / "d/sub/round").symlink_to(tmp_path / "d")
+    (tmp_path / "d/gone.txt").symlink_to(tmp_path / "nowhere.txt")
+    os.mkfifo(tmp_path / "d/pipe")
+    sources = find_sources([str(tmp_path / "d")], notes := [])
+    assert [source.name for source in sources] == [str(tmp_path / "d/a.txt"), str(tmp_path / "d/sub/b.txt")]
+    kinds = "hidden file, hidden folder, link that leads nowhere, linked folder, pipe or device"
+    assert notes == [f"{tmp_path}/d: 2 files of text are read, 6 others are left out ({kinds})"]
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links/c").symlink_to(tmp_path / "other")
+    with pytest.raises(BertkitError, match=r"no text in the folder \S+links: .* \(left out: linked folder\)$"):
+        find_sources([str(tmp_path / "links")])
+    assert found(tmp_path / "links/c") == ["c.txt"]  # a person names it
+
+
+@LINKS
+def test_the_folders_of_a_glob_are_read_each_file_once(tmp_path):
+    for name in (
+        "d/a.txt",
+        "d/b.json",
+        "d/sub/b.txt",
+        "d/sub/in/c.txt",
+        "d/sub/in/c.pdf",
+        "d/.x/d.txt",
+        "d/e/.f",
+        "o/x.txt",
+    ):
+        write(tmp_path, name, "x")
+    (tmp_path / "d/linked").symlink_to(tmp_path / "o")
+    (tmp_path / "d/gone").symlink_to(tmp_path / "nowhere")
+    for pattern, read, left_out in (
+        (
+            "d/*",
+            ["a.txt", "x.txt", "b.txt", "c.txt"],
+            "4 others are left out (hidden file, link that leads nowhere, .json, .pdf)",
+        ),
+        (
+            "d/**",
+            ["a.txt", "x.txt", "b.txt", "c.txt"],
+            "5 others are left out (hidden file, hidden folder, link that leads nowhere, .json, .pdf)",
+        ),
+        ("*/sub/*", ["b.txt", "c.txt"], "1 other is left out (.pdf)"),
+    ):
+        sources = find_sources([str(tmp_path / pattern)], notes := [])
+        assert [source.path.name for source in sources] == read, pattern
+        assert notes == [f"{tmp_path}/{pattern}: {len(read)} files of text are read, {left_out}"]
+    assert found(tmp_path / "d/*.json") == ["b.json"]
+    with pytest.raises(BertkitError, match=r"no text in the folders \S+d/\[ef\]: .* \(left out: hidden file\)$"):
+        found(tmp_path / "d/[ef]")
+
+
+def test_the_datasets_of_a_glob_are_read(tmp_path):
+    data = datasets.Dataset.from_dict({"text": ["one"]})
+    datasets.DatasetDict({"train": data}).save_to_disk(tmp_path / "d/saved")
+    write(tmp_path, "d/a.txt", "x")
+    for pattern in ("d/*", "d/**/*"):
+        sources = find_sources([str(tmp_path / pattern)], notes := [])
+        assert [source.path.name for source in sources] == ["a.txt", "saved"]
+        assert notes == [f"{tmp_path}/d/saved: the split train is read"]
+
+
+def test_a_folder_that_cannot_be_opened_is_counted(tmp_path, monkeypatch):
+    def scandir(place):
+        if str(place).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(place))
+        return opened(place)
+
+    write(tmp_path, "a.txt", "x")
+    (tmp_path / "closed").mkdir()
+    opened = os.scandir  # which root may use on any folder
+    monkeypatch.setattr(os, "scandir", scandir)
+    find_sources([str(tmp_path)], notes := [])
+    assert notes == [f"{tmp_path}: 1 file of text is read, 1 other is left out (folder that cannot be opened)"]
+
+
+def test_what_bertkit_wrote_is_left_out_unless_it_is_named(tmp_path, monkeypatch):
+    """A second `pretrain .` would read the README, vocab.txt and figures of the first."""
+    monkeypatch.chdir(tmp_path)
+    own = {
+        "runs/one": (RUN, RECIPE, "README.md", "metrics.jsonl", "vocab.txt", "checkpoint-3/vocab.txt"),
+        "runs/begun": (RECIPE, "metrics.jsonl", "README.md"),
+        "kept/checkpoint-3": (MANIFEST, checkpoint._STATE, "vocab.txt"),
+        "prepared": (INFO_FILE, IDS_FILE, "vocab.txt"),
+        "cut": (IDS_FILE, "vocab.txt"),
+    }
+    for folder, names in own.items():
+        for name in names:
+            write(tmp_path, f"{folder}/{name}", "{}")
+    write(tmp_path, "a.txt", "x")
+    write(tmp_path, "runs/notes.txt", "x")
+    for given, own_folders in ((".", 5), ("*", 5), ("**", 5), ("**/*.txt", 4)):
+        sources = find_sources([given], notes := [])
+        assert [source.name for source in sources] == ["a.txt", str(Path("runs/notes.txt"))]
+        left_out = f"{own_folders} others are left out (folder that bertkit wrote)"
+        assert notes == [f"{given}: 2 files of text are read, {left_out}"]
+    with pytest.raises(
+        BertkitError, match=r"no text in the folders runs/\[ob\]\*: .* \(left out: folder that bertkit wrote\)"
+    ):
+        find_sources(["runs/[ob]*"])
+    assert found("kept/checkpoint-3") == found("kept/checkpoint-3/*.txt") == ["vocab.txt"]
 
 
 def test_rows_without_a_text_are_counted(tmp_path):

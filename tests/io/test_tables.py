@@ -113,6 +113,22 @@ def test_empty_tables_have_no_rows(tmp_path, name):
         ("a.json", '[{"text": "x"},\n{"text": "y"}', r"a\.json:2 is not followed by ',' or '\]'"),
         ("a.json", '[\n{"text": "x"},\n3]', r"a\.json:3 is no JSON object: the array must hold objects"),
         ("a.json", '[\n{"text": "x"},\n]', r"a\.json:3 is not JSON"),
+        (
+            "a.json",
+            '[{"n": 1}, {"n": 2}]\n\n[{"n": 3}]\n',
+            r"a\.json:3 has something behind the array that begins in line 1",
+        ),
+        (
+            "a.jsonl",
+            '\n[\n{"n": 1}]\n{"n": 2}\ngarbage\n',
+            r"a\.jsonl:4 has something behind the array .* in line 2, where",
+        ),
+        (
+            "a.json",
+            '[\n]\n[{"n": 1}]',
+            r"a\.json:3 has something behind the array .*: put all objects into one array, or",
+        ),
+        ("a.json", '[{"n": 1}]]', r"a\.json:1 has something behind the array"),
         ("a.json", '{\n"text": "x"}', r"a\.json:1 is not JSON: .*each line must be one object"),
         ("a.jsonl", '{"text": "x", "text": "y"}', r"a\.jsonl:1 is not JSON: 'text' stands twice in one object"),
         ("a.parquet", "PAR1 nothing", r"a\.parquet cannot be read as parquet"),
@@ -203,6 +219,7 @@ def test_arrays_of_json_are_read_back(tmp_path, indent, name):
     lines = [2 + (indent is not None) * (1 + 4 * number) for number in range(4)]
     assert [place for place, _ in read_rows(path)] == [f"{path}:{line}" for line in lines]
     assert rows_of(write(tmp_path, "empty.json", " [ ] ")) == []
+    assert rows_of(write(tmp_path, "ends.json", '[{"n": 1}] \r\n\t\n\n')) == [{"n": 1}]
 
 
 def test_bytes_of_parquet_are_text_in_utf8(tmp_path):

@@ -211,6 +211,22 @@ def test_a_run_of_a_mix_says_each_part_and_is_resumed_to_the_bit(recipe, tmp_pat
     assert (tmp_path / "python" / "model.safetensors").read_bytes() == whole
 
 
+def test_a_dataset_is_counted_for_its_share_of_what_the_word_pieces_are_learned_on(recipe, tmp_path, capfd) -> None:
+    import datasets
+
+    datasets.Dataset.from_dict({"text": STORIES.split("\n\n")}).save_to_disk(tmp_path / "saved")
+    datasets.Dataset.from_dict({"text": ["", None]}).save_to_disk(tmp_path / "nothing")
+    mix = [{"source": "wiki.txt", "weight": 1}, {"source": "saved", "weight": 3}]
+    bertkit.pretrain(recipe="my.toml", out="run", settings={"data.mix": mix}, dry_run=True)
+    saved, wiki = len(STORIES.replace("\n", "").encode()), len(WIKI.encode())
+    times = [share * (saved + wiki) / size for share, size in ((0.25, wiki), (0.75, saved))]
+    assert f"these are read: wiki.txt {times[0]:.2g} times, saved {times[1]:.2g} times" in said(capfd)
+    mix[1]["source"] = "nothing"
+    with pytest.raises(BertkitError, match="no text in nothing: the corpus is empty"):
+        bertkit.pretrain(recipe="my.toml", out="run2", settings={"data.mix": mix})
+    assert "these are read" not in said(capfd)
+
+
 def held_out_of(told: str, name: str) -> int:
     """The tokens that are said to be held out of a text."""
     return int(told.partition(f"{name}: ")[2].partition(" to train on, ")[2].partition(" held out")[0].replace(",", ""))

@@ -1,0 +1,63 @@
+"""Requests whose parts do not go together."""
+
+import os
+from pathlib import Path
+
+import pytest
+from helpers.stores import random_documents, write_store
+from helpers.texts import TEXT
+
+from bertkit.errors import BertkitError
+from bertkit.pretraining.request import PretrainRequest, resolve
+from bertkit.settings.recipes import Override
+
+
+@pytest.fixture
+def texts(tmp_path, monkeypatch):
+    """A folder of two texts, a third one beside it, and two prepared corpora."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("d/a.txt", "d/val.txt", "held.txt"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text(TEXT, encoding="utf-8")
+    for seed, name in enumerate(("one", "two")):
+        write_store(tmp_path / name, random_documents(4, seed=seed))
+    return tmp_path
+
+
+def resolved(*corpus, **how):
+    return resolve(PretrainRequest(corpus, recipe="tiny", device="cpu", **how))
+
+
+@pytest.mark.parametrize(
+    ("corpus", "how", "message"),
+    [
+        (["d"], {"validation": ["d/val.txt"]}, "d/val.txt is validation text and in d as well, which is trained on: move it out"),
+        (["d/*.txt"], {"validation": ["./d/../d/val.txt"]}, "d/../d/val.txt is validation text and in d/*.txt as well"),
+        (["held.txt", "d/a.txt"], {"validation": ["d"]}, "d/a.txt is validation text and in held.txt, d/a.txt as well"),
+        (["one"], {"validation": ["./one"]}, "./one is validation text and in one as well"),
+        (["one", "two"], {"validation": ["two"]}, "two is validation text and in one, two as well"),
+        (["org/name"], {"validation": ["org/name"]}, "org/name is validation text and in org/name as well"),
+        (["held.txt"], {"validation": ["d/val.txt"], "keep": ("d", 0.2)}, "d/val.txt is validation text and in d as well"),
+    ],
+)  # fmt: skip
+def test_validation_text_that_is_trained_on_is_refused(texts, corpus, how, message) -> None:
+    with pytest.raises(BertkitError) as caught:
+        resolved(*corpus, **how)
+    assert message.replace("/", os.sep) in str(caught.value).replace("/", os.sep)
+    assert str(caught.value).endswith("or leave --validation out, and a share of the text is held out")
+    assert "\n" not in str(caught.value)
+
+
+def test_validation_text_that_is_in_a_mix_is_refused(texts) -> None:
+    mix = [{"source": "held.txt", "weight": 1}, {"source": "d", "weight": 1}]
+    overrides = [Override("data.mix", mix, "--set data.mix")]
+    with pytest.raises(BertkitError, match=r"val\.txt is validation text and in d as well"):
+        resolved(overrides=overrides, validation=["d/val.txt"])
+    (texts / "own.txt").write_text(TEXT, encoding="utf-8")
+    assert resolved(overrides=overrides, validation=["own.txt"]).texts[1].name == "d"
+
+
+def test_validation_text_of_its_own_is_taken(texts) -> None:
+    """Also of the same content: it is asked for by another name."""
+    assert resolved("d", validation=["held.txt"]).asked.validation == ["held.txt"]
+    assert resolved("one", validation=["two"]).asked.validation == ["two"]
