@@ -16,7 +16,7 @@ from bertkit.corpus.prepare import Preparation, prepare
 from bertkit.corpus.sources import find_sources
 from bertkit.draws import key, uniform_grid
 from bertkit.errors import BertkitError
-from bertkit.models.folder import bert_folder
+from bertkit.models.folder import bert_folder, own_length
 from bertkit.models.new_words import new_words
 from bertkit.models.tokenizer import continuation_mask, load_tokenizer, special_ids
 from bertkit.pretraining.dataset import HeldOutExamples
@@ -93,8 +93,9 @@ def before_and_after(
     from bertkit.inference.cloze import evaluate_cloze
     from bertkit.models.bert import load_for
 
-    own = load_tokenizer(str(bert_folder(base)))
-    texts = _texts(corpus, own, recipe)
+    folder = bert_folder(base)
+    own = load_tokenizer(str(folder))
+    texts = _texts(corpus, own, recipe, min(_LENGTH, own_length(folder) or _LENGTH))
     figures: dict[str, dict[str, float]] = {}
     try:
         for when, name in (("before", base), ("after", out)):
@@ -111,26 +112,26 @@ def before_and_after(
     return figures
 
 
-def _texts(corpus: Prepared, own: Any, recipe: PretrainRecipe) -> dict[str, Hidden]:
+def _texts(corpus: Prepared, own: Any, recipe: PretrainRecipe, length: int) -> dict[str, Hidden]:
     stories = prepare(Preparation(find_sources([str(EMBEDDED_CORPUS)])), corpus.tokenizer)
     sides = {
         HELD_OUT: corpus.validation,
         GENERAL: [Part(stories, split_documents(stories, 0, recipe.train.seed)[0])],
     }
-    texts = {name: hidden_words(parts, corpus.tokenizer, own, recipe) for name, parts in sides.items()}
+    texts = {name: hidden_words(parts, corpus.tokenizer, own, recipe, length) for name, parts in sides.items()}
     return {name: hidden for name, hidden in texts.items() if hidden.characters}
 
 
-def hidden_words(parts: Sequence[Part], tokenizer: Any, own: Any, recipe: PretrainRecipe) -> Hidden:
+def hidden_words(parts: Sequence[Part], tokenizer: Any, own: Any, recipe: PretrainRecipe, length: int) -> Hidden:
     """Examples from documents in which 15 % of the words are hidden, as cut by a tokenizer and by an earlier one.
 
     Args:
         parts: the documents, prepared with ``tokenizer``.
         tokenizer: ``own``, maybe with added words (see ``models.new_words``).
         own: the tokenizer of the model before.
-        recipe: gives the seed, the number of examples (at most 256) and the length (at most 128).
+        recipe: gives the seed and the number of examples (at most 256).
+        length: the most tokens of an example: no more than the model before has learned to read.
     """
-    length = min(_LENGTH, recipe.model.max_position_embeddings)
     data = recipe.data.model_copy(update={"sentence_objective": "none", "short_seq_prob": 0.0})
     most = min(_EXAMPLES, recipe.data.max_eval_examples)
     examples = HeldOutExamples(parts, data, length, key(recipe.train.seed, _DRAWS), most)

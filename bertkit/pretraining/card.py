@@ -9,6 +9,7 @@ from bertkit.settings.schema import PretrainRecipe
 from bertkit.training.record import RunRecord
 
 _TASK = "fill-mask"
+_OBJECTIVES = {"nsp": " and next-sentence prediction", "sop": " and sentence-order prediction", "none": ""}
 _RESULTS = {
     "eval_mlm_loss": "held-out MLM loss (nats)",
     "eval_perplexity": "held-out MLM perplexity",
@@ -21,6 +22,10 @@ _RESULTS = {
 def pretraining_card(out: Path, run: RunRecord, recipe: PretrainRecipe) -> str:
     """The card of the model in the folder ``out``, as Markdown with front matter."""
     sources = ", ".join(run.corpus)
+    held_out = ", ".join(run.validation) or sources
+    pairs = _OBJECTIVES[recipe.data.sentence_objective]
+    if run.documents_with_pairs == 0:
+        pairs = ", on text without sentence pairs, so that its next-sentence head learned nothing"
     results = {label: run.results[name] for name, label in _RESULTS.items() if name in run.results}
     return model_card(
         CardFacts(
@@ -30,11 +35,7 @@ def pretraining_card(out: Path, run: RunRecord, recipe: PretrainRecipe) -> str:
                 f"A BERT of {run.parameters / 1e6:.1f} million parameters, "
                 + (f"gone on from {run.base_model} and " if run.base_model else "")
                 + "pretrained with bertkit by masked language modelling"
-                + {
-                    "nsp": " and next-sentence prediction",
-                    "sop": " and sentence-order prediction",
-                    "none": "",
-                }[recipe.data.sentence_objective]
+                + pairs
                 + " (Devlin et al. 2018). It loads with plain transformers."
             ),
             usage=(
@@ -49,6 +50,7 @@ def pretraining_card(out: Path, run: RunRecord, recipe: PretrainRecipe) -> str:
             base_model=run.base_model,
             data={
                 "sources": sources,
+                **({"held-out text": held_out} if run.validation else {}),
                 "documents": run.documents,
                 "sentences": run.sentences,
                 "tokens": run.tokens_in_corpus,
@@ -66,7 +68,7 @@ def pretraining_card(out: Path, run: RunRecord, recipe: PretrainRecipe) -> str:
             compared=comparison(run.results),
             evaluations=[
                 evaluation(
-                    _TASK, (sources, None, None), "validation", name.removeprefix("eval_"), run.results[name], label
+                    _TASK, (held_out, None, None), "validation", name.removeprefix("eval_"), run.results[name], label
                 )
                 for name, label in _RESULTS.items()
                 if name in run.results

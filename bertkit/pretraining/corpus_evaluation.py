@@ -10,10 +10,11 @@ from bertkit.errors import BertkitError
 from bertkit.models.folder import bert_folder, max_positions
 from bertkit.pretraining.dataset import EvaluationSet, collator_for
 from bertkit.pretraining.evaluation import Evaluator
+from bertkit.pretraining.extent import as_read, longest_example
 from bertkit.pretraining.prepare import AskedText, Prepared, is_prepared, prepare_for_training
 from bertkit.settings.recipes import Override, load
 from bertkit.settings.schema import PretrainRecipe
-from bertkit.training.record import read_record
+from bertkit.training.record import RunRecord, read_record
 from bertkit.training.run_folder import RECIPE
 
 if TYPE_CHECKING:
@@ -54,11 +55,17 @@ def evaluate_corpus(request: CorpusRequest) -> dict[str, Any]:
         BertkitError: the model or the text cannot be read, the model has no masked-word head, or it cannot read sequences of
             this length.
     """
-    recipe = _recipe(request)
+    recipe, run = _recipe(request)
     if not is_prepared(request.corpus):
         find_sources(request.corpus)
-    model, learns_pairs = _model(request.model, recipe)
+    met_pairs = run.documents_with_pairs != 0
+    model, learns_pairs = _model(request.model, recipe, met_pairs)
     corpus = _corpus(request, recipe)
+    data, length = as_read(recipe.data, recipe.data.phases[-1][1], met_pairs)
+    # A model without a sentence objective reads single segments, as in its training.
+    read = {"max_seq_length": length} if learns_pairs else {"max_seq_length": length, "sentence_objective": "none"}
+    recipe = recipe.model_copy(update={"data": data.model_copy(update=read)})
+    _say_unlearned(request.model, run, longest_example(corpus.validation[0], recipe.data, length))
     figures = _figures(model, corpus, recipe, request.device, learns_pairs)
     if learns_pairs and "eval_nsp_loss" not in figures:
         console.note("the text has no document of two sentences: masked words only")
@@ -77,47 +84,63 @@ def evaluate_corpus(request: CorpusRequest) -> dict[str, Any]:
     }
 
 
-def _recipe(request: CorpusRequest) -> PretrainRecipe:
-    """The recipe that the model was pretrained with, or the defaults, with the length and number of examples asked for."""
+def _recipe(request: CorpusRequest) -> tuple[PretrainRecipe, RunRecord]:
+    """The recipe that the model was pretrained with, or the defaults, with the length and number of examples asked for.
+
+    Beside it the record of its run; an empty one where the defaults are taken.
+    """
     folder, positions = bert_folder(request.model), max_positions(request.model)
     kept, record = folder / RECIPE, read_record(folder)
     # The recipe of a fine-tuned model says nothing about pretraining.
     source = str(kept) if kept.is_file() and record.kind in ("pretrain", "") else "tiny"
     is_known = source != "tiny"
     own = [length for _, length in load(PretrainRecipe, "pretrain", source, []).settings.data.phases]
-    length = min(own[-1] if is_known else DEFAULT_LENGTH, positions) if request.seq_len is None else request.seq_len
+    if (ended_with := record.results.get("max_seq_length")) not in own:  # else the last phase may have had no step
+        ended_with = own[-1]
+    length = min(ended_with if is_known else DEFAULT_LENGTH, positions) if request.seq_len is None else request.seq_len
+    named = {one.key.rpartition(".")[2] for one in request.overrides}
+    usual = []  # what the caller's own settings replace
+    if request.seq_len is not None or "max_seq_length" not in named:
+        usual.append(Override("data.max_seq_length", length, f"--seq-len {length}"))
+    if request.max_examples != DEFAULT_EXAMPLES or "max_eval_examples" not in named:
+        usual.append(Override("data.max_eval_examples", request.max_examples, f"--max-examples {request.max_examples}"))
     asked = [
         Override("model.max_position_embeddings", positions, f"the model {request.model}"),
-        Override("data.max_seq_length", length, f"--seq-len {length}"),
-        Override("data.max_eval_examples", request.max_examples, f"--max-examples {request.max_examples}"),
+        *usual,
         Override("data.deduplicate", None, "evaluate --corpus"),  # the text as it is
         *request.overrides,
     ]
     recipe = load(PretrainRecipe, "pretrain", source, asked).settings
-    length = recipe.data.phases[-1][1]
+    if not is_known:
+        return recipe, RunRecord()
+    return recipe, record.model_copy(update={"learned_length": record.learned_length or max(own)})
+
+
+def _say_unlearned(name: str, run: RunRecord, longest: int) -> None:
+    """Warns where examples of so many tokens have places that a model has not learned."""
+    learned = run.learned_length
     # What the base model of a run had learned before is unknown.
-    if is_known and record.base_model is None and length > max(own):
+    if learned is not None and run.base_model is None and longest > learned:
         console.warn(
             console.plain(
-                f"{request.model} was pretrained with {max(own)} tokens at most: its places from {max(own)} to "
-                f"{length - 1} were never learned; leave --seq-len out for its own length"
+                f"{name} was pretrained with {learned} tokens at most: its places from {learned} to {longest - 1} were never "
+                "learned; a lower --seq-len does without them"
             )
         )
-    return recipe
 
 
-def _model(name: str, recipe: PretrainRecipe) -> "tuple[BertForPreTraining, bool]":
-    """The model, and whether it has learned a sentence objective."""
+def _model(name: str, recipe: PretrainRecipe, met_pairs: bool) -> "tuple[BertForPreTraining, bool]":
+    """The model, and whether it has learned a sentence objective; ``met_pairs`` is whether its run had sentence pairs."""
     from bertkit.models.bert import load_for
 
     model, new = load_for("BertForPreTraining", name, ("cls.seq_relationship.", "bert.pooler."))
     if new:
         console.note(console.plain(f"{name} has no {' and no '.join(new)}: masked words only"))
-    elif recipe.data.sentence_objective == "none":
+    elif recipe.data.sentence_objective == "none" or not met_pairs:
         console.note(console.plain(f"{name} was pretrained without sentence pairs: masked words only"))
     elif model.config.type_vocab_size < 2:
         console.note(console.plain(f"{name} knows one segment alone (type_vocab_size is 1): masked words only"))
-    learns_pairs = recipe.data.sentence_objective != "none" and model.config.type_vocab_size > 1
+    learns_pairs = recipe.data.sentence_objective != "none" and met_pairs and model.config.type_vocab_size > 1
     return model, not new and learns_pairs
 
 
@@ -145,8 +168,7 @@ def _figures(
     from bertkit import hardware
     from bertkit.pretraining.objective import BertPretrainingObjective
 
-    # A model without a sentence objective reads single segments, as in its training.
-    data = recipe.data if learns_pairs else recipe.data.model_copy(update={"sentence_objective": "none"})
+    data = recipe.data
     length = data.phases[-1][1]
     collate = collator_for(corpus.tokenizer, data)
     examples = _ShownSet(corpus.validation, data, collate, length, recipe.train.seed)
@@ -157,7 +179,7 @@ def _figures(
         accelerator, lambda _: examples, lambda _: length, lambda _: max(1, _TOKENS_AT_ONCE // length)
     )
     with console.progress("evaluating", len(examples), "example") as examples.line, hardware.memory_errors():
-        if not any(objective.counts(examples.fetch([number]))["mlm"] for number in range(len(examples))):
+        if not examples.has_predictions():
             raise BertkitError(
                 f"none of the {len(examples):,} examples has a word piece that could be predicted: the text is all "
                 "unknown to the tokenizer"

@@ -13,7 +13,9 @@ import numpy as np
 from bertkit import console
 from bertkit.corpus.store import check_ids
 from bertkit.draws import Permutation, key
+from bertkit.models.bert import IGNORE
 from bertkit.pretraining.collator import DataCollatorForBertPretraining
+from bertkit.pretraining.extent import longest_example
 from bertkit.pretraining.mix import Part, examples_of, seed_of
 from bertkit.pretraining.pairs import Example, PairSampler
 from bertkit.settings.schema import DataSettings
@@ -157,7 +159,7 @@ class PretrainingPlan:
         seed: int,
         micro_batch_size: Callable[[int], int],
     ) -> None:
-        self._parts, self._shares = parts, [part.share for part in parts]
+        self._parts, self._data, self._shares = parts, data, [part.share for part in parts]
         self._streams = [_Stream(part, number, data, seed) for number, part in enumerate(parts)]
         self.batch_size = batch_size
         self._collate, self._micro_batch_size = collate, micro_batch_size
@@ -207,6 +209,11 @@ class PretrainingPlan:
     def max_seq_length(self, step: int) -> int:
         """Tokens a sequence in this step."""
         return self._lengths[self.phase(step)]
+
+    def longest_example(self) -> int:
+        """The most tokens that an example of the run can have, by the steps of the phases and by the documents."""
+        lengths = [self.max_seq_length(steps.start) for steps in self.stretches()]
+        return max(longest_example(part, self._data, tokens) for part in self._parts for tokens in lengths)
 
     def micro_batch_size(self, step: int) -> int:
         return self._micro_batch_size(self.max_seq_length(step))
@@ -277,6 +284,10 @@ class EvaluationSet(HeldOutExamples):
         """Says of how many held-out examples these are some, where they are not all; ``flag`` takes more of them."""
         if len(self) < self.there:
             console.note(f"evaluated: {len(self):,} of {self.there:,} held-out examples ({flag} takes more)")
+
+    def has_predictions(self) -> bool:
+        """Whether a token is predicted in any of the examples; none is in text that is all unknown to the tokenizer."""
+        return any(bool((self.fetch([number])["labels"] != IGNORE).any()) for number in range(len(self)))
 
     def fetch(self, positions: Sequence[int]) -> dict[str, Any]:
         """The collated batch of some of its examples (0 … len - 1)."""

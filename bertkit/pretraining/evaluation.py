@@ -96,11 +96,9 @@ class Evaluator:
             )
         counted = {name[:-6]: totals.pop(name) for name in list(totals) if name.endswith("_count")}
         figures = {f"eval_{name}": value for name, value in means(totals, counted).items()}
-        return {
-            **figures,
-            "eval_perplexity": math.exp(min(figures["eval_mlm_loss"], 700)),
-            "max_seq_length": length,
-        }
+        if (loss := figures.get("eval_mlm_loss")) is not None:
+            figures["eval_perplexity"] = math.exp(min(loss, 700))
+        return {**figures, "max_seq_length": length}
 
 
 class LearningWatch:

@@ -9,10 +9,11 @@ from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.pretraining.dataset import EvaluationSet, PretrainingPlan, collator_for, sampler_for
 from bertkit.pretraining.evaluation import Evaluator, LearningWatch
+from bertkit.pretraining.extent import as_read, documents_with_pairs, say_pairs
 from bertkit.pretraining.mix import facts_of
 from bertkit.pretraining.prepare import Prepared, say_changes
 from bertkit.pretraining.request import ResolvedRequest
-from bertkit.settings.schema import PretrainRecipe
+from bertkit.settings.schema import MOST_STEPS, PretrainRecipe
 from bertkit.training.run_folder import flat
 
 if TYPE_CHECKING:
@@ -62,11 +63,18 @@ class Setup:
 
         @cache
         def evaluation_set(max_seq_length: int) -> EvaluationSet:
-            collate = collator_for(corpus.tokenizer, recipe.data)
-            examples = EvaluationSet(corpus.validation, recipe.data, collate, max_seq_length, recipe.train.seed)
+            data, length = as_read(recipe.data, max_seq_length, self.documents_with_pairs > 0)
+            collate = collator_for(corpus.tokenizer, data)
+            examples = EvaluationSet(corpus.validation, data, collate, length, recipe.train.seed)
             examples.say_share("--set data.max_eval_examples=N")
             return examples
 
+        first = evaluation_set(plan.max_seq_length(0))
+        if len(first) and not first.has_predictions():
+            raise BertkitError(
+                f"none of the {len(first):,} held-out examples has a word piece that could be predicted: all of them are unknown "
+                "to the tokenizer; give other held-out text with --validation FILE, or none with --set data.validation_split=0"
+            )
         evaluator = Evaluator(self.accelerator, evaluation_set, plan.max_seq_length, self.micro_batch_size)
         return Job(
             objective=self.objective,
@@ -74,9 +82,43 @@ class Setup:
             settings=recipe.train,
             out=self.request.folder,
             save_model=lambda model, where: save_model(model, corpus.tokenizer, where),
-            evaluate=evaluator if len(evaluation_set(plan.max_seq_length(0))) else None,
+            evaluate=evaluator if len(first) else None,
             forecast=forecast,
             watch=LearningWatch(corpus.baseline, plan),
+        )
+
+    @property
+    def documents_with_pairs(self) -> int:
+        """Of the documents to train on."""
+        return documents_with_pairs(self.corpus.training, self.recipe.data)
+
+    def settle_length(self, plan: PretrainingPlan) -> None:
+        """Has the tokenizer say how many tokens the model reads: no more than are learned, here or by the model before.
+
+        A line says which places are left out by that.
+        """
+        from bertkit.models.folder import bert_folder, own_length
+
+        base, longest = self.request.asked.model, plan.longest_example()
+        places = self.objective.model.config.max_position_embeddings
+        known = (own_length(bert_folder(base)) or places) if base else 0
+        self.corpus.tokenizer.model_max_length = reads = max(longest, known)
+        if reads >= places:
+            return
+        asked = max(tokens for _, tokens in self.recipe.data.phases)
+        reached = max(plan.max_seq_length(steps.start) for steps in plan.stretches())
+        if longest < reached - 1:
+            why = ", as no document to train on is longer (a blank line ends a document, and so does a row)"
+        elif reached < asked:
+            why = f", as no step is left for examples of {asked} (--max-steps gives more)"
+        else:
+            why = " (--seq-len)"
+        leave_out = (
+            f" (--set max_position_embeddings={longest} leaves them out)" if longest == asked and not base else ""
+        )
+        console.note(
+            f"no example has more than {longest} tokens{why}, so the places {reads} to {places - 1} are not learned, and the "
+            f"model will read {reads} tokens{leave_out}"
         )
 
     def same_on_all_ranks(self) -> dict[str, Any]:
@@ -101,6 +143,8 @@ class Setup:
             "out": str(self.request.folder),
             "recipe": self.request.recipe_name,
             "corpus": [name for store in corpus.stores for name in store.info.sources],
+            "validation": corpus.validation_names,
+            "validation_fingerprint": corpus.validation_fingerprint,
             **facts_of(corpus.training, plan.passes()),
             "data_fingerprint": corpus.fingerprint,
             "base_model": self.request.asked.model,
@@ -115,7 +159,9 @@ class Setup:
             "sentences": corpus.total("sentences"),
             "tokens_in_corpus": corpus.total("tokens"),
             "training_tokens": sum(part.documents.tokens for part in corpus.training),
-            "held_out_tokens": sum(part.documents.tokens for part in corpus.validation),
+            "held_out_tokens": corpus.held_out_tokens,
+            "documents_with_pairs": self.documents_with_pairs if self.objective.sentence_pairs else None,
+            "learned_length": plan.longest_example(),
             "added_words": corpus.added_words,
             "unigram_entropy": corpus.baseline.entropy,
             "most_frequent_token_share": corpus.baseline.most_frequent,
@@ -138,6 +184,7 @@ def set_up(request: ResolvedRequest) -> Setup:
     corpus = request.prepared()
     if corpus.text is not None:
         say_changes(corpus.text)
+    say_pairs(corpus.training, recipe.data)
     model = _model(request, corpus)
     choose_attention(model, device, precision, max(tokens for _, tokens in recipe.data.phases))
     accelerator = hardware.build_accelerator(device, precision, recipe.train.report_to, str(request.folder))
@@ -150,20 +197,12 @@ def set_up(request: ResolvedRequest) -> Setup:
 def _model(request: ResolvedRequest, corpus: Prepared) -> "BertForPreTraining":
     """A new BERT, or the one that the run continues from."""
     from bertkit.models.bert import load_bert_for_pretraining, new_bert
-    from bertkit.models.folder import bert_folder, own_length
 
     recipe, name = request.recipe, request.asked.model
-    positions, longest = recipe.model.max_position_embeddings, max(tokens for _, tokens in recipe.data.phases)
     if name is None:
-        if longest < positions:
-            console.note(
-                f"no example has more than {longest} tokens, so the places {longest} to {positions - 1} are not learned, and the "
-                f"model will read {longest} tokens (--seq-len; --set max_position_embeddings={longest} leaves them out)"
-            )
-        corpus.tokenizer.model_max_length = longest
         return new_bert(recipe.model, corpus.tokenizer, recipe.train.seed)
+    positions = recipe.model.max_position_embeddings
     model, _, notes = load_bert_for_pretraining(name, corpus.tokenizer, recipe.train.seed, positions)
-    corpus.tokenizer.model_max_length = max(longest, own_length(bert_folder(name)) or positions)
     for told in notes:
         console.note(console.plain(told))
     return model
@@ -191,7 +230,7 @@ def _total_steps(recipe: PretrainRecipe, corpus: Prepared) -> int:
     """``max_steps``, or the number of steps in ``epochs`` passes over the training documents of the first text.
 
     Raises:
-        BertkitError: a part has no example.
+        BertkitError: a part has no example, or there are more than ``MOST_STEPS``.
     """
     epochs_a_step = 0.0
     for number, part in enumerate(corpus.training):
@@ -205,4 +244,10 @@ def _total_steps(recipe: PretrainRecipe, corpus: Prepared) -> int:
             epochs_a_step += 0.0 if number else share * of_a_step / examples
     if recipe.train.max_steps is not None:
         return recipe.train.max_steps
-    return max(1, round((recipe.train.epochs or 1) / epochs_a_step))
+    steps = max(1, round((recipe.train.epochs or 1) / epochs_a_step))
+    if steps > MOST_STEPS:
+        raise BertkitError(
+            f"{recipe.train.epochs or 1:g} epochs of this text are {steps:,} steps, and a run has at most {MOST_STEPS:,}: lower "
+            "--epochs"
+        )
+    return steps

@@ -9,13 +9,14 @@ import numpy as np
 
 from bertkit import console
 from bertkit.console import counted, listed
+from bertkit.corpus.by_document import chunks_of
 from bertkit.corpus.merge import merged
-from bertkit.corpus.prepare import Preparation, prepare, tokenizer_fingerprint
+from bertkit.corpus.prepare import Preparation, named, prepare, say_notes, tokenizer_fingerprint
 from bertkit.corpus.repeated import NEAR_EXTRA
 from bertkit.corpus.sentences import GENERAL, has_rules
 from bertkit.corpus.sources import find_sources
 from bertkit.corpus.statistics import TextReport
-from bertkit.corpus.store import CorpusInfo, CorpusStore, is_store
+from bertkit.corpus.store import CorpusInfo, CorpusStore, is_store, read_info
 from bertkit.errors import BertkitError
 from bertkit.extras import import_extra
 from bertkit.models.tokenizer import load_tokenizer, special_ids
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 _SOME_UNKNOWN, _MANY_UNKNOWN = 0.001, 0.005
 """Shares of the tokens from which on they are said, and warned of; ``inspect`` shows any."""
+_LOOKED_AT_ONCE = 2**20
+"""Tokens."""
 
 
 def prepare_corpus(
@@ -56,20 +59,21 @@ def _prepared(preparation: Preparation, tokenizer: Any, out: Path | None = None,
     store = prepare(preparation, tokenizer, out, verify=verify)
     for told in [*preparation.left_out, *_language_told(preparation.language)]:
         console.note(console.plain(told))
-    if told_of := _repeated_told(store.info, preparation.names):
-        console.note(console.plain(told_of))
+    _say_repeated(store.info, preparation.names)
     return store
 
 
-def _repeated_told(info: CorpusInfo, names: Sequence[str]) -> str:
-    """A line on what was left out because it had occurred before; empty if nothing was looked for."""
+def _say_repeated(info: CorpusInfo, names: Sequence[str]) -> None:
+    """Says what was left out because it had occurred before; nothing if nothing was looked for."""
     if not info.repeated:
-        return ""
+        return
     what = next(one for one in info.repeated if one != "characters")
     told = "near duplicates of earlier documents" if what == "near-duplicates" else f"{what} that had occurred before"
-    return (
-        f"{listed(names, 1)}: {info.repeated[what]:,} {told} are left out, "
-        f"{info.repeated['characters'] / 1e6:,.1f} million characters (data.deduplicate={what}; without it they stay)"
+    console.note(
+        console.plain(
+            f"{listed(names, 1)}: {info.repeated[what]:,} {told} are left out, {info.repeated['characters'] / 1e6:,.1f} million "
+            f"characters (data.deduplicate={what}; without it they stay)"
+        )
     )
 
 
@@ -122,11 +126,27 @@ class Prepared:
     """What the tokenizer does to the text; None of folders that were prepared before."""
     added_words: int = 0
     """Words that the tokenizer was given beside its own."""
+    has_own_validation: bool = False
+    """Whether other text is held out, and not a share of the texts."""
 
     @property
     def stores(self) -> list[CorpusStore]:
         """The texts that are trained on."""
         return [part.store for part in self.training]
+
+    @property
+    def held_out_tokens(self) -> int:
+        return sum(part.documents.tokens for part in self.validation)
+
+    @property
+    def validation_names(self) -> list[str]:
+        """The names of other text that is held out; none for a share of the texts."""
+        return [name for part in self.validation for name in part.store.info.sources] if self.has_own_validation else []
+
+    @property
+    def validation_fingerprint(self) -> str:
+        """Of other text that is held out; empty for a share of the texts."""
+        return "-".join(part.store.info.fingerprint for part in self.validation) if self.has_own_validation else ""
 
     def total(self, what: Literal["documents", "sentences", "tokens"]) -> int:
         """Of all texts that are trained on, with what is held out of them."""
@@ -184,10 +204,16 @@ def prepare_for_training(
         mine, theirs = _sides(store, 0.0 if one.is_kept else share, tokenizer, recipe.train.seed, name)
         training.append(Part(store, mine, one.share, name))
         held_out += [] if one.is_kept else [Part(store, theirs, one.share, name)]
-    baseline = _baseline(held_out, special_ids(tokenizer))
+    special = special_ids(tokenizer)
+    baseline = _baseline(held_out, special)
+    for part, one in zip(training, asked, strict=True):
+        _check_predictable(part, special, f"what is trained on of {one.name}" if share else one.name)
+    for part, one in zip(held_out, (one for one in asked if not one.is_kept), strict=True):
+        _check_predictable(part, special, f"what is held out of {one.name}", "hold out other text with --validation FILE")
     if validation:
-        held_out = [_validation_text(validation, tokenizer, recipe)]
-    return Prepared(training, held_out, tokenizer, baseline, text, added_words)
+        same = [store for one, store in zip(asked, stores, strict=True) if [*one.inputs] == [*validation]]
+        held_out = [_validation_text(validation, tokenizer, recipe, same)]
+    return Prepared(training, held_out, tokenizer, baseline, text, added_words, bool(validation))
 
 
 def _together(texts: Sequence[Preparation]) -> Preparation:
@@ -213,18 +239,43 @@ def _baseline(parts: Sequence[Part], special: list[int]) -> Unigrams:
     return unigrams(np.sum(weighed, axis=0), special)
 
 
-def _validation_text(validation: Sequence[str], tokenizer: Any, recipe: PretrainRecipe) -> Part:
-    """Other text, all of it held out."""
-    if is_prepared(validation):
+def _validation_text(
+    validation: Sequence[str], tokenizer: Any, recipe: PretrainRecipe, same: Sequence[CorpusStore]
+) -> Part:
+    """Other text, all of it held out; ``same`` is the store of the same inputs, where the run has it."""
+    if same and recipe.data.deduplicate is None:
+        store = same[0]
+    elif is_prepared(validation):
         store = _opened(validation, tokenizer)
     else:
         as_it_is = replace(preparation_of(validation, recipe), deduplicate=None)
         store = prepare_corpus(as_it_is, recipe.tokenizer, tokenizer)[0]
-    if not unigrams(store.token_counts, special_ids(tokenizer)).most_frequent:
+    part = Part(store, split_documents(store, 0, recipe.train.seed)[0])
+    _check_predictable(part, special_ids(tokenizer), listed(validation, 3))
+    return part
+
+
+def _check_predictable(
+    part: Part, special: list[int], what: str, to_do: str = "give other text, or a tokenizer that knows its characters"
+) -> None:
+    """Raises a BertkitError where a part has documents, and no token of them can be predicted."""
+    if part.documents.count and not _has_predictable(part, special):
         raise BertkitError(
-            f"{validation[0]} has no word piece that could be predicted: it is all unknown to the tokenizer"
+            f"{what} has no word piece that could be predicted: it is all unknown to the tokenizer; {to_do}"
         )
-    return Part(store, split_documents(store, 0, recipe.train.seed)[0])
+
+
+def _has_predictable(part: Part, special: list[int]) -> bool:
+    store, starts = part.store, part.documents.starts
+    if not unigrams(store.token_counts, special).most_frequent:
+        return False
+    for chunk in chunks_of(len(part.documents.mine)):
+        for document in chunk.start + np.flatnonzero(part.documents.mine[chunk.start : chunk.stop]):
+            begin, end = store.sentence_starts[starts[document : document + 2]].tolist()
+            for first in range(begin, end, _LOOKED_AT_ONCE):
+                if not np.isin(store.ids[first : min(first + _LOOKED_AT_ONCE, end)], special).all():
+                    return True
+    return False
 
 
 def _opened(folders: Sequence[str], tokenizer: Any) -> CorpusStore:
@@ -233,11 +284,15 @@ def _opened(folders: Sequence[str], tokenizer: Any) -> CorpusStore:
     Raises:
         BertkitError: with another tokenizer.
     """
-    store = merged([Path(one) for one in folders])
+    once = dict.fromkeys(Path(one).resolve() for one in folders)
+    names = [name for one in once for name in read_info(one).sources]
+    store = named(merged([Path(one) for one in folders]), names)
     if store.info.tokenizer_fingerprint != tokenizer_fingerprint(tokenizer):
         raise BertkitError(
             f"{folders[0]} was prepared with another tokenizer: prepare the text with the one of this run, or give the text"
         )
+    say_notes(store.info)
+    _say_repeated(store.info, folders)
     return store
 
 

@@ -2,14 +2,18 @@
 
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertkit import console
 from bertkit.assets import EMBEDDED_CORPUS
+from bertkit.console import listed
+from bertkit.errors import BertkitError
 from bertkit.io.atomic import write_text
 from bertkit.pretraining.dataset import PretrainingPlan
 from bertkit.pretraining.job import Setup, set_up
 from bertkit.pretraining.mix import facts_of
+from bertkit.pretraining.prepare import Prepared
 from bertkit.pretraining.request import PretrainRequest, ResolvedRequest, resolve, with_steps
 from bertkit.signals import stopped_cleanly
 from bertkit.training import ranks, run_folder
@@ -30,7 +34,12 @@ def pretrain(request: PretrainRequest) -> RunRecord:
         Interrupted: a signal arrived, and a checkpoint was written.
     """
     started_at_s = time.monotonic()
-    resolved = _with_fitting_rate(resolve(request))
+    resolved = resolve(request)
+    if request.overwrite and not request.resume:
+        run_folder.check_apart(resolved.folder, {"--model": request.model, "--tokenizer": request.tokenizer})
+    if request.resume and not resolved.before.finished:
+        run_folder.check_same_base(resolved.folder, request.model)
+    resolved = _with_fitting_rate(resolved)
     if not request.corpus and not resolved.recipe.data.mix:
         console.note(f"no corpus given: using the embedded one, {EMBEDDED_CORPUS.name}, simple stories in English")
     with ranks.together(request.device):
@@ -77,11 +86,13 @@ def _train(request: ResolvedRequest, started_at_s: float) -> RunRecord:
     newest = checkpoint.newest_checkpoint(out) if asked.resume else None
     if asked.resume:
         run_folder.check_same_maths(out, run.recipe, run.corpus.fingerprint)
+        _check_same_held_out(out, request.before, run.corpus)
         console.note(console.plain(f"resuming from {newest}" if newest else f"no checkpoint in {out}: starting fresh"))
     with hardware.memory_errors():
         run, plan, forecast = _forecast(run, started_at_s)
     progress = checkpoint.read_progress(newest) if newest else checkpoint.Progress()
     plan.refit(Course(plan.total_steps, progress.refits))
+    run.settle_length(plan)
     facts = run.facts(plan)
     budget.say_what_starts(forecast, plan, accelerator, facts, progress.step)
     if asked.dry_run:
@@ -97,6 +108,9 @@ def _train(request: ResolvedRequest, started_at_s: float) -> RunRecord:
     accelerator.wait_for_everyone()
     facts |= {"seconds": progress.seconds, "skipped_steps": progress.skipped_steps, "max_steps": plan.total_steps}
     facts |= facts_of(run.corpus.training, plan.passes())
+    if plan.longest_example() != facts["learned_length"]:  # a budget left out a phase, or made room for one
+        run.settle_length(plan)
+        facts["learned_length"] = plan.longest_example()
     if progress.refits:
         run = replace(run, recipe=with_steps(run.recipe, plan.total_steps))
     record = RunRecord(**facts)
@@ -105,6 +119,28 @@ def _train(request: ResolvedRequest, started_at_s: float) -> RunRecord:
         check_saved(out, objective.model)
         record = _finish(run, facts)
     return record
+
+
+def _check_same_held_out(out: Path, before: RunRecord, corpus: Prepared) -> None:
+    """Refuses a resume with other held-out text: what is trained on goes by it, and so do all figures.
+
+    Raises:
+        BertkitError: the message says what the run began with.
+    """
+    if before.validation_fingerprint is not None:
+        given = f"--validation {listed(before.validation, 3)}" if before.validation else ""
+        was = given or "a share of the text held out (no --validation)"
+        is_same = before.validation_fingerprint == corpus.validation_fingerprint
+    else:  # a run of before it was recorded
+        was = f"{before.held_out_tokens:,} tokens held out, and these are {corpus.held_out_tokens:,}"
+        is_same = before.facts.get("held_out_tokens", corpus.held_out_tokens) == corpus.held_out_tokens
+    if not is_same:
+        names = corpus.validation_names
+        now = f"with --validation {listed(names, 3)}" if names else "without --validation"
+        was += ", whose text was another" if names and names == before.validation else ""
+        raise BertkitError(
+            f"cannot resume {out} {now}: it was begun with {was}; give the same, or start anew with --overwrite"
+        )
 
 
 def _forecast(run: Setup, started_at_s: float) -> tuple[Setup, PretrainingPlan, "Forecast"]:
@@ -140,19 +176,9 @@ def _finish(run: Setup, facts: dict[str, Any]) -> RunRecord:
     evaluations = [line for line in read_metrics(out) if "eval_loss" in line]
     results = evaluations[-1] if evaluations else {}
     if base := run.request.asked.model:
-        results |= _compared(run, base)
+        from bertkit.pretraining.before_after import before_and_after
+
+        results |= before_and_after(base, str(out), run.corpus, run.recipe, run.request.device)
     record = run_folder.record(out, run.recipe, {**facts, "results": results, "finished": True})
     write_text(out / "README.md", pretraining_card(out, record, run.recipe))
     return record
-
-
-def _compared(run: Setup, base: str) -> dict[str, Any]:
-    """The figures before and after, if the run continued from a model that still exists."""
-    from bertkit.models.folder import bert_folder
-    from bertkit.pretraining.before_after import before_and_after
-
-    out = run.request.folder
-    if bert_folder(base).resolve() == out.resolve():
-        console.note("no figures before and after: the run has taken the place of the model that it went on from")
-        return {}
-    return before_and_after(base, str(out), run.corpus, run.recipe, run.request.device)

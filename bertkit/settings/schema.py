@@ -6,6 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
+MOST_STEPS = 10**8
+"""Of a run: a hundred times as many as the paper's. With more, figures such as the time of its end overflow."""
 Phase = tuple[Annotated[float, Field(gt=0, le=1)], Annotated[int, Field(ge=8)]]
 
 
@@ -129,9 +131,9 @@ class TrainSettings(Settings):
     """Sequences per optimizer step, over all devices together."""
     micro_batch_size: Positive | None = None
     """Sequences a device computes at a time: a matter of memory only. None chooses."""
-    max_steps: Positive | None = None
+    max_steps: Annotated[int, Field(ge=1, le=MOST_STEPS)] | None = None
     """Optimizer steps of the whole run."""
-    epochs: Annotated[float, Field(gt=0)] | None = None
+    epochs: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
     """Passes over the data, instead of ``max_steps``."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
     """Peak of the schedule; by Adam about what a weight moves in a step."""

@@ -62,6 +62,10 @@ class RunRecord(BaseModel):
     """The recipe's name. From here to ``most_frequent_token_share`` the fields are those of pretraining."""
     corpus: list[str] = []
     """The names of the corpus's sources."""
+    validation: list[str] = []
+    """The names of the held-out text's sources (``--validation``); empty where a share of the corpus is held out."""
+    validation_fingerprint: str | None = None
+    """A hash of that text, empty where a share of the corpus is held out; None in a run of before it was recorded."""
     batch_size: int = 0
     """Sequences per optimizer step."""
     micro_batch_tokens: int | None = None
@@ -71,6 +75,11 @@ class RunRecord(BaseModel):
     tokens_in_corpus: int = 0
     training_tokens: int = 0
     held_out_tokens: int = 0
+    documents_with_pairs: int | None = None
+    """Documents to train on that have sentence pairs; at 0 the next-sentence head has learned nothing. None in a run of before
+    it was recorded, or without a sentence objective."""
+    learned_length: int | None = None
+    """The most tokens of an example to train on: the places from there on were not learned."""
     added_words: int = 0
     """Words of the corpus that were added to the vocabulary (``--add-words``)."""
     mix: list[dict[str, Any]] = []

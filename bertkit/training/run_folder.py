@@ -1,9 +1,10 @@
 """A run's folder: it is used by one run at a time, never overwritten unasked, and records what was run."""
 
+import os
 import re
 import shutil
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,47 @@ def check_same_maths(out: Path, settings: Settings, fingerprint: str) -> None:
     recorded = read_record(out).data_fingerprint
     if recorded and recorded != fingerprint:
         raise BertkitError(f"cannot resume {out}: its data or tokenizer has changed since it was begun")
+
+
+def check_same_base(out: Path, model: str | None) -> None:
+    """Refuses a resume that goes on from another model than the run began with.
+
+    Raises:
+        BertkitError: the message names both.
+    """
+    began = read_record(out).facts
+    if "base_model" not in began or _is_same_model(began["base_model"], model):
+        return
+    now = f"with --model {model}" if model else "without --model"
+    before = f"with {began['base_model']}" if began["base_model"] else "without one"
+    raise BertkitError(
+        f"cannot resume {out} {now}: it was begun {before}; give the same model, or start anew with --overwrite"
+    )
+
+
+def _is_same_model(began: str | None, model: str | None) -> bool:
+    if began is None or model is None or not os.path.isdir(model):
+        return began == model
+    if os.path.isdir(began):
+        return os.path.samefile(began, model)
+    return Path(began).name == Path(model).resolve().name  # it was moved, or is seen from another folder
+
+
+def check_apart(out: Path, needed: Mapping[str, str | None]) -> None:
+    """Refuses to overwrite a folder with a model or tokenizer in it that the new run, or its resume, has to read.
+
+    Args:
+        out: the folder of the run.
+        needed: what the run reads, by the flag that names it.
+
+    Raises:
+        BertkitError: one of them is the folder, or lies in it.
+    """
+    for flag, given in needed.items():
+        if given and os.path.exists(given) and Path(given).resolve().is_relative_to(out.resolve()):
+            raise BertkitError(
+                f"--overwrite would remove {out}, and {flag} {given} is there: name another folder with --out"
+            )
 
 
 def flat(tables: dict[str, Any]) -> dict[str, Any]:

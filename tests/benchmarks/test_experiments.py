@@ -76,8 +76,9 @@ def test_muon_moves_the_layers_matrices_and_adamw_all_else(tiny_model):
 
 
 def test_an_experiment_goes_on_where_it_was(tmp_path, monkeypatch, own_cache):
-    corpus_file = tmp_path / "text.txt"
-    corpus_file.write_text("the cat sat. the dog ran away.\nhe was glad. she was sad.\n\n" * 30)
+    corpus_file, held_out = tmp_path / "text.txt", tmp_path / "held.txt"
+    for file in (corpus_file, held_out):
+        file.write_text("the cat sat. the dog ran away.\nhe was glad. she was sad.\n\n" * 30)
     monkeypatch.setitem(
         experiments.EXPERIMENTS, "two", [Arm("as it is"), Arm("no NSP", {"data.sentence_objective": "none"})]
     )
@@ -91,7 +92,7 @@ def test_an_experiment_goes_on_where_it_was(tmp_path, monkeypatch, own_cache):
         "data.max_seq_length": 32,
     }
     out = tmp_path / "out"
-    setup = Setup([str(corpus_file)], [str(corpus_file)], "tiny", small, "embedded", None, 1, out)
+    setup = Setup([str(corpus_file)], [str(held_out)], "tiny", small, "embedded", None, 1, out)
     first = run("two", setup)
     assert [line.split(" | ")[0] for line in first.splitlines()[2:]] == ["| as it is", "| no NSP"]
     results = [json.loads(line) for line in Path(out / "results.jsonl").read_text().splitlines()]

@@ -1,6 +1,8 @@
 """The figures before and after going on from a model, against plain transformers and by hand."""
 
+import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from transformers import AutoModelForMaskedLM
 from bertkit.models.bert import load_bert_for_pretraining, save_model
 from bertkit.models.new_words import save_with_words
 from bertkit.models.tokenizer import load_tokenizer
+from bertkit.pretraining import before_after
 from bertkit.pretraining.before_after import Reading, bits_per_character, hidden_words
 from bertkit.pretraining.prepare import AskedText, prepare_for_training
 from bertkit.pretraining.request import PretrainRequest
@@ -36,7 +39,7 @@ def made(tmp_path, tiny_model, monkeypatch):
 
 def test_the_same_words_are_hidden_from_both(made) -> None:
     own, grown, corpus, recipe = made
-    hidden = hidden_words(corpus.training, grown, own, recipe)
+    hidden = hidden_words(corpus.training, grown, own, recipe, 32)
     assert len(hidden.before) == len(hidden.after) > 20
     characters = 0
     for before, after in zip(hidden.before, hidden.after, strict=True):
@@ -59,7 +62,7 @@ def test_the_same_words_are_hidden_from_both(made) -> None:
 
 def test_without_new_words_both_are_the_same(made) -> None:
     _, grown, corpus, recipe = made
-    hidden = hidden_words(corpus.training, grown, grown, recipe)
+    hidden = hidden_words(corpus.training, grown, grown, recipe, 32)
     for before, after in zip(hidden.before, hidden.after, strict=True):
         assert np.array_equal(before.ids, after.ids)
         assert np.array_equal(before.hidden, after.hidden)
@@ -87,7 +90,7 @@ def test_random_weights_pay_six_bits_a_word_piece(made, tiny_model, tmp_path) ->
     model, _, _ = load_bert_for_pretraining(str(tiny_model), grown)
     save_model(model, grown, tmp_path / "run")
     figures = {}
-    hidden = hidden_words(corpus.training, grown, own, recipe)
+    hidden = hidden_words(corpus.training, grown, own, recipe, 32)
     for when, folder in (("before", tiny_model), ("after", tmp_path / "run")):
         bert = AutoModelForMaskedLM.from_pretrained(folder).eval()
         figures[when] = bits_per_character(bert, getattr(hidden, when), hidden.characters, own)
@@ -117,3 +120,28 @@ def test_a_run_that_goes_on_ends_with_both(tmp_path, tiny_model, monkeypatch) ->
     assert after["held_out_bits_per_character"] < 0.8 * before["held_out_bits_per_character"]
     row = f"| held-out text, bits a character | {before['held_out_bits_per_character']:.3f} | "
     assert row in (tmp_path / "run" / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("said", "positions"), [(12, 32), (32, 40)])
+def test_both_read_no_more_than_the_model_before_had_learned(
+    tmp_path, tiny_model, monkeypatch, said, positions
+) -> None:
+    """By what its tokenizer says, and by its places where the run adds some."""
+    monkeypatch.setenv("BERTKIT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "text.txt").write_text(TEXT.replace("\n\n", "\n"), encoding="utf-8")
+    base = shutil.copytree(tiny_model, tmp_path / "base")
+    config = json.loads((base / "tokenizer_config.json").read_text())
+    (base / "tokenizer_config.json").write_text(json.dumps({**config, "model_max_length": said}))
+    seen: list[int] = []
+    whole = before_after.bits_per_character
+
+    def watched(model, sequences, characters, tokenizer):
+        seen.extend(len(one.ids) for one in sequences)
+        return whole(model, sequences, characters, tokenizer)
+
+    monkeypatch.setattr(before_after, "bits_per_character", watched)
+    given = {"data.max_seq_length": 32, "model.max_position_embeddings": positions, "data.max_eval_examples": 40}
+    recipe = load(PretrainRecipe, "pretrain", "tiny", [Override(*one, "") for one in given.items()]).settings
+    corpus = prepare_for_training([AskedText([str(tmp_path / "text.txt")])], [], load_tokenizer(str(base)), recipe)
+    before_after.before_and_after(str(base), str(base), corpus, recipe, "cpu")
+    assert max(seen) == said

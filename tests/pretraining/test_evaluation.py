@@ -3,8 +3,10 @@
 from types import SimpleNamespace
 
 import pytest
+import torch
+from accelerate import Accelerator
 
-from bertkit.pretraining.evaluation import LearningWatch, Unigrams
+from bertkit.pretraining.evaluation import Evaluator, LearningWatch, Unigrams
 
 PLAN = SimpleNamespace(total_steps=3000, epoch=lambda step: step / 3)
 
@@ -44,3 +46,19 @@ def test_a_run_that_never_beats_word_frequencies_is_not_learning(capsys):
 )
 def test_nothing_is_said_of_a_run_that_learns(losses, lengths, capsys):
     assert said(losses, capsys, lengths) == ""
+
+
+def test_examples_in_which_nothing_is_predicted_have_no_figures():
+    class Objective:
+        def __call__(self, labels):
+            return {"mlm_loss": labels.sum() * 0.0, "mlm_correct": labels.sum() * 0.0}
+
+        def counts(self, batch):
+            return {"mlm": float((batch["labels"] != -100).sum())}
+
+    class Examples(list):
+        def fetch(self, positions):
+            return {"labels": torch.full((len(positions), 4), -100)}
+
+    evaluate = Evaluator(Accelerator(cpu=True), lambda _: Examples([0, 1, 2]), lambda _: 8, lambda _: 2)
+    assert evaluate(Objective(), 1) == {"eval_loss": 0.0, "max_seq_length": 8}

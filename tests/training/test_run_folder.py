@@ -1,11 +1,12 @@
 """A run's folder: what is not of a run stays as it is, whatever flag is given."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from bertkit.errors import BertkitError
-from bertkit.training.run_folder import claimed
+from bertkit.training.run_folder import check_apart, check_same_base, claimed
 
 
 def made(folder: Path, *names: str) -> Path:
@@ -55,3 +56,47 @@ def test_a_resume_goes_on_with_what_a_killed_run_left(tmp_path: Path, names: tup
     assert {path.name for path in out.rglob("*") if path.is_file()} == {
         Path(name).name for name in names if ".tmp-" not in name
     }
+
+
+def test_a_model_is_the_same_under_any_name_of_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("base", "other", "moved/gone"):
+        Path(folder).mkdir(parents=True)
+    Path("link").symlink_to("base")
+
+    def refusal(began: object, model: str | None) -> str:
+        Path("run.json").write_text(json.dumps(began))
+        try:
+            check_same_base(tmp_path, model)
+        except BertkitError as error:
+            return str(error)
+        return ""
+
+    for began, model in (
+        ("base", "base"), ("base", "./other/../base"), ("base", str(tmp_path / "base")), ("base", "link"),
+        ("runs/gone", "moved/gone"), ("org/name", "org/name"), (None, None),
+    ):  # fmt: skip
+        assert refusal({"base_model": began}, model) == "", (began, model)
+    assert refusal({}, "base") == ""  # a run of before it was recorded
+    for began, model in (
+        ("base", "other"),
+        ("org/name", "org/other"),
+        ("base", None),
+        (None, "base"),
+        ("gone", "base"),
+    ):
+        assert "cannot resume" in refusal({"base_model": began}, model), (began, model)
+    assert refusal({"base_model": None}, "base").endswith(
+        "with --model base: it was begun without one; give the same model, or start anew with --overwrite"
+    )
+
+
+def test_what_a_run_reads_is_not_in_the_folder_that_it_overwrites(tmp_path: Path) -> None:
+    out = made(tmp_path / "out", "config.json", "checkpoint-5/config.json")
+    (tmp_path / "link").symlink_to(out)
+    made(tmp_path / "outer", "config.json")
+    check_apart(out, {"--model": str(tmp_path / "outer"), "--tokenizer": None})
+    check_apart(out, {"--model": "org/name"})
+    for given in (out, out / "checkpoint-5", tmp_path / "link", out / "config.json"):
+        with pytest.raises(BertkitError, match=f"--overwrite would remove {out}, and --model {given} is there"):
+            check_apart(out, {"--tokenizer": None, "--model": str(given)})

@@ -1,0 +1,262 @@
+"""Runs from end to end: what a resume is held to, what they record, and what they say of what was not learned."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from helpers.texts import SENTENCES, TEXT
+from huggingface_hub import ModelCard
+from transformers import AutoTokenizer
+
+from bertkit.corpus.prepare import Preparation, prepare
+from bertkit.corpus.sources import find_sources
+from bertkit.errors import BertkitError
+from bertkit.pretraining.corpus_evaluation import CorpusRequest, evaluate_corpus
+from bertkit.pretraining.request import PretrainRequest
+from bertkit.pretraining.run import pretrain
+from bertkit.settings.recipes import Override
+from bertkit.training import loop
+from bertkit.training.metrics_log import read_metrics
+from bertkit.training.schedule import Course
+
+TINY = {"model.num_hidden_layers": 1, "model.hidden_size": 32, "model.num_attention_heads": 2, "train.save_steps": 2,
+        "model.intermediate_size": 32, "data.max_seq_length": 24, "train.batch_size": 8, "train.max_steps": 4,
+        "train.mixed_precision": "no", "train.learning_rate": 1e-3}  # fmt: skip
+UNKNOWN = "\n\n".join("北京\n上海" for _ in range(300))
+ROWS = "".join(json.dumps({"text": SENTENCES[n % 5]}) + "\n" for n in range(200))
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, own_cache, monkeypatch):
+    """A folder of texts."""
+    monkeypatch.chdir(tmp_path)
+    turned = "\n\n".join("\n".join(SENTENCES[(2 * i + j) % 5] for j in range(5)) for i in range(30))
+    texts = {"a.txt": TEXT, "b.txt": turned, "c.txt": turned[: len(turned) // 2], "rows.jsonl": ROWS}
+    for name, text in {**texts, "unknown.txt": UNKNOWN, "nearly.txt": f"The cat.\n\n{UNKNOWN}"}.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def run(*corpus, out="run", settings=None, **how):
+    given = {**TINY, **(settings or {})}
+    if "train.epochs" in given:
+        del given["train.max_steps"]
+    overrides = [Override(name, value, name) for name, value in given.items()]
+    return pretrain(PretrainRequest(corpus or ["a.txt"], Path(out), "tiny", overrides, device="cpu", **how))
+
+
+def interrupted(folder, *unknown):
+    """Takes a run back to its first checkpoint; ``unknown`` are fields that its version did not record. Returns its weights."""
+    record, path = json.loads((folder / "run.json").read_text()), folder / "model.safetensors"
+    record = {name: value for name, value in record.items() if name not in ("results", *unknown)}
+    (folder / "run.json").write_text(json.dumps({**record, "finished": False}))
+    shutil.rmtree(folder / "checkpoint-4")
+    weights = path.read_bytes()
+    path.unlink()
+    return weights
+
+
+def said(capsys):
+    return " ".join(capsys.readouterr().err.split())
+
+
+def test_a_resume_has_the_held_out_text_that_the_run_began_with(here):
+    run(validation=["b.txt"])
+    weights, lines = interrupted(here / "run"), len(read_metrics(here / "run"))
+    with pytest.raises(
+        BertkitError, match=r"run without --validation: it was begun with --validation b\.txt; give the"
+    ):
+        run(resume=True)
+    with pytest.raises(
+        BertkitError, match=r"run with --validation c\.txt: it was begun with --validation b\.txt; give"
+    ):
+        run(resume=True, validation=["c.txt"])
+    shutil.copy("b.txt", "moved.txt")
+    (here / "b.txt").write_text(TEXT[: len(TEXT) // 2], encoding="utf-8")
+    with pytest.raises(BertkitError, match=r"was begun with --validation b\.txt, whose text was another"):
+        run(resume=True, validation=["b.txt"])
+    assert len(read_metrics(here / "run")) == lines
+    assert run(resume=True, validation=["moved.txt"]).validation == ["moved.txt"]  # the same text
+    assert (here / "run" / "model.safetensors").read_bytes() == weights
+
+
+@pytest.mark.parametrize(
+    "unknown", [(), ("validation", "validation_fingerprint", "documents_with_pairs", "learned_length")]
+)
+def test_a_run_that_holds_out_a_share_takes_no_other_text_as_well_where_it_is_an_old_one(here, unknown):
+    run()
+    weights = interrupted(here / "run", *unknown)
+    was = r"2\d\d tokens held out, and these are" if unknown else r"a share of the text held out \(no --validation\)"
+    with pytest.raises(BertkitError, match=rf"run with --validation b\.txt: it was begun with {was}"):
+        run(resume=True, validation=["b.txt"])
+    run(resume=True)
+    assert (here / "run" / "model.safetensors").read_bytes() == weights
+
+
+def test_a_resume_goes_on_from_the_model_that_the_run_began_with(here):
+    for name, seed in (("base", 1), ("other", 2)):
+        run(out=name, settings={"train.seed": seed})
+    run(model="base")
+    weights = interrupted(here / "run")
+    with pytest.raises(
+        BertkitError, match="cannot resume run with --model other: it was begun with base; give the same"
+    ):
+        run(model="other", resume=True)
+    with pytest.raises(BertkitError, match="cannot resume run without --model: it was begun with base"):
+        run(tokenizer="base", resume=True)
+    assert json.loads((here / "run" / "run.json").read_text())["base_model"] == "base"
+    run(model=str(here / "base"), resume=True)
+    assert (here / "run" / "model.safetensors").read_bytes() == weights
+
+
+def test_a_model_is_not_overwritten_by_the_run_that_goes_on_from_it(here):
+    run(out="base")
+    for flag, given in (("model", "base"), ("model", "base/checkpoint-4"), ("tokenizer", "base/vocab.txt")):
+        with pytest.raises(BertkitError, match=f"--overwrite would remove base, and --{flag} {given} is there"):
+            run(out="base", overwrite=True, **{flag: given})
+    assert (here / "base" / "model.safetensors").is_file()
+    assert (here / "base" / "checkpoint-4").is_dir()
+
+
+def test_a_head_without_pairs_is_said_recorded_and_not_called_trained(here, capsys):
+    record = run("rows.jsonl", validation=["a.txt"])
+    assert "no document to train on has two sentences" in said(capsys)
+    assert record.documents_with_pairs == 0
+    assert "eval_mlm_accuracy" in record.results
+    assert not [line for line in read_metrics(here / "run") if any("nsp" in name for name in line)]
+    card = (here / "run" / "README.md").read_text(encoding="utf-8")
+    assert "on text without sentence pairs, so that its next-sentence head learned nothing" in card
+    assert "NSP" not in card
+    results = evaluate_corpus(CorpusRequest("run", ["a.txt"], device="cpu"))
+    assert "pretrained without sentence pairs: masked words only" in said(capsys)
+    assert results["sentence_objective"] == "none"
+    for name, value in results.items():
+        if name.startswith("eval_"):
+            assert value == pytest.approx(record.results[name], rel=1e-6)
+    record = run(out="pairs")
+    assert (
+        record.documents_with_pairs
+        == json.loads((here / "pairs" / "run.json").read_text())["documents_with_pairs"]
+        > 50
+    )
+    assert "and next-sentence prediction" in (here / "pairs" / "README.md").read_text(encoding="utf-8")
+
+
+TWO_PHASES = {"data.max_seq_length": [[0.9, 16], [0.1, 64]], "train.max_steps": 3}
+
+
+@pytest.mark.parametrize(
+    ("corpus", "settings", "longest", "told"),
+    [
+        (["rows.jsonl"], {"data.max_seq_length": 64}, None, "as no document to train on is longer"),
+        (["a.txt"], TWO_PHASES, 16, "as no step is left for examples of 64"),
+        (["a.txt"], {}, 24, "no example has more than 24 tokens (--seq-len), so"),
+    ],
+)
+def test_the_model_reads_as_many_tokens_as_it_has_learned(here, capsys, corpus, settings, longest, told):
+    record = run(*corpus, settings=settings)
+    heard = said(capsys)
+    if longest is None:  # a row by itself, with [CLS] and [SEP]
+        tokenizer = AutoTokenizer.from_pretrained("run")
+        longest = max(len(tokenizer(sentence)["input_ids"]) for sentence in SENTENCES)
+    assert told in heard
+    assert f"so the places {longest} to 511 are not learned" in heard
+    assert record.learned_length == longest
+    assert AutoTokenizer.from_pretrained("run").model_max_length == longest
+    assert evaluate_corpus(CorpusRequest("run", ["b.txt"], device="cpu"))["eval_mlm_loss"]
+    assert ("were never learned" in said(capsys)) is (corpus == ["rows.jsonl"])
+
+
+def test_a_phase_that_a_budget_leaves_out_is_not_read(here, capsys, monkeypatch):
+    def fit_of_a_machine_that_became_slow(job, *rest):
+        fitted = fit(job, *rest)
+        job.plan.refit(Course(4, ((2, 3),)))  # the last step of four, the only one of 24 tokens, is not made
+        return fitted
+
+    fit = loop.fit
+    monkeypatch.setattr(loop, "fit", fit_of_a_machine_that_became_slow)
+    record = run(settings={"data.max_seq_length": [[0.75, 16], [0.25, 24]]})
+    assert "the places 24 to 511 are not learned" in (heard := said(capsys))
+    assert "the places 16 to 511 are not learned" in heard
+    assert record.learned_length == AutoTokenizer.from_pretrained("run").model_max_length == 16
+
+
+def test_a_base_model_keeps_the_length_that_it_had_learned(here, capsys):
+    run(out="base")
+    said(capsys)
+    run("rows.jsonl", model="base", settings={"data.max_seq_length": 16})
+    assert "so the places 24 to 511 are not learned, and the model will read 24 tokens" in said(capsys)
+    assert AutoTokenizer.from_pretrained("run").model_max_length == 24
+
+
+def test_names_are_those_of_this_run_and_figures_those_of_its_held_out_text(here):
+    run(out="first", validation=["b.txt"])
+    shutil.copy("a.txt", "moved.txt")
+    record = run("moved.txt", validation=["b.txt"])
+    assert (record.corpus, record.validation) == (["moved.txt"], ["b.txt"])
+    card = ModelCard.load(here / "run" / "README.md")
+    assert {(one.dataset_name, one.dataset_split) for one in card.data.eval_results} == {("b.txt", "validation")}
+    assert "| held-out text | b.txt |" in card.content
+    for name in ("one.txt", "other.txt"):
+        (here / name).write_text("The cat sat on it.\n", encoding="utf-8")
+        with pytest.raises(BertkitError, match=rf"one document with 1 sentence \({name}\) cannot hold out"):
+            run(name, out="none")
+
+
+@pytest.mark.parametrize(
+    ("corpus", "how", "message"),
+    [
+        ("unknown.txt", {}, "what is trained on of unknown.txt has no word piece that could be predicted"),
+        ("nearly.txt", {}, "what is held out of nearly.txt has no word piece that could be predicted"),
+        ("a.txt", {"validation": ["unknown.txt"]}, "unknown.txt has no word piece that could be predicted"),
+    ],
+)
+def test_text_that_is_all_unknown_is_refused_before_training(here, corpus, how, message):
+    run(out="base")
+    with pytest.raises(BertkitError, match=message.replace(".", r"\.")):
+        run(corpus, model="base", **how)
+    assert not (here / "run").exists()
+
+
+def test_held_out_examples_of_which_no_word_piece_is_known(here):
+    run(out="base")
+    (here / "held.txt").write_text(f"{UNKNOWN}\n\nThe cat.\n", encoding="utf-8")
+    with pytest.raises(BertkitError, match="none of the 1 held-out examples has a word piece that could be predicted"):
+        run(model="base", validation=["held.txt"], settings={"data.max_eval_examples": 1})
+    assert not (here / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"train.max_steps": 10**20}, "train.max_steps must be an integer >= 1 and <= 100000000, got 1000"),
+        ({"train.epochs": 1e308}, "train.epochs must be a number > 0 and <= 1000000, got 1e"),
+        ({"train.epochs": 1e6, "train.batch_size": 1}, r"1e\+06 epochs of this text are 126,000,000 steps, and a run has"),
+    ],
+)  # fmt: skip
+def test_more_steps_than_can_be_counted(here, settings, message):
+    with pytest.raises(BertkitError, match=message):
+        run(settings=settings)
+    assert not (here / "run").exists()
+
+
+def test_what_was_replaced_or_left_out_is_said_each_time_and_once(here, capsys):
+    (here / "old.txt").write_bytes(b"A caf\xe9 in the house.\nIt rained.\n\n" + TEXT.encode())
+    (here / "none.txt").write_text("")
+    for names in (("old.txt", "none.txt"), ("old.txt", "none.txt"), ("new.txt", "no.txt")):
+        if names[0] == "new.txt":
+            shutil.move("old.txt", "new.txt")
+            shutil.move("none.txt", "no.txt")
+        run(*names, out=f"of-{names[0]}", overwrite=True)
+        heard = said(capsys)
+        assert heard.count("was not UTF-8") == heard.count("empty file") == 1
+        assert f"1 byte was not UTF-8 and was replaced, first at {names[0]}:1" in heard
+        assert f"1 empty file, first {names[1]}" in heard
+    evaluate_corpus(CorpusRequest("of-new.txt", ["new.txt", "no.txt"], device="cpu"))
+    assert said(capsys).count("was not UTF-8") == 1
+    tokenizer = AutoTokenizer.from_pretrained("of-new.txt")
+    prepare(Preparation(find_sources(["new.txt"])), tokenizer, here / "store")
+    said(capsys)
+    run("store", out="of-store")
+    assert said(capsys).count("1 byte was not UTF-8 and was replaced, first at new.txt:1") == 1
