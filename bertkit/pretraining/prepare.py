@@ -209,7 +209,9 @@ def prepare_for_training(
     for part, one in zip(training, asked, strict=True):
         _check_predictable(part, special, f"what is trained on of {one.name}" if share else one.name)
     for part, one in zip(held_out, (one for one in asked if not one.is_kept), strict=True):
-        _check_predictable(part, special, f"what is held out of {one.name}", "hold out other text with --validation FILE")
+        _check_predictable(
+            part, special, f"what is held out of {one.name}", "hold out other text with --validation FILE"
+        )
     if validation:
         same = [store for one, store in zip(asked, stores, strict=True) if [*one.inputs] == [*validation]]
         held_out = [_validation_text(validation, tokenizer, recipe, same)]
