@@ -40,7 +40,7 @@ class Pieces:
     Args:
         tokenizer: a tokenizer of the library ``tokenizers``; its padding and truncation are switched off.
         special: the model's ``mask_token``, ``unk_token``, ``pad_token``, ``cls_token`` and ``sep_token``.
-        cleans_up: whether decoded text is tidied (``i don ' t .`` → ``i don't.``), by the rules of transformers' clean_up_tokenization.
+        cleans_up: whether decoded text is tidied (``i don ' t .`` → ``i don't.``), as transformers' clean_up_tokenization does.
         segments: how many segments the model has (``type_vocab_size``).
     """
 
