@@ -11,11 +11,8 @@ from bertkit.errors import BertkitError
 from bertkit.finetuning.alignment import head_of_rows, taken_by_number
 from bertkit.finetuning.features import Columns, Row, Split
 from bertkit.finetuning.heads.base import Head
-from bertkit.finetuning.heads.choice import ChoiceHead
 from bertkit.finetuning.heads.one_class import OneClass
 from bertkit.finetuning.heads.registry import head_for, rows_of
-from bertkit.finetuning.heads.sequence import SequenceHead
-from bertkit.finetuning.rows.choice_rows import told_empty
 from bertkit.finetuning.rows.columns import check_columns, choose_columns, columns_like
 from bertkit.finetuning.rows.glue_tsv import read_split
 from bertkit.finetuning.rows.held_out import held_out, not_trained
@@ -256,23 +253,9 @@ def columns_for(
         )
     roles = {role: usual for role, usual in kind.roles.items() if learned or role != "label"}
     columns, notes = choose_columns(roles, asked, rows, source)
-    _check_columns(kind, task, columns, source)
+    with_kind = f" with task.problem_type={task.problem_type}" if task.problem_type else ""
+    check_columns(columns, kind.most_columns(task), source, f"the head {kind.name}{with_kind}")
     return columns, notes
-
-
-def _check_columns(kind: type[Head], task: TaskSettings, columns: Columns, source: str) -> None:
-    """Refuses more columns than a head reads."""
-    most = {role: max(map(len, usual)) for role, usual in kind.roles.items()}
-    reader = f"the head {kind.name}"
-    if issubclass(kind, ChoiceHead):
-        del most["text"]  # any number, which are joined
-    elif issubclass(kind, SequenceHead):
-        labels = getattr(kind, "problem_type", task.problem_type)
-        if labels in (None, "multi_label_classification"):
-            del most["label"]
-        elif len(columns.get("label", ())) > 1:
-            reader += f" with task.problem_type={labels}"
-    check_columns(columns, most, source, reader)
 
 
 def _split(name: str, rows: Sequence[Row], head: Head, columns: Columns) -> Split:
@@ -299,10 +282,10 @@ def _readable(rows: Sequence[Row], head: Head, columns: Columns, unusable: list[
 
 def _told(name: str, rows: Sequence[Row], head: Head, columns: Columns, is_known: bool) -> list[str]:
     """Lines about what was taken for what in rows; ``is_known`` is whether the head was there before them."""
-    told, labels = [], columns.get("label", ())
+    told, labels = head.left_out(rows, columns, name), columns.get("label", ())
     if is_known and len(labels) == 1:
         told.append(taken_by_number(head, [row[labels[0]] for _, row in rows if labels[0] in row]))
-    return [*told, told_empty(rows, columns, name)] if isinstance(head, ChoiceHead) else told
+    return told
 
 
 def _own_rows(source: str | MemoryRows, unusable: list[str] | None, splits: tuple[str, ...]) -> list[Row]:

@@ -90,6 +90,11 @@ class Head(ABC):
             BertkitError: the row belongs to another kind of task.
         """
 
+    @classmethod
+    def most_columns(cls, task: "TaskSettings") -> dict[str, int]:  # noqa: ARG003 (for those that differ by it)
+        """How many columns are read for a role at most; a role that is missing may have any number."""
+        return {role: max(map(len, usual)) for role, usual in cls.roles.items()}
+
     @classmethod  # noqa: B027 (most have nothing to refuse)
     def check_row(cls, row: Row, columns: Columns, task: "TaskSettings") -> None:
         """Refuses a row that cannot be read, whatever the others are. ``fit`` gets the other rows if such are left out.
@@ -137,6 +142,10 @@ class Head(ABC):
         Raises:
             BertkitError: the row cannot be read; the message names file and line.
         """
+
+    def left_out(self, rows: Sequence[Row], columns: Columns, name: str) -> list[str]:  # noqa: ARG002 (most leave out nothing)
+        """Lines that count what is left out of the rows of a split with this name."""
+        return []
 
     @abstractmethod
     def labels(self, rows: Sequence[Row], columns: Columns) -> Any:

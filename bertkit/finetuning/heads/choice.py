@@ -14,7 +14,7 @@ from bertkit.errors import BertkitError
 from bertkit.finetuning.baseline import beside
 from bertkit.finetuning.features import Batch, Columns, Features, Row, Split
 from bertkit.finetuning.heads.base import Head
-from bertkit.finetuning.rows.choice_rows import choices_of, numbered, right_choice
+from bertkit.finetuning.rows.choice_rows import choices_of, numbered, right_choice, told_empty
 from bertkit.finetuning.rows.kinds import as_text
 from bertkit.intervals import wilson_interval
 
@@ -54,6 +54,12 @@ class ChoiceHead(Head):
         return (listed or len(numbered(row)) > 1) and any(name in row for (name,) in cls.roles["label"])
 
     @classmethod
+    def most_columns(cls, task: "TaskSettings") -> dict[str, int]:
+        most = super().most_columns(task)
+        del most["text"]  # they are joined
+        return most
+
+    @classmethod
     def check_row(cls, row: Row, columns: Columns, task: "TaskSettings") -> None:  # noqa: ARG003
         choices_of(row, columns)
 
@@ -83,6 +89,9 @@ class ChoiceHead(Head):
         begun = texts.pop() if columns.get("text") == ("sent1", "sent2") else ""
         choices = [f"{begun} {choice}".strip() for choice in choices_of(row, columns)]
         return {"question": " ".join(text for text in texts if text), "choices": choices}
+
+    def left_out(self, rows: Sequence[Row], columns: Columns, name: str) -> list[str]:
+        return told_empty(rows, columns, name)
 
     def labels(self, rows: Sequence[Row], columns: Columns) -> np.ndarray:
         return np.array([right_choice(row, columns) for row in rows], dtype=np.int64)

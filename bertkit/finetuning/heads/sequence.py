@@ -63,6 +63,14 @@ class SequenceHead(Head):
         refuse_other_tasks(*row, columns.get("text", ()), columns.get("label", ()))
 
     @classmethod
+    def most_columns(cls, task: "TaskSettings") -> dict[str, int]:
+        most = super().most_columns(task)
+        # Several labels may stand in several columns; the kind of a model that is there is known, that of new rows maybe not.
+        if getattr(cls, "problem_type", task.problem_type) in (None, "multi_label_classification"):
+            del most["label"]
+        return most
+
+    @classmethod
     def fit(cls, rows: Sequence[Row], columns: Columns, task: TaskSettings) -> "SequenceHead":
         labelling = find_labelling(rows, columns.get("label", ()), task)
         head = _kinds()[labelling.kind](labelling.names)

@@ -41,10 +41,10 @@ def choices_of(row: Row, columns: Columns) -> list[str]:
     return choices
 
 
-def told_empty(rows: Sequence[Row], columns: Columns, name: str) -> str:
-    """A line that counts the rows with empty choices at the end; empty if there are none."""
+def told_empty(rows: Sequence[Row], columns: Columns, name: str) -> list[str]:
+    """A line that counts the rows with empty choices at the end; none if there are none."""
     fewer = sum(_number(given) < len(given) for _, given in (_given(row, columns) for row in rows))
-    return f"rows in {name} whose last choices are empty, and are left out: {fewer:,}" if fewer else ""
+    return [f"rows in {name} whose last choices are empty, and are left out: {fewer:,}"] if fewer else []
 
 
 def right_choice(row: Row, columns: Columns) -> int:
