@@ -1,6 +1,7 @@
 """Endings of a command that are not bugs: a user's errors, signals, and errors of the machine."""
 
 import difflib
+import math
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -85,3 +86,9 @@ class Interrupted(BaseException):
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+def check_seconds(name: str, seconds: object) -> None:
+    """Raises a BertkitError unless an argument with this name is a time that can pass: a number above 0, and finite."""
+    if not (isinstance(seconds, int | float) and 0 < seconds < math.inf):
+        raise BertkitError(f"{name} must be a number of seconds, more than 0 and finite, got {seconds!r}")

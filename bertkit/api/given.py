@@ -1,6 +1,5 @@
 """Converts what callers may pass into the forms that the rest of the package takes."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -36,17 +35,6 @@ def given_names(given: Name | Sequence[Name] | None) -> list[str]:
     if not isinstance(given, Iterable):
         raise BertkitError(f"give a path or a name, or a list of them, not an object of type {type(given).__name__}")
     return [str(one) for one in given]
-
-
-def checked_budget(budget_s: float | None) -> float | None:
-    """The seconds of a time budget, as they are.
-
-    Raises:
-        BertkitError: they are no seconds in which a run could end.
-    """
-    if budget_s is not None and not (isinstance(budget_s, int | float) and 0 < budget_s < math.inf):
-        raise BertkitError(f"budget_s must be a number of seconds, more than 0 and finite, got {budget_s!r}")
-    return budget_s
 
 
 def given_rows(name: str, given: "Name | Table | None") -> "str | MemoryRows | None":

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertkit.api.given import Name, checked_budget, given_name, given_names, given_rows, overrides_of
-from bertkit.errors import BertkitError
+from bertkit.api.given import Name, given_name, given_names, given_rows, overrides_of
+from bertkit.errors import BertkitError, check_seconds
 from bertkit.settings.recipes import Override
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ def pretrain(
     from bertkit.pretraining.request import PretrainRequest
     from bertkit.pretraining.run import pretrain as run
 
+    if budget_s is not None:
+        check_seconds("budget_s", budget_s)
     return run(
         PretrainRequest(
             corpus=given_names(corpus),
@@ -72,7 +74,7 @@ def pretrain(
             keep=None if keep is None else (str(keep[0]), keep[1]),
             validation=given_names(validation),
             device=device,
-            budget_s=checked_budget(budget_s),
+            budget_s=budget_s,
             dry_run=dry_run,
             resume=resume,
             overwrite=overwrite,

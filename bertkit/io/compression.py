@@ -119,60 +119,53 @@ class _Frames(io.RawIOBase):
         return size
 
 
-class _Bz2Frame:
-    """A stream of a .bz2 that raises the same errors as other compressions, and gives a little at a time."""
+class _Frame:
+    """A decompressor of one frame that raises the same errors as those of other compressions.
 
-    def __init__(self) -> None:
-        self._stream = bz2.BZ2Decompressor()
+    Args:
+        stream: the decompressor of a library.
+        error: what it raises for damaged bytes.
+        limits: what its ``decompress`` takes besides the bytes.
+    """
+
+    def __init__(self, stream: Any, error: type[Exception], *limits: int) -> None:
+        self._stream, self._error, self._limits = stream, error, limits
 
     @property
     def eof(self) -> bool:
-        return self._stream.eof
+        return bool(self._stream.eof)
 
     @property
     def needs_input(self) -> bool:
-        return self._stream.needs_input
+        return getattr(self._stream, "needs_input", True)  # zstandard always gives all at once
 
     @property
     def unused_data(self) -> bytes:
-        return self._stream.unused_data
+        unused: bytes = self._stream.unused_data
+        return unused
 
     def decompress(self, data: bytes) -> bytes:
         try:
-            return self._stream.decompress(data, _UNPACKED_BYTES)
-        except OSError as error:
-            raise EOFError(str(error)) from error
-
-
-class _ZstFrame:
-    """A Zstandard frame that raises the same errors as other compressions."""
-
-    needs_input = True
-
-    def __init__(self) -> None:
-        import zstandard
-
-        self._frame, self._error = zstandard.ZstdDecompressor().decompressobj(), zstandard.ZstdError
-
-    @property
-    def eof(self) -> bool:
-        return self._frame.eof
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._frame.unused_data
-
-    def decompress(self, data: bytes) -> bytes:
-        try:
-            return self._frame.decompress(data)
+            unpacked: bytes = self._stream.decompress(data, *self._limits)
         except self._error as error:
             raise EOFError(str(error)) from error
+        return unpacked
+
+
+def _bz2_frame() -> _Frame:
+    return _Frame(bz2.BZ2Decompressor(), OSError, _UNPACKED_BYTES)
+
+
+def _zst_frame() -> _Frame:
+    import zstandard
+
+    return _Frame(zstandard.ZstdDecompressor().decompressobj(), zstandard.ZstdError)
 
 
 _OPENERS: dict[str, Callable[[BinaryIO], Any]] = {
     ".gz": gzip.open,
-    ".bz2": lambda raw: _Frames(raw, _Bz2Frame, padding=b""),
+    ".bz2": lambda raw: _Frames(raw, _bz2_frame, padding=b""),
     ".xz": lambda raw: _Frames(raw, lambda: lzma.LZMADecompressor(memlimit=_XZ_MEMORY_BYTES), padding=b"\0"),
-    ".zst": lambda raw: _Frames(raw, _ZstFrame, padding=b""),
+    ".zst": lambda raw: _Frames(raw, _zst_frame, padding=b""),
 }
 COMPRESSED_SUFFIXES = tuple(_OPENERS)

@@ -3,14 +3,13 @@
 import asyncio
 import dataclasses
 import json
-import math
 import sys
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bertkit import console
-from bertkit.errors import BertkitError
+from bertkit.errors import BertkitError, check_seconds
 from bertkit.inference.explaining import explain
 from bertkit.reporting.attention import attention_page, read_attention
 from bertkit.reporting.pages import render_page
@@ -57,8 +56,7 @@ class Service:
     """
 
     def __init__(self, model: str, device: str, timeout_s: float) -> None:
-        if not (isinstance(timeout_s, int | float) and 0 < timeout_s < math.inf):
-            raise BertkitError(f"timeout_s must be a number of seconds, more than 0 and finite, got {timeout_s!r}")
+        check_seconds("timeout_s", timeout_s)
         self.model, self.task, self._device, self._timeout_s = model, task_name(model), device, timeout_s
         self.batcher = Batcher(self._answered)
         self._tasks: dict[str, Task] = {self.task: self.batcher.begin(lambda: open_task(model, self.task, device))}
