@@ -155,7 +155,7 @@ def _forecast(run: Setup, started_at_s: float) -> tuple[Setup, PretrainingPlan, 
         tokens = budget.micro_batch_tokens(run.objective, plan, run.accelerator)
         run = replace(run, micro_batch_tokens=tokens)
         plan = run.plan()
-    tried = step_costs(run.objective, plan, plan.stretches(), run.accelerator)
+    tried = step_costs(run.objective, plan, plan.stretches(), run.accelerator, train)
     costs = {plan.phase(cost.steps.start): cost for cost in tried}
     examples, left_s = run.recipe.data.max_eval_examples, None
     if asked.budget_s is not None:

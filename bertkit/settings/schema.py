@@ -135,6 +135,8 @@ class TrainSettings(Settings):
     """Optimizer steps of the whole run."""
     epochs: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
     """Passes over the data, instead of ``max_steps``."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """"muon" trains the matrices of the layers by Muon (momentum made orthogonal) and all else by AdamW."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
     """Peak of the schedule; by Adam about what a weight moves in a step."""
     warmup: Annotated[float, Field(ge=0)] = 0.01

@@ -1,5 +1,6 @@
-"""AdamW as BERT uses it, and gradient clipping."""
+"""The optimizer, AdamW as BERT uses it or Muon, and gradient clipping."""
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -7,40 +8,65 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from bertkit.errors import BertkitError
 from bertkit.settings.schema import TrainSettings
+from bertkit.training.muon import Muon
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+_OF_A_LAYER = re.compile(r"\.layers?\.\d+\.")
+
 
 def build_optimizer(
     module: nn.Module, settings: TrainSettings, factors: Mapping[str, float] = MappingProxyType({})
-) -> torch.optim.AdamW:
+) -> torch.optim.Optimizer:
     """Builds a fused AdamW that decays matrices only, not biases and LayerNorm (google-research/bert, optimization.py).
 
-    Frozen parameters (``requires_grad`` off) are left out.
+    With the setting ``optimizer`` "muon" the matrices of the layers learn by Muon. Frozen parameters (``requires_grad``
+    off) are left out.
 
     Args:
         module: an objective.
-        settings: learning rate, weight decay and AdamW's other numbers.
+        settings: the optimizer, its learning rate, weight decay and AdamW's other numbers.
         factors: factors of the learning rate by the name of a parameter of the objective's model; 1 for all others.
+
+    Raises:
+        BertkitError: Muon is asked for, and no matrix of a layer is trained.
     """
-    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    groups: dict[tuple[bool, float, bool], list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
+            by_muon = learns_by_muon(name, parameter, settings)
             factor = factors.get(name.removeprefix("model."), 1.0)
-            groups.setdefault((factor, parameter.ndim > 1), []).append(parameter)
-    device = next(module.parameters()).device.type
-    return torch.optim.AdamW(
+            groups.setdefault((by_muon, factor, parameter.ndim > 1), []).append(parameter)
+    of_muon, of_adamw = (
         [
             _group(some, factor, settings.weight_decay if is_matrix else 0.0)
-            for (factor, is_matrix), some in sorted(groups.items(), key=lambda group: group[0], reverse=True)
-        ],
+            for (by_muon, factor, is_matrix), some in sorted(groups.items(), key=lambda group: group[0], reverse=True)
+            if by_muon == wanted
+        ]
+        for wanted in (True, False)
+    )
+    adamw = torch.optim.AdamW(
+        of_adamw,
         lr=settings.learning_rate,
         betas=(settings.adam_beta1, settings.adam_beta2),
         eps=settings.adam_epsilon,
-        fused=device in ("cpu", "cuda"),
+        fused=next(module.parameters()).device.type in ("cpu", "cuda"),
     )
+    if settings.optimizer == "adamw":
+        return adamw
+    if not of_muon:
+        raise BertkitError(
+            'train.optimizer = "muon" is for the matrices of an encoder\'s layers, and none is trained here: use "adamw"'
+        )
+    return Muon(of_muon, adamw)
+
+
+def learns_by_muon(name: str, parameter: nn.Parameter, settings: TrainSettings) -> bool:
+    """Whether Muon trains a parameter: a matrix of a layer, where the settings ask for it."""
+    return settings.optimizer == "muon" and parameter.ndim == 2 and _OF_A_LAYER.search(name) is not None
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

@@ -9,13 +9,17 @@ import torch
 from accelerate.utils import broadcast_object_list
 from torch import nn
 
+from bertkit.settings.schema import TrainSettings
+from bertkit.training.muon import orthogonal
+from bertkit.training.optimizer import learns_by_muon
 from bertkit.training.steps import Batch, StepPlan, shares
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
 MOMENTS_BYTES = 8
-"""Bytes that AdamW keeps per parameter. They are added by hand, as the steps are tried out before there is an optimizer."""
+"""Bytes that AdamW keeps per parameter (Muon keeps half of them). They are added by hand, as the steps are tried out before
+there is an optimizer."""
 _TRIED_FOR_S = 1.0
 _BEYOND_THE_PASSES = 1.05
 """A factor for what a step does besides its passes (optimizer, clipping): 3 to 5 % with recipe tiny on two CPU cores."""
@@ -33,9 +37,15 @@ class StepCost(NamedTuple):
 
 
 def step_costs(
-    objective: nn.Module, plan: StepPlan, stretches: Sequence[range], accelerator: "Accelerator"
+    objective: nn.Module,
+    plan: StepPlan,
+    stretches: Sequence[range],
+    accelerator: "Accelerator",
+    settings: TrainSettings,
 ) -> list[StepCost]:
     """Measures the cost of a step in each range of steps, by forward and backward passes over one micro-batch.
+
+    Muon's products, which cost as much in each step, are timed besides.
 
     All ranks get the measurements of rank 0. The run is not affected: the gradients are dropped, and everything random
     in a run is seeded anew at each of its steps.
@@ -51,8 +61,9 @@ def step_costs(
         batch = plan.fetch(micro_batches[0] or references[:1])
         fetched_in_s = time.monotonic() - asked_at_s
         tokens_a_sequence = int(batch["attention_mask"].sum()) / len(batch["attention_mask"])
-        seconds = (fetched_in_s + _seconds_a_pass(objective, batch, accelerator)) * len(micro_batches)
-        costs.append(StepCost(steps, seconds * _BEYOND_THE_PASSES, tokens_a_sequence * len(references)))
+        passes_s = (fetched_in_s + _seconds_a_pass(objective, batch, accelerator)) * len(micro_batches)
+        seconds = passes_s * _BEYOND_THE_PASSES + _seconds_of_muon(objective, settings, accelerator)
+        costs.append(StepCost(steps, seconds, tokens_a_sequence * len(references)))
     objective.zero_grad(set_to_none=True)
     if accelerator.num_processes > 1:
         broadcast_object_list(costs)
@@ -68,10 +79,25 @@ def _seconds_a_pass(objective: nn.Module, batch: Batch, accelerator: "Accelerato
     return (time.monotonic() - started_at_s) / passes
 
 
+def _seconds_of_muon(objective: nn.Module, settings: TrainSettings, accelerator: "Accelerator") -> float:
+    """Times it on the gradients that the passes left."""
+    started_at_s = time.monotonic()
+    for name, parameter in objective.named_parameters():
+        if parameter.grad is not None and learns_by_muon(name, parameter, settings):
+            orthogonal(parameter.grad)
+    _wait_for(accelerator)
+    return time.monotonic() - started_at_s
+
+
 def _pass(objective: nn.Module, batch: Batch, accelerator: "Accelerator") -> None:
     with accelerator.autocast():
         sums: dict[str, Any] = objective(**{name: tensor.to(accelerator.device) for name, tensor in batch.items()})
     torch.stack([value for name, value in sums.items() if name.endswith("loss")]).sum().backward()
+    _wait_for(accelerator)
+
+
+def _wait_for(accelerator: "Accelerator") -> None:
+    """Waits for a GPU, which computes while Python goes on."""
     if accelerator.device.type == "cuda":
         torch.cuda.synchronize()
 

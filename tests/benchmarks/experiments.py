@@ -11,9 +11,10 @@ from typing import Any
 import bertkit
 from benchmarks.glue import TASKS, glue_figure
 from benchmarks.left_to_right import left_to_right
-from benchmarks.muon import muon
 from bertkit import console
 from bertkit.errors import BertkitError
+from bertkit.settings.recipes import Override, load
+from bertkit.settings.schema import PretrainRecipe
 
 # Every model is looked at by the paper's masks, however it was trained.
 _PAPERS_MASKS = {
@@ -38,12 +39,14 @@ class Arm:
 
     Attributes:
         settings: what differs from the recipe and from what the person gave.
+        longer: factor of the steps, for an arm whose steps are cheaper.
         changed: what has to be changed in the program itself while it is trained, evaluated and fine-tuned.
         fills_masks: whether the cloze test, which reads in numpy, can read it.
     """
 
     name: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    longer: float = 1.0
     changed: Callable[[], AbstractContextManager[None]] = nullcontext
     fills_masks: bool = True
 
@@ -54,6 +57,11 @@ def _masks(mask: int, random: int) -> Arm:
     return Arm(f"{mask} % mask, {random} % random, {kept} % kept", shares)
 
 
+def _optimizer(name: str, rate: float, longer: float = 1.0) -> Arm:
+    steps = f", {longer:g} times the steps" if longer != 1 else ""
+    return Arm(f"{name}, {rate:g}{steps}", {"train.optimizer": name.lower(), "train.learning_rate": rate}, longer)
+
+
 EXPERIMENTS = {
     # Devlin et al. 2018, appendix C.2, Table 8.
     "masks": [_masks(*both) for both in ((80, 10), (100, 0), (80, 0), (80, 20), (0, 20), (0, 100))],
@@ -61,12 +69,13 @@ EXPERIMENTS = {
     "sentences": [
         Arm("MLM and NSP"),
         Arm("no NSP", {"data.sentence_objective": "none"}),
-        Arm("no NSP, left to right", {"data.sentence_objective": "none"}, left_to_right, fills_masks=False),
+        Arm("no NSP, left to right", {"data.sentence_objective": "none"}, changed=left_to_right, fills_masks=False),
     ],
-    "rates": [Arm(f"AdamW, {rate:g}", {"train.learning_rate": rate}) for rate in (2e-3, 1e-3, 3e-3, 4e-3)],
+    "rates": [_optimizer("AdamW", rate) for rate in (2e-3, 1e-3, 3e-3, 4e-3)],
     "muon": [
-        Arm("AdamW, 2e-3"),
-        *(Arm(f"Muon, {rate:g}", {"train.learning_rate": rate}, muon) for rate in (2e-3, 4e-3)),
+        _optimizer("AdamW", 2e-3),
+        _optimizer("AdamW", 2e-3, 1.25),
+        *(_optimizer("Muon", r) for r in (2e-3, 4e-3)),
     ],
     "decay": [Arm("adam_beta2 0.98"), *(Arm(f"adam_beta2 {b}", {"train.adam_beta2": b}) for b in (0.95, 0.99, 0.999))],
     "predicted": [
@@ -124,6 +133,8 @@ def run(name: str, setup: Setup) -> str:
 def _figures(arm: Arm, setup: Setup, seed: int) -> dict[str, float]:
     folder = setup.out / f"{arm.name.replace(' ', '-').replace('%', '').replace(',', '')}-{seed}"
     settings = {**setup.settings, **arm.settings, "train.seed": seed}
+    if arm.longer != 1:
+        settings["train.max_steps"] = round(arm.longer * _steps(setup))
     with arm.changed():
         record = bertkit.pretrain(
             setup.corpus,
@@ -143,6 +154,14 @@ def _figures(arm: Arm, setup: Setup, seed: int) -> dict[str, float]:
         for task in TASKS if setup.glue else ():
             figures[task] = glue_figure(task, folder, setup.glue, seed)
     return figures
+
+
+def _steps(setup: Setup) -> int:
+    given = [Override(key, value, key) for key, value in setup.settings.items()]
+    steps = load(PretrainRecipe, "pretrain", setup.recipe, given).settings.train.max_steps
+    if steps is None:
+        raise BertkitError("an arm has more steps than others, and the recipe counts epochs: give train.max_steps")
+    return steps
 
 
 def table(arms: Sequence[str], results: Sequence[Mapping[str, Any]]) -> str:

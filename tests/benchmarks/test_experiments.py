@@ -1,4 +1,4 @@
-"""Experiments: the table by hand, a model that reads from left to right, Muon's own update, and a whole run that goes on."""
+"""Experiments: the table by hand, a model that reads from left to right, and a whole run that goes on."""
 
 import json
 from pathlib import Path
@@ -11,11 +11,8 @@ from transformers import BertForPreTraining
 from benchmarks import curve, experiments
 from benchmarks.experiments import Arm, Setup, run, table
 from benchmarks.left_to_right import left_to_right
-from benchmarks.muon import muon
 from bertkit.models import headed
 from bertkit.models.fast import attention
-from bertkit.settings.schema import TrainSettings
-from bertkit.training import loop
 
 
 def test_a_figure_is_bold_beyond_two_standard_errors():
@@ -50,38 +47,12 @@ def test_from_left_to_right_what_comes_later_changes_nothing(tiny_model, tmp_pat
     assert headed.first_tokens({"attention_mask": mask}).nonzero().tolist() == [[0, 0], [1, 0]]
 
 
-def test_muon_moves_the_layers_matrices_and_adamw_all_else(tiny_model):
-    def trained(change):
-        model = BertForPreTraining.from_pretrained(tiny_model).eval()
-        with change():
-            optimizer = loop.build_optimizer(model, TrainSettings(learning_rate=1e-2, weight_decay=0.0))
-        model(torch.tensor([[2, 7, 8, 3]])).prediction_logits.square().sum().backward()
-        gradients = {name: one.grad.clone() for name, one in model.named_parameters() if one.grad is not None}
-        before = {name: one.detach().clone() for name, one in model.named_parameters()}
-        optimizer.step()
-        return {name: one.detach() - before[name] for name, one in model.named_parameters()}, gradients
-
-    ours, gradients = trained(muon)
-    plain, _ = trained(experiments.nullcontext)
-    for name, moved in ours.items():
-        if name not in gradients:
-            continue
-        if ".layer." in name and moved.ndim == 2:
-            # The first step is the gradient's, orthogonalised: the greatest singular values are about 1, whatever they were.
-            values = torch.linalg.svdvals(moved) / (1e-2 * 0.2 * max(moved.shape) ** 0.5)
-            assert values[1] > 0.5, name
-            assert values[0] < 1.5, name
-        else:
-            assert torch.equal(moved, plain[name]), name
-
-
 def test_an_experiment_goes_on_where_it_was(tmp_path, monkeypatch, own_cache):
     corpus_file, held_out = tmp_path / "text.txt", tmp_path / "held.txt"
     for file in (corpus_file, held_out):
         file.write_text("the cat sat. the dog ran away.\nhe was glad. she was sad.\n\n" * 30)
-    monkeypatch.setitem(
-        experiments.EXPERIMENTS, "two", [Arm("as it is"), Arm("no NSP", {"data.sentence_objective": "none"})]
-    )
+    no_nsp = Arm("no NSP", {"data.sentence_objective": "none"}, longer=1.5)
+    monkeypatch.setitem(experiments.EXPERIMENTS, "two", [Arm("as it is"), no_nsp])
     small = {
         "model.num_hidden_layers": 1,
         "model.hidden_size": 16,
@@ -98,6 +69,10 @@ def test_an_experiment_goes_on_where_it_was(tmp_path, monkeypatch, own_cache):
     results = [json.loads(line) for line in Path(out / "results.jsonl").read_text().splitlines()]
     assert [one["arm"] for one in results] == ["as it is", "no NSP"]
     assert ["eval_nsp_accuracy" in one for one in results] == [True, False]
+    steps = [
+        json.loads((out / f"{folder}-1" / "run.json").read_text())["max_steps"] for folder in ("as-it-is", "no-NSP")
+    ]
+    assert steps == [2, 3]
     (out / "results.jsonl").write_text(json.dumps(results[0] | {"cloze": 0.5}) + "\n")
     assert "50.0" in run("two", setup).splitlines()[2]
 

@@ -100,7 +100,7 @@ def test_a_budget_is_turned_into_steps_that_a_resume_keeps(home, monkeypatch):
     monkeypatch.setattr(
         step_cost,
         "step_costs",
-        lambda _, __, stretches, ___: [step_cost.StepCost(one, 1_000.0, 300) for one in stretches],
+        lambda _, __, stretches, *___: [step_cost.StepCost(one, 1_000.0, 300) for one in stretches],
     )
 
     class SlowSteps(loop.Timing):

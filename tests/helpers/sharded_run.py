@@ -15,7 +15,8 @@ from torch.distributed.tensor import DTensor
 from bertkit.training.loop import fit
 from helpers.toy import toy_job
 
-tmp_path, name, resume_from = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]) if len(sys.argv) > 3 else None
+tmp_path, name, optimizer = Path(sys.argv[1]), *sys.argv[2:4]
+resume_from = Path(sys.argv[4]) if len(sys.argv) > 4 else None
 accelerator = Accelerator(cpu=True)
 assert accelerator.num_processes == 2
 plugin = FullyShardedDataParallelPlugin(
@@ -28,7 +29,7 @@ AcceleratorState._shared_state |= {"distributed_type": DistributedType.FSDP, "fs
 accelerator.state.distributed_type, accelerator.state.fsdp_plugin = DistributedType.FSDP, plugin
 store = tmp_path / f"store-{name}-{accelerator.process_index}"
 # 5 of 8 sequences a rank at a time: their last micro-batches are smaller.
-job = toy_job(store, tmp_path / name, accelerator, micro_batch=5, save_total_limit=9)
+job = toy_job(store, tmp_path / name, accelerator, micro_batch=5, save_total_limit=9, optimizer=optimizer)
 fitted = fit(job, accelerator, resume_from)
 assert all(isinstance(parameter, DTensor) for parameter in job.objective.parameters())
 assert not any(isinstance(parameter, DTensor) for parameter in fitted.objective.parameters())

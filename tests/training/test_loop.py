@@ -83,7 +83,7 @@ def test_a_resume_with_another_micro_batch_goes_on_with_the_same_losses(tmp_path
             assert other[figure] == pytest.approx(one[figure], rel=1e-5), (one["step"], figure)
 
 
-@pytest.mark.parametrize("options", [{}, {"dropout": 0.1}, {"dropout": 0.1, "num_workers": 1}])
+@pytest.mark.parametrize("options", [{}, {"dropout": 0.1}, {"dropout": 0.1, "num_workers": 1}, {"optimizer": "muon"}])
 def test_a_resumed_run_ends_with_the_very_same_weights(tmp_path, options):
     whole = run(tmp_path, "whole", save_total_limit=9, **options)
     for step in (3, 6, 9):

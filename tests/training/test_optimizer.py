@@ -1,4 +1,4 @@
-"""Clipping beside torch's own, over the limit and under it."""
+"""Clipping and Muon beside torch's own, and the groups of parameters."""
 
 import math
 
@@ -7,7 +7,9 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
+from bertkit.errors import BertkitError
 from bertkit.settings.schema import TrainSettings
+from bertkit.training.muon import orthogonal
 from bertkit.training.optimizer import build_optimizer, clip_grad_norm, set_learning_rate
 
 
@@ -68,3 +70,61 @@ def test_a_group_for_each_factor_and_kind_learns_at_its_own_rate():
     for name in ("0.bias", "1.bias"):  # Adam's first step is the rate, whatever the gradient
         moved = (objective.model.get_parameter(name) - before[name]).abs()
         assert torch.allclose(moved, torch.full_like(moved, told[name]), rtol=1e-3)
+
+
+class Encoder(nn.Module):
+    """A tall, a broad and a square matrix in layers, and parameters that are none."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.embedding = nn.Embedding(9, 6)
+        self.layer = nn.ModuleList([nn.Linear(6, 12), nn.Linear(12, 6), nn.Linear(6, 6)])
+        self.head = nn.Linear(6, 2)
+
+
+class WithEncoder(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.model = Encoder()
+
+
+def trained(module, optimizer, steps=4):
+    for step in range(steps):
+        set_learning_rate(optimizer, 1e-2 * (step + 1))
+        for number, parameter in enumerate(module.parameters()):
+            random = torch.Generator().manual_seed(100 * step + number)
+            parameter.grad = torch.randn(parameter.shape, generator=random)
+        optimizer.step()
+    return {name: parameter.detach() for name, parameter in module.model.named_parameters()}
+
+
+def test_muon_steps_as_torch_s_does_and_the_rest_as_adamw(monkeypatch):
+    settings = TrainSettings(optimizer="muon", weight_decay=0.1)
+    mixed, adamw, pure = WithEncoder(), WithEncoder(), WithEncoder()
+    ours = trained(mixed, build_optimizer(mixed, settings))
+    by_adamw = trained(adamw, build_optimizer(adamw, TrainSettings(weight_decay=0.1)))
+    monkeypatch.setattr(torch.Tensor, "bfloat16", lambda self: self)  # torch's multiplies in bf16 alone
+    matrices = [layer.weight for layer in pure.model.layer]
+    by_torch = trained(pure, torch.optim.Muon(matrices, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"))
+
+    hidden = {f"layer.{number}.weight" for number in range(3)}
+    for name, parameter in ours.items():
+        torch.testing.assert_close(
+            parameter, by_torch[name] if name in hidden else by_adamw[name], rtol=1e-5, atol=1e-6
+        )
+    assert all(not torch.allclose(ours[name], by_adamw[name], atol=1e-3) for name in hidden)
+
+
+@pytest.mark.parametrize("shape", [(8, 32), (32, 8)])
+def test_directions_are_orthogonal(shape):
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    left, _, right = torch.linalg.svd(matrix, full_matrices=False)
+    found = torch.diagonal(left.T @ orthogonal(matrix) @ right.T)  # singular values, with the matrix's own vectors
+    assert found.min() > 0.65
+    assert found.max() < 1.25
+
+
+def test_muon_without_matrices_of_layers_is_refused():
+    with pytest.raises(BertkitError, match='use "adamw"'):
+        build_optimizer(Objective(), TrainSettings(optimizer="muon"))

@@ -35,14 +35,15 @@ def assert_same(one, other):
         assert abs(others[name] - value).max() <= 1e-5 * abs(value).max() + 1e-7, name
 
 
-def test_sharded_over_two_ranks_is_the_same_and_resumes_either_way(tmp_path):
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_sharded_over_two_ranks_is_the_same_and_resumes_either_way(tmp_path, optimizer):
     def single(name, resume_from=None):
         accelerator = Accelerator(cpu=True)
-        job = toy_job(tmp_path / "store", tmp_path / name, accelerator, save_total_limit=9)
+        job = toy_job(tmp_path / "store", tmp_path / name, accelerator, save_total_limit=9, optimizer=optimizer)
         fit(job, accelerator, resume_from)
 
     single("one")
-    sharded(tmp_path, "two")
+    sharded(tmp_path, "two", optimizer)
     assert_same(tmp_path / "one", tmp_path / "two")
 
     # What one has begun, the other ends; metrics.jsonl is cut at the step of the checkpoint.
@@ -52,7 +53,7 @@ def test_sharded_over_two_ranks_is_the_same_and_resumes_either_way(tmp_path):
     assert_same(tmp_path / "one", tmp_path / "a")
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "metrics.jsonl").write_bytes((tmp_path / "one" / "metrics.jsonl").read_bytes())
-    sharded(tmp_path, "b", tmp_path / "one" / "checkpoint-6")
+    sharded(tmp_path, "b", optimizer, tmp_path / "one" / "checkpoint-6")
     assert_same(tmp_path / "one", tmp_path / "b")
 
 
