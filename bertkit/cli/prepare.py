@@ -87,7 +87,8 @@ def _engine(name: str | None, shard: str | None) -> "AbstractContextManager[Engi
 
 def _print_store(store: "CorpusStore") -> None:
     console.note(
-        f"{store.info.documents:,} documents, {store.info.sentences:,} sentences, {store.info.tokens:,} tokens, "
+        f"{console.counted(store.info.documents, 'document', 'documents')}, "
+        f"{console.counted(store.info.sentences, 'sentence', 'sentences')}, {store.info.tokens:,} tokens, "
         f"{store.info.vocab_size:,} word pieces"
     )
     console.print_path(store.folder)

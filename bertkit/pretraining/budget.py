@@ -52,7 +52,8 @@ def say_what_starts(
     processes = f", {facts['num_processes']} processes" if facts["num_processes"] > 1 else ""
     lengths = " then ".join(str(plan.max_seq_length(steps.start)) for steps in stretches)
     console.note(
-        f"corpus: {facts['documents']:,} documents, {facts['sentences']:,} sentences, "
+        f"corpus: {console.counted(facts['documents'], 'document', 'documents')}, "
+        f"{console.counted(facts['sentences'], 'sentence', 'sentences')}, "
         f"{facts['tokens_in_corpus']:,} tokens"
     )
     for part in facts.get("mix", []):

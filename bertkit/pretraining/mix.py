@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bertkit.console import counted
 from bertkit.corpus.store import CorpusStore
 from bertkit.draws import key
 from bertkit.pretraining.split import DocumentSet
@@ -85,7 +86,7 @@ def line_of(part: dict[str, Any]) -> str:
     size, times = part["text_bytes"], part["passes"]
     all_of_it = ", all of them trained on" if part["training_tokens"] == part["tokens"] else ""
     return (
-        f"{part['source']}: {part['documents']:,} documents, {part['tokens']:,} tokens{all_of_it} ("
+        f"{part['source']}: {counted(part['documents'], 'document', 'documents')}, {part['tokens']:,} tokens{all_of_it} ("
         + (f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB")
         + f"), {part['share']:.1%} of the examples, read {times:,.{0 if times >= 10 else 1}f} times"
     )

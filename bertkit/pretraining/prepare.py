@@ -244,7 +244,7 @@ def _baseline(parts: Sequence[Part], special: list[int]) -> Unigrams:
 def _validation_text(
     validation: Sequence[str], tokenizer: Any, recipe: PretrainRecipe, same: Sequence[CorpusStore]
 ) -> Part:
-    """Other text, all of it held out; ``same`` is the store of the same inputs, where the run has it."""
+    """Other text, all of it held out; ``same`` is their store, where an evaluation has opened it already."""
     if same and recipe.data.deduplicate is None:
         store = same[0]
     elif is_prepared(validation):

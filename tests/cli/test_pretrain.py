@@ -254,6 +254,12 @@ def test_a_batch_larger_than_the_corpus_reads_it_more_than_once_and_says_so(bert
     assert "a batch of 500 reads it" in bertkit(home, "inspect", *args[:1], *TINY, "--batch-size", "500").stderr
 
 
+def test_one_document_is_said_as_one(bertkit, home):
+    (home / "one.txt").write_text("it rained .\n", encoding="utf-8")
+    said = bertkit(home, "prepare", "one.txt", "--tokenizer", "embedded").stderr
+    assert "1 document, 1 sentence, " in said
+
+
 def test_standard_input_is_a_corpus_like_a_file(bertkit, home, run):
     bertkit(home, "pretrain", "-", "--out", "piped", "--max-steps", "10", *TINY, given=TEXT)
     assert (home / "piped" / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
