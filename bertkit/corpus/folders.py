@@ -11,9 +11,13 @@ from bertkit.errors import BertkitError
 from bertkit.io.remote import AnyFile
 from bertkit.io.tables import form
 
-_OWN_FILES = ({"run.json"}, {"recipe.toml", "metrics.jsonl"}, {"manifest.json", "state.json"}, {INFO_FILE}, {IDS_FILE})
-"""By which the folders are known that bertkit writes: runs, also those just begun, checkpoints, and prepared corpora."""
-_OWN = "folder that bertkit wrote"
+_OWN_FILES = (
+    {"run.json"}, {"recipe.toml", "metrics.jsonl"}, {"manifest.json", "state.json"}, {INFO_FILE}, {IDS_FILE},
+    {"config.json", "vocab.txt"}, {"config.json", "tokenizer.json"},
+)  # fmt: skip
+"""By which the folders are known that bertkit writes, whose text is no corpus: runs, also those just begun, checkpoints,
+prepared corpora, and models, also those of others."""
+_OWN = "folder of a run, model or prepared corpus"
 _SHOWN_KINDS = 5
 
 
@@ -29,7 +33,7 @@ class Found:
         self._is_own = functools.cache(_is_own)
 
     def take(self, path: Path) -> None:
-        """Takes up a file or a folder, if it was not taken up before, and is not in a folder that bertkit wrote."""
+        """Takes up a file or folder, if it was not taken up before and is in no run, model or prepared corpus."""
         below = [one for one in reversed((path, *path.parents)) if self._named in one.parents]
         own = next(filter(self._is_own, below), None)
         if own is not None:
@@ -41,7 +45,7 @@ class Found:
             self.enter(path)
 
     def enter(self, folder: Path) -> None:
-        """Takes up what lies in a folder and below it, but not what bertkit wrote, unless the folder itself is named."""
+        """Takes up what lies in a folder and below it, but no runs, models and prepared corpora unless they are named."""
         for place, folders, names in os.walk(folder, onerror=self._leave_closed):
             here = Path(place)
             if here != self._named and self._is_own(here):

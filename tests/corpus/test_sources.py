@@ -403,7 +403,7 @@ def test_a_folder_that_cannot_be_opened_is_counted(tmp_path, monkeypatch):
     assert notes == [f"{tmp_path}: 1 file of text is read, 1 other is left out (folder that cannot be opened)"]
 
 
-def test_what_bertkit_wrote_is_left_out_unless_it_is_named(tmp_path, monkeypatch):
+def test_runs_and_models_are_left_out_unless_it_is_named(tmp_path, monkeypatch):
     """A second `pretrain .` would read the README, vocab.txt and figures of the first."""
     monkeypatch.chdir(tmp_path)
     own = {
@@ -412,19 +412,20 @@ def test_what_bertkit_wrote_is_left_out_unless_it_is_named(tmp_path, monkeypatch
         "kept/checkpoint-3": (MANIFEST, checkpoint._STATE, "vocab.txt"),
         "prepared": (INFO_FILE, IDS_FILE, "vocab.txt"),
         "cut": (IDS_FILE, "vocab.txt"),
+        "exported": ("config.json", "vocab.txt", "README.md"),
     }
     for folder, names in own.items():
         for name in names:
             write(tmp_path, f"{folder}/{name}", "{}")
     write(tmp_path, "a.txt", "x")
     write(tmp_path, "runs/notes.txt", "x")
-    for given, own_folders in ((".", 5), ("*", 5), ("**", 5), ("**/*.txt", 4)):
+    for given, own_folders in ((".", 6), ("*", 6), ("**", 6), ("**/*.txt", 5)):
         sources = find_sources([given], notes := [])
         assert [source.name for source in sources] == ["a.txt", str(Path("runs/notes.txt"))]
-        left_out = f"{own_folders} others are left out (folder that bertkit wrote)"
+        left_out = f"{own_folders} others are left out (folder of a run, model or prepared corpus)"
         assert notes == [f"{given}: 2 files of text are read, {left_out}"]
     with pytest.raises(
-        BertkitError, match=r"no text in the folders runs/\[ob\]\*: .* \(left out: folder that bertkit wrote\)"
+        BertkitError, match=r"no text in the folders runs/\[ob\]\*: .* \(left out: folder of a run, model or prepared corpus\)"
     ):
         find_sources(["runs/[ob]*"])
     assert found("kept/checkpoint-3") == found("kept/checkpoint-3/*.txt") == ["vocab.txt"]
