@@ -164,14 +164,16 @@ def _remove(path: Path) -> None:
 def check_same_maths(out: Path, settings: Settings, fingerprint: str) -> None:
     """Refuses a resume whose settings or data differ from those that the run began with.
 
+    A setting that did not exist when the run began had what is its default now.
+
     Raises:
         BertkitError: the message names the first setting that differs, or the data.
     """
     path = out / RECIPE
     if not path.is_file():
         return
-    before = flat(read_toml(path))
-    now = flat(tomllib.loads(dump(settings)))
+    defaults, now = (flat(tomllib.loads(dump(one))) for one in (type(settings)(), settings))
+    before = defaults | flat(read_toml(path))
     for name in sorted(before.keys() | now.keys()):
         if name not in _FREE and before.get(name) != now.get(name):
             raise BertkitError(

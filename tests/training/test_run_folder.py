@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from bertkit.errors import BertkitError
-from bertkit.training.run_folder import check_apart, check_same_base, claimed
+from bertkit.settings.recipes import dump
+from bertkit.settings.schema import TrainSettings
+from bertkit.training.run_folder import check_apart, check_same_base, check_same_maths, claimed
 
 
 def made(folder: Path, *names: str) -> Path:
@@ -89,6 +91,14 @@ def test_a_model_is_the_same_under_any_name_of_its_folder(tmp_path: Path, monkey
     assert refusal({"base_model": None}, "base").endswith(
         "with --model base: it was begun without one; give the same model, or start anew with --overwrite"
     )
+
+
+def test_a_setting_that_is_newer_than_the_run_has_had_its_default(tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text(dump(TrainSettings(seed=7)).replace('optimizer = "adamw"\n', ""))
+    assert "optimizer" not in (tmp_path / "recipe.toml").read_text()
+    check_same_maths(tmp_path, TrainSettings(seed=7), "")
+    with pytest.raises(BertkitError, match="with optimizer = muon: it was begun with adamw"):
+        check_same_maths(tmp_path, TrainSettings(seed=7, optimizer="muon"), "")
 
 
 def test_what_a_run_reads_is_not_in_the_folder_that_it_overwrites(tmp_path: Path) -> None:
