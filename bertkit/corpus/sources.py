@@ -80,10 +80,11 @@ def _sources(one: str, notes: list[str]) -> list[Source]:
     if one == "-":
         return [Source("stdin", _spooled_stdin())]
     if is_url(one):
-        there = files_at(one)
+        there, hidden = files_at(one)
         readable = _readable([Source(str(file), file) for file in there])
         read = {source.path for source in readable}  # a folder may hold a million
-        _say_left_out(one, len(read), [suffix(path) for path in there if path not in read], notes)
+        left_out = [suffix(path) for path in there if path not in read] + hidden * ["hidden file"]
+        _say_left_out(one, len(read), left_out, notes)
         return readable
     # os.path takes whatever a person types; pathlib raises at over-long names and unknown ~users.
     path = os.path.expanduser(one)

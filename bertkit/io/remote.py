@@ -70,8 +70,11 @@ def is_url(name: str) -> bool:
     return bool(_URL.match(name))
 
 
-def files_at(url: str) -> list[RemoteFile]:
+def files_at(url: str) -> tuple[list[RemoteFile], int]:
     """The file at a URL, or the files that match its ``*``, or all files in and below a folder; sorted.
+
+    As in local folders, files whose names, or whose folders' names, begin with a dot are left out; the second value
+    counts them.
 
     Raises:
         BertkitError: there are none, they cannot be reached, or the package that reads such URLs is not installed.
@@ -79,17 +82,16 @@ def files_at(url: str) -> list[RemoteFile]:
     with _failures(url):
         files, path = _place(url)
         if "*" not in path and not url.endswith("/") and files.isfile(path):
-            return [RemoteFile(files.unstrip_protocol(path))]
+            return [RemoteFile(files.unstrip_protocol(path))], 0
         listed = (files.glob if "*" in path else files.find)(path, detail=True)
-        # As in local folders, names that begin with a dot are hidden.
-        hidden = [name for name in listed if "/." in name.removeprefix(path)]
-        several = sorted(name for name in listed if listed[name]["type"] == "file" and name not in hidden)
-        names = [files.unstrip_protocol(name) for name in several]
+        several = [name for name in listed if listed[name]["type"] == "file"]
+        shown = sorted(name for name in several if "/." not in name.removeprefix(path))
+        names = [files.unstrip_protocol(name) for name in shown]
         if not names and "*" not in path:
             files.info(path)  # raises an error that says why, if the server does not answer
     if not names:
         raise BertkitError(f"no corpus at {url}: nothing is there; {_WAYS_ON}")
-    return [RemoteFile(name) for name in names]
+    return [RemoteFile(name) for name in names], len(several) - len(shown)
 
 
 @cache

@@ -82,6 +82,11 @@ def test_a_folder_at_a_url_is_as_one_here(here, memory):
     assert read("memory://bucket/**/*.gz") == [PARAGRAPHS["sub/c.txt.gz"]]
 
 
+def test_what_is_hidden_at_a_url_is_counted(memory):
+    find_sources(["memory://bucket"], notes := [])
+    assert notes == ["memory://bucket: 4 files of text are read, 2 others are left out (hidden file, .pdf)"]
+
+
 @pytest.mark.parametrize("name", PARAGRAPHS)
 def test_a_file_on_a_server(here, name):
     class Quiet(SimpleHTTPRequestHandler):
