@@ -30,7 +30,7 @@ def pretraining(
     device: str,
     **given: Any,
 ) -> "PretrainRequest":
-    """A request to pretrain, with length 128 and batches of 32 unless others are given, whatever the recipe has.
+    """A request to pretrain, with AdamW, length 128 and batches of 32 unless others are given, whatever the recipe has.
 
     Raises:
         BertkitError: there is no such corpus or recipe; raised before anything heavy is imported.
@@ -41,8 +41,11 @@ def pretraining(
     from bertkit.settings.recipes import load
     from bertkit.settings.schema import PretrainRecipe
 
+    others = sets or []
+    if not any("optimizer" in one for one in others):
+        others = ["train.optimizer=adamw", *others]  # the Trainer's
     overrides = options.overrides(
-        sets,
+        others,
         batch_size=32 if batch_size is None else batch_size,
         seq_len=128 if seq_len is None else seq_len,
         **given,

@@ -425,7 +425,8 @@ def test_runs_and_models_are_left_out_unless_it_is_named(tmp_path, monkeypatch):
         left_out = f"{own_folders} others are left out (folder of a run, model or prepared corpus)"
         assert notes == [f"{given}: 2 files of text are read, {left_out}"]
     with pytest.raises(
-        BertkitError, match=r"no text in the folders runs/\[ob\]\*: .* \(left out: folder of a run, model or prepared corpus\)"
+        BertkitError,
+        match=r"no text in the folders runs/\[ob\]\*: .* \(left out: folder of a run, model or prepared corpus\)",
     ):
         find_sources(["runs/[ob]*"])
     assert found("kept/checkpoint-3") == found("kept/checkpoint-3/*.txt") == ["vocab.txt"]

@@ -13,11 +13,12 @@ from bertkit.training.metrics_log import read_metrics
 
 FILE = Path(__file__).with_suffix(".json")
 _ALL = {"train.max_steps": 50, "train.logging_steps": 1, "train.eval_steps": 50, "train.mixed_precision": "no"}
+_ADAMW = {"train.optimizer": "adamw", "train.learning_rate": 2e-3}
 
 
 def pretraining_losses(out: Path) -> list[float]:
-    """Of recipe tiny on the embedded stories, with a vocabulary of its own, in batches of 32."""
-    settings = _overrides({"train.batch_size": 32, "tokenizer.vocab_size": 2_000})
+    """Of recipe tiny with AdamW on the embedded stories, with a vocabulary of its own, in batches of 32."""
+    settings = _overrides({**_ADAMW, "train.batch_size": 32, "tokenizer.vocab_size": 2_000})
     pretrain(PretrainRequest(out=out, recipe="tiny", overrides=settings, device="cpu"))
     return _losses(out)
 
