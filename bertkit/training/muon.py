@@ -21,7 +21,7 @@ class Muon(optim.Optimizer):
 
     It differs from ``torch.optim.Muon`` with ``adjust_lr_fn="match_rms_adamw"`` only in being one optimizer with AdamW,
     so that a checkpoint has one state, and in multiplying in fp32 on a CPU: where the hardware has no bf16, torch's takes
-    three to four times as long.
+    three to five times as long.
 
     Args:
         matrices: parameter groups with ``weight_decay``, of matrices alone.

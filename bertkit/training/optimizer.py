@@ -40,16 +40,13 @@ def build_optimizer(
             by_muon = learns_by_muon(name, parameter, settings)
             factor = factors.get(name.removeprefix("model."), 1.0)
             groups.setdefault((by_muon, factor, parameter.ndim > 1), []).append(parameter)
-    of_muon, of_adamw = (
-        [
-            _group(some, factor, settings.weight_decay if is_matrix else 0.0)
-            for (by_muon, factor, is_matrix), some in sorted(groups.items(), key=lambda group: group[0], reverse=True)
-            if by_muon == wanted
-        ]
-        for wanted in (True, False)
-    )
+    built = [
+        (by_muon, _group(some, factor, settings.weight_decay if is_matrix else 0.0))
+        for (by_muon, factor, is_matrix), some in sorted(groups.items(), key=lambda group: group[0], reverse=True)
+    ]
+    matrices = [group for by_muon, group in built if by_muon]
     adamw = torch.optim.AdamW(
-        of_adamw,
+        [group for by_muon, group in built if not by_muon],
         lr=settings.learning_rate,
         betas=(settings.adam_beta1, settings.adam_beta2),
         eps=settings.adam_epsilon,
@@ -57,11 +54,11 @@ def build_optimizer(
     )
     if settings.optimizer == "adamw":
         return adamw
-    if not of_muon:
+    if not matrices:
         raise BertkitError(
             'train.optimizer = "muon" is for the matrices of an encoder\'s layers, and none is trained here: use "adamw"'
         )
-    return Muon(of_muon, adamw)
+    return Muon(matrices, adamw)
 
 
 def learns_by_muon(name: str, parameter: nn.Parameter, settings: TrainSettings) -> bool:
