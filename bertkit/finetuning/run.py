@@ -144,6 +144,8 @@ def finetune(request: FinetuneRequest) -> RunRecord:
     recipe = load_recipe(request)
     check_inputs(data_request(request, recipe))
     out = request.folder
+    if request.overwrite and not request.resume:
+        run_folder.check_apart(out, {"--model": request.model})
     with ranks.together(request.device), run_folder.claimed(out, request.resume, request.overwrite):
         if request.resume and (record := read_record(out)).finished:
             console.note(console.plain(f"{out} is finished: nothing to resume"))
@@ -164,6 +166,7 @@ def finetune_on(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneReq
     from bertkit import hardware
     from bertkit.training import checkpoint
     from bertkit.training.loop import fit
+    from bertkit.training.optimizer import check_optimizer
 
     if data.train is None or data.train.labels is None:
         raise BertkitError(f"task {request.task} has no training rows: it is predicted by a model of another task")
@@ -175,6 +178,7 @@ def finetune_on(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneReq
     precision = hardware.choose_precision(recipe.train.mixed_precision, device)
     accelerator = hardware.build_accelerator(device, precision, recipe.train.report_to, str(out))
     run = set_up(data, recipe, request, accelerator)
+    check_optimizer(run.job.objective, recipe.train)
     ranks.agree(
         {
             **run_folder.flat(recipe.model_dump()),

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
 
-from bertkit.console import one_line
+from bertkit.console import counted, one_line
 from bertkit.errors import BertkitError
 from bertkit.io.connection import ensure_hub, is_offline, patiently, why_offline
 
@@ -85,12 +85,18 @@ def files_at(url: str) -> tuple[list[RemoteFile], int]:
             return [RemoteFile(files.unstrip_protocol(path))], 0
         listed = (files.glob if "*" in path else files.find)(path, detail=True)
         several = [name for name in listed if listed[name]["type"] == "file"]
-        shown = sorted(name for name in several if "/." not in name.removeprefix(path))
+        given = path.partition("*")[0].rpartition("/")[0] if "*" in path else path  # what a person named is not hidden
+        shown = sorted(name for name in several if "/." not in name.removeprefix(given))
         names = [files.unstrip_protocol(name) for name in shown]
         if not names and "*" not in path:
             files.info(path)  # raises an error that says why, if the server does not answer
     if not names:
-        raise BertkitError(f"no corpus at {url}: nothing is there; {_WAYS_ON}")
+        there = (
+            f"only {counted(len(several), 'hidden file is', 'hidden files are')} there"
+            if several
+            else "nothing is there"
+        )
+        raise BertkitError(f"no corpus at {url}: {there}; {_WAYS_ON}")
     return [RemoteFile(name) for name in names], len(several) - len(shown)
 
 

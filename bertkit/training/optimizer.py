@@ -15,7 +15,7 @@ from bertkit.training.muon import Muon
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-_OF_A_LAYER = re.compile(r"\.layers?\.\d+\.")
+_OF_A_LAYER = re.compile(r"[._]layers?\.\d+\.")
 
 
 def build_optimizer(
@@ -34,6 +34,7 @@ def build_optimizer(
     Raises:
         BertkitError: Muon is asked for, and no matrix of a layer is trained.
     """
+    check_optimizer(module, settings)
     groups: dict[tuple[bool, float, bool], list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
@@ -52,18 +53,27 @@ def build_optimizer(
         eps=settings.adam_epsilon,
         fused=next(module.parameters()).device.type in ("cpu", "cuda"),
     )
-    if settings.optimizer == "adamw":
-        return adamw
-    if not matrices:
+    return Muon(matrices, adamw) if matrices else adamw
+
+
+def check_optimizer(module: nn.Module, settings: TrainSettings) -> None:
+    """Refuses Muon where it has nothing to train.
+
+    Raises:
+        BertkitError: Muon is asked for, and no matrix of a layer is trained.
+    """
+    if settings.optimizer == "muon" and not any(
+        learns_by_muon(*named, settings) for named in module.named_parameters()
+    ):
         raise BertkitError(
             'train.optimizer = "muon" is for the matrices of an encoder\'s layers, and none is trained here: use "adamw"'
         )
-    return Muon(matrices, adamw)
 
 
 def learns_by_muon(name: str, parameter: nn.Parameter, settings: TrainSettings) -> bool:
-    """Whether Muon trains a parameter: a matrix of a layer, where the settings ask for it."""
-    return settings.optimizer == "muon" and parameter.ndim == 2 and _OF_A_LAYER.search(name) is not None
+    """Whether Muon trains a parameter: a matrix of a layer that is not frozen, where the settings ask for it."""
+    is_matrix = parameter.requires_grad and parameter.ndim == 2
+    return settings.optimizer == "muon" and is_matrix and _OF_A_LAYER.search(name) is not None
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

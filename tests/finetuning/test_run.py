@@ -168,3 +168,26 @@ def test_a_run_is_not_resumed_with_another_model(tiny_model, tmp_path, monkeypat
     monkeypatch.chdir(tiny_model.parent)  # the same model by another path
     finetune(replace(request, model=tiny_model.name, resume=True))
     assert (request.folder / "model.safetensors").read_bytes() == whole
+
+
+def test_an_overwrite_that_cannot_be_made_leaves_the_run_that_is_there(tiny_model, tmp_path):
+    rows = [{"text": f"the cat {'abcdefgh'[row % 8]}", "label": ["no", "yes"][row % 2]} for row in range(20)]
+    settings = {
+        "train.max_steps": 1,
+        "data.max_seq_length": 16,
+        "data.validation_split": 0.3,
+        "train.encoder": "frozen",
+    }
+    overrides = [Override(key, value, key) for key, value in settings.items()]
+    request = FinetuneRequest(
+        train=memory_rows("rows", rows), model=str(tiny_model), out=tmp_path / "run", device="cpu", overrides=overrides
+    )
+    finetune(request)
+    before = sorted(path.name for path in request.folder.iterdir())
+    muon = [*overrides, Override("train.optimizer", "muon", "muon")]
+    for given, why in (({"overrides": muon}, 'use "adamw"'), ({"model": str(request.folder)}, "--model .* is there")):
+        with pytest.raises(BertkitError, match=why):
+            finetune(replace(request, overwrite=True, **given))
+        assert sorted(path.name for path in request.folder.iterdir()) == before
+    with pytest.raises(BertkitError, match="--model .* is there"):
+        sweep(replace(request, overwrite=True, model=str(request.folder)), 2, {})

@@ -85,6 +85,10 @@ def test_a_folder_at_a_url_is_as_one_here(here, memory):
 def test_what_is_hidden_at_a_url_is_counted(memory):
     find_sources(["memory://bucket"], notes := [])
     assert notes == ["memory://bucket: 4 files of text are read, 2 others are left out (hidden file, .pdf)"]
+    with pytest.raises(BertkitError, match="only 1 hidden file is there"):
+        find_sources(["memory://bucket/.hid*/*.txt"])
+    for what_is_named in ("memory://bucket/.hidden/*.txt", "memory://bucket/.hidden/"):
+        assert [source.name for source in find_sources([what_is_named])] == ["memory:///bucket/.hidden/e.txt"]
 
 
 @pytest.mark.parametrize("name", PARAGRAPHS)
