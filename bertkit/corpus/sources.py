@@ -115,7 +115,7 @@ def _readable(several: list[Source]) -> list[Source]:
 def _in_folder(folder: Path, notes: list[str]) -> list[Source]:
     if is_store(folder):
         raise BertkitError(f"{folder} is a corpus that is prepared already: it cannot be read as text, nor beside text")
-    if (folder / IDS_FILE).is_file():
+    if os.path.isfile(folder / IDS_FILE):
         raise damaged(folder / INFO_FILE, "it is missing")
     if _is_saved_dataset(folder):
         return [_saved_dataset(folder, notes)]
@@ -171,8 +171,9 @@ def _saved_dataset(folder: Path, notes: list[str]) -> Source:
 
 def _is_saved_dataset(folder: Path) -> bool:
     """Whether it was written by ``save_to_disk``, told as ``datasets.load_from_disk`` tells it."""
-    one = all((folder / name).is_file() for name in ("dataset_info.json", "state.json"))
-    return one or (folder / _SPLITS_FILE).is_file()
+    # os.path says no where the folder is closed; pathlib raises.
+    one = all(os.path.isfile(folder / name) for name in ("dataset_info.json", "state.json"))
+    return one or os.path.isfile(folder / _SPLITS_FILE)
 
 
 @functools.cache

@@ -11,6 +11,7 @@ A folder of four flat little-endian files, which stay out of memory until they a
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -101,7 +102,7 @@ class CorpusStore:
 
 def is_store(folder: Path) -> bool:
     """Whether a folder is a whole prepared corpus."""
-    return (folder / INFO_FILE).is_file()
+    return os.path.isfile(folder / INFO_FILE)  # pathlib raises where the folder is closed
 
 
 def read_info(folder: Path) -> CorpusInfo:

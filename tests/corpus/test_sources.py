@@ -400,7 +400,20 @@ def test_a_folder_that_cannot_be_opened_is_counted(tmp_path, monkeypatch):
     opened = os.scandir  # which root may use on any folder
     monkeypatch.setattr(os, "scandir", scandir)
     find_sources([str(tmp_path)], notes := [])
-    assert notes == [f"{tmp_path}: 1 file of text is read, 1 other is left out (folder that cannot be opened)"]
+    left_out = "1 file of text is read, 1 other is left out (folder that cannot be opened)"
+    assert notes == [f"{tmp_path}: {left_out}"]
+
+    def stat(path, **how):
+        if Path(path).parent.name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return looked_at(path, **how)
+
+    looked_at = os.stat
+    monkeypatch.setattr(os, "stat", stat)
+    find_sources([f"{tmp_path}/*"], notes := [])
+    assert notes == [f"{tmp_path}/*: {left_out}"]
+    with pytest.raises(BertkitError, match="no text in the folder .*closed: .*left out: folder that cannot be opened"):
+        find_sources([f"{tmp_path}/closed"])
 
 
 def test_runs_and_models_are_left_out_unless_it_is_named(tmp_path, monkeypatch):

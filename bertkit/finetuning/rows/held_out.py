@@ -11,6 +11,10 @@ from bertkit.console import listed
 from bertkit.errors import BertkitError
 from bertkit.finetuning.rows.table_check import SHOWN_CLASSES, identity
 
+_WITHOUT_CLASSES = (
+    "held out without regard to classes, of which some have a single row: there are too many for this share"
+)
+
 
 def held_out(texts: Sequence[Any], labels: Any, share: float, seed: int) -> tuple[list[int], list[int]]:
     """The numbers of the rows to train on and of those held out, ascending.
@@ -31,6 +35,9 @@ def held_out(texts: Sequence[Any], labels: Any, share: float, seed: int) -> tupl
     alone = set() if classes is None else set(np.flatnonzero(np.bincount(classes)[classes] == 1).tolist())
     if len(groups) < len(texts):
         held = _grouped([group for group in groups if not alone.issuperset(group)], classes, share, seed)
+        if not held and alone:
+            console.note(_WITHOUT_CLASSES)
+            held = _grouped(groups, None, share, seed)
         if not 0 < len(held) < len(texts):
             raise BertkitError(
                 f"cannot hold out {share:g} of {len(texts)} rows: of different texts there are only {len(groups)}"
@@ -51,9 +58,7 @@ def _drawn(rows: list[int], classes: np.ndarray | None, share: float, seed: int,
     except ValueError as error:
         if is_needed:
             raise BertkitError(f"cannot hold out {share:g} of {len(rows)} rows: {error}") from error
-        console.note(
-            "held out without regard to classes, of which some have a single row: there are too many for this share"
-        )
+        console.note(_WITHOUT_CLASSES)
         return []
     return held
 

@@ -81,3 +81,9 @@ def test_too_many_classes_for_the_share_are_disregarded_and_that_is_said(capsys)
     assert "held out without regard to classes, of which some have a single row" in " ".join(
         capsys.readouterr().err.split()
     )
+    # The only class of two rows has equal ones, of which a tenth cannot be held out.
+    texts = [*((f"t{n}",) for n in range(18)), ("same",), ("same",)]
+    kept, held = held_out(texts, np.array([*range(18), 18, 18]), 0.1, 1)
+    assert 1 <= len(held) <= 3
+    assert sorted(kept + held) == list(range(20))
+    assert "held out without regard to classes" in " ".join(capsys.readouterr().err.split())
