@@ -25,7 +25,8 @@ def pretraining_card(out: Path, run: RunRecord, recipe: PretrainRecipe) -> str:
     held_out = ", ".join(run.validation) or sources
     pairs = _OBJECTIVES[recipe.data.sentence_objective]
     if run.documents_with_pairs == 0:
-        pairs = ", on text without sentence pairs, so that its next-sentence head learned nothing"
+        learned = "nothing new" if run.base_model else "nothing"
+        pairs = f", on text without sentence pairs, so that its next-sentence head learned {learned}"
     results = {label: run.results[name] for name, label in _RESULTS.items() if name in run.results}
     return model_card(
         CardFacts(

@@ -141,6 +141,9 @@ def test_a_head_without_pairs_is_said_recorded_and_not_called_trained(here, caps
         > 50
     )
     assert "and next-sentence prediction" in (here / "pairs" / "README.md").read_text(encoding="utf-8")
+    run("rows.jsonl", validation=["a.txt"], model="pairs", out="further")
+    card = (here / "further" / "README.md").read_text(encoding="utf-8")
+    assert "so that its next-sentence head learned nothing new" in card
 
 
 TWO_PHASES = {"data.max_seq_length": [[0.9, 16], [0.1, 64]], "train.max_steps": 3}
