@@ -11,13 +11,13 @@ from bertkit.errors import BertkitError
 from bertkit.io.remote import AnyFile
 from bertkit.io.tables import form
 
-_OWN_FILES = (
+_MARKS = (
     {"run.json"}, {"recipe.toml", "metrics.jsonl"}, {"manifest.json", "state.json"}, {INFO_FILE}, {IDS_FILE},
     {"config.json", "vocab.txt"}, {"config.json", "tokenizer.json"},
 )  # fmt: skip
-"""By which the folders are known that bertkit writes, whose text is no corpus: runs, also those just begun, checkpoints,
-prepared corpora, and models, also those of others."""
-_OWN = "folder of a run, model or prepared corpus"
+"""The files by which folders are known whose text is no corpus: runs, also those just begun, checkpoints, prepared corpora,
+and models."""
+_NO_CORPUS = "folder of a run, model or prepared corpus"
 _SHOWN_KINDS = 5
 
 
@@ -30,14 +30,14 @@ class Found:
         """With the kind of each, for people."""
         self._named = named
         self._entered: set[Path] = set()
-        self._is_own = functools.cache(_is_own)
+        self._is_no_corpus = functools.cache(_is_no_corpus)
 
     def take(self, path: Path) -> None:
         """Takes up a file or folder, if it was not taken up before and is in no run, model or prepared corpus."""
         below = [one for one in reversed((path, *path.parents)) if self._named in one.parents]
-        own = next(filter(self._is_own, below), None)
-        if own is not None:
-            self.left_out[own] = _OWN
+        known = next(filter(self._is_no_corpus, below), None)
+        if known is not None:
+            self.left_out[known] = _NO_CORPUS
         elif not os.path.isdir(path):
             self._put(path, _why_not_read(path))
         elif path not in self._entered:
@@ -48,8 +48,8 @@ class Found:
         """Takes up what lies in a folder and below it, but no runs, models and prepared corpora unless they are named."""
         for place, folders, names in os.walk(folder, onerror=self._leave_closed):
             here = Path(place)
-            if here != self._named and self._is_own(here):
-                self.left_out[here] = _OWN
+            if here != self._named and self._is_no_corpus(here):
+                self.left_out[here] = _NO_CORPUS
                 folders.clear()
                 continue
             self._entered.add(here)
@@ -71,8 +71,8 @@ class Found:
         self.left_out[Path(error.filename)] = "folder that cannot be opened"
 
 
-def _is_own(folder: Path) -> bool:
-    return any(all(os.path.isfile(folder / name) for name in names) for names in _OWN_FILES)
+def _is_no_corpus(folder: Path) -> bool:
+    return any(all(os.path.isfile(folder / name) for name in names) for names in _MARKS)
 
 
 def _why_not_read(path: Path) -> str:

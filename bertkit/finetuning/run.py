@@ -98,8 +98,10 @@ def check_model(request: FinetuneRequest, recipe: FinetuneRecipe) -> None:
     """Checks the model before the rows are read. If the hub cannot be reached for it, the message mentions the rows too.
 
     Raises:
-        BertkitError: the model cannot be fetched, or its files do not belong together.
+        BertkitError: the model cannot be fetched, its files do not belong together, or the run would overwrite it.
     """
+    if request.overwrite and not request.resume:
+        run_folder.check_apart(request.folder, {"--model": request.model})
     try:
         checked_folder(request.model)
     except NotFetchedError as error:
@@ -144,8 +146,6 @@ def finetune(request: FinetuneRequest) -> RunRecord:
     recipe = load_recipe(request)
     check_inputs(data_request(request, recipe))
     out = request.folder
-    if request.overwrite and not request.resume:
-        run_folder.check_apart(out, {"--model": request.model})
     with ranks.together(request.device), run_folder.claimed(out, request.resume, request.overwrite):
         if request.resume and (record := read_record(out)).finished:
             console.note(console.plain(f"{out} is finished: nothing to resume"))
@@ -178,7 +178,7 @@ def finetune_on(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneReq
     precision = hardware.choose_precision(recipe.train.mixed_precision, device)
     accelerator = hardware.build_accelerator(device, precision, recipe.train.report_to, str(out))
     run = set_up(data, recipe, request, accelerator)
-    check_optimizer(run.job.objective, recipe.train)
+    check_optimizer(run.job.objective, recipe.train)  # before anything is overwritten
     ranks.agree(
         {
             **run_folder.flat(recipe.model_dump()),

@@ -135,8 +135,6 @@ def sweep(request: FinetuneRequest, seeds: int, grid: dict[str, list[Any]] | Non
     check_inputs(data_request(request, recipe))
     runs = _planned(request, recipe.train.seed, seeds, checked_grid((grid or {}).items()))
     out = request.folder
-    if request.overwrite and not request.resume:
-        run_folder.check_apart(out, {"--model": request.model})
     with ranks.together(request.device), run_folder.claimed(out, request.resume, request.overwrite):
         check_model(request, recipe)
         data = load_labelled(data_request(request, recipe))

@@ -416,7 +416,7 @@ def test_a_folder_that_cannot_be_opened_is_counted(tmp_path, monkeypatch):
         find_sources([f"{tmp_path}/closed"])
 
 
-def test_runs_and_models_are_left_out_unless_it_is_named(tmp_path, monkeypatch):
+def test_runs_and_models_are_left_out_unless_they_are_named(tmp_path, monkeypatch):
     """A second `pretrain .` would read the README, vocab.txt and figures of the first."""
     monkeypatch.chdir(tmp_path)
     own = {
