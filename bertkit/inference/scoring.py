@@ -156,11 +156,11 @@ class PairScorer:
     """
 
     def __init__(self, model: str | Path, device: str | None = None, texts: int | None = None) -> None:
-        self.learned = _sentence_objective(bert_folder(str(model)))
+        self.learned = learned_objective(bert_folder(str(model)))
         if self.learned == "none":
             raise BertkitError(
-                f"{model} was pretrained without sentence pairs (sentence_objective is none), so that its next-sentence "
-                "head knows nothing: give a model that was trained with them"
+                f"{model} was pretrained without sentence pairs, so that its next-sentence head knows nothing: give a model "
+                "that was trained with them"
             )
         self.texts = CutReader(open_reader(str(model), "pairs", device, texts))
 
@@ -173,13 +173,22 @@ class PairScorer:
         return shares
 
 
-def _sentence_objective(folder: Path) -> str | None:
-    """The sentence objective that a model was pretrained with, by the recipe in its folder; None where there is none."""
-    path = folder / "recipe.toml"
-    if not path.is_file():
-        return None
+def learned_objective(folder: Path) -> str | None:
+    """What the next-sentence head of a model has learned: ``nsp``, ``sop``, ``none``, or None where its folder does not tell.
+
+    By the record of its run, or of one from before that was recorded, by its recipe. What a run goes on from may have learned
+    pairs where the run itself did not.
+    """
+    from bertkit.training.record import read_record
+    from bertkit.training.run_folder import RECIPE
+
     try:
-        objective = tomllib.loads(path.read_text(encoding="utf-8"))["data"]["sentence_objective"]
-    except (OSError, ValueError, KeyError, TypeError):  # no recipe, or one for fine-tuning, or not bertkit's
+        run = read_record(folder)
+        if run.learned_objective:
+            return run.learned_objective
+        objective = str(tomllib.loads((folder / RECIPE).read_text(encoding="utf-8"))["data"]["sentence_objective"])
+    except (BertkitError, OSError, ValueError, KeyError, TypeError):  # no run, or one of fine-tuning, or not bertkit's
         return None
-    return str(objective)
+    if objective == "none" or run.documents_with_pairs == 0:
+        return None if run.base_model else "none"
+    return objective

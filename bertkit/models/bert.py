@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bertkit.console import counted, one_line
 from bertkit.errors import BertkitError
@@ -33,10 +33,11 @@ IGNORE = -100
 """The label of a token that is not predicted (the ``ignore_index`` of cross-entropy)."""
 # Matrix products are fastest on multiples of 64 (NVIDIA's matrix multiplication guide).
 VOCAB_MULTIPLE = 64
+PAIRS_HEAD = "next-sentence head"
 # Parts of a BERT that a checkpoint may lack, by the prefix of their weights' names.
 _HEADS = {
     "cls.predictions.": "masked-word head",
-    "cls.seq_relationship.": "next-sentence head",
+    "cls.seq_relationship.": PAIRS_HEAD,
     "bert.pooler.": "pooler",
     "classifier.": "classification head",
 }
@@ -56,9 +57,20 @@ def new_bert(settings: "ModelSettings", tokenizer: "PreTrainedTokenizerFast", se
         return BertForPreTraining(config)
 
 
+class LoadedBert(NamedTuple):
+    """A BERT to go on from, in fp32."""
+
+    model: "BertForPreTraining"
+    tokenizer: "PreTrainedTokenizerFast"
+    notes: list[str]
+    """Lines that say what was created or left out."""
+    new_parts: list[str]
+    """The parts that the files lacked and that were created, such as "next-sentence head"."""
+
+
 def load_bert_for_pretraining(
     name_or_path: str, tokenizer: "PreTrainedTokenizerFast | None" = None, seed: int = 0, positions: int = 0
-) -> "tuple[BertForPreTraining, PreTrainedTokenizerFast, list[str]]":
+) -> LoadedBert:
     """Loads a BERT to continue its pretraining, in fp32.
 
     Args:
@@ -69,9 +81,6 @@ def load_bert_for_pretraining(
             the mean of the rows of the pieces that the model's own tokenizer makes of them.
         seed: of all weights that are created.
         positions: the number of tokens that the model should be able to read; see ``lengthen``.
-
-    Returns:
-        The model, its tokenizer, and lines that say what was created or left out.
 
     Raises:
         BertkitError: the model cannot be loaded, or the tokenizer does not belong to it.
@@ -95,7 +104,7 @@ def load_bert_for_pretraining(
     if more := sum(id_ not in words for id_ in range(rows, len(tokenizer))):
         notes.append(f"{counted(more, 'word piece is', 'word pieces are')} new: {name_or_path} has rows for {rows:,}")
     begin_as_means(model, words, own)
-    return model, tokenizer, notes + lengthen(model, positions, name_or_path)
+    return LoadedBert(model, tokenizer, notes + lengthen(model, positions, name_or_path), new)
 
 
 def lengthen(model: Any, positions: int, name: str) -> list[str]:

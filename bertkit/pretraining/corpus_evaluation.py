@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from bertkit import console
 from bertkit.corpus.sources import find_sources
 from bertkit.errors import BertkitError
+from bertkit.inference.scoring import learned_objective
 from bertkit.models.folder import bert_folder, max_positions
 from bertkit.pretraining.dataset import EvaluationSet, collator_for
 from bertkit.pretraining.evaluation import Evaluator
@@ -58,16 +59,16 @@ def evaluate_corpus(request: CorpusRequest) -> dict[str, Any]:
     recipe, run = _recipe(request)
     if not is_prepared(request.corpus):
         find_sources(request.corpus)
-    met_pairs = run.documents_with_pairs != 0
-    model, learns_pairs = _model(request.model, recipe, met_pairs)
+    knows_pairs = learned_objective(bert_folder(request.model)) != "none"
+    model, reads_pairs = _model(request.model, recipe, knows_pairs)
     corpus = _corpus(request, recipe)
-    data, length = as_read(recipe.data, recipe.data.phases[-1][1], met_pairs)
+    data, length = as_read(recipe.data, recipe.data.phases[-1][1], knows_pairs)
     # A model without a sentence objective reads single segments, as in its training.
-    read = {"max_seq_length": length} if learns_pairs else {"max_seq_length": length, "sentence_objective": "none"}
+    read = {"max_seq_length": length} if reads_pairs else {"max_seq_length": length, "sentence_objective": "none"}
     recipe = recipe.model_copy(update={"data": data.model_copy(update=read)})
     _say_unlearned(request.model, run, longest_example(corpus.validation[0], recipe.data, length))
-    figures = _figures(model, corpus, recipe, request.device, learns_pairs)
-    if learns_pairs and "eval_nsp_loss" not in figures:
+    figures = _figures(model, corpus, recipe, request.device, reads_pairs)
+    if reads_pairs and "eval_nsp_loss" not in figures:
         console.note("the text has no document of two sentences: masked words only")
     [store] = corpus.stores
     info = store.info
@@ -129,19 +130,19 @@ def _say_unlearned(name: str, run: RunRecord, longest: int) -> None:
         )
 
 
-def _model(name: str, recipe: PretrainRecipe, met_pairs: bool) -> "tuple[BertForPreTraining, bool]":
-    """The model, and whether it has learned a sentence objective; ``met_pairs`` is whether its run had sentence pairs."""
+def _model(name: str, recipe: PretrainRecipe, knows_pairs: bool) -> "tuple[BertForPreTraining, bool]":
+    """The model, and whether it is to read pairs; ``knows_pairs`` is whether it may have learned them."""
     from bertkit.models.bert import load_for
 
     model, new = load_for("BertForPreTraining", name, ("cls.seq_relationship.", "bert.pooler."))
     if new:
         console.note(console.plain(f"{name} has no {' and no '.join(new)}: masked words only"))
-    elif recipe.data.sentence_objective == "none" or not met_pairs:
+    elif recipe.data.sentence_objective == "none" or not knows_pairs:
         console.note(console.plain(f"{name} was pretrained without sentence pairs: masked words only"))
     elif model.config.type_vocab_size < 2:
         console.note(console.plain(f"{name} knows one segment alone (type_vocab_size is 1): masked words only"))
-    learns_pairs = recipe.data.sentence_objective != "none" and met_pairs and model.config.type_vocab_size > 1
-    return model, not new and learns_pairs
+    reads_pairs = recipe.data.sentence_objective != "none" and knows_pairs and model.config.type_vocab_size > 1
+    return model, not new and reads_pairs
 
 
 def _corpus(request: CorpusRequest, recipe: PretrainRecipe) -> Prepared:
@@ -163,7 +164,7 @@ class _ShownSet(EvaluationSet):
 
 
 def _figures(
-    model: "BertForPreTraining", corpus: Prepared, recipe: PretrainRecipe, device: str, learns_pairs: bool
+    model: "BertForPreTraining", corpus: Prepared, recipe: PretrainRecipe, device: str, reads_pairs: bool
 ) -> dict[str, Any]:
     from bertkit import hardware
     from bertkit.pretraining.objective import BertPretrainingObjective
@@ -174,7 +175,7 @@ def _figures(
     examples = _ShownSet(corpus.validation, data, collate, length, recipe.train.seed)
     examples.say_share("--max-examples N")
     accelerator = hardware.build_accelerator(hardware.choose_device(device), "no", (), ".")
-    objective = BertPretrainingObjective(model, learns_pairs).to(accelerator.device).eval()
+    objective = BertPretrainingObjective(model, reads_pairs).to(accelerator.device).eval()
     evaluator = Evaluator(
         accelerator, lambda _: examples, lambda _: length, lambda _: max(1, _TOKENS_AT_ONCE // length)
     )

@@ -1,6 +1,6 @@
 """Puts a pretraining run together: model and loss, the plan of the steps, the evaluation, and the job of the loop."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,8 @@ class Setup:
     corpus: Prepared
     objective: "BertPretrainingObjective"
     accelerator: "Accelerator"
+    new_parts: Sequence[str]
+    """Parts of the model that the base model lacks; of a new model they are not listed."""
     micro_batch_tokens: int | None
     """Tokens that a device computes at a time; None if that has yet to be tried out."""
 
@@ -63,7 +65,7 @@ class Setup:
 
         @cache
         def evaluation_set(max_seq_length: int) -> EvaluationSet:
-            data, length = as_read(recipe.data, max_seq_length, self.documents_with_pairs > 0)
+            data, length = as_read(recipe.data, max_seq_length, self.learned_objective != "none")
             collate = collator_for(corpus.tokenizer, data)
             examples = EvaluationSet(corpus.validation, data, collate, length, recipe.train.seed)
             examples.say_share("--set data.max_eval_examples=N")
@@ -91,6 +93,18 @@ class Setup:
     def documents_with_pairs(self) -> int:
         """Of the documents to train on."""
         return documents_with_pairs(self.corpus.training, self.recipe.data)
+
+    @property
+    def learned_objective(self) -> str | None:
+        """What the next-sentence head has learned at the end of the run; None where nothing tells what the base model had."""
+        from bertkit.inference.scoring import learned_objective
+        from bertkit.models.bert import PAIRS_HEAD
+        from bertkit.models.folder import bert_folder
+
+        if self.documents_with_pairs:
+            return self.recipe.data.sentence_objective
+        base = self.request.asked.model
+        return "none" if base is None or PAIRS_HEAD in self.new_parts else learned_objective(bert_folder(base))
 
     def settle_length(self, plan: PretrainingPlan) -> None:
         """Has the tokenizer say how many tokens the model reads: no more than are learned, here or by the model before.
@@ -161,6 +175,7 @@ class Setup:
             "training_tokens": sum(part.documents.tokens for part in corpus.training),
             "held_out_tokens": corpus.held_out_tokens,
             "documents_with_pairs": self.documents_with_pairs if self.objective.sentence_pairs else None,
+            "learned_objective": self.learned_objective,
             "learned_length": plan.longest_example(),
             "added_words": corpus.added_words,
             "unigram_entropy": corpus.baseline.entropy,
@@ -185,27 +200,27 @@ def set_up(request: ResolvedRequest) -> Setup:
     if corpus.text is not None:
         say_changes(corpus.text)
     say_pairs(corpus.training, recipe.data)
-    model = _model(request, corpus)
+    model, new_parts = _model(request, corpus)
     choose_attention(model, device, precision, max(tokens for _, tokens in recipe.data.phases))
     accelerator = hardware.build_accelerator(device, precision, recipe.train.report_to, str(request.folder))
     objective = BertPretrainingObjective(model, recipe.data.sentence_objective != "none")
     # A resume computes with the same micro-batches as its run, so that it is the same to the bit.
     tokens = request.before.micro_batch_tokens or _MICRO_BATCH_TOKENS.get(device)
-    return Setup(request, recipe, corpus, objective, accelerator, tokens)
+    return Setup(request, recipe, corpus, objective, accelerator, new_parts, tokens)
 
 
-def _model(request: ResolvedRequest, corpus: Prepared) -> "BertForPreTraining":
-    """A new BERT, or the one that the run continues from."""
+def _model(request: ResolvedRequest, corpus: Prepared) -> "tuple[BertForPreTraining, Sequence[str]]":
+    """A new BERT, or the one that the run continues from, with the parts that it lacks."""
     from bertkit.models.bert import load_bert_for_pretraining, new_bert
 
     recipe, name = request.recipe, request.asked.model
     if name is None:
-        return new_bert(recipe.model, corpus.tokenizer, recipe.train.seed)
+        return new_bert(recipe.model, corpus.tokenizer, recipe.train.seed), ()
     positions = recipe.model.max_position_embeddings
-    model, _, notes = load_bert_for_pretraining(name, corpus.tokenizer, recipe.train.seed, positions)
-    for told in notes:
+    loaded = load_bert_for_pretraining(name, corpus.tokenizer, recipe.train.seed, positions)
+    for told in loaded.notes:
         console.note(console.plain(told))
-    return model
+    return loaded.model, loaded.new_parts
 
 
 def plan_of(recipe: PretrainRecipe, corpus: Prepared, micro_batch_size: Callable[[int], int]) -> PretrainingPlan:

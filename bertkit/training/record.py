@@ -78,6 +78,9 @@ class RunRecord(BaseModel):
     documents_with_pairs: int | None = None
     """Documents to train on that have sentence pairs; at 0 the next-sentence head has learned nothing. None in a run of before
     it was recorded, or without a sentence objective."""
+    learned_objective: str | None = None
+    """What the next-sentence head has learned in this run or before it: ``nsp``, ``sop``, or ``none``. None where nothing tells
+    what the base model had learned, and in a run of before it was recorded."""
     learned_length: int | None = None
     """The most tokens of an example to train on: the places from there on were not learned."""
     added_words: int = 0

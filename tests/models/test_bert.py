@@ -67,7 +67,7 @@ def test_a_saved_model_loads_with_plain_transformers(tiny_model: Path, tmp_path:
 
 
 def test_going_on_starts_from_the_same_weights_and_tokenizer(tiny_model: Path) -> None:
-    model, tokenizer, notes = load_bert_for_pretraining(str(tiny_model))
+    model, tokenizer, notes, _ = load_bert_for_pretraining(str(tiny_model))
     saved = load_file(tiny_model / "model.safetensors")
     assert all(torch.equal(model.state_dict()[name], value) for name, value in saved.items())
     assert len(tokenizer) == 21
@@ -82,13 +82,13 @@ def test_old_names_load_and_missing_heads_are_told(copy: Path) -> None:
         if not name.startswith(("bert.pooler", "cls.seq_relationship"))
     }
     save_file(old, copy / "model.safetensors")
-    model, _, notes = load_bert_for_pretraining(str(copy), seed=5)
+    model, _, notes, _ = load_bert_for_pretraining(str(copy), seed=5)
     loaded = model.state_dict()
     assert torch.equal(loaded["bert.embeddings.LayerNorm.weight"], old["bert.embeddings.LayerNorm.gamma"])
     kept = [name for name in saved if not name.startswith(("bert.pooler", "cls.seq_relationship"))]
     assert all(torch.equal(loaded[name], saved[name] + 1) for name in kept)
     assert notes == [f"the next-sentence head is new: {copy} has none", f"the pooler is new: {copy} has none"]
-    again, _, _ = load_bert_for_pretraining(str(copy), seed=5)
+    again = load_bert_for_pretraining(str(copy), seed=5).model
     assert torch.equal(loaded["bert.pooler.dense.weight"], again.state_dict()["bert.pooler.dense.weight"])
 
 
@@ -96,7 +96,7 @@ def test_a_model_with_old_names_is_saved_with_those_of_today(copy: Path, tmp_pat
     saved = load_file(copy / "model.safetensors")
     old = {name.replace("LayerNorm.weight", "LayerNorm.gamma"): value for name, value in saved.items()}
     save_file(old, copy / "model.safetensors")
-    model, tokenizer, _ = load_bert_for_pretraining(str(copy))
+    model, tokenizer, *_ = load_bert_for_pretraining(str(copy))
     save_model(model, tokenizer, tmp_path / "again")
     # A checkpoint of the run is read back by these names.
     assert load_file(tmp_path / "again" / "model.safetensors").keys() == saved.keys()
@@ -105,7 +105,7 @@ def test_a_model_with_old_names_is_saved_with_those_of_today(copy: Path, tmp_pat
 def test_an_encoder_without_any_head_loads(tiny_model: Path, copy: Path) -> None:
     encoder = BertModel.from_pretrained(tiny_model)
     encoder.save_pretrained(copy)  # its weights have no leading "bert."
-    model, _, notes = load_bert_for_pretraining(str(copy))
+    model, _, notes, _ = load_bert_for_pretraining(str(copy))
     assert torch.equal(model.bert.pooler.dense.weight, encoder.pooler.dense.weight)
     assert [note.split(" is new")[0] for note in notes] == ["the masked-word head", "the next-sentence head"]
 
@@ -114,7 +114,7 @@ def test_pickled_tensors_load(copy: Path) -> None:
     saved = load_file(copy / "model.safetensors")
     (copy / "model.safetensors").unlink()
     torch.save(saved, copy / "pytorch_model.bin")
-    model, _, _ = load_bert_for_pretraining(str(copy))
+    model = load_bert_for_pretraining(str(copy)).model
     assert torch.equal(model.bert.pooler.dense.weight, saved["bert.pooler.dense.weight"])
 
 
@@ -143,7 +143,7 @@ def test_code_in_pickled_weights_is_not_run(copy: Path, tmp_path: Path, zipped: 
 def test_word_pieces_that_are_added_get_rows(copy: Path) -> None:
     grown = build_tokenizer([*pieces_of(copy), *(f"new{i}" for i in range(60))], lowercase=True)
     before = load_file(copy / "model.safetensors")["bert.embeddings.word_embeddings.weight"]
-    model, tokenizer, notes = load_bert_for_pretraining(str(copy), grown)
+    model, tokenizer, notes, _ = load_bert_for_pretraining(str(copy), grown)
     assert len(tokenizer) == 81
     rows = model.bert.embeddings.word_embeddings.weight
     assert rows.shape == (128, 16)
@@ -206,13 +206,13 @@ def test_a_broken_folder_is_one_line(copy: Path, file: str, content: str | None,
 def test_transformers_says_nothing_of_its_own(copy: Path, capfd: pytest.CaptureFixture[str]) -> None:
     BertModel.from_pretrained(copy).save_pretrained(copy)
     capfd.readouterr()
-    model, tokenizer, _ = load_bert_for_pretraining(str(copy))
+    model, tokenizer, *_ = load_bert_for_pretraining(str(copy))
     save_model(model, tokenizer, copy)
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_model_learns_to_read_longer_texts_from_copies_of_the_places_it_has(tiny_model, tmp_path):
-    model, tokenizer, notes = load_bert_for_pretraining(str(tiny_model), positions=70)
+    model, tokenizer, notes, _ = load_bert_for_pretraining(str(tiny_model), positions=70)
     assert notes == [f"the places 32 to 69 are new, copied from the first: {tiny_model} has 32"]
     known = load_file(tiny_model / "model.safetensors")["bert.embeddings.position_embeddings.weight"]
     longer = model.bert.embeddings.position_embeddings.weight
@@ -221,7 +221,7 @@ def test_a_model_learns_to_read_longer_texts_from_copies_of_the_places_it_has(ti
     ids = torch.randint(5, 21, (2, 70))
     assert model(input_ids=ids).prediction_logits.shape[:2] == (2, 70)
     save_model(model, tokenizer, tmp_path / "longer")
-    again, _, notes = load_bert_for_pretraining(str(tmp_path / "longer"), positions=64)
+    again, _, notes, _ = load_bert_for_pretraining(str(tmp_path / "longer"), positions=64)
     assert notes == []
     assert torch.equal(again.bert.embeddings.position_embeddings.weight, longer)
 
@@ -233,6 +233,6 @@ def test_the_head_of_a_task_that_is_not_gone_on_with_is_said(tiny_model: Path, t
     with_head = getattr(transformers, f"BertFor{kind}").from_pretrained(tiny_model)
     with_head.save_pretrained(tmp_path)
     transformers.AutoTokenizer.from_pretrained(tiny_model).save_pretrained(tmp_path)
-    _, _, notes = load_bert_for_pretraining(str(tmp_path))
+    notes = load_bert_for_pretraining(str(tmp_path)).notes
     assert f"the head of {tmp_path} for its task (BertFor{kind}) is left out" in notes
     assert not any("for its task" in told for told in load_bert_for_pretraining(str(tiny_model))[2])

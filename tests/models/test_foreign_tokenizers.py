@@ -150,7 +150,7 @@ def test_tokenizers_that_add_nothing_are_given_special_tokens_everywhere(form, t
     one, other = (AutoTokenizer.from_pretrained(folder)(text)["input_ids"] for text in ("the cat", "cats"))
     assert bare == one + other
     expected = [2, *one, 3, *other, 3]
-    model, tokenizer, _ = load_bert_for_pretraining(str(folder))
+    model, tokenizer, *_ = load_bert_for_pretraining(str(folder))
     save_model(model, tokenizer, tmp_path / "saved")
     export(str(folder), "onnx", tmp_path / "onnx")
     for written in (folder, tmp_path / "saved", tmp_path / "onnx"):
@@ -189,7 +189,7 @@ def test_a_tokenizer_larger_than_its_model_is_one_line(tmp_path):
     for read in (any_pieces, lambda folder: own_tokenizer(folder, str(folder))):
         with pytest.raises(BertkitError, match="20 word pieces in its tokenizer, and 19 in its model"):
             read(tmp_path)
-    _, _, notes = load_bert_for_pretraining(str(tmp_path))
+    notes = load_bert_for_pretraining(str(tmp_path)).notes
     assert any("1 word piece is new" in note for note in notes)
 
 
@@ -271,7 +271,7 @@ def test_nothing_of_a_stranger_is_saved(tiny_model, tmp_path):
     ):
         content = json.loads((folder / name).read_text())
         (folder / name).write_text(json.dumps(content | changes))
-    model, tokenizer, notes = load_bert_for_pretraining(str(folder))
+    model, tokenizer, notes, _ = load_bert_for_pretraining(str(folder))
     assert notes == [
         f"left out of what {folder} says of itself: auto_map, chat_template, custom_pipelines, own, trust_remote_code"
     ]

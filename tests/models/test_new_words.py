@@ -131,7 +131,7 @@ def test_rows_begin_as_the_mean_of_the_word_pieces_that_a_word_was(tmp_path, num
     save_model(model, own, tmp_path / "model")
     (tmp_path / "new").mkdir()
     new = grown(own, words, tmp_path / "new")
-    loaded, _, notes = load_bert_for_pretraining(str(tmp_path / "model"), new, 0)
+    loaded, _, notes, _ = load_bert_for_pretraining(str(tmp_path / "model"), new, 0)
     before, after = model.get_input_embeddings().weight, loaded.get_input_embeddings().weight
     assert loaded.get_output_embeddings().weight is after
     assert loaded.cls.predictions.bias is loaded.cls.predictions.decoder.bias

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from helpers.texts import SENTENCES, TEXT
 from huggingface_hub import ModelCard
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, BertForMaskedLM
 
 from bertkit.corpus.prepare import Preparation, prepare
 from bertkit.corpus.sources import find_sources
 from bertkit.errors import BertkitError
+from bertkit.inference.scoring import PairScorer
 from bertkit.pretraining.corpus_evaluation import CorpusRequest, evaluate_corpus
 from bertkit.pretraining.request import PretrainRequest
 from bertkit.pretraining.run import pretrain
@@ -141,9 +142,31 @@ def test_a_head_without_pairs_is_said_recorded_and_not_called_trained(here, caps
         > 50
     )
     assert "and next-sentence prediction" in (here / "pairs" / "README.md").read_text(encoding="utf-8")
-    run("rows.jsonl", validation=["a.txt"], model="pairs", out="further")
+    with pytest.raises(BertkitError, match="run was pretrained without sentence pairs"):
+        PairScorer("run")
+
+
+def test_a_head_that_a_run_without_pairs_does_not_train_keeps_what_it_had_learned(here, capsys):
+    run(out="pairs")
+    BertForMaskedLM.from_pretrained("pairs").save_pretrained(shutil.copytree("pairs", "words"))
+    capsys.readouterr()
+    record = run("rows.jsonl", validation=["a.txt"], model="pairs", out="further")
+    assert (record.documents_with_pairs, record.learned_objective) == (0, "nsp")
     card = (here / "further" / "README.md").read_text(encoding="utf-8")
     assert "so that its next-sentence head learned nothing new" in card
+    results = evaluate_corpus(CorpusRequest("further", ["a.txt"], device="cpu"))
+    assert "masked words only" not in said(capsys)
+    assert "eval_nsp_accuracy" in results
+    for name, value in results.items():
+        if name.startswith("eval_"):
+            assert value == pytest.approx(record.results[name], rel=1e-6)
+    assert PairScorer("further", texts=1).learned == "nsp"
+    # One that goes on from a model without such a head has it at random.
+    record = run("rows.jsonl", validation=["a.txt"], model="words", out="random")
+    assert record.learned_objective == "none"
+    assert "eval_nsp_accuracy" not in record.results
+    with pytest.raises(BertkitError, match="random was pretrained without sentence pairs"):
+        PairScorer("random")
 
 
 TWO_PHASES = {"data.max_seq_length": [[0.9, 16], [0.1, 64]], "train.max_steps": 3}
