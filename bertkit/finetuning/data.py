@@ -216,7 +216,7 @@ def load_table(request: DataRequest) -> LabelledData:
     head = kind.fit(rows, columns, request.task) if request.head is None else head_of_rows(request.head, request.task)
     head.check_texts(columns, str(source))
     name = "train" if request.train else "validation"
-    rows = _readable(rows, head, columns, unusable)
+    rows = _readable(rows, head, columns, unusable, str(source))
     splits = [_split(name, rows, head, columns)]
     notes += _told(name, rows, head, columns, request.head is not None)
     if request.train is not None and request.validation is not None:
@@ -224,7 +224,7 @@ def load_table(request: DataRequest) -> LabelledData:
             raise BertkitError(f"--validation {request.validation} is --train: use --validation-split 0.1 instead")
         rows = _own_rows(request.validation, unusable, _VALIDATION)
         columns = columns_like(columns, kind.roles, rows, str(request.validation)) if rows else columns
-        rows = _readable(rows, head, columns, unusable)
+        rows = _readable(rows, head, columns, unusable, str(request.validation))
         splits.append(_split("validation", rows, head, columns))
         notes += _told("validation", rows, head, columns, request.head is None)
     train = splits.pop(0) if request.train else None
@@ -265,8 +265,12 @@ def _split(name: str, rows: Sequence[Row], head: Head, columns: Columns) -> Spli
     return Split(name, texts, head.labels(rows, columns) if "label" in columns else None)
 
 
-def _readable(rows: Sequence[Row], head: Head, columns: Columns, unusable: list[str] | None) -> list[Row]:
+def _readable(
+    rows: Sequence[Row], head: Head, columns: Columns, unusable: list[str] | None, source: str
+) -> list[Row]:
     """The rows that a head can read, as ``passing`` gives them."""
+    if "label" in columns:
+        head.check_labels(rows, columns, source)
     named: list[Row] = []
     if isinstance(head, OneClass) and "label" in columns:
         # Beside a row with the name of a class numbers are unknown; see ``Labelling.encode``.

@@ -220,6 +220,21 @@ def test_a_list_among_words_is_no_class(tmp_path):
         own(tmp_path, "\n".join(json.dumps(row) for row in rows), name="a.jsonl")
 
 
+@pytest.mark.parametrize("skip_bad_rows", [False, True])
+def test_choices_counted_from_1_are_refused_and_not_learned_with_the_next_one(tmp_path, skip_bad_rows):
+    def table(*labels):
+        return "question,choice1,choice2,choice3,label\n" + "".join(f"q{n},a,b,c,{n}\n" for n in labels)
+
+    good = own(tmp_path, table(0, 1, 2), table(1, 2))
+    assert good.validation[0].labels.tolist() == [1, 2]  # a few rows may lack a 0
+    for train, held, name in ((table(1, 2, 3), table(1, 2), "a.csv"), (table(0, 1), table(1, 3, 3), "va.csv")):
+        with pytest.raises(BertkitError, match=rf"{name} seems to count choices from 1: no row has the label 0, and \d row"):
+            own(tmp_path, train, held, skip_bad_rows=skip_bad_rows)
+    data = own(tmp_path, table(0, 3, 2), table(1), skip_bad_rows=True)
+    assert data.train.labels.tolist() == [0, 2]
+    assert len(data.left_out) == 1
+
+
 def test_rows_without_a_text_are_refused_or_left_out_and_counted(tmp_path):
     rows = [{"text": text, "label": "xy"[n % 2]} for n, text in enumerate(["a", None, "", "b", float("nan"), "c"])]
     rows.append({"text": "d", "label": float("nan")})

@@ -147,6 +147,13 @@ class Head(ABC):
         """Lines that count what is left out of the rows of a split with this name."""
         return []
 
+    def check_labels(self, rows: Sequence[Row], columns: Columns, source: str) -> None:  # noqa: B027 (most see it in a row)
+        """Checks labels of which only all rows together show that they are wrong.
+
+        Raises:
+            BertkitError: they are.
+        """
+
     @abstractmethod
     def labels(self, rows: Sequence[Row], columns: Columns) -> Any:
         """What the model should answer for the rows: a numpy array or a list, with an entry per row.

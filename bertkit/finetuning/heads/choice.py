@@ -14,7 +14,7 @@ from bertkit.errors import BertkitError
 from bertkit.finetuning.baseline import beside
 from bertkit.finetuning.features import Batch, Columns, Features, Row, Split
 from bertkit.finetuning.heads.base import Head
-from bertkit.finetuning.rows.choice_rows import choices_of, numbered, right_choice, told_empty
+from bertkit.finetuning.rows.choice_rows import choices_of, numbered, refuse_numbers_from_1, right_choice, told_empty
 from bertkit.finetuning.rows.kinds import as_text
 from bertkit.intervals import wilson_interval
 
@@ -92,6 +92,9 @@ class ChoiceHead(Head):
 
     def left_out(self, rows: Sequence[Row], columns: Columns, name: str) -> list[str]:
         return told_empty(rows, columns, name)
+
+    def check_labels(self, rows: Sequence[Row], columns: Columns, source: str) -> None:
+        refuse_numbers_from_1(rows, columns, source)
 
     def labels(self, rows: Sequence[Row], columns: Columns) -> np.ndarray:
         return np.array([right_choice(row, columns) for row in rows], dtype=np.int64)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from bertkit.console import counted, listed
@@ -55,21 +56,51 @@ def right_choice(row: Row, columns: Columns) -> int:
     Raises:
         BertkitError: there is no such choice.
     """
-    choices, given = choices_of(row, columns), class_name(row[1].get(columns["label"][0]))
-    cell = row[1].get(columns["choices"][0]) if "choices" in columns else None
-    names = cell.get("label") if isinstance(cell, dict) else None  # as in ARC: {"text": […], "label": ["A", …]}
+    choices, given, keys = choices_of(row, columns), class_name(row[1].get(columns["label"][0])), _keys(row, columns)
     number, ways = -1, f"a number from 0 to {len(choices) - 1}, or a letter"
-    keys = list(map(class_name, names)) if isinstance(names, list) else []
     if keys:
         ways = f"one of {listed(keys, _SHOWN_NAMES)}"
         number = next((at for at, key in enumerate(keys) if key.casefold() == given.casefold()), -1)
-    if given.isdecimal() and len(given) < 10 and not any(key.isdecimal() for key in keys):
+    if _is_number(given) and not any(key.isdecimal() for key in keys):
         number = int(given)
     elif len(given) == 1 and not keys:
         number = _LETTERS.find(given.upper())
     if not 0 <= number < len(choices):
         raise BertkitError(f"{row[0]}: the label '{given[:60]}' is none of {len(choices)} choices: give {ways}")
     return number
+
+
+def refuse_numbers_from_1(rows: Sequence[Row], columns: Columns, source: str) -> None:
+    """Refuses rows whose right choices are counted from 1: none has 0, and some have the number of their choices.
+
+    Raises:
+        BertkitError: they are; were those rows left out alone, the others would learn the choice behind the right one.
+    """
+    beyond = 0
+    for row in rows:
+        given = class_name(row[1].get(columns["label"][0]))
+        if not given:
+            continue
+        if not _is_number(given) or int(given) == 0 or _keys(row, columns):
+            return
+        with suppress(BertkitError):  # what is wrong with its choices is told elsewhere
+            beyond += int(given) == len(choices_of(row, columns))
+    if beyond:
+        raise BertkitError(
+            f"{source} seems to count choices from 1: no row has the label 0, and {counted(beyond, 'row has', 'rows have')} "
+            "that of the last choice and 1; count them from 0, or give letters"
+        )
+
+
+def _is_number(given: str) -> bool:
+    return given.isdecimal() and len(given) < 10
+
+
+def _keys(row: Row, columns: Columns) -> list[str]:
+    """The names of the choices, where they have some, as in ARC: ``{"text": […], "label": ["A", …]}``."""
+    cell = row[1].get(columns["choices"][0]) if "choices" in columns else None
+    names = cell.get("label") if isinstance(cell, dict) else None
+    return list(map(class_name, names)) if isinstance(names, list) else []
 
 
 def _given(row: Row, columns: Columns) -> tuple[list[str], list[str]]:
