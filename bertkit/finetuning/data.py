@@ -265,9 +265,7 @@ def _split(name: str, rows: Sequence[Row], head: Head, columns: Columns) -> Spli
     return Split(name, texts, head.labels(rows, columns) if "label" in columns else None)
 
 
-def _readable(
-    rows: Sequence[Row], head: Head, columns: Columns, unusable: list[str] | None, source: str
-) -> list[Row]:
+def _readable(rows: Sequence[Row], head: Head, columns: Columns, unusable: list[str] | None, source: str) -> list[Row]:
     """The rows that a head can read, as ``passing`` gives them."""
     if "label" in columns:
         head.check_labels(rows, columns, source)

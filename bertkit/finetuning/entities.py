@@ -122,18 +122,25 @@ def scheme_of(rows: Iterable[Sequence[str]]) -> str:
     return "BIOES" if ends else "IOB1" if begins_inside > begins else "BIO"
 
 
-def tags_of(spans: Iterable[Entity], num_words: int) -> list[str]:
-    """Tags in BIO for the entities of a row.
+def tags_of(spans: Iterable[Entity], num_words: int, scheme: str = "BIO") -> list[str]:
+    """Tags for the entities of a row, in any of the schemes.
 
     Example:
         >>> tags_of([Entity(1, 3, "LOC")], 4)
         ['O', 'B-LOC', 'I-LOC', 'O']
+        >>> tags_of([Entity(1, 3, "LOC"), Entity(3, 4, "LOC")], 4, "BIOES")
+        ['O', 'B-LOC', 'E-LOC', 'S-LOC']
+        >>> tags_of([Entity(1, 3, "LOC"), Entity(3, 4, "LOC")], 4, "IOB1")
+        ['O', 'I-LOC', 'I-LOC', 'B-LOC']
     """
     tags = [OUTSIDE] * num_words
     for span in spans:
-        tags[span.begin : span.end] = [
-            f"{'I' if place else 'B'}-{span.label}" for place in range(span.end - span.begin)
-        ]
+        prefixes = ["B", *"I" * (span.end - span.begin - 1)]
+        if scheme == "BIOES":
+            prefixes[-1] = "E" if len(prefixes) > 1 else "S"
+        elif scheme == "IOB1" and not (span.begin and split_tag(tags[span.begin - 1])[1] == span.label):
+            prefixes[0] = "I"
+        tags[span.begin : span.end] = [f"{prefix}-{span.label}" for prefix in prefixes]
     return tags
 
 

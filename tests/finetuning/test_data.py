@@ -228,7 +228,9 @@ def test_choices_counted_from_1_are_refused_and_not_learned_with_the_next_one(tm
     good = own(tmp_path, table(0, 1, 2), table(1, 2))
     assert good.validation[0].labels.tolist() == [1, 2]  # a few rows may lack a 0
     for train, held, name in ((table(1, 2, 3), table(1, 2), "a.csv"), (table(0, 1), table(1, 3, 3), "va.csv")):
-        with pytest.raises(BertkitError, match=rf"{name} seems to count choices from 1: no row has the label 0, and \d row"):
+        with pytest.raises(
+            BertkitError, match=rf"{name} seems to count choices from 1: no row has the label 0, and \d row"
+        ):
             own(tmp_path, train, held, skip_bad_rows=skip_bad_rows)
     data = own(tmp_path, table(0, 3, 2), table(1), skip_bad_rows=True)
     assert data.train.labels.tolist() == [0, 2]

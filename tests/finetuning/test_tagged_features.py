@@ -56,3 +56,51 @@ def test_tags_beside_entities_are_one_line_with_the_place(tiny_model):
     )
     with pytest.raises(BertkitError, match="^rows.jsonl:1 is a list of words, and the first row of train a text"):
         features_of(tiny_model, [TEXT, WORDS], [marked, tagged])
+
+
+NAMES = ["O", *(f"{prefix}-{label}" for label in "XY" for prefix in "BIES")]
+AS_TAGS = {
+    "BIO": ["B-X", "I-X", "B-X", "O", "B-Y", "I-Y"],
+    "IOB1": ["I-X", "I-X", "B-X", "O", "I-Y", "I-Y"],
+    "BIOES": ["B-X", "E-X", "S-X", "O", "B-Y", "E-Y"],
+}
+SIX = ["the", "cat", "sat", ".", "a", "cats"]
+
+
+@pytest.mark.parametrize("scheme", AS_TAGS)
+def test_tags_of_another_scheme_are_read_in_that_of_the_model(tiny_model, capsys, scheme):
+    head = TokenHead(NAMES, scheme)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_model)
+    encoder = Encoder.of(tokenizer, FinetuneDataSettings(max_seq_length=12))
+    text = " ".join(SIX)
+    spans = [{"start": 0, "end": 7, "label": "X"}, {"start": 8, "end": 11, "label": "X"}]
+    marked = ("rows:1", {"text": text, "entities": [*spans, {"start": 14, "end": 20, "label": "Y"}]})
+    given = [({"text": ("text",), "label": ("entities",)}, marked, "BIO")]
+    given += [
+        ({"text": ("tokens",), "label": ("tags",)}, ("rows:1", {"tokens": SIX, "tags": AS_TAGS[own]}), own)
+        for own in AS_TAGS
+    ]
+    for columns, row, own in given:
+        capsys.readouterr()
+        split = Split("validation", [head.input(row, columns)], head.labels([row], columns))
+        features = head.features(split, encoder)
+        assert [head.label_names[id_] for id_ in features.targets.ids[0]] == AS_TAGS[scheme]
+        told = f"tags of validation are in {own}, and are read in {scheme}, as the model's are"
+        assert (told in " ".join(capsys.readouterr().err.split())) is (own != scheme)
+        logits = [np.eye(len(NAMES))[features.targets.ids[0]]]
+        answers = head.decode(logits, features, split)
+        assert answers[0]["label"] == AS_TAGS[scheme]
+        assert head.score(answers, split, ["f1", "accuracy"]) == {"f1": 1.0, "accuracy": 1.0}
+
+
+def test_a_model_without_a_tag_that_a_row_needs_in_its_scheme_says_so(tiny_model):
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_model)
+    encoder = Encoder.of(tokenizer, FinetuneDataSettings(max_seq_length=12))
+    head = TokenHead(["O", "I-X"], "IOB1")
+    rows = [("rows:1", {"text": "the cat", "entities": [{"start": 0, "end": 7, "label": "X"}]})]
+    rows += [("rows:2", {"text": "a cat", "entities": [{"start": at, "end": at + 1, "label": "X"} for at in (0, 2)]})]
+    columns = {"text": ("text",), "label": ("entities",)}
+    split = Split("validation", [row["text"] for _, row in rows], head.labels(rows, columns))
+    assert head.features(split.taken("validation", [0]), encoder).targets.ids[0].tolist() == [1, 1]
+    with pytest.raises(BertkitError, match="^rows:2: unknown tag 'B-X'; training has O, I-X"):
+        head.features(split, encoder)

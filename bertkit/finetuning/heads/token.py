@@ -14,7 +14,7 @@ import numpy as np
 from bertkit import console
 from bertkit.console import counted, listed
 from bertkit.errors import BertkitError
-from bertkit.finetuning.entities import OUTSIDE, begins_nothing, repaired, scheme_of, split_tag
+from bertkit.finetuning.entities import OUTSIDE, begins_nothing, entities, repaired, scheme_of, split_tag, tags_of
 from bertkit.finetuning.features import Batch, Columns, Features, Row, Split
 from bertkit.finetuning.heads.at_tokens import AtTokens
 from bertkit.finetuning.rows.tagged_rows import (
@@ -116,19 +116,33 @@ class TokenHead(AtTokens):
     def labels(self, rows: Sequence[Row], columns: Columns) -> list[TaggedRow]:
         tagged = [tagged_row(row, columns, self.numbered) for row in rows]
         for row in tagged:
-            unknown = sorted(
-                {*(row.tags or ()), *(f"B-{one.label}" for one in row.marked or ())} - set(self.label_names)
-            )
-            if unknown:
-                there = ", ".join(self.label_names[:20])
-                raise BertkitError(f"{row.place}: unknown tag '{unknown[0]}'; training has {there}")
+            first = "I" if self.scheme == "IOB1" else "B"
+            self._refuse_unknown(row, {*(row.tags or ()), *(f"{first}-{one.label}" for one in row.marked or ())})
         return tagged
+
+    def _refuse_unknown(self, row: TaggedRow, tags: set[str]) -> None:
+        if unknown := sorted(tags - set(self.label_names)):
+            there = ", ".join(self.label_names[:20])
+            raise BertkitError(f"{row.place}: unknown tag '{unknown[0]}'; training has {there}")
+
+    def _in_own_scheme(self, rows: list[TaggedRow], name: str) -> list[TaggedRow]:
+        """Rows in another scheme than that of the model, such as entities of strings, with the model's tags."""
+        scheme = scheme_of(row.tags or () for row in rows)
+        if not self.scheme or scheme in ("", self.scheme):
+            return rows
+        console.note(f"the tags of {name} are in {scheme}, and are read in {self.scheme}, as the model's are")
+        made = []
+        for row in rows:
+            tags = tags_of(entities(row.tags or ()), len(row.tags or ()), self.scheme)
+            self._refuse_unknown(row, set(tags))
+            made.append(replace(row, tags=tags))
+        return made
 
     def features(self, split: Split, encoder: "Encoder") -> Features:
         made = tagged_features(split, encoder, self.overflow)
         if split.labels is None:
             return made
-        targets: TagTargets = made.targets
+        targets: TagTargets = replace(made.targets, rows=self._in_own_scheme(made.targets.rows, split.name))
         widened = sum(row.widened for row in targets.rows)
         if widened:
             begin = counted(widened, "entity begins or ends", "entities begin or end")
