@@ -120,7 +120,7 @@ Set = Annotated[
     ),
 ]
 Lr = Annotated[float | None, _setting("--lr", "Peak learning rate.")]
-SeqLen = Annotated[int | None, _setting("--seq-len", "Tokens per sequence, instead of phases of lengths.")]
+SeqLen = Annotated[int | None, _setting("--seq-len", "Tokens per sequence, throughout the run.")]
 BatchSize = Annotated[int | None, _setting("--batch-size", "Sequences per optimizer step, over all devices together.")]
 MicroBatch = Annotated[
     int | None,
