@@ -85,8 +85,7 @@ def files_at(url: str) -> tuple[list[RemoteFile], int]:
             return [RemoteFile(files.unstrip_protocol(path))], 0
         listed = (files.glob if "*" in path else files.find)(path, detail=True)
         several = [name for name in listed if listed[name]["type"] == "file"]
-        given = path.partition("*")[0].rpartition("/")[0] if "*" in path else path  # what a person named is not hidden
-        shown = sorted(name for name in several if "/." not in name.removeprefix(given))
+        shown = sorted(name for name in several if not _is_hidden(name, path))
         names = [files.unstrip_protocol(name) for name in shown]
         if not names and "*" not in path:
             files.info(path)  # raises an error that says why, if the server does not answer
@@ -98,6 +97,15 @@ def files_at(url: str) -> tuple[list[RemoteFile], int]:
         )
         raise BertkitError(f"no corpus at {url}: {there}; {_WAYS_ON}")
     return [RemoteFile(name) for name in names], len(several) - len(shown)
+
+
+def _is_hidden(name: str, asked: str) -> bool:
+    """Whether a file, or a folder of its, begins with a dot that the path or glob which was asked for does not name."""
+    given, last = (
+        (asked.partition("*")[0].rpartition("/")[0], asked.rpartition("/")[2]) if "*" in asked else (asked, "")
+    )
+    folder, _, own = name.removeprefix(given).rpartition("/")
+    return "/." in folder or (own.startswith(".") and not last.startswith("."))
 
 
 @cache

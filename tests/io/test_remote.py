@@ -89,6 +89,9 @@ def test_what_is_hidden_at_a_url_is_counted(memory):
         find_sources(["memory://bucket/.hid*/*.txt"])
     for what_is_named in ("memory://bucket/.hidden/*.txt", "memory://bucket/.hidden/"):
         assert [source.name for source in find_sources([what_is_named])] == ["memory:///bucket/.hidden/e.txt"]
+    # As for a local glob, what begins with a dot is found where the pattern begins with one.
+    memory.pipe_file("/bucket/.part-0.txt", b"the cat sat.")
+    assert [source.name for source in find_sources(["memory://bucket/.part-*.txt"])] == ["memory:///bucket/.part-0.txt"]
 
 
 @pytest.mark.parametrize("name", PARAGRAPHS)
