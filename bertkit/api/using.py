@@ -1,7 +1,6 @@
 """The functions of ``import bertkit`` that use a trained model."""
 
 from collections.abc import Iterable, Mapping, Sequence, Sized
-from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,12 +98,9 @@ def predict(
     Raises:
         BertkitError: the model cannot be loaded, or does not fit the rows.
     """
-    if isinstance(rows, PathLike):
-        raise BertkitError(
-            f"give a list of texts or rows, not the path {rows}: pandas.read_csv(path), or `bertkit predict MODEL FILE`"
-        )
-    from bertkit.finetuning.predict import open_predictor
+    from bertkit.finetuning.predict import check_are_rows, open_predictor
 
+    check_are_rows(rows)
     count = len(rows) if isinstance(rows, Sized) else None
     return open_predictor(str(model), device, count).abstaining(abstain_below)(rows)
 

@@ -117,10 +117,7 @@ class Predictor:
             >>> predict(["what a lovely film"])[0]["prediction"]
             'positive'
         """
-        if isinstance(rows, str):
-            raise BertkitError("give a list of texts or rows, not a single one: [text]")
-        if isinstance(rows, Mapping):
-            raise BertkitError("give a list of texts or rows, not a dictionary: [row], or pandas.DataFrame(columns)")
+        check_are_rows(rows)
         return list(predictions(self, self._given(rows)))
 
     def _given(self, rows: Iterable[str | Mapping[str, Any]] | Table) -> Iterator[Any]:
@@ -139,6 +136,23 @@ class Predictor:
             return [], self.head.features(split, self.encoder)
         features = self.head.features(split, self.encoder)
         return self.head.decode(self.logits(features), features, split), features
+
+
+def check_are_rows(rows: Any) -> None:
+    """Checks that an object is not a single text, a single row or the path of a file.
+
+    Raises:
+        BertkitError: it is; the message says what to give instead.
+    """
+    if isinstance(rows, str):
+        raise BertkitError("give a list of texts or rows, not a single one: [text]")
+    if isinstance(rows, Mapping):
+        raise BertkitError("give a list of texts or rows, not a dictionary: [row], or pandas.DataFrame(columns)")
+    if isinstance(rows, os.PathLike):
+        raise BertkitError(
+            f"give a list of texts or rows, not the path {os.fspath(rows)}: pandas.read_csv(path), or `bertkit predict MODEL "
+            "FILE`"
+        )
 
 
 def open_predictor(

@@ -264,6 +264,8 @@ def test_a_row_without_a_text_is_refused_with_its_place(make: Make, tmp_path: Pa
     for form in (rows, [{"text": "a"}, {"text": float("nan")}], pandas.DataFrame(rows), ["a", {"text": None}]):
         with pytest.raises(BertkitError, match="the rows, row 1 has no text in column 'text'"):
             bertkit.load_predictor(folder)(form)
+    with pytest.raises(BertkitError, match="give a list of texts or rows, not the path .*rows.jsonl"):
+        bertkit.load_predictor(folder)(table)
 
 
 def test_columns_that_were_guessed_are_said_once(
