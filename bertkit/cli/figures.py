@@ -53,7 +53,11 @@ def say_doubts(results: dict[str, Any]) -> None:
         "--set train.class_weights=balanced" if given else "more rows to train on"
     )
     baseline = results.get("baseline", {"beaten": True})
-    if len(given) > 1 and sum(1 for rows in given if rows) == 1:
+    there = [sum(row) for row in confusion["matrix"]]
+    if len(there) > 1 and sum(1 for rows in there if rows) == 1:
+        name = console.plain(confusion["labels"][there.index(max(there))])
+        console.warn(f"all {max(there):,} rows are of one class, {name}: only rows of others show what was learned")
+    elif len(given) > 1 and sum(1 for rows in given if rows) == 1:
         name = console.plain(confusion["labels"][given.index(max(given))])
         console.warn(f"all {max(given):,} rows got one class, {name}: it has learned nothing of the texts; {tries}")
     elif not baseline["beaten"]:

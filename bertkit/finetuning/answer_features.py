@@ -133,7 +133,15 @@ def likeliest_spans(
         offsets = np.array(features.offsets[number], dtype=np.int64)[features.targets.read[number]]
         best[row] += [(score, int(offsets[a, 0]), int(offsets[b, 1])) for score, a, b in _spans(logits[number])]
         none[row] = min(none[row], float(logits[number][0].sum()))
-    return [sorted(spans, key=lambda span: -span[0])[:BEST_PLACES] for spans in best], none
+    return [_each_once(sorted(spans, key=lambda span: -span[0]))[:BEST_PLACES] for spans in best], none
+
+
+def _each_once(ranked: Sequence[tuple[float, int, int]]) -> list[tuple[float, int, int]]:
+    """Answers without those that stand before at the same place: windows overlap."""
+    best: dict[tuple[int, int], float] = {}
+    for score, begin, end in ranked:
+        best.setdefault((begin, end), score)
+    return [(score, begin, end) for (begin, end), score in best.items()]
 
 
 def _spans(logits: np.ndarray) -> list[tuple[float, int, int]]:

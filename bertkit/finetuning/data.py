@@ -111,10 +111,14 @@ def load_split(task: TaskSettings, data: Path | None, split: str, head: Head | N
         split: the name of the split.
         head: reads the rows; None takes the one that the recipe names.
     """
-    return _task_split(task, data, split, head)[1]
+    _, loaded, notes = _task_split(task, data, split, head)
+    for told in notes:
+        console.note(console.plain(told))
+    return loaded
 
 
-def _task_split(task: TaskSettings, data: Path | None, split: str, head: Head | None) -> tuple[Head, Split]:
+def _task_split(task: TaskSettings, data: Path | None, split: str, head: Head | None) -> tuple[Head, Split, list[str]]:
+    """The head, the split, and lines about what was left out of it."""
     if not task.label or (task.dataset is None and data is None):
         raise BertkitError("these rows are not those of a task: give --validation FILE, or --task NAME")
     rows = list(_task_rows(task, data, split))
@@ -124,14 +128,17 @@ def _task_split(task: TaskSettings, data: Path | None, split: str, head: Head | 
     kind = type(head) if head else head_for(task, rows[0])
     columns, _ = columns_for(kind, task, rows, f"the split '{split}'", not _unlabelled(first.get(task.label[0])))
     head = head or kind.fit(rows, columns, task)
-    return head, _split(split, rows, head, columns)
+    loaded = _split(split, rows, head, columns)
+    return head, loaded, head.left_out(rows, columns, loaded)
 
 
 def _load_task(request: DataRequest) -> LabelledData:
-    task, head, splits = request.task, request.head, []
+    task, head = request.task, request.head
+    splits, notes = list[Split](), list[str]()
     for name in [*([task.train_split] if task.train_split else []), *task.validation_splits]:
-        head, split = _task_split(task, request.data, name, head)
+        head, split, left_out = _task_split(task, request.data, name, head)
         splits.append(split)
+        notes += left_out
     assert head is not None
     train = splits.pop(0) if task.train_split else None
     for split in splits:
@@ -139,7 +146,7 @@ def _load_task(request: DataRequest) -> LabelledData:
             raise BertkitError(
                 f"the split '{split.name}' of {task.subset or task.dataset} has no labels to validate on"
             )
-    return LabelledData(train, splits, head, [told for split in splits for told in _empty_texts(split)])
+    return LabelledData(train, splits, head, notes + [told for split in splits for told in _empty_texts(split)])
 
 
 def _task_rows(task: TaskSettings, data: Path | None, split: str) -> Iterator[Row]:
@@ -218,7 +225,7 @@ def load_table(request: DataRequest) -> LabelledData:
     name = "train" if request.train else "validation"
     rows = _readable(rows, head, columns, unusable, str(source))
     splits = [_split(name, rows, head, columns)]
-    notes += _told(name, rows, head, columns, request.head is not None)
+    notes += _told(rows, splits[0], head, columns, request.head is not None)
     if request.train is not None and request.validation is not None:
         if request.validation == request.train and _is_hub_name(str(request.train)):
             raise BertkitError(f"--validation {request.validation} is --train: use --validation-split 0.1 instead")
@@ -226,7 +233,7 @@ def load_table(request: DataRequest) -> LabelledData:
         columns = columns_like(columns, kind.roles, rows, str(request.validation)) if rows else columns
         rows = _readable(rows, head, columns, unusable, str(request.validation))
         splits.append(_split("validation", rows, head, columns))
-        notes += _told("validation", rows, head, columns, request.head is None)
+        notes += _told(rows, splits[1], head, columns, request.head is None)
     train = splits.pop(0) if request.train else None
     return LabelledData(train, splits, head, [told for told in notes if told], unusable or [])
 
@@ -282,9 +289,9 @@ def _readable(rows: Sequence[Row], head: Head, columns: Columns, unusable: list[
     return passing(rows, check, unusable)
 
 
-def _told(name: str, rows: Sequence[Row], head: Head, columns: Columns, is_known: bool) -> list[str]:
+def _told(rows: Sequence[Row], split: Split, head: Head, columns: Columns, is_known: bool) -> list[str]:
     """Lines about what was taken for what in rows; ``is_known`` is whether the head was there before them."""
-    told, labels = head.left_out(rows, columns, name), columns.get("label", ())
+    told, labels = head.left_out(rows, columns, split), columns.get("label", ())
     if is_known and len(labels) == 1:
         told.append(taken_by_number(head, [row[labels[0]] for _, row in rows if labels[0] in row]))
     return told

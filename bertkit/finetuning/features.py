@@ -1,7 +1,7 @@
 """The data that passes from readers to heads and on to batches: rows, splits, features."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +90,30 @@ class Features:
         """The number of tokens of the longest feature."""
         return max(map(len, self.ids), default=0)
 
+    def of_rows(self, rows: Sequence[int]) -> "Features":
+        """The features of some rows of a larger whole: the n-th row gets the n-th of these numbers, which ascend."""
+        cut = {rows[row]: length for row, length in self.cut.items()}
+        return replace(self, rows=np.array(rows, dtype=np.int64)[self.rows], cut=cut)
+
     def of(self, units: Sequence[int]) -> list[int]:
         """The numbers of the features of some units."""
         return [number for unit in units for number in self.units[unit]]
+
+
+def joined(parts: Sequence[Features]) -> Features:
+    """The features of several readings, each of other rows, in the order of the rows; without targets."""
+    order = np.argsort(np.concatenate([one.rows for one in parts]), kind="stable")
+
+    def every(name: str) -> Any:
+        given = [getattr(part, name) for part in parts]
+        if any(one is None for one in given):
+            return None
+        flat = [one for some in given for one in some]
+        return [flat[number] for number in order]
+
+    return replace(
+        parts[0],
+        **{name: every(name) for name in ("ids", "types", "texts", "words", "offsets")},
+        rows=np.array(every("rows"), dtype=np.int64),
+        cut={row: length for part in parts for row, length in part.cut.items()},
+    )

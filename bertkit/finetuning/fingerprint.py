@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -30,4 +31,4 @@ def data_fingerprint(data: LabelledData, tokenizer: Any) -> str:
 
 def _without_place(label: Any) -> dict[str, Any]:
     """A label that is an object, without the place that it was read from."""
-    return {name: value for name, value in vars(label).items() if name != "place"}
+    return {one.name: getattr(label, one.name) for one in fields(label) if one.name != "place"}

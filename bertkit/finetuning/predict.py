@@ -244,6 +244,7 @@ def evaluate(
     predictor = open_predictor(model, device, overrides=overrides)
     recipe = asked or predictor.recipe
     if validation is not None:
+        predictor = predictor.on_task(recipe.task, "task.labels")
         rows = load_labelled(_own_rows(recipe, validation, predictor.head))
         splits = rows.validation
         for told in rows.notes:

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bertkit.console import counted
 from bertkit.errors import BertkitError
 from bertkit.finetuning.entities import entities
-from bertkit.finetuning.features import Features, Split
+from bertkit.finetuning.features import Features, Split, joined
 from bertkit.finetuning.rows.tagged_rows import TaggedRow, of_tokens, with_words
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def tagged_features(split: Split, encoder: "Encoder", overflow: str) -> Features
     kinds = sorted({isinstance(text, str) for text in split.texts})
     if len(kinds) > 1 and split.labels is not None:
         _refuse_mixture(split)
-    made = _joined([_of_kind(split.texts, is_string, encoder, overflow) for is_string in kinds or [True]])
+    made = joined([_of_kind(split.texts, is_string, encoder, overflow) for is_string in kinds or [True]])
     assert made.words is not None
     firsts = [_first_pieces(words) for words in made.words]
     kept = _best_windows(firsts, [len(ids) for ids in made.ids], made.rows.tolist())
@@ -53,6 +53,27 @@ def tagged_features(split: Split, encoder: "Encoder", overflow: str) -> Features
     ]
     places, words = ([np.array([pair[at] for pair in some], dtype=np.int64) for some in read] for at in (0, 1))
     return replace(made, targets=TagTargets(_with_all_words(split, made), places, words))
+
+
+def what_is_lost(targets: TagTargets, features: Features, name: str) -> list[str]:
+    """Lines that count the entities that are extended or not read, and the tagged words of which the tokenizer reads nothing."""
+    told = []
+    if widened := sum(row.widened for row in targets.rows):
+        begin = counted(widened, "entity begins or ends", "entities begin or end")
+        told.append(f"{begin} within a word in {name}: the whole of it is taken")
+    if unread := sum(row.unread for row in targets.rows):
+        told.append(
+            f"entities left out in {name}: {unread:,}, of which no word is read, as it lies beyond the length (--seq-len, or "
+            "--set data.overflow=windows), is none to the tokenizer, or belongs to another entity"
+        )
+    read = np.zeros(len(targets.rows), dtype=np.int64)
+    np.add.at(read, features.rows, [len(words) for words in targets.words])
+    lacking = [len(row.words or ()) - own for row, own in zip(targets.rows, read.tolist(), strict=True)]
+    if dropped := sum(number for row, number in enumerate(lacking) if row not in features.cut):
+        told.append(
+            f"words in {name} of which the tokenizer reads nothing, so that their tags are not learned: {dropped:,}"
+        )
+    return told
 
 
 def _refuse_mixture(split: Split) -> None:
@@ -70,29 +91,7 @@ def _of_kind(texts: Sequence[Any], is_string: bool, encoder: "Encoder", overflow
     """The features of those rows that are strings, or of those that are lists of words."""
     own = [row for row, text in enumerate(texts) if isinstance(text, str) is is_string]
     made = encoder([(texts[row],) for row in own], overflow, are_words=not is_string, with_characters=True)
-    rows = np.array(own, dtype=np.int64)[made.rows]
-    return replace(made, rows=rows, cut={own[row]: length for row, length in made.cut.items()})
-
-
-def _joined(parts: Sequence[Features]) -> Features:
-    """The features of all parts, row by row."""
-    first, rows = parts[0], np.concatenate([one.rows for one in parts])
-    order = np.argsort(rows, kind="stable")
-
-    def joined(name: str) -> list[Any]:
-        every = [one for part in parts for one in getattr(part, name)]
-        return [every[number] for number in order]
-
-    return replace(
-        first,
-        ids=joined("ids"),
-        types=None if first.types is None else joined("types"),
-        rows=rows[order],
-        texts=joined("texts"),
-        words=joined("words"),
-        offsets=joined("offsets"),
-        cut=dict(chain.from_iterable(one.cut.items() for one in parts)),
-    )
+    return made.of_rows(own)
 
 
 def _with_all_words(split: Split, made: Features) -> list[TaggedRow]:

@@ -57,6 +57,12 @@ def test_what_does_not_look_at_the_text_is_said_with_what_to_try(capsys, matrix,
     assert ("class_weights=balanced" in told) == bool(words)
 
 
+@pytest.mark.parametrize("matrix", [[[0, 0], [0, 9]], [[0, 0], [4, 5]]])
+def test_rows_of_one_class_are_said_to_tell_nothing(capsys, matrix):
+    say_doubts(of_classes(matrix))
+    assert said(capsys) == "warning: all 9 rows are of one class, pos: only rows of others show what was learned"
+
+
 @pytest.mark.parametrize(("noise", "is_doubted"), [(0.1, False), (30.0, True)])
 def test_numbers_are_held_against_their_mean(capsys, noise, is_doubted):
     random = np.random.default_rng(0)

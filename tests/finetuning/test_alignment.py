@@ -13,7 +13,7 @@ from bertkit.finetuning.glue import GLUE_ROWS
 from bertkit.finetuning.heads.number import Number
 from bertkit.finetuning.heads.one_class import OneClass
 from bertkit.finetuning.heads.several_classes import SeveralClasses
-from bertkit.settings.recipes import load
+from bertkit.settings.recipes import Override, load
 from bertkit.settings.schema import FinetuneRecipe, TaskSettings
 
 PAIRS = [("the cat sat", "a b c", 1), ("a", "cat .", 0), ("d e", "the cats", 1), ("f g h", "i j", 1), ("sat", "b", 0)]
@@ -70,6 +70,28 @@ def test_a_model_with_its_classes_in_another_order_has_the_same_figures(make, gl
         (path,) = predict.write_task_submission(predict.open_predictor(model, "cpu"), "mrpc", glue, out)
         written.append(path.read_text())
     assert written[0] == written[1]
+
+
+def test_rows_that_number_classes_in_another_order_are_read_by_the_names_that_are_given(make, tmp_path):
+    model = make(["neg", "pos"], [0, 1])
+    named, numbered = tmp_path / "named.csv", tmp_path / "numbered.csv"
+    header = "text,text2,label\n"
+    named.write_text(header + "".join(f"{a},{b},{'neg' if label else 'pos'}\n" for a, b, label in PAIRS * 4))
+    numbered.write_text(header + "".join(f"{a},{b},{label}\n" for a, b, label in PAIRS * 4))
+    columns = [Override("task.text", ["text", "text2"], "--text")]
+    order = [Override("task.labels", ["pos", "neg"], "--set")]
+    right = predict.evaluate(model, None, None, str(named), columns, "cpu")
+    found = predict.evaluate(model, None, None, str(numbered), [*columns, *order], "cpu")
+    assert 0 < right["eval_accuracy"] < 1
+    assert found["eval_accuracy"] == right["eval_accuracy"]
+    assert found["eval_loss"] == pytest.approx(right["eval_loss"], rel=1e-6)
+    by_number = predict.evaluate(model, None, None, str(numbered), columns, "cpu")
+    assert by_number["eval_accuracy"] == pytest.approx(1 - right["eval_accuracy"])
+    other = [Override("task.labels", ["good", "bad"], "--set")]
+    with pytest.raises(
+        BertkitError, match=r"the model's classes \(neg, pos\) are not those of task.labels \(good, bad\)"
+    ):
+        predict.evaluate(model, None, None, str(named), [*columns, *other], "cpu")
 
 
 def test_a_model_with_other_classes_is_refused(make, glue):

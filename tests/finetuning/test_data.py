@@ -220,6 +220,31 @@ def test_a_list_among_words_is_no_class(tmp_path):
         own(tmp_path, "\n".join(json.dumps(row) for row in rows), name="a.jsonl")
 
 
+def test_what_is_read_differently_is_counted_in_each_split(tmp_path):
+    entities = [{"text": "Ana ran to New York", "entities": [[0, 3, "PER"], [11, 19, "LOC"]]}] * 2
+    overlapping = {"text": "Ana ran to New York", "entities": [[0, 3, "PER"], [11, 19, "LOC"], [11, 14, "PER"]]}
+    asked = {"question": "who?", "context": "so Ana ran", "answers": {"text": ["Ana"], "answer_start": [3]}}
+    moved = asked | {"answers": {"text": ["Ana"], "answer_start": [0]}}
+    tags = {"tokens": ["Ana", "ran"], "tags": ["B-PER", "O"]}
+    stray = {"tokens": ["so", "Ana"], "tags": ["O", "I-PER"]}
+    for good, held, said in (
+        (entities, overlapping, "entities that overlap a longer one, left out in validation: 1"),
+        ([asked], moved, "answers that stand elsewhere than validation says, and were found: 1"),
+        ([tags] * 3, stray, "tags that go on with nothing, read as beginnings in validation: 1"),
+    ):
+        data = own(tmp_path, jsonl(*good), jsonl(*good, held), name="a.jsonl")
+        assert said in data.notes
+        alone = load_labelled(request(validation=tmp_path / "va.jsonl", head=data.head))
+        assert said in alone.notes
+
+
+def test_a_question_that_a_row_lacks_is_refused_as_an_empty_one_is(tmp_path):
+    row = {"question": "who?", "choices": ["a", "b"], "label": 0}
+    for lacking in ({"choices": ["a", "b"], "label": 0}, row | {"question": None}):
+        with pytest.raises(BertkitError, match="1 of 3 rows has no text in column 'question': .*:3"):
+            own(tmp_path, jsonl(row, row, lacking), jsonl(row), name="a.jsonl")
+
+
 @pytest.mark.parametrize("skip_bad_rows", [False, True])
 def test_choices_counted_from_1_are_refused_and_not_learned_with_the_next_one(tmp_path, skip_bad_rows):
     def table(*labels):

@@ -129,7 +129,7 @@ class Head(ABC):
         return ""
 
     def check_texts(self, columns: Columns, source: str) -> None:  # noqa: B027 (most have nothing to refuse)
-        """Checks that rows to predict have as many texts as the rows that the model was fine-tuned on.
+        """Checks that rows have as many texts as those that the model was fine-tuned on; a line says what is done without.
 
         Raises:
             BertkitError: they have fewer or more.
@@ -143,8 +143,8 @@ class Head(ABC):
             BertkitError: the row cannot be read; the message names file and line.
         """
 
-    def left_out(self, rows: Sequence[Row], columns: Columns, name: str) -> list[str]:  # noqa: ARG002 (most leave out nothing)
-        """Lines that count what is left out of the rows of a split with this name."""
+    def left_out(self, rows: Sequence[Row], columns: Columns, split: Split) -> list[str]:  # noqa: ARG002 (most have none)
+        """Lines that count what is left out of the rows, or read differently than it is written, and name their split."""
         return []
 
     def check_labels(self, rows: Sequence[Row], columns: Columns, source: str) -> None:  # noqa: B027 (most see it in a row)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.finetuning.baseline import beside
-from bertkit.finetuning.features import Batch, Columns, Features, Row, Split
+from bertkit.finetuning.features import Batch, Columns, Features, Row, Split, joined
 from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.rows.choice_rows import choices_of, numbered, refuse_numbers_from_1, right_choice, told_empty
 from bertkit.finetuning.rows.kinds import as_text
@@ -82,6 +83,12 @@ class ChoiceHead(Head):
     def needs(self) -> str:
         return "a question and its choices"
 
+    def check_texts(self, columns: Columns, source: str) -> None:
+        if not columns.get("text"):
+            console.note_once(
+                console.plain(f"{source}: no column of questions, so that choices are read alone (--text names one)")
+            )
+
     def input(self, row: Row, columns: Columns) -> dict[str, Any]:
         place, values = row
         # "Ana opened the door. She" and "sat down.": the second part begins each choice, as in SWAG.
@@ -90,8 +97,8 @@ class ChoiceHead(Head):
         choices = [f"{begun} {choice}".strip() for choice in choices_of(row, columns)]
         return {"question": " ".join(text for text in texts if text), "choices": choices}
 
-    def left_out(self, rows: Sequence[Row], columns: Columns, name: str) -> list[str]:
-        return told_empty(rows, columns, name)
+    def left_out(self, rows: Sequence[Row], columns: Columns, split: Split) -> list[str]:
+        return told_empty(rows, columns, split.name)
 
     def check_labels(self, rows: Sequence[Row], columns: Columns, source: str) -> None:
         refuse_numbers_from_1(rows, columns, source)
@@ -105,16 +112,20 @@ class ChoiceHead(Head):
                 "data.overflow=windows does not fit choices, each of which is read as a whole and gets one number: leave it "
                 "out, and read more tokens with --seq-len"
             )
-        asked = any(text["question"] for text in split.texts)
-        texts = [
-            (text["question"], choice) if asked else (choice,) for text in split.texts for choice in text["choices"]
-        ]
-        made = encoder(texts, self.overflow, shortened="only_first" if asked else "longest_first")
+        texts = [(text["question"], choice) for text in split.texts for choice in text["choices"]]
+        made = joined([self._of_kind(texts, is_asked, encoder) for is_asked in (False, True)])
         rows = np.array([row for row, text in enumerate(split.texts) for _ in text["choices"]], dtype=np.int64)
         cut = dict[int, int]()
         for pair, tokens in made.cut.items():
             cut[int(rows[pair])] = max(tokens, cut.get(int(rows[pair]), 0))
         return replace(made, rows=rows[made.rows], together=True, targets=split.labels, cut=cut, windows=None)
+
+    def _of_kind(self, texts: Sequence[tuple[str, str]], is_asked: bool, encoder: "Encoder") -> Features:
+        """The features of the choices that have a question, or of those that have none: what is read of a row depends on it
+        alone."""
+        own = [number for number, (question, _) in enumerate(texts) if bool(question) is is_asked]
+        given = [texts[number] if is_asked else texts[number][1:] for number in own]
+        return encoder(given, self.overflow, shortened="only_first" if is_asked else "longest_first").of_rows(own)
 
     def tensors(self, features: Features, units: Sequence[int]) -> Batch:
         """``sizes``: int64 ``[R]``, the number of choices of each row; ``labels``: int64 ``[R]``, the right choice."""

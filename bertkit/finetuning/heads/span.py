@@ -107,6 +107,10 @@ class SpanHead(AtTokens):
     def labels(self, rows: Sequence[Row], columns: Columns) -> list[Answers]:
         return [_answers(row, columns) for row in rows]
 
+    def left_out(self, rows: Sequence[Row], columns: Columns, split: Split) -> list[str]:  # noqa: ARG002
+        moved = sum(one.moved for one in split.labels or ())
+        return [f"answers that stand elsewhere than {split.name} says, and were found: {moved:,}"] if moved else []
+
     def features(self, split: Split, encoder: "Encoder") -> Features:
         made = answer_features(split, encoder, self.overflow)
         for told in what_is_lost(split, made):
@@ -206,16 +210,11 @@ class SpanHead(AtTokens):
 
     def described(self, split: Split) -> str:
         none = sum(not one.texts for one in split.labels)
-        moved = sum(one.moved for one in split.labels)
         questions = f"of {len(split.labels):,} questions"
         unanswered = counted(
             none, f"{questions} has no answer in its text", f"{questions} have no answer in their text"
         )
-        elsewhere = counted(
-            moved, "answer stands elsewhere than was said, and was", "answers stand elsewhere than was said, and were"
-        )
-        note = f"; {elsewhere} found" if moved else ""
-        return (unanswered if none else "every question has an answer") + note
+        return unanswered if none else "every question has an answer"
 
     @property
     def purpose(self) -> str:

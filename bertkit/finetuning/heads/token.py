@@ -26,7 +26,7 @@ from bertkit.finetuning.rows.tagged_rows import (
     tagged_row,
 )
 from bertkit.finetuning.tag_figures import details_of, figure
-from bertkit.finetuning.tagged_features import TagTargets, named_entities, tagged_features
+from bertkit.finetuning.tagged_features import TagTargets, named_entities, tagged_features, what_is_lost
 
 if TYPE_CHECKING:
     import torch
@@ -125,39 +125,41 @@ class TokenHead(AtTokens):
             there = ", ".join(self.label_names[:20])
             raise BertkitError(f"{row.place}: unknown tag '{unknown[0]}'; training has {there}")
 
-    def _in_own_scheme(self, rows: list[TaggedRow], name: str) -> list[TaggedRow]:
-        """Rows in another scheme than that of the model, such as entities of strings, with the model's tags."""
+    def _as_learned(self, rows: list[TaggedRow], name: str) -> list[TaggedRow]:
+        """Rows with the tags that the model is to say: those that go on with nothing as beginnings, and those in another
+        scheme than the model's, as entities of strings may be, in its own."""
         scheme = scheme_of(row.tags or () for row in rows)
-        if not self.scheme or scheme in ("", self.scheme):
-            return rows
-        console.note(f"the tags of {name} are in {scheme}, and are read in {self.scheme}, as the model's are")
+        is_other = bool(self.scheme) and scheme not in ("", self.scheme)
+        if is_other:
+            console.note(f"the tags of {name} are in {scheme}, and are read in {self.scheme}, as the model's are")
         made = []
         for row in rows:
-            tags = tags_of(entities(row.tags or ()), len(row.tags or ()), self.scheme)
+            given = row.tags or []
+            tags = tags_of(entities(given), len(given), self.scheme) if is_other else repaired(given, self.scheme)
             self._refuse_unknown(row, set(tags))
             made.append(replace(row, tags=tags))
         return made
+
+    def left_out(self, rows: Sequence[Row], columns: Columns, split: Split) -> list[str]:  # noqa: ARG002
+        tagged: list[TaggedRow] = split.labels or []
+        is_repaired = {self.scheme, scheme_of(row.tags or () for row in tagged)} <= {"BIO", "BIOES"}
+        counts = {
+            "tags that go on with nothing, read as beginnings": is_repaired
+            * sum(begins_nothing(row.tags or ()) for row in tagged),
+            "entities that overlap a longer one, left out": sum(row.overlapping for row in tagged),
+            "marks of further annotators, or second labels, left out": sum(row.further for row in tagged),
+        }
+        return [f"{what} in {split.name}: {number:,}" for what, number in counts.items() if number]
 
     def features(self, split: Split, encoder: "Encoder") -> Features:
         made = tagged_features(split, encoder, self.overflow)
         if split.labels is None:
             return made
-        targets: TagTargets = replace(made.targets, rows=self._in_own_scheme(made.targets.rows, split.name))
-        widened = sum(row.widened for row in targets.rows)
-        if widened:
-            begin = counted(widened, "entity begins or ends", "entities begin or end")
-            console.note(f"{begin} within a word in {split.name}: the whole of it is taken")
-        unread = sum(row.unread for row in targets.rows)
-        if unread:
-            console.note(
-                f"entities left out in {split.name}: {unread:,}, of which no word is read, as it lies beyond the length "
-                "(--seq-len, or --set data.overflow=windows), is none to the tokenizer, or belongs to another entity"
-            )
+        targets: TagTargets = replace(made.targets, rows=self._as_learned(made.targets.rows, split.name))
+        for told in what_is_lost(targets, made, split.name):
+            console.note(told)
         numbered = {name: id_ for id_, name in enumerate(self.label_names)}
-        tags = [
-            np.array([numbered[tag] for tag in repaired(row.tags or [], self.scheme)], dtype=np.int64)
-            for row in targets.rows
-        ]
+        tags = [np.array([numbered[tag] for tag in row.tags or ()], dtype=np.int64) for row in targets.rows]
         ids = [tags[row][own] for row, own in zip(made.rows, targets.words, strict=True)]
         return replace(made, targets=replace(targets, ids=ids))
 
@@ -229,17 +231,11 @@ class TokenHead(AtTokens):
 
     # What people are told.
 
-    def described(self, split: Split) -> str:
+    def described(self, split: Split) -> str:  # noqa: ARG002
         types = self._types
         kinds = counted(len(types), "type of entities", "types of entities")
         what = f"{kinds} in {self.scheme}" if self.scheme else f"{len(types)} tags"
-        stray = sum(begins_nothing(row.tags or ()) for row in split.labels) if self.scheme in ("BIO", "BIOES") else 0
-        repair = f"; tags that go on with nothing, read as beginnings: {stray:,}" if stray else ""
-        overlapping = sum(row.overlapping for row in split.labels)
-        left_out = f"; entities that overlap a longer one, left out: {overlapping:,}" if overlapping else ""
-        further = sum(row.further for row in split.labels)
-        left_out += f"; marks of further annotators, or second labels, left out: {further:,}" if further else ""
-        return f"{what}: {listed(types, _SHOWN_TYPES)}{repair}{left_out}"
+        return f"{what}: {listed(types, _SHOWN_TYPES)}"
 
     @property
     def _types(self) -> list[str]:

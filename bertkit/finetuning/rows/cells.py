@@ -4,6 +4,7 @@ import ast
 import json
 import math
 import re
+import unicodedata
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
@@ -21,7 +22,7 @@ _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,14})")
 _DECIMAL = re.compile(r"-?((0|[1-9][0-9]*)?\.[0-9]+|[1-9](?=e))(e[+-][0-9]{2,3})?")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _NEIGHBOURS = re.compile(r"""['"]\s+['"]""")
-_DECIMAL_COMMA = re.compile(r"-?[0-9]+,[0-9]+")
+_WITH_COMMA = re.compile(r"-?[0-9]+(,[0-9]+|([,. ][0-9]{3})*,[0-9]+|(,[0-9]{3})+\.[0-9]+)")
 SEPARATORS = ("|", ";", ",")
 """Separators of several classes in a cell, the most likely first."""
 
@@ -45,6 +46,16 @@ def class_name(value: Any) -> str:
 def _bare(text: str) -> str:
     """The text without blanks around it, and without the NUL characters that fill up fields of a fixed width."""
     return text.strip().strip("\0").strip()
+
+
+def as_seen(name: str) -> str:
+    """A name without what cannot be seen in it: composed characters (NFC), and no format characters such as U+200B.
+
+    Example:
+        >>> as_seen("cafe\u0301\u200b") == "caf\u00e9"
+        True
+    """
+    return "".join(one for one in unicodedata.normalize("NFC", name) if unicodedata.category(one) != "Cf")
 
 
 def is_whole(value: Any) -> bool:
@@ -77,9 +88,9 @@ def as_number(value: Any) -> float | None:
     return number if abs(number) <= _LARGEST else None
 
 
-def has_decimal_comma(value: Any) -> bool:
-    """Whether a cell is written as a number with a comma, as 0,5 (or 1,000)."""
-    return isinstance(value, str) and bool(_DECIMAL_COMMA.fullmatch(value.strip()))
+def has_comma(value: Any) -> bool:
+    """Whether a cell is written as a number with commas: 0,5 or 1.234,5, and 1,200,000 or 1,234.5."""
+    return isinstance(value, str) and bool(_WITH_COMMA.fullmatch(value.strip()))
 
 
 def as_flag(value: Any) -> bool | None:

@@ -40,7 +40,8 @@ def held_out(texts: Sequence[Any], labels: Any, share: float, seed: int) -> tupl
             held = _grouped(groups, None, share, seed)
         if not 0 < len(held) < len(texts):
             raise BertkitError(
-                f"cannot hold out {share:g} of {len(texts)} rows: of different texts there are only {len(groups)}"
+                f"cannot hold out {share:g} of {len(texts)} rows, whose different texts are {len(groups)}: give a larger share "
+                "(--validation-split), more rows, or --validation FILE"
             )
     else:
         held = _drawn([row for row in rows if row not in alone], classes, share, seed, is_needed=not alone)
@@ -72,11 +73,12 @@ def not_trained(kept: Any, held: Any, names: Sequence[str]) -> list[str]:
         held: the labels of the rows that are held out.
         names: the names of the classes by id; empty where labels are no classes.
     """
-    if not names or not isinstance(held, np.ndarray) or held.dtype != np.int64:
+    if not names or not isinstance(held, np.ndarray):
         return []
-    here, there = Counter(kept.tolist()), set(held.tolist())
+    several = held.ndim == 2  # 0 and 1 by class
+    here, there = (Counter((one.nonzero()[1] if several else one).tolist()) for one in (kept, held))
     of_classes = {
-        "classes held out whole, of which no row is trained on": there - here.keys(),
+        "classes held out whole, of which no row is trained on": there.keys() - here.keys(),
         "classes of a single row, which is trained on, so that none is held out": {
             id_ for id_, rows in here.items() if rows == 1 and id_ not in there
         },

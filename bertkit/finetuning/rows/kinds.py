@@ -64,7 +64,7 @@ def refuse_missing_texts(rows: Sequence[tuple[str, dict[str, Any]]], columns: Se
         BertkitError: there are such rows.
     """
     for column in columns:
-        empty = [place for place, row in rows if row.get(column, "") is None or row.get(column) != row.get(column)]
+        empty = [place for place, row in rows if row.get(column) is None or row.get(column) != row.get(column)]
         refuse_empty(empty, len(rows), f"no text in column '{column}'")
 
 

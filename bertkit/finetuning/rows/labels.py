@@ -86,7 +86,12 @@ class Labelling:
 
     def _unknown(self, place: str, value: Any) -> BertkitError:
         more = f" and {len(self.names) - 20:,} more" if len(self.names) > 20 else ""
-        return BertkitError(f"{place}: unknown label '{shown(value)}'; training has {', '.join(self.names[:20])}{more}")
+        seen = cells.as_seen(str(value))
+        alike = any(cells.as_seen(name) == seen for name in self.names)
+        how = " (it looks like one of them, but consists of other characters, as in NFC and NFD)" if alike else ""
+        return BertkitError(
+            f"{place}: unknown label '{shown(value)}'; training has {', '.join(self.names[:20])}{more}{how}"
+        )
 
 
 def is_class(row: Row, column: str, names: Container[str]) -> bool:
@@ -111,6 +116,8 @@ def find_labelling(rows: Sequence[Row], columns: Sequence[str], task: TaskSettin
         if not labelled:
             _refuse_missing(rows, columns, several=False)
         kind = kind or _kind(labelled, columns)
+        if names and kind == "regression" and not task.problem_type:
+            kind = "single_label_classification"  # numbers that have names are classes, however many
         names = names or ([] if kind == "regression" else _names(labelled, columns, kind))
     if kind == "regression":
         return Labelling([], kind)
@@ -153,12 +160,14 @@ def _refuse_two_ways(rows: Sequence[Row], column: str, lists: Sequence[list[Any]
             f'{place}: the label {shown(first)} looks like a list, but is none in JSON: write ["a", "b"] or [0, 1], or use '
             f"{_SET}single_label_classification"
         )
-    if all(cells.has_decimal_comma(value) or cells.is_whole(value) for value in values) and not all(
-        map(cells.is_whole, values)
+    with_comma = [cells.has_comma(value) for value in values]
+    if any(with_comma) and all(
+        comma or cells.is_plain_number(one) for comma, one in zip(with_comma, values, strict=True)
     ):
+        at = with_comma.index(True)
         raise BertkitError(
-            f"{place}: the label '{shown(first)}' is a number with a comma, as the others: write a point for decimals and "
-            f"nothing for thousands, or use {_SET}single_label_classification"
+            f"{rows[at][0]}: the label '{shown(values[at])}' is a number with a comma, and all are numbers: write a "
+            f"point for decimals and nothing for thousands, or use {_SET}single_label_classification"
         )
 
 
@@ -191,7 +200,9 @@ def _names_of(place: str, row: dict[str, Any], columns: Sequence[str]) -> list[s
         return [column for column, flag in flags.items() if flag]
     listed = cells.as_list(row[columns[0]])
     if listed is None:
-        raise BertkitError(f"{place}: the label '{shown(row[columns[0]])}' is no list, as those of other rows are")
+        raise BertkitError(
+            f"{place}: the label '{shown(row[columns[0]])}' is neither a list of classes nor a text with several"
+        )
     nested = next((one for one in listed if isinstance(one, OF_SEVERAL)), None)
     if nested is not None:
         raise BertkitError(

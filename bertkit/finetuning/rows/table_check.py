@@ -58,7 +58,7 @@ class TableCheck:
     """Figures of all splits, the one to train on first.
 
     Attributes:
-        nearly_one: classes whose names differ only in case, blanks, hyphens, the last punctuation or ``.0``.
+        nearly_one: classes whose names differ only in case, blanks, hyphens, the last punctuation or ``.0``, or look alike.
         between: the separator, if names look like several classes in one.
         examples: some of the numbers, for a regression.
         limit: how many tokens are read of a row; None if tokens were not counted.
@@ -240,7 +240,8 @@ def _nearly_one(names: Sequence[str]) -> list[list[str]]:
     for name in names:
         number = _POINT_ZERO.fullmatch(name)
         # Signs distinguish names, as in C, C++ and C#; numbers are only equal to themselves.
-        plain = _UNTOLD.sub("", name).casefold() if re.search(r"[^\W\d_]", name) else name
+        seen = cells.as_seen(name)
+        plain = _UNTOLD.sub("", seen).casefold() if re.search(r"[^\W\d_]", seen) else seen
         plain = number[1] if number else plain
         alike.setdefault(plain or name, []).append(name)
     return [group for group in alike.values() if len(group) > 1]

@@ -217,7 +217,9 @@ def of_entities(place: str, row: dict[str, Any]) -> TaggedRow:
         BertkitError: an entity lies outside of its text.
     """
     plain = _of_label_studio(row)
-    text, marks = plain["text"], marked_entities(row) or []
+    text, marks = plain.get("text"), marked_entities(row) or []
+    if not isinstance(text, str):
+        raise BertkitError(f"{place}: 'data' has no text")
     spans = [span for one in marks if (span := _span(one)) is not None]
     kept: list[Entity] = []
     for span in sorted(spans, key=lambda one: (one.begin - one.end, one.begin)):
@@ -303,7 +305,7 @@ def column_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]] | None:
 def _of_label_studio(row: dict[str, Any]) -> dict[str, Any]:
     """A row of Label Studio's export as {"text", "entities"}, from the first annotator who did not skip it, with the number of
     marks of the others; any other row as it is."""
-    data, annotations = row.get("data"), row.get("annotations")
+    data, annotations = row.get("data"), row.get("annotations", [])
     if not isinstance(data, dict) or not isinstance(annotations, list):
         return row
     texts = [value for value in data.values() if isinstance(value, str)]

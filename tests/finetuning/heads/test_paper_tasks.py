@@ -282,6 +282,82 @@ def plain_choice(folder, tokenizer, line):
 PLAIN = {"token": plain_tags, "span": plain_answer, "choice": plain_choice}
 
 
+def test_a_run_on_entities_that_are_marked_in_texts(tiny_model, tmp_path):
+    """Beside the same rows as tokens and tags: the same figures to the bit."""
+    marked = [
+        {"text": "the cat sat . a", "entities": [[0, 7, "ANIMAL"], [14, 15, "LETTER"]]},
+        {"text": "b c d", "entities": []},
+    ]
+    tags = [["B-ANIMAL", "I-ANIMAL", "O", "O", "B-LETTER"], ["O", "O", "O"]]
+    tagged_rows = [{"tokens": row["text"].split(), "tags": own} for row, own in zip(marked, tags, strict=True)]
+    settings = {"train.max_steps": 3, "train.mixed_precision": "no", "train.batch_size": 4}
+    overrides = [Override(key, value, key) for key, value in settings.items()]
+    figures = []
+    for name, rows in (("marked", marked), ("tagged", tagged_rows)):
+        path = tmp_path / f"{name}.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows * 8))
+        record = finetune(
+            FinetuneRequest(
+                train=str(path), validation=str(path), model=str(tiny_model), out=tmp_path / name, device="cpu",
+                overrides=[*overrides, Override("data.max_seq_length", 16, "")],
+            )
+        )  # fmt: skip
+        figures.append({key: value for key, value in record.results.items() if key.startswith("eval_")})
+    assert "eval_f1" in figures[0]
+    assert figures[0] == figures[1]
+
+
+def test_a_label_that_is_read_as_a_beginning_is_right_where_it_is_said(tiny_model):
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_model)
+    encoder = Encoder.of(tokenizer, FinetuneDataSettings(max_seq_length=16))
+    rows = [("a:1", {"tokens": ["the", "cat"], "ner_tags": ["B-X", "I-X"]})] * 2
+    rows += [("a:3", {"tokens": ["a", "cat"], "ner_tags": ["I-X", "O"]})]
+    head, split = split_of("token", rows)
+    assert head.left_out(rows, COLUMNS["token"], split) == [
+        "tags that go on with nothing, read as beginnings in train: 1"
+    ]
+    features = head.features(split, encoder)
+    logits = [np.eye(len(head.label_names))[ids] for ids in features.targets.ids]
+    answers = head.decode(logits, features, split)
+    assert answers[2]["tags"] == answers[2]["label"] == ["B-X", "O"]
+    assert head.score(answers, split, ["accuracy", "f1"]) == {"accuracy": 1.0, "f1": 1.0}
+    lacking = TokenHead(["O", "B-Y", "I-Y", "I-X"], "BIO")
+    with pytest.raises(BertkitError, match="a:3: unknown tag 'B-X'; training has O"):
+        lacking.features(Split("validation", split.texts[2:], lacking.labels(rows[2:], COLUMNS["token"])), encoder)
+
+
+def test_words_that_the_tokenizer_drops_are_counted(tiny_model, capsys):
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_model)
+    encoder = Encoder.of(tokenizer, FinetuneDataSettings(max_seq_length=5))
+    rows = [("a:1", {"tokens": ["the", "\u200b", "cat"], "ner_tags": ["O", "B-X", "O"]})]
+    rows += [("a:2", {"tokens": ["a"] * 9, "ner_tags": ["O"] * 9})]  # in windows all are read
+    head, split = split_of("token", rows)
+    head.features(split, encoder)
+    told = " ".join(capsys.readouterr().err.split())
+    assert "words in train of which the tokenizer reads nothing, so that their tags are not learned: 1" in told
+
+
+def test_what_is_read_of_a_row_of_choices_depends_on_it_alone(tiny_model, capsys):
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_model)
+    encoder = Encoder.of(tokenizer, FinetuneDataSettings(max_seq_length=8))
+    rows = [{"question": question, "choices": ["a cat", "a b c"]} for question in ("", "the cat sat . a b c d", "")]
+    together = ChoiceHead().features(Split("", rows, None), encoder)
+    alone = [ChoiceHead().features(Split("", [row], None), encoder) for row in rows]
+    assert together.ids == [ids for one in alone for ids in one.ids]
+    assert together.types == [types for one in alone for types in one.types]
+    assert together.rows.tolist() == [0, 0, 1, 1, 2, 2]
+    assert together.cut == {1: alone[1].cut[0]}
+    assert together.ids[0] == tokenizer("a cat")["input_ids"]
+    assert (
+        together.ids[2]
+        == tokenizer("the cat sat . a b c d", "a cat", truncation="only_first", max_length=8)["input_ids"]
+    )
+    ChoiceHead().check_texts({"choices": ("choices",)}, "rows.jsonl")
+    assert "rows.jsonl: no column of questions, so that choices are read alone" in " ".join(
+        capsys.readouterr().err.split()
+    )
+
+
 @pytest.mark.parametrize(
     ("row", "kind"),
     [

@@ -7,6 +7,7 @@ import pytest
 import transformers
 
 from bertkit.errors import BertkitError
+from bertkit.finetuning.answer_features import BEST_PLACES, likeliest_spans
 from bertkit.finetuning.features import Split
 from bertkit.finetuning.heads.span import SpanHead
 from bertkit.finetuning.run import FinetuneRequest, finetune
@@ -114,3 +115,34 @@ def test_the_threshold_is_fitted_to_the_rows_that_may_be_answered():
     both = head.tuned([answered, unread], Split("held", [], labels))
     assert both.threshold == head.tuned([answered], Split("held", [], labels[:1])).threshold
     assert head.tuned([unread], Split("held", [], labels[1:])).threshold == 0.0
+
+
+def test_an_answer_that_two_windows_hold_stands_once_among_the_best(tiny_model):
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_model)
+    encoder = Encoder.of(tokenizer, FinetuneDataSettings(max_seq_length=14, stride=4))
+    context = "the cat sat . " * 6
+    head = SpanHead(may_be_unanswered=False)
+    features = head.features(Split("", [{"question": "the", "context": context}], None), encoder)
+    draw = np.random.default_rng(4)
+    of_place = draw.normal(size=(len(context), 2))  # the same for a token in whichever window
+    logits = []
+    for offsets, read in zip(features.offsets, features.targets.read, strict=True):
+        logits.append(np.stack([of_place[offsets[place][0]] if place else np.full(2, -9.0) for place in read]))
+    ranked, _ = likeliest_spans(logits, features, 1)
+    places = [(begin, end) for _, begin, end in ranked[0]]
+    assert len(set(places)) == len(places) == BEST_PLACES
+    scores = [score for score, _, _ in ranked[0]]
+    assert scores == sorted(scores, reverse=True)
+    # By hand: the best of all pairs of a beginning and an end within a window.
+    pairs = [
+        (
+            logits[window][a, 0] + logits[window][b, 1],
+            features.offsets[window][read[a]][0],
+            features.offsets[window][read[b]][1],
+        )
+        for window, read in enumerate(features.targets.read)
+        for a in range(1, len(read))
+        for b in range(a, len(read))
+    ]
+    assert scores[0] == pytest.approx(max(pairs)[0])
+    assert places[0] == max(pairs)[1:]

@@ -38,7 +38,9 @@ def test_a_text_that_is_most_of_the_rows_is_trained_on():
     kept, held = held_out([("same",)] * 80 + [(f"t{n}",) for n in range(20)], np.arange(100) % 2, 0.1, 1)
     assert len(held) == 10
     assert min(held) >= 80
-    with pytest.raises(BertkitError, match=r"cannot hold out 0\.1 of 9 rows: of different texts there are only 1"):
+    with pytest.raises(
+        BertkitError, match=r"cannot hold out 0\.1 of 9 rows, whose different texts are 1: give a larger share"
+    ):
         held_out([("same",)] * 9, np.zeros(9, dtype=np.int64), 0.1, 1)
 
 
@@ -69,9 +71,10 @@ def test_a_class_of_one_row_is_trained_on_and_the_others_are_stratified(seed, re
     kept, held = held_out(texts, labels, 0.5, seed)
     assert np.bincount(labels[held], minlength=3).tolist() == [40, 10, 0]
     assert sorted(kept + held) == list(range(101))
-    assert not_trained(labels[kept], labels[held], ["a", "b", "c"]) == [
-        "classes of a single row, which is trained on, so that none is held out: 1, c"
-    ]
+    told = ["classes of a single row, which is trained on, so that none is held out: 1, c"]
+    assert not_trained(labels[kept], labels[held], ["a", "b", "c"]) == told
+    flags = np.eye(3, dtype=np.float32)[labels]  # the same as one of several classes a row
+    assert not_trained(flags[kept], flags[held], ["a", "b", "c"]) == told
 
 
 def test_too_many_classes_for_the_share_are_disregarded_and_that_is_said(capsys):

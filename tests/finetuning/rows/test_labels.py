@@ -88,6 +88,9 @@ def test_missing_labels_are_refused_all_at_once(empty):
     ("values", "message"),
     [
         (["0,5", "1,5", "2"], r"a\.csv:2: the label '0,5' is a number with a comma"),
+        (["2", "0,5", "2.5"], r"a\.csv:3: the label '0,5' is a number with a comma, and all are numbers"),
+        (["1.234,5", "7"], r"a\.csv:2: the label '1\.234,5' is a number with a comma"),
+        (["3", "1,200,000"], r"a\.csv:3: the label '1,200,000' is a number with a comma"),
         (["[0 1]", "[1 0]"], r"a\.csv:2: the label \[0 1\] looks like a list, but is none in JSON"),
         (["a", "['b']", "c"], r"a\.csv:3: the label \['b'\] looks like a list, which those of other rows are not"),
         (["a", ["b"], "c"], r"a\.csv:3: the label 'label' is a list of 1, not a class"),
@@ -97,6 +100,27 @@ def test_missing_labels_are_refused_all_at_once(empty):
 def test_labels_that_can_be_read_in_two_ways_are_refused(values, message):
     with pytest.raises(BertkitError, match=message):
         learned(values)
+
+
+def test_numbers_that_have_names_are_classes_however_many():
+    rows = [(f"a.csv:{n}", {"label": n}) for n in range(60)]
+    assert find_labelling(rows, ["label"], TaskSettings()).kind == "regression"
+    names = tuple(f"intent{n}" for n in range(60))
+    labelling = find_labelling(rows, ["label"], TaskSettings(labels=names))
+    assert (labelling.kind, labelling.names) == ("single_label_classification", list(names))
+    assert labelling.encode(rows, ["label"]).tolist() == list(range(60))
+
+
+def test_a_name_that_only_looks_like_a_class_is_said_to():
+    rows = [("a.csv:2", {"label": "caf\u00e9"}), ("a.csv:3", {"label": "th\u00e9"})]
+    labelling = find_labelling(rows, ["label"], TaskSettings())
+    with pytest.raises(
+        BertkitError, match="b:1: unknown label .* looks like one of them, but consists of other characters"
+    ):
+        labelling.encode([("b:1", {"label": "cafe\u0301"})], ["label"])
+    with pytest.raises(BertkitError) as error:
+        labelling.encode([("b:1", {"label": "cafe"})], ["label"])
+    assert "looks like" not in str(error.value)
 
 
 def test_flag_columns_are_zero_and_one_or_true_and_false():

@@ -165,10 +165,16 @@ def test_marks_of_further_annotators_and_second_labels_are_counted():
     row["annotations"].insert(0, {**marks("LOC"), "was_cancelled": True})
     tagged = of_entities("a:1", row)
     assert (tagged.text, tagged.marked, tagged.further) == ("Ana left", [Entity(0, 3, "PER")], 3)
-    said = TokenHead(["O", "B-PER", "I-PER"], "BIO").described(Split("train", [], [tagged, tagged]))
-    assert said == "1 type of entities in BIO: PER; marks of further annotators, or second labels, left out: 6"
+    head = TokenHead(["O", "B-PER", "I-PER"], "BIO")
+    told = ["marks of further annotators, or second labels, left out in train: 6"]
+    assert head.left_out([], {}, Split("train", [], [tagged, tagged])) == told
     assert of_entities("a:1", {"text": "Ana left", "label": [[0, 3, "PER"]]}).further == 0
-    assert of_entities("a:1", {"data": {"id": "a17", "review": "Ana left"}, "annotations": []}).text == "Ana left"
+    for unmarked in ({"annotations": []}, {}):  # exported before anybody has seen it
+        row = {"data": {"id": "a17", "review": "Ana left"}, **unmarked}
+        assert of_entities("a:1", row).text == "Ana left"
+        assert tagged_row(("a:1", row), {"text": ("data",)}, ()).text == "Ana left"
+    with pytest.raises(BertkitError, match="a:1: 'data' has no text"):
+        of_entities("a:1", {"data": {"id": 17}})
 
 
 def test_an_entity_within_a_word_is_widened_and_counted():
