@@ -28,6 +28,8 @@ _QUERY = re.compile(r"/_attention_layer/_query_dense/kernel(/|$)")
 def read_settings(path: Path) -> tuple[dict[str, Any], list[str]]:
     """The fields of a configuration that belong to a BERT, and lines that name the others, and what is taken for granted.
 
+    ``architectures`` is always among the fields: a list of names, maybe an empty one.
+
     Raises:
         BertkitError: it cannot be read, a size is no whole number, or it does not say how many heads there are, which the
             weights do not show.
@@ -39,7 +41,7 @@ def read_settings(path: Path) -> tuple[dict[str, Any], list[str]]:
         if path.stat().st_size > _LARGEST_CONFIG_BYTES:
             raise ValueError("it is too large")
         given = json.loads(path.read_text(encoding="utf-8"))
-        settings = {
+        settings: dict[str, Any] = {
             name: value for name, value in given.items() if name in standard and isinstance(value, (int, float, str))
         }
     except (OSError, ValueError, AttributeError, RecursionError) as error:
@@ -52,6 +54,8 @@ def read_settings(path: Path) -> tuple[dict[str, Any], list[str]]:
             f"{path} has no num_attention_heads, which the weights do not show: add the number of heads that the model was "
             "trained with"
         )
+    named = given.get("architectures")
+    settings["architectures"] = [str(one) for one in named] if isinstance(named, list) else []
     return settings, _notes(path, given, settings, standard)
 
 
