@@ -99,7 +99,10 @@ def _read(folder: Path, name: str) -> Run:
         raise BertkitError(
             f"no folder {folder}: give the folder of a run, which `bertkit pretrain` or `finetune` wrote"
         )
-    facts, metrics = read_record(folder).facts, read_metrics(folder)
+    record, metrics = read_record(folder), read_metrics(folder)
+    if record.exported_from is not None:
+        raise BertkitError(f"{folder} is an export of {record.exported_from}, and no run: give the folder of that run")
+    facts = record.facts
     if not facts and not metrics:
         raise BertkitError(
             f"{folder} is no run: it has neither run.json nor {METRICS}; give a folder that `bertkit pretrain` or "

@@ -41,6 +41,10 @@ def test_runs_of_one_name_are_told_apart_by_their_paths(tmp_path: Path) -> None:
         ({"run.json": b"[1]"}, "run.json holds no JSON object"),
         ({"run.json": b"[" * 9_999}, "run.json is nested too deeply"),
         ({"metrics.jsonl": b"\xff\x00\xfe"}, "metrics.jsonl is not UTF-8"),
+        (
+            {"export.json": b'{"kind": "pretrain", "exported_from": "b"}'},
+            "a is an export of b, and no run: give the folder of",
+        ),
         ({"run.json": b'{"seed": 1}', "recipe.toml": b"= 3"}, "recipe.toml is not valid TOML"),
     ],
 )

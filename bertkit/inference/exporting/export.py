@@ -24,6 +24,7 @@ from bertkit.models.headed import linear_class
 from bertkit.runtime.base import Bert, Head
 from bertkit.runtime.onnx_bert import GRAPH, OnnxBert
 from bertkit.runtime.text import any_pieces
+from bertkit.training.record import write_export_record
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -70,6 +71,7 @@ def export(model: str, form: str, out: Path | None = None, int8: bool = False, p
         for name in _COMPANIONS:
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, fresh / name)
+        write_export_record(folder, fresh, {"out": str(out), "exported_from": model})
         differences = []
         for head in check.heads:
             bert: Bert = OnnxBert(fresh, head) if form == "onnx" else _torch_bert(str(fresh), head)
