@@ -1,5 +1,6 @@
 """Minimal pairs read from each form, and right answers counted against transformers' own scores."""
 
+import gzip
 import json
 import math
 
@@ -51,6 +52,23 @@ def test_each_form_gives_the_same_pairs(tmp_path, capsys, name, text, phenomenon
     said = " ".join(capsys.readouterr().err.split())
     assert "as no files of pairs: LICENSE, README.md" in said
     assert "as no files of pairs: LICENSE, README.md, more/" in said
+
+
+@pytest.mark.parametrize(
+    ("names", "files"),
+    [
+        (["agr.easy.jsonl", "agr.hard.jsonl"], ["agr.easy", "agr.hard"]),
+        (["a.jsonl", "a.tsv", "b.tsv"], ["a.jsonl", "a.tsv", "b"]),
+        (["a.jsonl", "a.jsonl.gz"], ["a.jsonl", "a.jsonl.gz"]),
+        (["v1.0.tsv.GZ", "v1.1.tsv"], ["v1.0", "v1.1"]),
+    ],
+)
+def test_files_of_other_names_have_figures_of_their_own(tmp_path, names, files):
+    good, bad = PAIRS[0]
+    for name in names:
+        text = json.dumps({"good": good, "bad": bad}) if "jsonl" in name else f"good\tbad\n{good}\t{bad}\n"
+        (tmp_path / name).write_bytes(gzip.compress(text.encode()) if name.lower().endswith("gz") else text.encode())
+    assert [pair.file for pair in read_pairs(tmp_path)] == files
 
 
 @pytest.mark.parametrize(
