@@ -123,8 +123,8 @@ def evaluate_minimal_pairs(model: str, source: Path, device: str | None) -> dict
 
     Returns:
         ``accuracy`` (the mean over all pairs) with its 95 % interval; ``pairs``; ``equal`` (pairs with equal scores);
-        ``cut`` (sentences that were too long for the model); ``by_file`` and, where it is known, ``by_phenomenon``: an
-        object with ``accuracy``, its interval and ``pairs`` for each.
+        ``cut`` (sentences that were too long for the model); ``by_file`` and, where some are known, ``by_phenomenon``: an
+        object with ``accuracy``, its interval and ``pairs`` for each. ``without_phenomenon`` beside it counts the other pairs.
 
     Raises:
         BertkitError: the pairs or the model cannot be read, or the model reads nothing of a sentence.
@@ -143,8 +143,11 @@ def evaluate_minimal_pairs(model: str, source: Path, device: str | None) -> dict
     figures["equal"] = sum(difference == 0 for difference in differences)
     figures["cut"] = scorer.texts.cut
     figures["by_file"] = _grouped([pair.file for pair in pairs], rights)
-    phenomena = [pair.phenomenon for pair in pairs]
-    return figures | ({"by_phenomenon": _grouped(phenomena, rights)} if all(phenomena) else {})
+    named = [(pair.phenomenon, right) for pair, right in zip(pairs, rights, strict=True) if pair.phenomenon]
+    if named:
+        figures["by_phenomenon"] = _grouped(*zip(*named, strict=True))
+        figures["without_phenomenon"] = len(pairs) - len(named)
+    return figures
 
 
 def _difference(reader: Reader, pair: MinimalPair, good: Score, bad: Score) -> float:

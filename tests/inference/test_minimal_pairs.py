@@ -135,6 +135,20 @@ def test_accuracy_is_that_of_scores_by_transformers(tiny_model, tmp_path):
     assert "by_phenomenon" not in figures
 
 
+def test_pairs_without_a_phenomenon_are_counted_beside_the_others(taught_model, tmp_path):
+    """The model has learned "b the cat sat ." by heart; of a phenomenon are 3 pairs, 2 of them the wrong way round."""
+    right, wrong = ("b the cat sat .", "b cat the sat ."), ("b cat the sat .", "b the cat sat .")
+    rows = [(right, "order"), (wrong, "order"), (wrong, "agreement"), (right, None), (right, "")]
+    text = "".join(json.dumps({"good": a, "bad": b, "linguistics_term": term}) + "\n" for (a, b), term in rows)
+    figures = evaluate_minimal_pairs(str(taught_model), write(tmp_path / "a.jsonl", text), None)
+    assert {name: (one["accuracy"], one["pairs"]) for name, one in figures["by_phenomenon"].items()} == {
+        "agreement": (0.0, 1),
+        "order": (0.5, 2),
+    }
+    assert figures["without_phenomenon"] == 2
+    assert (figures["accuracy"], figures["pairs"]) == (0.6, 5)
+
+
 def test_equal_scores_are_not_right(tiny_model, tmp_path):
     path = write(tmp_path / "a.txt", "the zebra sat\nthe giraffe sat\n")  # both are [UNK]
     figures = evaluate_minimal_pairs(str(tiny_model), path, None)
