@@ -325,7 +325,11 @@ def _model(
     if unknown or wrong:
         what = f"'{unknown[0]}' has no place in a BERT" if unknown else f"it has no '{wrong[0]}'"
         raise BertkitError(f"{source} is no checkpoint of a BERT of {model.config.num_hidden_layers} layers: {what}")
-    for name in weights.keys() & wanted.keys():
+    for name in sorted(weights):
+        if not bool(weights[name].isfinite().all()):
+            raise BertkitError(
+                f"{source}: {name} has numbers that are not finite: it is damaged, give another checkpoint"
+            )
         if weights[name].shape != wanted[name].shape:
             raise BertkitError(
                 f"{source}: {name} is {list(weights[name].shape)}, and by the configuration {list(wanted[name].shape)}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertkit.console import one_line
 from bertkit.errors import BertkitError
-from bertkit.models.folder import TIED
+from bertkit.models.folder import TIED, check_kind
 
 if TYPE_CHECKING:
     import torch
@@ -31,8 +31,8 @@ def read_settings(path: Path) -> tuple[dict[str, Any], list[str]]:
     ``architectures`` is always among the fields: a list of names, maybe an empty one.
 
     Raises:
-        BertkitError: it cannot be read, a size is no whole number, or it does not say how many heads there are, which the
-            weights do not show.
+        BertkitError: it cannot be read, is that of a kind of BERT that bertkit does not compute, a size is no whole number, or
+            it does not say how many heads there are, which the weights do not show.
     """
     from transformers import BertConfig
 
@@ -49,6 +49,7 @@ def read_settings(path: Path) -> tuple[dict[str, Any], list[str]]:
     for name in (name for name in _SIZES if name in given):
         if type(given[name]) is not int or given[name] < 1:
             raise BertkitError(f"{path}: {name} must be a whole number above 0, and is {given[name]!r}")
+    check_kind(given, str(path))
     if "num_attention_heads" not in settings:
         raise BertkitError(
             f"{path} has no num_attention_heads, which the weights do not show: add the number of heads that the model was "

@@ -164,6 +164,31 @@ def test_torn_foreign_and_hostile_files_are_one_line(tmp_path, name, change, sai
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"is_decoder": True}, "bert_config.json has is_decoder in its configuration"),
+        ({"add_cross_attention": True}, "bert_config.json has add_cross_attention in its configuration"),
+        ({"position_embedding_type": "relative_key"}, "bert_config.json has position_embedding_type relative_key"),
+    ],
+)
+def test_a_kind_of_bert_that_no_command_reads_is_not_imported(tmp_path, more, said):
+    with pytest.raises(BertkitError, match=said):
+        import_checkpoint(changed(tmp_path, "bert_config.json", with_config(**more)), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("name", ["bert.pooler.dense.bias", "cls.seq_relationship.weight"])
+def test_weights_that_are_not_finite_are_not_imported(tmp_path, name, number):
+    folder, weights = pickled(tmp_path, None)
+    weights[name].view(-1)[3] = number
+    torch.save(weights, folder / "pytorch_model.bin")
+    with pytest.raises(BertkitError, match=f"{name} has numbers that are not finite"):
+        import_checkpoint(folder, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_every_flipped_byte_of_the_index_is_noticed(tmp_path):
     """A checksum covers the blocks, and the footer's handles and magic are held against them."""
     data = (KEPT / "pretraining" / "model.ckpt-1234.index").read_bytes()
