@@ -80,7 +80,10 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
     Raises:
         BertkitError: a folder does not exist, or no run wrote it.
     """
-    unique = list(dict.fromkeys(run for folder in folders for run in _with_inner(Path(folder))))
+    by_place: dict[Path, Path] = {}
+    for run in (run for folder in folders for run in _with_inner(Path(folder))):
+        by_place.setdefault(run.resolve(), run)
+    unique = list(by_place.values())
     names = [folder.resolve().name for folder in unique]
     return [
         _read(folder, name if names.count(name) == 1 else str(folder))
