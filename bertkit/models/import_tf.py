@@ -23,6 +23,7 @@ from bertkit.models.card import CardFacts, model_card
 from bertkit.models.folder import TIED
 from bertkit.models.headed import LINEAR_HEADS
 from bertkit.models.import_tf_config import built, check_decoder, check_heads, check_sizes, read_settings
+from bertkit.models.space import check_space
 from bertkit.models.tf_checkpoint import TensorFlowCheckpoint
 from bertkit.models.tokenizer import load_tokenizer
 
@@ -113,6 +114,7 @@ def import_checkpoint(checkpoint: Path, out: Path, config: Path | None = None, v
             f"vocabulary {len(tokenizer):,}: give the vocab.txt that it was trained with (--vocab)"
         )
     model, missing = _model(weights, settings, source, described)
+    check_space(out, 4 * model.num_parameters())
     for told in notes + _heads_notes(weights, settings, described):
         console.note(console.plain(told))
     asked = {"--out": out, "--config": config, "--vocab": vocab}

@@ -199,6 +199,19 @@ def test_every_flipped_byte_of_the_index_is_noticed(tmp_path):
             import_checkpoint(folder, tmp_path / "out")
 
 
+def test_a_disk_without_room_is_told_before_anything_is_written(tmp_path, monkeypatch):
+    import_checkpoint(KEPT / "pretraining", tmp_path / "out")
+    model = transformers.BertForPreTraining.from_pretrained(tmp_path / "out")
+    size = 4 * sum(weight.numel() for weight in model.parameters())
+    real = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: real._replace(free=size - 1))
+    with pytest.raises(BertkitError, match="GB free, and the weights take"):
+        import_checkpoint(KEPT / "pretraining", tmp_path / "more" / "out")
+    assert not (tmp_path / "more").exists()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: real._replace(free=size))
+    import_checkpoint(KEPT / "pretraining", tmp_path / "more" / "out")
+
+
 def test_a_folder_without_a_checkpoint_says_what_it_needs(tmp_path):
     with pytest.raises(BertkitError, match="no checkpoint: it needs bert_model.ckpt.index"):
         import_checkpoint(tmp_path, tmp_path / "out")

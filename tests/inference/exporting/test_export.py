@@ -197,6 +197,24 @@ def test_weights_that_do_not_survive_are_refused(model, tmp_path, form):
 
 
 @pytest.mark.parametrize(
+    ("form", "int8", "of_a_weight"),
+    [("half", False, 2), ("onnx", False, 4), ("onnx", True, 4), ("sentence-transformers", False, 4)],
+)
+def test_a_disk_without_room_is_told_before_anything_is_written(model, tmp_path, monkeypatch, form, int8, of_a_weight):
+    """Against the size of the weights that are written: with that much free they fit, with less they do not."""
+    real = shutil.disk_usage(tmp_path)
+    weights = load_file(model / "model.safetensors")
+    heads = form == "sentence-transformers"
+    size = of_a_weight * sum(one.numel() for name, one in weights.items() if not (heads and name.startswith("cls.")))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: real._replace(free=size - 1))
+    with pytest.raises(BertkitError, match=rf"^{tmp_path} has 0\.00 GB free, and the weights take 0\.00 GB: free some"):
+        export(str(model), form, tmp_path / "new" / "out", int8)
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: real._replace(free=2 * size))
+    export(str(model), form, tmp_path / "new" / "out", int8)
+
+
+@pytest.mark.parametrize(
     ("form", "int8", "out", "said"),
     [
         ("torchscript", False, "new", "format must be one of onnx, half, sentence-transformers, got 'torchscript'"),
