@@ -24,7 +24,7 @@ def evaluate(
     validation: "Name | Table | None" = None,
     data: Name | None = None,
     cloze: Name | bool = False,
-    corpus: Name | Sequence[Name] | None = (),
+    corpus: Name | Sequence[Name] | None = None,
     minimal_pairs: Name | None = None,
     seq_len: int | None = None,
     max_examples: int | None = None,
@@ -53,6 +53,8 @@ def evaluate(
         BertkitError: the model or the rows cannot be read, do not fit each other, or more than one test is asked for.
     """
     names, rows = given_names(corpus), (task, validation, data)
+    if corpus is not None and not names:
+        raise BertkitError("corpus names no text: give a path, or a list of them, or leave it out")
     if sum((cloze is not False, bool(names), minimal_pairs is not None, any(one is not None for one in rows))) > 1:
         raise BertkitError("give one of labelled rows (task, validation, data), cloze, corpus and minimal_pairs")
     if settings and (cloze is not False or minimal_pairs is not None):

@@ -69,7 +69,8 @@ def embed(
         write_features(output, windows, embedder.width, by_token)
     else:
         _print(windows, by_token)
-    embedder.texts.say_cut(": --overflow windows reads all")
+    with_mean = " with --pooling mean" if pooling == "word" else ""  # words are not read in windows
+    embedder.texts.say_cut(f": --overflow windows{with_mean} reads all")
     if output is not None:
         console.out.print(str(output), markup=False)
         if by_token and output.suffix == ".npy":

@@ -197,6 +197,8 @@ def _print_minimal_pairs(results: dict[str, Any]) -> None:
         share, interval = f"{figures['accuracy']:.1%}", f"{low:.1%} to {high:.1%}"
         table.add_row(console.plain(name), share, interval, f"{figures['pairs']:,}")
     console.out.print(table)
+    if results.get("without_phenomenon"):
+        console.note(f"pairs of no phenomenon, which count under all alone: {results['without_phenomenon']:,}")
     if results["equal"]:
         console.note(f"pairs with equal scores, as of unknown words, which do not count as right: {results['equal']:,}")
     if results["cut"]:

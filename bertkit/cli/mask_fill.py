@@ -87,6 +87,7 @@ def mask_fill(
                     line.update(done)
             window = list(islice(lines, LINES_AT_ONCE))
     _say_alone(alone)
+    filler.say_unknown()
 
 
 def _say_alone(texts: int) -> None:

@@ -13,6 +13,7 @@ from bertkit.errors import BertkitError
 if TYPE_CHECKING:
     from bertkit.reporting.report import Fill
     from bertkit.reporting.runs import Run
+    from bertkit.runtime.text import Pieces
 
 GUESSES = 5
 _ENGLISH = (
@@ -44,25 +45,15 @@ def report(
         check_text(text)
     check_target(out, overwrite)
     shown = read_runs(runs)
-    fills = {run.name: _fills(run, fill or _sentences(run)) for run in shown if run.is_pretraining}
+    fills = {run.name: _fills(run, fill or ()) for run in shown if run.is_pretraining}
     from bertkit.reporting.report import write_report
 
     for path in write_report(shown, fills, out, png, overwrite):
         console.out.print(str(path), markup=False)
 
 
-def _sentences(run: "Run") -> Sequence[str]:
-    """Sentences in the language of most of the vocabulary: Chinese or English."""
-    try:
-        pieces = (run.folder / "vocab.txt").read_text(encoding="utf-8", errors="replace").split("\n")
-    except OSError:
-        pieces = []
-    chinese = sum("\u4e00" <= piece.removeprefix("##")[:1] <= "\u9fff" for piece in pieces)
-    return _CHINESE if chinese > len(pieces) / 4 else _ENGLISH
-
-
-def _fills(run: "Run", texts: Sequence[str]) -> list["Fill"]:
-    """Sentences with masks, as each checkpoint of a run, and its final model, fills them."""
+def _fills(run: "Run", asked: Sequence[str]) -> list["Fill"]:
+    """Sentences with masks, as each checkpoint of a run, and its final model, fills them; by default those of bertkit."""
     from bertkit.inference.mask_filling.filler import MaskFiller
     from bertkit.reporting.report import Fill
     from bertkit.reporting.runs import model_folders
@@ -72,7 +63,9 @@ def _fills(run: "Run", texts: Sequence[str]) -> list["Fill"]:
     with console.progress(f"filling masks with {run.name}", len(folders), "model") as line:
         for number, (step, folder) in enumerate(folders, 1):
             try:
-                filled = MaskFiller(folder, texts=len(texts)).fill(texts, GUESSES)
+                filler = MaskFiller(folder, texts=len(asked or _ENGLISH))
+                texts = asked or _examples(run, filler.reader.pieces)
+                filled = filler.fill(texts, GUESSES)
             except BertkitError as error:  # a checkpoint may be damaged, or removed while its run goes on
                 console.warn(console.plain(f"no fills of step {step:,}: {error}"))
                 continue
@@ -81,3 +74,22 @@ def _fills(run: "Run", texts: Sequence[str]) -> list["Fill"]:
             fills += [Fill(step, is_final, text, masks) for text, masks in zip(texts, guesses, strict=True)]
             line.update(number)
     return fills
+
+
+def _examples(run: "Run", pieces: "Pieces") -> list[str]:
+    """The sentences of bertkit that a run can read: in its language, as far as that is told, and of pieces that it knows."""
+    from bertkit.inference.mask_filling.filler import MASK
+
+    chinese = sum("\u4e00" <= piece.removeprefix("##")[:1] <= "\u9fff" for piece in pieces.vocab)
+    sentences, language = (_CHINESE, "zh") if chinese > len(pieces.vocab) / 4 else (_ENGLISH, "en")
+    told, unk_id = str(run.settings.get("data.language", "en")), pieces.vocab[pieces.unk_token]
+    is_read = told.startswith(("en", language))  # "en" is the default, and so may be what nobody said
+    known = [
+        text for text in sentences if is_read and unk_id not in pieces.spelt(text.replace(MASK, pieces.mask_token))
+    ]
+    if len(known) < len(sentences):
+        console.note_once(
+            f"{run.name}: of {len(sentences)} example sentences {len(sentences) - len(known)} left out, as "
+            "they are in another language, or of pieces that it does not know: --fill TEXT gives sentences of your own"
+        )
+    return known

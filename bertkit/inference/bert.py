@@ -66,6 +66,7 @@ class Bert:
         [filled] = self._filler.fill([text], top_k, targets, max_pieces)
         if targets is not None:
             self._filler.say_merged(targets)
+        self._filler.say_unknown()
         return filled
 
     def score(self, texts: Iterable[str]) -> "list[Score]":

@@ -8,17 +8,20 @@ that for the baseline, up to the error of the integration, which is reported.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.extras import import_extra
 from bertkit.inference.mask_filling.filler import MASK, check_text
 from bertkit.models.bert import load_for
-from bertkit.models.folder import bert_folder, read_config
+from bertkit.models.folder import bert_folder, own_length, read_config
 from bertkit.models.headed import linear_class
 from bertkit.runtime.base import finite
+from bertkit.runtime.recipe import recipe_of
 from bertkit.runtime.text import Encoding, Pieces, any_pieces
 
 if TYPE_CHECKING:
@@ -68,6 +71,8 @@ def explain(
 ) -> Explanation:
     """Computes what each word of a text contributes to the answer of a classifier, or of a model that fills masks.
 
+    Of a text that is too long for a classifier the end is cut, as by `bertkit predict`; a note says so.
+
     Args:
         model: a folder, a name on the hub, or "embedded".
         text: the text; for a model that fills masks with exactly one ``[MASK]``.
@@ -77,9 +82,9 @@ def explain(
         device: "cpu", "cuda", "cuda:1" or "mps"; None or "auto" takes the best one available.
 
     Raises:
-        BertkitError: captum is not installed; the model cannot be loaded, or is neither of the two kinds; the text is too
-            long, has no words, or does not have one mask; the model was trained on two texts and one is given, or the other
-            way round; or the model has no such answer, or answers with NaN.
+        BertkitError: captum is not installed; the model cannot be loaded, or is neither of the two kinds; the text has no
+            words, does not have one mask, or is too long for a model that fills masks or reads windows; the model was trained
+            on two texts and one is given, or the other way round; or the model has no such answer, or answers with NaN.
     """
     if baseline not in BASELINES:
         raise BertkitError(f"--baseline must be mask or pad, got '{baseline}'")
@@ -98,10 +103,10 @@ def explain(
     else:
         _check_count(model, config.get("bertkit_texts", 0), text_b)
     pieces = any_pieces(folder, model)
-    encoded = pieces.encode(text.replace(MASK, pieces.mask_token), text_b)
-    longest = int(config.get("max_position_embeddings", 512))
-    if len(encoded.ids) > longest:
-        raise BertkitError(f"the text has {len(encoded.ids)} tokens, and {model} reads {longest} at most: shorten it")
+    if cls == "BertForMaskedLM":
+        encoded = _whole(model, folder, pieces, text.replace(MASK, pieces.mask_token), text_b)
+    else:
+        encoded = _as_predicted(model, folder, pieces, text, text_b)
     words = pieces.words(encoded)
     if not words:
         raise BertkitError("the text has no word to explain by: give a sentence")
@@ -130,6 +135,31 @@ def _check_count(model: str, wanted: int, text_b: str | None) -> None:
         raise BertkitError(f"{model} takes two texts, and one is given: give the second as well, as TEXT_B (text_b)")
     if wanted == 1 and text_b is not None:
         raise BertkitError(f"{model} takes one text, and two are given: leave the second, TEXT_B (text_b), out")
+
+
+def _whole(model: str, folder: Path, pieces: Pieces, text: str, text_b: str | None) -> Encoding:
+    """A text with a mask, which is read whole or not at all, as `bertkit mask-fill` does."""
+    encoded, longest = pieces.encode(text, text_b), own_length(folder) or 512
+    if len(encoded.ids) > longest:
+        raise BertkitError(f"the text has {len(encoded.ids)} tokens, and {model} reads {longest} at most: shorten it")
+    return encoded
+
+
+def _as_predicted(model: str, folder: Path, pieces: Pieces, text: str, text_b: str | None) -> Encoding:
+    """What a classifier reads of a text, as `bertkit predict` gives it: so the answer that is explained is that one."""
+    data = recipe_of(folder).data
+    longest = min(data.max_seq_length, read_config(folder, model).get("max_position_embeddings", 512))
+    encoded = pieces.encode(text, text_b)
+    if len(encoded.ids) <= longest:
+        return encoded
+    if data.overflow == "windows":
+        raise BertkitError(
+            f"the text has {len(encoded.ids)} tokens, and {model} answers from several windows of {longest} "
+            "(data.overflow), which explain does not: shorten it"
+        )
+    lost = f"the text has {len(encoded.ids)} tokens, and {model} reads {longest}: the end is cut, as by bertkit predict"
+    console.note(console.plain(lost))
+    return pieces.encode(text, text_b, most=longest)
 
 
 class _Path:

@@ -1,5 +1,6 @@
 """Minimal pairs: how often a BERT gives the grammatical one of two sentences the higher score (BLiMP, Warstadt et al. 2020)."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,8 +12,8 @@ from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.inference.scoring import Score, Scorer
 from bertkit.intervals import wilson_interval
-from bertkit.io.compression import open_binary
-from bertkit.io.tables import TABLE_SUFFIXES, form, read_rows
+from bertkit.io.compression import COMPRESSED_SUFFIXES, open_binary
+from bertkit.io.tables import FILE_SUFFIXES, TABLE_SUFFIXES, form, read_rows
 from bertkit.io.text import read_lines
 from bertkit.runtime.base import Reader
 
@@ -33,7 +34,7 @@ class MinimalPair:
     Attributes:
         good: the right sentence.
         bad: the wrong one.
-        file: the name of its file, without the suffix.
+        file: the name of its file, without the suffixes if no other file has the same name then.
         phenomenon: the grammatical phenomenon, such as "binding": BLiMP's ``linguistics_term``, or else the file's name
             up to its last "-"; "" where neither exists.
         place: for messages, such as "blimp/a.jsonl:3".
@@ -55,7 +56,11 @@ def read_pairs(source: Path) -> list[MinimalPair]:
     if not source.exists():
         raise BertkitError(f"no file or folder {source}: give {_FORMS}")
     files = _files(source) if source.is_dir() else [source]
-    pairs = [pair for path in files for pair in (_lines if form(path) == "txt" else _rows)(path)]
+    stems = Counter(map(_stem, files))
+    pairs: list[MinimalPair] = []
+    for path in files:
+        name = _stem(path) if stems[_stem(path)] == 1 else path.name
+        pairs += (_lines if form(path) == "txt" else _rows)(path, name)
     if not pairs:
         raise BertkitError(f"{source} has no pairs: give {_FORMS}")
     return pairs
@@ -74,31 +79,35 @@ def _files(folder: Path) -> list[Path]:
     return files
 
 
-def _rows(path: Path) -> Iterator[MinimalPair]:
-    stem = path.name.split(".")[0]
+def _stem(path: Path) -> str:
+    """A file's name without the suffixes that say its form and its compression: "a.easy" of "a.easy.jsonl.gz"."""
+    plain = path.with_suffix("") if path.suffix.lower() in COMPRESSED_SUFFIXES else path
+    return plain.stem if plain.suffix.lower() in FILE_SUFFIXES else plain.name
+
+
+def _rows(path: Path, name: str) -> Iterator[MinimalPair]:
     for place, row in read_rows(path):
-        good, bad = next((names for names in _NAMES if all(isinstance(row.get(name), str) for name in names)), ("", ""))
+        good, bad = next((names for names in _NAMES if all(isinstance(row.get(one), str) for one in names)), ("", ""))
         if not good:
             raise BertkitError(f"{place} has no texts 'good' and 'bad', only {', '.join(row)}: give {_FORMS}")
-        empty = next((name for name in (good, bad) if not row[name].strip()), None)
+        empty = next((one for one in (good, bad) if not row[one].strip()), None)
         if empty is not None:
             raise BertkitError(f"{place} has an empty sentence '{empty}': fill it in, or leave the row out")
-        yield MinimalPair(row[good], row[bad], stem, str(row.get("linguistics_term") or _phenomenon(stem)), place)
+        yield MinimalPair(row[good], row[bad], name, str(row.get("linguistics_term") or _phenomenon(path)), place)
 
 
-def _lines(path: Path) -> Iterator[MinimalPair]:
-    stem = path.name.split(".")[0]
+def _lines(path: Path, name: str) -> Iterator[MinimalPair]:
     with open_binary(path) as stream:
         lines = [(number, line.strip()) for number, line in read_lines(stream, str(path)) if line.strip()]
     if len(lines) % 2:
         count = console.counted(len(lines), "line", "lines")
         raise BertkitError(f"{path} has {count}, an odd number, and so no pairs: odd lines are wrong, even lines right")
     for (number, bad), (_, good) in zip(lines[::2], lines[1::2], strict=True):
-        yield MinimalPair(good, bad, stem, _phenomenon(stem), f"{path}:{number}")
+        yield MinimalPair(good, bad, name, _phenomenon(path), f"{path}:{number}")
 
 
-def _phenomenon(stem: str) -> str:
-    return stem.rpartition("-")[0]
+def _phenomenon(path: Path) -> str:
+    return _stem(path).rpartition("-")[0]
 
 
 def evaluate_minimal_pairs(model: str, source: Path, device: str | None) -> dict[str, Any]:
@@ -114,8 +123,8 @@ def evaluate_minimal_pairs(model: str, source: Path, device: str | None) -> dict
 
     Returns:
         ``accuracy`` (the mean over all pairs) with its 95 % interval; ``pairs``; ``equal`` (pairs with equal scores);
-        ``cut`` (sentences that were too long for the model); ``by_file`` and, where it is known, ``by_phenomenon``: an
-        object with ``accuracy``, its interval and ``pairs`` for each.
+        ``cut`` (sentences that were too long for the model); ``by_file`` and, where some are known, ``by_phenomenon``: an
+        object with ``accuracy``, its interval and ``pairs`` for each. ``without_phenomenon`` beside it counts the other pairs.
 
     Raises:
         BertkitError: the pairs or the model cannot be read, or the model reads nothing of a sentence.
@@ -134,8 +143,11 @@ def evaluate_minimal_pairs(model: str, source: Path, device: str | None) -> dict
     figures["equal"] = sum(difference == 0 for difference in differences)
     figures["cut"] = scorer.texts.cut
     figures["by_file"] = _grouped([pair.file for pair in pairs], rights)
-    phenomena = [pair.phenomenon for pair in pairs]
-    return figures | ({"by_phenomenon": _grouped(phenomena, rights)} if all(phenomena) else {})
+    named = [(pair.phenomenon, right) for pair, right in zip(pairs, rights, strict=True) if pair.phenomenon]
+    if named:
+        figures["by_phenomenon"] = _grouped(*zip(*named, strict=True))
+        figures["without_phenomenon"] = len(pairs) - len(named)
+    return figures
 
 
 def _difference(reader: Reader, pair: MinimalPair, good: Score, bad: Score) -> float:

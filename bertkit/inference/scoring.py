@@ -11,6 +11,7 @@ import numpy as np
 
 from bertkit import console
 from bertkit.errors import BertkitError
+from bertkit.inference.unknown import UnknownPieces
 from bertkit.models.folder import bert_folder
 from bertkit.runtime.base import Reader
 from bertkit.runtime.load import open_reader
@@ -86,7 +87,7 @@ class Scorer:
 
     Attributes:
         texts: encodes the texts, and counts those that were cut.
-        unknown: how many of the pieces so far were unknown to the model (``[UNK]``). They are scored like any other.
+        unknown: counts the pieces that are unknown to the model (``[UNK]``). They are scored like any other.
 
     Raises:
         BertkitError: the model cannot be loaded, or was trained without a masked-word head; or the device is unknown.
@@ -100,7 +101,7 @@ class Scorer:
     def __init__(self, model: str | Path, device: str | None = None, texts: int | None = None) -> None:
         self.texts = CutReader(open_reader(str(model), "words", device, texts))
         self._pieces = self.texts.reader.pieces
-        self.unknown = self._scored = 0
+        self.unknown = UnknownPieces(self.texts.reader)
 
     def score(self, texts: Sequence[str]) -> list[Score]:
         """The scores of texts, in their order. Special tokens in them are read but not scored."""
@@ -108,11 +109,7 @@ class Scorer:
         places = [
             [place for place, id_ in enumerate(one.ids) if id_ not in self._pieces.special_ids] for one in encoded
         ]
-        unk_id = self._pieces.vocab[self._pieces.unk_token]
-        self.unknown += sum(
-            one.ids[place] == unk_id for one, there in zip(encoded, places, strict=True) for place in there
-        )
-        self._scored += sum(map(len, places))
+        self.unknown.add(encoded)
         sums = [0.0] * len(texts)
         # Longest first: texts of the same length are then read together, without padding.
         order = sorted(range(len(texts)), key=lambda number: -len(encoded[number].ids))
@@ -126,11 +123,7 @@ class Scorer:
 
     def say_unknown(self) -> None:
         """Says how many pieces were unknown since the last call, if there are any."""
-        if self.unknown:
-            are, name = console.counted(self.unknown, "is", "are"), self.texts.reader.name
-            what = f"of {self._scored:,} word pieces {are} unknown to {name} ({self._pieces.unk_token})"
-            console.note(console.plain(f"{what}, and scored like any other"))
-        self.unknown = self._scored = 0
+        self.unknown.say("scored like any other")
 
     def _masked(self, text: Encoding, place: int) -> Encoding:
         """The text with the piece at a place masked, and with it the later pieces of its word."""

@@ -218,8 +218,13 @@ def check_no_export(folder: Path, name: str) -> None:
         )
 
 
-def _check_bert(config: dict[str, Any], name: str) -> None:
-    """Raises a BertkitError where config.json asks for a kind of BERT that bertkit does not compute."""
+def check_kind(config: dict[str, Any], name: str) -> None:
+    """Raises a BertkitError where a configuration asks for a kind of BERT that bertkit does not compute.
+
+    Args:
+        config: its fields.
+        name: what has it, for messages: a model, or the path of a file.
+    """
     kind = config.get("position_embedding_type") or "absolute"
     if kind != "absolute":
         raise BertkitError(
@@ -229,9 +234,14 @@ def _check_bert(config: dict[str, Any], name: str) -> None:
     for flag in ("is_decoder", "add_cross_attention"):
         if config.get(flag):
             raise BertkitError(
-                f"{name} has {flag} in its config.json: bertkit reads texts from both sides, as an encoder does; give "
-                "another model, or set it to false where it is a mistake"
+                f"{name} has {flag} in its configuration: bertkit reads texts from both sides, as an encoder does; give "
+                "another model, or set it to false there where it is a mistake"
             )
+
+
+def _check_bert(config: dict[str, Any], name: str) -> None:
+    """Raises a BertkitError where config.json asks for a kind of BERT that bertkit does not compute, or has no sizes."""
+    check_kind(config, name)
     for size in _SIZES:
         value = config.get(size, 1)
         if type(value) is not int or value < (size != "num_hidden_layers"):

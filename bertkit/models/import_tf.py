@@ -21,7 +21,9 @@ from bertkit.io.atomic import new_folder, write_text
 from bertkit.models.bert import save_model
 from bertkit.models.card import CardFacts, model_card
 from bertkit.models.folder import TIED
+from bertkit.models.headed import LINEAR_HEADS
 from bertkit.models.import_tf_config import built, check_decoder, check_heads, check_sizes, read_settings
+from bertkit.models.space import check_space
 from bertkit.models.tf_checkpoint import TensorFlowCheckpoint
 from bertkit.models.tokenizer import load_tokenizer
 
@@ -52,7 +54,11 @@ _PIPELINE_TAGS = {
     "BertForPreTraining": "fill-mask",
     "BertForMaskedLM": "fill-mask",
     "BertForSequenceClassification": "text-classification",
+    "BertForTokenClassification": "token-classification",
+    "BertForMultipleChoice": "multiple-choice",
 }
+_CLASSIFIERS = [name for name, head in LINEAR_HEADS.items() if head.layer == "classifier"]
+_POOLER = "bert.pooler."
 
 
 @dataclass(frozen=True)
@@ -108,7 +114,8 @@ def import_checkpoint(checkpoint: Path, out: Path, config: Path | None = None, v
             f"vocabulary {len(tokenizer):,}: give the vocab.txt that it was trained with (--vocab)"
         )
     model, missing = _model(weights, settings, source, described)
-    for told in notes:
+    check_space(out, 4 * model.num_parameters())
+    for told in notes + _heads_notes(weights, settings, described):
         console.note(console.plain(told))
     asked = {"--out": out, "--config": config, "--vocab": vocab}
     command = ["bertkit", "import", str(checkpoint)]
@@ -262,10 +269,10 @@ def _old_pytorch(path: Path) -> "dict[str, torch.Tensor]":
     return weights
 
 
-def _classes(weights: "dict[str, torch.Tensor]") -> Iterator[str]:
+def _classes(weights: "dict[str, torch.Tensor]", settings: dict[str, Any]) -> Iterator[str]:
     """Names of the classes of transformers that the weights may belong to; those with the most parts come first."""
     if "classifier.weight" in weights:
-        yield "BertForSequenceClassification"
+        yield _named_classifier(settings) or "BertForSequenceClassification"
     words, pairs = "cls.predictions.bias" in weights, "cls.seq_relationship.weight" in weights
     if words:
         yield "BertForPreTraining" if pairs else "BertForMaskedLM"
@@ -274,13 +281,35 @@ def _classes(weights: "dict[str, torch.Tensor]") -> Iterator[str]:
     yield "BertModel"
 
 
+def _named_classifier(settings: dict[str, Any]) -> str | None:
+    """The class with a layer ``classifier`` that a configuration names; the weights of such classes have the same names."""
+    return next((name for name in settings["architectures"] if name in _CLASSIFIERS), None)
+
+
+def _heads_notes(weights: "dict[str, torch.Tensor]", settings: dict[str, Any], described: Path) -> list[str]:
+    """Lines that say for what a classifier was taken, and what of the checkpoint its class does not read."""
+    if "classifier.weight" not in weights:
+        return []
+    named = _named_classifier(settings)
+    if named is None:
+        return [
+            f"the checkpoint has a classifier, and {described} does not name its class: taken for one of whole texts; for "
+            f'another add the line "architectures": ["NAME"] there, NAME one of {", ".join(_CLASSIFIERS)}'
+        ]
+    is_unread = not LINEAR_HEADS[named].is_pooled and any(name.startswith(_POOLER) for name in weights)
+    return [f"left out: the pooler, which a {named} does not read"] if is_unread else []
+
+
 def _model(
     weights: "dict[str, torch.Tensor]", settings: dict[str, Any], source: Path, described: Path
 ) -> tuple[Any, list[str]]:
     """The model of the first class that has a place for every weight, and the names of the parts without weights."""
-    cls_name = next(_classes(weights))
-    if cls_name == "BertForSequenceClassification":
+    cls_name = next(_classes(weights, settings))
+    head = LINEAR_HEADS.get(cls_name)
+    if head is not None and head.outputs is None:
         settings = settings | {"num_labels": len(weights["classifier.weight"])}
+    if head is not None and not head.is_pooled:
+        weights = {name: tensor for name, tensor in weights.items() if not name.startswith(_POOLER)}
     rows = weights.get("bert.embeddings.word_embeddings.weight")
     told = settings.get("vocab_size")
     if rows is None or (told is not None and told != len(rows)):
@@ -298,7 +327,11 @@ def _model(
     if unknown or wrong:
         what = f"'{unknown[0]}' has no place in a BERT" if unknown else f"it has no '{wrong[0]}'"
         raise BertkitError(f"{source} is no checkpoint of a BERT of {model.config.num_hidden_layers} layers: {what}")
-    for name in weights.keys() & wanted.keys():
+    for name in sorted(weights):
+        if not bool(weights[name].isfinite().all()):
+            raise BertkitError(
+                f"{source}: {name} has numbers that are not finite: it is damaged, give another checkpoint"
+            )
         if weights[name].shape != wanted[name].shape:
             raise BertkitError(
                 f"{source}: {name} is {list(weights[name].shape)}, and by the configuration {list(wanted[name].shape)}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertkit.console import one_line
 from bertkit.errors import BertkitError
-from bertkit.models.folder import TIED
+from bertkit.models.folder import TIED, check_kind
 
 if TYPE_CHECKING:
     import torch
@@ -28,9 +28,11 @@ _QUERY = re.compile(r"/_attention_layer/_query_dense/kernel(/|$)")
 def read_settings(path: Path) -> tuple[dict[str, Any], list[str]]:
     """The fields of a configuration that belong to a BERT, and lines that name the others, and what is taken for granted.
 
+    ``architectures`` is always among the fields: a list of names, maybe an empty one.
+
     Raises:
-        BertkitError: it cannot be read, a size is no whole number, or it does not say how many heads there are, which the
-            weights do not show.
+        BertkitError: it cannot be read, is that of a kind of BERT that bertkit does not compute, a size is no whole number, or
+            it does not say how many heads there are, which the weights do not show.
     """
     from transformers import BertConfig
 
@@ -39,7 +41,7 @@ def read_settings(path: Path) -> tuple[dict[str, Any], list[str]]:
         if path.stat().st_size > _LARGEST_CONFIG_BYTES:
             raise ValueError("it is too large")
         given = json.loads(path.read_text(encoding="utf-8"))
-        settings = {
+        settings: dict[str, Any] = {
             name: value for name, value in given.items() if name in standard and isinstance(value, (int, float, str))
         }
     except (OSError, ValueError, AttributeError, RecursionError) as error:
@@ -47,11 +49,14 @@ def read_settings(path: Path) -> tuple[dict[str, Any], list[str]]:
     for name in (name for name in _SIZES if name in given):
         if type(given[name]) is not int or given[name] < 1:
             raise BertkitError(f"{path}: {name} must be a whole number above 0, and is {given[name]!r}")
+    check_kind(given, str(path))
     if "num_attention_heads" not in settings:
         raise BertkitError(
             f"{path} has no num_attention_heads, which the weights do not show: add the number of heads that the model was "
             "trained with"
         )
+    named = given.get("architectures")
+    settings["architectures"] = [str(one) for one in named] if isinstance(named, list) else []
     return settings, _notes(path, given, settings, standard)
 
 

@@ -84,7 +84,9 @@ def read_attention(
         raise BertkitError(f"the text has {len(ids)} tokens, and {model} reads {longest} at most: shorten it")
     layers = _chosen("layer", layer, config.num_hidden_layers, model)
     heads = _chosen("head", head, config.num_attention_heads, model)
-    every = _weights(loaded, ids, encoded["token_type_ids"])
+    # A model of one segment has a tokenizer without them, or with more segments than it knows.
+    types = encoded.get("token_type_ids") if config.type_vocab_size > 1 else None
+    every = _weights(loaded, ids, types or [0] * len(ids))
     return Attention(
         model,
         list(tokenizer.convert_ids_to_tokens(ids)),

@@ -80,7 +80,10 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
     Raises:
         BertkitError: a folder does not exist, or no run wrote it.
     """
-    unique = list(dict.fromkeys(run for folder in folders for run in _with_inner(Path(folder))))
+    by_place: dict[Path, Path] = {}
+    for run in (run for folder in folders for run in _with_inner(Path(folder))):
+        by_place.setdefault(run.resolve(), run)
+    unique = list(by_place.values())
     names = [folder.resolve().name for folder in unique]
     return [
         _read(folder, name if names.count(name) == 1 else str(folder))
@@ -99,7 +102,10 @@ def _read(folder: Path, name: str) -> Run:
         raise BertkitError(
             f"no folder {folder}: give the folder of a run, which `bertkit pretrain` or `finetune` wrote"
         )
-    facts, metrics = read_record(folder).facts, read_metrics(folder)
+    record, metrics = read_record(folder), read_metrics(folder)
+    if record.exported_from is not None:
+        raise BertkitError(f"{folder} is an export of {record.exported_from}, and no run: give the folder of that run")
+    facts = record.facts
     if not facts and not metrics:
         raise BertkitError(
             f"{folder} is no run: it has neither run.json nor {METRICS}; give a folder that `bertkit pretrain` or "

@@ -1,4 +1,7 @@
-"""A run's record, ``run.json``: what was run, on which data and device, and the results. Only this module reads or writes it."""
+"""A run's record, ``run.json``: what was run, on which data and device, and the results. Only this module reads or writes it.
+
+An export keeps a part of it, ``export.json``.
+"""
 
 import platform
 import sys
@@ -14,9 +17,12 @@ from bertkit.errors import BertkitError
 from bertkit.io.atomic import write_json
 from bertkit.io.structured import read_json
 
-RUN = "run.json"
+RUN, EXPORT = "run.json", "export.json"
+"""An export's record has another name, so that its folder is not taken for that of a run and resumed, replaced or reported."""
 MANIFEST = "manifest.json"
 """Of a checkpoint: the sizes and hashes of its files."""
+# What tells the commands that use a model what it is and has learned.
+_KEPT = ("kind", "base_model", "documents_with_pairs", "learned_objective", "learned_length")
 _PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "datasets", "numpy")
 
 
@@ -57,6 +63,8 @@ class RunRecord(BaseModel):
     results: dict[str, Any] = {}
     """The figures of the last evaluation; for fine-tuning those of the best weights."""
     finished: bool = False
+    exported_from: str | None = None
+    """The model that this one is an export of; its record has no more than what tells what the model is and has learned."""
 
     recipe: str = ""
     """The recipe's name. From here to ``most_frequent_token_share`` the fields are those of pretraining."""
@@ -113,12 +121,12 @@ class RunRecord(BaseModel):
 
 
 def read_record(out: Path) -> RunRecord:
-    """Reads the record of the run in a folder; an empty record where there is none.
+    """Reads the record of the run in a folder, or of the export; an empty record where there is none.
 
     Raises:
         BertkitError: the file cannot be read, or does not have the form that bertkit writes.
     """
-    path = out / RUN
+    path = next((path for path in (out / RUN, out / EXPORT) if path.is_file()), out / RUN)
     try:
         return RunRecord(**(read_json(path) if path.is_file() else {}))
     except ValidationError as error:
@@ -147,3 +155,20 @@ def write_record(out: Path, facts: Mapping[str, Any]) -> RunRecord:
     }
     write_json(out / RUN, run)
     return RunRecord(**run)
+
+
+def write_export_record(run: Path, folder: Path, facts: Mapping[str, Any]) -> None:
+    """Writes the record of an export, if the model that it is made from has one that bertkit wrote.
+
+    Args:
+        run: the folder of the model.
+        folder: that of the export.
+        facts: of the export itself: ``out`` and ``exported_from``.
+    """
+    try:
+        record = read_record(run)
+    except BertkitError:  # the file is another program's
+        return
+    if record.kind:
+        kept = {name: value for name, value in record.facts.items() if name in _KEPT}
+        write_json(folder / EXPORT, {**kept, **facts, "finished": True})

@@ -46,6 +46,9 @@ REVIEWS = [{"review": f"{good} film {number}", "stars": stars} for number in ran
         ),
         (lambda: bertkit.load("embedded").fill("a [MASK]", max_pieces="3"), "max_pieces must be 1 to 8, got '3'"),
         (lambda: bertkit.load("no-such-folder/at/all"), "no-such-folder"),
+        (lambda: bertkit.evaluate("embedded", corpus=[]), "corpus names no text: give a path"),
+        (lambda: bertkit.evaluate("embedded", corpus=(), cloze=True), "corpus names no text: give a path"),
+        (lambda: bertkit.evaluate("embedded", corpus=None), "was not fine-tuned for a task"),
         (
             lambda: bertkit.pretrain(budget_s=float("nan")),
             "budget_s must be a number of seconds, more than 0 and finite",

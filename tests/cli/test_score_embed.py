@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,25 @@ def test_unknown_pieces_are_counted(tiny_model: Path) -> None:
     assert [one["tokens"] for one in objects(done)] == [3, 1, 3]
     assert said in done.stderr
     assert "unknown" not in run("score", "the cat", "--model", str(tiny_model)).stderr
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "word", "none"])
+def test_what_a_cut_text_is_told_reads_it_whole(tiny_model: Path, tmp_path: Path, pooling: str) -> None:
+    command = [
+        "embed",
+        "a " * 40,
+        "--model",
+        str(tiny_model),
+        "--output",
+        str(tmp_path / "a.parquet"),
+        "--pooling",
+        pooling,
+    ]
+    said = " ".join(run(*command).stderr.split())
+    hint = re.search(r"cut to that: (--.*) reads all", said)
+    assert hint
+    advised = run(*command, "--overwrite", *hint[1].replace(" with ", " ").split())
+    assert "cut to that" not in advised.stderr
 
 
 def test_rank_puts_the_likeliest_piece_first(tiny_model: Path) -> None:

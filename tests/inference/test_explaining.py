@@ -108,6 +108,33 @@ def test_what_is_explained_is_what_is_predicted(classifier, filler):
     np.testing.assert_allclose(np.sum([[share for _, share in words] for words in by_class], axis=0), 0, atol=0.02)
 
 
+@pytest.mark.parametrize("pair", [(), ("d e",)])
+@pytest.mark.parametrize("length", [None, 8, 200])
+def test_of_a_text_that_is_too_long_what_predict_reads_is_explained(classifier, tmp_path, capsys, length, pair):
+    """The recipe's length, or that of the model (32) where it is less or there is no recipe."""
+    folder = shutil.copytree(classifier, tmp_path / "model")
+    if length is not None:
+        (folder / "recipe.toml").write_text(f"[data]\nmax_seq_length = {length}\n")
+    text = "the cat " + "sat a b c d . " * 8
+    row = {"sentence1": text, "sentence2": pair[0]} if pair else text
+    one = bertkit.load_predictor(str(folder))([row])[0]
+    capsys.readouterr()
+    found = explain(str(folder), text, *pair)
+    assert found.answer == one["prediction"]
+    assert found.output == pytest.approx(one["probabilities"][found.answer], abs=1e-6)
+    read = min(length or 32, 32)
+    assert len(found.words) == read - (3 if pair else 2)
+    assert f"reads {read}: the end is cut, as by bertkit predict" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_text_that_is_read_in_windows_is_not_explained_by_one_of_them(classifier, tmp_path):
+    folder = shutil.copytree(classifier, tmp_path / "model")
+    (folder / "recipe.toml").write_text('[data]\nmax_seq_length = 8\noverflow = "windows"\n')
+    assert len(explain(str(folder), "the d sat .").words) == 4
+    with pytest.raises(BertkitError, match=r"has 10 tokens, and .* answers from several windows of 8 .*: shorten it"):
+        explain(str(folder), "the d sat . a b c d")
+
+
 def test_numbers_and_several_labels(tiny_model, tmp_path):
     number = made(tiny_model, tmp_path / "n", BertForSequenceClassification, num_labels=1, problem_type="regression")
     found = explain(str(number), TEXT)
@@ -126,7 +153,7 @@ def test_numbers_and_several_labels(tiny_model, tmp_path):
     [
         ("classifier", "the cat", {"answer": "fine"}, "no class 'fine': it has bad, so so, good"),
         ("classifier", " ", {}, "has no word to explain by"),
-        ("classifier", "the cat " * 30, {}, "has 62 tokens, and .* reads 32 at most: shorten it"),
+        ("filler", "the [MASK] " * 30, {}, "has 62 tokens, and .* reads 32 at most: shorten it"),
         ("classifier", "the cat", {"baseline": "zero"}, "--baseline must be mask or pad"),
         ("filler", "the cat", {}, r"no \[MASK\] in 'the cat'"),
         ("filler", "[MASK] the [MASK]", {}, r"has 2 \[MASK\]: leave one"),

@@ -1,5 +1,6 @@
 """Minimal pairs read from each form, and right answers counted against transformers' own scores."""
 
+import gzip
 import json
 import math
 
@@ -51,6 +52,23 @@ def test_each_form_gives_the_same_pairs(tmp_path, capsys, name, text, phenomenon
     said = " ".join(capsys.readouterr().err.split())
     assert "as no files of pairs: LICENSE, README.md" in said
     assert "as no files of pairs: LICENSE, README.md, more/" in said
+
+
+@pytest.mark.parametrize(
+    ("names", "files"),
+    [
+        (["agr.easy.jsonl", "agr.hard.jsonl"], ["agr.easy", "agr.hard"]),
+        (["a.jsonl", "a.tsv", "b.tsv"], ["a.jsonl", "a.tsv", "b"]),
+        (["a.jsonl", "a.jsonl.gz"], ["a.jsonl", "a.jsonl.gz"]),
+        (["v1.0.tsv.GZ", "v1.1.tsv"], ["v1.0", "v1.1"]),
+    ],
+)
+def test_files_of_other_names_have_figures_of_their_own(tmp_path, names, files):
+    good, bad = PAIRS[0]
+    for name in names:
+        text = json.dumps({"good": good, "bad": bad}) if "jsonl" in name else f"good\tbad\n{good}\t{bad}\n"
+        (tmp_path / name).write_bytes(gzip.compress(text.encode()) if name.lower().endswith("gz") else text.encode())
+    assert [pair.file for pair in read_pairs(tmp_path)] == files
 
 
 @pytest.mark.parametrize(
@@ -115,6 +133,20 @@ def test_accuracy_is_that_of_scores_by_transformers(tiny_model, tmp_path):
     assert figures["pairs"] == 28
     assert math.isclose(figures["accuracy"], sum(map(sum, right.values())) / 28)
     assert "by_phenomenon" not in figures
+
+
+def test_pairs_without_a_phenomenon_are_counted_beside_the_others(taught_model, tmp_path):
+    """The model has learned "b the cat sat ." by heart; of a phenomenon are 3 pairs, 2 of them the wrong way round."""
+    right, wrong = ("b the cat sat .", "b cat the sat ."), ("b cat the sat .", "b the cat sat .")
+    rows = [(right, "order"), (wrong, "order"), (wrong, "agreement"), (right, None), (right, "")]
+    text = "".join(json.dumps({"good": a, "bad": b, "linguistics_term": term}) + "\n" for (a, b), term in rows)
+    figures = evaluate_minimal_pairs(str(taught_model), write(tmp_path / "a.jsonl", text), None)
+    assert {name: (one["accuracy"], one["pairs"]) for name, one in figures["by_phenomenon"].items()} == {
+        "agreement": (0.0, 1),
+        "order": (0.5, 2),
+    }
+    assert figures["without_phenomenon"] == 2
+    assert (figures["accuracy"], figures["pairs"]) == (0.6, 5)
 
 
 def test_equal_scores_are_not_right(tiny_model, tmp_path):

@@ -57,8 +57,8 @@ EVERYWHERE = {
     ("changes", "said"),
     [
         ({"position_embedding_type": "relative_key"}, "has position_embedding_type relative_key"),
-        ({"is_decoder": True}, "has is_decoder in its config.json"),
-        ({"add_cross_attention": True}, "has add_cross_attention in its config.json"),
+        ({"is_decoder": True}, "has is_decoder in its configuration"),
+        ({"add_cross_attention": True}, "has add_cross_attention in its configuration"),
         ({"num_hidden_layers": 10**9}, "num_hidden_layers is 1,000,000,000 in config.json, and 2 in model.safetensors"),
         ({"vocab_size": 10**8}, "vocab_size is 100,000,000 in config.json, and 64 in model.safetensors"),
         ({"max_position_embeddings": 10**9}, "max_position_embeddings is 1,000,000,000 in config.json, and 32"),

@@ -164,6 +164,31 @@ def test_torn_foreign_and_hostile_files_are_one_line(tmp_path, name, change, sai
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"is_decoder": True}, "bert_config.json has is_decoder in its configuration"),
+        ({"add_cross_attention": True}, "bert_config.json has add_cross_attention in its configuration"),
+        ({"position_embedding_type": "relative_key"}, "bert_config.json has position_embedding_type relative_key"),
+    ],
+)
+def test_a_kind_of_bert_that_no_command_reads_is_not_imported(tmp_path, more, said):
+    with pytest.raises(BertkitError, match=said):
+        import_checkpoint(changed(tmp_path, "bert_config.json", with_config(**more)), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("name", ["bert.pooler.dense.bias", "cls.seq_relationship.weight"])
+def test_weights_that_are_not_finite_are_not_imported(tmp_path, name, number):
+    folder, weights = pickled(tmp_path, None)
+    weights[name].view(-1)[3] = number
+    torch.save(weights, folder / "pytorch_model.bin")
+    with pytest.raises(BertkitError, match=f"{name} has numbers that are not finite"):
+        import_checkpoint(folder, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_every_flipped_byte_of_the_index_is_noticed(tmp_path):
     """A checksum covers the blocks, and the footer's handles and magic are held against them."""
     data = (KEPT / "pretraining" / "model.ckpt-1234.index").read_bytes()
@@ -172,6 +197,19 @@ def test_every_flipped_byte_of_the_index_is_noticed(tmp_path):
         folder = changed(tmp_path / str(at), "model.ckpt-1234.index", flipped(int(at)))
         with pytest.raises(BertkitError):
             import_checkpoint(folder, tmp_path / "out")
+
+
+def test_a_disk_without_room_is_told_before_anything_is_written(tmp_path, monkeypatch):
+    import_checkpoint(KEPT / "pretraining", tmp_path / "out")
+    model = transformers.BertForPreTraining.from_pretrained(tmp_path / "out")
+    size = 4 * sum(weight.numel() for weight in model.parameters())
+    real = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: real._replace(free=size - 1))
+    with pytest.raises(BertkitError, match="GB free, and the weights take"):
+        import_checkpoint(KEPT / "pretraining", tmp_path / "more" / "out")
+    assert not (tmp_path / "more").exists()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: real._replace(free=size))
+    import_checkpoint(KEPT / "pretraining", tmp_path / "more" / "out")
 
 
 def test_a_folder_without_a_checkpoint_says_what_it_needs(tmp_path):
@@ -304,3 +342,50 @@ def test_configurations_of_google_and_of_the_hub_are_read_without_a_word(tmp_pat
     import_checkpoint(changed(tmp_path, "bert_config.json", with_config(**more)), tmp_path / "out")
     assert "bert_config.json" not in capsys.readouterr().err
     assert_same_answers(tmp_path / "out", KEPT / "pretraining", "pretraining")
+
+
+def classifier(tmp_path, cls_name, named):
+    """A ``pytorch_model.bin`` of a classifier as pytorch-pretrained-bert wrote them, always with a pooler; and its model."""
+    folder = tmp_path / "pickled"
+    folder.mkdir()
+    config = json.loads((KEPT / "pretraining" / "bert_config.json").read_text())
+    config |= {} if named is None else {"architectures": [named]}
+    (folder / "config.json").write_text(json.dumps(config))
+    shutil.copy(KEPT / "pretraining" / "vocab.txt", folder)
+    with torch.random.fork_rng():
+        torch.manual_seed(4)
+        model = getattr(transformers, cls_name)(transformers.BertConfig(**config, num_labels=3)).eval()
+        pooler = transformers.BertModel(transformers.BertConfig(**config)).pooler.state_dict(prefix="bert.pooler.")
+    torch.save(pooler | model.state_dict(), folder / "pytorch_model.bin")
+    return folder, model
+
+
+@pytest.mark.parametrize(
+    ("cls_name", "tag"),
+    [
+        ("BertForSequenceClassification", "text-classification"),
+        ("BertForTokenClassification", "token-classification"),
+        ("BertForMultipleChoice", "multiple-choice"),
+    ],
+)
+def test_a_classifier_is_of_the_class_that_its_configuration_names(tmp_path, capsys, cls_name, tag):
+    """Their weights have the same names, and shapes that may be the same."""
+    folder, model = classifier(tmp_path, cls_name, cls_name)
+    assert import_checkpoint(folder, tmp_path / "out").cls_name == cls_name
+    ids = torch.tensor(tensorflow_bert.IDS)
+    ids = ids[None] if cls_name == "BertForMultipleChoice" else ids
+    loaded = getattr(transformers, cls_name).from_pretrained(tmp_path / "out").eval()
+    with torch.no_grad():
+        assert torch.equal(loaded(input_ids=ids).logits, model(input_ids=ids).logits)
+    assert f"pipeline_tag: {tag}\n" in (tmp_path / "out" / "README.md").read_text()
+    said = capsys.readouterr().err
+    assert "taken for one of whole texts" not in said
+    assert ("left out: the pooler, which a BertForTokenClassification does not read" in said) == ("Token" in cls_name)
+
+
+@pytest.mark.parametrize("named", [None, "BertModel"])
+def test_a_classifier_whose_class_is_not_named_is_taken_for_one_of_texts_and_said(tmp_path, capsys, named):
+    folder, _ = classifier(tmp_path, "BertForSequenceClassification", named)
+    assert import_checkpoint(folder, tmp_path / "out").cls_name == "BertForSequenceClassification"
+    said = capsys.readouterr().err
+    assert said.count('taken for one of whole texts; for another add the line "architectures"') == 1

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import typer
 from helpers.loud import overflowing
+from transformers import AutoTokenizer, BertConfig, BertModel
 from typer.testing import CliRunner
 
 from bertkit.cli.attention import attention
@@ -34,6 +36,23 @@ def test_weights_are_those_of_transformers(texts: tuple[str, ...], tiny_model: P
     found = read_attention(str(tiny_model), *texts)
     np.testing.assert_allclose(found.weights, by_transformers(tiny_model, *texts), atol=1e-7)
     np.testing.assert_allclose(found.weights.sum(axis=-1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_model_of_one_segment_reads_pairs_as_well(tiny_model: Path, tmp_path: Path, told: bool) -> None:
+    """Its tokenizer says that it has no segments, or as one that was taken from another model counts two."""
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    bert = BertModel(BertConfig.from_pretrained(tiny_model, type_vocab_size=1)).eval()
+    bert.save_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    if told:
+        tokenizer.model_input_names = ["input_ids", "attention_mask"]
+        tokenizer.save_pretrained(folder)
+    bert.set_attn_implementation("eager")
+    ids = tokenizer("the cats", "sat .", return_tensors="pt").input_ids
+    with torch.no_grad():
+        expected = torch.cat(bert(input_ids=ids, output_attentions=True).attentions).numpy()
+    np.testing.assert_allclose(read_attention(str(folder), "the cats", "sat .").weights, expected, atol=1e-6)
 
 
 def test_tokens_are_named_and_the_special_ones_known(tiny_model: Path) -> None:

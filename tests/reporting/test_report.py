@@ -11,8 +11,11 @@ from typer.testing import CliRunner
 
 from bertkit.cli.report import report
 from bertkit.errors import BertkitError
+from bertkit.models.bert import new_bert, save_model
+from bertkit.models.tokenizer import build_tokenizer
 from bertkit.reporting.report import Fill, write_report
 from bertkit.reporting.runs import read_runs
+from bertkit.settings.schema import ModelSettings
 
 app = typer.Typer(pretty_exceptions_enable=False)
 app.command()(report)
@@ -178,6 +181,37 @@ def test_the_command_fills_masks_at_each_checkpoint(tmp_path: Path, tiny_model: 
     place = cells.index("the [MASK] sat .")
     assert cells[place + 3 : place + 5] == ["50", f"{best.token_str} {best.score:.1%}".replace("%", " %")]
     assert "100 (end)" in cells
+
+
+@pytest.mark.parametrize(
+    ("words", "language", "shown", "left_out"),
+    [
+        ("i a little boy she went to the dog was very he opened and looked inside one day girl her mother", "en", 5, 0),
+        ("i a little boy she went to the dog was very", "en", 3, 2),
+        ("i a little boy she went to the dog was very", "de", 0, 5),
+        ("да нет не в на и", "en", 0, 5),
+        ("我 是 一 个 小 男 她 很 高 今 天 气 好 他 打 开 了 狗 在 里 玩 。", "en", 5, 0),
+        ("我 是 一 个 小 男 她 很 高 今 天 气 好 他 打 开 了 狗 在 里 玩 。", "zh", 5, 0),
+    ],
+)
+def test_example_sentences_are_those_whose_words_a_run_knows(
+    tmp_path: Path, words: str, language: str, shown: int, left_out: int
+) -> None:
+    run = pretraining_run(tmp_path / f"{language}-{len(words)}")
+    recipe = run / "recipe.toml"
+    recipe.write_text(recipe.read_text() + f'[data]\nlanguage = "{language}"\n')
+    vocab = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ",", ".", *words.split()]
+    sizes = {"num_hidden_layers": 1, "hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 8}
+    tokenizer = build_tokenizer(vocab, lowercase=True, model_max_length=32)
+    save_model(new_bert(ModelSettings(**sizes, max_position_embeddings=32), tokenizer, seed=1), tokenizer, run)
+    result = CliRunner().invoke(app, [str(run), "--out", str(tmp_path / "r.html")], catch_exceptions=False)
+    texts = {cell for cell in Page(tmp_path / "r.html").cells if "[MASK]" in cell and "%" not in cell}
+    assert len(texts) == shown
+    assert {word for text in texts for word in re.findall(r"\w", text) if not word.isascii()} <= {*words}
+    assert {word for text in texts for word in text.split() if text.isascii()} <= {*vocab}
+    told = " ".join(result.stderr.split())
+    assert (f"{run.name}: of 5 example sentences {left_out} left out" in told) == (left_out > 0)
+    assert ("--fill TEXT gives sentences of your own" in told) == (left_out > 0)
 
 
 def test_what_a_file_of_anybody_holds_is_shown_or_left_out(tmp_path: Path) -> None:

@@ -32,6 +32,15 @@ def test_runs_of_one_name_are_told_apart_by_their_paths(tmp_path: Path) -> None:
     assert [run.name for run in read_runs([one, other, one])] == [str(one), str(other)]
 
 
+def test_a_run_that_is_named_in_several_ways_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    one, other = pretraining_run(Path("a")), pretraining_run(Path("b"))
+    Path("link").symlink_to("a")
+    ways = [one, other, one.absolute(), Path("b/../a"), Path("link"), other]
+    assert [run.name for run in read_runs(ways)] == ["a", "b"]
+    assert [run.folder for run in read_runs(ways)] == [one, other]
+
+
 @pytest.mark.parametrize(
     ("made", "message"),
     [
@@ -41,6 +50,10 @@ def test_runs_of_one_name_are_told_apart_by_their_paths(tmp_path: Path) -> None:
         ({"run.json": b"[1]"}, "run.json holds no JSON object"),
         ({"run.json": b"[" * 9_999}, "run.json is nested too deeply"),
         ({"metrics.jsonl": b"\xff\x00\xfe"}, "metrics.jsonl is not UTF-8"),
+        (
+            {"export.json": b'{"kind": "pretrain", "exported_from": "b"}'},
+            "a is an export of b, and no run: give the folder of",
+        ),
         ({"run.json": b'{"seed": 1}', "recipe.toml": b"= 3"}, "recipe.toml is not valid TOML"),
     ],
 )

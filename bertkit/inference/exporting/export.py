@@ -21,9 +21,11 @@ from bertkit.models.bert import load_for, own_tokenizer, save_model
 from bertkit.models.folder import bert_folder
 from bertkit.models.foreign_fields import left_out
 from bertkit.models.headed import linear_class
+from bertkit.models.space import check_space
 from bertkit.runtime.base import Bert, Head
 from bertkit.runtime.onnx_bert import GRAPH, OnnxBert
 from bertkit.runtime.text import any_pieces
+from bertkit.training.record import write_export_record
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 FORMATS = ("onnx", "half", FORMAT)
 # Files that are copied: the card, and the recipe, from which `predict` knows the length and the columns of a classifier.
 _COMPANIONS = ("README.md", "recipe.toml")
+# Of a weight on the disk; one of 8 bits is written beside that of 32, which it then replaces.
+_BYTES = {"half": 2, "onnx": 4}
 
 
 def export(model: str, form: str, out: Path | None = None, int8: bool = False, pooling: str = "mean") -> Exported:
@@ -54,6 +58,7 @@ def export(model: str, form: str, out: Path | None = None, int8: bool = False, p
         return export_sentences(model, out, pooling)
     folder = bert_folder(model)
     heads, loaded = _load(model, folder)
+    check_space(out, (_BYTES[form] + int8) * loaded.num_parameters())
     tokenizer = own_tokenizer(folder, model)
     for told in left_out(folder, model):
         console.note(console.plain(told))
@@ -70,6 +75,7 @@ def export(model: str, form: str, out: Path | None = None, int8: bool = False, p
         for name in _COMPANIONS:
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, fresh / name)
+        write_export_record(folder, fresh, {"out": str(out), "exported_from": model})
         differences = []
         for head in check.heads:
             bert: Bert = OnnxBert(fresh, head) if form == "onnx" else _torch_bert(str(fresh), head)

@@ -18,6 +18,7 @@ from bertkit.models.bert import load_for, own_tokenizer, quiet, save_model
 from bertkit.models.card import CardFacts, model_card
 from bertkit.models.folder import bert_folder, read_config
 from bertkit.models.foreign_fields import left_out
+from bertkit.models.space import check_space
 
 FORMAT = "sentence-transformers"
 POOLINGS = ("mean", "cls")
@@ -47,6 +48,7 @@ def export_sentences(model: str, out: Path, pooling: str) -> Exported:
     encoder, new = load_for("BertModel", model, optional=("pooler.",))
     if new:
         encoder.pooler = None
+    check_space(out, 4 * encoder.num_parameters())
     tokenizer = own_tokenizer(folder, model)
     for told in left_out(folder, model):
         console.note(console.plain(told))

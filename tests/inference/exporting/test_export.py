@@ -16,10 +16,12 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForMaskedLM, BertConfig, BertForMaskedLM, BertForSequenceClassification
 from typer.testing import CliRunner
 
+import bertkit
 from bertkit.cli.export import export as command
 from bertkit.errors import BertkitError
 from bertkit.inference.exporting import compare, graph
 from bertkit.inference.exporting.export import _folder_of, export
+from bertkit.inference.scoring import PairScorer
 from bertkit.models.bert import load_bert_for_pretraining
 from bertkit.runtime.load import open_reader
 from bertkit.runtime.numpy_bert import NumpyBert
@@ -58,6 +60,55 @@ def test_half_is_every_weight_in_half_precision(model, tmp_path):
     assert isinstance(open_reader(str(exported.folder), "pairs", None, 1).bert, NumpyBert)
     assert (exported.folder / "README.md").read_bytes() == (model / "README.md").read_bytes()
     assert (exported.folder / "vocab.txt").read_bytes() == (model / "vocab.txt").read_bytes()
+
+
+@pytest.mark.parametrize("form", ["half", "onnx"])
+@pytest.mark.parametrize(
+    ("learned", "objective", "pairs"), [("none", "nsp", 0), ("nsp", "none", None), ("sop", "sop", 3), (None, "nsp", 0)]
+)
+def test_an_export_is_asked_as_its_run_is(model, tmp_path, form, learned, objective, pairs):
+    """Whether the next-sentence head answers depends on what the run has learned, which its record alone tells."""
+    run = shutil.copytree(model, tmp_path / "run")
+    facts = {"kind": "pretrain", "base_model": None, "learned_objective": learned, "documents_with_pairs": pairs}
+    (run / "run.json").write_text(json.dumps(facts | {"finished": True, "results": {"eval_loss": 1.0}, "seed": 3}))
+    (run / "recipe.toml").write_text(f'[data]\nsentence_objective = "{objective}"\n')
+    folder = export(str(run), form, tmp_path / "out").folder
+    assert json.loads((folder / "export.json").read_text()) == facts | {
+        "out": str(folder),
+        "exported_from": str(run),
+        "finished": True,
+    }
+    asked = []
+    for one in (run, folder):
+        try:
+            asked.append(PairScorer(str(one), texts=1).learned)
+        except BertkitError as error:
+            asked.append(str(error).replace(str(one), "it"))
+        with pytest.raises(BertkitError, match=f"^{one} was not fine-tuned for a task"):
+            bertkit.load_predictor(str(one))
+    assert asked[0] == asked[1]
+    assert ("was pretrained without sentence pairs" in str(asked[0])) == (learned in ("none", None))
+
+
+@pytest.mark.parametrize("written", [None, "[]", '{"max_steps": "ten"}', '{"name": "mine"}'])
+def test_a_model_without_a_record_of_bertkit_is_exported_without_one(model, tmp_path, written):
+    folder = shutil.copytree(model, tmp_path / "run")
+    if written is not None:
+        (folder / "run.json").write_text(written)
+    assert not (export(str(folder), "half", tmp_path / "out").folder / "export.json").exists()
+
+
+def test_an_export_is_neither_resumed_nor_replaced_as_a_run(model, tmp_path):
+    run = shutil.copytree(model, tmp_path / "run")
+    (run / "run.json").write_text('{"kind": "pretrain", "out": "run"}')
+    folder = export(str(run), "half", tmp_path / "out").folder
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("the cat sat . the cats sat .\n" * 40)
+    assert bertkit.pretrain(str(corpus), out=str(folder), model=str(model), resume=True).folder == folder
+    with pytest.raises(BertkitError, match="holds 'export.json', which no run of bertkit wrote: nothing was removed"):
+        bertkit.pretrain(str(corpus), out=str(folder), model=str(model), overwrite=True)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == files
 
 
 def test_differences_are_those_that_are_there(model, tmp_path):
@@ -143,6 +194,24 @@ def test_weights_that_do_not_survive_are_refused(model, tmp_path, form):
     ):
         export(broken, form, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["broken"]
+
+
+@pytest.mark.parametrize(
+    ("form", "int8", "of_a_weight"),
+    [("half", False, 2), ("onnx", False, 4), ("onnx", True, 4), ("sentence-transformers", False, 4)],
+)
+def test_a_disk_without_room_is_told_before_anything_is_written(model, tmp_path, monkeypatch, form, int8, of_a_weight):
+    """Against the size of the weights that are written: with that much free they fit, with less they do not."""
+    real = shutil.disk_usage(tmp_path)
+    weights = load_file(model / "model.safetensors")
+    heads = form == "sentence-transformers"
+    size = of_a_weight * sum(one.numel() for name, one in weights.items() if not (heads and name.startswith("cls.")))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: real._replace(free=size - 1))
+    with pytest.raises(BertkitError, match=rf"^{tmp_path} has 0\.00 GB free, and the weights take 0\.00 GB: free some"):
+        export(str(model), form, tmp_path / "new" / "out", int8)
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: real._replace(free=2 * size))
+    export(str(model), form, tmp_path / "new" / "out", int8)
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ import pytest
 import torch
 import typer
 from helpers.loud import loud
-from transformers import BertForPreTraining, BertModel, pipeline
+from transformers import AutoTokenizer, BertForPreTraining, BertModel, pipeline
 from typer.testing import CliRunner
 
+import bertkit
 from bertkit.cli.mask_fill import mask_fill
 from bertkit.errors import BertkitError
 from bertkit.inference.mask_filling import filler as module
@@ -57,6 +58,37 @@ def test_guesses_are_those_of_the_pipeline_without_padding_rows(filler: MaskFill
             )
             assert guesses == words
             assert len(guesses) == 21
+
+
+@pytest.mark.parametrize(("max_pieces", "targets"), [(1, None), (2, None), (1, ["cat", "the cat"])])
+def test_unknown_pieces_are_counted_and_the_text_is_the_pipelines(
+    model: Path, filler: MaskFiller, capsys: pytest.CaptureFixture[str], max_pieces: int, targets: list[str] | None
+) -> None:
+    texts = ["the zebra [MASK] giraffe sat", "[MASK] the [MASK] zebra", "cats [MASK]"]
+    tokens = [AutoTokenizer.from_pretrained(model).tokenize(text) for text in texts]
+    words = [token for row in tokens for token in row if token != "[MASK]"]
+    assert (len(words), words.count("[UNK]")) == (8, 3)
+    filler.unknown.say("")
+    capsys.readouterr()
+    filled = filler.fill(texts, 1, targets, max_pieces)
+    filler.fill_jointly(texts, 1)  # the same texts again
+    filler.say_unknown()
+    assert " ".join(capsys.readouterr().err.split()).startswith("of 8 word pieces 3 are unknown to")
+    filler.fill(["the [MASK]"], 1)
+    filler.say_unknown()
+    assert capsys.readouterr().err == ""
+    if max_pieces == 1 and targets is None:
+        theirs = pipeline("fill-mask", str(model), device="cpu")(texts[0], targets=[filled[0][0][0].token_str])
+        assert theirs[0]["sequence"] == filled[0][0][0].sequence == f"the {filled[0][0][0].token_str} sat"
+
+
+def test_the_command_and_the_function_say_how_many_pieces_are_unknown(
+    model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = CliRunner().invoke(app, ["zebra [MASK]", "the zebra [MASK]", "--model", str(model)], catch_exceptions=False)
+    assert "of 3 word pieces 2 are unknown to" in " ".join(done.stderr.split())
+    bertkit.load(model).fill("a [MASK] giraffe")
+    assert "of 2 word pieces 1 is unknown to" in " ".join(capsys.readouterr().err.split())
 
 
 def test_targets_are_ranked_as_in_the_pipeline(filler: MaskFiller, model: Path) -> None:
