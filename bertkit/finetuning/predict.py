@@ -19,13 +19,13 @@ from bertkit.finetuning.inputs import has_columns, read_inputs, row_inputs, text
 from bertkit.finetuning.windows import Cuts, Encoder, Reach
 from bertkit.io.memory import DataFrame, MemoryRows, Table, memory_rows
 from bertkit.io.tables import TABLE_SUFFIXES
-from bertkit.models.folder import FEATURES, checked_folder, own_length, read_config
+from bertkit.models.folder import FEATURES, checked_folder, read_config
 from bertkit.runtime.base import finite
 from bertkit.runtime.load import FEW_TEXTS, light_reader
+from bertkit.runtime.recipe import recipe_of
 from bertkit.runtime.text import Encoding, sound
 from bertkit.settings.recipes import Override, load
 from bertkit.settings.schema import FinetuneDataSettings, FinetuneRecipe, TaskSettings
-from bertkit.training.record import read_record
 
 if TYPE_CHECKING:
     import numpy as np
@@ -191,16 +191,6 @@ def open_predictor(
         lay_out_for_reading(model)
     settings = _fitting(recipe.data, positions_of(model), overrides)
     return Predictor(head, recipe, Encoder.of(tokenizer, settings), model.to(kind).eval())
-
-
-def recipe_of(folder: Path, overrides: Sequence[Override] = ()) -> FinetuneRecipe:
-    """The recipe that a model was fine-tuned with; if its folder has none, the defaults with the model's own length."""
-    file = folder / "recipe.toml"
-    if file.is_file() and read_record(folder).kind != "pretrain":
-        return load(FinetuneRecipe, "finetune", str(file), overrides).settings
-    length = own_length(folder)
-    own = [] if length is None else [Override("data.max_seq_length", length, f"the model {folder}")]
-    return load(FinetuneRecipe, "finetune", "own", [*own, *overrides]).settings
 
 
 def _fitting(
