@@ -61,8 +61,9 @@ def test_sequences_never_exceed_the_room_and_segments_are_never_empty(places):
     store, *_ = places
     for length in (8, 13, 64):
         for example in examples(sampler(store, length, short=0.5), epochs=1):
-            assert 2 <= len(example.a) + len(example.b) <= length - 3
-            assert min(len(example.a), len(example.b)) >= 1
+            segments = [example.a] if example.b is None else [example.a, example.b]
+            assert 2 <= sum(map(len, segments)) <= length - 3
+            assert min(map(len, segments)) >= 1
 
 
 def test_labels_are_balanced_on_short_documents(tmp_path):
@@ -92,6 +93,61 @@ def test_no_sentence_is_lost_for_good(places):
         if example.next_sentence_label == IS_NEXT:
             seen.update(sentence[example.b].tolist())
     assert len(seen) == store.info.sentences
+
+
+@pytest.fixture
+def over_long(tmp_path):
+    """40 documents of a title and one sentence of 150 to 600 tokens, before some of them a second such sentence."""
+    rng = np.random.default_rng(4)
+    lengths = [[4, *rng.integers(150, 600, 1 + number % 2).tolist()] for number in range(40)]
+    documents, tokens = numbered(lengths)
+    return write_store(tmp_path / "store", documents, vocab_size=tokens), tokens
+
+
+def test_each_token_of_over_long_sentences_is_read_in_pairs_and_no_document_is_left(over_long):
+    """The least likely token is the last of a document. A half of the last windows or more end with it, and a half of these
+    have the label 0, so that it is read in more than one of 8 epochs; in none of 200 with a probability below 3e-12."""
+    store, tokens = over_long
+    seen, pairs = np.zeros(tokens, int), 0
+    for example in (found := examples(sampler(store, 128), epochs=200)):
+        if example.b is not None:
+            pairs += 1
+            seen[example.a] += 1
+            seen[example.b] += 1
+            for segment in (example.a, example.b):
+                assert (np.diff(segment.astype(int)) == 1).all()
+                documents = np.searchsorted(
+                    store.sentence_starts[store.document_starts], segment[[0, -1]], side="right"
+                )
+                assert documents[0] == documents[1]
+    assert pairs > 0.95 * len(found)
+    assert seen.min() > 0
+    assert seen.max() < 5 * seen.mean()
+
+
+def test_neither_where_segments_lie_nor_how_long_they_are_tells_the_label_in_over_long_sentences(over_long):
+    """Each figure has the same mean with both labels, within 4 standard errors."""
+    store, _ = over_long
+    edges = [store.sentence_starts, store.sentence_starts[store.document_starts]]
+    by_label = {IS_NEXT: [], NOT_NEXT: []}
+    for example in examples(sampler(store, 128, short=0.1), epochs=60):
+        if example.b is not None:
+            ends = [int(segment[place]) + (place < 0) for segment in (example.a, example.b) for place in (0, -1)]
+            at_edges = [end in edge for end in ends for edge in edges]
+            by_label[example.next_sentence_label].append([len(example.a), len(example.b), *at_edges])
+    ours, others = (np.array(by_label[label], float) for label in (IS_NEXT, NOT_NEXT))
+    errors = np.sqrt(np.var(ours, axis=0) / len(ours) + np.var(others, axis=0) / len(others))
+    assert (np.abs(ours.mean(axis=0) - others.mean(axis=0)) <= 4 * errors).all()
+
+
+def test_a_true_b_goes_on_where_a_ends_inside_an_over_long_sentence(over_long):
+    store, _ = over_long
+    inside = 0
+    for example in examples(sampler(store, 128), epochs=3):
+        if example.next_sentence_label == IS_NEXT and example.b[0] not in store.sentence_starts:
+            assert example.b[0] == example.a[-1] + 1
+            inside += 1
+    assert inside > 100
 
 
 def test_one_sentence_documents_have_no_pair_and_serve_as_random_b(tmp_path):
