@@ -168,10 +168,11 @@ class PairSampler:
     ) -> tuple[int, int] | None:
         """Where a random B begins and where its document ends, in tokens; ``a`` is where A begins and ends.
 
-        It is what the true B of another random example would be, so that it begins no differently; a document
-        of one sentence may serve as well. It is drawn until it, too, begins (or does not begin) inside an over-long
-        sentence, and has (or has not) the tokens to fill what is ``left``: otherwise one of the two would more often be
-        near the end of its document. Where one document is most of the corpus, a far part of it serves.
+        It is what the true B of another random example would be, so that it begins no differently. It is drawn until it,
+        too, begins (or does not begin) inside an over-long sentence, and has (or has not) the tokens to fill what is
+        ``left``: otherwise one of the two would more often be near the end of its document. Where one document is most
+        of the corpus, a far part of it serves. A document of one sentence serves only where nothing else was found: it
+        begins as no true B does, with its document.
 
         Where A begins as late in an over-long sentence as the document leaves room for, a true B always is the end of
         its document; so a random B is the end of its own, and without one there is no pair.
@@ -181,7 +182,7 @@ class PairSampler:
         if is_end and not is_inside:
             return None
         found: tuple[int, int] | None = None
-        best = False, False
+        best = False, False, False
         for number in range(_TRIES):
             other, other_token = self._window(epoch, draws.below(len(self)))
             begin, end = self._tokens_of(other)
@@ -195,7 +196,8 @@ class PairSampler:
                 far = not a[0] - 2 * self.room < begin < a[0] + 2 * self.room
                 if not far or not (self._alone or number >= _TRIES // 2):
                     continue
-            alike = self._is_inside(other, begin) == is_inside, (end - begin >= left) == (to_come >= left)
+            fills_alike = (end - begin >= left) == (to_come >= left)
+            alike = self._sentences_of(other) > 1, self._is_inside(other, begin) == is_inside, fills_alike
             if alike >= best:
                 best, found = alike, (begin, end)
             if all(best):

@@ -150,14 +150,30 @@ def test_a_true_b_goes_on_where_a_ends_inside_an_over_long_sentence(over_long):
     assert inside > 100
 
 
-def test_one_sentence_documents_have_no_pair_and_serve_as_random_b(tmp_path):
+def test_one_sentence_documents_have_no_pair(tmp_path):
     documents, tokens = numbered([[9]] * 20 + [[6, 7, 8]] * 3)
-    store = write_store(tmp_path / "s", documents, vocab_size=tokens)
-    found = examples(sampler(store, 32), epochs=8)
+    found = examples(sampler(write_store(tmp_path / "s", documents, vocab_size=tokens), 32), epochs=8)
     alone = [example for example in found if example.a[0] < 180]
+    assert len(alone) == 160
     assert all(example.b is None and example.next_sentence_label == NO_PAIR for example in alone)
-    random_bs = [example.b[0] for example in found if example.next_sentence_label == NOT_NEXT]
-    assert any(b < 180 for b in random_bs)
+
+
+def test_no_random_b_begins_a_document_where_others_are_there(tmp_path):
+    """A true B never does, so that the label could be read off it."""
+    documents, tokens = numbered([[9]] * 40 + [[6, 7, 8]] * 40)
+    store = write_store(tmp_path / "s", documents, vocab_size=tokens)
+    begin = store.sentence_starts[store.document_starts]
+    random_bs = [e.b[0] for e in examples(sampler(store, 32), epochs=8) if e.next_sentence_label == NOT_NEXT]
+    assert len(random_bs) > 100
+    assert not np.isin(random_bs, begin).any()
+
+
+def test_a_document_of_one_sentence_is_the_random_b_where_nothing_else_is_there(tmp_path):
+    documents, tokens = numbered([[9]] * 20 + [[6, 7, 8]])
+    found = examples(sampler(write_store(tmp_path / "s", documents, vocab_size=tokens), 32), epochs=40)
+    random_bs = [e.b[0] for e in found if e.next_sentence_label == NOT_NEXT]
+    assert len(random_bs) > 5
+    assert all(b < 180 for b in random_bs)
 
 
 def test_a_single_document_takes_its_random_b_from_far_away(tmp_path):
