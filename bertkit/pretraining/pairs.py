@@ -206,7 +206,8 @@ class PairSampler:
 
     def _ordered(self, document: int, token: int, room: int, draws: Draws) -> tuple[np.ndarray, np.ndarray, int]:
         """Two segments and the SOP label: the whole sentences that fit, parted at random, so that neither part
-        differs from the other in length or in how it ends."""
+        differs from the other in length or in how it ends. Where both are cut, a coin gives the odd token to one of them.
+        """
         starts, after = self._store.sentence_starts, int(self._documents[document + 1])
         first = self._sentence_at(document, token)
         first = min(first + (int(starts[first]) < token), after - 2)
@@ -217,7 +218,10 @@ class PairSampler:
         stop = max(stop, first + 2)
         middle = int(starts[first + 1 + draws.below(stop - first - 1)])
         a, b = self._store.ids[begin:middle], self._store.ids[middle : int(starts[stop])]
-        a_length = min(len(a), max(room - len(b), room - room // 2))
+        half = room // 2
+        if room % 2 and min(len(a), len(b)) > half:
+            half += draws.below(2)
+        a_length = min(len(a), max(room - len(b), half))
         b = _shorten(b, room - a_length, draws)
         a = _shorten(a, a_length, draws)
         return (a, b, 0) if draws.below(2) == 0 else (b, a, 1)

@@ -218,6 +218,16 @@ def test_sentence_order_swaps_two_adjacent_segments(places):
     assert abs(np.mean(labels) - 0.5) < 4 * 0.5 / np.sqrt(len(labels))
 
 
+def test_lengths_do_not_tell_which_of_two_cut_segments_came_first(tmp_path):
+    """Both are cut to a half of 29 tokens: the longer one comes first in every other pair, within 4 standard deviations."""
+    documents, tokens = numbered([[60] * 20] * 20)
+    store = write_store(tmp_path / "s", documents, vocab_size=tokens)
+    found = examples(sampler(store, 32, "sop"), epochs=3)
+    assert {len(example.a) + len(example.b) for example in found} == {29}
+    longer_first = np.array([(len(e.a) > len(e.b)) == (e.next_sentence_label == 0) for e in found])
+    assert abs(longer_first.mean() - 0.5) < 4 * 0.5 / np.sqrt(len(found))
+
+
 def test_without_a_sentence_objective_one_segment_fills_the_room(places):
     store, *_ = places
     long_enough = [e for e in examples(sampler(store, 16, "none"), epochs=1) if len(e.a) == 14]
