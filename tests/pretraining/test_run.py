@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers.texts import SENTENCES, TEXT
 from huggingface_hub import ModelCard
@@ -214,6 +215,17 @@ def test_a_base_model_keeps_the_length_that_it_had_learned(here, capsys):
     run("rows.jsonl", model="base", settings={"data.max_seq_length": 16})
     assert "so the places 24 to 511 are not learned, and the model will read 24 tokens" in said(capsys)
     assert AutoTokenizer.from_pretrained("run").model_max_length == 24
+
+
+def test_the_baselines_are_those_of_the_held_out_text(here):
+    """Of one of the sentences of the corpus alone, counted by hand."""
+    Path("one.txt").write_text("\n\n".join([SENTENCES[0]] * 20))
+    record = run(validation=["one.txt"], dry_run=True)
+    run(out="for_tokens")
+    pieces = AutoTokenizer.from_pretrained("for_tokens").tokenize(SENTENCES[0])
+    shares = np.unique(pieces, return_counts=True)[1] / len(pieces)
+    assert record.most_frequent_token_share == pytest.approx(shares.max())
+    assert record.unigram_entropy == pytest.approx(-(shares * np.log(shares)).sum())
 
 
 def test_names_are_those_of_this_run_and_figures_those_of_its_held_out_text(here):
