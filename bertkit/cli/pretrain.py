@@ -131,11 +131,12 @@ def pretrain(
 def _say_result(run: "RunRecord") -> None:
     results, out = run.results, console.plain(run.out)
     if "eval_mlm_accuracy" in results:
+        pairs = "SOP" if run.learned_objective == "sop" else "NSP"
         console.note(
             f"held-out: MLM accuracy [bold]{results['eval_mlm_accuracy']:.1%}[/] "
             f"(always guessing the most frequent word piece: {run.most_frequent_token_share:.1%}), "
             f"MLM loss [bold]{results['eval_mlm_loss']:.2f}[/] (word frequencies alone: {run.unigram_entropy:.2f})"
-            + (f", NSP accuracy {results['eval_nsp_accuracy']:.1%}" if "eval_nsp_accuracy" in results else "")
+            + (f", {pairs} accuracy {results['eval_nsp_accuracy']:.1%}" if "eval_nsp_accuracy" in results else "")
         )
     if "before" in results:
         _print_before_and_after(run)

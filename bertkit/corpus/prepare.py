@@ -13,7 +13,7 @@ from bertkit.cores import usable_cores
 from bertkit.corpus.cache import cache_folder, name_of, opened
 from bertkit.corpus.contents import Contents, contents, joined
 from bertkit.corpus.encoders import ENCODERS, ChunkEncoder, Differs, EncodedChunk, suitable_encoders
-from bertkit.corpus.repeated import Repeated, without_repeated
+from bertkit.corpus.repeated import Repeated, rule_of, without_repeated
 from bertkit.corpus.sources import Source, read_paragraphs
 from bertkit.corpus.store import CorpusInfo, CorpusStore, StoreWriter, open_store, open_verified
 from bertkit.corpus.workers import in_order
@@ -88,11 +88,11 @@ class Preparation:
         Raises:
             BertkitError: as ``contents``.
         """
-        return self.contents.fingerprint + (f"-{self.deduplicate}" if self.deduplicate else "")
+        return self.contents.fingerprint + (f"-{rule_of(self.deduplicate)}" if self.deduplicate else "")
 
     def store_name(self, tokenizer: Any) -> str:
         """Of the prepared corpus in the cache."""
-        described = f"1 {self.fingerprint} {tokenizer_fingerprint(tokenizer)}"
+        described = f"2 {self.fingerprint} {tokenizer_fingerprint(tokenizer)}"
         return name_of(described)
 
     def paragraphs(self, report: ReadReport) -> Iterator[str | None]:

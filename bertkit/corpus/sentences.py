@@ -8,6 +8,10 @@ from sentencex import segment
 from bertkit.errors import is_library_failure
 
 _OTHER_SPACES = re.compile(r"[^\S\n ]")
+# Khmer and Tibetan marks, which sentencex does not know. ។ល។ is the Khmer "etc.".
+_ENDS = _KHAN, _BARIYOOSAN, _SHAD, _TWO_SHADS = "\u17d4\u17d5\u0f0d\u0f0e"
+_AND_SO_ON, _OTHERS = r"\u17d4\s*\u179b\s*\u17d4", f"[^{_ENDS}]*"
+_UP_TO_END = re.compile(rf"{_OTHERS}(?:{_AND_SO_ON}{_OTHERS})*(?:[{_ENDS}][{_ENDS}\s\"'\u201d\u2019\u00bb)]*)?")
 GENERAL = "en"
 """The language whose rules sentencex takes for every code that it does not know."""
 # Abbreviations of many languages: where a language has rules of its own, one of these is split as English does not split it.
@@ -35,11 +39,16 @@ def split_sentences(paragraph: str, language: str) -> list[str]:
     if not paragraph.isprintable():
         paragraph = _OTHER_SPACES.sub(" ", paragraph)
     try:
-        return list(segment(language, paragraph))
+        found = list(segment(language, paragraph))
     except BaseException as error:
         if not is_library_failure(error):
             raise
-        return [paragraph]
+        found = [paragraph]
+    if paragraph.isascii() or not (
+        _KHAN in paragraph or _BARIYOOSAN in paragraph or _SHAD in paragraph or _TWO_SHADS in paragraph
+    ):
+        return found
+    return [part for sentence in found for part in _UP_TO_END.findall(sentence) if part]
 
 
 @cache

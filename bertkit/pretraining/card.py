@@ -14,8 +14,8 @@ _RESULTS = {
     "eval_mlm_loss": "held-out MLM loss (nats)",
     "eval_perplexity": "held-out MLM perplexity",
     "eval_mlm_accuracy": "held-out MLM accuracy",
-    "eval_nsp_loss": "held-out NSP loss (nats)",
-    "eval_nsp_accuracy": "held-out NSP accuracy",
+    "eval_nsp_loss": "held-out {pairs} loss (nats)",
+    "eval_nsp_accuracy": "held-out {pairs} accuracy",
 }
 
 
@@ -27,7 +27,8 @@ def pretraining_card(out: Path, run: RunRecord, recipe: PretrainRecipe) -> str:
     if run.documents_with_pairs == 0:
         learned = "nothing new" if run.base_model else "nothing"
         pairs = f", on text without sentence pairs, so that its next-sentence head learned {learned}"
-    results = {label: run.results[name] for name, label in _RESULTS.items() if name in run.results}
+    labels = {name: label.format(pairs=recipe.data.sentence_objective.upper()) for name, label in _RESULTS.items()}
+    results = {label: run.results[name] for name, label in labels.items() if name in run.results}
     return model_card(
         CardFacts(
             name=out.resolve().name,
@@ -71,7 +72,7 @@ def pretraining_card(out: Path, run: RunRecord, recipe: PretrainRecipe) -> str:
                 evaluation(
                     _TASK, (held_out, None, None), "validation", name.removeprefix("eval_"), run.results[name], label
                 )
-                for name, label in _RESULTS.items()
+                for name, label in labels.items()
                 if name in run.results
             ],
         )

@@ -45,10 +45,10 @@ class DataCollatorForBertPretraining:
          'next_sentence_label': [0]}
 
     A feature holds either the segments ``a`` and ``b`` (ids without special tokens; ``b`` may be None) or, as a
-    tokenizer's output does, ``input_ids`` (with special tokens) and ``token_type_ids``; optional are
-    ``next_sentence_label`` (0 is next, 1 random, -100 no pair: the default) and ``key``. The masks are a pure
-    function of the key; without keys they are drawn from torch's generator, so that ``torch.manual_seed``
-    governs them and DataLoader workers differ.
+    tokenizer's output does, ``input_ids`` (with special tokens), ``token_type_ids`` and ``attention_mask`` (without
+    it, all but [PAD] is read); optional are ``next_sentence_label`` (0 is next, 1 random, -100 no pair: the default) and
+    ``key``. The masks are a pure function of the key; without keys they are drawn from torch's generator, so that
+    ``torch.manual_seed`` governs them and DataLoader workers differ.
 
     Returns (on call):
         ``input_ids``, ``attention_mask``, ``token_type_ids`` and ``labels``, int64 tensors ``[batch, length]``,
@@ -68,9 +68,11 @@ class DataCollatorForBertPretraining:
     ) -> None:
         if tokenizer.mask_token_id is None:
             raise BertkitError("the tokenizer has no [MASK] token: masked language modelling needs one")
-        if mask_replace_prob + random_replace_prob > 1 + 1e-9 or not 0 < mlm_probability <= 1:
+        shown = (mask_replace_prob, random_replace_prob)
+        if not 0 < mlm_probability <= 1 or not min(shown) >= 0 or not sum(shown) <= 1 + 1e-9:
             raise BertkitError(
-                "mlm_probability must be in (0, 1] and mask_replace_prob + random_replace_prob at most 1"
+                f"mlm_probability must be in (0, 1], and is {mlm_probability}; mask_replace_prob and random_replace_prob must be "
+                f"in [0, 1] and add up to at most 1, and are {mask_replace_prob} and {random_replace_prob}"
             )
         if whole_word_mask and not marks_words(tokenizer):
             raise BertkitError(
@@ -119,28 +121,27 @@ class DataCollatorForBertPretraining:
             batch["next_sentence_label"] = np.array(nsp, dtype=np.int64)
         return {name: torch.from_numpy(array) for name, array in batch.items()}
 
-    def _sequence(self, feature: Mapping[str, Any]) -> tuple[np.ndarray, int]:
-        """The ids with special tokens and how many of them are of segment 0."""
+    def _sequence(self, feature: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+        """The ids with special tokens, without padding, and their segments."""
         if "input_ids" in feature:
-            inside = np.asarray(feature.get("attention_mask", np.ones(len(feature["input_ids"]))), dtype=bool)
-            ids = np.asarray(feature["input_ids"])[inside]
-            types = None if "token_type_ids" not in feature else np.asarray(feature["token_type_ids"])[inside]
-            return ids, len(ids) if types is None else int(len(ids) - np.sum(types))
+            ids = np.asarray(feature["input_ids"])
+            inside = np.asarray(feature.get("attention_mask", ids != self._pad), dtype=bool)
+            types = np.asarray(feature.get("token_type_ids", np.zeros_like(ids)))
+            return ids[inside], types[inside]
         a, b = feature["a"], feature.get("b")
-        if b is None:
-            return np.concatenate([[self._cls], a, [self._sep]]), len(a) + 2
-        return np.concatenate([[self._cls], a, [self._sep], b, [self._sep]]), len(a) + 2
+        second = [] if b is None else [b, [self._sep]]
+        ids = np.concatenate([[self._cls], a, [self._sep], *second])
+        return ids, (np.arange(len(ids)) >= len(a) + 2).astype(np.int64)
 
-    def _padded(self, sequences: list[tuple[np.ndarray, int]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _padded(self, sequences: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """int64 ``[batch, length]``: input_ids, token_type_ids, attention_mask."""
         lengths = np.array([len(ids) for ids, _ in sequences])
-        first_lengths = np.array([first for _, first in sequences])
-        columns = np.arange(max(self._pad_to or 0, int(lengths.max())))
-        inside = columns < lengths[:, None]
+        inside = np.arange(max(self._pad_to or 0, int(lengths.max()))) < lengths[:, None]
         input_ids = np.full(inside.shape, self._pad, dtype=np.int64)
         input_ids[inside] = np.concatenate([ids for ids, _ in sequences])
-        token_type_ids = inside & (columns >= first_lengths[:, None])
-        return input_ids, token_type_ids.astype(np.int64), inside.astype(np.int64)
+        token_type_ids = np.zeros_like(input_ids)
+        token_type_ids[inside] = np.concatenate([types for _, types in sequences])
+        return input_ids, token_type_ids, inside.astype(np.int64)
 
     @staticmethod
     def _keys(features: Sequence[Mapping[str, Any]]) -> np.ndarray:

@@ -121,19 +121,28 @@ class PairSampler:
         return self._store.ids[begin : min(begin + room, end)]
 
     def _segment_a(self, document: int, token: int, room: int, draws: Draws) -> tuple[int, int, int]:
-        """Segment A as (first token, first token after it, tokens left for B); a sentence follows it.
+        """Segment A as (first token, first token after it, tokens left for B); a sentence, or more of one, follows it.
 
         A is the whole sentences from the window's start on that reach a length drawn beforehand. Where A ends is
         thus decided by A alone. (Ending it at the last sentence that still fits would make the next one a
         sentence that does not fit, and a true B known by never ending with a full stop.) An A that leaves no
         room is to be cut to the length that was drawn.
+
+        A sentence too long for a sequence, as a paragraph without full stops, is read from the window's start on,
+        and an A that would end with it ends at the length that was drawn. At its start and end alone, all but the first
+        tokens of such a sentence at the end of a document would never be read.
         """
-        final = int(self._documents[document + 1]) - 1
-        first = min(self._sentence_at(document, token), final - 1)
-        begin = int(self._store.sentence_starts[first])
+        starts, final = self._store.sentence_starts, int(self._documents[document + 1]) - 1
+        first = self._sentence_at(document, token)
+        if self._is_over_long(first):
+            begin = max(starts.item(first), min(token, starts.item(final + 1) - room))
+        else:
+            begin = starts.item(min(first, final - 1))
         wanted = 1 + draws.below(room - 1)
-        last = min(self._sentence_at(document, begin + wanted - 1), final - 1)
-        end = int(self._store.sentence_starts[last + 1])
+        end = begin + wanted
+        last = self._sentence_at(document, end - 1)
+        if not self._is_over_long(last):
+            end = starts.item(min(last + 1, final))
         return begin, end, room - (end - begin) if end - begin < room else room - wanted
 
     def _pair(
@@ -142,7 +151,7 @@ class PairSampler:
         """A, B and the NSP label; None where the corpus has no random B to offer."""
         begin, end, left = self._segment_a(document, token, room, draws)
         true_to_come = self._tokens_of(document)[1] - end  # what a true B has, up to the end of its document
-        random_b = self._random_b(epoch, document, begin, room, left, true_to_come >= left, draws)
+        random_b = self._random_b(epoch, document, (begin, end), room, left, draws)
         if random_b is None:
             return None
         random_begin, random_end = random_b
@@ -155,16 +164,25 @@ class PairSampler:
         return a, self._store.ids[b_begin : b_begin + length], label
 
     def _random_b(
-        self, epoch: int, document: int, token: int, room: int, left: int, fills: bool, draws: Draws
+        self, epoch: int, document: int, a: tuple[int, int], room: int, left: int, draws: Draws
     ) -> tuple[int, int] | None:
-        """Where a random B begins and where its document ends, in tokens.
+        """Where a random B begins and where its document ends, in tokens; ``a`` is where A begins and ends.
 
-        It is what the true B of another random example would be, so that it begins no differently; a document
-        of one sentence may serve as well. It is drawn until it, too, has (or has not) the tokens to fill
-        what is ``left``: otherwise one of the two would more often be near the end of its document. Where one
-        document is most of the corpus, a far part of it serves.
+        It is what the true B of another random example would be, so that it begins no differently. It is drawn until it,
+        too, begins (or does not begin) inside an over-long sentence, and has (or has not) the tokens to fill what is
+        ``left``: otherwise one of the two would more often be near the end of its document. Where one document is most
+        of the corpus, a far part of it serves. A document of one sentence serves only where nothing else was found: it
+        begins as no true B does, with its document.
+
+        Where A begins as late in an over-long sentence as the document leaves room for, a true B always is the end of
+        its document; so a random B is the end of its own, and without one there is no pair.
         """
+        to_come, is_inside = self._tokens_of(document)[1] - a[1], self._is_inside(document, a[1])
+        is_end = to_come == left and self._is_over_long(self._sentence_at(document, a[0]))
+        if is_end and not is_inside:
+            return None
         found: tuple[int, int] | None = None
+        best = False, False, False
         for number in range(_TRIES):
             other, other_token = self._window(epoch, draws.below(len(self)))
             begin, end = self._tokens_of(other)
@@ -172,18 +190,24 @@ class PairSampler:
                 if self._alone:
                     other_token = begin + draws.below(end - begin)
                 begin = self._segment_a(other, other_token, room, draws)[1]
+            if is_end:
+                begin = max(self._tokens_of(other)[0], end - left)
             if other == document:
-                far = not token - 2 * self.room < begin < token + 2 * self.room
+                far = not a[0] - 2 * self.room < begin < a[0] + 2 * self.room
                 if not far or not (self._alone or number >= _TRIES // 2):
                     continue
-            found = begin, end
-            if (end - begin >= left) == fills:
+            fills_alike = (end - begin >= left) == (to_come >= left)
+            alike = self._sentences_of(other) > 1, self._is_inside(other, begin) == is_inside, fills_alike
+            if alike >= best:
+                best, found = alike, (begin, end)
+            if all(best):
                 break
-        return found
+        return found if all(best) or not is_end else None
 
     def _ordered(self, document: int, token: int, room: int, draws: Draws) -> tuple[np.ndarray, np.ndarray, int]:
         """Two segments and the SOP label: the whole sentences that fit, parted at random, so that neither part
-        differs from the other in length or in how it ends."""
+        differs from the other in length or in how it ends. Where both are cut, a coin gives the odd token to one of them.
+        """
         starts, after = self._store.sentence_starts, int(self._documents[document + 1])
         first = self._sentence_at(document, token)
         first = min(first + (int(starts[first]) < token), after - 2)
@@ -194,7 +218,10 @@ class PairSampler:
         stop = max(stop, first + 2)
         middle = int(starts[first + 1 + draws.below(stop - first - 1)])
         a, b = self._store.ids[begin:middle], self._store.ids[middle : int(starts[stop])]
-        a_length = min(len(a), max(room - len(b), room - room // 2))
+        half = room // 2
+        if room % 2 and min(len(a), len(b)) > half:
+            half += draws.below(2)
+        a_length = min(len(a), max(room - len(b), half))
         b = _shorten(b, room - a_length, draws)
         a = _shorten(a, a_length, draws)
         return (a, b, 0) if draws.below(2) == 0 else (b, a, 1)
@@ -204,6 +231,16 @@ class PairSampler:
 
     def _sentences_of(self, document: int) -> int:
         return int(self._documents[document + 1]) - int(self._documents[document])
+
+    def _is_over_long(self, sentence: int) -> bool:
+        """Whether a sentence is longer than any sequence."""
+        starts = self._store.sentence_starts
+        return bool(starts.item(sentence + 1) - starts.item(sentence) > self.room)
+
+    def _is_inside(self, document: int, token: int) -> bool:
+        """Whether a token is in an over-long sentence, behind its start."""
+        sentence = self._sentence_at(document, token)
+        return self._is_over_long(sentence) and token > self._store.sentence_starts.item(sentence)
 
     def _tokens_of(self, document: int) -> tuple[int, int]:
         """Where a document begins and ends, in tokens."""

@@ -122,6 +122,7 @@ class Prepared:
     """What is held out of them, or other text."""
     tokenizer: Any
     baseline: Unigrams
+    """Of the text that is held out, or of all of which a share is."""
     text: TextReport | None = None
     """What the tokenizer does to the text; None of folders that were prepared before."""
     added_words: int = 0
@@ -205,7 +206,6 @@ def prepare_for_training(
         training.append(Part(store, mine, one.share, name))
         held_out += [] if one.is_kept else [Part(store, theirs, one.share, name)]
     special = special_ids(tokenizer)
-    baseline = _baseline(held_out, special)
     for part, one in zip(training, asked, strict=True):
         _check_predictable(part, special, f"what is trained on of {one.name}" if share else one.name)
     for part, one in zip(held_out, (one for one in asked if not one.is_kept), strict=True):
@@ -215,6 +215,7 @@ def prepare_for_training(
     if validation:
         same = [store for one, store in zip(asked, stores, strict=True) if [*one.inputs] == [*validation]]
         held_out = [_validation_text(validation, tokenizer, recipe, same)]
+    baseline = _baseline(held_out, special)
     return Prepared(training, held_out, tokenizer, baseline, text, added_words, bool(validation))
 
 
@@ -233,7 +234,7 @@ def _sides(store: CorpusStore, share: float, tokenizer: Any, seed: int, name: st
 
 
 def _baseline(parts: Sequence[Part], special: list[int]) -> Unigrams:
-    """What knowing the frequencies alone would give on the texts in their shares."""
+    """What knowing the frequencies alone would give on these texts, or on those they are held out of, in their shares."""
     first, *others = parts
     if not others:
         return unigrams(first.store.token_counts, special)

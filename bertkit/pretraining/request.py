@@ -6,7 +6,9 @@ from functools import cached_property
 from pathlib import Path
 
 from bertkit.assets import EMBEDDED_CORPUS
+from bertkit.console import listed
 from bertkit.corpus.sources import Source, find_sources
+from bertkit.corpus.store import IDS_FILE, CorpusStore
 from bertkit.errors import BertkitError
 from bertkit.pretraining.prepare import AskedText, Prepared, is_prepared, prepare_for_training
 from bertkit.settings.recipes import Override, load
@@ -91,7 +93,11 @@ class ResolvedRequest:
         return hardware.choose_device(self.asked.device)
 
     def prepared(self) -> Prepared:
-        """The prepared corpus; it is prepared now if it was not before."""
+        """The prepared corpus; it is prepared now if it was not before.
+
+        Raises:
+            BertkitError: it cannot be prepared, or two texts of the run are the same.
+        """
         from bertkit.models.folder import bert_folder
         from bertkit.models.tokenizer import load_tokenizer
 
@@ -99,7 +105,9 @@ class ResolvedRequest:
         given = asked.tokenizer or (str(bert_folder(asked.model)) if asked.model else None)
         tokenizer = load_tokenizer(given) if given else None
         words = asked.add_words or 0
-        return prepare_for_training(self.texts, asked.validation, tokenizer, self.recipe, words)
+        prepared = prepare_for_training(self.texts, asked.validation, tokenizer, self.recipe, words)
+        _check_different(self.texts, asked.validation, prepared)
+        return prepared
 
 
 def resolve(request: PretrainRequest) -> ResolvedRequest:
@@ -168,6 +176,25 @@ def _check_held_out(texts: Sequence[AskedText], validation: Sequence[str]) -> No
                     f"{held_out[source.key]} is validation text and in {text.name} as well, which is trained on: move it out of "
                     "there, or leave --validation out, and a share of the text is held out"
                 )
+
+
+def _check_different(texts: Sequence[AskedText], validation: Sequence[str], prepared: Prepared) -> None:
+    """Raises a BertkitError if two texts of the run, or one and the validation text, are the same word pieces throughout."""
+    known: dict[str, AskedText] = {}
+    for text, store in zip(texts, prepared.stores, strict=True):
+        if (ids := _hash_of_ids(store)) and (other := known.setdefault(ids, text)) is not text:
+            raise BertkitError(f"{other.name} and {text.name} of the mix are the same text: leave one of them out")
+    for part in prepared.validation if prepared.has_own_validation else ():
+        if (trained_on := known.get(_hash_of_ids(part.store))) is not None:
+            raise BertkitError(
+                f"{listed(validation, 3)} is validation text and the same as {trained_on.name}, which is trained on: give other "
+                "text, or leave --validation out, and a share of the text is held out"
+            )
+
+
+def _hash_of_ids(store: CorpusStore) -> str:
+    """Of all word pieces of a text, in order; empty for a store of before checksums were kept."""
+    return store.info.files[IDS_FILE]["whole"] if IDS_FILE in store.info.files else ""
 
 
 def _sources_of(inputs: Sequence[str]) -> list[Source]:

@@ -19,7 +19,7 @@ from bertkit.signals import stopped_cleanly
 from bertkit.training import ranks, run_folder
 from bertkit.training.rate import WIDTH_OF_RECIPES, adapting_rate
 from bertkit.training.record import RunRecord, read_record
-from bertkit.training.schedule import Course
+from bertkit.training.schedule import Course, say_long_warmup
 
 if TYPE_CHECKING:
     from bertkit.training.forecast import Forecast
@@ -95,6 +95,7 @@ def _train(request: ResolvedRequest, started_at_s: float) -> RunRecord:
     run.settle_length(plan)
     facts = run.facts(plan)
     budget.say_what_starts(forecast, plan, accelerator, facts, progress.step)
+    say_long_warmup(run.recipe.train.warmup, plan.course.planned_steps)
     if asked.dry_run:
         return RunRecord(**facts)
     job = run.job(plan, forecast)

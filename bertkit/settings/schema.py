@@ -130,7 +130,7 @@ class TrainSettings(Settings):
     batch_size: Positive = 256
     """Sequences per optimizer step, over all devices together."""
     micro_batch_size: Positive | None = None
-    """Sequences a device computes at a time: a matter of memory only. None chooses."""
+    """Sequences a device computes at a time, for memory; another number rounds and drops out differently. None chooses."""
     max_steps: Annotated[int, Field(ge=1, le=MOST_STEPS)] | None = None
     """Optimizer steps of the whole run."""
     epochs: Annotated[float, Field(gt=0, le=1_000_000)] | None = None

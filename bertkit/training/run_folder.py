@@ -35,8 +35,8 @@ _OURS += ("tokenizer_config.json", "vocab.txt", "eval_results.json", "prediction
 _RECORD = (RUN, RECIPE, "metrics.jsonl")
 """Files that every run writes before its first step."""
 GO_ON = "the same command with --resume goes on"
-# Settings that may differ between a run and its resume: they do not change what is computed, only when it is evaluated or
-# saved, and how it fits into memory.
+# Settings that may differ between a run and its resume: they do not change what is learned from, only when it is evaluated or
+# saved, and how it fits into memory. (A micro-batch of another size rounds differently, and draws other dropout.)
 _FREE = {
     f"train.{name}" for name in ("micro_batch_size", "logging_steps", "eval_steps", "save_steps", "save_total_limit")
 } | {"train.num_workers", "train.report_to", "train.skip_nonfinite_steps", "train.torch_compile"}

@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from bertkit import console
+
 _TRAPEZOID_DECAY = 0.2
 """The share of the steps after the warm-up in which the trapezoid falls to zero."""
 
@@ -33,6 +35,16 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 def warmup_steps(warmup: float, total_steps: int) -> int:
     """The setting ``warmup`` in steps: below 1 it is a share of all steps, otherwise a number of steps."""
     return round(warmup * total_steps) if warmup < 1 else round(warmup)
+
+
+def say_long_warmup(warmup: float, total_steps: int) -> None:
+    """Warns where the warm-up takes the whole run or more, so that the learning rate does not get to its peak and down."""
+    warm = warmup_steps(warmup, total_steps)
+    if warm >= max(2, total_steps):
+        console.warn(
+            f"the warm-up is {warm:,} steps long (train.warmup) and the run {total_steps:,}: the learning rate only rises, to "
+            f"{min(1, total_steps / warm):.0%} of its peak; --set train.warmup=0.06 makes it a share of the steps"
+        )
 
 
 def learning_rate(step: float, total_steps: int, peak: float, warmup: float, schedule: str) -> float:

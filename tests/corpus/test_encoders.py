@@ -131,6 +131,21 @@ def test_the_splitter_s_panics_are_survived():
 
 
 @pytest.mark.parametrize(
+    "sentences",
+    [
+        ["នេះជាប្រយោគ។ ", "នេះ ៥ ។ ", "«ចប់។» ", "ទេ៕"],
+        ["ឆ្កែ ឆ្មា ។ល។ ហើយ។", "ចប់"],
+        ["བོད་སྐད་ཡིན། ", "ང་ཡིན༎ ༎ ", "ཡིན"],
+        ["Hello. ", "នេះ។ ", "Yes!"],
+    ],
+    ids=["Khmer", "Khmer etc.", "Tibetan", "mixed"],
+)
+def test_sentences_in_scripts_whose_marks_sentencex_does_not_know(sentences):
+    """As a reader of the script splits them; a mark and what closes a quotation stay with their sentence."""
+    assert split_sentences("".join(sentences), "en") == sentences
+
+
+@pytest.mark.parametrize(
     ("language", "text", "sentences"),
     [
         ("de", "Bzw. Garten. Haus.", 2), ("nl", "Dhr. Jansen kwam. Huis.", 2), ("fi", "Esim. Talo. Koti.", 2),

@@ -25,6 +25,14 @@ def test_the_hub_reads_the_figures_to_the_last_digit(name: str) -> None:
     }
 
 
+@pytest.mark.parametrize(("objective", "other"), [("nsp", "SOP"), ("sop", "NSP")])
+def test_figures_of_pairs_have_the_name_of_what_was_learned(objective, other) -> None:
+    recipe = PretrainRecipe.model_validate({"data": {"sentence_objective": objective}})
+    card = pretraining_card(Path("runs/mine"), RunRecord(out="runs/mine", results=RESULTS), recipe)
+    assert f"| held-out {objective.upper()} accuracy | 0.75" in card
+    assert other not in card
+
+
 def test_a_run_without_held_out_documents_lists_no_figures() -> None:
     data = ModelCard(pretraining_card(Path("runs/mine"), RunRecord(), PretrainRecipe())).data
     assert data.eval_results is None

@@ -42,6 +42,37 @@ def test_a_tokenizers_output_gives_the_same_as_segments():
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_ids_that_are_padded_already_give_the_same_as_without_padding(side):
+    """As a tokenizer writes them with padding="max_length", with a mask and, as some data sets keep them, without."""
+    collate = DataCollatorForBertPretraining(toy_tokenizer())
+    ids, types, padding = [2, 10, 11, 3, 20, 3], [0] * 4 + [1] * 2, [0] * 3
+    padded = [one + padding if side == "right" else padding + one for one in (ids, types, [1] * 6)]
+    names = ("input_ids", "token_type_ids", "attention_mask")
+    plain = collate([{"input_ids": ids, "token_type_ids": types, "key": 3}])
+    for given in (names, names[:2]):
+        feature = dict(zip(given, padded, strict=False))
+        batch = collate([{**feature, "key": 3}])
+        assert all(torch.equal(batch[name], plain[name]) for name in plain)
+
+
+def test_segments_of_a_tokenizers_output_stay_where_they_are():
+    """Of three parts, the first and the last in segment 0, as some who fine-tune have them."""
+    types = [0, 0, 0, 1, 1, 0, 0]
+    feature = {"input_ids": [2, 10, 3, 11, 3, 12, 3], "token_type_ids": types}
+    assert DataCollatorForBertPretraining(toy_tokenizer())([feature])["token_type_ids"].tolist() == [types]
+
+
+@pytest.mark.parametrize(
+    "rates", [{"mask_replace_prob": -0.5, "random_replace_prob": 1.5}, {"random_replace_prob": -0.1},
+              {"mask_replace_prob": float("nan")}, {"mask_replace_prob": 0.95}, {"mlm_probability": 0.0}]
+)  # fmt: skip
+def test_rates_that_are_no_shares_are_refused(rates):
+    with pytest.raises(BertkitError, match=r"mlm_probability must be in \(0, 1\].* add up to at most 1") as caught:
+        DataCollatorForBertPretraining(toy_tokenizer(), **rates)
+    assert str(next(iter(rates.values()))) in str(caught.value)
+
+
 def test_without_keys_torch_governs_the_masks():
     collate = DataCollatorForBertPretraining(toy_tokenizer())
     features = [{"a": list(range(5, 60)), "b": None}] * 8

@@ -61,8 +61,9 @@ def test_sequences_never_exceed_the_room_and_segments_are_never_empty(places):
     store, *_ = places
     for length in (8, 13, 64):
         for example in examples(sampler(store, length, short=0.5), epochs=1):
-            assert 2 <= len(example.a) + len(example.b) <= length - 3
-            assert min(len(example.a), len(example.b)) >= 1
+            segments = [example.a] if example.b is None else [example.a, example.b]
+            assert 2 <= sum(map(len, segments)) <= length - 3
+            assert min(map(len, segments)) >= 1
 
 
 def test_labels_are_balanced_on_short_documents(tmp_path):
@@ -94,14 +95,85 @@ def test_no_sentence_is_lost_for_good(places):
     assert len(seen) == store.info.sentences
 
 
-def test_one_sentence_documents_have_no_pair_and_serve_as_random_b(tmp_path):
+@pytest.fixture
+def over_long(tmp_path):
+    """40 documents of a title and one sentence of 150 to 600 tokens, before some of them a second such sentence."""
+    rng = np.random.default_rng(4)
+    lengths = [[4, *rng.integers(150, 600, 1 + number % 2).tolist()] for number in range(40)]
+    documents, tokens = numbered(lengths)
+    return write_store(tmp_path / "store", documents, vocab_size=tokens), tokens
+
+
+def test_each_token_of_over_long_sentences_is_read_in_pairs_and_no_document_is_left(over_long):
+    """The least likely token is the last of a document. A half of the last windows or more end with it, and a half of these
+    have the label 0, so that it is read in more than one of 8 epochs; in none of 200 with a probability below 3e-12."""
+    store, tokens = over_long
+    seen, pairs = np.zeros(tokens, int), 0
+    for example in (found := examples(sampler(store, 128), epochs=200)):
+        if example.b is not None:
+            pairs += 1
+            seen[example.a] += 1
+            seen[example.b] += 1
+            for segment in (example.a, example.b):
+                assert (np.diff(segment.astype(int)) == 1).all()
+                documents = np.searchsorted(
+                    store.sentence_starts[store.document_starts], segment[[0, -1]], side="right"
+                )
+                assert documents[0] == documents[1]
+    assert pairs > 0.95 * len(found)
+    assert seen.min() > 0
+    assert seen.max() < 5 * seen.mean()
+
+
+def test_neither_where_segments_lie_nor_how_long_they_are_tells_the_label_in_over_long_sentences(over_long):
+    """Each figure has the same mean with both labels, within 4 standard errors."""
+    store, _ = over_long
+    edges = [store.sentence_starts, store.sentence_starts[store.document_starts]]
+    by_label = {IS_NEXT: [], NOT_NEXT: []}
+    for example in examples(sampler(store, 128, short=0.1), epochs=60):
+        if example.b is not None:
+            ends = [int(segment[place]) + (place < 0) for segment in (example.a, example.b) for place in (0, -1)]
+            at_edges = [end in edge for end in ends for edge in edges]
+            by_label[example.next_sentence_label].append([len(example.a), len(example.b), *at_edges])
+    ours, others = (np.array(by_label[label], float) for label in (IS_NEXT, NOT_NEXT))
+    errors = np.sqrt(np.var(ours, axis=0) / len(ours) + np.var(others, axis=0) / len(others))
+    assert (np.abs(ours.mean(axis=0) - others.mean(axis=0)) <= 4 * errors).all()
+
+
+def test_a_true_b_goes_on_where_a_ends_inside_an_over_long_sentence(over_long):
+    store, _ = over_long
+    inside = 0
+    for example in examples(sampler(store, 128), epochs=3):
+        if example.next_sentence_label == IS_NEXT and example.b[0] not in store.sentence_starts:
+            assert example.b[0] == example.a[-1] + 1
+            inside += 1
+    assert inside > 100
+
+
+def test_one_sentence_documents_have_no_pair(tmp_path):
     documents, tokens = numbered([[9]] * 20 + [[6, 7, 8]] * 3)
-    store = write_store(tmp_path / "s", documents, vocab_size=tokens)
-    found = examples(sampler(store, 32), epochs=8)
+    found = examples(sampler(write_store(tmp_path / "s", documents, vocab_size=tokens), 32), epochs=8)
     alone = [example for example in found if example.a[0] < 180]
+    assert len(alone) == 160
     assert all(example.b is None and example.next_sentence_label == NO_PAIR for example in alone)
-    random_bs = [example.b[0] for example in found if example.next_sentence_label == NOT_NEXT]
-    assert any(b < 180 for b in random_bs)
+
+
+def test_no_random_b_begins_a_document_where_others_are_there(tmp_path):
+    """A true B never does, so that the label could be read off it."""
+    documents, tokens = numbered([[9]] * 40 + [[6, 7, 8]] * 40)
+    store = write_store(tmp_path / "s", documents, vocab_size=tokens)
+    begin = store.sentence_starts[store.document_starts]
+    random_bs = [e.b[0] for e in examples(sampler(store, 32), epochs=8) if e.next_sentence_label == NOT_NEXT]
+    assert len(random_bs) > 100
+    assert not np.isin(random_bs, begin).any()
+
+
+def test_a_document_of_one_sentence_is_the_random_b_where_nothing_else_is_there(tmp_path):
+    documents, tokens = numbered([[9]] * 20 + [[6, 7, 8]])
+    found = examples(sampler(write_store(tmp_path / "s", documents, vocab_size=tokens), 32), epochs=40)
+    random_bs = [e.b[0] for e in found if e.next_sentence_label == NOT_NEXT]
+    assert len(random_bs) > 5
+    assert all(b < 180 for b in random_bs)
 
 
 def test_a_single_document_takes_its_random_b_from_far_away(tmp_path):
@@ -144,6 +216,16 @@ def test_sentence_order_swaps_two_adjacent_segments(places):
         assert len(first) + len(second) <= 29
         labels.append(example.next_sentence_label)
     assert abs(np.mean(labels) - 0.5) < 4 * 0.5 / np.sqrt(len(labels))
+
+
+def test_lengths_do_not_tell_which_of_two_cut_segments_came_first(tmp_path):
+    """Both are cut to a half of 29 tokens: the longer one comes first in every other pair, within 4 standard deviations."""
+    documents, tokens = numbered([[60] * 20] * 20)
+    store = write_store(tmp_path / "s", documents, vocab_size=tokens)
+    found = examples(sampler(store, 32, "sop"), epochs=3)
+    assert {len(example.a) + len(example.b) for example in found} == {29}
+    longer_first = np.array([(len(e.a) > len(e.b)) == (e.next_sentence_label == 0) for e in found])
+    assert abs(longer_first.mean() - 0.5) < 4 * 0.5 / np.sqrt(len(found))
 
 
 def test_without_a_sentence_objective_one_segment_fills_the_room(places):

@@ -1,5 +1,6 @@
 """Requests whose parts do not go together."""
 
+import gzip
 import os
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import pytest
 from helpers.stores import random_documents, write_store
 from helpers.texts import TEXT
 
+from bertkit.corpus.prepare import Preparation, prepare
+from bertkit.corpus.sources import find_sources
 from bertkit.errors import BertkitError
 from bertkit.pretraining.request import PretrainRequest, resolve
 from bertkit.settings.recipes import Override
@@ -58,6 +61,34 @@ def test_validation_text_that_is_in_a_mix_is_refused(texts) -> None:
 
 
 def test_validation_text_of_its_own_is_taken(texts) -> None:
-    """Also of the same content: it is asked for by another name."""
+    """By its name, that is: what it holds is compared when it is prepared."""
     assert resolved("d", validation=["held.txt"]).asked.validation == ["held.txt"]
     assert resolved("one", validation=["two"]).asked.validation == ["two"]
+
+
+@pytest.mark.parametrize("kind", ["a copy", "a prepared folder", "another form"])
+def test_validation_text_that_is_the_training_text_by_another_name_is_refused(texts, own_cache, kind) -> None:
+    other = "other.txt.gz" if kind == "another form" else "other"
+    if kind == "a copy":
+        Path("other").mkdir()
+        Path("other/copy.txt").write_bytes(Path("held.txt").read_bytes())
+    elif kind == "another form":
+        Path(other).write_bytes(gzip.compress(Path("held.txt").read_bytes()))
+    else:
+        tokenizer = resolved("held.txt").prepared().tokenizer
+        prepare(Preparation(find_sources(["held.txt"])), tokenizer, Path("other"))
+    with pytest.raises(
+        BertkitError, match=r"^other\S* is validation text and the same as held\.txt, which is trained on: give"
+    ):
+        resolved("held.txt", validation=[other]).prepared()
+
+
+def test_texts_of_a_mix_that_are_the_same_are_refused(texts, own_cache) -> None:
+    mix = [{"source": "held.txt", "weight": 1}, {"source": "d/a.txt", "weight": 1}]
+    run = resolved(overrides=[Override("data.mix", mix, "--set data.mix")])
+    with pytest.raises(
+        BertkitError, match=r"^held\.txt and d/a\.txt of the mix are the same text: leave one of them out$"
+    ):
+        run.prepared()
+    Path("d/a.txt").write_text(TEXT + TEXT, encoding="utf-8")
+    assert len(run.prepared().stores) == 2

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers.texts import SENTENCES, TEXT
 from huggingface_hub import ModelCard
@@ -41,7 +42,7 @@ def here(tmp_path, own_cache, monkeypatch):
 
 def run(*corpus, out="run", settings=None, **how):
     given = {**TINY, **(settings or {})}
-    if "train.epochs" in given:
+    if "train.epochs" in given or "budget_s" in how:
         del given["train.max_steps"]
     overrides = [Override(name, value, name) for name, value in given.items()]
     return pretrain(PretrainRequest(corpus or ["a.txt"], Path(out), "tiny", overrides, device="cpu", **how))
@@ -214,6 +215,32 @@ def test_a_base_model_keeps_the_length_that_it_had_learned(here, capsys):
     run("rows.jsonl", model="base", settings={"data.max_seq_length": 16})
     assert "so the places 24 to 511 are not learned, and the model will read 24 tokens" in said(capsys)
     assert AutoTokenizer.from_pretrained("run").model_max_length == 24
+
+
+@pytest.mark.parametrize(("warmup", "share"), [(8, "50%"), (4, "100%"), (3, ""), (0.9, "100%"), (0.5, "")])
+def test_a_warmup_that_takes_the_whole_run_is_said(here, capsys, warmup, share):
+    """Of 4 steps; 0.9 of them is 4 when rounded, and 8 steps of warm-up would go on as long again."""
+    run(dry_run=True, settings={"train.warmup": warmup})
+    warnings = [line for line in " ".join(capsys.readouterr().err.split()).split("warning: ") if "train.warmup" in line]
+    assert len(warnings) == (1 if share else 0)
+    assert all(f"and the run 4: the learning rate only rises, to {share} of its peak" in line for line in warnings)
+
+
+def test_a_budget_that_is_shorter_than_the_warmup_is_said(here, capsys):
+    record = run(dry_run=True, budget_s=1.0, settings={"train.warmup": 10**9})
+    told = " ".join(capsys.readouterr().err.split())
+    assert told.count(f"the warm-up is 1,000,000,000 steps long (train.warmup) and the run {record.max_steps:,}") == 1
+
+
+def test_the_baselines_are_those_of_the_held_out_text(here):
+    """Of one of the sentences of the corpus alone, counted by hand."""
+    Path("one.txt").write_text("\n\n".join([SENTENCES[0]] * 20))
+    record = run(validation=["one.txt"], dry_run=True)
+    run(out="for_tokens")
+    pieces = AutoTokenizer.from_pretrained("for_tokens").tokenize(SENTENCES[0])
+    shares = np.unique(pieces, return_counts=True)[1] / len(pieces)
+    assert record.most_frequent_token_share == pytest.approx(shares.max())
+    assert record.unigram_entropy == pytest.approx(-(shares * np.log(shares)).sum())
 
 
 def test_names_are_those_of_this_run_and_figures_those_of_its_held_out_text(here):
