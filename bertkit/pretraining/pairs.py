@@ -42,6 +42,18 @@ class Example(NamedTuple):
     """64-bit key of the example's further draws (its masks)."""
 
 
+class _SegmentA(NamedTuple):
+    """The first segment of a pair, in tokens of the corpus."""
+
+    begin: int
+    end: int
+    """The first token after it, where a true B begins."""
+    left: int
+    """How many tokens are left for B."""
+    is_inside: bool
+    """Whether a true B begins inside an over-long sentence, rather than with a sentence."""
+
+
 class PairSampler:
     """Draws the examples of one length from one side of a corpus.
 
@@ -120,38 +132,38 @@ class PairSampler:
             begin = max(begin, min(token, end - room))
         return self._store.ids[begin : min(begin + room, end)]
 
-    def _segment_a(self, document: int, token: int, room: int, draws: Draws) -> tuple[int, int, int]:
-        """Segment A as (first token, first token after it, tokens left for B); a sentence, or more of one, follows it.
+    def _segment_a(self, document: int, token: int, room: int, draws: Draws) -> "_SegmentA":
+        """Segment A; a sentence, or more of one, follows it.
 
         A is the whole sentences from the window's start on that reach a length drawn beforehand. Where A ends is
         thus decided by A alone. (Ending it at the last sentence that still fits would make the next one a
         sentence that does not fit, and a true B known by never ending with a full stop.) An A that leaves no
         room is to be cut to the length that was drawn.
 
-        A sentence too long for a sequence, as a paragraph without full stops, is read from the window's start on,
-        and an A that would end with it ends at the length that was drawn. At its start and end alone, all but the first
-        tokens of such a sentence at the end of a document would never be read.
+        In a sentence too long for a sequence, as a paragraph without full stops, A begins where the window does, and
+        ends at the length that was drawn. With its start and end alone, only the first tokens of such a sentence at
+        the end of a document would ever be read.
         """
-        starts, final = self._store.sentence_starts, int(self._documents[document + 1]) - 1
+        starts, final = self._store.sentence_starts, self._documents.item(document + 1) - 1
+        after = starts.item(final + 1)
         first = self._sentence_at(document, token)
-        if self._is_over_long(first):
-            begin = max(starts.item(first), min(token, starts.item(final + 1) - room))
-        else:
-            begin = starts.item(min(first, final - 1))
+        begin = min(token, after - 2) if self._is_over_long(first) else starts.item(min(first, final - 1))
         wanted = 1 + draws.below(room - 1)
-        end = begin + wanted
+        end = min(begin + wanted, after - 1)
         last = self._sentence_at(document, end - 1)
-        if not self._is_over_long(last):
+        is_inside = self._is_over_long(last) and end < starts.item(last + 1)
+        if not is_inside:
             end = starts.item(min(last + 1, final))
-        return begin, end, room - (end - begin) if end - begin < room else room - wanted
+        return _SegmentA(begin, end, room - (end - begin) if end - begin < room else room - wanted, is_inside)
 
     def _pair(
         self, epoch: int, document: int, token: int, room: int, draws: Draws
     ) -> tuple[np.ndarray, np.ndarray, int] | None:
         """A, B and the NSP label; None where the corpus has no random B to offer."""
-        begin, end, left = self._segment_a(document, token, room, draws)
+        segment_a = self._segment_a(document, token, room, draws)
+        begin, end, left, _ = segment_a
         true_to_come = self._tokens_of(document)[1] - end  # what a true B has, up to the end of its document
-        random_b = self._random_b(epoch, document, (begin, end), room, left, draws)
+        random_b = self._random_b(epoch, document, segment_a, room, true_to_come >= left, draws)
         if random_b is None:
             return None
         random_begin, random_end = random_b
@@ -164,45 +176,38 @@ class PairSampler:
         return a, self._store.ids[b_begin : b_begin + length], label
 
     def _random_b(
-        self, epoch: int, document: int, a: tuple[int, int], room: int, left: int, draws: Draws
+        self, epoch: int, document: int, a: "_SegmentA", room: int, fills: bool, draws: Draws
     ) -> tuple[int, int] | None:
-        """Where a random B begins and where its document ends, in tokens; ``a`` is where A begins and ends.
+        """Where a random B begins and where its document ends, in tokens; ``fills`` is whether the true B fills what is left.
 
-        It is what the true B of another random example would be, so that it begins no differently. It is drawn until it,
-        too, begins (or does not begin) inside an over-long sentence, and has (or has not) the tokens to fill what is
-        ``left``: otherwise one of the two would more often be near the end of its document. Where one document is most
-        of the corpus, a far part of it serves. A document of one sentence serves only where nothing else was found: it
-        begins as no true B does, with its document.
-
-        Where A begins as late in an over-long sentence as the document leaves room for, a true B always is the end of
-        its document; so a random B is the end of its own, and without one there is no pair.
+        It is what the true B of another random example would be, so that it begins no differently: inside an over-long
+        sentence or not, as the true one; without such a one there is no pair. It is drawn until it, too, has (or has
+        not) the tokens to fill what is left: otherwise one of the two would more often be near the end of its
+        document. Where one document is most of the corpus, a far part of it serves. A document of one sentence serves
+        only where nothing else was found: it begins as no true B does, with its document.
         """
-        to_come, is_inside = self._tokens_of(document)[1] - a[1], self._is_inside(document, a[1])
-        is_end = to_come == left and self._is_over_long(self._sentence_at(document, a[0]))
-        if is_end and not is_inside:
-            return None
         found: tuple[int, int] | None = None
-        best = False, False, False
+        best = False, False
         for number in range(_TRIES):
             other, other_token = self._window(epoch, draws.below(len(self)))
             begin, end = self._tokens_of(other)
-            if self._sentences_of(other) > 1:
+            is_inside, has_several = False, self._sentences_of(other) > 1
+            if has_several:
                 if self._alone:
                     other_token = begin + draws.below(end - begin)
-                begin = self._segment_a(other, other_token, room, draws)[1]
-            if is_end:
-                begin = max(self._tokens_of(other)[0], end - left)
+                _, begin, _, is_inside = self._segment_a(other, other_token, room, draws)
+            if is_inside != a.is_inside:
+                continue
             if other == document:
-                far = not a[0] - 2 * self.room < begin < a[0] + 2 * self.room
+                far = not a.begin - 2 * self.room < begin < a.begin + 2 * self.room
                 if not far or not (self._alone or number >= _TRIES // 2):
                     continue
-            fills_alike = (end - begin >= left) == (to_come >= left)
-            alike = self._sentences_of(other) > 1, self._is_inside(other, begin) == is_inside, fills_alike
+            alike = has_several, (end - begin >= a.left) == fills
             if alike >= best:
                 best, found = alike, (begin, end)
             if all(best):
                 break
-        return found if all(best) or not is_end else None
+        return found
 
     def _ordered(self, document: int, token: int, room: int, draws: Draws) -> tuple[np.ndarray, np.ndarray, int]:
         """Two segments and the SOP label: the whole sentences that fit, parted at random, so that neither part
@@ -230,27 +235,21 @@ class PairSampler:
         return int(np.searchsorted(self._first_window, index, side="right")) - 1
 
     def _sentences_of(self, document: int) -> int:
-        return int(self._documents[document + 1]) - int(self._documents[document])
+        return int(self._documents.item(document + 1) - self._documents.item(document))
 
     def _is_over_long(self, sentence: int) -> bool:
         """Whether a sentence is longer than any sequence."""
         starts = self._store.sentence_starts
         return bool(starts.item(sentence + 1) - starts.item(sentence) > self.room)
 
-    def _is_inside(self, document: int, token: int) -> bool:
-        """Whether a token is in an over-long sentence, behind its start."""
-        sentence = self._sentence_at(document, token)
-        return self._is_over_long(sentence) and token > self._store.sentence_starts.item(sentence)
-
     def _tokens_of(self, document: int) -> tuple[int, int]:
         """Where a document begins and ends, in tokens."""
-        return int(self._store.sentence_starts[self._documents[document]]), int(
-            self._store.sentence_starts[self._documents[document + 1]]
-        )
+        starts, documents = self._store.sentence_starts, self._documents
+        return starts.item(documents.item(document)), starts.item(documents.item(document + 1))
 
     def _sentence_at(self, document: int, token: int) -> int:
         """The sentence of a document that holds a token (its last one where the token lies beyond)."""
-        first, after = int(self._documents[document]), int(self._documents[document + 1])
+        first, after = int(self._documents.item(document)), self._documents.item(document + 1)
         return first + int(np.searchsorted(self._store.sentence_starts[first + 1 : after], token, side="right"))
 
 
