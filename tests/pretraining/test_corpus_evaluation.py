@@ -43,7 +43,8 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(out: Path, text: Path, tiny_model: Path, **settings: object) -> Path:
     overrides = [Override(name, value, name) for name, value in (SETTINGS | settings).items()]
     corpus = out.with_suffix(".txt")
-    shutil.copyfile(text, corpus)  # under its own name, the text is refused
+    more = f"\n\n{SENTENCES[0]}\n"  # the same text is refused
+    corpus.write_text(text.read_text(encoding="utf-8") + more, encoding="utf-8")
     pretrain(
         PretrainRequest([str(corpus)], out, "adapt", overrides, str(tiny_model), validation=[str(text)], device="cpu")
     )
