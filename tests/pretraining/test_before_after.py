@@ -87,7 +87,7 @@ def test_bits_a_character_as_plain_transformers_computes_them(tiny_model) -> Non
 
 def test_random_weights_pay_six_bits_a_word_piece(made, tiny_model, tmp_path) -> None:
     own, grown, corpus, recipe = made
-    model, _, _ = load_bert_for_pretraining(str(tiny_model), grown)
+    model = load_bert_for_pretraining(str(tiny_model), grown).model
     save_model(model, grown, tmp_path / "run")
     figures = {}
     hidden = hidden_words(corpus.training, grown, own, recipe, 32)
