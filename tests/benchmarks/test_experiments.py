@@ -49,8 +49,8 @@ def test_from_left_to_right_what_comes_later_changes_nothing(tiny_model, tmp_pat
 
 def test_an_experiment_goes_on_where_it_was(tmp_path, monkeypatch, own_cache):
     corpus_file, held_out = tmp_path / "text.txt", tmp_path / "held.txt"
-    for file in (corpus_file, held_out):
-        file.write_text("the cat sat. the dog ran away.\nhe was glad. she was sad.\n\n" * 30)
+    for file, documents in ((corpus_file, 30), (held_out, 20)):
+        file.write_text("the cat sat. the dog ran away.\nhe was glad. she was sad.\n\n" * documents)
     no_nsp = Arm("no NSP", {"data.sentence_objective": "none"}, longer=1.5)
     monkeypatch.setitem(experiments.EXPERIMENTS, "two", [Arm("as it is"), no_nsp])
     small = {
