@@ -1,5 +1,6 @@
 """Prints the figures of a fine-tuned model, and warns of what makes them doubtful."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from bertkit import console
@@ -54,11 +55,9 @@ def say_doubts(results: dict[str, Any]) -> None:
     )
     baseline = results.get("baseline", {"beaten": True})
     there = [sum(row) for row in confusion["matrix"]]
-    if len(there) > 1 and sum(1 for rows in there if rows) == 1:
-        name = console.plain(confusion["labels"][there.index(max(there))])
+    if name := _only(confusion["labels"], there):
         console.warn(f"all {max(there):,} rows are of one class, {name}: only rows of others show what was learned")
-    elif len(given) > 1 and sum(1 for rows in given if rows) == 1:
-        name = console.plain(confusion["labels"][given.index(max(given))])
+    elif name := _only(confusion["labels"], given):
         console.warn(f"all {max(given):,} rows got one class, {name}: it has learned nothing of the texts; {tries}")
     elif not baseline["beaten"]:
         metric = next(name for name in baseline if f"eval_{name}" in results)
@@ -66,3 +65,9 @@ def say_doubts(results: dict[str, Any]) -> None:
         console.warn(
             f"no better than {baseline['what']} ({figure}), by the 95 % interval on {results['eval_rows']:,} rows; {tries}"
         )
+
+
+def _only(labels: Sequence[str], rows: Sequence[int]) -> str:
+    """The one of several classes that has all the rows; empty where there is none."""
+    having = [label for label, number in zip(labels, rows, strict=True) if number]
+    return console.plain(having[0]) if len(labels) > 1 and len(having) == 1 else ""

@@ -58,13 +58,15 @@ def _fills(run: "Run", asked: Sequence[str]) -> list["Fill"]:
     from bertkit.reporting.report import Fill
     from bertkit.reporting.runs import model_folders
 
-    fills = []
+    fills, texts = [], asked
     folders = model_folders(run)
     with console.progress(f"filling masks with {run.name}", len(folders), "model") as line:
         for number, (step, folder) in enumerate(folders, 1):
             try:
                 filler = MaskFiller(folder, texts=len(asked or _ENGLISH))
-                texts = asked or _examples(run, filler.reader.pieces)
+                # The vocabulary is that of all checkpoints.
+                if not texts and not (texts := _examples(run, filler.reader.pieces)):
+                    break
                 filled = filler.fill(texts, GUESSES)
             except BertkitError as error:  # a checkpoint may be damaged, or removed while its run goes on
                 console.warn(console.plain(f"no fills of step {step:,}: {error}"))
