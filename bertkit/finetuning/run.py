@@ -187,7 +187,7 @@ def finetune_on(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneReq
         }
     )
     if accelerator.is_main_process:
-        run_folder.check_space(out, run.facts["parameters"], run.facts["max_steps"], recipe.train)
+        run_folder.check_checkpoints_fit(out, run.facts["parameters"], run.facts["max_steps"], recipe.train)
     newest = checkpoint.newest_checkpoint(out) if request.resume else None
     if request.resume:
         run_folder.check_same_maths(out, recipe, run.facts["data_fingerprint"])

@@ -1,7 +1,6 @@
 """Scores of sentences by a BERT's masked-word head, and of pairs of texts by its next-sentence head."""
 
 import math
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -149,6 +148,8 @@ class PairScorer:
     """
 
     def __init__(self, model: str | Path, device: str | None = None, texts: int | None = None) -> None:
+        from bertkit.training.learned_objective import learned_objective
+
         self.learned = learned_objective(bert_folder(str(model)))
         if self.learned == "none":
             raise BertkitError(
@@ -164,24 +165,3 @@ class PairScorer:
         with np.errstate(over="ignore"):  # the overflow of a certain "no" gives 0
             shares: list[float] = (1 / (1 + np.exp(logits[:, 1] - logits[:, 0]))).tolist()
         return shares
-
-
-def learned_objective(folder: Path) -> str | None:
-    """What the next-sentence head of a model has learned: ``nsp``, ``sop``, ``none``, or None where its folder does not tell.
-
-    By the record of its run, or of one from before that was recorded, by its recipe. What a run goes on from may have learned
-    pairs where the run itself did not.
-    """
-    from bertkit.training.record import read_record
-    from bertkit.training.run_folder import RECIPE
-
-    try:
-        run = read_record(folder)
-        if run.learned_objective:
-            return run.learned_objective
-        objective = str(tomllib.loads((folder / RECIPE).read_text(encoding="utf-8"))["data"]["sentence_objective"])
-    except (BertkitError, OSError, ValueError, KeyError, TypeError):  # no run, or one of fine-tuning, or not bertkit's
-        return None
-    if objective == "none" or run.documents_with_pairs == 0:
-        return None if run.base_model else "none"
-    return objective

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from bertkit import console
 from bertkit.corpus.sources import find_sources
 from bertkit.errors import BertkitError
-from bertkit.inference.scoring import learned_objective
 from bertkit.models.folder import bert_folder, max_positions
 from bertkit.pretraining.dataset import EvaluationSet, collator_for
 from bertkit.pretraining.evaluation import Evaluator
@@ -15,6 +14,7 @@ from bertkit.pretraining.extent import as_read, longest_example
 from bertkit.pretraining.prepare import AskedText, Prepared, is_prepared, prepare_for_training
 from bertkit.settings.recipes import Override, load
 from bertkit.settings.schema import PretrainRecipe
+from bertkit.training.learned_objective import learned_objective
 from bertkit.training.record import RunRecord, read_record
 from bertkit.training.run_folder import RECIPE
 
@@ -136,13 +136,15 @@ def _model(name: str, recipe: PretrainRecipe, knows_pairs: bool) -> "tuple[BertF
 
     model, new = load_for("BertForPreTraining", name, ("cls.seq_relationship.", "bert.pooler."))
     if new:
-        console.note(console.plain(f"{name} has no {' and no '.join(new)}: masked words only"))
+        why = f"has no {' and no '.join(new)}"
     elif recipe.data.sentence_objective == "none" or not knows_pairs:
-        console.note(console.plain(f"{name} was pretrained without sentence pairs: masked words only"))
+        why = "was pretrained without sentence pairs"
     elif model.config.type_vocab_size < 2:
-        console.note(console.plain(f"{name} knows one segment alone (type_vocab_size is 1): masked words only"))
-    reads_pairs = recipe.data.sentence_objective != "none" and knows_pairs and model.config.type_vocab_size > 1
-    return model, not new and reads_pairs
+        why = "knows one segment alone (type_vocab_size is 1)"
+    else:
+        return model, True
+    console.note(console.plain(f"{name} {why}: masked words only"))
+    return model, False
 
 
 def _corpus(request: CorpusRequest, recipe: PretrainRecipe) -> Prepared:

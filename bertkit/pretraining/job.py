@@ -97,9 +97,9 @@ class Setup:
     @property
     def learned_objective(self) -> str | None:
         """What the next-sentence head has learned at the end of the run; None where nothing tells what the base model had."""
-        from bertkit.inference.scoring import learned_objective
         from bertkit.models.bert import PAIRS_HEAD
         from bertkit.models.folder import bert_folder
+        from bertkit.training.learned_objective import learned_objective
 
         if self.documents_with_pairs:
             return self.recipe.data.sentence_objective

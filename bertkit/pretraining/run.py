@@ -100,7 +100,7 @@ def _train(request: ResolvedRequest, started_at_s: float) -> RunRecord:
         return RunRecord(**facts)
     job = run.job(plan, forecast)
     if accelerator.is_main_process:
-        run_folder.check_space(out, facts["parameters"], plan.total_steps, run.recipe.train)
+        run_folder.check_checkpoints_fit(out, facts["parameters"], plan.total_steps, run.recipe.train)
     if asked.overwrite and not asked.resume:
         run_folder.clear(out)
     if accelerator.is_main_process:

@@ -12,6 +12,7 @@ from typing import Any
 from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.io.atomic import contents, disk_errors, write_text
+from bertkit.io.space import check_space
 from bertkit.io.structured import read_toml
 from bertkit.settings.recipes import dump
 from bertkit.settings.schema import Settings, TrainSettings
@@ -109,7 +110,7 @@ def clear(out: Path) -> None:
                     _remove(path)
 
 
-def check_space(out: Path, parameters: int, total_steps: int, settings: TrainSettings) -> None:
+def check_checkpoints_fit(out: Path, parameters: int, total_steps: int, settings: TrainSettings) -> None:
     """Refuses, before the first step, a run whose checkpoints would not fit on its disk.
 
     A checkpoint holds the weights and AdamW's two moments in fp32: 12 bytes per parameter. ``save_total_limit`` of them
@@ -121,13 +122,7 @@ def check_space(out: Path, parameters: int, total_steps: int, settings: TrainSet
     """
     checkpoints = min(settings.save_total_limit + 1, -(-total_steps // settings.save_steps))
     needed = parameters * (12 * checkpoints + 4)
-    old = sum(path.stat().st_size for path in out.rglob("*") if path.is_file() and not path.is_symlink())
-    free = shutil.disk_usage(out).free + old
-    if needed > free:
-        raise BertkitError(
-            f"{out} has {free / 1e9:,.2f} GB free, and {checkpoints:,} checkpoints with the model take "
-            f"{needed / 1e9:,.2f} GB: free some, name another folder with --out, or lower --set save_total_limit"
-        )
+    check_space(out, needed, f"{checkpoints:,} checkpoints with the model take", ", or lower --set save_total_limit")
 
 
 def _check_ours(out: Path) -> None:

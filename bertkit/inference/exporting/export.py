@@ -17,11 +17,11 @@ from bertkit.inference.exporting.compare import Check, Exported, difference, ref
 from bertkit.inference.exporting.graph import write_onnx
 from bertkit.inference.exporting.sentences import FORMAT, POOLINGS, export_sentences
 from bertkit.io.atomic import new_folder
+from bertkit.io.space import check_space
 from bertkit.models.bert import load_for, own_tokenizer, save_model
 from bertkit.models.folder import bert_folder
 from bertkit.models.foreign_fields import left_out
 from bertkit.models.headed import linear_class
-from bertkit.models.space import check_space
 from bertkit.runtime.base import Bert, Head
 from bertkit.runtime.onnx_bert import GRAPH, OnnxBert
 from bertkit.runtime.text import any_pieces
