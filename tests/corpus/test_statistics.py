@@ -1,5 +1,7 @@
 """What the rules of a tokenizer change in a text, against counts by Unicode's own tables."""
 
+import itertools
+import textwrap
 import unicodedata
 from pathlib import Path
 
@@ -98,6 +100,22 @@ def test_words_that_are_too_long_are_counted_and_a_text_of_them_is_refused(tmp_p
         report(tmp_path, "acgt" * 200)
     # Characters and punctuation that are words by themselves are no long word.
     assert report(tmp_path, "人" * 300 + "a." * 100).unread == 0
+
+
+def test_hard_wrapped_lines_are_counted_and_a_way_out_is_named(tmp_path):
+    paragraph = (PARAGRAPHS["German"] + " " + PARAGRAPHS["French"] + " ") * 5
+    wrapped = textwrap.wrap(paragraph, 30)
+    seen = report(tmp_path, "\n".join(wrapped) + "\n\nand the next\n")  # a new document, behind no line end of its own
+    inside = [a for a, b in itertools.pairwise(wrapped) if a[-1] not in ".?!" and b[0].islower()]
+    assert (seen.line_ends, seen.cut_sentences) == (len(wrapped) - 1, len(inside))
+    assert f"{len(inside):,} of {len(wrapped) - 1:,} line ends are inside a sentence" in seen.advice()[0]
+    # Verse, a list, and sentences in small letters are not wrapped.
+    for text in (
+        "Tiger, tiger, burning bright\nIn the forests of the night,\n",
+        "- milk\n- bread\n",
+        "it rained .\nit snew .\n",
+    ):
+        assert report(tmp_path, text * 30).advice() == []
 
 
 def test_languages_without_spaces_get_one_line_of_advice(tmp_path):
