@@ -18,8 +18,8 @@ class Settings(BaseModel):
 
 
 class ModelSettings(Settings):
-    """The size of a new BERT, by the names of ``transformers.BertConfig``. Of a model that is gone on from
-    max_position_embeddings alone can be changed, upwards."""
+    """The size of a new BERT, by the names of ``transformers.BertConfig``. If a run continues from a model, only
+    max_position_embeddings can be changed, upwards."""
 
     num_hidden_layers: Positive = 12
     """Transformer layers."""
