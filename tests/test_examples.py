@@ -1,4 +1,4 @@
-"""The programs of docs/examples, and the lines of Python in the README, run as they stand."""
+"""The programs of docs/examples, and the first lines of Python in the README and in docs/python.md, run as they stand."""
 
 import json
 import re
@@ -64,12 +64,13 @@ def test_a_program_runs(name, tmp_path, monkeypatch, capsys):
     assert re.search(SAID[name], capsys.readouterr().out)
 
 
-def test_the_readmes_python_runs(tmp_path, monkeypatch, capsys):
-    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S)
+@pytest.mark.parametrize(("page", "said"), [("README.md", "she opened the door"), ("docs/python.md", "runs/mine")])
+def test_the_first_python_of_a_page_runs(page, said, tmp_path, monkeypatch, capsys):
+    block = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.S)[0]
     assert len(block.splitlines()) <= 10
     monkeypatch.chdir(tmp_path)
     shutil.copy(EMBEDDED_CORPUS, "corpus.txt")
     rows = "".join(f"a {'lovely' if at % 2 else 'dull'} film number {at},{4 + at % 2}\n" for at in range(60))
     Path("reviews.csv").write_text(f"text,stars\n{rows}", encoding="utf-8")
     exec(block.replace("3000", "3"), {})
-    assert "pretrain-corpus" in capsys.readouterr().out
+    assert said in capsys.readouterr().out

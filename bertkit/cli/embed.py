@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def embed(
-    texts: Annotated[list[str] | None, typer.Argument(metavar="TEXT...", help="Texts; - reads lines.")] = None,
+    texts: Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="Texts; - reads lines.")] = None,
     files: Files = None,
     text: TextColumn = None,
     output: Annotated[

@@ -45,7 +45,7 @@ def finetune(
     max_steps: options.MaxSteps = None,
     batch_size: options.BatchSize = None,
     micro_batch: options.MicroBatch = None,
-    seq_len: options.SeqLen = None,
+    seq_len: options.RowLength = None,
     lr: options.Lr = None,
     seed: options.Seed = None,
     mixed_precision: options.MixedPrecision = None,

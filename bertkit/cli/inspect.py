@@ -15,7 +15,7 @@ _ROWS = "Labelled rows"
 
 def inspect(
     corpus: Annotated[
-        list[str] | None, typer.Argument(metavar="CORPUS...", help="As for `bertkit pretrain`.", show_default=False)
+        list[str] | None, typer.Argument(metavar="CORPUS", help="As for `bertkit pretrain`.", show_default=False)
     ] = None,
     recipe: Annotated[
         str | None,

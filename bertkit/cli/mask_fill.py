@@ -27,9 +27,7 @@ WAY_OF_COMPARING = (
 
 
 def mask_fill(
-    texts: Annotated[
-        list[str], typer.Argument(metavar="TEXT...", help="Sentences with [MASK] in them; - reads lines.")
-    ],
+    texts: Annotated[list[str], typer.Argument(metavar="TEXT", help="Sentences with [MASK] in them; - reads lines.")],
     model: Model = EMBEDDED,
     top_k: Annotated[
         int | None,
@@ -47,8 +45,9 @@ def mask_fill(
     """Guess the words at the [MASK]s of a text.
 
     Several masks are guessed each on its own, and all together. The probability is then that of all words together: the
-    mean over the orders in which one mask is filled after the other. With --max-pieces a word of several word pieces
-    takes several masks, and its probability is computed likewise. If a word of --targets has several pieces, the
+    mean over the orders in which one mask is filled after the other (all orders of up to four masks, four orders of
+    five to 16). More than 16 masks are filled each on its own only. With --max-pieces a word of several word pieces takes
+    several masks, and its probability is computed likewise. If a word of --targets has several pieces, the
     targets are compared by the score per piece of the whole text, as in `bertkit score`, and the percentages are shares
     among them.
     """

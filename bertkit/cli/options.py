@@ -121,10 +121,15 @@ Set = Annotated[
 ]
 Lr = Annotated[float | None, _setting("--lr", "Peak learning rate.")]
 SeqLen = Annotated[int | None, _setting("--seq-len", "Tokens per sequence, throughout the run.")]
+RowLength = Annotated[int | None, _setting("--seq-len", "Tokens per row; longer rows are cut, or read in windows.")]
 BatchSize = Annotated[int | None, _setting("--batch-size", "Sequences per optimizer step, over all devices together.")]
 MicroBatch = Annotated[
     int | None,
-    _setting("--micro-batch", "Sequences that a device computes at a time; only memory depends on it."),
+    _setting(
+        "--micro-batch",
+        "Sequences that a device computes at a time: fewer take less memory. With dropout, another number draws another "
+        "dropout.",
+    ),
 ]
 Track = Annotated[
     list[str] | None,

@@ -24,7 +24,7 @@ def predict(
     sources: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="TEXT|FILE...", help="Texts; files with lines or tables; or - for stdin.", show_default=False
+            metavar="TEXT|FILE", help="Texts; files with lines or tables; or - for stdin.", show_default=False
         ),
     ] = None,
     output: Annotated[

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def prepare(
     corpus: Annotated[
         list[str],
-        typer.Argument(metavar="CORPUS...", help="Files, folders, globs, URLs (s3://, hf://), - or a hub dataset."),
+        typer.Argument(metavar="CORPUS", help="Files, folders, globs, URLs (s3://, hf://), - or a hub dataset."),
     ],
     out: Annotated[Path | None, options.out("an entry of the cache")] = None,
     tokenizer: Annotated[

@@ -17,7 +17,7 @@ def pretrain(
     corpus: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[CORPUS]...",
+            metavar="CORPUS",
             help="Files, folders, globs, URLs (s3://), - for stdin, a prepared folder, or a hub dataset org/name[:config]; "
             "by default the embedded stories.",
         ),

@@ -27,7 +27,7 @@ _CHINESE = ("我是一个小男[MASK]。", "她很高[MASK]。", "今天[MASK]�
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs, finished or not.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Folders of runs, finished or not.")],
     out: Annotated[Path, typer.Option("--out", help="The page to write.", dir_okay=False)] = Path("report.html"),
     png: Annotated[bool, typer.Option("--png", help="Write the plots as PNG files beside it, too.")] = False,
     fill: Annotated[

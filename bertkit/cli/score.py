@@ -18,7 +18,7 @@ _HOW = "log-probabilities in nats; each piece with the later ones of its word ma
 
 
 def score(
-    texts: Annotated[list[str] | None, typer.Argument(metavar="TEXT...", help="Sentences; - reads lines.")] = None,
+    texts: Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="Sentences; - reads lines.")] = None,
     files: Files = None,
     text: TextColumn = None,
     text_pair: Annotated[str | None, typer.Option("--text-pair", help="Column of the second text, for --next.")] = None,

@@ -18,8 +18,8 @@ class Settings(BaseModel):
 
 
 class ModelSettings(Settings):
-    """The size of a new BERT, by the names of ``transformers.BertConfig``. Of a model that is gone on from
-    max_position_embeddings alone can be changed, upwards."""
+    """The size of a new BERT, by the names of ``transformers.BertConfig``. If a run continues from a model, only
+    max_position_embeddings can be changed, upwards."""
 
     num_hidden_layers: Positive = 12
     """Transformer layers."""
@@ -49,7 +49,7 @@ class TokenizerSettings(Settings):
     """The WordPiece vocabulary to train when no tokenizer is given."""
 
     vocab_size: Annotated[int, Field(ge=16)] | None = None
-    """Number of word pieces, special tokens included; None chooses by the size of the corpus."""
+    """Number of word pieces, special tokens included. If not given, chosen by the size of the corpus."""
     lowercase: bool = True
     """Lower-case the text, in any script."""
     strip_accents: bool = False
@@ -99,16 +99,18 @@ class DataSettings(Settings):
     sentence_objective: Literal["nsp", "sop", "none"] = "nsp"
     """Next-sentence prediction, sentence order (ALBERT), or none."""
     validation_split: Annotated[float, Field(ge=0, lt=1)] = 0.02
-    """Share of the tokens held out, where no validation files are given; 0 holds out none. A small corpus holds out more."""
+    """Share of the tokens held out if no validation files are given; 0 holds out none. Of a small text more is held out: about
+    3,200 tokens, but no more than a tenth of the text."""
     max_eval_examples: Positive = 2_000
     """At most so many held-out examples are evaluated."""
     deduplicate: Literal["lines", "documents", "near-duplicates"] | None = None
     """Lines, or whole documents, that are left out if equal ones have occurred before in the same text, or documents that
-    are nearly an earlier one: 0.8 of their runs of five words are the same (extra `near`). None keeps all."""
+    are nearly an earlier one: 0.8 of their runs of five words are the same (extra `near`). If not given, all are kept."""
     column: str = "text"
     """Field of .jsonl, .csv, .tsv, .parquet and hub datasets that holds the text."""
     language: Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z]+)*$", examples=["en", "de", "pt-br"])] = "en"
-    """Language whose abbreviations end no sentence, as en or de (sentencex; English rules where it has none, which is said)."""
+    """Language whose abbreviations do not end a sentence, as en or de. If sentencex has no rules for it, the English ones are
+    used, and a line says so."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "DataSettings":
@@ -130,7 +132,8 @@ class TrainSettings(Settings):
     batch_size: Positive = 256
     """Sequences per optimizer step, over all devices together."""
     micro_batch_size: Positive | None = None
-    """Sequences a device computes at a time, for memory; another number rounds and drops out differently. None chooses."""
+    """Sequences that a device computes at a time: fewer take less memory. Another number rounds differently, and draws other
+    dropout. If not given, bertkit chooses it."""
     max_steps: Annotated[int, Field(ge=1, le=MOST_STEPS)] | None = None
     """Optimizer steps of the whole run."""
     epochs: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
@@ -138,7 +141,7 @@ class TrainSettings(Settings):
     optimizer: Literal["adamw", "muon"] = "adamw"
     """"muon" trains the matrices of the layers by Muon (momentum made orthogonal) and all else by AdamW."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
-    """Peak of the schedule; by Adam about what a weight moves in a step."""
+    """Peak of the schedule; with Adam, about how far a weight moves in a step."""
     warmup: Annotated[float, Field(ge=0)] = 0.01
     """Below 1: share of all steps; else steps."""
     lr_scheduler_type: Literal["linear", "cosine", "constant", "trapezoid"] = "linear"
@@ -174,7 +177,7 @@ class TrainSettings(Settings):
     save_total_limit: Positive = 3
     """Checkpoints kept; the oldest go first."""
     num_workers: Annotated[int, Field(ge=0)] | None = None
-    """Processes that prepare batches ahead, a device. None takes two for a GPU, and none where a CPU does all."""
+    """Processes per device that prepare batches ahead. If not given, two for a GPU, and 0 if a CPU does all."""
     report_to: tuple[Literal["tensorboard", "wandb", "trackio", "mlflow"], ...] = ()
     """Trackers to log to besides metrics.jsonl, through Accelerate."""
 
@@ -227,23 +230,24 @@ class TaskSettings(Settings):
     """A labelled data set and what is to be learned of it."""
 
     dataset: str | None = None
-    """Hub name; None where the user's own files are given."""
+    """Name of the dataset on the hub; not given if the rows are files of your own."""
     subset: str | None = None
     """Configuration of the hub dataset, as "sst2" of nyu-mll/glue."""
     text: tuple[str, ...] = ()
-    """One column, or two for pairs of texts; none are guessed."""
+    """One column, or two for pairs of texts. If not given, recognised from the rows."""
     label: tuple[str, ...] = ()
-    """One column; several 0/1 columns for multi-label data; none is guessed."""
+    """One column, or several 0/1 columns for multi-label data. If not given, recognised from the rows."""
     labels: tuple[str, ...] = ()
-    """Names of the classes by id; none are taken from the data."""
+    """Names of the classes by id. If not given, taken from the data."""
     head: str | None = None
-    """Kind of task, by its name in finetuning.heads.registry; None is found from the data."""
+    """Kind of task, by its name in finetuning.heads.registry. If not given, recognised from the data."""
     columns: dict[str, str] | None = None
     """Columns of what a head reads besides ``text`` and ``label``, by role: ``{question = "ask"}``."""
     problem_type: Literal["single_label_classification", "multi_label_classification", "regression"] | None = None
-    """As ``transformers.PretrainedConfig.problem_type``; None is found from the data."""
+    """As ``transformers.PretrainedConfig.problem_type``. If not given, recognised from the data."""
     metrics: tuple[str, ...] = ()
-    """Names in finetuning.metrics; the first is the headline, by which the best epoch is kept. None suit the data."""
+    """Names in finetuning.metrics; the first is the headline, by which the best epoch is kept. If not given, those
+    that suit the data."""
     train_split: str = "train"
     """Empty where there are no training rows."""
     validation_splits: tuple[str, ...] = ("validation",)
@@ -253,17 +257,17 @@ class TaskSettings(Settings):
     submission: tuple[str, ...] = ()
     """File names of GLUE's leaderboard, one a test split."""
     submission_labels: tuple[str, ...] = ()
-    """How the classes are written there, by id; none writes ids (or numbers, for regression)."""
+    """How the classes are written there, by id. If not given, ids (or numbers, for regression)."""
     tsv: GlueTsv | None = None
-    """Where the columns lie in GLUE's original TSVs; none for tasks that are not of GLUE."""
+    """Where the columns lie in GLUE's original TSVs; only for tasks of GLUE."""
 
 
 class FinetuneModelSettings(Settings):
     """What is changed about the model that is fine-tuned."""
 
     max_position_embeddings: Annotated[int, Field(ge=8)] | None = None
-    """Longest input that the model can ever read, in tokens; what a BERT lacks of them begins as copies of the places that it
-    has. None keeps its own."""
+    """Longest input that the model can ever read, in tokens; positions that the model lacks start as copies of those that it
+    has. If not given, it keeps its own."""
 
 
 class FinetuneDataSettings(Settings):
@@ -272,10 +276,10 @@ class FinetuneDataSettings(Settings):
     max_seq_length: Annotated[int, Field(ge=4)] = 128
     """Longest input in tokens, special tokens included; what is longer is cut, the longer of a pair first."""
     overflow: Literal["truncate", "windows"] | None = None
-    """Rows that are longer: "truncate" keeps their beginning, "windows" reads all in windows that overlap. None is what
-    suits the task; "truncate" for sequences."""
+    """Rows that are longer: "truncate" keeps their beginning, "windows" reads all in windows that overlap. If not
+    given, "windows" for tags and answers, and "truncate" for other tasks."""
     stride: Annotated[int, Field(ge=0)] | None = None
-    """Tokens that two windows share; None is a quarter of ``max_seq_length``."""
+    """Tokens that two windows share. If not given, a quarter of ``max_seq_length``."""
     validation_split: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Share of the training rows held out, where no validation file is given."""
     layers: Literal["last", "sum-last-4", "concat-last-4", "weighted"] = "last"
@@ -290,7 +294,7 @@ class FinetuneTrainSettings(TrainSettings):
     learning_rate: Annotated[float, Field(gt=0)] = 3e-5
     warmup: Annotated[float, Field(ge=0)] = 0.1
     dropout: Probability | None = None
-    """Of hidden states, attention and classifier alike; None keeps the model's own."""
+    """Of hidden states, attention and classifier alike. If not given, the model keeps its own."""
     from_scratch: bool = False
     """Random weights in place of the pretrained ones: the control that shows what pretraining bought."""
     encoder: Literal["trained", "frozen"] = "trained"
@@ -305,8 +309,8 @@ class FinetuneTrainSettings(TrainSettings):
     early_stopping_patience: Positive | None = None
     """Evaluations without a better headline metric after which a run ends."""
     calibrate: bool = False
-    """Fit one temperature on the first validation split at the end, and divide the last layer by it: its probabilities are then
-    about as high as it is often right. Its classes stay the same where each row is read at once."""
+    """Fit one temperature on the first validation split at the end, and divide the last layer by it: of the answers given
+    with 80 %, about 80 % are then right. The classes stay the same where each row is read at once."""
     class_weights: Literal["none", "balanced"] = "none"
     """"balanced" weighs each class by the inverse of its share of the training rows."""
     logging_steps: Positive = 50
