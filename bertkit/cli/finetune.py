@@ -1,5 +1,6 @@
 """``bertkit finetune``: from a BERT to a classifier."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -105,7 +106,7 @@ def _say_result(run: "RunRecord") -> None:
     if "sweep" in results:
         _say_sweep(results["sweep"])
     console.note(f"\nYour classifier is in [bold]{out}[/] ({console.duration(run.seconds)}). Next:")
-    console.command(f"bertkit predict {run.out} FILE")
+    console.command(f"bertkit predict {shlex.quote(str(run.out))} FILE")
 
 
 def _say_sweep(spread: dict[str, Any]) -> None:

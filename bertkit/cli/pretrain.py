@@ -1,5 +1,6 @@
 """``bertkit pretrain``: from text to a BERT."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -142,8 +143,9 @@ def _say_result(run: "RunRecord") -> None:
         _print_before_and_after(run)
     console.note(f"\nYour BERT is in [bold]{out}[/] ({console.duration(run.seconds)}). Next:")
     sentence = "i [MASK] a little boy" if run.corpus == [str(EMBEDDED_CORPUS)] else "a sentence with one [MASK] in it"
-    console.command(f'bertkit mask-fill --model {run.out} "{sentence}"')
-    console.command(f"bertkit finetune --model {run.out} --train ROWS.csv --validation-split 0.1")
+    model = shlex.quote(str(run.out))
+    console.command(f'bertkit mask-fill --model {model} "{sentence}"')
+    console.command(f"bertkit finetune --model {model} --train ROWS.csv --validation-split 0.1")
 
 
 def _print_before_and_after(run: "RunRecord") -> None:

@@ -52,7 +52,8 @@ class FinetuneRequest:
     @property
     def folder(self) -> Path:
         """The run's folder: ``out``, or the default one."""
-        task = (self.task or "").replace(":", "-")
+        named = self.task or ""
+        task = Path(named).stem if _is_own(self) else named.replace(":", "-")
         return self.out or Path("runs") / f"finetune-{task or _short(self.train)}"
 
 

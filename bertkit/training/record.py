@@ -4,6 +4,7 @@ An export keeps a part of it, ``export.json``.
 """
 
 import platform
+import shlex
 import sys
 from collections.abc import Mapping
 from importlib import metadata
@@ -136,12 +137,15 @@ def read_record(out: Path) -> RunRecord:
 
 
 def _command() -> str:
-    """The command that was typed: bertkit's own, or the script that called it. A notebook's own command tells nothing."""
+    """The command that was typed, quoted for a shell: bertkit's own, or the script that called it.
+
+    A notebook's own command tells nothing.
+    """
     program = Path(sys.argv[0])
     is_ours = program.stem == "bertkit" or program.parts[-2:] == ("bertkit", "__main__.py")
     if not is_ours and (not program.name or program.stem == "ipykernel_launcher"):
         return "python  # in a notebook"
-    return " ".join([*(["bertkit"] if is_ours else ["python", program.name]), *sys.argv[1:]])
+    return shlex.join([*(["bertkit"] if is_ours else ["python", program.name]), *sys.argv[1:]])
 
 
 def write_record(out: Path, facts: Mapping[str, Any]) -> RunRecord:

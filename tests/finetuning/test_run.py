@@ -29,6 +29,8 @@ def test_nothing_named_is_bertkits_own_texts_and_the_model_in_the_box(capsys):
     request = completed(FinetuneRequest())
     assert (request.train, request.model) == (str(EMBEDDED_LABELLED / "train.tsv"), "embedded")
     assert request.folder == Path("runs/finetune-word-order")
+    for task, folder in (("xquad:de", "finetune-xquad-de"), ("my/heads.toml", "finetune-heads")):
+        assert FinetuneRequest(task).folder == Path("runs", folder)
     assert "bertkit's own labelled texts" in capsys.readouterr().err
     check_inputs(data_request(request, load_recipe(request)))  # both files are there
     assert completed(FinetuneRequest(model="./mine")).model == "./mine"

@@ -36,6 +36,11 @@ def test_a_garbled_field_is_named(tmp_path: Path) -> None:
     [
         (["/usr/bin/bertkit", "pretrain", "a.txt"], "bertkit pretrain a.txt"),
         (["/lib/bertkit/__main__.py", "pretrain"], "bertkit pretrain"),
+        # A shell reads the recorded command as the same words.
+        (
+            ["/usr/bin/bertkit", "pretrain", "my text.txt", "--set", "data.mix=[1]"],
+            "bertkit pretrain 'my text.txt' --set 'data.mix=[1]'",
+        ),
         (["mine.py", "--fast"], "python mine.py --fast"),
         (["/lib/ipykernel_launcher.py", "-f", "kernel.json"], "python  # in a notebook"),
         ([""], "python  # in a notebook"),
