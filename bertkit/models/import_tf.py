@@ -17,7 +17,7 @@ import numpy as np
 
 from bertkit import console
 from bertkit.errors import BertkitError
-from bertkit.io.atomic import new_folder, write_text
+from bertkit.io.atomic import check_new_or_empty, new_folder, write_text
 from bertkit.io.space import check_space
 from bertkit.models.bert import save_model
 from bertkit.models.card import CardFacts, model_card
@@ -95,8 +95,7 @@ def import_checkpoint(checkpoint: Path, out: Path, config: Path | None = None, v
         BertkitError: a file is missing or damaged, or the files do not fit each other. Nothing is written then.
     """
     began = time.monotonic()
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise BertkitError(f"{out} is there already, and not empty: name another folder with --out")
+    check_new_or_empty(out)
     source = _source(checkpoint)
     _check_are_there(source, {"--config": config, "--vocab": vocab})
     described = config or _beside(source, ("bert_config.json", "config.json"), "--config")

@@ -212,6 +212,16 @@ def test_a_disk_without_room_is_told_before_anything_is_written(tmp_path, monkey
     import_checkpoint(KEPT / "pretraining", tmp_path / "more" / "out")
 
 
+def test_an_empty_volume_is_filled(tmp_path):
+    for name in ("lost+found", ".tmp-out-0123456789ab"):
+        (tmp_path / "out" / name).mkdir(parents=True)
+    import_checkpoint(KEPT / "pretraining", tmp_path / "out")
+    assert_same_answers(tmp_path / "out", KEPT / "pretraining", "pretraining")
+    assert not list((tmp_path / "out").glob(".tmp-*"))
+    with pytest.raises(BertkitError, match="is there already, and not empty: name another folder with --out"):
+        import_checkpoint(KEPT / "pretraining", tmp_path / "out")
+
+
 def test_a_folder_without_a_checkpoint_says_what_it_needs(tmp_path):
     with pytest.raises(BertkitError, match="no checkpoint: it needs bert_model.ckpt.index"):
         import_checkpoint(tmp_path, tmp_path / "out")

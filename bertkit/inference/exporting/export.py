@@ -15,7 +15,7 @@ from bertkit.extras import import_extra
 from bertkit.inference.exporting.compare import Check, Exported, difference, refuse_if_far
 from bertkit.inference.exporting.graph import write_onnx
 from bertkit.inference.exporting.sentences import FORMAT, POOLINGS, export_sentences
-from bertkit.io.atomic import new_folder
+from bertkit.io.atomic import check_new_or_empty, new_folder
 from bertkit.io.space import check_space
 from bertkit.models.bert import load_for, own_tokenizer, save_model
 from bertkit.models.folder import bert_folder, read_config
@@ -105,8 +105,7 @@ def _check_request(form: str, out: Path, int8: bool, pooling: str) -> None:
         )
     if pooling != "mean" and form != FORMAT:
         raise BertkitError(f"pooling is for the format {FORMAT}: leave it out, or give --format {FORMAT}")
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise BertkitError(f"{out} is there already, and not empty: name another folder with --out")
+    check_new_or_empty(out)
     if form == "onnx":
         for name in ("onnx", "onnxruntime"):
             import_extra(name, "onnx")
