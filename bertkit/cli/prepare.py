@@ -9,6 +9,7 @@ import typer
 from bertkit import console
 from bertkit.cli import options
 from bertkit.errors import BertkitError
+from bertkit.io.atomic import check_new_or_empty
 
 if TYPE_CHECKING:
     from bertkit.corpus.parts import Engine
@@ -65,8 +66,8 @@ def prepare(
     check_effect(given, corpus, f"--tokenizer {tokenizer}" if tokenizer else "")
     with _engine(engine, shard) as engine_or_none:
         preparation = preparation_of(corpus, recipe, _parse_shard(shard, tokenizer), engine_or_none)
-        if out is not None and out.exists() and any(out.iterdir()):
-            raise BertkitError(f"{out} is not empty: name a new folder with --out")
+        if out is not None:
+            check_new_or_empty(out)
         given_tokenizer = load_tokenizer(tokenizer) if tokenizer else None
         store, _, text = prepare_corpus(preparation, recipe.tokenizer, given_tokenizer, out, verify)
     say_changes(text)

@@ -1,5 +1,6 @@
 """The texts for `score` and `embed`, typed, from stdin or from files, and the progress of reading them."""
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -26,11 +27,21 @@ def given_rows(
 ) -> Iterator[tuple[str, ...]]:
     """The texts of the command line, with the lines of stdin in the place of ``-``, and then those of files, in order.
 
+    Args:
+        texts: as they are typed.
+        files: those of --file; ``()`` for a command that has no such option.
+        columns: the columns of tables.
+
     Raises:
-        BertkitError: a file does not exist, neither texts nor files are given, or a column is named where none is read.
+        BertkitError: a file does not exist, or is given as a text; neither texts nor files are given; or a column is named
+            where none is read.
     """
     if not texts and not files:
         raise BertkitError("no text: give sentences, - for lines of stdin, or --file FILE")
+    # os.path.isfile is also False for a text that is too long for the name of a file.
+    named = next((text for text in texts or () if os.path.isfile(text)), None)
+    if named is not None and files != ():
+        raise BertkitError(f"{named} is a file, not a text: give it with --file {named}")
     for file in files or ():
         if not Path(file).is_file():
             raise BertkitError(f"no file {file}: give lines of text, or a table")

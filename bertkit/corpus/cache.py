@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from bertkit import console
 from bertkit.errors import BertkitError
-from bertkit.io.atomic import disk_errors, new_folder
+from bertkit.io.atomic import disk_errors, holds_something, new_folder
 from bertkit.signals import stopped_cleanly
 
 T = TypeVar("T")
@@ -56,10 +56,10 @@ def opened(folder: Path, opening: Callable[[Path], T], make: Callable[[Path], No
         Interrupted: a signal came; nothing was kept.
     """
     with suppress(BertkitError):
-        if _holds_something(folder):
+        if _is_made(folder):
             return opening(folder)
     with stopped_cleanly(), disk_errors(folder), locked(folder):
-        if _holds_something(folder):
+        if _is_made(folder):
             try:
                 return opening(folder)
             except BertkitError as damage:
@@ -73,8 +73,8 @@ def opened(folder: Path, opening: Callable[[Path], T], make: Callable[[Path], No
     return opening(folder)
 
 
-def _holds_something(folder: Path) -> bool:
-    return folder.is_dir() and any(folder.iterdir())
+def _is_made(folder: Path) -> bool:
+    return folder.is_dir() and holds_something(folder)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from bertkit.io.delimited import LONGEST_VALUE_CHARS
 from bertkit.io.hub import dataset_part, hub_errors
 from bertkit.io.remote import AnyFile, files_at, is_url
 from bertkit.io.structured import read_json
-from bertkit.io.tables import FILE_SUFFIXES, form, read_rows
+from bertkit.io.tables import FILE_SUFFIXES, Unreadable, form, read_rows
 from bertkit.io.text import ReadReport, lines_of, read_lines
 
 _HUB_NAME = re.compile(r"(?P<name>(?![.-])[\w.-]+/(?![.-])[\w.-]+)(:(?P<config>[^/]+))?", re.ASCII)
@@ -260,6 +260,8 @@ def _documents(rows: Iterator[tuple[str, dict[str, Any]]], column: str, report: 
         if text is None:
             report.empty_rows += 1
             continue
+        if isinstance(text, Unreadable):
+            raise BertkitError(text.why)
         if not isinstance(text, str):
             raise BertkitError(f"{place}: '{column}' is not text but {type(text).__name__}; name another with --column")
         if len(text) > LONGEST_VALUE_CHARS:

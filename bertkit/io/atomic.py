@@ -35,6 +35,8 @@ _ADVICE = {
     errno.ENOTDIR: "a file is in its way: choose another name",
     errno.ENAMETOOLONG: "the name is too long for the file system: choose a shorter one",
 }
+_TEMPORARY = ".tmp-"
+"""How the temporary names begin."""
 _NAME_BYTES = 120
 """How many bytes of a name its temporary name repeats: the name itself may fill the 255 bytes that file systems allow."""
 
@@ -128,7 +130,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     another process has filled ``path`` meanwhile, the temporary folder is dropped.
     """
     with disk_errors(path):
-        is_there = path.is_dir() and not contents(path)
+        is_there = path.is_dir() and not holds_something(path)
         place = path if is_there else path.parent
         place.mkdir(parents=True, exist_ok=True)
         with _temporary(place, path.name, Path.mkdir) as fresh:
@@ -139,7 +141,7 @@ def new_folder(path: Path) -> Iterator[Path]:
                         _sync(file)
                 if not is_there:
                     _rename(fresh, path)
-                elif contents(path) == [fresh]:
+                elif not holds_something(path):
                     _move_up(fresh)
                 _sync(path if is_there else path.parent)
             finally:
@@ -161,11 +163,22 @@ def contents(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.name != "lost+found")
 
 
+def holds_something(folder: Path) -> bool:
+    """Whether a folder has contents besides those that are being written, or were when their process was killed."""
+    return any(not path.name.startswith(_TEMPORARY) for path in contents(folder))
+
+
+def check_new_or_empty(folder: Path) -> None:
+    """Raises a BertkitError unless ``new_folder`` can make a folder: it is not there, or holds nothing."""
+    if folder.exists() and (not folder.is_dir() or holds_something(folder)):
+        raise BertkitError(f"{folder} is there already, and not empty: name another folder with --out")
+
+
 def _rename(fresh: Path, path: Path) -> None:
     try:
         os.replace(fresh, path)
     except OSError:
-        if not path.is_dir() or not contents(path):
+        if not path.is_dir() or not holds_something(path):
             raise
 
 
@@ -179,7 +192,7 @@ def _move_up(fresh: Path) -> None:
 def _temporary(place: Path, name: str, make: Callable[[Path], None]) -> Iterator[Path]:
     """A new file or folder, made by ``make`` and locked while the block runs; left-overs of ended processes are removed."""
     # Not by tempfile, whose files and folders only their owner can read, whatever the umask says.
-    begin = f".tmp-{os.fsencode(name)[:_NAME_BYTES].decode('utf-8', 'ignore')}-"
+    begin = f"{_TEMPORARY}{os.fsencode(name)[:_NAME_BYTES].decode('utf-8', 'ignore')}-"
     for left in place.glob(f"{glob.escape(begin)}{'[0-9a-f]' * 12}"):
         _remove_where_unheld(left)
     with ExitStack() as held:

@@ -4,7 +4,7 @@ import csv
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, dropwhile
 from typing import Any
 
 from bertkit.console import counted
@@ -40,7 +40,7 @@ class Delimited:
     remarks: list[str]
     _reader: Any
     _lines_before: int = 0
-    """Lines of the file before the header, such as Excel's ``sep=;``."""
+    """Lines of the file before the header: blank ones, and Excel's ``sep=;``."""
     _separator: str = field(default=",")
 
     def rows(self, refuse: Refuse) -> Iterator[Row]:
@@ -72,18 +72,20 @@ class Delimited:
 def open_delimited(lines: Iterator[str], path: AnyFile, usual: str) -> Delimited:
     """Recognises separator, quoting and header from the beginning of a file.
 
-    The separator is ``usual``, unless the beginning is a table only with another one. A first line ``sep=;``, as Excel
-    writes it, is not the header. A tsv has no quoting (as in GLUE's files), unless its header is in quotes, or all values in
+    The separator is ``usual``, unless the beginning is a table only with another one. The header is the first line that is
+    neither blank nor ``sep=;``, as Excel writes it. A tsv has no quoting (as in GLUE's files), unless its header is in quotes, or all values in
     quotes need them.
 
     Raises:
         BertkitError: two columns have the same name, or the file is no text in UTF-8.
     """
     csv.field_size_limit(LONGEST_VALUE_CHARS)
-    sample, whole = _beginning(lines)
+    beginning, whole = _beginning(lines)
+    sample = list(dropwhile(_is_blank, beginning))
     excel = _EXCEL.fullmatch(sample[0]) if sample else None
     if excel:
-        sample = sample[1:]
+        sample = list(dropwhile(_is_blank, sample[1:]))
+    lines_before = len(beginning) - len(sample)
     separator = excel[1] if excel else _separator(sample, whole, usual)
     quoted = separator != "\t" or _is_quoted(sample, whole)
     remarks = [] if separator == usual else [f"separated by {SEPARATORS.get(separator, repr(separator))}"]
@@ -97,13 +99,13 @@ def open_delimited(lines: Iterator[str], path: AnyFile, usual: str) -> Delimited
     try:
         names = next(reader, [])
     except csv.Error as error:
-        raise _not_matching(path, 1 + bool(excel), error) from error
+        raise _not_matching(path, 1 + lines_before, error) from error
     if any("\0" in name for name in names):
-        raise holds_nul(path, 1 + bool(excel))
+        raise holds_nul(path, 1 + lines_before)
     twice = next((name for name in names if name and names.count(name) > 1), None)
     if twice is not None:
         raise BertkitError(f"{path} has two columns '{twice}': rename one, or take it out")
-    return Delimited(path, names, remarks, reader, int(bool(excel)), separator)
+    return Delimited(path, names, remarks, reader, lines_before, separator)
 
 
 def bounded(text: Any, path: AnyFile) -> Iterator[str]:
@@ -129,6 +131,10 @@ def _beginning(lines: Iterator[str]) -> tuple[list[str], bool]:
         if len(sample) == _SAMPLE_LINES or characters > _SAMPLE_CHARS:
             return sample, False
     return sample, True
+
+
+def _is_blank(line: str) -> bool:
+    return not line.strip(" \r\n")  # tabs may be those between names that are empty
 
 
 def _options(separator: str, quoted: bool) -> dict[str, Any]:

@@ -22,6 +22,8 @@ _BEGINS: dict[str, str] = {
     "csv": r"index,(id,)?(prediction|tags)[,\n]",
 }
 """How the files begin, as patterns, where they show who wrote them: a .tsv file has no names of columns."""
+_TEXTS, _NUMBERS = ("prediction", "tags"), ("start", "end")
+"""Columns that have lists of texts, if they have lists, or whole numbers; their first values may all be empty."""
 
 
 def check_place(path: Path, overwrite: bool) -> None:
@@ -97,7 +99,7 @@ def _write_parquet(file: BinaryIO, rows: Iterable[Row]) -> None:
     import pyarrow.parquet
 
     names, first, every = _in_columns(rows)
-    kinds = [_kind(values) for values in zip(*first, strict=True)]
+    kinds = [_kind(name, values) for name, values in zip(names, zip(*first, strict=True), strict=True)]
     schema = pyarrow.schema(list(zip(names, kinds, strict=True)), metadata=PARQUET_MARK)
     with pyarrow.parquet.ParquetWriter(file, schema) as writer:
         while some := list(islice(every, _ROWS_AT_ONCE)):
@@ -132,17 +134,18 @@ def _in_columns(rows: Iterable[Row]) -> tuple[list[str], list[list[Any]], Iterat
     return names, held, chain(held, later())
 
 
-def _kind(values: Sequence[Any]) -> Any:
-    """The type of a parquet column by its first values: a number, a list of texts, or else text."""
+def _kind(name: str, values: Sequence[Any]) -> Any:
+    """The type of a parquet column by its first values, or by its name: a number, a list of texts, or else text."""
     import pyarrow
 
     kinds = {type(value) for value in values if value is not None}
-    if kinds == {int}:
+    if kinds == {int} or (not kinds and name in _NUMBERS):
         return pyarrow.int64()
     if kinds and kinds <= {int, float}:
         return pyarrow.float64()
     inner = {type(one) for value in values if isinstance(value, list) for one in value}
-    return pyarrow.list_(pyarrow.string()) if kinds == {list} and inner == {str} else pyarrow.string()
+    of_texts = kinds == {list} and (inner == {str} or (not inner and name in _TEXTS))
+    return pyarrow.list_(pyarrow.string()) if of_texts else pyarrow.string()
 
 
 def _typed(value: Any, kind: Any) -> Any:

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from bertkit import console
@@ -50,7 +51,8 @@ def read_rows(path: AnyFile, unusable: list[str] | None = None) -> Iterator[Row]
     """The rows of a table in order, with the place of each (its first line; in parquet its row) for messages.
 
     csv has RFC 4180's quoting; csv and tsv have their column names in the first line, and their values are all text.
-    Blank lines are no rows. JSON is one object a line, or one array of objects. Bytes of parquet are text in UTF-8.
+    Blank lines are no rows. JSON is one object a line, or one array of objects. Bytes of parquet are text in UTF-8, or an
+    ``Unreadable``.
     How a csv or tsv is read is said where its suffix does not tell.
 
     Args:
@@ -67,7 +69,7 @@ def read_rows(path: AnyFile, unusable: list[str] | None = None) -> Iterator[Row]
 
     kind = form(path)
     if kind == "parquet":
-        yield from _parquet_rows(path, refuse)
+        yield from _parquet_rows(path)
         return
     with _open_text(path) as text:
         if kind == "jsonl":
@@ -247,7 +249,7 @@ def _parquet(path: AnyFile) -> Iterator[Any]:
             yield file
 
 
-def _parquet_rows(path: AnyFile, refuse: Refuse) -> Iterator[Row]:
+def _parquet_rows(path: AnyFile) -> Iterator[Row]:
     import pyarrow
 
     number = 0
@@ -258,17 +260,29 @@ def _parquet_rows(path: AnyFile, refuse: Refuse) -> Iterator[Row]:
             raise BertkitError(f"{path} has two columns '{twice}': rename one, or take it out")
         try:
             for batch in _batches(file, _rows_at_once(file.metadata, path)):
-                for row in batch.to_pylist():
+                for row in _plain_rows(batch):
                     number += 1
                     place = f"{path}:{number}"
-                    try:
-                        found = decoded(place, row)
-                    except BertkitError as error:
-                        refuse(str(error))
-                    else:
-                        yield place, found
+                    yield place, decoded(place, row)
         except (pyarrow.ArrowException, OSError, ValueError) as error:
             raise BertkitError(f"{path} is damaged after row {number}: {_first_line(error)}") from error
+
+
+def _plain_rows(batch: Any) -> list[dict[str, Any]]:
+    """The rows of a batch; in the place of a cell that Python cannot hold, as a date after the year 9999, is the error."""
+    try:
+        rows: list[dict[str, Any]] = batch.to_pylist()
+    except OverflowError:
+        columns = [[_plain(cell) for cell in column] for column in batch.columns]
+        rows = [dict(zip(batch.schema.names, row, strict=True)) for row in zip(*columns, strict=True)]
+    return rows
+
+
+def _plain(cell: Any) -> Any:
+    try:
+        return cell.as_py()
+    except OverflowError as error:
+        return error
 
 
 def _batches(file: Any, rows: int) -> Iterator[Any]:
@@ -316,19 +330,28 @@ def _page_bytes(chunk: Any, writer: str) -> int:
     return int(share * (chunk.total_compressed_size + unpacked * chunk.total_uncompressed_size))
 
 
-def decoded(place: str, row: dict[str, Any]) -> dict[str, Any]:
-    """A row whose bytes are read as text in UTF-8.
+@dataclass(frozen=True)
+class Unreadable:
+    """A cell that is no text, such as an image: it harms nobody, until somebody reads it as text."""
 
-    Raises:
-        BertkitError: they are none.
-    """
+    why: str
+
+    def __str__(self) -> str:
+        """Raises a BertkitError that says why."""
+        raise BertkitError(self.why)
+
+
+def decoded(place: str, row: dict[str, Any]) -> dict[str, Any]:
+    """A row whose bytes are read as text in UTF-8; those that are none are ``Unreadable``."""
     found = dict(row)
     for name, value in row.items():
         if isinstance(value, bytes):
             try:
                 found[name] = value.decode("utf-8")
             except UnicodeDecodeError:
-                raise BertkitError(f"{place}: '{name}' holds bytes that are not UTF-8: store it as text") from None
+                found[name] = Unreadable(f"{place}: '{name}' holds bytes that are not UTF-8: store it as text")
+        elif isinstance(value, OverflowError):
+            found[name] = Unreadable(f"{place}: '{name}' holds more than can be read ({value}): store it as text")
     return found
 
 

@@ -244,7 +244,7 @@ def _check_bert(config: dict[str, Any], name: str) -> None:
     check_kind(config, name)
     for size in _SIZES:
         value = config.get(size, 1)
-        if type(value) is not int or value < (size != "num_hidden_layers"):
+        if type(value) is not int or value < 1:
             raise BertkitError(f"{name} has {size} {value!r} in its config.json: it has to be a positive whole number")
 
 

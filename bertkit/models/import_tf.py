@@ -17,7 +17,7 @@ import numpy as np
 
 from bertkit import console
 from bertkit.errors import BertkitError
-from bertkit.io.atomic import new_folder, write_text
+from bertkit.io.atomic import check_new_or_empty, new_folder, write_text
 from bertkit.io.space import check_space
 from bertkit.models.bert import save_model
 from bertkit.models.card import CardFacts, model_card
@@ -95,8 +95,7 @@ def import_checkpoint(checkpoint: Path, out: Path, config: Path | None = None, v
         BertkitError: a file is missing or damaged, or the files do not fit each other. Nothing is written then.
     """
     began = time.monotonic()
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise BertkitError(f"{out} is there already, and not empty: name another folder with --out")
+    check_new_or_empty(out)
     source = _source(checkpoint)
     _check_are_there(source, {"--config": config, "--vocab": vocab})
     described = config or _beside(source, ("bert_config.json", "config.json"), "--config")
@@ -288,16 +287,20 @@ def _named_classifier(settings: dict[str, Any]) -> str | None:
 
 def _heads_notes(weights: "dict[str, torch.Tensor]", settings: dict[str, Any], described: Path) -> list[str]:
     """Lines that say for what a classifier was taken, and what of the checkpoint its class does not read."""
-    if "classifier.weight" not in weights:
-        return []
-    named = _named_classifier(settings)
-    if named is None:
-        return [
+    notes, cls_name = [], next(_classes(weights, settings))
+    if "classifier.weight" in weights and _named_classifier(settings) is None:
+        notes.append(
             f"the checkpoint has a classifier, and {described} does not name its class: taken for one of whole texts; for "
             f'another add the line "architectures": ["NAME"] there, NAME one of {", ".join(_CLASSIFIERS)}'
-        ]
-    is_unread = not LINEAR_HEADS[named].is_pooled and any(name.startswith(_POOLER) for name in weights)
-    return [f"left out: the pooler, which a {named} does not read"] if is_unread else []
+        )
+    if not _reads_pooler(cls_name) and any(name.startswith(_POOLER) for name in weights):
+        notes.append(f"left out: the pooler, which a {cls_name} does not read")
+    return notes
+
+
+def _reads_pooler(cls_name: str) -> bool:
+    head = LINEAR_HEADS.get(cls_name)
+    return head.is_pooled if head is not None else cls_name != "BertForMaskedLM"
 
 
 def _model(
@@ -308,7 +311,7 @@ def _model(
     head = LINEAR_HEADS.get(cls_name)
     if head is not None and head.outputs is None:
         settings = settings | {"num_labels": len(weights["classifier.weight"])}
-    if head is not None and not head.is_pooled:
+    if not _reads_pooler(cls_name):
         weights = {name: tensor for name, tensor in weights.items() if not name.startswith(_POOLER)}
     rows = weights.get("bert.embeddings.word_embeddings.weight")
     told = settings.get("vocab_size")

@@ -40,7 +40,7 @@ def read_settings(path: Path) -> tuple[dict[str, Any], list[str]]:
     try:
         if path.stat().st_size > _LARGEST_CONFIG_BYTES:
             raise ValueError("it is too large")
-        given = json.loads(path.read_text(encoding="utf-8"))
+        given = json.loads(path.read_text(encoding="utf-8-sig"))
         settings: dict[str, Any] = {
             name: value for name, value in given.items() if name in standard and isinstance(value, (int, float, str))
         }

@@ -218,6 +218,21 @@ def test_a_prepared_folder_trains_as_its_text_does(bertkit, home, run):
     assert (home / "from-prepared" / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
 
 
+def test_an_empty_volume_is_filled_with_a_prepared_corpus(home, tmp_path, monkeypatch):
+    monkeypatch.setenv("BERTKIT_CACHE", str(tmp_path / "cache"))
+    for name in ("lost+found", ".tmp-out-0123456789ab"):
+        (tmp_path / "out" / name).mkdir(parents=True)
+    command = ["prepare", str(home / "corpus.txt"), "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert {"corpus.json", "lost+found"} <= {path.name for path in (tmp_path / "out").iterdir()}
+    assert not list((tmp_path / "out").glob(".tmp-*"))
+    (tmp_path / "file").write_text("mine")
+    for place in ("out", "file"):
+        again = CliRunner().invoke(app, [*command[:-1], str(tmp_path / place)])
+        assert "is there already, and not empty: name another folder with --out" in str(again.exception)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -52,6 +52,17 @@ def test_sentences_come_from_everywhere_in_order(tiny_model: Path, tmp_path: Pat
     assert str(tiny_model) in done.stderr.replace("\n", "")
 
 
+@pytest.mark.parametrize("command", ["score", "embed"])
+def test_a_file_is_not_taken_for_a_text(tiny_model: Path, tmp_path: Path, command: str) -> None:
+    """predict takes texts and files in the same place, and people expect that here."""
+    (tmp_path / "a.txt").write_text("the cat\n")
+    model = ["--model", str(tiny_model)]
+    with pytest.raises(BertkitError, match=r"^/.*a\.txt is a file, not a text: give it with --file /.*a\.txt$"):
+        run(command, "sat", str(tmp_path / "a.txt"), *model)
+    texts = [str(tmp_path), str(tmp_path / "b.txt"), "the cat " * 1_000]  # none of them is the name of a file
+    assert run(command, *texts, *model).exit_code == 0
+
+
 def test_blank_lines_are_counted_where_they_get_no_answer(tiny_model: Path) -> None:
     lines = "the cat\n\n \t\nsat\n"
     told = "blank texts that are left out, with no answer of their own: 2"

@@ -102,6 +102,14 @@ def test_every_table_gives_the_same_documents(tmp_path):
         assert paragraphs(path) == expected, path
 
 
+def test_bytes_that_are_no_text_matter_in_the_column_that_is_read(tmp_path):
+    path = tmp_path / "a.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"text": ["one", "two"], "image": [b"GIF", b"\x89PNG\xff"]}), path)
+    assert paragraphs(path) == ["one", None, "two", None]
+    with pytest.raises(BertkitError, match=r"a\.parquet:2: 'image' holds bytes that are not UTF-8: store it as text$"):
+        paragraphs(path, column="image")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

@@ -4,6 +4,8 @@ import dataclasses
 import json
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from bertkit.errors import BertkitError
@@ -294,6 +296,22 @@ def test_unusable_rows_of_every_kind_are_left_out_and_counted(tmp_path, good, ba
     assert len(data.left_out) == 1
     assert "a.jsonl:2" in data.left_out[0]
     assert said in data.left_out[0]
+
+
+@pytest.mark.parametrize(("column", "bad"), [("text", b"\xff"), ("label", b"\xff"), ("image", b"\x89PNG\xff")])
+def test_bytes_that_are_no_text_matter_in_columns_that_are_read(tmp_path, column, bad):
+    rows = [{"text": f"row {n}".encode(), "label": b"xy"[n % 2 :][:1], "image": b"GIF"} for n in range(4)]
+    rows[2][column] = bad
+    path = tmp_path / "a.parquet"
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    asked = request(train=str(path))
+    if column != "image":
+        with pytest.raises(BertkitError, match=rf"a\.parquet:3: '{column}' holds bytes that are not UTF-8"):
+            load_table(asked)
+        asked = dataclasses.replace(asked, skip_bad_rows=True)
+    data = load_table(asked)
+    assert data.train.texts == [(f"row {n}",) for n in range(4) if n != 2 or column == "image"]
+    assert len(data.left_out) == (column != "image")
 
 
 def test_a_model_is_evaluated_on_the_validation_rows_of_a_hub_dataset(monkeypatch):

@@ -11,7 +11,7 @@ import pytest
 
 from bertkit.errors import BertkitError
 from bertkit.io import atomic
-from bertkit.io.atomic import new_folder, scratch_folder, write_json, write_text
+from bertkit.io.atomic import check_new_or_empty, new_folder, scratch_folder, write_json, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -85,6 +85,26 @@ def test_what_a_killed_process_left_is_removed_by_the_next_and_what_a_living_one
         process.wait()
     process.stdin.close()
     process.stdout.close()
+
+
+def test_a_volume_of_its_own_with_what_a_killed_process_left_is_as_good_as_empty(tmp_path):
+    """mkfs.ext4 makes a ``lost+found`` in each file system."""
+    volume = tmp_path / "volume"
+    assert not volume.exists()
+    check_new_or_empty(volume)
+    for name in ("lost+found", ".tmp-volume-0123456789ab"):
+        (volume / name / "half").mkdir(parents=True)
+    check_new_or_empty(volume)
+    with new_folder(volume) as slow:
+        assert slow.parent == volume
+        (slow / "slow").write_text("")
+        check_new_or_empty(volume)  # as before, for a second process: who ends first stays
+        with new_folder(volume) as fast:
+            (fast / "fast").write_text("")
+    assert names(volume) == ["fast", "lost+found"]
+    for path in (volume, volume / "fast"):
+        with pytest.raises(BertkitError, match="is there already, and not empty: name another folder with --out"):
+            check_new_or_empty(path)
 
 
 def test_of_two_writers_the_first_one_stays(tmp_path):

@@ -23,6 +23,14 @@ def test_arrays_in_cells_are_lists():
     assert memory_rows("f", [row]).rows == [said]
 
 
+def test_bytes_are_text_in_utf8_or_harm_nobody_until_they_are_read():
+    frame = pandas.DataFrame({"text": [b"f\xc3\xbcr", "b"], "hash": [b"\xff\x00", b"ab"]})
+    (_, first), (_, second) = memory_rows("the rows", frame).placed()
+    assert (first["text"], second) == ("für", {"text": "b", "hash": "ab"})
+    with pytest.raises(BertkitError, match="^the rows, row 0: 'hash' holds bytes that are not UTF-8: store it as text$"):
+        str(first["hash"])
+
+
 def test_missing_values_and_numpys_values_in_dictionaries_are_plain():
     frame = pandas.DataFrame({"text": ["a", pandas.NA], "at": [pandas.NaT, pandas.NaT], "n": [np.nan, 1.0]})
     assert memory_rows("f", frame.to_dict("records")).rows == memory_rows("f", frame).rows

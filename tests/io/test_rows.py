@@ -54,6 +54,21 @@ def test_parquet_has_columns_with_types(tmp_path: Path, rows: list[Any]) -> None
     assert found == flat
 
 
+@pytest.mark.parametrize(
+    ("name", "empty", "later"),
+    [("prediction", [], ["a"]), ("tags", [], ["B-PER", "O"]), ("start", None, 3), ("end", None, 7)],
+)
+def test_the_types_of_parquet_do_not_depend_on_how_many_answers_are_empty(
+    tmp_path: Path, name: str, empty: Any, later: Any
+) -> None:
+    few, many = ([{"index": n, name: empty} for n in range(most)] for most in (1, 4_096))
+    write_rows(tmp_path / "few.parquet", [*few, {"index": 1, name: later}])
+    write_rows(tmp_path / "many.parquet", [*many, {"index": 4_096, name: later}])
+    found, expected = (pyarrow.parquet.read_table(tmp_path / f"{one}.parquet") for one in ("many", "few"))
+    assert found.schema == expected.schema
+    assert found[name].to_pylist()[-2:] == expected[name].to_pylist() == [empty, later]
+
+
 def test_parquet_of_more_rows_than_are_written_at_once(tmp_path: Path) -> None:
     rows = [{"index": number, "prediction": float(number)} for number in range(10_000)]
     write_rows(tmp_path / "a.parquet", iter(rows))

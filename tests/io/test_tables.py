@@ -3,10 +3,12 @@
 import base64
 import bz2
 import csv
+import datetime
 import gzip
 import json
 import lzma
 import random
+import re
 from io import BytesIO
 from pathlib import Path
 
@@ -109,6 +111,8 @@ def test_empty_tables_have_no_rows(tmp_path, name):
         ("a.csv", "text,n\nx,1\ntext,n\n", r"a\.csv:3 repeats the header"),
         ("a.csv", "text,text\nx,1\n", r"a\.csv has two columns 'text'"),
         ("a.csv", "text,n\nwell, no,1\n", r"a\.csv:2 has 3 fields, .* a value with a ',' needs quotes"),
+        ("a.csv", '\n\n"text,n\nfine,1\n', r"a\.csv:3 has quotes that do not match"),
+        ("a.csv", "\nte\0xt,n\nfine,1\n", r"a\.csv:2 holds a NUL byte"),
         ("a.csv", "sep=;\ntext;n\nx;1\nx\n", r"a\.csv:4 has 1 field, the first line has 2"),
         ("a.json", '[{"text": "x"},\n{"text": "y"}', r"a\.json:2 is not followed by ',' or '\]'"),
         ("a.json", '[\n{"text": "x"},\n3]', r"a\.json:3 is no JSON object: the array must hold objects"),
@@ -195,6 +199,25 @@ def test_commas_stay_where_they_fit(tmp_path, content, rows):
     assert rows_of(write(tmp_path, "a.csv", content)) == rows
 
 
+@pytest.mark.parametrize("blank", ["\n", "\r\n", "  \n", "\n\n\n"])
+@pytest.mark.parametrize("excel", ["", "sep=;\n", "sep=;\n\n"])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", "text,n\na,1\n"),
+        ("a.tsv", "text\tn\na\t1\n"),
+        ("a.tsv", '"text"\t"n"\n"a"\t"1"\n'),
+    ],
+)
+def test_the_header_is_the_first_line_that_is_not_blank(tmp_path, blank, excel, name, content):
+    content = blank + excel + (re.sub("[,\t]", ";", content) if excel else content)
+    path = write(tmp_path, name, content)
+    line = 1 + content[: content.rindex("a")].count("\n")
+    assert list(read_rows(path)) == [(f"{path}:{line}", {"text": "a", "n": "1"})]
+    with pytest.raises(BertkitError, match=rf"{name}:{line + 1} has 1 field, the first line has 2"):
+        rows_of(write(tmp_path, name, content + "b\n"))
+
+
 @pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
 def test_tsv_that_a_csv_writer_wrote_is_read_back(tmp_path, quoting):
     path = tmp_path / "a.tsv"
@@ -226,9 +249,31 @@ def test_bytes_of_parquet_are_text_in_utf8(tmp_path):
     path = tmp_path / "a.parquet"
     pyarrow.parquet.write_table(pyarrow.table({"text": ["für".encode(), b"b"], "n": [1, 2]}), path)
     assert rows_of(path) == [{"text": "für", "n": 1}, {"text": "b", "n": 2}]
-    pyarrow.parquet.write_table(pyarrow.table({"text": [b"b", b"f\xfcr"]}), path)
-    with pytest.raises(BertkitError, match=r"a\.parquet:2: 'text' holds bytes that are not UTF-8"):
-        rows_of(path)
+    pyarrow.parquet.write_table(pyarrow.table({"text": ["a", "b"], "image": [b"b", b"\x89PNG"]}), path)
+    first, second = rows_of(path)  # nobody reads the image
+    assert (first, second["text"]) == ({"text": "a", "image": "b"}, "b")
+    with pytest.raises(BertkitError, match=r"a\.parquet:2: 'image' holds bytes that are not UTF-8: store it as text$"):
+        str(second["image"])
+
+
+def test_a_time_that_python_cannot_hold_harms_those_who_read_it_alone(tmp_path):
+    days, times = [0, 4_000_000], [2**61, 0]  # 18 August 12921, by GNU date; the year 75038
+    columns = {
+        "text": ["a", "b"],
+        "day": pyarrow.array(days, pyarrow.date32()),
+        "at": pyarrow.array(times, pyarrow.timestamp("us")),
+        "days": pyarrow.array([[0], [4_000_000]], pyarrow.list_(pyarrow.date32())),
+    }
+    path = tmp_path / "a.parquet"
+    pyarrow.parquet.write_table(pyarrow.table(columns), path)
+    first, second = rows_of(path)
+    epoch = datetime.datetime(1970, 1, 1)
+    assert (first["text"], first["day"], first["days"]) == ("a", epoch.date(), [epoch.date()])
+    assert (second["text"], second["at"]) == ("b", epoch)
+    for row, name, number in ((first, "at", 1), (second, "day", 2), (second, "days", 2)):
+        with pytest.raises(BertkitError, match=rf"a\.parquet:{number}: '{name}' holds more than can be read") as caught:
+            str(row[name])
+        assert "\n" not in str(caught.value)
 
 
 def test_rows_that_cannot_be_read_are_left_out_and_told_where_that_is_wanted(tmp_path):

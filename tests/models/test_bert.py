@@ -152,7 +152,27 @@ def test_word_pieces_that_are_added_get_rows(copy: Path) -> None:
     assert model.cls.predictions.decoder.bias is model.cls.predictions.bias
     assert model.cls.predictions.bias.shape == (128,)
     assert model.config.vocab_size == 128
-    assert notes == [f"17 word pieces are new: {copy} has rows for 64"]
+    told = "60 word pieces are new, and their rows untrained"
+    assert notes == [f"{told}: {copy} was trained with 21"]
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (0, []),
+        (1, ["1 word piece is new, and its row untrained"]),
+        (43, ["43 word pieces are new, and their rows untrained"]),  # 64 in all: the rows that pad the vocabulary
+        (44, ["44 word pieces are new, and their rows untrained"]),
+    ],
+)
+def test_word_pieces_in_rows_that_were_padding_are_counted_as_new(copy: Path, more: int, told: list[str]) -> None:
+    grown = build_tokenizer([*pieces_of(copy), *(f"new{i}" for i in range(more))], lowercase=True)
+    notes = load_bert_for_pretraining(str(copy), grown).notes
+    assert notes == [f"{one}: {copy} was trained with 21" for one in told]
+    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt"):  # a model that says its rows alone
+        (copy / name).unlink()
+    beyond = [f"1 word piece is new, and its row untrained: {copy} was trained with 64"] if more == 44 else []
+    assert load_bert_for_pretraining(str(copy), grown).notes == beyond
 
 
 def test_another_vocabulary_is_refused(tiny_model: Path) -> None:

@@ -68,6 +68,7 @@ EVERYWHERE = {
         ({"num_labels": 10**9}, "num_labels is 1,000,000,000 in config.json, and 0"),
         ({"num_hidden_layers": "two"}, "has num_hidden_layers 'two' in its config.json"),
         ({"vocab_size": -1}, "has vocab_size -1 in its config.json"),
+        ({"num_hidden_layers": 0}, "has num_hidden_layers 0 in its config.json: it has to be a positive whole number"),
     ],
 )
 def test_what_cannot_be_computed_is_the_same_line_everywhere(copy, where, changes, said):
@@ -76,6 +77,16 @@ def test_what_cannot_be_computed_is_the_same_line_everywhere(copy, where, change
         EVERYWHERE[where](str(copy))
     assert "\n" not in str(raised.value)
     assert not (copy.parent / "out").exists()
+
+
+@pytest.mark.parametrize("where", EVERYWHERE)
+def test_a_configuration_with_a_byte_order_mark_is_one_line_everywhere(copy, where):
+    """transformers reads none of them."""
+    (copy / "config.json").write_bytes(b"\xef\xbb\xbf" + (copy / "config.json").read_bytes())
+    ask = EVERYWHERE[where] if where != "numpy" else lambda name: MaskFiller(name, texts=1)
+    with pytest.raises(BertkitError, match="cannot load the model .*config.json' is not a valid JSON file") as raised:
+        ask(str(copy))
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("where", EVERYWHERE)

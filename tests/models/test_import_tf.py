@@ -212,6 +212,16 @@ def test_a_disk_without_room_is_told_before_anything_is_written(tmp_path, monkey
     import_checkpoint(KEPT / "pretraining", tmp_path / "more" / "out")
 
 
+def test_an_empty_volume_is_filled(tmp_path):
+    for name in ("lost+found", ".tmp-out-0123456789ab"):
+        (tmp_path / "out" / name).mkdir(parents=True)
+    import_checkpoint(KEPT / "pretraining", tmp_path / "out")
+    assert_same_answers(tmp_path / "out", KEPT / "pretraining", "pretraining")
+    assert not list((tmp_path / "out").glob(".tmp-*"))
+    with pytest.raises(BertkitError, match="is there already, and not empty: name another folder with --out"):
+        import_checkpoint(KEPT / "pretraining", tmp_path / "out")
+
+
 def test_a_folder_without_a_checkpoint_says_what_it_needs(tmp_path):
     with pytest.raises(BertkitError, match="no checkpoint: it needs bert_model.ckpt.index"):
         import_checkpoint(tmp_path, tmp_path / "out")
@@ -381,6 +391,30 @@ def test_a_classifier_is_of_the_class_that_its_configuration_names(tmp_path, cap
     said = capsys.readouterr().err
     assert "taken for one of whole texts" not in said
     assert ("left out: the pooler, which a BertForTokenClassification does not read" in said) == ("Token" in cls_name)
+
+
+@pytest.mark.parametrize("with_pooler", [False, True])
+def test_a_masked_word_model_may_have_a_pooler_that_it_does_not_read(tmp_path, capsys, with_pooler):
+    """pytorch-pretrained-bert's BertForMaskedLM had one."""
+    folder, weights = pickled(tmp_path, None)
+    left_out = ("cls.seq_relationship.",) if with_pooler else ("cls.seq_relationship.", "bert.pooler.")
+    kept = {name: weight for name, weight in weights.items() if not name.startswith(left_out)}
+    torch.save(kept, folder / "pytorch_model.bin")
+    capsys.readouterr()
+    imported = import_checkpoint(folder, tmp_path / "out")
+    assert (imported.cls_name, imported.missing) == ("BertForMaskedLM", ())
+    assert ("left out: the pooler, which a BertForMaskedLM does not read" in capsys.readouterr().err) == with_pooler
+    inputs = {"input_ids": tensorflow_bert.IDS, "token_type_ids": tensorflow_bert.TYPES}
+    with torch.no_grad():
+        model = transformers.BertForMaskedLM.from_pretrained(tmp_path / "out").double().eval()
+        found = model(**{name: torch.tensor(value) for name, value in inputs.items()}).logits[0]
+    expected = np.load(KEPT / "pretraining" / "logits.npz")["words"]
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-7, rtol=0)
+
+
+def test_a_configuration_with_a_byte_order_mark_is_read(tmp_path):
+    import_checkpoint(changed(tmp_path, "bert_config.json", lambda data: b"\xef\xbb\xbf" + data), tmp_path / "out")
+    assert_same_answers(tmp_path / "out", KEPT / "pretraining", "pretraining")
 
 
 @pytest.mark.parametrize("named", [None, "BertModel"])

@@ -14,6 +14,7 @@ from bertkit.errors import BertkitError
 from bertkit.finetuning.baseline import beside
 from bertkit.finetuning.features import Batch, Columns, Features, Row, Split
 from bertkit.finetuning.heads.base import Head
+from bertkit.finetuning.rows.cells import class_name
 from bertkit.finetuning.rows.kinds import as_text, refuse_other_tasks
 from bertkit.finetuning.rows.labels import Labelling, find_labelling
 from bertkit.finetuning.rows.table_check import check_table
@@ -61,6 +62,11 @@ class SequenceHead(Head):
     @classmethod
     def check(cls, row: Row, columns: Columns) -> None:
         refuse_other_tasks(*row, columns.get("text", ()), columns.get("label", ()))
+
+    @classmethod
+    def check_row(cls, row: Row, columns: Columns, task: TaskSettings) -> None:  # noqa: ARG003
+        for name in columns.get("label", ()):
+            class_name(row[1].get(name))
 
     @classmethod
     def most_columns(cls, task: "TaskSettings") -> dict[str, int]:

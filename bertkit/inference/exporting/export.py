@@ -4,7 +4,6 @@ sentence-transformers.
 Every export is read back and compared with its original, on real text, before the folder appears.
 """
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -16,10 +15,10 @@ from bertkit.extras import import_extra
 from bertkit.inference.exporting.compare import Check, Exported, difference, refuse_if_far
 from bertkit.inference.exporting.graph import write_onnx
 from bertkit.inference.exporting.sentences import FORMAT, POOLINGS, export_sentences
-from bertkit.io.atomic import new_folder
+from bertkit.io.atomic import check_new_or_empty, new_folder
 from bertkit.io.space import check_space
 from bertkit.models.bert import load_for, own_tokenizer, save_model
-from bertkit.models.folder import bert_folder
+from bertkit.models.folder import bert_folder, read_config
 from bertkit.models.foreign_fields import left_out
 from bertkit.models.headed import linear_class
 from bertkit.runtime.base import Bert, Head
@@ -106,8 +105,7 @@ def _check_request(form: str, out: Path, int8: bool, pooling: str) -> None:
         )
     if pooling != "mean" and form != FORMAT:
         raise BertkitError(f"pooling is for the format {FORMAT}: leave it out, or give --format {FORMAT}")
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise BertkitError(f"{out} is there already, and not empty: name another folder with --out")
+    check_new_or_empty(out)
     if form == "onnx":
         for name in ("onnx", "onnxruntime"):
             import_extra(name, "onnx")
@@ -115,7 +113,7 @@ def _check_request(form: str, out: Path, int8: bool, pooling: str) -> None:
 
 def _load(model: str, folder: Path) -> "tuple[list[Head], PreTrainedModel]":
     """The heads that a model was trained with, and the model as the class of transformers that has just these."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = read_config(folder, model)
     if (task := linear_class(config)) is not None:
         loaded = load_for(task, model)[0]
         # Fields that bertkit's heads store there, such as a threshold for "no answer".

@@ -5,7 +5,7 @@ takes the first token of each row, then misses the ``[CLS]`` of all texts but th
 together, W of them wanted by the head; H the hidden size.
 """
 
-from importlib.util import find_spec
+import inspect
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,19 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _LONGEST_PLAIN_ATTENTION = 128
+
+
+def _kernel_of_torch() -> Any:
+    """Attention over texts of several lengths; None in a torch that has none, or one that takes no scale, as that of 2.10."""
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:
+        return None
+    return varlen_attn if "scale" in inspect.signature(varlen_attn).parameters else None
+
+
+# Looked up once, and where torch.compile does not see it.
+_KERNEL = _kernel_of_torch()
 
 
 def choose_attention(model: "PreTrainedModel", device: str, precision: str, longest: int) -> None:
@@ -144,7 +157,7 @@ def _attended(
         As the query.
     """
     rate = parts.dropout.p if parts.training else 0.0
-    if _has_kernel(query) and not rate:
+    if _has_kernel(query) and not rate and len(query):  # where nothing is wanted, the kernel has no texts to tell apart
         return _attend_by_kernel(query, key, value, tokens, grid, parts.scaling)
     mask = tokens.mask[:, None, None, :] if tokens.is_padded else None
     asking = query.unflatten(0, grid).transpose(1, 2) if grid else _padded(query, tokens)
@@ -161,7 +174,7 @@ def _attended(
 def _has_kernel(query: torch.Tensor) -> bool:
     """Whether torch has a kernel here for texts of several lengths: flash attention, half precision, Ampere or later."""
     half = query.is_cuda and query.dtype in (torch.bfloat16, torch.float16)
-    return half and torch.cuda.get_device_capability() >= (8, 0) and find_spec("torch.nn.attention.varlen") is not None
+    return half and torch.cuda.get_device_capability() >= (8, 0) and _KERNEL is not None
 
 
 def _attend_by_kernel(
@@ -172,12 +185,10 @@ def _attend_by_kernel(
     grid: tuple[int, int] | None,
     scaling: float,
 ) -> torch.Tensor:
-    from torch.nn.attention.varlen import varlen_attn
-
     ends, (texts, longest) = tokens.ends, grid or tokens.mask.shape
     asking = torch.arange(0, texts * longest + 1, longest, dtype=ends.dtype, device=ends.device) if grid else ends
     q, k, v = (one.contiguous() for one in (query, key, value))
-    attended = varlen_attn(q, k, v, asking, ends, longest, tokens.mask.shape[1], scale=scaling)
+    attended = _KERNEL(q, k, v, asking, ends, longest, tokens.mask.shape[1], scale=scaling)
     assert isinstance(attended, torch.Tensor)
     return attended
 

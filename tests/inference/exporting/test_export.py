@@ -230,6 +230,14 @@ def test_wrong_requests_are_refused_before_anything_is_loaded(model, tmp_path, f
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+@pytest.mark.parametrize("form", ["half", "sentence-transformers"])
+def test_an_empty_volume_is_filled(model, tmp_path, form):
+    for name in ("lost+found", ".tmp-out-0123456789ab"):
+        (tmp_path / "out" / name).mkdir(parents=True)
+    assert export(str(model), form, tmp_path / "out").weights.is_file()
+    assert not list((tmp_path / "out").glob(".tmp-*"))
+
+
 @pytest.mark.parametrize("name", ["onnx", "onnxruntime"])
 def test_a_missing_library_is_one_line_before_anything_is_loaded(tmp_path, monkeypatch, name):
     monkeypatch.setitem(sys.modules, name, None)

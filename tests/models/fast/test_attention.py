@@ -1,5 +1,7 @@
 """The encoder over texts laid end to end: what transformers computes for the padded batch, where it is wanted."""
 
+import sys
+
 import pytest
 import torch
 from transformers import BertConfig, BertModel
@@ -81,11 +83,26 @@ def attend_text_by_text(query, key, value, asking, ends, most, longest, *, scale
 def test_the_kernel_for_texts_of_several_lengths_is_told_where_each_ends(batch, which, monkeypatch):
     monkeypatch.setitem(layout.ROWS_AT_ONCE, "cpu", 1)  # as on a GPU
     monkeypatch.setattr(attention, "_has_kernel", lambda _: True)
-    monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", attend_text_by_text)
+    monkeypatch.setattr(attention, "_KERNEL", attend_text_by_text)
     model, wanted = model_with("sdpa"), wanted_of(batch, which)
     expected = model(**batch).last_hidden_state[wanted]
     attend_unpadded(model)
     torch.testing.assert_close(encode(model, **batch, wanted=wanted), expected, rtol=1e-5, atol=1e-6)
+
+
+def of_torch_2_10(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, is_causal=False, return_aux=None):
+    """The signature of that version's ``varlen_attn``."""
+
+
+@pytest.mark.parametrize(("there", "is_used"), [(attend_text_by_text, True), (of_torch_2_10, False)])
+def test_a_kernel_that_takes_no_scale_is_none(there, is_used, monkeypatch):
+    monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", there)
+    assert attention._kernel_of_torch() is (there if is_used else None)
+
+
+def test_a_torch_without_the_kernel_has_none(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.nn.attention.varlen", None)  # importing it raises an ImportError
+    assert attention._kernel_of_torch() is None
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="the kernel is a GPU's")
@@ -107,7 +124,11 @@ def test_a_batch_without_padding(batch):
     torch.testing.assert_close(hidden, expected.flatten(0, 1), rtol=1e-5, atol=1e-6)
 
 
-def test_nothing_wanted_is_nothing(batch):
+@pytest.mark.parametrize("has_kernel", [False, True])
+def test_nothing_wanted_is_nothing(batch, has_kernel, monkeypatch):
+    monkeypatch.setitem(layout.ROWS_AT_ONCE, "cpu", 1)
+    monkeypatch.setattr(attention, "_has_kernel", lambda _: has_kernel)
+    monkeypatch.setattr(attention, "_KERNEL", attend_text_by_text)
     model = model_with("sdpa")
     attend_unpadded(model)
     assert encode(model, **batch, wanted=torch.zeros_like(batch["attention_mask"], dtype=bool)).shape == (0, 32)
