@@ -281,6 +281,33 @@ def test_skipping_ends_where_every_step_is_refused(tmp_path):
         fit(job, accelerator, None)
 
 
+def scaled_run(tmp_path, monkeypatch, steps, scale):
+    """A run with fp16's gradient scaler, on a CPU, and in fp32: its scale alone makes the first gradients infinite."""
+    accelerator = Accelerator(cpu=True)
+    accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+    unscale = lambda: [accelerator.scaler.unscale_(one.optimizer) for one in accelerator._optimizers]  # noqa: E731
+    monkeypatch.setattr(accelerator, "unscale_gradients", unscale)
+    job = toy_job(tmp_path / "store", tmp_path / "run", accelerator, steps=steps, eval_steps=0)
+    return job, accelerator
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_steps_that_fp16_skips_are_counted_as_its_scale_says(tmp_path, monkeypatch, optimizer):
+    job, accelerator = scaled_run(tmp_path, monkeypatch, 10, 2.0**127)
+    job = dataclasses.replace(job, settings=job.settings.model_copy(update={"optimizer": optimizer}))
+    progress, _ = fit(job, accelerator, None)
+    assert progress.skipped_steps == 127 - math.log2(accelerator.scaler.get_scale())  # each one halves it
+    assert 0 < progress.skipped_steps < 10
+
+
+def test_fp16_ends_where_no_scale_works(tmp_path, monkeypatch):
+    job, accelerator = scaled_run(tmp_path, monkeypatch, 60, 65_536.0)
+    with torch.no_grad():
+        job.objective.model.bert.pooler.dense.weight[0, 0] = float("nan")
+    with pytest.raises(BertkitError, match="fp16 found no finite gradient in the 50 steps up to 50: lower --lr"):
+        fit(job, accelerator, None)
+
+
 @pytest.mark.parametrize(("patience", "last_step"), [(None, 10), (2, 6)])
 def test_the_best_checkpoint_is_kept_and_patience_ends_the_run(tmp_path, patience, last_step):
     figures = iter([0.1, 0.5, 0.4, 0.3, 0.2, 0.1, 0.1, 0.1, 0.1, 0.1])
