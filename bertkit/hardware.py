@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 """Parameters of ``mallopt``, from glibc's malloc.h."""
+_PRECISION = "ACCELERATE_MIXED_PRECISION"
+_PRECISIONS = ("no", "bf16", "fp16")
 
 
 def choose_device(wanted: str | None) -> str:
@@ -51,26 +53,39 @@ def choose_precision(wanted: str, device: str) -> str:
     """The precision of the matrix products: "bf16", "fp16" or "no" (fp32).
 
     Args:
-        wanted: one of these, or "auto": bf16 where the hardware computes it natively, else "no".
+        wanted: one of these, or "auto": what ACCELERATE_MIXED_PRECISION says, as a launcher sets it; without it bf16 where
+            the hardware computes it natively, else "no".
         device: "cpu", "cuda" or "mps".
 
     Raises:
-        BertkitError: the device cannot compute in that precision.
+        BertkitError: the device cannot compute in that precision, or the variable names no such precision.
     """
+    given = os.environ.get(_PRECISION, "").lower() if wanted == "auto" else ""
+    name = _PRECISION if given else "mixed_precision"
     if device == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     elif device == "cpu":
         native = bool(torch.cpu._is_avx512_bf16_supported())  # noqa: SLF001
     else:
         native = False
-    if wanted == "auto":
-        # A flag comes first, then ACCELERATE_MIXED_PRECISION as a launcher sets it, then bertkit's default.
-        return os.environ.get("ACCELERATE_MIXED_PRECISION") or ("bf16" if native else "no")
-    if wanted == "fp16" and device == "cpu":
-        raise BertkitError("mixed_precision fp16 needs a GPU: use bf16 or no on a CPU")
-    if wanted == "bf16" and device == "cuda" and not native:
-        raise BertkitError("mixed_precision bf16 is not computed by this GPU: use fp16 or no")
-    return wanted
+    chosen = given or wanted
+    if chosen == "auto":
+        return "bf16" if native else "no"
+    if chosen not in _PRECISIONS:
+        raise BertkitError(f"{name} is {chosen}, in which bertkit does not train: set it to {', '.join(_PRECISIONS)}")
+    if chosen == "fp16" and device == "cpu":
+        raise BertkitError(f"{name} fp16 needs a GPU: use bf16 or no on a CPU")
+    if chosen == "bf16" and device == "cuda" and not native:
+        raise BertkitError(f"{name} bf16 is not computed by this GPU: use fp16 or no")
+    return chosen
+
+
+def be_deterministic() -> None:
+    """Has cuBLAS compute the same each time. It reads this when it starts, so a run calls this before it computes anything.
+
+    Without it torch's deterministic algorithms refuse every matrix product on a GPU.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def build_accelerator(device: str, precision: str, trackers: tuple[str, ...], folder: str) -> "Accelerator":
@@ -125,14 +140,14 @@ def seed_torch(device: torch.device, seed: int) -> None:
 def _forget_others(device: str, precision: str) -> None:
     """Lets this process start a run on another device or in another precision, as Accelerate would keep the first ones.
 
-    Of several ranks nothing is changed, for their process group cannot be started again.
+    Several ranks keep their process group, and with it the device: it cannot be started again.
     """
     from accelerate.state import AcceleratorState
 
     if AcceleratorState._shared_state:
         before = AcceleratorState()
-        if before.num_processes == 1 and (before.device.type, before.mixed_precision) != (device, precision):
-            AcceleratorState._reset_state(reset_partial_state=True)
+        if (before.device.type, before.mixed_precision) != (device, precision):
+            AcceleratorState._reset_state(reset_partial_state=before.num_processes == 1)
 
 
 @contextmanager
@@ -142,8 +157,8 @@ def memory_errors() -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise BertkitError(
-            f"out of GPU memory ({error}): lower --micro-batch, which changes nothing else, or use --set "
-            "train.gradient_checkpointing=true"
+            f"out of GPU memory ({error}): lower --micro-batch, which beyond that changes rounding and dropout alone, "
+            "or use --set train.gradient_checkpointing=true"
         ) from error
 
 

@@ -14,7 +14,7 @@ from bertkit import console
 from bertkit.errors import Interrupted
 
 T = TypeVar("T")
-_NAMES = ("SIGTERM", "SIGHUP", "SIGUSR1")  # Windows has only the first
+_NAMES = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGINT")  # Windows has only the first and the last
 _SAME_REQUEST_S = 2.0
 """A signal within so many seconds of the first is the same request: launchers pass on signals that a terminal or a batch
 system has sent to all processes already."""
@@ -53,13 +53,15 @@ class StopRequest:
 def stop_on_signals(answer: Callable[[], str]) -> Iterator[StopRequest]:
     """Notes signals in a ``StopRequest`` while the block runs, instead of ending the process.
 
-    SIGHUP stays ignored if it is (``nohup``). A signal that the block did not react to before its end is raised again for
+    A signal that is ignored stays so: SIGHUP (``nohup``), or SIGINT (a script's ``bertkit … &``, in which Ctrl-C is not meant
+    for it). In a thread, which gets no signals, nothing is noted. A signal that the block did not react to before its end is raised again for
     the handler that was there before.
     """
     request = StopRequest(answer)
-    numbers = _numbers()
-    ours = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, request) for number in (*ours, signal.SIGINT)}
+    now = {number: signal.getsignal(number) for number in _numbers()} if _is_main_thread() else {}
+    before = {number: handler for number, handler in now.items() if handler is not signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, request)
     try:
         yield request
     finally:
@@ -165,10 +167,15 @@ def answered_meanwhile(work: Callable[[], T], timeout_s: float | None = None) ->
 
 def _taken_over() -> dict[signal.Signals, Any]:
     """The signals that would end this command, with their handlers, if these are Python's or bertkit's; none in a thread."""
-    if threading.current_thread() is not threading.main_thread():
+    if not _is_main_thread():
         return {}
-    now = {number: signal.getsignal(number) for number in (*_numbers(), signal.SIGINT)}
+    now = {number: signal.getsignal(number) for number in _numbers()}
     return {number: had for number, had in now.items() if had in _TAKEN_OVER or isinstance(had, _Stop)}
+
+
+def _is_main_thread() -> bool:
+    """Python handles signals there alone."""
+    return threading.current_thread() is threading.main_thread()
 
 
 def _numbers() -> list[signal.Signals]:

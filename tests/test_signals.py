@@ -59,6 +59,20 @@ def test_a_signal_that_is_held_back_is_said_at_once_and_raised_at_the_end_of_the
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.parametrize("name", ["SIGINT", "SIGHUP", "SIGTERM"])
+def test_training_leaves_a_signal_ignored_that_is(name):
+    """As of a script's ``bertkit pretrain … &``, for which the shell ignores Ctrl-C."""
+    number = getattr(signal, name)
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with stopped_cleanly(), stop_on_signals(lambda: "stopping") as stop:
+            signal.raise_signal(number)
+        assert stop.signal_number == 0
+        assert signal.getsignal(number) is signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
+
+
 def left_by(number, raised):
     try:
         signal.raise_signal(number)

@@ -14,6 +14,7 @@ _ROWS = "Labelled rows"
 
 
 def inspect(
+    context: typer.Context,
     corpus: Annotated[
         list[str] | None, typer.Argument(metavar="CORPUS", help="As for `bertkit pretrain`.", show_default=False)
     ] = None,
@@ -66,18 +67,21 @@ def inspect(
 ) -> None:
     """Show what a model will see: figures, warnings and masked examples of a corpus; or classes, duplicates, lengths and
     problems of labelled rows."""
+    asked = {"--examples": getattr(context.get_parameter_source("examples"), "name", "DEFAULT") != "DEFAULT"}
     if train is not None:
         if corpus:
             raise BertkitError("give CORPUS... for pretraining or --train FILE for fine-tuning, not both")
         named = {"--recipe": recipe, "--tokenizer": tokenizer, "--vocab-size": vocab_size, "--column": column}
         run = {"--batch-size": batch_size, "--max-steps": max_steps, "--seed": seed, "--dump": dump}
-        options.refuse("--train", "CORPUS...", named | run)
+        options.refuse("--train", "CORPUS...", named | run | asked)
         texts = options.columns(text, text_pair) or None
         given = options.overrides(sets, seq_len=seq_len, text=texts, label=label)
         _inspect_table(train, validation, model, given, as_json)
         return
     rows = {"--validation": validation, "--text": text, "--text-pair": text_pair, "--label": label}
     options.refuse("CORPUS...", "--train FILE (of a corpus it is --column that names the text)", rows)
+    if dump or as_json:
+        options.refuse("--dump" if dump else "--json", "what is printed for people", asked)
     from bertkit.pretraining.inspection import inspect as inspected
     from bertkit.pretraining.request import PretrainRequest
 

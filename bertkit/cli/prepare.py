@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from bertkit.corpus.parts import Engine
     from bertkit.corpus.store import CorpusStore
 
+_OF_TEXT = ("data.column", "data.language", "data.deduplicate")
+_READ = f"tokenizer.*, {', '.join(_OF_TEXT[:-1])} and {_OF_TEXT[-1]}"
+
 
 def prepare(
     corpus: Annotated[
@@ -54,9 +57,12 @@ def prepare(
     from bertkit.settings.schema import PretrainRecipe
 
     given = options.overrides(sets, vocab_size=vocab_size, column=column)
-    recipe = load(PretrainRecipe, "pretrain", "tiny", given).settings
+    resolved = load(PretrainRecipe, "pretrain", "tiny", given)
+    recipe, typed = resolved.settings, {one.origin for one in given}
     if recipe.data.mix is not None:
         raise BertkitError("data.mix is of pretrain and inspect, which prepare each part: leave it out")
+    for setting in (name for name, origin in resolved.origins.items() if origin in typed and not _is_read(name)):
+        raise BertkitError(f"{setting} is of training, and prepare reads {_READ} alone: leave it out, and give it to pretrain")
     if verify and is_prepared(corpus):
         made = {"--out": out, "--tokenizer": tokenizer, "--shard": shard, "--engine": engine}
         options.refuse("--verify of what is prepared", "text", made)
@@ -72,6 +78,10 @@ def prepare(
         store, _, text = prepare_corpus(preparation, recipe.tokenizer, given_tokenizer, out, verify)
     say_changes(text)
     _print_store(store)
+
+
+def _is_read(setting: str) -> bool:
+    return setting.startswith("tokenizer.") or setting in _OF_TEXT
 
 
 def _engine(name: str | None, shard: str | None) -> "AbstractContextManager[Engine | None]":

@@ -45,11 +45,23 @@ def report(
         check_text(text)
     check_target(out, overwrite)
     shown = read_runs(runs)
+    _say_without_fills(shown, fill or ())
     fills = {run.name: _fills(run, fill or ()) for run in shown if run.is_pretraining}
     from bertkit.reporting.report import write_report
 
     for path in write_report(shown, fills, out, png, overwrite):
         console.out.print(str(path), markup=False)
+
+
+def _say_without_fills(runs: Sequence["Run"], asked: Sequence[str]) -> None:
+    """Says which runs do not fill the sentences that somebody gave; an error where no run does."""
+    others = [run.name for run in runs if asked and not run.is_pretraining]
+    if not others:
+        return
+    told = f"--fill is for runs of pretraining, and not for {console.listed(others, 3)}"
+    if len(others) == len(runs):
+        raise BertkitError(f"{told}: leave it out")
+    console.note(console.plain(told))
 
 
 def _fills(run: "Run", asked: Sequence[str]) -> list["Fill"]:

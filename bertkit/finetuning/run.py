@@ -23,6 +23,7 @@ from bertkit.signals import stopped_cleanly
 from bertkit.training import ranks, run_folder
 from bertkit.training.rate import FROZEN_RATES, WIDTH_OF_RECIPES, finetuning_rate
 from bertkit.training.record import RunRecord, read_record
+from bertkit.training.schedule import say_long_warmup
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -74,6 +75,7 @@ def completed(request: FinetuneRequest) -> FinetuneRequest:
     excluding = {
         "--validation goes with --train FILE: a task has held-out rows of its own": request.task and request.validation,
         "--data goes with --task NAME, whose files are there": request.train and request.data,
+        "--skip-bad-rows goes with --train FILE: of a task no row is left out": request.task and request.skip_bad_rows,
         "give --validation FILE or --validation-split, not both": request.validation and split_asked,
         "--validation-split goes with --train FILE: a task has held-out rows of its own": request.task and split_asked,
     }
@@ -175,6 +177,8 @@ def finetune_on(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneReq
     if request.resume:
         run_folder.check_same_base(out, request.model)
     recipe = recorded_recipe(data, recipe, request)
+    if recipe.train.deterministic:
+        hardware.be_deterministic()
     device = hardware.choose_device(request.device)
     precision = hardware.choose_precision(recipe.train.mixed_precision, device)
     accelerator = hardware.build_accelerator(device, precision, recipe.train.report_to, str(out))
@@ -188,7 +192,8 @@ def finetune_on(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneReq
         }
     )
     if accelerator.is_main_process:
-        run_folder.check_checkpoints_fit(out, run.facts["parameters"], run.facts["max_steps"], recipe.train)
+        total_steps, keeps_best = run.facts["max_steps"], run.job.better is not None
+        run_folder.check_checkpoints_fit(out, run.facts["parameters"], total_steps, run.job.settings, keeps_best)
     newest = checkpoint.newest_checkpoint(out) if request.resume else None
     if request.resume:
         run_folder.check_same_maths(out, recipe, run.facts["data_fingerprint"])
@@ -204,6 +209,7 @@ def finetune_on(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneReq
         f"({'fp32' if precision == 'no' else precision}); {console.counted(run.facts['max_steps'], 'step', 'steps')} → "
         f"{console.plain(str(out))}"
     )
+    say_long_warmup(recipe.train.warmup, run.facts["max_steps"])
     return _finish(run, data, recipe, fit(run.job, accelerator, newest), accelerator)
 
 

@@ -35,7 +35,8 @@ class Setup:
 
     request: ResolvedRequest
     recipe: PretrainRecipe
-    """The recipe of the request; for a budget with the number of steps, once that is known."""
+    """The recipe of the request, with the sizes of the model that it goes on from; for a budget with the number of steps, once
+    that is known."""
     corpus: Prepared
     objective: "BertPretrainingObjective"
     accelerator: "Accelerator"
@@ -195,12 +196,16 @@ def set_up(request: ResolvedRequest) -> Setup:
     from bertkit.pretraining.objective import BertPretrainingObjective
 
     recipe, device = request.recipe, request.device
+    if recipe.train.deterministic:
+        hardware.be_deterministic()
     precision = hardware.choose_precision(recipe.train.mixed_precision, device)
     corpus = request.prepared()
     if corpus.text is not None:
         say_changes(corpus.text)
     say_pairs(corpus.training, recipe.data)
     model, new_parts = _model(request, corpus)
+    sizes = {name: getattr(model.config, name) for name in type(recipe.model).model_fields}
+    recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update=sizes)})
     choose_attention(model, device, precision, max(tokens for _, tokens in recipe.data.phases))
     accelerator = hardware.build_accelerator(device, precision, recipe.train.report_to, str(request.folder))
     objective = BertPretrainingObjective(model, recipe.data.sentence_objective != "none")

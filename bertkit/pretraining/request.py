@@ -12,7 +12,7 @@ from bertkit.corpus.store import IDS_FILE, CorpusStore
 from bertkit.errors import BertkitError
 from bertkit.pretraining.prepare import AskedText, Prepared, is_prepared, prepare_for_training
 from bertkit.settings.recipes import Override, load
-from bertkit.settings.schema import PretrainRecipe, TokenizerSettings
+from bertkit.settings.schema import ModelSettings, PretrainRecipe, TokenizerSettings
 from bertkit.training.record import RunRecord, read_record
 
 _ANY_LENGTH = 2**31
@@ -132,6 +132,7 @@ def resolve(request: PretrainRequest) -> ResolvedRequest:
             find_sources(inputs)
     name = request.recipe or ("adapt" if request.model else _recipe_for(request.device))
     recipe = _recipe(request, name)
+    _check_decided(request)
     if recipe.data.mix is not None:
         if request.corpus:
             raise BertkitError(
@@ -238,6 +239,23 @@ def check_effect(overrides: Sequence[Override], texts: Sequence[str], word_piece
             raise BertkitError(f"{one.origin} is about reading text, and {texts[0]} is prepared already: leave it out")
 
 
+def decided_already(request: PretrainRequest) -> dict[str, str]:
+    """The settings that something else in the request decides, by their full names, and what does."""
+    decided: dict[str, str] = {}
+    if request.model is not None:
+        why = f"--model {request.model} has its own (only model.max_position_embeddings can be raised)"
+        decided |= {f"model.{name}": why for name in ModelSettings.model_fields if name != "max_position_embeddings"}
+    if request.validation:
+        decided["data.validation_split"] = f"--validation {listed(request.validation, 3)} is the text that is held out"
+    return decided
+
+
+def _check_decided(request: PretrainRequest) -> None:
+    for name, why in decided_already(request).items():
+        for one in (one for one in request.overrides if f".{name}".endswith(f".{one.key}")):
+            raise BertkitError(f"{one.origin} would change nothing, as {why}: leave it out")
+
+
 def _check_add_words(request: PretrainRequest, words: int) -> None:
     if words < 1:
         raise BertkitError(f"--add-words must be 1 or more, got {words}: leave it out to add none")
@@ -263,13 +281,19 @@ def _recipe(request: PretrainRequest, name: str) -> PretrainRecipe:
         return load(PretrainRecipe, "pretrain", name, request.overrides).settings
     from bertkit.models.folder import check_pairs, max_positions
 
-    known = max_positions(request.model)
-    any_length = Override("model.max_position_embeddings", _ANY_LENGTH, f"--model {request.model}")
-    recipe = load(PretrainRecipe, "pretrain", name, [any_length, *request.overrides]).settings
+    known, places = max_positions(request.model), "model.max_position_embeddings"
+    given = next((one for one in request.overrides if f".{places}".endswith(f".{one.key}")), None)
+    any_length = [] if given else [Override(places, _ANY_LENGTH, f"--model {request.model}")]
+    recipe = load(PretrainRecipe, "pretrain", name, [*any_length, *request.overrides]).settings
     if recipe.data.sentence_objective != "none":
         check_pairs(request.model)
-    asked = recipe.model.max_position_embeddings
-    positions = max(known, 0 if asked == _ANY_LENGTH else asked, *(tokens for _, tokens in recipe.data.phases))
+    asked = recipe.model.max_position_embeddings if given else known
+    if given and asked < known:
+        raise BertkitError(
+            f"{given.origin} is under the {known} positions of {request.model}, which are kept: give {known} or more, or "
+            "leave it out"
+        )
+    positions = max(asked, *(tokens for _, tokens in recipe.data.phases))
     model = recipe.model.model_copy(update={"max_position_embeddings": positions})
     return recipe.model_copy(update={"model": model})
 

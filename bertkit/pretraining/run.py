@@ -14,7 +14,7 @@ from bertkit.pretraining.dataset import PretrainingPlan
 from bertkit.pretraining.job import Setup, set_up
 from bertkit.pretraining.mix import facts_of
 from bertkit.pretraining.prepare import Prepared
-from bertkit.pretraining.request import PretrainRequest, ResolvedRequest, resolve, with_steps
+from bertkit.pretraining.request import PretrainRequest, ResolvedRequest, decided_already, resolve, with_steps
 from bertkit.signals import stopped_cleanly
 from bertkit.training import ranks, run_folder
 from bertkit.training.rate import WIDTH_OF_RECIPES, adapting_rate
@@ -85,7 +85,7 @@ def _train(request: ResolvedRequest, started_at_s: float) -> RunRecord:
     ranks.agree(run.same_on_all_ranks())
     newest = checkpoint.newest_checkpoint(out) if asked.resume else None
     if asked.resume:
-        run_folder.check_same_maths(out, run.recipe, run.corpus.fingerprint)
+        run_folder.check_same_maths(out, run.recipe, run.corpus.fingerprint, decided_already(asked))
         _check_same_held_out(out, request.before, run.corpus)
         console.note(console.plain(f"resuming from {newest}" if newest else f"no checkpoint in {out}: starting fresh"))
     with hardware.memory_errors():

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from bertkit.reporting.runs import Run, is_number
 
 HELD_OUT = "eval_"
-_NO_CURVES = {"step", "epoch", "tokens", "seconds", "max_seq_length"}
+_NO_CURVES = {"step", "epoch", "tokens", "seconds", "max_seq_length", "max_steps"}
 _TITLES = {
     "loss": "Loss",
     "mlm_loss": "Loss at the masked words (nats)",

@@ -130,7 +130,7 @@ def _described(panel: Panel, names: Sequence[str]) -> str:
 
 
 def _overview(run: Run, number: int) -> dict[str, Any]:
-    total = run.facts.get("max_steps")
+    total = run.last("max_steps") or run.facts.get("max_steps")  # a run with a budget logs each change of the plan
     steps = f"{run.step:,}" if run.is_finished or not is_number(total) else f"{run.step:,} of {total:,}"
     tokens, seconds, parameters = run.last("tokens"), run.last("seconds"), run.facts.get("parameters")
     return {

@@ -213,7 +213,8 @@ class _Run:
             batch = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
             last = number == len(micro_batches) - 1
             with nullcontext() if last else self.accelerator.no_sync(self.module):
-                parts: Sums = self.module(**batch)
+                with self.sharding.precision():
+                    parts: Sums = self.module(**batch)
                 loss = sum(
                     value * (float(real) / (counts[part_of(name)] or 1))
                     for name, value in parts.items()

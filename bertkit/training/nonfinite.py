@@ -45,8 +45,8 @@ class Health:
         Raises:
             BertkitError: the gradient is not finite, and the step may not be skipped.
         """
-        self._skips_this = self._accelerator.scaler is None and not math.isfinite(grad_norm)
-        if not self._skips_this:
+        self._skips_this = not math.isfinite(grad_norm)
+        if not self._skips_this or self._accelerator.scaler is not None:  # the scaler skips such a step by itself
             return True
         kept = kept_for_study(self._out, self._plan, step) if self._accelerator.is_main_process else None
         totals = reduced(self._accelerator, sums)
@@ -66,15 +66,14 @@ class Health:
         Raises:
             BertkitError: the scaler no longer finds a scale that works.
         """
-        scaled_down = self._accelerator.scaler is not None and self._accelerator.optimizer_step_was_skipped
-        skipped = self._skips_this or scaled_down
-        self._skipped_in_a_row = self._skipped_in_a_row + 1 if skipped else 0
-        if scaled_down and self._skipped_in_a_row >= _MOST_SCALED_DOWN_IN_A_ROW:
+        # Accelerate's own ``optimizer_step_was_skipped`` stays False with a fused AdamW, which skips inside of its step.
+        self._skipped_in_a_row = self._skipped_in_a_row + 1 if self._skips_this else 0
+        if self._accelerator.scaler is not None and self._skipped_in_a_row >= _MOST_SCALED_DOWN_IN_A_ROW:
             raise BertkitError(
                 f"fp16 found no finite gradient in the {self._skipped_in_a_row} steps up to {step + 1}: lower --lr (now "
                 f"{self._settings.learning_rate:g}) or use --mixed-precision bf16 or no"
             )
-        return skipped
+        return self._skips_this
 
 
 def kept_for_study(out: Path, plan: StepPlan, step: int) -> Path:

@@ -1,5 +1,6 @@
 """Several ranks in one run: all train the same or all stop, and none waits forever for one that has ended."""
 
+import atexit
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -30,7 +31,8 @@ def together(device: str) -> Iterator[None]:
     """Joins the ranks of a run, if it has several, while the block runs.
 
     They join before they prepare anything: so the others notice where one fails in its preparation, instead of waiting
-    for it to join.
+    for it to join. After the block they stay joined for the next one, until the process ends: in torchrun's store a second
+    group would meet what is left of the first.
 
     Args:
         device: as for ``hardware.choose_device``.
@@ -41,6 +43,7 @@ def together(device: str) -> Iterator[None]:
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         yield
         return
+    atexit.unregister(_leave)  # where the block fails, the others may not answer any more
     try:
         _join(device)
         yield
@@ -49,9 +52,15 @@ def together(device: str) -> Iterator[None]:
         if lost is None:
             raise
         raise lost from error
+    atexit.register(_leave)
+
+
+def _leave() -> None:
+    """Ends the group; without this torch warns at exit."""
     from torch import distributed
 
-    distributed.destroy_process_group()  # without this torch warns at exit
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def _join(device: str) -> None:
@@ -59,7 +68,13 @@ def _join(device: str) -> None:
 
     from bertkit.hardware import choose_device
 
-    on_cpu = choose_device(device) == "cpu"
+    kind = choose_device(device)
+    on_cpu = kind == "cpu"
+    if PartialState._shared_state:
+        joined = PartialState().device.type
+        if joined != kind:
+            raise BertkitError(f"the ranks of this process have joined on {joined}: give --device {joined}, or start anew")
+        return
     if on_cpu:
         # Without this Accelerate takes torchrun's processes on a CPU for separate programs.
         os.environ["ACCELERATE_USE_CPU"] = "true"

@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -110,17 +110,22 @@ def clear(out: Path) -> None:
                     _remove(path)
 
 
-def check_checkpoints_fit(out: Path, parameters: int, total_steps: int, settings: TrainSettings) -> None:
+def check_checkpoints_fit(
+    out: Path, parameters: int, total_steps: int, settings: TrainSettings, keeps_best: bool = False
+) -> None:
     """Refuses, before the first step, a run whose checkpoints would not fit on its disk.
 
     A checkpoint holds the weights and AdamW's two moments in fp32: 12 bytes per parameter. ``save_total_limit`` of them
-    are kept, one more is written before the oldest is removed, and the model at the end takes 4 bytes per parameter.
+    are kept, one more is written before the oldest is removed, and the model at the end takes 4 bytes per parameter. A
+    run that keeps its best weights keeps their checkpoint beside these, and may save after each evaluation.
     What lies in the folder already counts as free.
 
     Raises:
         BertkitError: the disk is too small; the message says what is needed and what is free.
     """
-    checkpoints = min(settings.save_total_limit + 1, -(-total_steps // settings.save_steps))
+    every = [settings.save_steps, *([settings.eval_steps] if keeps_best and settings.eval_steps else [])]
+    saves = 1 + sum((total_steps - 1) // steps for steps in every)  # the last step saves in any case
+    checkpoints = min(settings.save_total_limit + (2 if keeps_best else 1), saves)
     needed = parameters * (12 * checkpoints + 4)
     check_space(out, needed, f"{checkpoints:,} checkpoints with the model take", ", or lower --set save_total_limit")
 
@@ -128,7 +133,7 @@ def check_checkpoints_fit(out: Path, parameters: int, total_steps: int, settings
 def _check_ours(out: Path) -> None:
     paths = [path for path in contents(out) if path.name != LOCK]
     foreign = next((path for path in paths if not _is_ours(path)), None)
-    if foreign is None and paths and not any(_is_of_a_run(path) for path in paths):
+    if foreign is None and paths and not (any(map(_is_of_a_run, paths)) or all(map(_is_begun, paths))):
         foreign = paths[0]
     if foreign is not None:
         raise BertkitError(f"{out} holds '{foreign.name}', which no run of bertkit wrote: nothing was removed")
@@ -136,17 +141,19 @@ def _check_ours(out: Path) -> None:
 
 def _is_of_a_run(path: Path) -> bool:
     """Whether a file or folder shows that the folder it lies in is that of a run, or of a sweep of runs."""
-    return path.name in _RECORD or (path / RUN).is_file() or (path / MANIFEST).is_file()
+    inside = (RUN, MANIFEST, *((RECIPE,) if "seed=" in path.name else ()))
+    return path.name in _RECORD or any((path / name).is_file() for name in inside)
 
 
 def _is_begun(path: Path) -> bool:
     """Whether a file or folder is what a run leaves that was killed before its record was written."""
-    return path.name.startswith(".tmp-") or (path.is_dir() and all(one.name == LOCK for one in contents(path)))
+    is_small = path.name == LOCK or path.name.startswith(".tmp-")
+    return is_small or (path.is_dir() and all(map(_is_begun, contents(path))))
 
 
 def _is_ours(path: Path) -> bool:
     if path.is_dir() and not path.is_symlink():
-        a_run_of_a_sweep = "seed=" in path.name and (path / RUN).is_file()
+        a_run_of_a_sweep = "seed=" in path.name and ((path / RUN).is_file() or all(map(_is_ours, contents(path))))
         tracked = path.name == TRACKED and any(path.glob("events.out.*"))
         return bool(re.fullmatch(r"checkpoint-\d+|\.tmp-.*", path.name)) or a_run_of_a_sweep or tracked
     return path.name in _OURS or path.name.startswith(("not-finite-step-", ".tmp-"))
@@ -156,10 +163,16 @@ def _remove(path: Path) -> None:
     shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
-def check_same_maths(out: Path, settings: Settings, fingerprint: str) -> None:
+def check_same_maths(out: Path, settings: Settings, fingerprint: str, unused: Collection[str] = ()) -> None:
     """Refuses a resume whose settings or data differ from those that the run began with.
 
     A setting that did not exist when the run began had what is its default now.
+
+    Args:
+        out: the run's folder.
+        settings: all settings of the resume.
+        fingerprint: of its data and tokenizer.
+        unused: names of settings that nothing in this run reads; earlier versions recorded any value of them.
 
     Raises:
         BertkitError: the message names the first setting that differs, or the data.
@@ -170,7 +183,7 @@ def check_same_maths(out: Path, settings: Settings, fingerprint: str) -> None:
     defaults, now = (flat(tomllib.loads(dump(one))) for one in (type(settings)(), settings))
     before = defaults | flat(read_toml(path))
     for name in sorted(before.keys() | now.keys()):
-        if name not in _FREE and before.get(name) != now.get(name):
+        if name not in _FREE and name not in unused and before.get(name) != now.get(name):
             raise BertkitError(
                 f"cannot resume {out} with {name} = {now.get(name)}: it was begun with {before.get(name)}; "
                 "give the same settings, or start anew with --overwrite"

@@ -1,6 +1,7 @@
 """Gathers the weights and the optimizer's state where FSDP has spread them over the ranks."""
 
 import copy
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from torch import nn, optim
@@ -35,6 +36,12 @@ class Sharding:
                 "as they are (DDP), or FSDP with fsdp_version: 2 (examples: recipes/accelerate)"
             )
         self._whole = copy.deepcopy(objective) if engine == DistributedType.FSDP else None
+        if self._whole is not None:
+            _keep_fp32(accelerator)
+
+    def precision(self) -> AbstractContextManager[None]:
+        """The run's precision, for a forward pass in training; where nothing is sharded, ``accelerator.prepare`` has set it."""
+        return nullcontext() if self._whole is None else self._accelerator.autocast()
 
     def whole(self, module: nn.Module) -> nn.Module:
         """The objective with all of its weights on this rank, for evaluating and saving; it cannot be trained."""
@@ -59,6 +66,17 @@ class Sharding:
         from torch.distributed.checkpoint.state_dict import StateDictOptions, set_optimizer_state_dict
 
         set_optimizer_state_dict(module, _plain(optimizer), state, options=StateDictOptions(full_state_dict=True))
+
+
+def _keep_fp32(accelerator: "Accelerator") -> None:
+    """Has FSDP hold and add up weights and gradients in fp32, as DDP does, before it shards anything.
+
+    Accelerate would cast all of them to the run's precision, LayerNorm and the sums of the loss included, and make no use
+    of autocast: other maths than on ranks that shard nothing.
+    """
+    from torch.distributed.fsdp import MixedPrecisionPolicy
+
+    accelerator.state.fsdp_plugin.mixed_precision_policy = MixedPrecisionPolicy()
 
 
 def _plain(optimizer: Any) -> optim.Optimizer:

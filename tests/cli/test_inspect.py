@@ -62,5 +62,10 @@ def test_options_of_the_other_kind_are_refused(files, monkeypatch):
         invoke(monkeypatch, "inspect", "--validation", held)
     with pytest.raises(BertkitError, match="--dump does not go with --train"):
         invoke(monkeypatch, *arguments, "--dump", "3")
+    with pytest.raises(BertkitError, match="--examples does not go with --train"):
+        invoke(monkeypatch, *arguments, "--examples", "0")
+    for other in (["--json"], ["--dump", "3"]):
+        with pytest.raises(BertkitError, match=f"--examples does not go with {other[0]}"):
+            invoke(monkeypatch, "inspect", held, *other, "--examples", "3")
     with pytest.raises(BertkitError, match="--text-pair needs --text"):
         invoke(monkeypatch, *arguments, "--text-pair", "text")

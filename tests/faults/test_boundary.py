@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -311,15 +312,15 @@ def test_what_a_link_in_a_run_leads_to_stays(tmp_path: Path) -> None:
 def test_a_run_without_room_for_its_checkpoints_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # By hand: 2,000 steps are two checkpoints, 2 × 12 + 4 = 28 bytes a parameter.
     settings = TrainSettings(save_steps=1_000, save_total_limit=3)
-    usage = run_folder.shutil.disk_usage(tmp_path)
+    usage = shutil.disk_usage(tmp_path)
     for free, refused in ((27_999, True), (28_000, False)):
-        monkeypatch.setattr(run_folder.shutil, "disk_usage", lambda _, free=free: usage._replace(free=free))
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: usage._replace(free=free))
         if refused:
             with pytest.raises(BertkitError, match="2 checkpoints with the model take"):
-                run_folder.check_space(tmp_path, 1_000, 2_000, settings)
-        run_folder.check_space(tmp_path, 1_000 - refused, 2_000, settings)
+                run_folder.check_checkpoints_fit(tmp_path, 1_000, 2_000, settings)
+        run_folder.check_checkpoints_fit(tmp_path, 1_000 - refused, 2_000, settings)
     (tmp_path / "checkpoint-1").write_bytes(b"0" * 28_000)  # an old run's, which goes
-    run_folder.check_space(tmp_path, 2_000, 2_000, settings)
+    run_folder.check_checkpoints_fit(tmp_path, 2_000, 2_000, settings)
 
 
 @pytest.mark.parametrize("said", ["hf_abcdefghijklmnop", "Bearer abc.def-ghi", "org-secret-token"])

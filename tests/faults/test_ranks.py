@@ -92,6 +92,38 @@ def test_ranks_of_unlike_commands_both_refuse(tmp_path):
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
 
+TWICE = """
+import torch
+from bertkit import hardware
+from bertkit.errors import BertkitError
+from bertkit.training import ranks
+
+for call, precision in enumerate(("no", "bf16")):
+    with ranks.together("cpu"):
+        ranks.agree({"call": call})
+        accelerator = hardware.build_accelerator("cpu", precision, (), ".")
+        assert (accelerator.num_processes, accelerator.mixed_precision) == (2, precision)
+        told = accelerator.reduce(torch.tensor([accelerator.process_index + 1.0]), "sum")
+        assert float(told) == 3.0
+        with accelerator.autocast():
+            assert torch.is_autocast_enabled("cpu") == (precision == "bf16")
+"""
+
+
+@pytest.mark.parametrize("launcher", [False, True])
+def test_ranks_that_have_made_one_run_make_another(tmp_path, launcher):
+    """As in a script that pretrains and then fine-tunes, started by hand or by torchrun."""
+    if not launcher:
+        both = endings(start_ranks(tmp_path, [[], []], TWICE), 300)
+        assert both == [(0, []), (0, [])]
+        return
+    (tmp_path / "twice.py").write_text(TWICE)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "twice.py"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    result = subprocess.run(torchrun, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
 RESTARTED = """
 import os, signal
 from datetime import timedelta

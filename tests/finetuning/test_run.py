@@ -1,10 +1,12 @@
 """What a request for fine-tuning comes to before anything is read."""
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from helpers.interrupted import cut_off
 
 from bertkit.assets import EMBEDDED_LABELLED, EMBEDDED_MODEL
@@ -47,6 +49,7 @@ def test_what_is_named_stays(capsys):
     ("request_", "message"),
     [
         (FinetuneRequest("sst2", train="x.csv"), "not both"),
+        (FinetuneRequest("sst2", skip_bad_rows=True), "--skip-bad-rows goes with --train FILE"),
         (FinetuneRequest(data=Path("GLUE")), "--data alone"),
         (FinetuneRequest(validation="x.csv"), "--validation alone"),
         (FinetuneRequest(overrides=[Override("data.validation_split", 0.1, "--validation-split")]), "-split alone"),
@@ -150,6 +153,23 @@ def test_a_run_that_was_begun_with_the_default_rate_is_resumed_with_it(tmp_path,
     request = FinetuneRequest(str(path), model=str(EMBEDDED_MODEL), out=tmp_path, resume=True)
     (tmp_path / "recipe.toml").write_text(f"[train]\nlearning_rate = {begun}\n")
     assert with_fitting_rate(load_recipe(request), request).train.learning_rate == rate
+
+
+def test_a_warm_up_that_takes_the_whole_run_is_said_and_cublas_told_what_determinism_needs(
+    tiny_model, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    rows = [{"text": f"the cat {'abcdefgh'[row % 8]}", "label": ["no", "yes"][row % 2]} for row in range(20)]
+    settings = {"train.max_steps": 2, "data.max_seq_length": 16, "data.validation_split": 0.3, "train.warmup": 4,
+                "train.encoder": "frozen", "train.deterministic": True}  # fmt: skip
+    finetune(FinetuneRequest(
+        train=memory_rows("rows", rows), model=str(tiny_model), out=tmp_path / "run", device="cpu",
+        overrides=[Override(key, value, key) for key, value in settings.items()],
+    ))  # fmt: skip
+    said = " ".join(capsys.readouterr().err.split())
+    assert "the warm-up is 4 steps long (train.warmup) and the run 2: the learning rate only rises, to 50%" in said
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    torch.use_deterministic_algorithms(False)
 
 
 def test_a_run_is_not_resumed_with_another_model(tiny_model, tmp_path, monkeypatch):

@@ -92,3 +92,28 @@ def test_texts_of_a_mix_that_are_the_same_are_refused(texts, own_cache) -> None:
         run.prepared()
     Path("d/a.txt").write_text(TEXT + TEXT, encoding="utf-8")
     assert len(run.prepared().stores) == 2
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "how", "why"),
+    [
+        ("hidden_dropout_prob", 0.5, {"model": "embedded"}, "--model embedded has its own"),
+        ("model.num_hidden_layers", 6, {"model": "embedded"}, "--model embedded has its own"),
+        ("validation_split", 0.3, {"validation": ["held.txt"]}, "--validation held.txt is the text that is held out"),
+        ("data.validation_split", 0.3, {"validation": ["held.txt"]}, "--validation held.txt is the text that is held out"),
+    ],
+)  # fmt: skip
+def test_settings_that_something_else_decides_are_refused(texts, setting, value, how, why) -> None:
+    overrides = [Override(setting, value, f"--set {setting}={value}")]
+    with pytest.raises(BertkitError) as caught:
+        resolved("d/a.txt", overrides=overrides, **how)
+    assert str(caught.value).startswith(f"--set {setting}={value} would change nothing, as {why}")
+    assert resolved("d/a.txt", overrides=overrides).recipe
+
+
+def test_a_model_that_is_gone_on_from_may_be_given_more_places(texts) -> None:
+    more = [Override("max_position_embeddings", 640, "--set max_position_embeddings=640")]
+    assert resolved("d/a.txt", model="embedded", overrides=more).recipe.model.max_position_embeddings == 640
+    fewer = [Override("max_position_embeddings", 64, "--set …=64"), Override("max_seq_length", 32, "--seq-len")]
+    with pytest.raises(BertkitError, match="is under the 128 positions of embedded, which are kept: give 128 or more"):
+        resolved("d/a.txt", model="embedded", overrides=fewer)

@@ -1,14 +1,16 @@
 """Runs from end to end: what a resume is held to, what they record, and what they say of what was not learned."""
 
 import json
+import re
 import shutil
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers.texts import SENTENCES, TEXT
 from huggingface_hub import ModelCard
-from transformers import AutoTokenizer, BertForMaskedLM
+from transformers import AutoTokenizer, BertConfig, BertForMaskedLM
 
 from bertkit.corpus.prepare import Preparation, prepare
 from bertkit.corpus.sources import find_sources
@@ -41,7 +43,9 @@ def here(tmp_path, own_cache, monkeypatch):
 
 
 def run(*corpus, out="run", settings=None, **how):
-    given = {**TINY, **(settings or {})}
+    sizes_of_its_own = "model" in how
+    tiny = {name: value for name, value in TINY.items() if not (sizes_of_its_own and name.startswith("model."))}
+    given = {**tiny, **(settings or {})}
     if "train.epochs" in given or "budget_s" in how:
         del given["train.max_steps"]
     overrides = [Override(name, value, name) for name, value in given.items()]
@@ -109,6 +113,21 @@ def test_a_resume_goes_on_from_the_model_that_the_run_began_with(here):
         run(tokenizer="base", resume=True)
     assert json.loads((here / "run" / "run.json").read_text())["base_model"] == "base"
     run(model=str(here / "base"), resume=True)
+    assert (here / "run" / "model.safetensors").read_bytes() == weights
+
+
+def test_the_sizes_that_are_recorded_are_those_of_the_model_that_the_run_goes_on_from(here):
+    run(out="base")
+    run(model="base")
+    recorded = tomllib.loads((here / "run" / "recipe.toml").read_text())["model"]
+    config = BertConfig.from_pretrained("run")
+    assert recorded == {name: getattr(config, name) for name in recorded}
+    assert (recorded["hidden_size"], recorded["num_hidden_layers"]) == (32, 1)
+    assert re.search(r"\| model\.hidden\W+size \| 32 \|", (here / "run" / "README.md").read_text())
+
+    weights, path = interrupted(here / "run"), here / "run" / "recipe.toml"  # earlier versions recorded the recipe's
+    path.write_text(path.read_text().replace("hidden_size = 32", "hidden_size = 768"))
+    run(model="base", resume=True)
     assert (here / "run" / "model.safetensors").read_bytes() == weights
 
 

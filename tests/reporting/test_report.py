@@ -64,6 +64,15 @@ def test_a_page_shows_the_figures_of_the_files(tmp_path: Path) -> None:
         assert any(shown in cell for cell in page.cells), shown
 
 
+def test_a_run_with_a_budget_is_shown_with_the_steps_that_it_makes_by_now(tmp_path: Path) -> None:
+    run = pretraining_run(tmp_path / "a", steps=100, finished=False, max_steps=3_000)
+    with (run / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"step": 30, "max_steps": 900}\n{"step": 60, "max_steps": 1200}\n')
+    cells = written(tmp_path, run).cells
+    assert "100 of 1,200" in cells
+    assert not [cell for cell in cells if "Max steps" in cell]
+
+
 def test_only_settings_that_differ_are_said_to_differ(tmp_path: Path) -> None:
     page = written(tmp_path, pretraining_run(tmp_path / "a"), pretraining_run(tmp_path / "b", lr=2e-3))
     start = page.cells.index("In these the runs differ:")
@@ -181,6 +190,12 @@ def test_the_command_fills_masks_at_each_checkpoint(tmp_path: Path, tiny_model: 
     place = cells.index("the [MASK] sat .")
     assert cells[place + 3 : place + 5] == ["50", f"{best.token_str} {best.score:.1%}".replace("%", " %")]
     assert "100 (end)" in cells
+
+    tuned = finetuning_run(tmp_path / "tuned")
+    result = CliRunner().invoke(app, [*arguments, str(tuned)])
+    assert "--fill is for runs of pretraining, and not for tuned" in result.stderr
+    result = CliRunner().invoke(app, [str(tuned), *arguments[1:]])
+    assert "--fill is for runs of pretraining, and not for tuned: leave it out" in str(result.exception)
 
 
 @pytest.mark.parametrize(

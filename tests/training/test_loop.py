@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import os
+import shutil
 import signal
 import threading
 
@@ -14,10 +15,11 @@ from helpers.toy import toy_job
 from safetensors import safe_open
 
 from bertkit.errors import BertkitError, Interrupted
-from bertkit.signals import stopped_cleanly
+from bertkit.signals import answered_meanwhile, stopped_cleanly
 from bertkit.training import checkpoint
 from bertkit.training.loop import fit
 from bertkit.training.metrics_log import MetricsLog, read_metrics
+from bertkit.training.run_folder import check_checkpoints_fit
 
 
 def run(tmp_path, name, resume_from=None, **options):
@@ -281,6 +283,40 @@ def test_skipping_ends_where_every_step_is_refused(tmp_path):
         fit(job, accelerator, None)
 
 
+def test_a_run_in_a_thread_is_the_same(tmp_path):
+    """As in a web server, or in a notebook's worker; Python hands signals to the main thread alone."""
+    here = run(tmp_path, "here", steps=2)
+    there = answered_meanwhile(lambda: run(tmp_path, "there", steps=2))
+    assert all(torch.equal(value, weights(there)[name]) for name, value in weights(here).items())
+
+
+def scaled_run(tmp_path, monkeypatch, steps, scale):
+    """A run with fp16's gradient scaler, on a CPU, and in fp32: its scale alone makes the first gradients infinite."""
+    accelerator = Accelerator(cpu=True)
+    accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+    unscale = lambda: [accelerator.scaler.unscale_(one.optimizer) for one in accelerator._optimizers]  # noqa: E731
+    monkeypatch.setattr(accelerator, "unscale_gradients", unscale)
+    job = toy_job(tmp_path / "store", tmp_path / "run", accelerator, steps=steps, eval_steps=0)
+    return job, accelerator
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_steps_that_fp16_skips_are_counted_as_its_scale_says(tmp_path, monkeypatch, optimizer):
+    job, accelerator = scaled_run(tmp_path, monkeypatch, 10, 2.0**127)
+    job = dataclasses.replace(job, settings=job.settings.model_copy(update={"optimizer": optimizer}))
+    progress, _ = fit(job, accelerator, None)
+    assert progress.skipped_steps == 127 - math.log2(accelerator.scaler.get_scale())  # each one halves it
+    assert 0 < progress.skipped_steps < 10
+
+
+def test_fp16_ends_where_no_scale_works(tmp_path, monkeypatch):
+    job, accelerator = scaled_run(tmp_path, monkeypatch, 60, 65_536.0)
+    with torch.no_grad():
+        job.objective.model.bert.pooler.dense.weight[0, 0] = float("nan")
+    with pytest.raises(BertkitError, match="fp16 found no finite gradient in the 50 steps up to 50: lower --lr"):
+        fit(job, accelerator, None)
+
+
 @pytest.mark.parametrize(("patience", "last_step"), [(None, 10), (2, 6)])
 def test_the_best_checkpoint_is_kept_and_patience_ends_the_run(tmp_path, patience, last_step):
     figures = iter([0.1, 0.5, 0.4, 0.3, 0.2, 0.1, 0.1, 0.1, 0.1, 0.1])
@@ -294,6 +330,34 @@ def test_the_best_checkpoint_is_kept_and_patience_ends_the_run(tmp_path, patienc
     assert progress.step == last_step
     assert progress.best == (0.5 if patience is None else 0.9)
     assert (job.out / f"checkpoint-{progress.best_step}").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("better", "settings", "most"),
+    [
+        ([1, 2, 0, 0, 0, 0, 0, 0, 0, 0], {"eval_steps": 1, "save_steps": 1, "save_total_limit": 2}, 4),
+        ([1, 0, 2, 0, 3, 0, 4, 0, 5, 0], {"eval_steps": 1, "save_steps": 100, "save_total_limit": 3}, 5),
+        ([1, 2], {"eval_steps": 5, "save_steps": 100, "save_total_limit": 3}, 2),
+        (None, {"eval_steps": 1, "save_steps": 1, "save_total_limit": 2}, 3),
+        (None, {"eval_steps": 1, "save_steps": 6, "save_total_limit": 2}, 2),
+    ],
+)
+def test_the_disk_is_checked_for_as_many_checkpoints_as_ever_lie_on_it(tmp_path, monkeypatch, better, settings, most):
+    accelerator, there, figures = Accelerator(cpu=True), [], iter(better or [])
+    job = toy_job(tmp_path / "store", tmp_path / "run", accelerator, **settings)
+
+    def save_model(model, where):
+        there.append(len(list(job.out.glob("*checkpoint-*"))))  # with the one that is being written
+        job.save_model(model, where)
+
+    best = {"evaluate": lambda *_: {"eval_figure": next(figures)}, "better": lambda found: found["eval_figure"]}
+    fit(dataclasses.replace(job, save_model=save_model, **(best if better else {"evaluate": None})), accelerator, None)
+    assert max(there) == most
+
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=0))
+    with pytest.raises(BertkitError, match=rf"{most} checkpoints with the model take {(12 * most + 4) / 10:.2f} GB"):
+        check_checkpoints_fit(tmp_path / "new", 10**8, 10, job.settings, better is not None)
 
 
 def test_a_resume_of_a_run_that_had_ended_early_trains_no_further(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from bertkit.errors import BertkitError
 from bertkit.settings.recipes import dump
 from bertkit.settings.schema import TrainSettings
-from bertkit.training.run_folder import check_apart, check_same_base, check_same_maths, claimed
+from bertkit.training.run_folder import check_apart, check_same_base, check_same_maths, claimed, clear
 
 
 def made(folder: Path, *names: str) -> Path:
@@ -60,6 +60,34 @@ def test_a_resume_goes_on_with_what_a_killed_run_left(tmp_path: Path, names: tup
     }
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("seed=42/.lock",),
+        ("seed=42/run.json", "seed=43/.lock"),
+        ("learning_rate=1e-05-seed=42/recipe.toml", "learning_rate=1e-05-seed=42/.lock"),
+        ("seed=42/.tmp-recipe.toml-1",),
+        (".tmp-recipe.toml-1",),
+    ],
+)
+def test_what_a_killed_sweep_left_is_resumed_and_overwritten(tmp_path: Path, names: tuple[str, ...]) -> None:
+    out = made(tmp_path / "out", *names)
+    for resume in (True, False):
+        with claimed(out, resume, not resume):
+            pass
+    with claimed(out, False, True):
+        clear(out)
+    assert not out.exists() or [path.name for path in out.iterdir()] == []
+
+
+@pytest.mark.parametrize("names", [("seed=42/thesis.md",), ("seed=42/.lock", "thesis.md"), ("photos/.lock",)])
+def test_what_is_not_of_a_sweep_is_not_overwritten(tmp_path: Path, names: tuple[str, ...]) -> None:
+    out = made(tmp_path / "out", *names)
+    with pytest.raises(BertkitError, match="which no run of bertkit wrote: nothing was removed"), claimed(out, False, True):
+        pass
+    assert all((out / name).is_file() for name in names)
+
+
 def test_a_model_is_the_same_under_any_name_of_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for folder in ("base", "other", "moved/gone"):
@@ -99,6 +127,7 @@ def test_a_setting_that_is_newer_than_the_run_has_had_its_default(tmp_path: Path
     check_same_maths(tmp_path, TrainSettings(seed=7), "")
     with pytest.raises(BertkitError, match="with optimizer = muon: it was begun with adamw"):
         check_same_maths(tmp_path, TrainSettings(seed=7, optimizer="muon"), "")
+    check_same_maths(tmp_path, TrainSettings(seed=7, optimizer="muon"), "", unused={"optimizer"})
 
 
 def test_what_a_run_reads_is_not_in_the_folder_that_it_overwrites(tmp_path: Path) -> None:

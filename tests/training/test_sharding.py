@@ -1,5 +1,6 @@
 """Weights sharded by FSDP over two CPU ranks: the losses and weights of one process, and its checkpoints."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,12 +15,12 @@ from bertkit.training.loop import fit
 from bertkit.training.metrics_log import read_metrics
 
 
-def sharded(tmp_path, *arguments):
+def sharded(tmp_path, name, optimizer, resume_from=None, *, engine="fsdp", precision="no"):
     script = Path(__file__).parent.parent / "helpers" / "sharded_run.py"
-    environment = {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    environment = {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     result = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(script),
-         str(tmp_path), *map(str, arguments)],
+         str(tmp_path), name, optimizer, engine, precision, *([str(resume_from)] if resume_from else [])],
         env=environment, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
@@ -55,6 +56,12 @@ def test_sharded_over_two_ranks_is_the_same_and_resumes_either_way(tmp_path, opt
     (tmp_path / "b" / "metrics.jsonl").write_bytes((tmp_path / "one" / "metrics.jsonl").read_bytes())
     sharded(tmp_path, "b", optimizer, tmp_path / "one" / "checkpoint-6")
     assert_same(tmp_path / "one", tmp_path / "b")
+
+
+def test_in_bf16_sharded_ranks_compute_as_whole_ones_do(tmp_path):
+    for engine in ("ddp", "fsdp"):
+        sharded(tmp_path, engine, "adamw", engine=engine, precision="bf16")
+    assert_same(tmp_path / "ddp", tmp_path / "fsdp")
 
 
 def test_an_engine_that_sums_otherwise_is_refused(tmp_path):

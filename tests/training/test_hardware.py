@@ -1,0 +1,50 @@
+"""The precision of a run, and what is set before a GPU computes."""
+
+import os
+
+import pytest
+import torch
+
+from bertkit.errors import BertkitError
+from bertkit.hardware import be_deterministic, choose_precision, memory_errors
+
+
+@pytest.mark.parametrize(
+    ("said", "device", "message"),
+    [
+        ("fp16", "cpu", "ACCELERATE_MIXED_PRECISION fp16 needs a GPU: use bf16 or no on a CPU"),
+        ("FP16", "cpu", "ACCELERATE_MIXED_PRECISION fp16 needs a GPU: use bf16 or no on a CPU"),
+        ("fp8", "cpu", "ACCELERATE_MIXED_PRECISION is fp8, in which bertkit does not train: set it to no, bf16, fp16"),
+        ("fp8", "mps", "ACCELERATE_MIXED_PRECISION is fp8, in which bertkit does not train: set it to no, bf16, fp16"),
+        ("x", "cpu", "ACCELERATE_MIXED_PRECISION is x, in which bertkit does not train: set it to no, bf16, fp16"),
+    ],
+)
+def test_a_launcher_s_precision_is_checked_as_a_person_s_is(monkeypatch, said, device, message):
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", said)
+    with pytest.raises(BertkitError) as caught:
+        choose_precision("auto", device)
+    assert str(caught.value) == message
+    assert choose_precision("no", device) == "no"  # a flag comes first
+
+
+@pytest.mark.parametrize("said", ["no", "bf16"])
+def test_a_launcher_s_precision_is_taken_before_the_default(monkeypatch, said):
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", said)
+    assert choose_precision("auto", "cpu") == said
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "")
+    assert choose_precision("auto", "mps") == "no"
+
+
+def test_cublas_is_told_what_torch_s_deterministic_algorithms_ask_for(monkeypatch):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    be_deterministic()
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] in (":4096:8", ":16:8")  # the two that torch takes
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    be_deterministic()
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
+
+
+def test_what_is_said_of_too_little_memory_promises_no_equal_bits():
+    with pytest.raises(BertkitError, match="lower --micro-batch, which beyond that changes rounding and dropout alone"):
+        with memory_errors():
+            raise torch.OutOfMemoryError("tried to allocate 2 GiB")
