@@ -49,6 +49,7 @@ class Explanation:
         words: the words with their contributions, whose sum is ``output - baseline_output + error``.
         steps: the number of points at which the integral was approximated.
         error: the sum of the contributions, minus the difference of the outputs.
+        tokens_cut: how many tokens of the end of a text, or of the longer one of a pair, the model did not read.
     """
 
     model: str
@@ -59,6 +60,7 @@ class Explanation:
     words: list[tuple[str, float]]
     steps: int
     error: float
+    tokens_cut: int
 
 
 def explain(
@@ -104,9 +106,9 @@ def explain(
         _check_count(model, config.get("bertkit_texts", 0), text_b)
     pieces = any_pieces(folder, model)
     if cls == "BertForMaskedLM":
-        encoded = _whole(model, folder, pieces, text.replace(MASK, pieces.mask_token), text_b)
+        encoded, cut = _whole(model, folder, pieces, text.replace(MASK, pieces.mask_token), text_b), 0
     else:
-        encoded = _as_predicted(model, folder, pieces, text, text_b)
+        encoded, cut = _as_predicted(model, folder, pieces, text, text_b)
     words = pieces.words(encoded)
     if not words:
         raise BertkitError("the text has no word to explain by: give a sentence")
@@ -119,7 +121,7 @@ def explain(
     shares, outputs, steps, error = path.shared(integrated_gradients, said)
     named = [(pieces.decode(encoded.ids[begin:end]).strip(), sum(shares[begin:end])) for begin, end in words]
     hidden = pieces.mask_token if baseline == "mask" else str(pieces.tokenizer.id_to_token(pieces.pad_id))
-    return Explanation(model, name, outputs[0], hidden, outputs[1], named, steps, error)
+    return Explanation(model, name, outputs[0], hidden, outputs[1], named, steps, error, cut)
 
 
 def _check_texts(text: str, text_b: str | None) -> None:
@@ -145,13 +147,16 @@ def _whole(model: str, folder: Path, pieces: Pieces, text: str, text_b: str | No
     return encoded
 
 
-def _as_predicted(model: str, folder: Path, pieces: Pieces, text: str, text_b: str | None) -> Encoding:
-    """What a classifier reads of a text, as `bertkit predict` gives it: so the answer that is explained is that one."""
+def _as_predicted(model: str, folder: Path, pieces: Pieces, text: str, text_b: str | None) -> tuple[Encoding, int]:
+    """What a classifier reads of a text, as `bertkit predict` gives it: so the answer that is explained is that one.
+
+    Beside it how many tokens were cut.
+    """
     data = recipe_of(folder).data
     longest = min(data.max_seq_length, read_config(folder, model).get("max_position_embeddings", 512))
     encoded = pieces.encode(text, text_b)
     if len(encoded.ids) <= longest:
-        return encoded
+        return encoded, 0
     if data.overflow == "windows":
         raise BertkitError(
             f"the text has {len(encoded.ids)} tokens, and {model} answers from several windows of {longest} "
@@ -159,7 +164,7 @@ def _as_predicted(model: str, folder: Path, pieces: Pieces, text: str, text_b: s
         )
     lost = f"the text has {len(encoded.ids)} tokens, and {model} reads {longest}: the end is cut, as by bertkit predict"
     console.note(console.plain(lost))
-    return pieces.encode(text, text_b, most=longest)
+    return pieces.encode(text, text_b, most=longest), len(encoded.ids) - longest
 
 
 class _Path:

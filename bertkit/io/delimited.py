@@ -73,8 +73,8 @@ def open_delimited(lines: Iterator[str], path: AnyFile, usual: str) -> Delimited
     """Recognises separator, quoting and header from the beginning of a file.
 
     The separator is ``usual``, unless the beginning is a table only with another one. The header is the first line that is
-    neither blank nor ``sep=;``, as Excel writes it. A tsv has no quoting (as in GLUE's files), unless its header is in quotes, or all values in
-    quotes need them.
+    neither blank nor ``sep=;``, as Excel writes it. A tsv has no quoting (as in GLUE's files), unless its header is in
+    quotes, or all values in quotes need them.
 
     Raises:
         BertkitError: two columns have the same name, or the file is no text in UTF-8.

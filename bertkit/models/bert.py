@@ -104,8 +104,8 @@ def load_bert_for_pretraining(
     # The rows that pad the model's vocabulary have learned nothing either.
     learned = min(len(own), rows)
     if more := sum(id_ not in words for id_ in range(learned, len(tokenizer))):
-        new = counted(more, "word piece is new, and its row", "word pieces are new, and their rows")
-        notes.append(f"{new} untrained: {name_or_path} was trained with {learned:,}")
+        told = counted(more, "word piece is new, and its row", "word pieces are new, and their rows")
+        notes.append(f"{told} untrained: {name_or_path} was trained with {learned:,}")
     begin_as_means(model, words, own)
     return LoadedBert(model, tokenizer, notes + lengthen(model, positions, name_or_path), new)
 

@@ -67,6 +67,11 @@ class Service:
     def _answered(self, task: str, items: Sequence[Item]) -> list[Any]:
         return answered(self._tasks[task], items)
 
+    def _open(self, name: str) -> None:
+        """Loads the model for a task. Of several early requests, which the thread handles in turn, only the first does it."""
+        if name not in self._tasks:
+            self._tasks[name] = open_task(self.model, name, self._device)
+
     def app(self) -> "Starlette":
         """The service as an ASGI application."""
         from starlette.applications import Starlette
@@ -107,10 +112,16 @@ class Service:
         """What ``bertkit explain --json`` prints for a text or a pair."""
         text, pair = (request.query_params.get(name) or None for name in ("text", "text_pair"))
         explanation = await self.batcher.run(lambda: explain(self.model, text or "", pair, device=self._device))
+        if explanation.tokens_cut:
+            raise BertkitError(
+                f"the text has {explanation.tokens_cut} tokens more than the model reads: give a shorter one"
+            )
         return _json(dataclasses.asdict(explanation))
 
     def _guarded(self, respond: Respond) -> Respond:
         """Wraps a handler, so that it ends after the timeout, and answers errors with a line of JSON."""
+
+        from starlette.requests import ClientDisconnect
 
         async def guarded(request: "Request") -> "Response":
             try:
@@ -120,6 +131,8 @@ class Service:
                 return _refusal(503, f"no answer within {self._timeout_s:g} s: ask again later, or for less")
             except BertkitError as error:
                 return _refusal(getattr(error, "status", 400), str(error))
+            except ClientDisconnect:  # in the middle of its request: nobody reads this
+                return _refusal(400, "the request was not sent to its end")
             except Exception:  # a bug in bertkit: its traceback is printed on the server
                 sys.stderr.write(console.masked(traceback.format_exc()))
                 return _refusal(500, "the server failed: its log says how")
@@ -134,8 +147,8 @@ class Service:
         if name not in (self.task, VECTORS):
             raise RefusedError(404, f"no task '{name[:100]}' here: {self.model} answers {self.task} and {VECTORS}")
         asked = _parsed(await _body(request))
-        if name not in self._tasks:  # two requests at once are no problem: the thread handles one after the other
-            await self.batcher.run(lambda: self._tasks.setdefault(name, open_task(self.model, name, self._device)))
+        if name not in self._tasks:
+            await self.batcher.run(lambda: self._open(name))
         inputs = asked["inputs"]
         items = checked_items(self._tasks[name], inputs, _parameters(asked))
         answers = await self.batcher.ask(name, items) if items else []

@@ -56,7 +56,11 @@ class Batcher:
         if not self._works:
             self._works = True
             self._task = loop.create_task(self._work())
-        return list(await asyncio.gather(*futures))
+        try:
+            return list(await asyncio.gather(*futures))
+        finally:
+            for future in futures:  # after an exception nobody waits for the others
+                future.cancel()
 
     def begin(self, function: Callable[[], T]) -> T:
         """Calls a function in the thread that computes, before there is an event loop, and returns its result.

@@ -37,10 +37,8 @@ def serve(model: str, host: str, port: int, device: str, timeout_s: float) -> No
         service = Service(model, device, timeout_s)
         address = listening.getsockname()
         name = f"[{address[0]}]" if ":" in address[0] else address[0]
-        console.note(
-            f"{console.plain(model)} answers {service.task} at http://{name}:{address[1]} (a page to try it; JSON by POST); "
-            "Ctrl-C ends it"
-        )
+        where = console.plain(f"{model} answers {service.task} at http://{name}:{address[1]}")
+        console.note(f"{where} (a page to try it; JSON by POST); Ctrl-C ends it")
         if not address[0].startswith("127.") and address[0] != "::1":
             console.warn("whoever reaches this address may ask: there is no password")
         settings = uvicorn.Config(
@@ -63,8 +61,9 @@ def _refuse_within_a_loop() -> None:
 def _listening(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
+        host.encode("idna")  # what cannot be encoded would be a TypeError of the socket, which would not be closed
         listening = socket.create_server((host, port), family=family, backlog=_WAITING_CONNECTIONS)
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:
         number = os_error_number(error)
         reason = os.strerror(number).lower() if number and number > 0 else str(error)
         raise BertkitError(f"cannot listen at {host}:{port} ({reason}): give another --port or --host") from None

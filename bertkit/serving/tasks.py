@@ -108,10 +108,10 @@ class Vectors:
         return _text(given)
 
     def answers(self, items: Sequence[Item]) -> list[Any]:
+        self._embedder.texts.cut = 0
         windows = self._embedder.windows([item.content for item in items])
         rows = [one.rows[0] for window in windows for one in window]
-        cut, self._embedder.texts.cut = self._embedder.texts.cut, 0
-        if cut:
+        if self._embedder.texts.cut:
             raise BertkitError(
                 f"a text is longer than the {self._embedder.texts.reader.max_tokens} tokens that are read"
             )

@@ -124,6 +124,7 @@ def test_of_a_text_that_is_too_long_what_predict_reads_is_explained(classifier, 
     assert found.output == pytest.approx(one["probabilities"][found.answer], abs=1e-6)
     read = min(length or 32, 32)
     assert len(found.words) == read - (3 if pair else 2)
+    assert found.tokens_cut == len(text.split()) + (5 if pair else 2) - read
     assert f"reads {read}: the end is cut, as by bertkit predict" in " ".join(capsys.readouterr().err.split())
 
 
@@ -207,5 +208,5 @@ def test_the_command_keeps_to_80_columns(classifier):
     assert max(line.count("█") + line.count("░") for line in lines[2:]) == 40
     as_json = CliRunner().invoke(app, [str(classifier), "the cat", "--json"])
     assert set(json.loads(as_json.stdout)) == {
-        *("model", "answer", "output", "baseline", "baseline_output", "words", "steps", "error")
+        *("model", "answer", "output", "baseline", "baseline_output", "words", "steps", "error", "tokens_cut")
     }

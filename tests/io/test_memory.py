@@ -27,7 +27,9 @@ def test_bytes_are_text_in_utf8_or_harm_nobody_until_they_are_read():
     frame = pandas.DataFrame({"text": [b"f\xc3\xbcr", "b"], "hash": [b"\xff\x00", b"ab"]})
     (_, first), (_, second) = memory_rows("the rows", frame).placed()
     assert (first["text"], second) == ("für", {"text": "b", "hash": "ab"})
-    with pytest.raises(BertkitError, match="^the rows, row 0: 'hash' holds bytes that are not UTF-8: store it as text$"):
+    with pytest.raises(
+        BertkitError, match="^the rows, row 0: 'hash' holds bytes that are not UTF-8: store it as text$"
+    ):
         str(first["hash"])
 
 

@@ -1,6 +1,7 @@
 """A served model over real HTTP: the shapes by the Hugging Face client, the numbers by the other commands."""
 
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -26,8 +27,9 @@ from transformers import (
 import bertkit
 from bertkit.errors import BertkitError
 from bertkit.serving.app import MOST_BYTES, Service
-from bertkit.serving.asking import task_name
+from bertkit.serving.asking import open_task, task_name
 from bertkit.serving.server import serve
+from bertkit.serving.tasks import Item, Vectors
 
 for name in ("starlette", "uvicorn"):
     pytest.importorskip(name, reason=f"{name} is not installed: pip install 'bertkit[serve]'")
@@ -214,6 +216,43 @@ def test_a_bug_of_ours_is_no_answer_but_a_line(tiny_model, monkeypatch, capfd):
         for told in (asked(address, {"inputs": "a [MASK]"}), asked(address, "", "/attention?text=a", "GET")):
             assert told == (500, {"error": "the server failed: its log says how"})
     assert "ZeroDivisionError" in capfd.readouterr().err
+
+
+def test_of_a_client_that_hangs_up_nothing_is_printed(filling, capfd):
+    host, port = filling[0].removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as gone:
+        gone.sendall(b"POST / HTTP/1.1\r\nhost: here\r\ncontent-length: 1000\r\n\r\n{")
+    assert asked(filling[0], {"inputs": "a [MASK]"})[0] == 200  # it has come after the one that is gone
+    assert capfd.readouterr().err == ""
+
+
+def test_requests_that_come_together_open_a_model_once(tiny_model, monkeypatch):
+    opened = []
+    with served(tiny_model) as (address, _):
+        monkeypatch.setattr("bertkit.serving.app.open_task", lambda *asked: opened.append(asked) or open_task(*asked))
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda _: asked(address, {"inputs": "a"}, "/pipeline/feature-extraction"), range(8)))
+    assert len(opened) == 1
+
+
+def test_a_text_is_not_refused_for_the_length_of_one_before(tiny_model, monkeypatch):
+    vectors = Vectors(str(tiny_model), "cpu")
+    monkeypatch.setattr(vectors._embedder.texts.reader.bert, "hidden_states", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        vectors.answers([Item("cat " * 1_000, {})])
+    monkeypatch.undo()
+    assert len(vectors.answers([Item("a cat", {})])) == 1
+
+
+def test_a_text_that_is_too_long_is_not_explained(classifier):
+    pytest.importorskip("captum", reason="captum is not installed: pip install 'bertkit[explain]'")
+    with served(classifier) as (address, _):
+        status, told = asked(address, "", f"/explain?text={'the+' * 200}cat", "GET")
+    longest = BertConfig.from_pretrained(classifier).max_position_embeddings
+    assert (status, told) == (
+        400,
+        {"error": f"the text has {203 - longest} tokens more than the model reads: give a shorter one"},
+    )
 
 
 def test_an_answer_is_explained_as_the_command_does(filling, tiny_model):

@@ -63,6 +63,22 @@ def test_what_nobody_waits_for_is_not_computed():
     assert seen == [1, 3]
 
 
+def test_of_a_request_that_failed_nothing_more_is_computed():
+    seen = []
+
+    def answered(_, items):
+        seen.extend(items)
+        return [ValueError("0") if item == 0 else item for item in items]
+
+    async def ask(batcher):
+        with pytest.raises(ValueError, match="0"):
+            await batcher.ask("a", range(1_000))
+        return await batcher.ask("a", [-1])
+
+    assert run(answered, ask) == [-1]
+    assert seen == [*range(128), -1]  # the first batch, in which it failed, and the second, which had begun by then
+
+
 def test_a_thread_that_fails_answers_with_it_and_goes_on():
     calls = []
 

@@ -5,6 +5,7 @@ the form of the library's versions 2 to 5, which its versions 2 to 6 read.
 """
 
 import json
+import shlex
 import time
 from pathlib import Path
 
@@ -118,6 +119,7 @@ def _card(model: str, out: Path, pooling: str, began: float) -> str:
     import torch
     import transformers
 
+    command = ["bertkit", "export", model, "--format", FORMAT, "--pooling", pooling, "--out", str(out)]
     how = "the mean of its tokens' last states" if pooling == "mean" else "the last state of its first token, [CLS]"
     return model_card(
         CardFacts(
@@ -127,7 +129,7 @@ def _card(model: str, out: Path, pooling: str, began: float) -> str:
             what=f"The encoder of a BERT; a text's vector is {how}. bertkit trains no "
             "vectors: train it on pairs of your own, with sentence-transformers.",
             usage=_USAGE.format(name=out.resolve().name),
-            command=f"bertkit export {model} --format {FORMAT} --pooling {pooling}",
+            command=shlex.join(command),
             device="cpu",
             seconds=time.monotonic() - began,
             versions={"torch": torch.__version__, "transformers": transformers.__version__},

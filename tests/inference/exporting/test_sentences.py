@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def vectors_of(folder: Path, texts: list[str]) -> np.ndarray:
 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
 def test_vectors_are_those_of_embed(model: Path, tmp_path: Path, pooling: str) -> None:
-    exported = export(str(model), "sentence-transformers", tmp_path / "out", pooling=pooling)
+    exported = export(str(model), "sentence-transformers", tmp_path / "o ut", pooling=pooling)
     bert = bertkit.load(str(model))
     expected = bert.embed(TEXTS, pooling=pooling)
     other = bert.embed(TEXTS, pooling={"mean": "cls", "cls": "mean"}[pooling])
@@ -64,7 +65,12 @@ def test_vectors_are_those_of_embed(model: Path, tmp_path: Path, pooling: str) -
     np.testing.assert_allclose(bertkit.load(str(exported.folder)).embed(TEXTS, pooling=pooling), expected, atol=1e-5)
     sent = {path.relative_to(exported.folder).as_posix() for path in model_files(exported.folder)}
     assert sent == {p.relative_to(exported.folder).as_posix() for p in exported.folder.rglob("*") if p.is_file()}
-    assert "library_name: sentence-transformers" in (exported.folder / "README.md").read_text()
+    card = (exported.folder / "README.md").read_text()
+    assert "library_name: sentence-transformers" in card
+    (command,) = [line for line in card.splitlines() if line.startswith("bertkit export")]
+    assert shlex.split(command)[2:] == [
+        str(model), "--format", "sentence-transformers", "--pooling", pooling, "--out", str(tmp_path / "o ut"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
