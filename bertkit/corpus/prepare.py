@@ -197,7 +197,7 @@ def write_store(
             try:
                 return _write_with(encoder, folder, preparation, tokenizer, processes)
             except Differs as difference:
-                console.warn(f"{difference}: preparing without it")
+                console.warn(console.plain(f"{difference}: preparing without it"))
     raise AssertionError("the last encoder differs from nothing")
 
 
