@@ -61,7 +61,9 @@ def prepare(
     if recipe.data.mix is not None:
         raise BertkitError("data.mix is of pretrain and inspect, which prepare each part: leave it out")
     for setting in (name for name, origin in resolved.origins.items() if origin in typed and not _is_read(name)):
-        raise BertkitError(f"{setting} is of training, and prepare reads {_READ} alone: leave it out, and give it to pretrain")
+        raise BertkitError(
+            f"{setting} is of training, and prepare reads {_READ} alone: leave it out, and give it to pretrain"
+        )
     if verify and is_prepared(corpus):
         made = {"--out": out, "--tokenizer": tokenizer, "--shard": shard, "--engine": engine}
         options.refuse("--verify of what is prepared", "text", made)

@@ -73,7 +73,9 @@ def _join(device: str) -> None:
     if PartialState._shared_state:
         joined = PartialState().device.type
         if joined != kind:
-            raise BertkitError(f"the ranks of this process have joined on {joined}: give --device {joined}, or start anew")
+            raise BertkitError(
+                f"the ranks of this process have joined on {joined}: give --device {joined}, or start anew"
+            )
         return
     if on_cpu:
         # Without this Accelerate takes torchrun's processes on a CPU for separate programs.

@@ -230,8 +230,14 @@ def test_a_prepared_folder_trains_as_its_text_does(bertkit, home, run):
         (["pretrain", "corpus.txt", "--vocab-size", "16"], "too small for the"),
         (["pretrain", "corpus.txt", "--mixed-precision", "fp16", "--device", "cpu"], "fp16 needs a GPU"),
         (["pretrain", "corpus.txt", "--tokenizer", "no/where/at/all"], "no/where/at/all"),
-        (["prepare", "corpus.txt", "--set", "max_seq_length=20"], "data.max_seq_length is of training, and prepare reads"),
-        (["prepare", "corpus.txt", "--set", "train.seed=1"], "train.seed is of training, and prepare reads tokenizer.*"),
+        (
+            ["prepare", "corpus.txt", "--set", "max_seq_length=20"],
+            "data.max_seq_length is of training, and prepare reads",
+        ),
+        (
+            ["prepare", "corpus.txt", "--set", "train.seed=1"],
+            "train.seed is of training, and prepare reads tokenizer.*",
+        ),
         (["prepare", "corpus.txt", "--set", "hidden_size=64"], "model.hidden_size is of training, and prepare reads"),
         (["pretrain", "corpus.txt", "--recipe", "adapt"], "goes on from a model: give --model"),
         (["mask-fill", "--model", "no/such/folder/here", "a [MASK]"], "no/such/folder/here"),

@@ -45,6 +45,6 @@ def test_cublas_is_told_what_torch_s_deterministic_algorithms_ask_for(monkeypatc
 
 
 def test_what_is_said_of_too_little_memory_promises_no_equal_bits():
-    with pytest.raises(BertkitError, match="lower --micro-batch, which beyond that changes rounding and dropout alone"):
-        with memory_errors():
-            raise torch.OutOfMemoryError("tried to allocate 2 GiB")
+    told = "lower --micro-batch, which beyond that changes rounding and dropout alone"
+    with pytest.raises(BertkitError, match=told), memory_errors():
+        raise torch.OutOfMemoryError("tried to allocate 2 GiB")

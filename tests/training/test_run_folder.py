@@ -83,7 +83,10 @@ def test_what_a_killed_sweep_left_is_resumed_and_overwritten(tmp_path: Path, nam
 @pytest.mark.parametrize("names", [("seed=42/thesis.md",), ("seed=42/.lock", "thesis.md"), ("photos/.lock",)])
 def test_what_is_not_of_a_sweep_is_not_overwritten(tmp_path: Path, names: tuple[str, ...]) -> None:
     out = made(tmp_path / "out", *names)
-    with pytest.raises(BertkitError, match="which no run of bertkit wrote: nothing was removed"), claimed(out, False, True):
+    with (
+        pytest.raises(BertkitError, match="which no run of bertkit wrote: nothing was removed"),
+        claimed(out, False, True),
+    ):
         pass
     assert all((out / name).is_file() for name in names)
 
