@@ -53,9 +53,9 @@ class StopRequest:
 def stop_on_signals(answer: Callable[[], str]) -> Iterator[StopRequest]:
     """Notes signals in a ``StopRequest`` while the block runs, instead of ending the process.
 
-    A signal that is ignored stays so: SIGHUP (``nohup``), or SIGINT (a script's ``bertkit … &``, in which Ctrl-C is not meant
-    for it). In a thread, which gets no signals, nothing is noted. A signal that the block did not react to before its end is
-    raised again for the handler that was there before.
+    A signal that is ignored stays so: SIGHUP (``nohup``), or SIGINT (a script's ``bertkit … &``, for which Ctrl-C is not
+    meant). A signal that the block did not react to before its end is raised again for the handler that was there before.
+    In a thread, which gets no signals, nothing is noted.
     """
     request = StopRequest(answer)
     now = {number: signal.getsignal(number) for number in _numbers()} if _is_main_thread() else {}

@@ -17,9 +17,10 @@ from typer.testing import CliRunner
 from bertkit.cli import app
 from bertkit.training import loop, step_cost
 
-TINY = ["--set", "model.num_hidden_layers=1", "--set", "hidden_size=32", "--set", "num_attention_heads=2",
+SMALL = ["--set", "model.num_hidden_layers=1", "--set", "hidden_size=32", "--set", "num_attention_heads=2",
         "--set", "intermediate_size=32", "--seq-len", "24", "--batch-size", "16", "--set", "save_steps=5",
-        "--set", "logging_steps=1", "--set", "validation_split=0.2"]  # fmt: skip
+        "--set", "logging_steps=1"]  # fmt: skip
+TINY = [*SMALL, "--set", "validation_split=0.2"]
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +184,7 @@ def test_inspect_dumps_what_training_sees(bertkit, home):
 def test_held_out_text_of_ones_own_is_what_is_evaluated(bertkit, home):
     (home / "held_out.txt").write_text("\n".join(SENTENCES), encoding="utf-8")
     more = ["--validation", "held_out.txt", "--max-steps", "2"]
-    bertkit(home, "pretrain", "corpus.txt", "--out", "validated", *more, *TINY)
+    bertkit(home, "pretrain", "corpus.txt", "--out", "validated", *more, *SMALL)
     last = json.loads((home / "validated" / "metrics.jsonl").read_text().splitlines()[-1])
     assert last["eval_perplexity"] == pytest.approx(math.exp(last["eval_mlm_loss"]))
 
@@ -291,7 +292,7 @@ def test_held_out_text_may_be_prepared_beforehand(bertkit, home):
     (home / "held.txt").write_text(TEXT[: len(TEXT) // 3], encoding="utf-8")
     folder = bertkit(home, "prepare", "corpus.txt").stdout.strip()
     held = bertkit(home, "prepare", "held.txt", "--tokenizer", folder).stdout.strip()
-    options = ["--max-steps", "2", *TINY]
+    options = ["--max-steps", "2", *SMALL]
     bertkit(home, "pretrain", folder, "--validation", held, "--out", "prepared-held", *options)
     bertkit(home, "pretrain", folder, "--validation", "held.txt", "--out", "plain-held", *options)
     results = [

@@ -1,7 +1,6 @@
 """Runs from end to end: what a resume is held to, what they record, and what they say of what was not learned."""
 
 import json
-import re
 import shutil
 import tomllib
 from pathlib import Path
@@ -123,7 +122,7 @@ def test_the_sizes_that_are_recorded_are_those_of_the_model_that_the_run_goes_on
     config = BertConfig.from_pretrained("run")
     assert recorded == {name: getattr(config, name) for name in recorded}
     assert (recorded["hidden_size"], recorded["num_hidden_layers"]) == (32, 1)
-    assert re.search(r"\| model\.hidden\W+size \| 32 \|", (here / "run" / "README.md").read_text())
+    assert r"| model.hidden\_size | 32 |" in (here / "run" / "README.md").read_text()
 
     weights, path = interrupted(here / "run"), here / "run" / "recipe.toml"  # earlier versions recorded the recipe's
     path.write_text(path.read_text().replace("hidden_size = 32", "hidden_size = 768"))

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -35,11 +36,43 @@ def test_the_job_of_kubernetes_is_one_of_two_machines_that_restart():
         "Worker": (1, "OnFailure"),
     }
     for one in replicas.values():
-        [container] = one["template"]["spec"]["containers"]
+        one_pod = one["template"]["spec"]
+        [container] = one_pod["containers"]
         assert container["name"] == "pytorch"
         assert container["command"][-1] == "--resume"
+        [left] = [one["value"] for one in container["env"] if one["name"] == "TORCH_ELASTIC_SHUTDOWN_TIMEOUT"]
+        assert 60 < int(left) < one_pod["terminationGracePeriodSeconds"]
         mounted = {mount["name"] for mount in container["volumeMounts"]}
-        assert mounted == {volume["name"] for volume in one["template"]["spec"]["volumes"]}
+        assert mounted == {volume["name"] for volume in one_pod["volumes"]}
+
+
+SLOW = """
+import os, signal, sys, time
+def save(*_):
+    time.sleep(3)
+    os.write(1, b"saved;")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, save)
+os.write(1, b"at work;")
+time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.parametrize(("seconds", "saved"), [("1", False), ("60", True)])
+def test_torchrun_leaves_its_ranks_as_long_to_save_as_the_variable_says(tmp_path, seconds, saved):
+    (tmp_path / "slow.py").write_text(SLOW)
+    launcher = subprocess.Popen(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "1", "slow.py"],
+        cwd=tmp_path,
+        env={**os.environ, "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": seconds},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert launcher.stdout.read(8) == "at work;"
+    launcher.terminate()
+    assert (launcher.communicate(timeout=60)[0] == "saved;") is saved
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")

@@ -336,7 +336,7 @@ def test_the_best_checkpoint_is_kept_and_patience_ends_the_run(tmp_path, patienc
     ("better", "settings", "most"),
     [
         ([1, 2, 0, 0, 0, 0, 0, 0, 0, 0], {"eval_steps": 1, "save_steps": 1, "save_total_limit": 2}, 4),
-        ([1, 0, 2, 0, 3, 0, 4, 0, 5, 0], {"eval_steps": 1, "save_steps": 100, "save_total_limit": 3}, 5),
+        ([1, 0, 0, 0, 0, 0, 0, 0, 0, 0], {"eval_steps": 1, "save_steps": 2, "save_total_limit": 3}, 5),
         ([1, 2], {"eval_steps": 5, "save_steps": 100, "save_total_limit": 3}, 2),
         (None, {"eval_steps": 1, "save_steps": 1, "save_total_limit": 2}, 3),
         (None, {"eval_steps": 1, "save_steps": 6, "save_total_limit": 2}, 2),
