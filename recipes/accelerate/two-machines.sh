@@ -1,7 +1,6 @@
 #!/bin/bash
 # Two machines of 8 GPUs without a batch system. The same line on both; MASTER is the address of one of them.
 #   MASTER=10.0.0.1 recipes/accelerate/two-machines.sh prepared/ --recipe base --out /shared/runs/base
-# After a signal it has 110 s to save (torchrun alone would give 30; torch 2.13 has the option).
 # A rank that dies is started anew with all others, up to 3 times, from the last checkpoint.
 # At SIGTERM or Ctrl-C torchrun leaves its ranks 110 s to save (torch 2.12 or newer; before, it was always 30 s).
 export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=${TORCH_ELASTIC_SHUTDOWN_TIMEOUT:-110}
