@@ -39,9 +39,9 @@ def given_rows(
     if not texts and not files:
         raise BertkitError("no text: give sentences, - for lines of stdin, or --file FILE")
     # os.path.isfile is also False for a text that is too long for the name of a file.
-    named = next((text for text in texts or () if os.path.isfile(text)), None)
+    named = next((text for text in texts or () if text != "-" and os.path.isfile(text)), None)
     if named is not None and files != ():
-        raise BertkitError(f"{named} is a file, not a text: give it with --file {named}")
+        raise BertkitError(f"{named} is a file, and is not read as a text: give it with --file")
     for file in files or ():
         if not Path(file).is_file():
             raise BertkitError(f"no file {file}: give lines of text, or a table")

@@ -53,14 +53,19 @@ def test_sentences_come_from_everywhere_in_order(tiny_model: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("command", ["score", "embed"])
-def test_a_file_is_not_taken_for_a_text(tiny_model: Path, tmp_path: Path, command: str) -> None:
+def test_a_file_is_not_taken_for_a_text(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
     """predict takes texts and files in the same place, and people expect that here."""
     (tmp_path / "a.txt").write_text("the cat\n")
     model = ["--model", str(tiny_model)]
-    with pytest.raises(BertkitError, match=r"^/.*a\.txt is a file, not a text: give it with --file /.*a\.txt$"):
+    with pytest.raises(BertkitError, match=r"^/.*a\.txt is a file, and is not read as a text: give it with --file$"):
         run(command, "sat", str(tmp_path / "a.txt"), *model)
     texts = [str(tmp_path), str(tmp_path / "b.txt"), "the cat " * 1_000]  # none of them is the name of a file
     assert run(command, *texts, *model).exit_code == 0
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-").write_text("not this one\n")
+    assert "the cat" in run(command, "-", *model, text="the cat\n").stdout
 
 
 def test_blank_lines_are_counted_where_they_get_no_answer(tiny_model: Path) -> None:
