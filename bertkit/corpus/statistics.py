@@ -25,6 +25,7 @@ _MOST_UNREAD = 0.5
 _FEW_CUT, _MANY_CUT = 20, 0.3
 """More line ends inside a sentence, and a larger share of all, are a warning: children's books have 0.87 of them if they are
 wrapped, and 0.001 if a line is a paragraph."""
+_JOINING = r"""awk 'BEGIN { RS = ""; ORS = "\n\n" } { gsub(/\n/, " "); print }' TEXT > JOINED"""
 _EXAMPLES = 5
 _SHOWN_CHARACTERS = 24
 _WITHOUT_SPACES = {
@@ -117,8 +118,7 @@ class TextReport:
         if self.cut_sentences > max(_FEW_CUT, _MANY_CUT * self.line_ends):
             told.append(
                 f"{self.cut_sentences:,} of {self.line_ends:,} line ends{self._of_part} are inside a sentence, as in "
-                "hard-wrapped text, and each ends a sentence here: join the lines of a paragraph first "
-                "(docs/pretraining.md has a command)"
+                f"hard-wrapped text, and each ends a sentence here: join the lines of a paragraph first ({_JOINING})"
             )
         if self.unread:
             told.append(

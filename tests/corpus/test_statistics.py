@@ -1,6 +1,9 @@
 """What the rules of a tokenizer change in a text, against counts by Unicode's own tables."""
 
 import itertools
+import re
+import shutil
+import subprocess
 import textwrap
 import unicodedata
 from pathlib import Path
@@ -109,6 +112,14 @@ def test_hard_wrapped_lines_are_counted_and_a_way_out_is_named(tmp_path):
     inside = [a for a, b in itertools.pairwise(wrapped) if a[-1] not in ".?!" and b[0].islower()]
     assert (seen.line_ends, seen.cut_sentences) == (len(wrapped) - 1, len(inside))
     assert f"{len(inside):,} of {len(wrapped) - 1:,} line ends are inside a sentence" in seen.advice()[0]
+    (tmp_path / "wrapped.txt").write_text("\n".join(wrapped) + "\n\nand the next\n", encoding="utf-8")
+    if shutil.which("awk"):  # the command that is named makes one line of each paragraph
+        command = re.search(r"\((awk .*)\)", seen.advice()[0])[1]
+        command = command.replace("TEXT", "wrapped.txt").replace("JOINED", "joined.txt")
+        subprocess.run(command, shell=True, check=True, cwd=tmp_path)
+        joined = (tmp_path / "joined.txt").read_text(encoding="utf-8")
+        assert joined == " ".join(wrapped) + "\n\nand the next\n\n"
+        assert report(tmp_path, joined).line_ends == 0
     # Verse, a list, and sentences in small letters are not wrapped.
     for text in (
         "Tiger, tiger, burning bright\nIn the forests of the night,\n",
