@@ -9,12 +9,11 @@ from bertkit.cli import options
 from bertkit.errors import BertkitError
 from bertkit.settings.recipes import Override
 
-_SAMPLE = 2_000
+_SAMPLE, _EXAMPLES = 2_000, 3
 _ROWS = "Labelled rows"
 
 
 def inspect(
-    context: typer.Context,
     corpus: Annotated[
         list[str] | None, typer.Argument(metavar="CORPUS", help="As for `bertkit pretrain`.", show_default=False)
     ] = None,
@@ -36,8 +35,11 @@ def inspect(
     seed: options.Seed = None,
     sets: options.Set = None,
     examples: Annotated[
-        int, typer.Option("--examples", metavar="N", min=0, help="Examples to show with their masks.")
-    ] = 3,
+        int | None,
+        typer.Option(
+            "--examples", metavar="N", min=0, help="Examples to show with their masks.", show_default=str(_EXAMPLES)
+        ),
+    ] = None,
     dump: Annotated[
         int | None, typer.Option("--dump", metavar="N", min=1, help="Print N examples as JSON lines, and nothing else.")
     ] = None,
@@ -67,7 +69,8 @@ def inspect(
 ) -> None:
     """Show what a model will see: figures, warnings and masked examples of a corpus; or classes, duplicates, lengths and
     problems of labelled rows."""
-    asked = {"--examples": getattr(context.get_parameter_source("examples"), "name", "DEFAULT") != "DEFAULT"}
+    asked = {"--examples": examples is not None}  # 0 is a wish as well
+    examples = _EXAMPLES if examples is None else examples
     if train is not None:
         if corpus:
             raise BertkitError("give CORPUS... for pretraining or --train FILE for fine-tuning, not both")

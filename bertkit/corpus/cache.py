@@ -14,11 +14,10 @@ from typing import Any, TypeVar
 
 from bertkit import console
 from bertkit.errors import BertkitError
-from bertkit.io.atomic import disk_errors, holds_something, new_folder
+from bertkit.io.atomic import TEMPORARY, disk_errors, holds_something, new_folder
 from bertkit.signals import stopped_cleanly
 
 T = TypeVar("T")
-_TEMPORARY = ".tmp-"  # as `new_folder` names them: .tmp-NAME-RANDOM
 _SPOOL = "bertkit-stdin-"
 SIGN_OF_LIFE_EVERY_S = 5.0
 """How often the process that has a lock touches its file."""
@@ -153,8 +152,8 @@ def _lock_of(folder: Path) -> Path:
 
 def _remove_leftovers(folder: Path) -> None:
     """Removes what dead processes have left: of this folder, whose lock we have, and in the cache of any other."""
-    for left in folder.parent.glob(f"{_TEMPORARY}*"):
-        name = left.name.removeprefix(_TEMPORARY).rpartition("-")[0]
+    for left in folder.parent.glob(f"{TEMPORARY}*"):
+        name = left.name.removeprefix(TEMPORARY).rpartition("-")[0]
         if name == folder.name:
             shutil.rmtree(left, ignore_errors=True)
         elif folder.is_relative_to(cache_folder()):

@@ -35,8 +35,8 @@ _ADVICE = {
     errno.ENOTDIR: "a file is in its way: choose another name",
     errno.ENAMETOOLONG: "the name is too long for the file system: choose a shorter one",
 }
-_TEMPORARY = ".tmp-"
-"""How the temporary names begin."""
+TEMPORARY = ".tmp-"
+"""How temporary names begin: .tmp-NAME-RANDOM."""
 _NAME_BYTES = 120
 """How many bytes of a name its temporary name repeats: the name itself may fill the 255 bytes that file systems allow."""
 
@@ -165,7 +165,7 @@ def contents(folder: Path) -> list[Path]:
 
 def holds_something(folder: Path) -> bool:
     """Whether a folder has contents besides those that are being written, or were when their process was killed."""
-    return any(not path.name.startswith(_TEMPORARY) for path in contents(folder))
+    return any(not path.name.startswith(TEMPORARY) for path in contents(folder))
 
 
 def check_new_or_empty(folder: Path) -> None:
@@ -192,7 +192,7 @@ def _move_up(fresh: Path) -> None:
 def _temporary(place: Path, name: str, make: Callable[[Path], None]) -> Iterator[Path]:
     """A new file or folder, made by ``make`` and locked while the block runs; left-overs of ended processes are removed."""
     # Not by tempfile, whose files and folders only their owner can read, whatever the umask says.
-    begin = f"{_TEMPORARY}{os.fsencode(name)[:_NAME_BYTES].decode('utf-8', 'ignore')}-"
+    begin = f"{TEMPORARY}{os.fsencode(name)[:_NAME_BYTES].decode('utf-8', 'ignore')}-"
     for left in place.glob(f"{glob.escape(begin)}{'[0-9a-f]' * 12}"):
         _remove_where_unheld(left)
     with ExitStack() as held:

@@ -250,9 +250,14 @@ def decided_already(request: PretrainRequest) -> dict[str, str]:
     return decided
 
 
+def _given(request: PretrainRequest, setting: str) -> Override | None:
+    """The override of a setting, which may be named by the end of its full name."""
+    return next((one for one in request.overrides if f".{setting}".endswith(f".{one.key}")), None)
+
+
 def _check_decided(request: PretrainRequest) -> None:
     for name, why in decided_already(request).items():
-        for one in (one for one in request.overrides if f".{name}".endswith(f".{one.key}")):
+        if one := _given(request, name):
             raise BertkitError(f"{one.origin} would change nothing, as {why}: leave it out")
 
 
@@ -282,7 +287,7 @@ def _recipe(request: PretrainRequest, name: str) -> PretrainRecipe:
     from bertkit.models.folder import check_pairs, max_positions
 
     known, places = max_positions(request.model), "model.max_position_embeddings"
-    given = next((one for one in request.overrides if f".{places}".endswith(f".{one.key}")), None)
+    given = _given(request, places)
     any_length = [] if given else [Override(places, _ANY_LENGTH, f"--model {request.model}")]
     recipe = load(PretrainRecipe, "pretrain", name, [*any_length, *request.overrides]).settings
     if recipe.data.sentence_objective != "none":

@@ -11,7 +11,7 @@ from typing import Any
 
 from bertkit import console
 from bertkit.errors import BertkitError
-from bertkit.io.atomic import contents, disk_errors, write_text
+from bertkit.io.atomic import TEMPORARY, contents, disk_errors, write_text
 from bertkit.io.space import check_space
 from bertkit.io.structured import read_toml
 from bertkit.settings.recipes import dump
@@ -83,7 +83,7 @@ def claimed(out: Path, resume: bool, overwrite: bool) -> Iterator[None]:
     try:
         if overwrite and not resume:
             _check_ours(out)
-        for torn in out.glob(".tmp-*"):  # left by a run that was killed while it wrote
+        for torn in out.glob(f"{TEMPORARY}*"):  # left by a run that was killed while it wrote
             _remove(torn)
         yield
     finally:
@@ -147,7 +147,7 @@ def _is_of_a_run(path: Path) -> bool:
 
 def _is_begun(path: Path) -> bool:
     """Whether a file or folder is what a run leaves that was killed before its record was written."""
-    is_small = path.name == LOCK or path.name.startswith(".tmp-")
+    is_small = path.name == LOCK or path.name.startswith(TEMPORARY)
     return is_small or (path.is_dir() and all(map(_is_begun, contents(path))))
 
 
@@ -155,8 +155,9 @@ def _is_ours(path: Path) -> bool:
     if path.is_dir() and not path.is_symlink():
         a_run_of_a_sweep = "seed=" in path.name and ((path / RUN).is_file() or all(map(_is_ours, contents(path))))
         tracked = path.name == TRACKED and any(path.glob("events.out.*"))
-        return bool(re.fullmatch(r"checkpoint-\d+|\.tmp-.*", path.name)) or a_run_of_a_sweep or tracked
-    return path.name in _OURS or path.name.startswith(("not-finite-step-", ".tmp-"))
+        written = re.fullmatch(r"checkpoint-\d+", path.name) is not None or path.name.startswith(TEMPORARY)
+        return written or a_run_of_a_sweep or tracked
+    return path.name in _OURS or path.name.startswith(("not-finite-step-", TEMPORARY))
 
 
 def _remove(path: Path) -> None:
