@@ -19,13 +19,14 @@ from bertkit.corpus.folders import Found, is_readable_form, listed_kinds, suffix
 from bertkit.corpus.store import IDS_FILE, INFO_FILE, is_store
 from bertkit.errors import BertkitError
 from bertkit.io.atomic import disk_errors
+from bertkit.io.cells import text_of
 from bertkit.io.compression import open_binary
 from bertkit.io.connection import ensure_hub, is_offline
 from bertkit.io.delimited import LONGEST_VALUE_CHARS
 from bertkit.io.hub import dataset_part, hub_errors
 from bertkit.io.remote import AnyFile, files_at, is_url
 from bertkit.io.structured import read_json
-from bertkit.io.tables import FILE_SUFFIXES, Unreadable, form, read_rows
+from bertkit.io.tables import FILE_SUFFIXES, form, read_rows
 from bertkit.io.text import ReadReport, lines_of, read_lines
 
 _HUB_NAME = re.compile(r"(?P<name>(?![.-])[\w.-]+/(?![.-])[\w.-]+)(:(?P<config>[^/]+))?", re.ASCII)
@@ -256,14 +257,10 @@ def _documents(rows: Iterator[tuple[str, dict[str, Any]]], column: str, report: 
     for place, row in rows:
         if column not in row:
             raise BertkitError(f"{place} has no column '{column}': use --column with one of {', '.join(row)}")
-        text = row[column]
-        if text is None:
+        if row[column] is None:
             report.empty_rows += 1
             continue
-        if isinstance(text, Unreadable):
-            raise BertkitError(text.why)
-        if not isinstance(text, str):
-            raise BertkitError(f"{place}: '{column}' is not text but {type(text).__name__}; name another with --column")
+        text = text_of(place, row, column, "name another with --column")
         if len(text) > LONGEST_VALUE_CHARS:
             raise BertkitError(
                 f"{place}: '{column}' has over {LONGEST_VALUE_CHARS:,} characters: cut it into several rows"

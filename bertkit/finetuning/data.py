@@ -21,10 +21,11 @@ from bertkit.finetuning.rows.labels import is_class
 from bertkit.finetuning.rows.table_check import Lengths, TableCheck, check_table, empty_texts
 from bertkit.finetuning.rows.tagged_rows import is_unmarked
 from bertkit.finetuning.rows.usable import passing, refuse_all
+from bertkit.io.cells import decoded
 from bertkit.io.connection import ensure_hub
 from bertkit.io.hub import dataset_part, hub_errors, may_be_hub_name
 from bertkit.io.memory import MemoryRows
-from bertkit.io.tables import FILE_SUFFIXES, TABLE_SUFFIXES, decoded, form, read_rows
+from bertkit.io.tables import FILE_SUFFIXES, TABLE_SUFFIXES, form, read_rows
 from bertkit.settings.schema import TaskSettings
 
 _VALIDATION = ("validation", "test", "train")

@@ -10,6 +10,7 @@ from bertkit.assets import EMBEDDED_CLOZE
 from bertkit.errors import BertkitError
 from bertkit.inference.mask_filling.filler import MASK, Candidate, MaskFiller
 from bertkit.intervals import wilson_interval
+from bertkit.io.cells import text_of
 from bertkit.io.tables import TABLE_SUFFIXES, form, read_rows
 
 SHOWN_GUESSES = 5
@@ -44,11 +45,13 @@ def read_cloze(path: Path) -> list[Cloze]:
 
 
 def _cloze(place: str, row: dict[str, Any]) -> Cloze:
-    missing = [name for name in ("sentence", "answers") if not isinstance(row.get(name), str)]
+    missing = [name for name in ("sentence", "answers") if name not in row]
     if missing:
         there = ", ".join(map(str, row)) or "nothing"
-        raise BertkitError(f"{place} has no text '{missing[0]}', only {there}: the columns are sentence and answers")
-    sentence, answers = row["sentence"], [word.strip() for word in row["answers"].split("|")]
+        raise BertkitError(f"{place} has no '{missing[0]}', only {there}: the columns are sentence and answers")
+    sentence = text_of(place, row, "sentence")
+    joined = text_of(place, row, "answers", "write words with | between them (am|was)")
+    answers = [word.strip() for word in joined.split("|")]
     if sentence.count(MASK) != 1:
         raise BertkitError(
             f"{place} has {sentence.count(MASK)} {MASK} in its sentence: put one where a word is missing"

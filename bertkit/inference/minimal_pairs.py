@@ -12,6 +12,7 @@ from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.inference.scoring import Score, Scorer
 from bertkit.intervals import wilson_interval
+from bertkit.io.cells import text_of
 from bertkit.io.compression import COMPRESSED_SUFFIXES, open_binary
 from bertkit.io.tables import FILE_SUFFIXES, TABLE_SUFFIXES, form, read_rows
 from bertkit.io.text import read_lines
@@ -87,13 +88,14 @@ def _stem(path: Path) -> str:
 
 def _rows(path: Path, name: str) -> Iterator[MinimalPair]:
     for place, row in read_rows(path):
-        good, bad = next((names for names in _NAMES if all(isinstance(row.get(one), str) for one in names)), ("", ""))
-        if not good:
-            raise BertkitError(f"{place} has no texts 'good' and 'bad', only {', '.join(row)}: give {_FORMS}")
-        empty = next((one for one in (good, bad) if not row[one].strip()), None)
-        if empty is not None:
+        names = next((names for names in _NAMES if all(one in row for one in names)), None)
+        if names is None:
+            raise BertkitError(f"{place} has no 'good' and 'bad', only {', '.join(row)}: give {_FORMS}")
+        good, bad = (text_of(place, row, one) for one in names)
+        if not (good.strip() and bad.strip()):
+            empty = names[1] if good.strip() else names[0]
             raise BertkitError(f"{place} has an empty sentence '{empty}': fill it in, or leave the row out")
-        yield MinimalPair(row[good], row[bad], name, str(row.get("linguistics_term") or _phenomenon(path)), place)
+        yield MinimalPair(good, bad, name, str(row.get("linguistics_term") or _phenomenon(path)), place)
 
 
 def _lines(path: Path, name: str) -> Iterator[MinimalPair]:

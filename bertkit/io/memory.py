@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from bertkit.errors import BertkitError
-from bertkit.io.tables import decoded
+from bertkit.io.cells import decoded
 
 
 @runtime_checkable

@@ -8,11 +8,11 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from bertkit import console
 from bertkit.errors import BertkitError
+from bertkit.io.cells import decoded
 from bertkit.io.compression import COMPRESSED_SUFFIXES, check_expansion, open_binary
 from bertkit.io.delimited import LONGEST_VALUE_CHARS, Delimited, Refuse, Row, bounded, open_delimited
 from bertkit.io.remote import AnyFile, RemoteFile
@@ -328,31 +328,6 @@ def _page_bytes(chunk: Any, writer: str) -> int:
     share = min(1.0, 1024 / max(1, chunk.num_values))
     unpacked = 2 if chunk.has_dictionary_page else 1
     return int(share * (chunk.total_compressed_size + unpacked * chunk.total_uncompressed_size))
-
-
-@dataclass(frozen=True)
-class Unreadable:
-    """A cell that is no text, such as an image: it harms nobody, until somebody reads it as text."""
-
-    why: str
-
-    def __str__(self) -> str:
-        """Raises a BertkitError that says why."""
-        raise BertkitError(self.why)
-
-
-def decoded(place: str, row: dict[str, Any]) -> dict[str, Any]:
-    """A row whose bytes are read as text in UTF-8; those that are none are ``Unreadable``."""
-    found = dict(row)
-    for name, value in row.items():
-        if isinstance(value, bytes):
-            try:
-                found[name] = value.decode("utf-8")
-            except UnicodeDecodeError:
-                found[name] = Unreadable(f"{place}: '{name}' holds bytes that are not UTF-8: store it as text")
-        elif isinstance(value, OverflowError):
-            found[name] = Unreadable(f"{place}: '{name}' holds more than can be read ({value}): store it as text")
-    return found
 
 
 def _first_line(error: Exception) -> str:

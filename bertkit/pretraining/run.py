@@ -13,6 +13,7 @@ from bertkit.io.atomic import write_text
 from bertkit.pretraining.dataset import PretrainingPlan
 from bertkit.pretraining.job import Setup, set_up
 from bertkit.pretraining.mix import facts_of
+from bertkit.pretraining.overlap import say_overlap
 from bertkit.pretraining.prepare import Prepared
 from bertkit.pretraining.request import PretrainRequest, ResolvedRequest, decided_already, resolve, with_steps
 from bertkit.signals import stopped_cleanly
@@ -88,6 +89,8 @@ def _train(request: ResolvedRequest, started_at_s: float) -> RunRecord:
         run_folder.check_same_maths(out, run.recipe, run.corpus.fingerprint, decided_already(asked))
         _check_same_held_out(out, request.before, run.corpus)
         console.note(console.plain(f"resuming from {newest}" if newest else f"no checkpoint in {out}: starting fresh"))
+    if accelerator.is_main_process:
+        say_overlap(run.corpus, run.recipe.data.deduplicate is not None)
     with hardware.memory_errors():
         run, plan, forecast = _forecast(run, started_at_s)
     progress = checkpoint.read_progress(newest) if newest else checkpoint.Progress()

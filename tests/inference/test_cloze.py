@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 from helpers.loud import loud
 from transformers import AutoTokenizer, BertForPreTraining, pipeline
@@ -98,13 +100,18 @@ def test_a_table_of_another_form_is_read_alike(tmp_path: Path) -> None:
         ("own.txt", "a [MASK]", "own.txt has no columns: give a table"),
         ("own.tsv", "", "own.tsv has no rows"),
         ("own.tsv", "sentence\tanswers\n", "own.tsv has no rows"),
-        ("own.tsv", "the [MASK] sat\tcat\na [MASK]\tb\n", "own.tsv:2 has no text 'sentence', only the .MASK. sat, cat"),
+        ("own.tsv", "the [MASK] sat\tcat\na [MASK]\tb\n", "own.tsv:2 has no 'sentence', only the .MASK. sat, cat"),
         ("own.tsv", "sentence\tanswers\nno mask\tcat\n", r"own.tsv:2 has 0 \[MASK\] in its sentence: put one"),
         ("own.tsv", "sentence\tanswers\n[MASK] [MASK]\tcat\n", r"own.tsv:2 has 2 \[MASK\] in its sentence"),
         ("own.tsv", "sentence\tanswers\na [MASK]\tcat||dog\n", "own.tsv:2 has an empty answer"),
         ("own.tsv", "sentence\tanswers\na [MASK]\t\n", "own.tsv:2 has an empty answer"),
         ("own.tsv", "sentence\tanswers\na [MASK]\n", "own.tsv:2 has 1 field, the first line has 2"),
-        ("own.jsonl", '{"sentence": "a [MASK]", "answers": ["b"]}\n', "own.jsonl:1 has no text 'answers'"),
+        (
+            "own.jsonl",
+            '{"sentence": "a [MASK]", "answers": ["b"]}\n',
+            "own.jsonl:1: 'answers' is not text but list; write words",
+        ),
+        ("own.jsonl", '{"sentence": null, "answers": "b"}\n', "own.jsonl:1: 'sentence' is empty; fill it in"),
         ("own.tsv", b"\x89PNG\r\n\x1a\n\xff\xfe", "own.tsv:1 is not UTF-8"),
     ],
 )
@@ -114,6 +121,13 @@ def test_what_is_no_cloze_test_is_one_line(tmp_path: Path, name: str, content: s
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(BertkitError, match=said):
         read_cloze(path)
+
+
+def test_a_cell_of_other_bytes_than_text_is_named(tmp_path: Path) -> None:
+    table = pyarrow.table({"sentence": [b"a [MASK]", b"\xff [MASK]"], "answers": ["b", "c"]})
+    pyarrow.parquet.write_table(table, tmp_path / "own.parquet")
+    with pytest.raises(BertkitError, match="own.parquet.*2: 'sentence' holds bytes that are not UTF-8"):
+        read_cloze(tmp_path / "own.parquet")
 
 
 def test_the_sentences_that_come_with_bertkit() -> None:

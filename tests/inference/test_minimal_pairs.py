@@ -76,10 +76,11 @@ def test_files_of_other_names_have_figures_of_their_own(tmp_path, names, files):
     [
         ("a.txt", "one\ntwo\nthree\n", "3 lines, an odd number, and so no pairs"),
         ("a.txt", "", "no pairs"),
-        ("a.jsonl", '{"sentence": "x"}', r"a.jsonl:1 has no texts 'good' and 'bad', only sentence"),
+        ("a.jsonl", '{"sentence": "x"}', r"a.jsonl:1 has no 'good' and 'bad', only sentence"),
         ("a.tsv", "one\ttwo\nx\ty\n", "only one, two"),
         ("a.tsv", "good\tbad\nx\ty\n\tz\n", "a.tsv:3 has an empty sentence 'good'"),
         ("a.jsonl", '{"good": "x", "bad": " "}', "a.jsonl:1 has an empty sentence 'bad'"),
+        ("a.jsonl", '{"good": "x", "bad": 3}', "a.jsonl:1: 'bad' is not text but int; store it as text"),
     ],
 )
 def test_what_holds_no_pairs_is_refused(tmp_path, name, text, said):

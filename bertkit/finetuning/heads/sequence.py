@@ -66,7 +66,7 @@ class SequenceHead(Head):
     @classmethod
     def check_row(cls, row: Row, columns: Columns, task: TaskSettings) -> None:  # noqa: ARG003
         for name in columns.get("label", ()):
-            class_name(row[1].get(name))  # which refuses what cannot be read (io.tables.Unreadable)
+            class_name(row[1].get(name))  # which refuses what cannot be read (io.cells.Unreadable)
 
     @classmethod
     def most_columns(cls, task: "TaskSettings") -> dict[str, int]:

@@ -1,0 +1,84 @@
+"""How many held-out sentences the training text has, too: they say nothing about how a model does on new text."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from bertkit import console
+from bertkit.pretraining.mix import Part
+from bertkit.pretraining.prepare import Prepared
+
+_LEAST_TOKENS = 8
+"""Shorter sentences ("what did he say ?") occur twice by chance."""
+_SOUGHT = 2_000
+"""Held-out sentences that are looked for: a share of a tenth is then known to 1.3 points (1.96 · sqrt(0.1 · 0.9 / 2,000))."""
+_TOLD_FROM = 0.1
+"""Were all of these predicted perfectly, the held-out loss would be lower by this share."""
+_AT_ONCE = 2**20
+"""Sentences that are compared at a time."""
+_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, so that multiplying by it loses nothing: 2**64 by the golden ratio
+
+
+def say_overlap(corpus: Prepared, is_deduplicated: bool) -> None:
+    """Warns where a tenth of the held-out sentences, or more, are in the training text."""
+    found, sought = held_out_and_trained_on(corpus.training, corpus.validation)
+    if not sought or found < _TOLD_FROM * sought:
+        return
+    to_do = "hold out other text with --validation FILE"
+    if not corpus.has_own_validation and not is_deduplicated:
+        to_do = f"leave repeated text out with --set data.deduplicate=lines (or documents), or {to_do}"
+    console.warn(
+        f"{found:,} of {sought:,} held-out sentences of {_LEAST_TOKENS} tokens or more are in the training text, too "
+        f"({found / sought:.0%}): held-out figures say the less about new text; {to_do}"
+    )
+
+
+def held_out_and_trained_on(training: Sequence[Part], held_out: Sequence[Part]) -> tuple[int, int]:
+    """How many held-out sentences are in the training text, token by token, and how many were looked for.
+
+    Only sentences of 8 tokens or more are looked for; of many, 2,000 at equal distances.
+    """
+    sought = Counter(text for part in held_out for text in _sample(part, -(-_SOUGHT // len(held_out))))
+    total, missing = sought.total(), dict(sought)
+    for part in training:
+        for begin, end in _sentences(part):
+            if not missing:
+                break
+            ids = part.store.ids
+            alike = np.isin(_keys(ids, begin, end), _keys_of(list(missing), ids.dtype))
+            for first, after in zip(begin[alike].tolist(), end[alike].tolist(), strict=True):
+                missing.pop(ids[first:after].tobytes(), None)
+    return total - sum(missing.values()), total
+
+
+def _sample(part: Part, most: int) -> list[bytes]:
+    """The tokens of up to ``most`` of a part's sentences."""
+    both = [np.stack(ends) for ends in _sentences(part)]
+    begin, end = np.concatenate(both, axis=1) if both else np.empty((2, 0), np.int64)
+    picked = np.unique(np.linspace(0, len(begin) - 1, min(most, len(begin)), dtype=np.int64))
+    return [part.store.ids[begin[n] : end[n]].tobytes() for n in picked]
+
+
+def _sentences(part: Part) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Where the sentences of a part begin and end, int64, in tokens, some at a time; short ones are left out."""
+    store, starts = part.store, np.asarray(part.documents.starts)
+    for first in range(0, store.info.sentences, _AT_ONCE):
+        bounds = np.asarray(store.sentence_starts[first : first + _AT_ONCE + 1])
+        begin, end = bounds[:-1], bounds[1:]
+        document = np.searchsorted(starts, np.arange(first, first + len(begin)), side="right") - 1
+        is_read = np.asarray(part.documents.mine)[document] & (end - begin >= _LEAST_TOKENS)
+        yield begin[is_read], end[is_read]
+
+
+def _keys_of(sentences: Sequence[bytes], dtype: np.dtype) -> np.ndarray:
+    ends = np.cumsum([len(one) // dtype.itemsize for one in sentences])
+    return _keys(np.frombuffer(b"".join(sentences), dtype), np.concatenate([[0], ends[:-1]]), ends)
+
+
+def _keys(ids: np.ndarray, begin: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """A number for each sentence, uint64, that is the same for the same sentence: of its length and three of its tokens."""
+    keys = np.zeros(len(begin), np.uint64)
+    for part in (end - begin, ids[begin], ids[(begin + end) // 2], ids[end - 1]):
+        keys = keys * _FACTOR + part.astype(np.uint64)
+    return keys
