@@ -41,8 +41,8 @@ def pretrain(
         validation: held-out text; if empty, a share of the corpus is held out.
         model: a BERT to continue from.
         tokenizer: a folder, vocab.txt or hub name; None learns word pieces from the corpus, or takes those of ``model``.
-        add_words: how many words to add to the vocabulary of ``model``: frequent words of the corpus that it cuts into at
-            least three word pieces. Their rows start as the mean of those of the pieces.
+        add_words: how many words to add to the vocabulary of ``model``: frequent words of the corpus that it does not
+            know, or cuts into at least three word pieces. Their rows start as the mean of those of the pieces.
         keep: general text to mix in, so that less is forgotten, and its share of the examples.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         budget_s: seconds from the call to the end of the run; decides the number of steps.

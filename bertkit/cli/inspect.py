@@ -158,8 +158,17 @@ def _print_words(words: dict[str, Any]) -> None:
 
     after = " and ".join(f"{value:.3f} with --add-words {n}" for n, value in words["word_pieces_a_word_after"].items())
     bought = f"; after pretrain {after}" if words["worst"] else ", and no frequent one into three or more"
-    console.out.print(f"{words['words']:,} words, cut into {words['word_pieces_a_word']:.3f} word pieces each{bought}")
-    table = Table(title="words cut into three word pieces or more", title_justify="left", box=None, padding=(0, 2))
+    unknown = (
+        f" ({words['unknown_words']:,} are [UNK], and count by their characters)" if words["unknown_words"] else ""
+    )
+    cut = f"cut into {words['word_pieces_a_word']:.3f} word pieces each"
+    console.out.print(f"{words['words']:,} words, {cut}{unknown}{bought}")
+    table = Table(
+        title="words that are unknown, or cut into three word pieces or more",
+        title_justify="left",
+        box=None,
+        padding=(0, 2),
+    )
     table.add_column("word", no_wrap=True, max_width=24)
     table.add_column("times", justify="right")
     table.add_column("word pieces", no_wrap=True, max_width=38)

@@ -48,7 +48,7 @@ def pretrain(
         typer.Option(
             "--add-words",
             metavar="N",
-            help="Add N words to the vocabulary: frequent ones that the model cuts into three or more word pieces.",
+            help="Add N words to the vocabulary: frequent ones, unknown to the model or cut into three or more word pieces.",
         ),
     ] = None,
     keep: Annotated[

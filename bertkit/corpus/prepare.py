@@ -92,7 +92,7 @@ class Preparation:
 
     def store_name(self, tokenizer: Any) -> str:
         """Of the prepared corpus in the cache."""
-        described = f"2 {self.fingerprint} {tokenizer_fingerprint(tokenizer)}"
+        described = f"3 {self.fingerprint} {tokenizer_fingerprint(tokenizer)}"
         return name_of(described)
 
     def paragraphs(self, report: ReadReport) -> Iterator[str | None]:

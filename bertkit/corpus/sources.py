@@ -31,6 +31,8 @@ from bertkit.io.text import ReadReport, lines_of, read_lines
 
 _HUB_NAME = re.compile(r"(?P<name>(?![.-])[\w.-]+/(?![.-])[\w.-]+)(:(?P<config>[^/]+))?", re.ASCII)
 _SPLITS_FILE = "dataset_dict.json"
+_INVISIBLE = " \u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
+"""A line of these alone is blank, to people and to BERT's cleaning."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,10 @@ class Source:
     @property
     def is_saved_dataset(self) -> bool:
         return self.path is not None and self.path.is_dir()
+
+    @property
+    def is_plain_text(self) -> bool:
+        return self.path is not None and not self.is_saved_dataset and form(self.path) == "txt"
 
 
 def find_sources(inputs: Sequence[str], notes: list[str] | None = None) -> list[Source]:
@@ -244,7 +250,7 @@ def _plain_text(source: Source, report: ReadReport) -> Iterator[str | None]:
     with open_binary(source.path) as stream:
         for number, line in read_lines(stream, source.name, report):
             text = line.strip()
-            if text:
+            if text and text.strip(_INVISIBLE):
                 if last and number > last + 1:
                     yield None
                 yield text

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from bertkit.corpus.normal_forms import COMPOSING, written_twice
 from bertkit.corpus.prepare import Preparation
 from bertkit.corpus.sources import read_paragraphs
 from bertkit.errors import BertkitError, rules_applied
@@ -25,7 +26,10 @@ _MOST_UNREAD = 0.5
 _FEW_CUT, _MANY_CUT = 20, 0.3
 """More line ends inside a sentence, and a larger share of all, are a warning: children's books have 0.87 of them if they are
 wrapped, and 0.001 if a line is a paragraph."""
-_JOINING = r"""awk 'BEGIN { RS = ""; ORS = "\n\n" } { gsub(/\n/, " "); print }' TEXT > JOINED"""
+_JOINING = (
+    r"""python3 -X utf8 -c 'import re; print("\n\n".join(" ".join(one.split()) """
+    r"""for one in re.split(r"\n\s*\n", open(0, encoding="utf-8").read())))' < TEXT > JOINED"""
+)
 _EXAMPLES = 5
 _SHOWN_CHARACTERS = 24
 _WITHOUT_SPACES = {
@@ -38,7 +42,8 @@ _WITHOUT_SPACES = {
 """Scripts that are written without blanks between words, and a Python package that puts them there."""
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 _GOES_ON = ",;-\u2010\u2013\u2014"  # marks that end no sentence
-_JOINERS = "\u200b\u200c\u200d"  # zero-width space, non-joiner, joiner
+_FEW_TWICE, _MANY_TWICE = 20, 0.001
+"""More words with a letter in the rarer of two forms, and a larger share of all, are a warning."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +65,16 @@ class TextReport:
     scripts: dict[str, ScriptShare]
     changed_words: list[tuple[str, str]]
     """The most frequent words that are changed, as written and as read."""
-    joiners: int
-    """Zero-width spaces, joiners and non-joiners, which BERT's cleaning drops."""
+    dropped: int
+    """Invisible characters (zero-width joiners and spaces, soft hyphens, marks of direction) and U+FFFD, which BERT's
+    cleaning drops."""
+    twice: int
+    """Words with a letter that is written in two normal forms of Unicode here, in the rarer one: to the tokenizer's rules
+    they are two letters."""
+    most_twice: list[str]
+    """The most frequent of these words."""
+    words: int
+    """What stands between blanks."""
     turkish_i: int
     """Letters İ and ı where the text is made lower case, which is done as in English."""
     unread: int
@@ -72,6 +85,8 @@ class TextReport:
     """Those with text of the same document before and behind."""
     cut_sentences: int
     """Those of them inside a sentence: no full stop or other mark that ends one before, a small letter behind."""
+    is_plain_text: bool
+    """Whether all of it is files of plain text, rather than tables or datasets."""
     given: bool
     """Whether the tokenizer was given, rather than being learned by settings."""
     part: str = ""
@@ -103,22 +118,31 @@ class TextReport:
         return f" ({self.part} looked at)" if self.part else ""
 
     def _way_out(self) -> str:
-        if self.joiners >= self.changed / 2:
+        if self.dropped >= self.changed / 2:
             return (
-                f"{self.joiners:,} are zero-width joiners and spaces, which every BERT tokenizer drops: where they matter, "
-                "write blanks, or bring a tokenizer.json that keeps them with --tokenizer"
+                f"{self.dropped:,} are invisible (zero-width joiners and spaces, soft hyphens, marks of direction) or replaced "
+                "bytes, which every BERT tokenizer drops: where they matter, write blanks, or bring a tokenizer.json that "
+                "keeps them with --tokenizer"
             )
         if self.given:
             return "it is the given tokenizer's rule: one that is learned on this text (no --tokenizer, no --model) keeps them"
         return "--set tokenizer.strip_accents=false keeps them"
 
     def advice(self) -> list[str]:
-        """Lines on wrapped lines, on words that are too long and on Turkish; empty where all is well."""
+        """Lines on wrapped lines, on normal forms, on words that are too long and on Turkish; empty where all is well."""
         told = []
         if self.cut_sentences > max(_FEW_CUT, _MANY_CUT * self.line_ends):
+            where = f"first ({_JOINING})" if self.is_plain_text else "in the cells first"
             told.append(
                 f"{self.cut_sentences:,} of {self.line_ends:,} line ends{self._of_part} are inside a sentence, as in "
-                f"hard-wrapped text, and each ends a sentence here: join the lines of a paragraph first ({_JOINING})"
+                f"hard-wrapped text, and each ends a sentence here: join the lines of a paragraph {where}"
+            )
+        if self.twice > max(_FEW_TWICE, _MANY_TWICE * self.words):
+            where = f" ({COMPOSING})" if self.is_plain_text else ""
+            told.append(
+                f"{self.twice:,} of {self.words:,} words{self._of_part} have letters that are written otherwise elsewhere and "
+                f"look the same, as {', '.join(self.most_twice)}: different letters to a model; write all text in Unicode's "
+                f"normal form NFC{where}"
             )
         if self.unread:
             told.append(
@@ -160,18 +184,23 @@ def text_report(preparation: Preparation, rules: "Tokenizer", given: bool) -> Te
     scripts: dict[str, Counter[bool]] = {}
     for character, n in characters.items():
         scripts.setdefault(_script(character), Counter())[character in changed] += n
+    twice = written_twice(words, rules)
     limit: int | None = getattr(rules.model, "max_input_chars_per_word", None)
     report = TextReport(
         characters=characters.total(),
         changed=sum(characters[one] for one in changed),
         scripts={name: ScriptShare(counts.total(), counts[True]) for name, counts in scripts.items()},
         changed_words=_changed_words(words, changed),
-        joiners=sum(characters[one] for one in _JOINERS if one in changed),
+        dropped=sum(characters[one] for one in changed if unicodedata.category(one)[0] == "C" or one == "\ufffd"),
+        twice=sum(words[one] for one in twice),
+        most_twice=twice[:_EXAMPLES],
+        words=words.total(),
         turkish_i=characters["İ"] + characters["ı"] if _lowers(rules) else 0,
         unread=_unread(words, rules, limit) if limit else 0,
         word_limit=limit,
         line_ends=seen.line_ends,
         cut_sentences=seen.cut_sentences,
+        is_plain_text=all(one.is_plain_text for one in preparation.sources),
         given=given,
         part=seen.part,
     )

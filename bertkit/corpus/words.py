@@ -29,11 +29,13 @@ class CutWord:
     word: str
     times: int
     word_pieces: list[str]
+    cost: int
+    """How many these are; of an unknown word, which is not read at all, as many as its characters."""
 
     @property
     def saved(self) -> int:
         """Word pieces fewer in the corpus if the word were one."""
-        return self.times * (len(self.word_pieces) - 1)
+        return self.times * (self.cost - 1)
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,11 @@ class WordCuts:
 
     words: int
     """Counted as often as they occur, as the word pieces are."""
+    unknown: int
+    """Those of them that are one [UNK]: each counts as cut into its characters."""
     word_pieces: int
     worst: list[CutWord]
-    """Cut into three word pieces or more and met five times or more; first what would save most."""
+    """Unknown, or cut into three word pieces or more, and met five times or more; first what would save most."""
 
     def pieces_a_word(self, added: int = 0) -> float:
         """Word pieces a word, if so many of the worst words had rows of their own."""
@@ -64,16 +68,19 @@ def is_word_by_word(rules: "Tokenizer") -> bool:
 def word_cuts(preparation: Preparation, rules: "Tokenizer") -> WordCuts:
     """Counts the words of a corpus, and how a tokenizer cuts them (see ``is_word_by_word``)."""
     texts = sample(preparation.paragraphs(ReadReport()), preparation.estimated_bytes(), seed=0)
-    words = _words(texts, rules)
-    pieces_in_all, worst = 0, []
+    words, unknown_id = _words(texts, rules), rules.token_to_id(rules.model.unk_token)
+    unknown, pieces_in_all, worst = 0, 0, []
     left = iter(words.items())
     while some := list(islice(left, _AT_ONCE)):
         cuts = rules.encode_batch_fast([word for word, _ in some], add_special_tokens=False)
         for (word, times), cut in zip(some, cuts, strict=True):
-            pieces_in_all += times * len(cut)
-            if len(cut) >= _FEWEST_PIECES and times >= _FEWEST_TIMES:
-                worst.append(CutWord(word, times, [str(rules.id_to_token(id_)) for id_ in cut.ids]))
-    return WordCuts(words.total(), pieces_in_all, sorted(worst, key=lambda one: (-one.saved, one.word)))
+            is_unknown = unknown_id in cut.ids
+            cost = len(word) if is_unknown else len(cut)
+            unknown += times * is_unknown
+            pieces_in_all += times * cost
+            if (is_unknown or cost >= _FEWEST_PIECES) and times >= _FEWEST_TIMES:
+                worst.append(CutWord(word, times, [str(rules.id_to_token(id_)) for id_ in cut.ids], cost))
+    return WordCuts(words.total(), unknown, pieces_in_all, sorted(worst, key=lambda one: (-one.saved, one.word)))
 
 
 def _words(texts: Iterable[str], rules: "Tokenizer") -> Counter[str]:

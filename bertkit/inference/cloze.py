@@ -62,14 +62,14 @@ def _cloze(place: str, row: dict[str, Any]) -> Cloze:
 
 
 def rank_of(answers: Sequence[str], guesses: Sequence[str]) -> int | None:
-    """The rank, from 1, of the first right guess, ignoring case; None where no guess is right.
+    """The rank, from 1, of the first right guess, upper or lower case; None where no guess is right.
 
     Example:
         >>> rank_of(["am", "was"], ["is", "Was", "am"])
         2
     """
-    right = {answer.casefold() for answer in answers}
-    return next((rank for rank, guess in enumerate(guesses, start=1) if guess.casefold() in right), None)
+    right = {answer.lower() for answer in answers}
+    return next((rank for rank, guess in enumerate(guesses, start=1) if guess.lower() in right), None)
 
 
 def evaluate_cloze(model: str, path: Path | None, device: str | None) -> dict[str, Any]:

@@ -87,8 +87,9 @@ def before_and_after(
 
     Returns:
         ``before`` and ``after``, each with ``held_out_bits_per_character`` (not there if nothing was held out),
-        ``general_bits_per_character`` (on the embedded stories), ``cloze_top_1`` and ``cloze_top_5``. If they cannot be
-        compared, an empty dictionary, and a note says why.
+        ``general_bits_per_character`` (on the embedded stories), ``cloze_top_1`` and ``cloze_top_5`` (not there
+        if a model cannot read the cloze sentences, which a note says). If the models cannot be compared, an empty dictionary, and
+        a note says why.
     """
     from bertkit.inference.cloze import evaluate_cloze
     from bertkit.models.bert import load_for
@@ -97,18 +98,25 @@ def before_and_after(
     own = load_tokenizer(str(folder))
     texts = _texts(corpus, own, recipe, min(_LENGTH, own_length(folder) or _LENGTH))
     figures: dict[str, dict[str, float]] = {}
+    names = {"before": base, "after": out}
     try:
-        for when, name in (("before", base), ("after", out)):
+        for when, name in names.items():
             model, _ = load_for("BertForMaskedLM", name)
             figures[when] = {
                 text: bits_per_character(model.to(device).eval(), getattr(hidden, when), hidden.characters, own)
                 for text, hidden in texts.items()
             }
-            cloze = evaluate_cloze(name, None, device)
-            figures[when] |= {f"cloze_{top}": cloze[top] for top in ("top_1", "top_5")}
     except BertkitError as error:
         console.note(console.plain(f"no figures before and after: {error}"))
         return {}
+    try:
+        for when, name in names.items():
+            cloze = evaluate_cloze(name, None, device)
+            figures[when] |= {f"cloze_{top}": cloze[top] for top in ("top_1", "top_5")}
+    except BertkitError as error:
+        console.note(
+            console.plain(f"no figures before and after of the cloze sentences that come with bertkit: {error}")
+        )
     return figures
 
 

@@ -116,13 +116,14 @@ class ExampleReport:
 def corpus_report(prepared: Prepared) -> CorpusReport:
     """The figures of a prepared corpus; of a mix, those of all its texts as they are, without their shares."""
     stores, baseline, tokens = prepared.stores, prepared.baseline, prepared.total("tokens")
+    unknown: int = prepared.tokenizer.unk_token_id
     starts = [np.asarray(store.document_starts) for store in stores]
     tokens_per_document = np.concatenate(
         [np.diff(np.asarray(store.sentence_starts)[own]) for store, own in zip(stores, starts, strict=True)]
     )
     hashes: list[np.ndarray] = []
     for store in stores:
-        hashes.append(_sentence_hashes(store, _DUPLICATES_LOOKED_AT - sum(map(len, hashes))))
+        hashes.append(_sentence_hashes(store, _DUPLICATES_LOOKED_AT - sum(map(len, hashes)), unknown))
     documents = [
         _document_hashes(some, own[: np.searchsorted(own, len(some), side="right")])
         for some, own in zip(hashes, starts, strict=True)
@@ -137,7 +138,7 @@ def corpus_report(prepared: Prepared) -> CorpusReport:
         tokens_per_document_mean=float(tokens_per_document.mean()),
         tokens_per_document_median=float(np.median(tokens_per_document)),
         one_sentence_documents=float((np.concatenate([np.diff(own) for own in starts]) == 1).mean()),
-        unknown_tokens=sum(int(store.token_counts[prepared.tokenizer.unk_token_id]) for store in stores) / tokens,
+        unknown_tokens=sum(int(store.token_counts[unknown]) for store in stores) / tokens,
         duplicate_sentences=_duplicates(np.concatenate(hashes)),
         duplicate_documents=_duplicates(np.concatenate(documents)),
         unigram_entropy=baseline.entropy,
@@ -145,11 +146,16 @@ def corpus_report(prepared: Prepared) -> CorpusReport:
     )
 
 
-def _sentence_hashes(store: CorpusStore, most: int) -> np.ndarray:
-    """A hash of each sentence, from its tokens and their order, for at most ``most`` sentences: uint64."""
+def _sentence_hashes(store: CorpusStore, most: int, unknown: int) -> np.ndarray:
+    """A hash of each sentence, from its tokens and their order, for at most ``most`` sentences: uint64.
+
+    An unknown token may stand for any word, so it is taken for another one wherever it occurs.
+    """
     n = min(store.info.sentences, most)
     starts = np.asarray(store.sentence_starts[: n + 1])
     ids = np.asarray(store.ids[: starts[-1]], dtype=np.uint64)
+    is_unknown = ids == unknown
+    ids[is_unknown] = store.info.vocab_size + np.flatnonzero(is_unknown)
     place = np.arange(len(ids), dtype=np.uint64) - np.repeat(starts[:-1], np.diff(starts)).astype(np.uint64)
     return _folded(ids, place, starts[:-1])
 
@@ -288,10 +294,11 @@ def as_json(
     if words is not None:
         seen["words"] = {
             "words": words.words,
+            "unknown_words": words.unknown,
             "word_pieces": words.word_pieces,
             "word_pieces_a_word": words.pieces_a_word(),
             "word_pieces_a_word_after": {str(n): words.pieces_a_word(n) for n in _ADDED},
-            "cut_into_three_or_more": len(words.worst),
+            "unknown_or_cut_into_three_or_more": len(words.worst),
             "worst": [asdict(one) for one in words.worst[:_WORST_SHOWN]],
         }
     return {"corpus": asdict(corpus), **seen, "examples": asdict(examples), "warnings": told}

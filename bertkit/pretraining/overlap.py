@@ -22,7 +22,7 @@ _FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, so that multiplying by it loses 
 
 def say_overlap(corpus: Prepared, is_deduplicated: bool) -> None:
     """Warns where a tenth of the held-out sentences, or more, are in the training text."""
-    found, sought = held_out_and_trained_on(corpus.training, corpus.validation)
+    found, sought = held_out_and_trained_on(corpus.training, corpus.validation, corpus.tokenizer.unk_token_id)
     if not sought or found < _TOLD_FROM * sought:
         return
     to_do = "hold out other text with --validation FILE"
@@ -34,12 +34,14 @@ def say_overlap(corpus: Prepared, is_deduplicated: bool) -> None:
     )
 
 
-def held_out_and_trained_on(training: Sequence[Part], held_out: Sequence[Part]) -> tuple[int, int]:
+def held_out_and_trained_on(training: Sequence[Part], held_out: Sequence[Part], unknown: int | None) -> tuple[int, int]:
     """How many held-out sentences are in the training text, token by token, and how many were looked for.
 
-    Only sentences of 8 tokens or more are looked for; of many, 2,000 at equal distances.
+    Only sentences of 8 tokens or more are looked for, of many 2,000 at equal distances; and none with an ``unknown`` token,
+    which may stand for any word.
     """
-    sought = Counter(text for part in held_out for text in _sample(part, -(-_SOUGHT // len(held_out))))
+    most = -(-_SOUGHT // len(held_out)) if held_out else 0
+    sought = Counter(text for part in held_out for text in _sample(part, most, unknown))
     total, missing = sought.total(), dict(sought)
     for part in training:
         for begin, end in _sentences(part):
@@ -52,12 +54,13 @@ def held_out_and_trained_on(training: Sequence[Part], held_out: Sequence[Part]) 
     return total - sum(missing.values()), total
 
 
-def _sample(part: Part, most: int) -> list[bytes]:
-    """The tokens of up to ``most`` of a part's sentences."""
+def _sample(part: Part, most: int, unknown: int | None) -> list[bytes]:
+    """The tokens of up to ``most`` of a part's sentences, without those that have an unknown one."""
     both = [np.stack(ends) for ends in _sentences(part)]
     begin, end = np.concatenate(both, axis=1) if both else np.empty((2, 0), np.int64)
     picked = np.unique(np.linspace(0, len(begin) - 1, min(most, len(begin)), dtype=np.int64))
-    return [part.store.ids[begin[n] : end[n]].tobytes() for n in picked]
+    sentences = (part.store.ids[begin[n] : end[n]] for n in picked)
+    return [one.tobytes() for one in sentences if unknown not in one]
 
 
 def _sentences(part: Part) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -89,7 +89,10 @@ def _in_shares(mixed: Mixed, sizes: Sequence[int], read: Sequence[float]) -> str
 
 
 def with_new_words(preparation: Preparation, tokenizer: Any, n: int) -> tuple[Any, int]:
-    """A tokenizer that reads words of the corpus whole which it cut into three word pieces or more, and how many: said.
+    """A tokenizer that reads words of the corpus whole which it did not know, or cut into three word pieces or more: said.
+
+    Returns:
+        The tokenizer, and how many words it was given.
 
     Args:
         n: so many words at most, those that save most word pieces.
@@ -98,7 +101,7 @@ def with_new_words(preparation: Preparation, tokenizer: Any, n: int) -> tuple[An
         BertkitError: it is no WordPiece with BERT's rules, or no word is worth it.
     """
     check_word_by_word(tokenizer)
-    wanted = f"words 1 {preparation.text_fingerprint} {tokenizer_fingerprint(tokenizer)} {n}"
+    wanted = f"words 2 {preparation.text_fingerprint} {tokenizer_fingerprint(tokenizer)} {n}"
     name = name_of(wanted)
 
     def learn(folder: Path) -> None:
@@ -107,8 +110,8 @@ def with_new_words(preparation: Preparation, tokenizer: Any, n: int) -> tuple[An
             worst = word_cuts(preparation, tokenizer.backend_tokenizer).worst[:n]
         if not worst:
             raise BertkitError(
-                f"no word in {preparation.names[0]} occurs 5 times or more and is cut into three word pieces or more: leave "
-                "--add-words out"
+                f"no word in {preparation.names[0]} occurs 5 times or more and is unknown, or cut into three word pieces or "
+                "more: leave --add-words out"
             )
         save_with_words(tokenizer, [one.word for one in worst], folder)
         write_checksums(folder)
@@ -126,8 +129,9 @@ def _say_new_words(words: dict[int, str], known: int, asked: int) -> None:
     )
     console.note(
         console.plain(
-            f"words that were cut into three word pieces or more and get rows of their own (--add-words): {len(words):,}{fewer}, "
-            f"{in_unused:,} of [unusedN] and {len(words) - in_unused:,} behind all others: {listed(list(words.values()), 5)}"
+            f"words that were unknown, or cut into three word pieces or more, and get rows of their own (--add-words): "
+            f"{len(words):,}{fewer}, {in_unused:,} of [unusedN] and {len(words) - in_unused:,} behind all others: "
+            f"{listed(list(words.values()), 5)}"
         )
     )
 

@@ -137,11 +137,15 @@ def test_the_splitter_s_panics_are_survived():
         ["ឆ្កែ ឆ្មា ។ល។ ហើយ។", "ចប់"],
         ["བོད་སྐད་ཡིན། ", "ང་ཡིན༎ ༎ ", "ཡིན"],
         ["Hello. ", "នេះ។ ", "Yes!"],
+        ["မြန်မာ၊ ထိုင်း၊ လာအို တို့။ ", "ဟုတ်တယ်။"],
+        ["ꦲꦏ꧈ ꦲꦏ꧉ ", "ꦲꦏ꧉"],
+        ["रामः वनं गच्छति॥१॥ ", "ततः सीता। ", "सः॥ २ ॥ ", "अथ।"],
+        ["12. ", "१२॥ ", "अथ॥"],
     ],
-    ids=["Khmer", "Khmer etc.", "Tibetan", "mixed"],
+    ids=["Khmer", "Khmer etc.", "Tibetan", "mixed", "Burmese", "Javanese", "Sanskrit", "a number that is no verse's"],
 )
 def test_sentences_in_scripts_whose_marks_sentencex_does_not_know(sentences):
-    """As a reader of the script splits them; a mark and what closes a quotation stay with their sentence."""
+    """As a reader of the script splits them; a mark, what closes a quotation and a verse's number stay with their sentence."""
     assert split_sentences("".join(sentences), "en") == sentences
 
 
@@ -149,7 +153,9 @@ def test_sentences_in_scripts_whose_marks_sentencex_does_not_know(sentences):
     ("language", "text", "sentences"),
     [
         ("de", "Bzw. Garten. Haus.", 2), ("nl", "Dhr. Jansen kwam. Huis.", 2), ("fi", "Esim. Talo. Koti.", 2),
-        ("ru", "Г. Иванов. Дом.", 2), ("xx", "Mr. Smith came. Abb. Eins.", 3), ("deu", "Mr. Smith came. Abb. Eins.", 3),
+        ("ru", "Г. Иванов. Дом.", 2), ("ar", "م. علي. ذهب.", 2), ("ml", "ഡോ. രാജ്. വന്നു.", 2), ("my", "U. Ba. Dr. X", 2),
+        ("el", "Τι είναι; Ναι.", 2),
+        ("xx", "Mr. Smith came. Abb. Eins.", 3), ("deu", "Mr. Smith came. Abb. Eins.", 3),
     ],
 )  # fmt: skip
 def test_a_language_has_rules_where_its_abbreviations_are_known(language, text, sentences):

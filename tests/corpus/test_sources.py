@@ -51,6 +51,7 @@ def found(*inputs):
         ("one\r\n\r\ntwo\r\n", ["one", None, "two", None]),
         ("one\r\rtwo", ["one", None, "two", None]),
         ("\ufeff\n\none\n\n\n\ntwo\n\u2028\n", ["one", None, "two", None]),
+        ("one\n\u200f\ntwo\n \ufeff\u200b \nthree\u200d", ["one", None, "two", None, "three\u200d", None]),
     ],
 )
 def test_a_blank_line_of_any_white_space_ends_a_document(tmp_path, content, expected):

@@ -1,8 +1,8 @@
 """What the rules of a tokenizer change in a text, against counts by Unicode's own tables."""
 
 import itertools
+import json
 import re
-import shutil
 import subprocess
 import textwrap
 import unicodedata
@@ -66,9 +66,36 @@ def test_half_a_percent_is_said_and_more_is_a_warning(tmp_path, words, harmful):
 
 def test_joiners_are_counted_and_no_setting_is_promised_for_them(tmp_path):
     seen = report(tmp_path, "می\u200cخواهم ක්\u200dෂ")
-    assert (seen.joiners, seen.changed) == (2, 2)
+    assert (seen.dropped, seen.changed) == (2, 2)
     assert "zero-width" in seen.changes()
     assert "strip_accents" not in seen.changes()
+
+
+@pytest.mark.parametrize("one", "\u00ad\u180e\u200e\u200f\u2060\ufeff\ufffd")
+def test_of_what_every_bert_tokenizer_drops_no_setting_is_promised(tmp_path, one):
+    seen = report(tmp_path, f"donau{one}dampf{one}schiff")
+    assert (seen.dropped, seen.changed_words) == (2, [(f"donau{one}dampf{one}schiff", "donaudampfschiff")])
+    assert "2 are invisible" in seen.changes()
+    assert "strip_accents" not in seen.changes()
+
+
+def test_letters_in_two_normal_forms_are_counted(tmp_path):
+    composed, apart = "w\u1eb9\u0300 \u1ecdm\u1ecd", unicodedata.normalize("NFD", "w\u1eb9\u0300n \u1ecdm\u1ecd \u00e9")
+    text = f"{composed} " * 12 + f"{apart} " * 11  # é stands there in one form only
+    seen = report(tmp_path, text)
+    assert (seen.twice, seen.words) == (22, 24 + 33)
+    assert seen.most_twice == sorted(apart.split()[:2])
+    assert report(tmp_path, text, strip_accents=True).twice == 0  # no two words to such a tokenizer
+    [told] = seen.advice()
+    assert "22 of 57 words have letters that are written otherwise elsewhere and look the same, as" in told
+    (tmp_path / "apart.txt").write_text(text, encoding="utf-8")
+    command = re.search(r"\((python3 .*)\)", told)[1].replace("TEXT", "apart.txt").replace("COMPOSED", "one.txt")
+    subprocess.run(command, shell=True, check=True, cwd=tmp_path)
+    assert (tmp_path / "one.txt").read_text(encoding="utf-8") == unicodedata.normalize("NFC", text)
+    assert report(tmp_path, unicodedata.normalize("NFC", text)).advice() == []
+    # Letters that Unicode never composes are no second form: Bengali, as it is typed.
+    assert report(tmp_path, "\u09ac\u09dc\u09cb \u09a8\u09cb " * 30).twice == 0
+    assert report(tmp_path, "\uac11\ub2e4 " * 30 + unicodedata.normalize("NFD", "\uac11\ub2e4 ") * 25).twice == 25
 
 
 def test_it_is_said_where_only_the_beginnings_were_looked_at(tmp_path, monkeypatch):
@@ -112,14 +139,20 @@ def test_hard_wrapped_lines_are_counted_and_a_way_out_is_named(tmp_path):
     inside = [a for a, b in itertools.pairwise(wrapped) if a[-1] not in ".?!" and b[0].islower()]
     assert (seen.line_ends, seen.cut_sentences) == (len(wrapped) - 1, len(inside))
     assert f"{len(inside):,} of {len(wrapped) - 1:,} line ends are inside a sentence" in seen.advice()[0]
-    (tmp_path / "wrapped.txt").write_text("\n".join(wrapped) + "\n\nand the next\n", encoding="utf-8")
-    if shutil.which("awk"):  # the command that is named makes one line of each paragraph
-        command = re.search(r"\((awk .*)\)", seen.advice()[0])[1]
-        command = command.replace("TEXT", "wrapped.txt").replace("JOINED", "joined.txt")
+    # The command that is named makes one line of each paragraph, whatever the line ends.
+    command = re.search(r"\((python3 .*)\)", seen.advice()[0])[1]
+    command = command.replace("TEXT", "wrapped.txt").replace("JOINED", "joined.txt")
+    for end, blank in (("\n", ""), ("\r\n", ""), ("\r", ""), ("\n", " \t")):
+        text = end.join([*wrapped, blank, "and the next", ""])
+        (tmp_path / "wrapped.txt").write_bytes(text.encode())
         subprocess.run(command, shell=True, check=True, cwd=tmp_path)
         joined = (tmp_path / "joined.txt").read_text(encoding="utf-8")
-        assert joined == " ".join(wrapped) + "\n\nand the next\n\n"
-        assert report(tmp_path, joined).line_ends == 0
+        assert joined == " ".join(wrapped) + "\n\nand the next\n"
+    assert report(tmp_path, joined).line_ends == 0
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"text": "\n".join(wrapped)}), encoding="utf-8")
+    rules = build_tokenizer(SPECIAL, True).backend_tokenizer
+    [told] = text_report(Preparation(find_sources([str(tmp_path / "rows.jsonl")])), rules, given=False).advice()
+    assert told.endswith("join the lines of a paragraph in the cells first")
     # Verse, a list, and sentences in small letters are not wrapped.
     for text in (
         "Tiger, tiger, burning bright\nIn the forests of the night,\n",

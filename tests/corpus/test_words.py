@@ -39,9 +39,24 @@ def test_words_and_their_word_pieces_by_hand(tmp_path) -> None:
     counts = Counter({"cabcd": 2, "cab": 1, "aab": 12, "s": 6, "dada": 2, "daé2": 1})
     assert cuts.words == counts.total()
     assert cuts.word_pieces == sum(pieces[word] * times for word, times in counts.items())
-    assert [(one.word, one.times, one.word_pieces) for one in cuts.worst] == [("aab", 12, ["a", "##a", "##b"])]
+    assert [(one.word, one.times, one.word_pieces) for one in cuts.worst] == [
+        ("aab", 12, ["a", "##a", "##b"]),
+        ("s", 6, ["[UNK]"]),
+    ]
+    assert cuts.unknown == 6
     assert cuts.pieces_a_word() == cuts.word_pieces / cuts.words
     assert cuts.pieces_a_word(1) == cuts.pieces_a_word(100) == (cuts.word_pieces - 24) / cuts.words
+
+
+def test_an_unknown_word_counts_as_cut_into_its_characters(tmp_path) -> None:
+    cuts = cuts_of("ɓaɓa dad cab\n" * 6 + "aɗ\n" * 5 + "ƙab\n" * 4, tmp_path)
+    # ɓaɓa: 4 characters, 6 times; dad = d ##a ##d; aɗ: 2 characters; ƙab is met four times only
+    assert [(one.word, one.word_pieces, one.saved) for one in cuts.worst] == [
+        ("ɓaɓa", ["[UNK]"], 6 * 3),
+        ("dad", ["d", "##a", "##d"], 6 * 2),
+        ("aɗ", ["[UNK]"], 5 * 1),
+    ]
+    assert (cuts.words, cuts.unknown, cuts.word_pieces) == (27, 15, 6 * (4 + 3 + 1) + 5 * 2 + 4 * 3)
 
 
 def test_what_saves_most_comes_first(tmp_path) -> None:

@@ -40,6 +40,7 @@ def model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["Paris"], ["london", "rome", "paris"], 3),
         (["am"], ["is", "##am"], None),
         (["am"], [], None),
+        (["Maße"], ["masse", "Masse", "maße"], 3),
     ],
 )
 def test_the_rank_is_that_of_the_first_right_guess(answers: list[str], guesses: list[str], rank: int | None) -> None:

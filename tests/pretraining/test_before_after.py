@@ -9,6 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForMaskedLM
 
+from bertkit.errors import BertkitError
 from bertkit.models.bert import load_bert_for_pretraining, save_model
 from bertkit.models.new_words import save_with_words
 from bertkit.models.tokenizer import load_tokenizer
@@ -120,6 +121,28 @@ def test_a_run_that_goes_on_ends_with_both(tmp_path, tiny_model, monkeypatch) ->
     assert after["held_out_bits_per_character"] < 0.8 * before["held_out_bits_per_character"]
     row = f"| held-out text, bits a character | {before['held_out_bits_per_character']:.3f} | "
     assert row in (tmp_path / "run" / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_text_of_a_model_that_cannot_read_the_cloze_sentences_is_compared_all_the_same(
+    tmp_path, tiny_model, monkeypatch, capsys
+) -> None:
+    monkeypatch.setenv("BERTKIT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "text.txt").write_text(TEXT, encoding="utf-8")
+    recipe = load(PretrainRecipe, "pretrain", "tiny", [Override("data.max_seq_length", 32, "")]).settings
+    corpus = prepare_for_training(
+        [AskedText([str(tmp_path / "text.txt")])], [], load_tokenizer(str(tiny_model)), recipe
+    )
+    told = "'the two children [MASK] …' has 39 tokens, and m reads 32 at most"
+
+    def too_long(*_):
+        raise BertkitError(told)
+
+    monkeypatch.setattr("bertkit.inference.cloze.evaluate_cloze", too_long)
+    capsys.readouterr()
+    found = before_after.before_and_after(str(tiny_model), str(tiny_model), corpus, recipe, "cpu")
+    assert {name for one in found.values() for name in one} == {before_after.HELD_OUT, before_after.GENERAL}
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"no figures before and after of the cloze sentences that come with bertkit: {told}" in said
 
 
 @pytest.mark.parametrize(("said", "positions"), [(12, 32), (32, 40)])
