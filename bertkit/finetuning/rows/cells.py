@@ -129,6 +129,10 @@ def split(value: str, separator: str) -> list[str]:
     return list(dict.fromkeys(part.strip() for part in value.split(separator) if part.strip()))
 
 
+class EmptyCellsError(BertkitError):
+    """Rows lack something that they might be filled with."""
+
+
 def refuse_empty(places: Sequence[str], rows: int, what: str, ways_on: str = "") -> None:
     """Refuses rows that lack something, all of them in one message.
 
@@ -139,14 +143,12 @@ def refuse_empty(places: Sequence[str], rows: int, what: str, ways_on: str = "")
         ways_on: what a person can do besides filling them or leaving them out.
 
     Raises:
-        BertkitError: there are such rows.
+        EmptyCellsError: there are such rows.
     """
     if rows == 1 and places:
-        raise BertkitError(f"{places[0]} has {what}")
+        raise EmptyCellsError(f"{places[0]} has {what}")
     if places:
         source = places[0].rpartition(":")[0]
         shown = listed([places[0], *(place.removeprefix(f"{source}:") for place in places[1:])], _SHOWN_PLACES)
         lacking = counted(len(places), f"of {rows:,} rows has", f"of {rows:,} rows have")
-        raise BertkitError(
-            f"{lacking} {what}: {shown}; fill them in, or leave them out with finetune --skip-bad-rows{ways_on}"
-        )
+        raise EmptyCellsError(f"{lacking} {what}: {shown}; fill them in, or leave them out{ways_on}")
