@@ -8,7 +8,7 @@ from typing import Any
 
 from bertkit import console
 from bertkit.errors import BertkitError
-from bertkit.finetuning.alignment import head_of_rows, taken_by_number
+from bertkit.finetuning.alignment import head_of_rows, named_rows, taken_by_number
 from bertkit.finetuning.chosen_columns import columns_for
 from bertkit.finetuning.features import Columns, Row, Split
 from bertkit.finetuning.heads.base import Head
@@ -23,7 +23,7 @@ from bertkit.finetuning.rows.labels import is_class
 from bertkit.finetuning.rows.table_check import Lengths, TableCheck, check_table, empty_texts
 from bertkit.finetuning.rows.tagged_rows import is_unmarked
 from bertkit.finetuning.rows.usable import passing, refuse_all
-from bertkit.io.cells import decoded
+from bertkit.io.cells import class_names, decoded, with_class_ids
 from bertkit.io.connection import ensure_hub
 from bertkit.io.hub import dataset_part, hub_errors, may_be_hub_name
 from bertkit.io.memory import MemoryRows
@@ -137,6 +137,8 @@ def _task_split(
     kind = type(head) if head else head_for(task, rows[0])
     labelled = not _unlabelled(first.get(task.label[0]))
     columns, _ = columns_for(kind, task, rows, f"the split '{split}'", labelled=labelled, trained_on=like)
+    if not task.labels:  # which name the numbers of the data set
+        rows = named_rows(rows, kind, columns, task, head.label_names if head else ())
     head = head or kind.fit(rows, columns, task)
     loaded = _split(split, rows, head, columns)
     return head, columns, loaded, head.left_out(rows, columns, loaded)
@@ -189,9 +191,10 @@ def _hub_rows(name: str, subset: str | None, *splits: str) -> Iterator[Row]:
         rows = datasets.load_dataset(name, subset, split=split)
     if len(splits) > 1:
         console.note(console.plain(f"{name}: validating on its split '{split}'"))
+    names = class_names(rows.features)
     for number, row in enumerate(rows):
         place = f"{name}, {split}, row {number}"
-        yield place, decoded(place, row)
+        yield place, with_class_ids(decoded(place, row), names)
 
 
 def _load_own(request: DataRequest) -> LabelledData:
@@ -234,7 +237,8 @@ def load_table(request: DataRequest) -> LabelledData:
     kind = type(request.head) if request.head is not None else head_for(request.task, telling)
     command: Command = "finetune" if request.head is None else "evaluate"
     columns, notes = columns_for(kind, request.task, rows, str(source), trained_on=request.trained_on, command=command)
-    chosen = columns
+    chosen, known = columns, request.task.labels if request.head is None else request.head.label_names
+    rows = named_rows(rows, kind, columns, request.task, known)
     kind.check(telling, columns)
     rows = passing(rows, partial(kind.check_row, columns=columns, task=request.task), unusable)
     head = kind.fit(rows, columns, request.task) if request.head is None else head_of_rows(request.head, request.task)
@@ -248,6 +252,7 @@ def load_table(request: DataRequest) -> LabelledData:
             raise BertkitError(f"--validation {request.validation} is --train: use --validation-split 0.1 instead")
         rows = _own_rows(request.validation, unusable, _VALIDATION)
         columns = columns_like(columns, kind.roles, rows, str(request.validation)) if rows else columns
+        rows = named_rows(rows, type(head), columns, request.task, head.label_names)
         rows = _readable(rows, head, columns, unusable, str(request.validation))
         splits.append(_split("validation", rows, head, columns))
         notes += _told(rows, splits[1], head, columns, request.head is None)

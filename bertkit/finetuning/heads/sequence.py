@@ -99,7 +99,9 @@ class SequenceHead(Head):
 
     def in_order(self, names: Sequence[str], places: Sequence[int]) -> "SequenceHead":  # noqa: ARG002
         """The same head with its classes renamed and reordered; ``places`` are their former positions."""
-        return type(self)(names)
+        other = type(self)(names)
+        other.texts = self.texts
+        return other
 
     def model_config(self) -> dict[str, Any]:
         names = self.label_names or ["LABEL_0"]
