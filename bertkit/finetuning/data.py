@@ -19,7 +19,7 @@ from bertkit.finetuning.rows.columns import Command, columns_like
 from bertkit.finetuning.rows.glue_tsv import read_split
 from bertkit.finetuning.rows.held_out import held_out, not_trained
 from bertkit.finetuning.rows.kinds import refuse_missing_texts
-from bertkit.finetuning.rows.labels import is_class
+from bertkit.finetuning.rows.labels import ClassIds, is_class
 from bertkit.finetuning.rows.table_check import Lengths, TableCheck, check_table, empty_texts
 from bertkit.finetuning.rows.tagged_rows import is_unmarked
 from bertkit.finetuning.rows.usable import passing, refuse_all
@@ -281,7 +281,8 @@ def _readable(rows: Sequence[Row], head: Head, columns: Columns, unusable: list[
     named: list[Row] = []
     if isinstance(head, OneClass) and "label" in columns:
         # Beside a row with the name of a class numbers are unknown; see ``Labelling.encode``.
-        named = [row for row in rows if is_class(row, columns["label"][0], head.label_names)][:1]
+        ids = ClassIds(head.label_names)
+        named = [row for row in rows if is_class(row, columns["label"][0], ids)][:1]
 
     def check(row: Row) -> None:
         _split("", [row], head, columns)
