@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from bertkit import console
 from bertkit.console import listed
 from bertkit.errors import BertkitError
+from bertkit.finetuning.features import Columns, Row
 from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.heads.one_class import OneClass
 from bertkit.finetuning.heads.sequence import SequenceHead
 from bertkit.finetuning.heads.token import TokenHead
 from bertkit.finetuning.rows import cells
+from bertkit.io.cells import ClassId
 from bertkit.settings.schema import TaskSettings
 
 
@@ -70,6 +72,45 @@ def _places(names: Sequence[str], wanted: Sequence[str], task: str) -> list[int]
         f"the model's classes ({', '.join(names)}) are not those of {task} ({', '.join(wanted)}): name those of the task "
         "as the model does, in the task's order, with --set 'task.labels=[\"NAME\", …]'"
     )
+
+
+def named_rows(
+    rows: Sequence[Row], kind: type[Head], columns: Columns, task: TaskSettings, known: Sequence[str]
+) -> list[Row]:
+    """Rows in which a class, or a tag, has the name that its data set gives to its number (``ClassId``), spelled as in ``known``.
+
+    The numbers stay where the known classes are called otherwise: none as in the data set, or as many, but not all of them.
+
+    Args:
+        rows: the rows.
+        kind: the head that reads them; those that have no classes, or numbers in their place, read the numbers.
+        columns: the columns by role.
+        task: the settings of the task.
+        known: the classes of a model, or those that are given; none if they are learned from these rows.
+    """
+    label, rows = columns.get("label", ()), list(rows)
+    if not issubclass(kind, (SequenceHead, TokenHead)) or len(label) != 1:
+        return rows
+    given = (one for _, row in rows for one in _listed(row.get(label[0])) if isinstance(one, ClassId))
+    first = next(given, None)
+    if first is None or getattr(kind, "problem_type", task.problem_type) == "regression":
+        return rows
+    spelled = {_plain(name): name for name in known}
+    alike = [_plain(name) in spelled for name in first.names]
+    if known and not all(alike) and (not any(alike) or len(known) == len(alike)):
+        return rows
+    names = [name if name in known else spelled.get(_plain(name), name) for name in first.names]
+
+    def named(value: object) -> object:
+        if isinstance(value, list):
+            return [named(one) for one in value]
+        return names[value] if isinstance(value, ClassId) else value
+
+    return [(place, {**row, label[0]: named(row.get(label[0]))}) for place, row in rows]
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else [value]
 
 
 def taken_by_number(head: Head, values: Sequence[object]) -> str:

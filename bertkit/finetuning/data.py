@@ -8,20 +8,22 @@ from typing import Any
 
 from bertkit import console
 from bertkit.errors import BertkitError
-from bertkit.finetuning.alignment import head_of_rows, taken_by_number
+from bertkit.finetuning.alignment import head_of_rows, named_rows, taken_by_number
+from bertkit.finetuning.chosen_columns import columns_for
 from bertkit.finetuning.features import Columns, Row, Split
 from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.heads.one_class import OneClass
 from bertkit.finetuning.heads.registry import head_for, rows_of
-from bertkit.finetuning.rows.columns import check_columns, choose_columns, columns_like
+from bertkit.finetuning.rows.cells import EmptyCellsError
+from bertkit.finetuning.rows.columns import Command, columns_like
 from bertkit.finetuning.rows.glue_tsv import read_split
 from bertkit.finetuning.rows.held_out import held_out, not_trained
 from bertkit.finetuning.rows.kinds import refuse_missing_texts
-from bertkit.finetuning.rows.labels import is_class
+from bertkit.finetuning.rows.labels import ClassIds, is_class
 from bertkit.finetuning.rows.table_check import Lengths, TableCheck, check_table, empty_texts
 from bertkit.finetuning.rows.tagged_rows import is_unmarked
 from bertkit.finetuning.rows.usable import passing, refuse_all
-from bertkit.io.cells import decoded
+from bertkit.io.cells import class_names, decoded, with_class_ids
 from bertkit.io.connection import ensure_hub
 from bertkit.io.hub import dataset_part, hub_errors, may_be_hub_name
 from bertkit.io.memory import MemoryRows
@@ -44,6 +46,8 @@ class LabelledData:
     """Lines about what was guessed or noticed."""
     left_out: list[str] = field(default_factory=list)
     """For each row that could not be used, its place and the reason."""
+    columns: Columns = field(default_factory=dict)
+    """Those that were chosen for the rows to train on, by role."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ class DataRequest:
     seed: int
     head: Head | None = None
     """The head of a model that is evaluated; None recognises it from the rows."""
+    trained_on: Columns = field(default_factory=dict)
+    """The columns that this model was trained on."""
     skip_bad_rows: bool = False
     """Whether rows that cannot be used are left out and counted; else they are refused."""
     weighed: bool = False
@@ -112,32 +118,38 @@ def load_split(task: TaskSettings, data: Path | None, split: str, head: Head | N
         split: the name of the split.
         head: reads the rows; None takes the one that the recipe names.
     """
-    _, loaded, notes = _task_split(task, data, split, head)
+    _, _, loaded, notes = _task_split(task, data, split, head, {})
     for told in notes:
         console.note(console.plain(told))
     return loaded
 
 
-def _task_split(task: TaskSettings, data: Path | None, split: str, head: Head | None) -> tuple[Head, Split, list[str]]:
-    """The head, the split, and lines about what was left out of it."""
-    if not task.label or (task.dataset is None and data is None):
+def _task_split(
+    task: TaskSettings, data: Path | None, split: str, head: Head | None, like: Columns
+) -> tuple[Head, Columns, Split, list[str]]:
+    """The head, the columns, the split, and lines about what was left out; columns that nobody names are those of ``like``."""
+    if not task.label or (task.dataset is None and (data is None or task.tsv is None)):
         raise BertkitError("these rows are not those of a task: give --validation FILE, or --task NAME")
     rows = list(_task_rows(task, data, split))
     if not rows:
         raise BertkitError(f"the split '{split}' of {task.subset or task.dataset} has no rows")
     first = rows[0][1]
     kind = type(head) if head else head_for(task, rows[0])
-    columns, _ = columns_for(kind, task, rows, f"the split '{split}'", not _unlabelled(first.get(task.label[0])))
+    labelled = not _unlabelled(first.get(task.label[0]))
+    columns, _ = columns_for(kind, task, rows, f"the split '{split}'", labelled=labelled, trained_on=like)
+    if not task.labels:  # which name the numbers of the data set
+        rows = named_rows(rows, kind, columns, task, head.label_names if head else ())
     head = head or kind.fit(rows, columns, task)
     loaded = _split(split, rows, head, columns)
-    return head, loaded, head.left_out(rows, columns, loaded)
+    return head, columns, loaded, head.left_out(rows, columns, loaded)
 
 
 def _load_task(request: DataRequest) -> LabelledData:
     task, head = request.task, request.head
-    splits, notes = list[Split](), list[str]()
+    splits, notes, chosen = list[Split](), list[str](), Columns()
     for name in [*([task.train_split] if task.train_split else []), *task.validation_splits]:
-        head, split, left_out = _task_split(task, request.data, name, head)
+        head, columns, split, left_out = _task_split(task, request.data, name, head, chosen)
+        chosen = chosen or columns
         splits.append(split)
         notes += left_out
     assert head is not None
@@ -147,7 +159,8 @@ def _load_task(request: DataRequest) -> LabelledData:
             raise BertkitError(
                 f"the split '{split.name}' of {task.subset or task.dataset} has no labels to validate on"
             )
-    return LabelledData(train, splits, head, notes + [told for split in splits for told in _empty_texts(split)])
+    notes += [told for split in splits for told in _empty_texts(split)]
+    return LabelledData(train, splits, head, notes, columns=chosen)
 
 
 def _task_rows(task: TaskSettings, data: Path | None, split: str) -> Iterator[Row]:
@@ -178,14 +191,18 @@ def _hub_rows(name: str, subset: str | None, *splits: str) -> Iterator[Row]:
         rows = datasets.load_dataset(name, subset, split=split)
     if len(splits) > 1:
         console.note(console.plain(f"{name}: validating on its split '{split}'"))
+    names = class_names(rows.features)
     for number, row in enumerate(rows):
         place = f"{name}, {split}, row {number}"
-        yield place, decoded(place, row)
+        yield place, with_class_ids(decoded(place, row), names)
 
 
 def _load_own(request: DataRequest) -> LabelledData:
     """Loads a person's own rows, and holds some out if no validation rows are given."""
-    data = load_table(request)
+    try:
+        data = load_table(request)
+    except EmptyCellsError as error:
+        raise BertkitError(f"{error}{'; --skip-bad-rows leaves them out' if request.train else ''}") from None
     if data.train is None:
         return data
     splits = [data.train, *data.validation]
@@ -200,7 +217,7 @@ def _load_own(request: DataRequest) -> LabelledData:
         notes += not_trained(splits[0].labels, splits[1].labels, data.head.label_names)
     if not splits[1].texts:
         raise BertkitError(f"{request.validation} has no rows to validate on")
-    return LabelledData(splits[0], splits[1:], data.head, [told for told in notes if told], data.left_out)
+    return LabelledData(splits[0], splits[1:], data.head, [told for told in notes if told], data.left_out, data.columns)
 
 
 def load_table(request: DataRequest) -> LabelledData:
@@ -218,11 +235,14 @@ def load_table(request: DataRequest) -> LabelledData:
         raise BertkitError(f"{source} has no rows")
     telling = next((row for row in rows if not is_unmarked(row[1])), rows[0])
     kind = type(request.head) if request.head is not None else head_for(request.task, telling)
-    columns, notes = columns_for(kind, request.task, rows, str(source))
+    command: Command = "finetune" if request.head is None else "evaluate"
+    columns, notes = columns_for(kind, request.task, rows, str(source), trained_on=request.trained_on, command=command)
+    chosen, known = columns, request.task.labels if request.head is None else request.head.label_names
+    rows = named_rows(rows, kind, columns, request.task, known)
     kind.check(telling, columns)
     rows = passing(rows, partial(kind.check_row, columns=columns, task=request.task), unusable)
     head = kind.fit(rows, columns, request.task) if request.head is None else head_of_rows(request.head, request.task)
-    head.check_texts(columns, str(source))
+    head.check_texts(columns, str(source), command)
     name = "train" if request.train else "validation"
     rows = _readable(rows, head, columns, unusable, str(source))
     splits = [_split(name, rows, head, columns)]
@@ -232,11 +252,12 @@ def load_table(request: DataRequest) -> LabelledData:
             raise BertkitError(f"--validation {request.validation} is --train: use --validation-split 0.1 instead")
         rows = _own_rows(request.validation, unusable, _VALIDATION)
         columns = columns_like(columns, kind.roles, rows, str(request.validation)) if rows else columns
+        rows = named_rows(rows, type(head), columns, request.task, head.label_names)
         rows = _readable(rows, head, columns, unusable, str(request.validation))
         splits.append(_split("validation", rows, head, columns))
         notes += _told(rows, splits[1], head, columns, request.head is None)
     train = splits.pop(0) if request.train else None
-    return LabelledData(train, splits, head, [told for told in notes if told], unusable or [])
+    return LabelledData(train, splits, head, [told for told in notes if told], unusable or [], chosen)
 
 
 def look_at(data: LabelledData, lengths: Lengths | None = None, limit: int | None = None) -> TableCheck:
@@ -244,26 +265,6 @@ def look_at(data: LabelledData, lengths: Lengths | None = None, limit: int | Non
     splits = [*([data.train] if data.train else []), *data.validation]
     kind = getattr(data.head, "problem_type", "")
     return check_table(splits, data.head.label_names, kind, data.left_out, lengths, limit)
-
-
-def columns_for(
-    kind: type[Head], task: TaskSettings, rows: Sequence[Row], source: str, learned: bool = True
-) -> tuple[Columns, list[str]]:
-    """The columns of each role of a head, and lines about what was guessed."""
-    asked: Columns = {role: (column,) for role, column in (task.columns or {}).items()}
-    asked |= {role: names for role, names in (("text", task.text), ("label", task.label)) if names}
-    unknown = next((role for role in asked if role not in kind.roles), None)
-    if unknown is not None:
-        taken = "the rows are taken for those of" if task.head is None else "there is no such thing with"
-        raise BertkitError(
-            f"'{unknown}' does not fit: {taken} the head {kind.name}, which reads {', '.join(kind.roles)}; leave it out, and "
-            "name other columns with --set 'task.columns={ROLE=\"NAME\"}'"
-        )
-    roles = {role: usual for role, usual in kind.roles.items() if learned or role != "label"}
-    columns, notes = choose_columns(roles, asked, rows, source)
-    with_kind = f" with task.problem_type={task.problem_type}" if task.problem_type else ""
-    check_columns(columns, kind.most_columns(task), source, f"the head {kind.name}{with_kind}")
-    return columns, notes
 
 
 def _split(name: str, rows: Sequence[Row], head: Head, columns: Columns) -> Split:
@@ -280,7 +281,8 @@ def _readable(rows: Sequence[Row], head: Head, columns: Columns, unusable: list[
     named: list[Row] = []
     if isinstance(head, OneClass) and "label" in columns:
         # Beside a row with the name of a class numbers are unknown; see ``Labelling.encode``.
-        named = [row for row in rows if is_class(row, columns["label"][0], head.label_names)][:1]
+        ids = ClassIds(head.label_names)
+        named = [row for row in rows if is_class(row, columns["label"][0], ids)][:1]
 
     def check(row: Row) -> None:
         _split("", [row], head, columns)

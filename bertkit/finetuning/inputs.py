@@ -12,8 +12,8 @@ from typing import Any
 
 from bertkit import console
 from bertkit.errors import BertkitError
-from bertkit.finetuning.data import columns_for
-from bertkit.finetuning.features import Row
+from bertkit.finetuning.chosen_columns import columns_for
+from bertkit.finetuning.features import Columns, Row
 from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.heads.sequence import SequenceHead
 from bertkit.finetuning.rows.columns import LOOKED_AT
@@ -52,8 +52,10 @@ def has_columns(source: str, head: Head) -> bool:
     return type(head).rows_of(Path(source)) is not None or form(Path(source)) != "txt"
 
 
-def read_inputs(source: str, task: TaskSettings, head: Head) -> Iterator[Any]:
+def read_inputs(source: str, task: TaskSettings, head: Head, trained_on: Columns | None = None) -> Iterator[Any]:
     """What a head reads of the rows of a table, of the lines of a plain file, or of standard input ("-"), as a stream.
+
+    ``trained_on`` are the columns that the model was trained on.
 
     Raises:
         BertkitError: the columns do not exist, or the file cannot be read.
@@ -64,22 +66,27 @@ def read_inputs(source: str, task: TaskSettings, head: Head) -> Iterator[Any]:
         for number, line in enumerate(_lines(source), 1):
             yield text_input(line, head, f"{source}:{number}")
         return
-    yield from row_inputs(own or read_rows(path), source, task, head)
+    yield from row_inputs(own or read_rows(path), source, task, head, trained_on)
 
 
-def row_inputs(rows: Iterator[Row], source: str, task: TaskSettings, head: Head) -> Iterator[Any]:
+def row_inputs(
+    rows: Iterator[Row], source: str, task: TaskSettings, head: Head, trained_on: Columns | None = None
+) -> Iterator[Any]:
     """What a head reads of rows, as a stream; messages call the rows ``source``. A note says which columns were guessed.
+
+    ``trained_on`` are the columns that the model was trained on.
 
     Raises:
         BertkitError: the columns do not exist, or a row's text is null or NaN.
     """
     kind = type(head)
     first = list(islice(rows, LOOKED_AT))
-    columns, notes = columns_for(kind, task, first, source, learned=False) if first else ({}, [])
+    if not first:
+        return
+    columns, notes = columns_for(kind, task, first, source, labelled=False, trained_on=trained_on, command="predict")
     for told in notes:
         console.note_once(told)
-    if columns:
-        head.check_texts(columns, source)
+    head.check_texts(columns, source, "predict")
     for row in chain(first, rows):
         refuse_missing_texts([row], columns.get("text", ()))
         yield head.input(row, columns)
@@ -96,7 +103,7 @@ def text_input(text: str, head: Head, place: str) -> Any:
             f"{place} is a text alone, and the model takes {head.needs}: give a table ({', '.join(TABLE_SUFFIXES)}) with them"
         )
     row = place, {"text": text}
-    columns, _ = columns_for(type(head), TaskSettings(text=("text",)), [row], place, learned=False)
+    columns, _ = columns_for(type(head), TaskSettings(text=("text",)), [row], place, labelled=False)
     return head.input(row, columns)
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.finetuning.alignment import head_of_task
+from bertkit.finetuning.chosen_columns import told_apart
 from bertkit.finetuning.data import DataRequest, check_inputs, load_labelled, load_split
-from bertkit.finetuning.features import Features, Split
+from bertkit.finetuning.features import Columns, Features, Split
 from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.heads.registry import head_of_model
 from bertkit.finetuning.heads.sequence import SequenceHead
@@ -127,8 +128,12 @@ class Predictor:
             given = list(rows)
             if all(isinstance(row, str) for row in given):
                 return iter([text_input(sound(row), self.head, f"text {number}") for number, row in enumerate(given)])
-            table = [{"text": row} if isinstance(row, str) else row for row in given]
-        return row_inputs(memory_rows("the rows", table).placed(), "the rows", self.recipe.task, self.head)
+            # Beside rows with the column that the model was trained on, a text is one of that column.
+            there = {name for row in given if isinstance(row, Mapping) for name in row}
+            column = next((name for name in self.recipe.task.text if name in there), "text")
+            table = [{column: row} if isinstance(row, str) else row for row in given]
+        task, trained_on = told_apart(self.recipe.task)
+        return row_inputs(memory_rows("the rows", table).placed(), "the rows", task, self.head, trained_on)
 
     def answers(self, split: Split) -> tuple[list[dict[str, Any]], Features]:
         """One plain object per row, and the features that were read."""
@@ -230,12 +235,13 @@ def evaluate(
         raise BertkitError("--data does not go with --validation, whose rows are read: it is for --task")
     asked = load(FinetuneRecipe, "finetune", task, overrides).settings if task else None
     if validation is not None:
-        check_inputs(_own_rows(FinetuneRecipe(), validation, None))
+        check_inputs(_own_rows(TaskSettings(), validation, None, {}))
     predictor = open_predictor(model, device, overrides=overrides)
     recipe = asked or predictor.recipe
     if validation is not None:
         predictor = predictor.on_task(recipe.task, "task.labels")
-        rows = load_labelled(_own_rows(recipe, validation, predictor.head))
+        settings, trained_on = (recipe.task, {}) if task else told_apart(recipe.task, overrides)
+        rows = load_labelled(_own_rows(settings, validation, predictor.head, trained_on))
         splits = rows.validation
         for told in rows.notes:
             console.note(console.plain(told))
@@ -252,8 +258,8 @@ def evaluate(
     return {"metrics": list(metrics), **results_of(evaluated, head, metrics, recipe.train.seed)}
 
 
-def _own_rows(recipe: FinetuneRecipe, validation: str | MemoryRows, head: Head | None) -> DataRequest:
-    return DataRequest(recipe.task, None, None, validation, None, recipe.train.seed, head)
+def _own_rows(task: TaskSettings, rows: str | MemoryRows, head: Head | None, trained_on: Columns) -> DataRequest:
+    return DataRequest(task, None, None, rows, None, seed=0, head=head, trained_on=trained_on)
 
 
 def _say_cut(cuts: Cuts, name: str, predictor: Predictor) -> None:
@@ -292,14 +298,14 @@ def predict_rows(
         BertkitError: the model or the rows cannot be read.
     """
     folder = checked_folder(model, features=True)
-    task = recipe_of(folder).task
-    task = task.model_copy(update={"text": tuple(columns) or task.text})
+    task, trained_on = told_apart(recipe_of(folder).task)
+    task = task.model_copy(update={"text": tuple(columns)})
     head = head_of_model(model, read_config(folder, model), task)
     if columns and not any(has_columns(source, head) for source in sources):
         raise BertkitError(
             f"--text does not go with texts and plain lines: it is for tables ({', '.join(TABLE_SUFFIXES)})"
         )
-    rows = chain.from_iterable(_inputs(source, task, head) for source in sources)
+    rows = chain.from_iterable(_inputs(source, task, head, trained_on) for source in sources)
     # The first rows are read before torch is imported, which takes seconds and is not needed for a few rows.
     first = list(islice(rows, FEW_TEXTS + 1))
     predictor = open_predictor(model, device, len(first)).abstaining(abstain_below)
@@ -307,9 +313,9 @@ def predict_rows(
     return zip(read, predictions(predictor, asked), strict=True)
 
 
-def _inputs(source: str, task: TaskSettings, head: Head) -> Iterator[Any]:
+def _inputs(source: str, task: TaskSettings, head: Head, trained_on: Columns) -> Iterator[Any]:
     if source == "-" or os.path.isfile(source):  # Path.is_file would raise for a text that is too long for a file name
-        return read_inputs(source, task, head)
+        return read_inputs(source, task, head, trained_on)
     return iter([text_input(sound(source), head, "the text")])
 
 

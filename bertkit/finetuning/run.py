@@ -1,6 +1,7 @@
 """``bertkit finetune``: labelled rows → features → optimizer steps → the model folder of the best epoch."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bertkit import console
 from bertkit.assets import EMBEDDED_LABELLED
 from bertkit.errors import BertkitError
+from bertkit.finetuning.chosen_columns import with_columns
 from bertkit.finetuning.data import DataRequest, LabelledData, check_inputs, load_labelled, rows_without_a_hub
 from bertkit.finetuning.job import Setup, set_up
 from bertkit.io.atomic import write_json, write_text
@@ -196,7 +198,7 @@ def finetune_on(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneReq
         run_folder.check_checkpoints_fit(out, run.facts["parameters"], total_steps, run.job.settings, keeps_best)
     newest = checkpoint.newest_checkpoint(out) if request.resume else None
     if request.resume:
-        run_folder.check_same_maths(out, recipe, run.facts["data_fingerprint"])
+        check_resumes(out, recipe, run.facts["data_fingerprint"])
         console.note(console.plain(f"resuming from {newest}" if newest else f"no checkpoint in {out}: starting fresh"))
     elif request.overwrite:
         run_folder.clear(out)
@@ -214,10 +216,22 @@ def finetune_on(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneReq
 
 
 def recorded_recipe(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneRequest) -> FinetuneRecipe:
-    """The recipe as a run's folder records it: with the head that the rows have, and a learning rate that fits the model."""
+    """The recipe as a run's folder records it: with the head and the columns of the rows, and a learning rate that fits the
+    model."""
     # The head is recorded by its name: two heads may share a class of transformers, which is all that config.json tells.
-    task = recipe.task.model_copy(update={"head": data.head.name})
+    task = with_columns(recipe.task, data.columns).model_copy(update={"head": data.head.name})
     return with_fitting_rate(recipe, request).model_copy(update={"task": task})
+
+
+def check_resumes(out: Path, recipe: FinetuneRecipe, fingerprint: str) -> None:
+    """Refuses a resume with other settings or rows than the run in ``out`` began with, as ``run_folder.check_same_maths``.
+
+    Early runs do not record the columns that were recognised: the fingerprint tells whether the same ones are read.
+    """
+    columns = {name for name in run_folder.flat(recipe.model_dump()) if re.match(r"task\.(text|label|columns)\b", name)}
+    path = out / run_folder.RECIPE
+    begun = run_folder.flat(read_toml(path)) if path.is_file() else {}
+    run_folder.check_same_maths(out, recipe, fingerprint, {name for name in columns if not begun.get(name)})
 
 
 def with_fitting_rate(recipe: FinetuneRecipe, request: FinetuneRequest) -> FinetuneRecipe:

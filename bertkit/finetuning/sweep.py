@@ -15,6 +15,7 @@ from bertkit.finetuning.fingerprint import data_fingerprint
 from bertkit.finetuning.run import (
     FinetuneRequest,
     check_model,
+    check_resumes,
     completed,
     data_request,
     finetune,
@@ -205,7 +206,7 @@ def _finished(data: LabelledData, runs: list[_Run]) -> dict[Path, RunRecord]:
         run_folder.check_same_base(run.out, model)
         with console.kept():  # what is told of its learning rate, of which the run itself has told
             recipe = recorded_recipe(data, run.recipe, run.request)
-        run_folder.check_same_maths(run.out, recipe, fingerprint)
+        check_resumes(run.out, recipe, fingerprint)
         record = read_record(run.out)
         if record.finished:
             finished[run.out] = record

@@ -1,10 +1,44 @@
 """What a cell of a table holds, read as text."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bertkit.errors import BertkitError
+
+
+class ClassId(int):
+    """The number of a class in a data set that names its classes: a number, for whoever does not ask for the names.
+
+    Attributes:
+        names: those of all classes, by number.
+    """
+
+    names: Sequence[str] = ()
+
+
+def class_names(features: Any) -> dict[str, Sequence[str]]:
+    """The names of classes by number, for each column of a ``datasets.Dataset`` with classes (``ClassLabel``) or lists of them.
+
+    ``features`` are those of the data set; None has none.
+    """
+    inner = {name: getattr(one, "feature", one) for name, one in (features or {}).items()}
+    return {name: one.names for name, one in inner.items() if hasattr(one, "int2str")}
+
+
+def with_class_ids(row: Mapping[str, Any], names: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """A row whose classes know their names, as ``class_names`` gives them by column; -1, which means no label, becomes None."""
+    return {**row, **{column: _class_ids(row[column], names[column]) for column in names if column in row}}
+
+
+def _class_ids(value: Any, names: Sequence[str]) -> Any:
+    if isinstance(value, list):
+        return [_class_ids(one, names) for one in value]
+    if not isinstance(value, int) or not 0 <= value < len(names):
+        return None if value == -1 else value
+    made = ClassId(value)
+    made.names = names
+    return made
 
 
 @dataclass(frozen=True)

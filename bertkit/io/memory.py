@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from bertkit.errors import BertkitError
-from bertkit.io.cells import decoded
+from bertkit.io.cells import class_names, decoded, with_class_ids
 
 
 @runtime_checkable
@@ -61,14 +61,14 @@ def memory_rows(name: str, table: Table) -> MemoryRows:
             name,
             [dict(zip(names, map(_given, row), strict=True)) for row in table.itertuples(index=False, name=None)],
         )
-    rows: list[dict[str, Any]] = []
+    rows, classes = list[dict[str, Any]](), class_names(getattr(table, "features", None))
     for number, row in enumerate(table if isinstance(table, Iterable) else [table]):
         if not isinstance(row, Mapping):
             raise BertkitError(
                 f"{name}, row {number} is of type {type(row).__name__}: give a path, a list of dictionaries, a "
                 "datasets.Dataset or a pandas.DataFrame"
             )
-        rows.append({str(column): _given(value) for column, value in row.items()})
+        rows.append(with_class_ids({str(column): _given(value) for column, value in row.items()}, classes))
     return MemoryRows(name, rows)
 
 

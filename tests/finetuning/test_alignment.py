@@ -2,17 +2,21 @@
 
 import shutil
 
+import datasets
 import pytest
 import torch
 from transformers import BertForSequenceClassification
 
 from bertkit.errors import BertkitError
-from bertkit.finetuning import predict
+from bertkit.finetuning import data, predict
 from bertkit.finetuning.alignment import head_of_task, taken_by_number
+from bertkit.finetuning.data import DataRequest, load_table
 from bertkit.finetuning.glue import GLUE_ROWS
 from bertkit.finetuning.heads.number import Number
 from bertkit.finetuning.heads.one_class import OneClass
 from bertkit.finetuning.heads.several_classes import SeveralClasses
+from bertkit.finetuning.heads.token import TokenHead
+from bertkit.io.memory import memory_rows
 from bertkit.settings.recipes import Override, load
 from bertkit.settings.schema import FinetuneRecipe, TaskSettings
 
@@ -124,3 +128,80 @@ def test_rows_that_number_named_classes_are_said(names, values, said):
     found = taken_by_number(OneClass(names), values)
     assert found.endswith(said)
     assert bool(found) == bool(said)
+
+
+def dataset(names, ids, text="text"):
+    label = datasets.ClassLabel(names=names)
+    listed = isinstance(ids[0], list)
+    features = datasets.Features({text: [datasets.Value("string")] if listed else datasets.Value("string"),
+                                  "label": datasets.Sequence(label) if listed else label})  # fmt: skip
+    texts = [["a"] * len(one) for one in ids] if listed else [f"a {n}" for n in range(len(ids))]
+    return memory_rows("rows", datasets.Dataset.from_dict({text: texts, "label": ids}, features=features))
+
+
+def read(rows, head=None, **task):
+    return load_table(DataRequest(TaskSettings(**task), None, rows if head is None else None, rows, None, 1, head))
+
+
+def test_the_classes_of_a_dataset_are_those_that_it_names():
+    rows = dataset(["positive", "negative"], [0, 1, 1, 0])
+    trained = read(rows)
+    assert trained.head.label_names == ["negative", "positive"]
+    assert trained.train.labels.tolist() == trained.validation[0].labels.tolist() == [1, 0, 0, 1]
+    for names, labels in ((["negative", "positive"], [1, 0, 0, 1]), (["other", "Positive", "NEGATIVE"], [1, 2, 2, 1])):
+        evaluated = read(rows, OneClass(names))
+        assert evaluated.validation[0].labels.tolist() == labels
+        assert not any("numbers" in told for told in evaluated.notes)
+    # Classes with other names are taken by their numbers, which is said, as are those that are renamed.
+    nameless = read(rows, OneClass(["LABEL_0", "LABEL_1"]))
+    assert nameless.validation[0].labels.tolist() == [0, 1, 1, 0]
+    assert read(rows, labels=("good", "negative")).train.labels.tolist() == [0, 1, 1, 0]
+    assert "0 is neg, 1 is pos" in " ".join(read(rows, OneClass(["neg", "pos"])).notes)
+    with pytest.raises(BertkitError, match="row 2: unknown label 'so so'; training has negative, positive"):
+        read(dataset(["so so", "negative", "positive"], [1, 2, 0]), OneClass(["negative", "positive"]))
+    stars = dataset(["1 star", "2 stars"], [0, 1])
+    assert read(stars, problem_type="regression").train.labels.tolist() == [0, 1]
+    with pytest.raises(BertkitError, match="no label in column 'label'"):
+        read(dataset(["positive", "negative"], [0, -1, 1]))
+
+
+def test_the_tags_and_labels_of_a_dataset_are_those_that_it_names():
+    names = ["O", "B-PER", "I-PER"]
+    trained = read(dataset(names, [[0, 1, 2], [1, 0]], "tokens"))
+    assert trained.train.labels[0].tags == ["O", "B-PER", "I-PER"]
+    evaluated = read(dataset(names, [[0, 1, 2], [1, 0]], "tokens"), TokenHead(["O", "I-PER", "B-PER"], "BIO"))
+    assert [row.tags for row in evaluated.validation[0].labels] == [["O", "B-PER", "I-PER"], ["B-PER", "O"]]
+    emotions = datasets.Sequence(datasets.ClassLabel(names=["joy", "anger"]))
+    features = datasets.Features({"text": datasets.Value("string"), "label": emotions})
+    rows = {"text": ["a", "b", "c"], "label": [[0, 1], [1], []]}
+    several = memory_rows("rows", datasets.Dataset.from_dict(rows, features=features))
+    assert read(several).head.label_names == ["anger", "joy"]
+    assert read(several).train.labels.tolist() == [[1, 1], [1, 0], [0, 0]]
+
+
+def test_choices_are_numbered_however_they_are_called():
+    features = datasets.Features({"question": datasets.Value("string"), "choices": [datasets.Value("string")],
+                                  "label": datasets.ClassLabel(names=["choice1", "choice2"])})  # fmt: skip
+    rows = {"question": ["a", "b"], "choices": [["x", "y"]] * 2, "label": [0, 1]}
+    assert read(memory_rows("rows", datasets.Dataset.from_dict(rows, features=features))).train.labels.tolist() == [
+        0,
+        1,
+    ]
+
+
+@pytest.mark.parametrize("kind", [OneClass, SeveralClasses])
+def test_a_head_in_another_order_still_wants_two_texts(kind):
+    head = kind(["no", "yes"])
+    head.texts = 2
+    aligned, _ = head_of_task(head, TaskSettings(labels=("yes", "no")), "task.labels")
+    assert aligned.label_names == ["yes", "no"]
+    with pytest.raises(BertkitError, match="the model takes two texts a row"):
+        aligned.check_texts({"text": ("a",)}, "rows")
+
+
+def test_the_numbers_of_a_named_task_are_those_of_its_labels(monkeypatch):
+    rows = dataset(["neg", "positive"], [0, 1, 1], "sentence")  # as the hub might call them some day
+    monkeypatch.setattr(data, "_hub_rows", lambda *_: rows.placed())
+    sst2 = load(FinetuneRecipe, "finetune", "sst2", []).settings.task
+    for head in (None, OneClass(["negative", "positive"])):
+        assert data.load_split(sst2, None, "train", head).labels.tolist() == [0, 1, 1]

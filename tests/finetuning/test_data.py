@@ -268,8 +268,12 @@ def test_rows_without_a_text_are_refused_or_left_out_and_counted(tmp_path):
     rows = [{"text": text, "label": "xy"[n % 2]} for n, text in enumerate(["a", None, "", "b", float("nan"), "c"])]
     rows.append({"text": "d", "label": float("nan")})
     table = "\n".join(map(json.dumps, rows))
-    with pytest.raises(BertkitError, match=r"2 of 7 rows have no text in column 'text': .*a\.jsonl:2, 5; fill them in"):
+    with pytest.raises(
+        BertkitError, match=r"2 of 7 rows have no text in column 'text': .*:2, 5; fill them in.*; --skip-bad"
+    ):
         own(tmp_path, table, name="a.jsonl")
+    with pytest.raises(BertkitError, match="fill them in, or leave them out$"):  # which evaluate has no option for
+        load_labelled(request(validation=tmp_path / "a.jsonl", head=OneClass(["x", "y"])))
     data = own(tmp_path, table, name="a.jsonl", skip_bad_rows=True)
     assert data.train.texts == [("a",), ("",), ("b",), ("c",)]
     assert len(data.left_out) == 6  # three of the training and three of the validation rows

@@ -12,6 +12,7 @@ from helpers.interrupted import cut_off
 from bertkit.assets import EMBEDDED_LABELLED, EMBEDDED_MODEL
 from bertkit.errors import BertkitError
 from bertkit.finetuning.data import check_inputs
+from bertkit.finetuning.predict import evaluate, open_predictor
 from bertkit.finetuning.run import (
     DEFAULT_MODEL,
     FinetuneRequest,
@@ -213,3 +214,54 @@ def test_an_overwrite_that_cannot_be_made_leaves_the_run_that_is_there(tiny_mode
         assert sorted(path.name for path in request.folder.iterdir()) == before
     with pytest.raises(BertkitError, match="--model .* is there"):
         sweep(replace(request, overwrite=True, model=str(request.folder)), 2, {})
+
+
+def _of_columns(tiny_model, out, train, validation, **settings):
+    fixed = {"train.max_steps": 4, "train.save_steps": 2, "data.max_seq_length": 16, "train.encoder": "frozen"}
+    overrides = [Override(key, value, key) for key, value in (fixed | settings).items()]
+    rows = (memory_rows("train", train), memory_rows("validation", validation))
+    return FinetuneRequest(
+        train=rows[0], validation=rows[1], model=str(tiny_model), out=out, device="cpu", overrides=overrides
+    )
+
+
+def test_a_run_and_its_model_read_the_same_columns(tiny_model, tmp_path, capsys):
+    plain = [{"review": f"the cat {'abcdefgh'[row % 8]}", "verdict": ["no", "yes"][row % 2]} for row in range(24)]
+    more = [{"text": "sat .", "label": "no", **row} for row in plain]  # columns with usual names, which nobody learned
+    run = finetune(_of_columns(tiny_model, tmp_path / "run", plain, more))
+    capsys.readouterr()
+    model = shutil.move(tmp_path / "run", tmp_path / "moved")
+    again = evaluate(str(model), None, None, memory_rows("validation", more), [], "cpu")
+    assert {name: run.results[name] for name in again if name.startswith("eval_")} == {
+        name: again[name] for name in again if name.startswith("eval_")
+    }
+    predictor = open_predictor(str(model), "cpu")
+    assert predictor(more) == predictor([row["review"] for row in more]) != predictor([row["text"] for row in more])
+    assert predictor(["sat .", {"review": "a"}]) == predictor(["sat .", "a"])
+    assert "trained on" not in capsys.readouterr().err
+    other = [{"text": row["review"], "label": row["verdict"]} for row in plain]
+    named = {"task.text": ["text"], "task.label": ["label"]}
+    sets = [Override(name, value, name) for name, value in named.items()]
+    for given, told in (([], True), (sets, False)):
+        elsewhere = evaluate(str(model), None, None, memory_rows("validation", other), given, "cpu")
+        assert elsewhere["eval_loss"] == again["eval_loss"]
+        assert ("(the model was trained on review)" in capsys.readouterr().err) is told
+
+
+def test_a_run_of_before_columns_were_recorded_is_resumed_and_one_with_others_is_not(tiny_model, tmp_path):
+    rows = [{"review": f"the cat {'abcdefgh'[row % 8]}", "verdict": ["no", "yes"][row % 2]} for row in range(20)]
+    rows = [{**row, "second": row["review"]} for row in rows]
+    request = _of_columns(tiny_model, tmp_path / "run", rows, rows[:8], **{"task.text": ["review"]})
+    finetune(request)
+    whole, recipe = cut_off(request.folder, after=2), request.folder / "recipe.toml"
+    recorded = recipe.read_text()
+    with pytest.raises(
+        BertkitError, match=r"cannot resume .* with task\.text = \['second'\]: it was begun with \['review'\]"
+    ):
+        finetune(
+            replace(_of_columns(tiny_model, request.folder, rows, rows[:8], **{"task.text": ["second"]}), resume=True)
+        )
+    recipe.write_text(recorded.replace('label = [\n    "verdict",\n]', "label = []"))
+    assert recipe.read_text() != recorded
+    finetune(replace(request, resume=True))
+    assert (request.folder / "model.safetensors").read_bytes() == whole

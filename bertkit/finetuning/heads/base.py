@@ -22,6 +22,7 @@ from bertkit.finetuning.features import Batch, Columns, Features, Row, Split
 if TYPE_CHECKING:
     import torch
 
+    from bertkit.finetuning.rows.columns import Command
     from bertkit.finetuning.windows import Encoder
     from bertkit.settings.schema import TaskSettings
 
@@ -128,8 +129,12 @@ class Head(ABC):
         """What a row has to contain, in words, if a text alone is not enough; else empty."""
         return ""
 
-    def check_texts(self, columns: Columns, source: str) -> None:  # noqa: B027 (most have nothing to refuse)
+    def check_texts(  # noqa: B027 (most have nothing to refuse)
+        self, columns: Columns, source: str, command: "Command" = "finetune"
+    ) -> None:
         """Checks that rows have as many texts as those that the model was fine-tuned on; a line says what is done without.
+
+        Messages name the options of ``command``.
 
         Raises:
             BertkitError: they have fewer or more.

@@ -16,6 +16,7 @@ from bertkit.finetuning.baseline import beside
 from bertkit.finetuning.features import Batch, Columns, Features, Row, Split, joined
 from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.rows.choice_rows import choices_of, numbered, refuse_numbers_from_1, right_choice, told_empty
+from bertkit.finetuning.rows.columns import Command, option
 from bertkit.finetuning.rows.kinds import as_text
 from bertkit.intervals import wilson_interval
 
@@ -83,10 +84,11 @@ class ChoiceHead(Head):
     def needs(self) -> str:
         return "a question and its choices"
 
-    def check_texts(self, columns: Columns, source: str) -> None:
+    def check_texts(self, columns: Columns, source: str, command: Command = "finetune") -> None:
         if not columns.get("text"):
+            way = option("text", command)
             console.note_once(
-                console.plain(f"{source}: no column of questions, so that choices are read alone (--text names one)")
+                console.plain(f"{source}: no column of questions, so that choices are read alone ({way} names one)")
             )
 
     def input(self, row: Row, columns: Columns) -> dict[str, Any]:

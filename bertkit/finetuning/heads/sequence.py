@@ -15,6 +15,7 @@ from bertkit.finetuning.baseline import beside
 from bertkit.finetuning.features import Batch, Columns, Features, Row, Split
 from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.rows.cells import class_name
+from bertkit.finetuning.rows.columns import Command, option
 from bertkit.finetuning.rows.kinds import as_text, refuse_other_tasks
 from bertkit.finetuning.rows.labels import Labelling, find_labelling
 from bertkit.finetuning.rows.table_check import check_table
@@ -98,7 +99,9 @@ class SequenceHead(Head):
 
     def in_order(self, names: Sequence[str], places: Sequence[int]) -> "SequenceHead":  # noqa: ARG002
         """The same head with its classes renamed and reordered; ``places`` are their former positions."""
-        return type(self)(names)
+        other = type(self)(names)
+        other.texts = self.texts
+        return other
 
     def model_config(self) -> dict[str, Any]:
         names = self.label_names or ["LABEL_0"]
@@ -114,11 +117,12 @@ class SequenceHead(Head):
     def needs(self) -> str:
         return "two texts" if self.texts == 2 else ""
 
-    def check_texts(self, columns: Columns, source: str) -> None:
+    def check_texts(self, columns: Columns, source: str, command: Command = "finetune") -> None:
         given = len(columns["text"])
         if self.texts and given != self.texts:
-            wanted = "two texts a row: name their columns with --text and --text-pair"
-            wanted = wanted if self.texts == 2 else "one text a row: name its column with --text"
+            way = option("text", command, self.texts)
+            wanted = f"two texts a row: name their columns with {way}"
+            wanted = wanted if self.texts == 2 else f"one text a row: name its column with {way}"
             raise BertkitError(
                 f"{source} is read by {given} columns ({', '.join(columns['text'])}), and the model takes {wanted}"
             )

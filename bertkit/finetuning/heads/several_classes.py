@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from copy import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -53,7 +53,7 @@ class SeveralClasses(SequenceHead):
         return other
 
     def in_order(self, names: Sequence[str], places: Sequence[int]) -> "SeveralClasses":
-        return SeveralClasses(names)._at([self.thresholds[place] for place in places])
+        return cast(SeveralClasses, super().in_order(names, places))._at([self.thresholds[place] for place in places])
 
     def model_config(self) -> dict[str, Any]:
         fitted = any(one != _HALF for one in self.thresholds)

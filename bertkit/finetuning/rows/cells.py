@@ -18,7 +18,7 @@ _LARGEST = float(np.finfo(np.float32).max)
 _SHOWN_PLACES = 4
 _LONGEST_LIST_CHARS = 100_000
 # Numbers as programs write them, in ASCII: no sign "+", no leading zeros, no more digits than a float64 can distinguish.
-_WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,14})")
+_WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,14})(\.0)?")
 _DECIMAL = re.compile(r"-?((0|[1-9][0-9]*)?\.[0-9]+|[1-9](?=e))(e[+-][0-9]{2,3})?")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _NEIGHBOURS = re.compile(r"""['"]\s+['"]""")
@@ -59,7 +59,7 @@ def as_seen(name: str) -> str:
 
 
 def is_whole(value: Any) -> bool:
-    """Whether a cell is a whole number, stored or written as one: 10, but not 010, +10, 1e1, 1_0 or 10.0."""
+    """Whether a cell is a whole number, stored or written as one: 10 or 10.0, but not 010, +10, 1e1, 1_0 or 10.00."""
     if isinstance(value, str):
         return bool(_WHOLE.fullmatch(value.strip()))
     return not isinstance(value, bool) and as_number(value) is not None and float(value).is_integer()
@@ -129,6 +129,10 @@ def split(value: str, separator: str) -> list[str]:
     return list(dict.fromkeys(part.strip() for part in value.split(separator) if part.strip()))
 
 
+class EmptyCellsError(BertkitError):
+    """Rows lack something that they might be filled with."""
+
+
 def refuse_empty(places: Sequence[str], rows: int, what: str, ways_on: str = "") -> None:
     """Refuses rows that lack something, all of them in one message.
 
@@ -139,14 +143,12 @@ def refuse_empty(places: Sequence[str], rows: int, what: str, ways_on: str = "")
         ways_on: what a person can do besides filling them or leaving them out.
 
     Raises:
-        BertkitError: there are such rows.
+        EmptyCellsError: there are such rows.
     """
     if rows == 1 and places:
-        raise BertkitError(f"{places[0]} has {what}")
+        raise EmptyCellsError(f"{places[0]} has {what}")
     if places:
         source = places[0].rpartition(":")[0]
         shown = listed([places[0], *(place.removeprefix(f"{source}:") for place in places[1:])], _SHOWN_PLACES)
         lacking = counted(len(places), f"of {rows:,} rows has", f"of {rows:,} rows have")
-        raise BertkitError(
-            f"{lacking} {what}: {shown}; fill them in, or leave them out with finetune --skip-bad-rows{ways_on}"
-        )
+        raise EmptyCellsError(f"{lacking} {what}: {shown}; fill them in, or leave them out{ways_on}")

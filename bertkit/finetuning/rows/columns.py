@@ -3,7 +3,8 @@
 import re
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal
 
 from bertkit.errors import BertkitError
 from bertkit.finetuning.features import Row
@@ -14,17 +15,21 @@ _TIMES_LONGER = 3
 _FEW_VALUES = 20
 LOOKED_AT = 1_000
 """How many rows are examined."""
-_BY_CONTENT = {
-    "text": " (the only column of long texts; --text names another)",
-    "label": " (the only column of few values; --label names another)",
-}
+_BY_CONTENT = {"text": "the only column of long texts", "label": "the only column of few values"}
 
+Command = Literal["finetune", "evaluate", "predict"]
+"""What rows are read for; it says by which options a person names their columns."""
 Roles = Mapping[str, Sequence[Sequence[str]]]
 """For each role the alternative columns that it may stand in, the most likely first; ``()`` makes it optional."""
 
 
 def choose_columns(
-    roles: Roles, asked: Mapping[str, Sequence[str]], rows: Sequence[Row], source: str
+    roles: Roles,
+    asked: Mapping[str, Sequence[str]],
+    rows: Sequence[Row],
+    source: str,
+    trained_on: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    command: Command = "finetune",
 ) -> tuple[dict[str, tuple[str, ...]], list[str]]:
     """The columns of each role, and lines about what was guessed.
 
@@ -36,12 +41,17 @@ def choose_columns(
         asked: columns that a person named, by role.
         rows: the first rows.
         source: the table, for messages.
+        trained_on: the columns that a model was trained on, by role. A role that nobody named is read from these where the
+            table has all of them; else it is recognised, and the line says what the model was trained on.
+        command: the command at hand, for messages.
 
     Raises:
         BertkitError: a named column does not exist, a role has no column, or the table has no header.
     """
     names = _names(rows)
-    chosen = {role: _named(asked[role], names, role, source) for role in roles if asked.get(role)}
+    chosen = {role: _named(asked[role], names, role, source, command) for role in roles if asked.get(role)}
+    before = {role: trained_on[role] for role in roles if role not in chosen and trained_on.get(role)}
+    chosen |= {role: found for role, some in before.items() if (found := _alike(some, names)) is not None}
     usual = {role: _usual(roles[role], names) for role in roles if role not in chosen}
     guessed_names = [name for name in names if name not in {one for some in chosen.values() for one in some}]
     by_content = []
@@ -50,22 +60,23 @@ def choose_columns(
             taken = {name for some in (*chosen.values(), *usual.values()) for name in some or ()}
             columns = _by_content(role, [name for name in names if name not in taken], rows[:LOOKED_AT])
             if columns is None:
-                _refuse_without_header(guessed_names, rows, source)
-                raise BertkitError(
-                    f"which column of {source} is the {role}? use {_flag(role)} with one of {_quoted(names)}"
-                )
+                _refuse_without_header(guessed_names, rows, source, command)
+                raise BertkitError(f"which column of {source} is the {role}? {_to_do(role, names, command)}")
             by_content.append(role)
         if columns:
             chosen[role] = usual[role] = columns
     if by_content:
-        _refuse_without_header(guessed_names, rows, source)
+        _refuse_without_header(guessed_names, rows, source, command)
     ordered = {role: chosen[role] for role in roles if role in chosen}
-    guessed = [
-        f"{role}: {', '.join(map(_shown, columns))}" + (_BY_CONTENT[role] if role in by_content else "")
-        for role, columns in ordered.items()
-    ]
-    is_guessed = any(tuple(asked.get(role, ())) != columns for role, columns in ordered.items())
-    return ordered, ["; ".join(guessed)] if is_guessed else []
+    told = []
+    for role, columns in ordered.items():
+        why = [f"{_BY_CONTENT[role]}; {option(role, command)} names another"] if role in by_content else []
+        if role in before and columns != _alike(before[role], names):
+            why.insert(0, f"the model was trained on {_listed(before[role])}")
+        told.append(f"{role}: {_listed(columns)}" + (f" ({'; '.join(why)})" if why else ""))
+    known = {**before, **asked}
+    is_guessed = any(tuple(known.get(role, ())) != columns for role, columns in ordered.items())
+    return ordered, ["; ".join(told)] if is_guessed else []
 
 
 def columns_like(
@@ -87,7 +98,13 @@ def columns_like(
     return choose_columns({role: roles[role] for role in columns}, asked, rows, source)[0]
 
 
-def check_columns(columns: Mapping[str, Sequence[str]], most: Mapping[str, int], source: str, reader: str) -> None:
+def check_columns(
+    columns: Mapping[str, Sequence[str]],
+    most: Mapping[str, int],
+    source: str,
+    reader: str,
+    command: Command = "finetune",
+) -> None:
     """Refuses columns that would be read twice, or not at all.
 
     Args:
@@ -95,6 +112,7 @@ def check_columns(columns: Mapping[str, Sequence[str]], most: Mapping[str, int],
         most: how many columns a role has at most; a role that is missing here has any number.
         source: the table, for messages.
         reader: what reads the columns, for messages.
+        command: the command at hand; likewise.
 
     Raises:
         BertkitError: there are such columns.
@@ -104,12 +122,14 @@ def check_columns(columns: Mapping[str, Sequence[str]], most: Mapping[str, int],
         if len(names) > most.get(role, len(names)):
             raise BertkitError(
                 f"{source}: {len(names)} columns are named for the {role} ({_quoted(names)}), of which {reader} reads "
-                f"{most[role]} at most: name no more with {_flag(role)}"
+                f"{most[role]} at most: name no more with {option(role, command)}"
             )
         for name in names:
             if name in taken:
                 twice = f"twice for the {role}" if taken[name] == role else f"for the {taken[name]} and for the {role}"
-                raise BertkitError(f"{source}: the column '{name}' is named {twice}: name another with {_flag(role)}")
+                raise BertkitError(
+                    f"{source}: the column '{name}' is named {twice}: name another with {option(role, command)}"
+                )
             taken[name] = role
 
 
@@ -117,13 +137,24 @@ def _names(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(name for _, row in rows[:LOOKED_AT] for name in row))
 
 
-def _named(wanted: Sequence[str], names: Sequence[str], role: str, source: str) -> tuple[str, ...]:
-    """Columns that were asked for, by their exact name, or else by one that differs only in case and blanks."""
+def _named(wanted: Sequence[str], names: Sequence[str], role: str, source: str, command: Command) -> tuple[str, ...]:
+    """Columns that were asked for, as ``_alike`` finds them; a message says which one is not there."""
+    columns: tuple[str, ...] = ()
+    for one in wanted:
+        found = _alike([one], names)
+        if found is None:
+            raise BertkitError(f"{source} has no column '{one}': {_to_do(role, names, command)}")
+        columns += found
+    return columns
+
+
+def _alike(wanted: Sequence[str], names: Sequence[str]) -> tuple[str, ...] | None:
+    """Columns by their exact names, or else by names that differ only in case and blanks; None if one is not there."""
     columns = []
     for one in wanted:
         alike = [one] if one in names else [name for name in names if _plain(name) == _plain(one) != ""]
         if len(alike) != 1:
-            raise BertkitError(f"{source} has no column '{one}': use {_flag(role)} with one of {_quoted(names)}")
+            return None
         columns.append(alike[0])
     return tuple(columns)
 
@@ -180,7 +211,7 @@ def _is_of_few_values(held: Sequence[Any]) -> bool:
     return len(scalars) == len(held) and 2 <= distinct <= min(_FEW_VALUES, len(held) // 5)
 
 
-def _refuse_without_header(names: Sequence[str], rows: Sequence[Row], source: str) -> None:
+def _refuse_without_header(names: Sequence[str], rows: Sequence[Row], source: str, command: Command) -> None:
     """Refuses a table without a header: a name of a column is a number, or occurs again as a value in the column.
 
     A column of few values may be called like one of them, as that of spam and ham, if the others have names of one word.
@@ -189,23 +220,42 @@ def _refuse_without_header(names: Sequence[str], rows: Sequence[Row], source: st
         names: the columns that nobody named.
         rows: the rows.
         source: the table, for the message.
+        command: the command at hand; likewise.
     """
     again = [name for name in names if name and any(row.get(name) == name for _, row in rows[:LOOKED_AT])]
     if len(again) == 1 and _is_of_few_values(_values(again[0], rows[:LOOKED_AT])):
         again = again if any(len(name.split()) > 1 for name in names if name not in again) else []
     if again or any(map(cells.is_plain_number, names)):
+        read = ("text",) if command == "predict" else ("text", "label")
+        ways = " and ".join(option(role, command) for role in read)
         raise BertkitError(
             f"{source} has no header: its first line looks like a row ({_quoted(names)}); put the names of the columns, "
-            "such as text,label, above it; or, if these are names, say with --text and --label which are read"
+            f"such as text,label, above it; or, if these are names, say with {ways} which are read"
         )
 
 
-def _flag(role: str) -> str:
-    return f"--{role}" if role in ("text", "label") else f"--set 'task.columns={{{role}=\"NAME\"}}'"
+def option(role: str, command: Command, columns: int = 1) -> str:
+    """What a person gives to a command to name the columns of a role; in `bertkit predict` only those of texts have one."""
+    if role == "text" and command != "evaluate":
+        return "--text and --text-pair" if columns == 2 else "--text"
+    if role not in ("text", "label"):
+        return f"--set 'task.columns={{{role}=\"NAME\"}}'"
+    named = ", ".join(['"NAME"'] * columns)
+    return "--label" if command == "finetune" else f"--set 'task.{role}=[{named}]'"
+
+
+def _to_do(role: str, names: Sequence[str], command: Command) -> str:
+    if command == "predict" and role != "text":
+        return f"call one of {_quoted(names)} '{role}'"
+    return f"use {option(role, command)} with one of {_quoted(names)}"
 
 
 def _quoted(names: Sequence[str]) -> str:
     return ", ".join(f"'{name}'" for name in names)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(_shown, names))
 
 
 def _shown(name: str) -> str:

@@ -1,12 +1,14 @@
 """Turns labels as people write them (words, numbers, lists) into those that losses take."""
 
 import re
-from collections.abc import Container, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.finetuning.features import Row
 from bertkit.finetuning.rows import cells
@@ -16,6 +18,29 @@ from bertkit.settings.schema import TaskSettings
 _MOST_NUMBERED_CLASSES = 50
 _BETWEEN = re.compile(r"[|;]|, ")
 _SET = "--set task.problem_type="
+
+
+class ClassIds:
+    """Finds classes by their names. Whole numbers are also found by value, as 1 and 1.0, and true and false in any case."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._exact = {name: number for number, name in enumerate(names)}
+        keys = [_value_of(name) for name in names]
+        counts = Counter(keys)
+        self._by_value = {key: number for number, key in enumerate(keys) if counts[key] == 1}
+
+    def of(self, value: Any) -> int | None:
+        """The number of the class in a cell; None if it is none."""
+        found = self._exact.get(cells.class_name(value))
+        key = _value_of(value)
+        return found if found is not None or key is None else self._by_value.get(key)
+
+
+def _value_of(value: Any) -> float | str | None:
+    if cells.is_whole(value):
+        return float(value)
+    name = cells.class_name(value).lower()
+    return name if name in ("true", "false") else None
 
 
 @dataclass(frozen=True)
@@ -36,27 +61,34 @@ class Labelling:
         _refuse_missing(rows, columns, several)
         if several:
             return self._several(rows, columns)
-        ids = {name: number for number, name in enumerate(self.names)}
+        ids = ClassIds(self.names)
         # Datasets on the hub store a class as its number, even if the classes have names; no row then has a name.
         is_named = any(map(cells.is_whole, self.names)) or any(is_class(row, columns[0], ids) for row in rows)
         values = [self._one(place, row, columns[0], ids, not is_named) for place, row in rows]
         return np.array(values, dtype=np.float32 if self.kind == "regression" else np.int64)
 
-    def _one(self, place: str, row: dict[str, Any], column: str, ids: dict[str, int], by_number: bool) -> float:
+    def _one(self, place: str, row: dict[str, Any], column: str, ids: ClassIds, by_number: bool) -> float:
         value = _value(place, row, column)
         if self.kind == "regression":
             number = cells.as_number(value)
             if number is None:
                 raise BertkitError(f"{place}: the label '{shown(value)}' is no number")
             return number
-        class_id = ids.get(cells.class_name(value))
+        class_id = ids.of(value)
         if class_id is None and by_number and cells.is_whole(value):
-            class_id = int(float(value)) if float(value) in range(len(ids)) else None
+            class_id = int(float(value)) if float(value) in range(len(self.names)) else None
         if class_id is None:
             raise self._unknown(place, value)
         return class_id
 
     def _several(self, rows: Sequence[Row], columns: Sequence[str]) -> np.ndarray:
+        lacking = [name for name in self.names if name not in columns] if len(columns) > 1 else []
+        if lacking:
+            quoted = ", ".join(f'"{name}"' for name in self.names)
+            raise BertkitError(
+                f"{rows[0][0]}: of the classes in columns of their own, {console.listed(lacking, 5)} has none that is read: "
+                f"name all of them with --set 'task.label=[{quoted}]'"
+            )
         encoded = np.zeros((len(rows), len(self.names)), dtype=np.float32)
         ids = {name: number for number, name in enumerate(self.names)}
         # [0, 1] are flags, or the classes 0 and 1: of classes with such names, only where all rows can be flags.
@@ -86,17 +118,18 @@ class Labelling:
 
     def _unknown(self, place: str, value: Any) -> BertkitError:
         more = f" and {len(self.names) - 20:,} more" if len(self.names) > 20 else ""
-        seen = cells.as_seen(str(value))
+        written = cells.class_name(value)
+        seen = cells.as_seen(written)
         alike = any(cells.as_seen(name) == seen for name in self.names)
         how = " (it looks like one of them, but consists of other characters, as in NFC and NFD)" if alike else ""
         return BertkitError(
-            f"{place}: unknown label '{shown(value)}'; training has {', '.join(self.names[:20])}{more}{how}"
+            f"{place}: unknown label '{shown(written)}'; training has {', '.join(self.names[:20])}{more}{how}"
         )
 
 
-def is_class(row: Row, column: str, names: Container[str]) -> bool:
-    """Whether the label of a row is one of these names."""
-    return cells.class_name(row[1].get(column)) in names
+def is_class(row: Row, column: str, ids: ClassIds) -> bool:
+    """Whether the label of a row is one of these classes."""
+    return ids.of(row[1].get(column)) is not None
 
 
 def find_labelling(rows: Sequence[Row], columns: Sequence[str], task: TaskSettings) -> Labelling:
@@ -187,7 +220,8 @@ def _names(rows: Sequence[Row], columns: Sequence[str], kind: str) -> list[str]:
 
 
 def _ordered(names: set[str]) -> list[str]:
-    return sorted(names, key=int) if all(map(cells.is_whole, names)) else sorted(names)
+    ordered = sorted(names)
+    return sorted(ordered, key=float) if all(map(cells.is_whole, names)) else ordered
 
 
 def _names_of(place: str, row: dict[str, Any], columns: Sequence[str]) -> list[str]:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 SHOWN_CLASSES = 12
 _UNEVEN = 5
+_RARE = 20
+"""Labels that are no numbers are named if at most one row in so many has such a one."""
 _SET = "--set task.problem_type="
 _UNTOLD = re.compile(r"[\s_-]|[.,;:!?]+$")
 _POINT_ZERO = re.compile(r"(-?[0-9]+)\.0+")
@@ -92,6 +94,10 @@ class TableCheck:
             map(str, range(len(counts)))
         ):
             flag = "; named by position, --set 'task.labels=[\"NAME\", …]' names them"
+        strays = {name: rows for name, rows in first.classes.items() if not cells.is_plain_number(name)}
+        if self.problem_type == "single_label_classification" and 0 < _RARE * sum(strays.values()) <= first.rows:
+            some = listed([f"'{name}' ({rows:,})" for name, rows in strays.items()], 3)
+            flag = f"; all are numbers but {some}: without these rows they are read as numbers are"
         return f"{len(counts)} classes, {kind}: {shown}{none}{flag}"
 
     def warnings(self, weighed: bool = False) -> list[str]:

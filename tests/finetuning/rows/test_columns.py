@@ -90,3 +90,49 @@ def test_a_table_without_a_header_is_still_refused_and_the_way_out_named():
             BertkitError, match="has no header: .*; or, if these are names, say with --text and --label"
         ):
             choose_columns(SequenceHead.roles, {}, rows, "a.csv")
+
+
+def test_a_model_reads_the_columns_that_it_was_trained_on_where_they_are_there():
+    trained_on = {"text": ("review",), "label": ("verdict",)}
+
+    def read(*names, command="evaluate", **asked):
+        columns, notes = choose_columns(
+            SequenceHead.roles,
+            asked,
+            rows_of(names, [f"{name} of a row" for name in names]),
+            "a.csv",
+            trained_on,
+            command,
+        )
+        return columns["text"], columns["label"], notes
+
+    assert read("text", "label", "review", "verdict") == (("review",), ("verdict",), [])
+    assert read("review", "Verdict ", "label")[:2] == (("review",), ("Verdict ",))
+    assert read("text", "label", "review", "verdict", label=("label",)) == (("review",), ("label",), [])
+    told = "text: text (the model was trained on review); label: label (the model was trained on verdict)"
+    assert read("text", "label") == (("text",), ("label",), [told])
+    assert read("text", "verdict")[2] == ["text: text (the model was trained on review); label: verdict"]
+    pair = {"text": ("question", "context")}  # one of two columns is not what the model was trained on
+    columns, notes = choose_columns({"text": (("question",), ())}, {}, rows_of(["question"], ["why"]), "a.csv", pair)
+    assert (columns, notes) == (
+        {"text": ("question",)},
+        ["text: question (the model was trained on question, context)"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "way"),
+    [
+        ("finetune", "--label with"),
+        ("evaluate", """--set 'task.label=["NAME"]' with"""),
+        ("predict", "call one of 'a', 'b' 'label'"),
+    ],
+)
+def test_people_are_sent_to_options_that_the_command_at_hand_has(command, way):
+    with pytest.raises(BertkitError) as error:
+        choose_columns({"label": (("label",),)}, {}, rows_of(["a", "b"], ["x", "y"]), "a.csv", {}, command)
+    assert way in str(error.value)
+    one = (command == "predict" and "--text") or (command == "finetune" and "--text") or "--set 'task.text=[\"NAME\"]'"
+    with pytest.raises(BertkitError) as error:
+        choose_columns({"text": (("text",),)}, {"text": ("c",)}, rows_of(["a"], ["x"]), "a.csv", {}, command)
+    assert f"a.csv has no column 'c': use {one} with one of 'a'" in str(error.value)

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from bertkit.errors import BertkitError
+from bertkit.finetuning.features import Split
 from bertkit.finetuning.rows.labels import find_labelling
+from bertkit.finetuning.rows.table_check import check_table
 from bertkit.settings.schema import TaskSettings
 
 SEVERAL, ONE, NUMBER = "multi_label_classification", "single_label_classification", "regression"
@@ -30,6 +32,7 @@ def learned(values, **task):
         (["10", "9", "-1"], ["-1", "9", "10"]),
         (["1.10", "v2", "1.1"], ["1.1", "1.10", "v2"]),
         ([1.0, 0.0, 2.0], ["0", "1", "2"]),
+        (["1.0", "0.0", "10.0", "2.0"], ["0.0", "1.0", "2.0", "10.0"]),
         (["a|b", "a", "b"], ["a", "a|b", "b"]),
         (["[other]", "a"], ["[other]", "a"]),
     ],
@@ -155,3 +158,49 @@ def test_a_set_is_no_label():
         learned([{"a", "b"}, {"a", "c"}])
     with pytest.raises(BertkitError, match=r"a\.csv:2: the label 'label' is a set of 1"):
         learned([frozenset("a"), frozenset("b")], problem_type=ONE)
+
+
+@pytest.mark.parametrize(
+    ("trained", "values", "ids"),
+    [
+        (
+            ["False", "True"],
+            [True, False, "False", "true"],
+            [1, 0, 0, 1],
+        ),  # pandas reads what a CSV has as truth values
+        ([False, True], ["TRUE", "False", True], [1, 0, 1]),
+        (["0.0", "1.0", "2.0"], [1.0, 2, "0", "1.0"], [1, 2, 0, 1]),
+        (["5", "3"], ["3.0", 5.0, "5"], [0, 1, 1]),
+        (["1", "1.0", "2"], ["1.0", "1", 2.0], [1, 0, 2]),  # two names are two classes
+    ],
+)
+def test_a_class_is_the_same_as_a_value_and_as_text(trained, values, ids):
+    labelling = find_labelling(rows_of(trained), ["label"], TaskSettings(problem_type=ONE))
+    assert labelling.encode(rows_of(values), ["label"]).tolist() == ids
+
+
+def test_an_unknown_truth_value_is_named_as_classes_are():
+    with pytest.raises(BertkitError, match="unknown label 'false'; training has no, yes$"):
+        find_labelling(rows_of(["no", "yes"]), ["label"], TaskSettings()).encode(rows_of([False]), ["label"])
+
+
+def test_a_class_without_a_column_is_refused_by_its_name():
+    rows = [("a.csv:2", {"joy": 1, "anger": 0, "fear": 1})]
+    labelling = find_labelling(rows, ["joy", "anger", "fear"], TaskSettings())
+    assert labelling.encode(rows, ["fear", "joy", "anger"]).tolist() == [[1, 0, 1]]
+    with pytest.raises(
+        BertkitError, match=r"""fear has none that is read: .* --set 'task.label=\["joy", "anger", "fear"\]'"""
+    ):
+        labelling.encode(rows, ["joy", "anger"])
+
+
+def test_the_few_cells_that_are_no_numbers_are_named():
+    def described(values):
+        labelling = find_labelling(rows_of(values), ["label"], TaskSettings())
+        split = Split("train", [("a",)] * len(values), labelling.encode(rows_of(values), ["label"]))
+        return check_table([split], labelling.names, labelling.kind).described()
+
+    scores = [f"{1 + n % 41 / 10:.1f}" for n in range(299)]
+    assert "all are numbers but 'n/a' (1): without" in described([*scores, "n/a"])
+    assert "a regression" in described(scores)
+    assert "all are numbers" not in described(["1", "2", "none"] * 5)
