@@ -17,9 +17,9 @@ from bertkit.errors import BertkitError
 from bertkit.finetuning.entities import OUTSIDE, begins_nothing, entities, repaired, scheme_of, split_tag, tags_of
 from bertkit.finetuning.features import Batch, Columns, Features, Row, Split
 from bertkit.finetuning.heads.at_tokens import AtTokens
+from bertkit.finetuning.rows.tagged_columns import column_rows
 from bertkit.finetuning.rows.tagged_rows import (
     TaggedRow,
-    column_rows,
     in_bioes,
     marked_entities,
     tag_names,
