@@ -15,7 +15,14 @@ from bertkit.errors import BertkitError
 from bertkit.finetuning.baseline import beside
 from bertkit.finetuning.features import Batch, Columns, Features, Row, Split, joined
 from bertkit.finetuning.heads.base import Head
-from bertkit.finetuning.rows.choice_rows import choices_of, numbered, refuse_numbers_from_1, right_choice, told_empty
+from bertkit.finetuning.rows.choice_rows import (
+    are_choices,
+    choices_of,
+    numbered,
+    refuse_numbers_from_1,
+    right_choice,
+    told_empty,
+)
 from bertkit.finetuning.rows.kinds import as_text
 from bertkit.intervals import wilson_interval
 
@@ -51,7 +58,7 @@ class ChoiceHead(Head):
 
     @classmethod
     def takes(cls, row: dict[str, Any], task: "TaskSettings") -> bool:  # noqa: ARG003
-        listed = any(isinstance(row.get(name), (list, dict)) for name in _LISTS)
+        listed = any(are_choices(row.get(name)) for name in _LISTS)
         return (listed or len(numbered(row)) > 1) and any(name in row for (name,) in cls.roles["label"])
 
     @classmethod

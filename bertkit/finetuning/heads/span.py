@@ -20,6 +20,7 @@ from bertkit.finetuning.baseline import beside
 from bertkit.finetuning.features import Batch, Columns, Features, Row, Split
 from bertkit.finetuning.heads.at_tokens import AtTokens
 from bertkit.finetuning.rows.question_rows import Answers, answers_of, nested_rows
+from bertkit.finetuning.rows.unfolded import looks_like_object, unfolded
 from bertkit.runtime.numpy_bert import softmax
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class SpanHead(AtTokens):
         return (
             isinstance(row.get("question"), str)
             and isinstance(row.get("context"), str)
-            and isinstance(given, (dict, list))
+            and (isinstance(given, (dict, list)) or _are_written_answers(given))
         )
 
     @classmethod
@@ -225,6 +226,12 @@ class SpanHead(AtTokens):
 
     def example(self, columns: Sequence[str]) -> Any:  # noqa: ARG002
         return {"question": "Where did Ana move?", "context": "Ana moved to Oslo."}
+
+
+def _are_written_answers(cell: Any) -> bool:
+    """Whether a cell has the text of an object, or of a list of objects."""
+    found = unfolded(cell)
+    return looks_like_object(cell) or (isinstance(found, list) and all(isinstance(one, dict) for one in found))
 
 
 def _answers(row: Row, columns: Columns) -> Answers:

@@ -10,6 +10,7 @@ from bertkit.errors import BertkitError
 from bertkit.finetuning.features import Columns, Row
 from bertkit.finetuning.rows.cells import class_name
 from bertkit.finetuning.rows.kinds import as_text
+from bertkit.finetuning.rows.unfolded import are_texts, unfolded
 
 _NUMBERED = re.compile(r"(?:ending|choice|answer|option)_?(\d{1,9})")
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -20,6 +21,15 @@ def numbered(row: dict[str, Any]) -> list[str]:
     """The columns such as ending0, ending1, …, in the order of their numbers."""
     numbers = {name: int(match[1]) for name in row if (match := _NUMBERED.fullmatch(name))}
     return sorted(numbers, key=lambda name: numbers[name])
+
+
+def are_choices(cell: Any) -> bool:
+    """Whether a cell is a list or an object of choices; one that is written as text has to have two choices at least."""
+    if isinstance(cell, (list, dict)):
+        return True
+    found = unfolded(cell)
+    found = found.get("text") if isinstance(found, dict) else found
+    return are_texts(found) and len(found) > 1
 
 
 def choices_of(row: Row, columns: Columns) -> list[str]:
@@ -98,7 +108,7 @@ def _is_number(given: str) -> bool:
 
 def _keys(row: Row, columns: Columns) -> list[str]:
     """The names of the choices, where they have some, as in ARC: ``{"text": […], "label": ["A", …]}``."""
-    cell = row[1].get(columns["choices"][0]) if "choices" in columns else None
+    cell = unfolded(row[1].get(columns["choices"][0])) if "choices" in columns else None
     names = cell.get("label") if isinstance(cell, dict) else None
     return list(map(class_name, names)) if isinstance(names, list) else []
 
@@ -110,7 +120,7 @@ def _given(row: Row, columns: Columns) -> tuple[list[str], list[str]]:
         names = numbered(values)
         return [f"'{name}'" for name in names], [as_text(values[name], place, name) for name in names]
     name = columns["choices"][0]
-    given = values.get(name)
+    given = unfolded(values.get(name))
     given = given.get("text") if isinstance(given, dict) else given
     if not isinstance(given, list):
         raise BertkitError(f"{place}: '{name}' must be a list of choices, got {str(given)[:60]}")

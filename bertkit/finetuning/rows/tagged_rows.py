@@ -8,7 +8,9 @@ from bertkit import console
 from bertkit.console import counted
 from bertkit.errors import BertkitError
 from bertkit.finetuning.entities import OUTSIDE, Entity, split_tag, tags_of
+from bertkit.finetuning.rows.unfolded import are_texts, looks_like_list, unfolded
 
+_WORD_NAMES = ("tokens", "words")
 _SPAN_NAMES = ("entities", "spans", "label", "labels", "annotations")
 _FURTHER = "further marks"
 _OF_BILOU = {"L": "E", "U": "S"}
@@ -100,7 +102,7 @@ def marked_entities(row: dict[str, Any]) -> list[Any] | None:
     if not isinstance(row.get("text"), str):
         return None
     for name in _SPAN_NAMES:
-        value = row.get(name)
+        value = unfolded(row.get(name))
         if isinstance(value, list) and all(_span(one) is not None for one in value):
             return value
     return None
@@ -109,7 +111,7 @@ def marked_entities(row: dict[str, Any]) -> list[Any] | None:
 def is_unmarked(row: dict[str, Any]) -> bool:
     """Whether a row has room for entities or labels, and none, so that only further rows tell what they are."""
     row = _of_label_studio(row)
-    given = [row[name] for name in _SPAN_NAMES if name in row]
+    given = [unfolded(row[name]) for name in _SPAN_NAMES if name in row]
     return bool(given) and all(value in (None, "", []) for value in given)
 
 
@@ -175,8 +177,8 @@ def tagged_row(row: tuple[str, dict[str, Any]], columns: dict[str, tuple[str, ..
         BertkitError: as for ``of_tokens`` and ``of_entities``; or the text is neither a string nor a list.
     """
     place, values = row
-    text = values.get(columns["text"][0])
-    label = values.get(columns["label"][0]) if "label" in columns else None
+    text = _read_text(place, columns["text"][0], values)
+    label = unfolded(values.get(columns["label"][0])) if "label" in columns else None
     if isinstance(text, list):
         if "label" in columns and not isinstance(label, list):
             raise BertkitError(f"{place}: '{columns['label'][0]}' must be a list of as many tags as there are tokens")
@@ -194,10 +196,50 @@ def tagged_row(row: tuple[str, dict[str, Any]], columns: dict[str, tuple[str, ..
     return of_entities(place, {"text": text, "entities": label})
 
 
+def words_in(name: str, cell: Any) -> list[Any] | None:
+    """The words in a cell that is a list of them, or is written as one; None for a cell that is a text.
+
+    A text in brackets may be a sentence: it is a list if all in it are texts, or the column's name says that it holds words.
+    """
+    if isinstance(cell, list):
+        return cell
+    found = unfolded(cell)
+    if _holds_words(name):
+        return found if isinstance(found, list) and (not found or any(isinstance(one, str) for one in found)) else None
+    return found if are_texts(found) and cell.lstrip().startswith("[") else None
+
+
+def holds_unread(name: str, cell: Any) -> bool:
+    """Whether a cell in a column of words is written like a list of them, and cannot be read as one."""
+    return _holds_words(name) and looks_like_list(cell) and words_in(name, cell) is None
+
+
+def _holds_words(name: str) -> bool:
+    return name.strip().casefold() in _WORD_NAMES
+
+
+def _read_text(place: str, name: str, row: dict[str, Any]) -> Any:
+    """The text of a row, its words, or what Label Studio has in the place of a text.
+
+    Raises:
+        BertkitError: it is written as a list of words that cannot be read.
+    """
+    cell = row.get(name)
+    words = words_in(name, cell)
+    if words is not None:
+        return words
+    if holds_unread(name, cell):
+        raise BertkitError(
+            f"{place}: '{name}' looks like a list of words, and is none in JSON or Python, got {str(cell)[:60]}: write "
+            '["like", "this"]'
+        )
+    return unfolded(cell) if name == "data" else cell
+
+
 def _of_label_studio(row: dict[str, Any]) -> dict[str, Any]:
     """A row of Label Studio's export as {"text", "entities"}, from the first annotator who did not skip it, with the number of
     marks of the others; any other row as it is."""
-    data, annotations = row.get("data"), row.get("annotations", [])
+    data, annotations = unfolded(row.get("data")), unfolded(row.get("annotations", []))
     if not isinstance(data, dict) or not isinstance(annotations, list):
         return row
     texts = [value for value in data.values() if isinstance(value, str)]
