@@ -19,6 +19,7 @@ from bertkit.finetuning.rows.choice_rows import (
     are_choices,
     choices_of,
     numbered,
+    numbered_choices,
     refuse_numbers_from_1,
     right_choice,
     told_empty,
@@ -59,7 +60,9 @@ class ChoiceHead(Head):
     @classmethod
     def takes(cls, row: dict[str, Any], task: "TaskSettings") -> bool:  # noqa: ARG003
         listed = any(are_choices(row.get(name)) for name in _LISTS)
-        return (listed or len(numbered(row)) > 1) and any(name in row for (name,) in cls.roles["label"])
+        return (listed or any(len(family) > 1 for family in numbered(row))) and any(
+            name in row for (name,) in cls.roles["label"]
+        )
 
     @classmethod
     def most_columns(cls, task: "TaskSettings") -> dict[str, int]:
@@ -102,6 +105,8 @@ class ChoiceHead(Head):
         texts = [as_text(values.get(name), place, name) for name in columns.get("text", ())]
         begun = texts.pop() if columns.get("text") == ("sent1", "sent2") else ""
         choices = [f"{begun} {choice}".strip() for choice in choices_of(row, columns)]
+        if "choices" not in columns:
+            console.note_once(f"choices: {', '.join(numbered_choices(place, values)[:2])}, …")
         return {"question": " ".join(text for text in texts if text), "choices": choices}
 
     def left_out(self, rows: Sequence[Row], columns: Columns, split: Split) -> list[str]:
