@@ -110,7 +110,12 @@ class SpanHead(AtTokens):
 
     def left_out(self, rows: Sequence[Row], columns: Columns, split: Split) -> list[str]:  # noqa: ARG002
         moved = sum(one.moved for one in split.labels or ())
-        return [f"answers that stand elsewhere than {split.name} says, and were found: {moved:,}"] if moved else []
+        further = sum(len(set(one.texts)) > 1 for one in split.labels or ()) if split.name.startswith("train") else 0
+        counts = {
+            f"answers that stand elsewhere than {split.name} says, and were found": moved,
+            f"rows in {split.name} with several different answers, of which the first is learned": further,
+        }
+        return [f"{what}: {number:,}" for what, number in counts.items() if number]
 
     def features(self, split: Split, encoder: "Encoder") -> Features:
         made = answer_features(split, encoder, self.overflow)
