@@ -14,7 +14,16 @@ import numpy as np
 from bertkit import console
 from bertkit.console import counted, listed
 from bertkit.errors import BertkitError
-from bertkit.finetuning.entities import OUTSIDE, begins_nothing, entities, repaired, scheme_of, split_tag, tags_of
+from bertkit.finetuning.entities import (
+    OUTSIDE,
+    are_like_entities,
+    begins_nothing,
+    entities,
+    repaired,
+    scheme_of,
+    split_tag,
+    tags_of,
+)
 from bertkit.finetuning.features import Batch, Columns, Features, Row, Split
 from bertkit.finetuning.heads.at_tokens import AtTokens
 from bertkit.finetuning.rows.tagged_columns import column_rows
@@ -241,7 +250,13 @@ class TokenHead(AtTokens):
         types = self._types
         kinds = counted(len(types), "type of entities", "types of entities")
         what = f"{kinds} in {self.scheme}" if self.scheme else f"{len(types)} tags"
-        return f"{what}: {listed(types, _SHOWN_TYPES)}"
+        alike = not self.scheme and are_like_entities(self.label_names)
+        told = (
+            "; no entities, as these are not written PREFIX-TYPE, like B-PER: only so is their F1 counted"
+            if alike
+            else ""
+        )
+        return f"{what}: {listed(types, _SHOWN_TYPES)}{told}"
 
     @property
     def _types(self) -> list[str]:
