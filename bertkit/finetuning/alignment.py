@@ -12,6 +12,7 @@ from bertkit.finetuning.heads.one_class import OneClass
 from bertkit.finetuning.heads.sequence import SequenceHead
 from bertkit.finetuning.heads.token import TokenHead
 from bertkit.finetuning.rows import cells
+from bertkit.finetuning.rows.unfolded import unfolded
 from bertkit.io.cells import ClassId
 from bertkit.settings.schema import TaskSettings
 
@@ -116,7 +117,7 @@ def _listed(value: object) -> list[object]:
 def taken_by_number(head: Head, values: Sequence[object]) -> str:
     """A note for rows that give the classes or tags of a model by number although it has names; empty for other rows."""
     if isinstance(head, TokenHead):
-        tags = (tag for row in values if isinstance(row, list) for tag in row)
+        tags = (tag for row in map(unfolded, values) if isinstance(row, list) for tag in row)
         if any(isinstance(tag, int) for tag in tags) and not cells.are_numbers(head.numbered):
             own = "the model's tags (--set task.labels=… names another)"
             return _order("tags", head.numbered, own if head.numbered == head.label_names else "task.labels")

@@ -5,7 +5,9 @@ import numpy as np
 _BINS = 15
 """As in the paper."""
 _HOTTEST = 20.0
-"""The highest temperature; the lowest is its inverse. A model that would need more has learned nothing, or overfits."""
+"""The highest temperature that is looked at; the lowest is its inverse. A model that would need more has learned nothing,
+or is right so often that there is nothing to fit."""
+_NEAR_BOUND = 0.01
 
 
 def calibration_error(shares: np.ndarray, labels: np.ndarray) -> float:
@@ -26,18 +28,32 @@ def calibration_error(shares: np.ndarray, labels: np.ndarray) -> float:
     return float(np.abs(gaps).sum() / max(1, len(labels)))
 
 
-def best_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature with the least cross-entropy on these rows: the number that the logits ``[R, C]`` are divided by."""
+def best_temperature(logits: np.ndarray, labels: np.ndarray) -> tuple[float, str]:
+    """The temperature with the least cross-entropy on these rows: the number that the logits ``[R, C]`` are divided by.
+
+    Returns:
+        The temperature, and "". Where none is the best, because ever lower or higher ones are better, 1 and the reason.
+
+    Example:
+        >>> best_temperature(np.array([[0.2, 0.1]] * 4), np.array([0, 0, 0, 0]))
+        (1.0, 'all of 4 answers are right')
+    """
     from scipy.optimize import minimize_scalar
     from scipy.special import log_softmax
 
+    if (logits.argmax(axis=1) == labels).all():
+        return 1.0, f"all of {len(labels):,} answers are right"
     exact, rows = logits.astype(np.float64), np.arange(len(labels))
 
     def loss(log_temperature: float) -> float:
         return -float(log_softmax(exact / np.exp(log_temperature), axis=1)[rows, labels].mean())
 
     most = np.log(_HOTTEST)
-    return float(np.exp(minimize_scalar(loss, bounds=(-most, most), method="bounded").x))
+    best = float(minimize_scalar(loss, bounds=(-most, most), method="bounded").x)
+    if most - abs(best) < _NEAR_BOUND:
+        bound = f"over {_HOTTEST:g}" if best > 0 else f"under {1 / _HOTTEST:g}"
+        return 1.0, f"the best one would be {bound}"
+    return float(np.exp(best)), ""
 
 
 def best_threshold(shares: np.ndarray, labels: np.ndarray) -> float:

@@ -4,11 +4,13 @@ Three schemes are read: BIO (``B-PER I-PER O``), IOB1 (``B-`` only if an entity 
 (``S-`` for a single word, ``E-`` for the last of several).
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 OUTSIDE = "O"
+_ALIKE = re.compile(r"[BIESLU]([-_:/.].+)?|.+[-_:/.][BIESLU]", re.IGNORECASE)
 _BEGINS, _GOES_ON, _MAY_GO_ON = {"B", "S"}, {"I", "E"}, {"B", "I"}
 
 
@@ -120,6 +122,17 @@ def scheme_of(rows: Iterable[Sequence[str]]) -> str:
     if plain:
         return ""
     return "BIOES" if ends else "IOB1" if begins_inside > begins else "BIO"
+
+
+def are_like_entities(tags: Iterable[str]) -> bool:
+    """Whether tags that have no scheme (see ``scheme_of``) seem to mark entities in another way: ``B``, ``B_PER``, ``PER-B``.
+
+    Example:
+        >>> are_like_entities(["O", "B", "I"]), are_like_entities(["b-per", "i-per"]), are_like_entities(["NOUN", "I"])
+        (True, True, False)
+    """
+    named = [tag for tag in tags if tag.upper() != OUTSIDE]
+    return bool(named) and all(map(_ALIKE.fullmatch, named))
 
 
 def tags_of(spans: Iterable[Entity], num_words: int, scheme: str = "BIO") -> list[str]:

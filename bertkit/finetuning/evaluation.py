@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bertkit import console
 from bertkit.finetuning.batches import batches_in_order
 from bertkit.finetuning.features import Features, Split
 from bertkit.finetuning.heads.base import Head
@@ -105,7 +106,8 @@ class SplitEvaluator:
         return tuned
 
     def calibrate(self, model: Any) -> dict[str, float]:
-        """Divides a model's last layer by the best temperature for the first split, and computes the last result again.
+        """Divides a model's last layer by the best temperature for the first split, and computes the last result again. A line
+        says what that changes, or why there is no best temperature.
 
         Returns:
             The temperature, and the calibration error before.
@@ -113,13 +115,24 @@ class SplitEvaluator:
         from bertkit.finetuning.calibration import best_temperature
         from bertkit.models.headed import divide_logits
 
-        before = self.head.details(self.scored[0].predictions, self.splits[0], self.metrics, 0)
-        temperature = best_temperature(self.head.joined(self._said[0]), self.features[0].targets)
-        divide_logits(model, temperature)
-        self._said = [[one / np.float32(temperature) for one in logits] for logits in self._said]
-        self._score()
         name = "eval_calibration_error"
-        return {"temperature": temperature, f"{name}_before": before[name]}
+        before = self._details()[name]
+        temperature, why_not = best_temperature(self.head.joined(self._said[0]), self.features[0].targets)
+        split = console.plain(self.splits[0].name)
+        if why_not:
+            console.note(f"temperature stays 1 (train.calibrate), as of {split} {why_not}")
+        else:
+            divide_logits(model, temperature)
+            self._said = [[one / np.float32(temperature) for one in logits] for logits in self._said]
+            self._score()
+            after = self._details()[name]
+            console.note(
+                f"temperature {temperature:.3f} (train.calibrate): calibration error in {split} {before:.4f} → {after:.4f}"
+            )
+        return {"temperature": temperature, f"{name}_before": before}
+
+    def _details(self) -> dict[str, Any]:
+        return self.head.details(self.scored[0].predictions, self.splits[0], self.metrics, 0)
 
     def _score(self) -> dict[str, float]:
         self.scored = [

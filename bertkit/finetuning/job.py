@@ -100,10 +100,10 @@ def _model(data: LabelledData, recipe: FinetuneRecipe, request: "FinetuneRequest
         head.auto_class, request.model, head.model_config(), train.dropout, train.seed, train.from_scratch
     )
     notes += _with_positions(model, tokenizer, recipe, request.model)
-    if train.encoder == "frozen" or train.frozen_layers is not None:
-        notes.append(freeze(model, train.frozen_layers))
     if recipe.reads_features:
         read_features(model, Reading(recipe.data.layers, train.classifier), train.seed)
+    if train.encoder == "frozen" or train.frozen_layers is not None:
+        notes.append(freeze(model, train.frozen_layers))  # counts the parameters of the classifier that is trained
     return model, tokenizer, notes
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from bertkit.finetuning.answers import exact_match
 from bertkit.reporting.runs import is_number
 
 _AROUND_CHARS = 200
@@ -70,9 +71,10 @@ def _marks_of(row: dict[str, Any]) -> tuple[dict[str, Any], str, set[Mark], set[
         right = [_mark(begin, begin + len(one), "", context) for begin, one in zip(starts, label, strict=False)
                  if isinstance(begin, int) and isinstance(one, str)]  # fmt: skip
         said = {mark for mark in [_mark(row.get("start"), row.get("end"), "", context)] if mark}
-        # Any of several right answers counts; if none was given, the first one is shown.
-        true = said if said & {*right} or (not said and not right) else {mark for mark in right[:1] if mark}
-        return row, context, true, said
+        # What counts as right in the figures of the run is right: any of several answers, wherever it stands in the text.
+        there = "".join(context[mark.begin : mark.end] for mark in said)
+        is_right = exact_match(there, [one for one in label if isinstance(one, str)])
+        return row, context, said if is_right else {mark for mark in right[:1] if mark}, said
     return None
 
 

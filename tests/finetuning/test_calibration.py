@@ -18,6 +18,10 @@ from bertkit.settings.recipes import Override
 WORDS = ["the", "cat", "sat", "a", "b", "c", "."]
 TEXTS = [" ".join(WORDS[(number * step) % 7] for step in range(1, 3 + number % 5)) for number in range(80)]
 ONE = [{"text": text, "label": "yes" if "cat" in text and number % 5 else "no"} for number, text in enumerate(TEXTS)]
+NOISY = [
+    {"text": text, "label": "yes" if ("cat" in text) != (number % 8 == 0) else "no"}
+    for number, text in enumerate(TEXTS)
+]
 SEVERAL = [
     {
         "text": text,
@@ -62,7 +66,19 @@ def test_the_temperature_is_that_of_guo_s_own_way():
         return loss
 
     optimizer.step(closure)
-    assert best_temperature(logits, labels) == pytest.approx(temperature.item(), rel=1e-3)
+    found, why_not = best_temperature(logits, labels)
+    assert found == pytest.approx(temperature.item(), rel=1e-3)
+    assert why_not == ""
+
+
+def test_where_ever_other_temperatures_are_better_it_stays_1():
+    """By the rule: what is right gains by ever lower temperatures, and what is wrong by ever higher ones."""
+    logits = np.array([[0.2, 0.1], [0.0, 0.5], [3.0, -3.0]])
+    assert best_temperature(logits, np.array([0, 1, 0])) == (1.0, "all of 3 answers are right")
+    assert best_temperature(logits, np.array([1, 0, 1])) == (1.0, "the best one would be over 20")
+    # 500 that are right by much, and one that is wrong by a millionth.
+    many = np.concatenate([np.tile([[0.1, 0.0]], (500, 1)), [[1e-6, 0.0]]])
+    assert best_temperature(many, np.array([0] * 500 + [1])) == (1.0, "the best one would be under 0.05")
 
 
 def test_the_threshold_is_the_best_of_all():
@@ -82,8 +98,8 @@ def test_the_threshold_is_the_best_of_all():
 
 
 def test_a_calibrated_model_says_so_itself(tiny_model, tmp_path):
-    plain = run(tiny_model, tmp_path / "plain", ONE)
-    record = run(tiny_model, tmp_path / "run", ONE, **{"train.calibrate": True})
+    plain = run(tiny_model, tmp_path / "plain", NOISY, **{"train.max_steps": 40})
+    record = run(tiny_model, tmp_path / "run", NOISY, **{"train.max_steps": 40, "train.calibrate": True})
     results = record.results
     assert results["eval_calibration_error_before"] == plain.results["eval_calibration_error"]
     assert results["eval_loss"] < plain.results["eval_loss"]
@@ -101,6 +117,23 @@ def test_a_calibrated_model_says_so_itself(tiny_model, tmp_path):
     np.testing.assert_allclose(said, divided / divided.sum(1, keepdims=True), atol=1e-6)
     again = open_predictor(str(tmp_path / "run"), "cpu", len(texts))(texts)
     assert [row["prediction"] for row in again] == [row["prediction"] for row in rows]
+
+
+def test_what_calibrating_does_is_said(tiny_model, tmp_path, capsys):
+    results = run(tiny_model, tmp_path / "run", NOISY, **{"train.max_steps": 40, "train.calibrate": True}).results
+    errors = [results[f"eval_calibration_error{when}"] for when in ("_before", "")]
+    assert (
+        f"temperature {results['temperature']:.3f} (train.calibrate): calibration error in validation {errors[0]:.4f} → "
+        f"{errors[1]:.4f}"
+    ) in " ".join(capsys.readouterr().err.split())
+    plain = run(tiny_model, tmp_path / "plain", ONE)  # which learns nothing
+    results = run(tiny_model, tmp_path / "none", ONE, **{"train.calibrate": True}).results
+    assert results["temperature"] == 1
+    assert results["eval_loss"] == plain.results["eval_loss"]
+    assert (
+        "temperature stays 1 (train.calibrate), as of validation the best one would be over 20"
+        in capsys.readouterr().err
+    )
 
 
 def test_what_has_no_temperature_is_refused_before_training(tiny_model, tmp_path):

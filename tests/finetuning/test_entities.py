@@ -19,6 +19,8 @@ from bertkit.finetuning.entities import (
     strict_entities,
     tags_of,
 )
+from bertkit.finetuning.features import Split
+from bertkit.finetuning.heads.token import TokenHead
 
 TAGS = {
     "BIO": ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"],
@@ -122,3 +124,22 @@ def test_a_type_may_hold_a_dash():
 
 def test_nothing_said_is_no_division_by_zero():
     assert entity_scores([[]], [[]]) == {"": {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}}
+
+
+@pytest.mark.parametrize(
+    ("tags", "alike"),
+    [
+        (["O", "B", "I"], True),
+        (["B", "I", "O", "E", "S"], True),
+        (["o", "b-per", "i-per"], True),
+        (["O", "B_PER", "I_PER"], True),
+        (["O", "PER-B", "PER-I"], True),
+        (["ADJ", "NOUN", "VERB"], False),
+        (["NN", "B", "I"], False),
+        (["O"], False),
+        (["O", "B-PER", "I-PER"], False),  # these are entities
+    ],
+)
+def test_tags_that_only_look_like_entities_are_said_to_be_none(tags, alike):
+    head = TokenHead(tags, scheme_of([tags]))
+    assert ("no entities, as these are not written PREFIX-TYPE" in head.described(Split("train", [], []))) is alike

@@ -1,6 +1,7 @@
 """Runs on features of a frozen encoder: computed once, the same as computed anew, saved so that only bertkit loads them."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -153,3 +154,13 @@ def test_features_are_of_a_frozen_encoder(four_layers, tmp_path):
     for settings in ({"data.layers": "weighted"}, {"train.classifier": "bilstm"}):
         with pytest.raises(BertkitError, match="encoder=frozen"):
             run(four_layers, tmp_path / "run", **settings, **{"train.encoder": "trained"})
+
+
+@pytest.mark.parametrize("settings", [BILSTM, {"data.layers": "weighted"}, {"data.layers": "concat-last-4"}])
+def test_the_line_of_frozen_parameters_counts_the_classifier_that_is_trained(four_layers, tmp_path, settings, capsys):
+    run(four_layers, tmp_path / "run", **settings, **{"train.max_steps": 1})
+    line = re.search(r"not trained: ([\d,]+) of ([\d,]+) parameters", " ".join(capsys.readouterr().err.split()))
+    frozen, all_ = (int(number.replace(",", "")) for number in line.groups())
+    weights = load_file(tmp_path / "run" / "features.safetensors")
+    assert all_ == sum(one.numel() for one in weights.values())
+    assert frozen == sum(one.numel() for name, one in weights.items() if name.startswith("bert."))

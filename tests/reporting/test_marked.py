@@ -55,6 +55,9 @@ def test_an_answer_is_marked_beside_the_first_right_one() -> None:
         {**TAGGED, "entities": TAGGED["label_entities"]},
         {**ASKED, "start": 17, "end": 21},  # the second right answer
         {**ASKED, "start": None, "end": None, "label": [], "label_starts": []},
+        {**ASKED, "context": "York is old. York", "start": 0, "end": 4, "label": ["York"], "label_starts": [13]},
+        {**ASKED, "context": "the cat", "start": 0, "end": 7, "label": ["cat"], "label_starts": [4]},
+        {**ASKED, "context": "The Cat!", "start": 4, "end": 8, "label": ["the cat"], "label_starts": [0]},
     ],
 )
 def test_what_is_right_is_no_error(row: dict[str, Any]) -> None:

@@ -15,7 +15,15 @@ from bertkit.errors import BertkitError
 from bertkit.finetuning.baseline import beside
 from bertkit.finetuning.features import Batch, Columns, Features, Row, Split, joined
 from bertkit.finetuning.heads.base import Head
-from bertkit.finetuning.rows.choice_rows import choices_of, numbered, refuse_numbers_from_1, right_choice, told_empty
+from bertkit.finetuning.rows.choice_rows import (
+    are_choices,
+    choices_of,
+    numbered,
+    numbered_choices,
+    refuse_numbers_from_1,
+    right_choice,
+    told_empty,
+)
 from bertkit.finetuning.rows.columns import Command, option
 from bertkit.finetuning.rows.kinds import as_text
 from bertkit.intervals import wilson_interval
@@ -52,8 +60,10 @@ class ChoiceHead(Head):
 
     @classmethod
     def takes(cls, row: dict[str, Any], task: "TaskSettings") -> bool:  # noqa: ARG003
-        listed = any(isinstance(row.get(name), (list, dict)) for name in _LISTS)
-        return (listed or len(numbered(row)) > 1) and any(name in row for (name,) in cls.roles["label"])
+        listed = any(are_choices(row.get(name)) for name in _LISTS)
+        return (listed or any(len(family) > 1 for family in numbered(row))) and any(
+            name in row for (name,) in cls.roles["label"]
+        )
 
     @classmethod
     def most_columns(cls, task: "TaskSettings") -> dict[str, int]:
@@ -97,6 +107,8 @@ class ChoiceHead(Head):
         texts = [as_text(values.get(name), place, name) for name in columns.get("text", ())]
         begun = texts.pop() if columns.get("text") == ("sent1", "sent2") else ""
         choices = [f"{begun} {choice}".strip() for choice in choices_of(row, columns)]
+        if "choices" not in columns:
+            console.note_once(f"choices: {', '.join(numbered_choices(place, values)[:2])}, …")
         return {"question": " ".join(text for text in texts if text), "choices": choices}
 
     def left_out(self, rows: Sequence[Row], columns: Columns, split: Split) -> list[str]:

@@ -20,6 +20,7 @@ from bertkit.finetuning.baseline import beside
 from bertkit.finetuning.features import Batch, Columns, Features, Row, Split
 from bertkit.finetuning.heads.at_tokens import AtTokens
 from bertkit.finetuning.rows.question_rows import Answers, answers_of, nested_rows
+from bertkit.finetuning.rows.unfolded import looks_like_object, unfolded
 from bertkit.runtime.numpy_bert import softmax
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class SpanHead(AtTokens):
         return (
             isinstance(row.get("question"), str)
             and isinstance(row.get("context"), str)
-            and isinstance(given, (dict, list))
+            and (isinstance(given, (dict, list)) or _are_written_answers(given))
         )
 
     @classmethod
@@ -109,7 +110,12 @@ class SpanHead(AtTokens):
 
     def left_out(self, rows: Sequence[Row], columns: Columns, split: Split) -> list[str]:  # noqa: ARG002
         moved = sum(one.moved for one in split.labels or ())
-        return [f"answers that stand elsewhere than {split.name} says, and were found: {moved:,}"] if moved else []
+        further = sum(len(set(one.texts)) > 1 for one in split.labels or ()) if split.name.startswith("train") else 0
+        counts = {
+            f"answers that stand elsewhere than {split.name} says, and were found": moved,
+            f"rows in {split.name} with several different answers, of which the first is learned": further,
+        }
+        return [f"{what}: {number:,}" for what, number in counts.items() if number]
 
     def features(self, split: Split, encoder: "Encoder") -> Features:
         made = answer_features(split, encoder, self.overflow)
@@ -225,6 +231,12 @@ class SpanHead(AtTokens):
 
     def example(self, columns: Sequence[str]) -> Any:  # noqa: ARG002
         return {"question": "Where did Ana move?", "context": "Ana moved to Oslo."}
+
+
+def _are_written_answers(cell: Any) -> bool:
+    """Whether a cell has the text of an object, or of a list of objects."""
+    found = unfolded(cell)
+    return looks_like_object(cell) or (isinstance(found, list) and all(isinstance(one, dict) for one in found))
 
 
 def _answers(row: Row, columns: Columns) -> Answers:

@@ -14,17 +14,29 @@ import numpy as np
 from bertkit import console
 from bertkit.console import counted, listed
 from bertkit.errors import BertkitError
-from bertkit.finetuning.entities import OUTSIDE, begins_nothing, entities, repaired, scheme_of, split_tag, tags_of
+from bertkit.finetuning.entities import (
+    OUTSIDE,
+    are_like_entities,
+    begins_nothing,
+    entities,
+    repaired,
+    scheme_of,
+    split_tag,
+    tags_of,
+)
 from bertkit.finetuning.features import Batch, Columns, Features, Row, Split
 from bertkit.finetuning.heads.at_tokens import AtTokens
+from bertkit.finetuning.rows.tagged_columns import column_rows
 from bertkit.finetuning.rows.tagged_rows import (
     TaggedRow,
-    column_rows,
+    holds_unread,
     in_bioes,
     marked_entities,
     tag_names,
     tagged_row,
+    words_in,
 )
+from bertkit.finetuning.rows.unfolded import looks_like_list, unfolded
 from bertkit.finetuning.tag_figures import details_of, figure
 from bertkit.finetuning.tagged_features import TagTargets, named_entities, tagged_features, what_is_lost
 
@@ -70,11 +82,14 @@ class TokenHead(AtTokens):
 
     @classmethod
     def takes(cls, row: dict[str, Any], task: "TaskSettings") -> bool:  # noqa: ARG003
-        tokens = next((row[name] for (name,) in cls.roles["text"] if isinstance(row.get(name), list)), None)
-        tagged = any(isinstance(row.get(name), list) for name in _LABELS)
-        return bool(marked_entities(row)) or (
-            tokens is not None and tagged and all(isinstance(one, str) for one in tokens)
+        texts = [(name, row.get(name)) for (name,) in cls.roles["text"]]
+        given = [words for text in texts if (words := words_in(*text)) is not None]
+        are_words = (
+            all(isinstance(one, str) for one in given[0]) if given else any(holds_unread(*text) for text in texts)
         )
+        tags = [row.get(name) for name in _LABELS]
+        tagged = any(looks_like_list(cell) or isinstance(unfolded(cell), list) for cell in tags)
+        return bool(marked_entities(row)) or (are_words and tagged)
 
     @classmethod
     def check_row(cls, row: Row, columns: Columns, task: "TaskSettings") -> None:
@@ -235,7 +250,13 @@ class TokenHead(AtTokens):
         types = self._types
         kinds = counted(len(types), "type of entities", "types of entities")
         what = f"{kinds} in {self.scheme}" if self.scheme else f"{len(types)} tags"
-        return f"{what}: {listed(types, _SHOWN_TYPES)}"
+        alike = not self.scheme and are_like_entities(self.label_names)
+        told = (
+            "; no entities, as these are not written PREFIX-TYPE, like B-PER: only so is their F1 counted"
+            if alike
+            else ""
+        )
+        return f"{what}: {listed(types, _SHOWN_TYPES)}{told}"
 
     @property
     def _types(self) -> list[str]:

@@ -10,16 +10,55 @@ from bertkit.errors import BertkitError
 from bertkit.finetuning.features import Columns, Row
 from bertkit.finetuning.rows.cells import class_name
 from bertkit.finetuning.rows.kinds import as_text
+from bertkit.finetuning.rows.unfolded import are_texts, unfolded
 
-_NUMBERED = re.compile(r"(?:ending|choice|answer|option)_?(\d{1,9})")
+_NUMBERED = re.compile(r"(ending|choice|answer|option)_?(\d{1,9})")
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _SHOWN_NAMES = 12
 
 
-def numbered(row: dict[str, Any]) -> list[str]:
-    """The columns such as ending0, ending1, …, in the order of their numbers."""
-    numbers = {name: int(match[1]) for name in row if (match := _NUMBERED.fullmatch(name))}
-    return sorted(numbers, key=lambda name: numbers[name])
+def numbered(row: dict[str, Any]) -> list[list[str]]:
+    """The columns such as ending0, ending1, …, in the order of their numbers, by what stands before the number. A column that
+    is alone with its name is none of them, unless there are no others.
+
+    Example:
+        >>> numbered({"ending1": "", "ending0": "", "answer_1": "", "option1": "", "option2": ""})
+        [['ending0', 'ending1'], ['option1', 'option2']]
+    """
+    families: dict[str, list[tuple[int, str]]] = {}
+    for name in row:
+        if match := _NUMBERED.fullmatch(name):
+            families.setdefault(match[1], []).append((int(match[2]), name))
+    several = [one for one in families.values() if len(one) > 1] or list(families.values())
+    return [[name for _, name in sorted(one)] for one in several]
+
+
+def numbered_choices(place: str, row: dict[str, Any]) -> list[str]:
+    """The columns of a row's choices, where these are numbered.
+
+    Raises:
+        BertkitError: columns of several names are.
+    """
+    families = numbered(row)
+    if len(families) > 1:
+        shown = " or ".join(_shown(one) for one in families)
+        raise BertkitError(
+            f"{place}: are the choices {shown}? leave the others out, or put the choices into a list, 'choices'"
+        )
+    return families[0] if families else []
+
+
+def _shown(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) < 3 else f"{names[0]} … {names[-1]}"
+
+
+def are_choices(cell: Any) -> bool:
+    """Whether a cell is a list or an object of choices; one that is written as text has to have two choices at least."""
+    if isinstance(cell, (list, dict)):
+        return True
+    found = unfolded(cell)
+    found = found.get("text") if isinstance(found, dict) else found
+    return are_texts(found) and len(found) > 1
 
 
 def choices_of(row: Row, columns: Columns) -> list[str]:
@@ -98,7 +137,7 @@ def _is_number(given: str) -> bool:
 
 def _keys(row: Row, columns: Columns) -> list[str]:
     """The names of the choices, where they have some, as in ARC: ``{"text": […], "label": ["A", …]}``."""
-    cell = row[1].get(columns["choices"][0]) if "choices" in columns else None
+    cell = unfolded(row[1].get(columns["choices"][0])) if "choices" in columns else None
     names = cell.get("label") if isinstance(cell, dict) else None
     return list(map(class_name, names)) if isinstance(names, list) else []
 
@@ -107,10 +146,10 @@ def _given(row: Row, columns: Columns) -> tuple[list[str], list[str]]:
     """The choices, empty ones as well, and before them what they are called in messages."""
     place, values = row
     if "choices" not in columns:
-        names = numbered(values)
+        names = numbered_choices(place, values)
         return [f"'{name}'" for name in names], [as_text(values[name], place, name) for name in names]
     name = columns["choices"][0]
-    given = values.get(name)
+    given = unfolded(values.get(name))
     given = given.get("text") if isinstance(given, dict) else given
     if not isinstance(given, list):
         raise BertkitError(f"{place}: '{name}' must be a list of choices, got {str(given)[:60]}")

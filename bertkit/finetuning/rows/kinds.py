@@ -5,6 +5,7 @@ from typing import Any
 
 from bertkit.errors import BertkitError
 from bertkit.finetuning.rows.cells import refuse_empty
+from bertkit.finetuning.rows.unfolded import are_texts, unfolded
 
 _CHOICE_NAMES = ("choices", "endings", "options")
 _SHOWN_CHARACTERS = 40
@@ -30,13 +31,22 @@ def refuse_other_tasks(place: str, row: dict[str, Any], text: Sequence[str] = ()
         raise _not_trained(place, f"'{choices}' beside a label that numbers them is multiple choice")
     for tokens in text:
         for tags in label:
-            if isinstance(row.get(tokens), list) and isinstance(row.get(tags), list):
+            if _are_tagged(row.get(tokens), row.get(tags)):
                 raise _not_trained(
-                    place, f"'{tags}' has a label for each of the {len(row[tokens])} tokens of '{tokens}': tagging"
+                    place,
+                    f"'{tags}' has a label for each of the {len(unfolded(row[tokens]))} tokens of '{tokens}': tagging",
                 )
     for answers in label:
-        if isinstance(row.get(answers), dict):
+        if isinstance(unfolded(row.get(answers)), dict):
             raise _not_trained(place, f"the label '{answers}' is an object, {shown(row[answers])}: question answering")
+
+
+def _are_tagged(tokens: Any, tags: Any) -> bool:
+    """Whether two cells are lists; those that are written as text have to be words, and as many tags."""
+    if isinstance(tokens, list) and isinstance(tags, list):
+        return True
+    tokens, tags = unfolded(tokens), unfolded(tags)
+    return are_texts(tokens) and isinstance(tags, list) and len(tokens) == len(tags)
 
 
 def _not_trained(place: str, what: str) -> BertkitError:

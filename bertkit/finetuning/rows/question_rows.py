@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bertkit.errors import BertkitError
+from bertkit.finetuning.rows.unfolded import looks_like_object, unfolded
 from bertkit.io.compression import COMPRESSED_SUFFIXES, open_binary
 from bertkit.io.tables import Halves
 
@@ -32,13 +33,15 @@ class Answers:
 
 
 def answers_of(place: str, context: str, given: Any) -> Answers:
-    """The answers of a row: ``{"text": [...], "answer_start": [...]}``, or a list of ``{"text", "answer_start"}``.
+    """The answers of a row: ``{"text": [...], "answer_start": [...]}``, or a list of ``{"text", "answer_start"}``, which
+    a cell may also hold as text, in JSON or Python.
 
     An answer that does not stand at its stated position is searched for; the nearest occurrence is taken.
 
     Raises:
         BertkitError: the object has another form, or an answer does not occur in the text.
     """
+    given = unfolded(given)
     if isinstance(given, dict):
         texts, starts = given.get("text"), given.get("answer_start")
     elif isinstance(given, list) and all(isinstance(one, dict) for one in given):
@@ -48,7 +51,10 @@ def answers_of(place: str, context: str, given: Any) -> Answers:
     if isinstance(texts, str):
         texts, starts = [texts], [starts]
     if not isinstance(texts, list) or not isinstance(starts, list) or len(texts) != len(starts):
-        raise BertkitError(f"{place}: the answers must have as many 'answer_start' as 'text', got {str(given)[:60]}")
+        form = " in JSON or Python" if looks_like_object(given) else ""
+        raise BertkitError(
+            f"{place}: the answers must have as many 'answer_start' as 'text'{form}, got {str(given)[:60]}"
+        )
     placed = [_placed(place, context, text, start) for text, start in zip(texts, starts, strict=True)]
     moved = sum(one != start for one, start in zip(placed, starts, strict=True))
     return Answers(place, list(texts), placed, moved)

@@ -1,27 +1,19 @@
-"""Reads tagged text: CoNLL's columns, lists of tokens and tags, and texts with entities marked by characters."""
+"""Reads tagged text: lists of tokens and tags, and texts with entities marked by characters."""
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
-from pathlib import Path
 from typing import Any
 
 from bertkit import console
 from bertkit.console import counted
 from bertkit.errors import BertkitError
 from bertkit.finetuning.entities import OUTSIDE, Entity, split_tag, tags_of
-from bertkit.io.compression import COMPRESSED_SUFFIXES, open_binary
-from bertkit.io.text import read_lines
+from bertkit.finetuning.rows.unfolded import are_texts, looks_like_list, unfolded
 
-COLUMN_SUFFIXES = (".conll", ".bio", ".iob", ".iob2")
-"""Suffixes of files with a word and its tag on each line; .txt and .tsv files count too if their lines look like that."""
+_WORD_NAMES = ("tokens", "words")
 _SPAN_NAMES = ("entities", "spans", "label", "labels", "annotations")
-_DOCUMENT = "-DOCSTART-"
 _FURTHER = "further marks"
-_TAG = re.compile(r"O|[BIESLU]-\S+")
 _OF_BILOU = {"L": "E", "U": "S"}
-_LOOKED_AT = 200
 
 
 @dataclass(frozen=True)
@@ -103,93 +95,6 @@ def _tag_name(place: str, tag: Any, names: Sequence[str]) -> str:
     raise BertkitError(f"{place}: the tag {tag!r} is no name")
 
 
-def looks_like_columns(path: Path) -> bool:
-    """Whether the first lines of a text file have a word and a tag each, maybe with comments (``# …``) between them."""
-    seen = 0
-    with open_binary(path) as stream:
-        for _, line in read_lines(stream, str(path)):
-            parts = _parts(line)
-            if len(parts) > 1 and not parts[0].startswith(_DOCUMENT):
-                is_tagged = bool(_TAG.fullmatch(parts[-1]))
-                if not is_tagged and not line.startswith("#"):
-                    return False
-                seen += is_tagged
-            elif len(parts) == 1:
-                return False
-            if seen == _LOOKED_AT:
-                break
-    return seen > 0
-
-
-def read_columns(path: Path) -> Iterator[TaggedRow]:
-    """The rows of a CoNLL file: each line has a word first and its tag last, and a blank line follows each row.
-
-    Columns are separated by tabs if the line has any, else by blanks. ``-DOCSTART-`` lines separate rows as blank lines do.
-    Lines that begin with ``#`` are comments, and counted, if they do not have the columns of words, or if they have no tag
-    of an entity where words have one.
-
-    Raises:
-        BertkitError: a line has a single column, another number of columns than the others, or no tag, or the first column
-            numbers the words; the message names the line.
-    """
-    tokens: list[str] = []
-    tags: list[str] = []
-    first_line, comments, first = 1, 0, _first_word(path)
-    with open_binary(path) as stream:
-        for number, line in chain(read_lines(stream, str(path)), [(0, "")]):  # the last row ends as the others do
-            parts = _parts(line)
-            if line.strip() and not parts[0].startswith(_DOCUMENT):
-                if line.startswith("#") and _is_unlike(parts, first):
-                    comments += 1
-                    continue
-                if len(parts) != len(first) or len(first) == 1:
-                    has = counted(len(parts), "column", "columns")
-                    others = "" if len(first) == 1 else f", and the first word's {len(first)}"
-                    raise BertkitError(f"{path}:{number} has {has}{others}: each line is a word and, last, its tag")
-                if not parts[-1].strip():
-                    raise BertkitError(
-                        f"{path}:{number}: the word '{parts[0]}' has no tag: write O where there is none"
-                    )
-                first_line = first_line if tokens else number
-                tokens.append(parts[0].strip())
-                tags.append(parts[-1])
-            elif tokens:
-                _refuse_numbers(f"{path}:{first_line}", tokens, len(first))
-                yield of_tokens(f"{path}:{first_line}", tokens, tags)
-                tokens, tags = [], []
-    if comments:
-        console.note_once(f"{path}: lines that begin with # and are read as comments: {comments:,}")
-
-
-def _refuse_numbers(place: str, tokens: Sequence[str], columns: int) -> None:
-    """Refuses a row whose first column numbers its words, as in GermEval 2014 and CoNLL-U."""
-    if columns > 2 and len(tokens) > 1 and tokens == [str(number + 1) for number in range(len(tokens))]:
-        raise BertkitError(
-            f"{place}: the first column numbers the words: leave it out (cut -f2-), as each line is a word and, last, its tag"
-        )
-
-
-def _parts(line: str) -> list[str]:
-    """The columns of a line. A word may be empty or a blank if a tab separates it from its tag: in real files emoji were
-    lost."""
-    return line.rstrip("\r\n").split("\t") if line.rstrip().count("\t") else line.split()
-
-
-def _first_word(path: Path) -> list[str]:
-    """The columns of the first word of a file; empty if there are only comments, or nothing."""
-    with open_binary(path) as stream:
-        for _, line in read_lines(stream, str(path)):
-            parts = _parts(line)
-            if parts and parts[-1].strip() and not parts[0].startswith(_DOCUMENT) and not line.startswith("#"):
-                return parts
-    return []
-
-
-def _is_unlike(parts: list[str], word: list[str]) -> bool:
-    """Whether the columns of a line differ from those of a word, so that it may be a comment."""
-    return len(parts) != len(word) or bool(_TAG.fullmatch(word[-1]) and not _TAG.fullmatch(parts[-1]))
-
-
 def marked_entities(row: dict[str, Any]) -> list[Any] | None:
     """The entities that a row marks by characters, in the formats of doccano, Prodigy, spaCy and Label Studio; None for other
     rows."""
@@ -197,7 +102,7 @@ def marked_entities(row: dict[str, Any]) -> list[Any] | None:
     if not isinstance(row.get("text"), str):
         return None
     for name in _SPAN_NAMES:
-        value = row.get(name)
+        value = unfolded(row.get(name))
         if isinstance(value, list) and all(_span(one) is not None for one in value):
             return value
     return None
@@ -206,7 +111,7 @@ def marked_entities(row: dict[str, Any]) -> list[Any] | None:
 def is_unmarked(row: dict[str, Any]) -> bool:
     """Whether a row has room for entities or labels, and none, so that only further rows tell what they are."""
     row = _of_label_studio(row)
-    given = [row[name] for name in _SPAN_NAMES if name in row]
+    given = [unfolded(row[name]) for name in _SPAN_NAMES if name in row]
     return bool(given) and all(value in (None, "", []) for value in given)
 
 
@@ -272,8 +177,8 @@ def tagged_row(row: tuple[str, dict[str, Any]], columns: dict[str, tuple[str, ..
         BertkitError: as for ``of_tokens`` and ``of_entities``; or the text is neither a string nor a list.
     """
     place, values = row
-    text = values.get(columns["text"][0])
-    label = values.get(columns["label"][0]) if "label" in columns else None
+    text = _read_text(place, columns["text"][0], values)
+    label = unfolded(values.get(columns["label"][0])) if "label" in columns else None
     if isinstance(text, list):
         if "label" in columns and not isinstance(label, list):
             raise BertkitError(f"{place}: '{columns['label'][0]}' must be a list of as many tags as there are tokens")
@@ -291,21 +196,50 @@ def tagged_row(row: tuple[str, dict[str, Any]], columns: dict[str, tuple[str, ..
     return of_entities(place, {"text": text, "entities": label})
 
 
-def column_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]] | None:
-    """The rows of a file with words and tags, as {"tokens", "tags"}; None for other files."""
-    name = path.name.lower()
-    plain = name[: name.rindex(".")] if name.endswith(COMPRESSED_SUFFIXES) else name
-    is_columns = plain.endswith(COLUMN_SUFFIXES) or (plain.endswith((".txt", ".tsv")) and looks_like_columns(path))
-    if not is_columns:
-        return None
-    rows = read_columns(path)
-    return ((row.place, {"tokens": row.tokens, "tags": row.tags}) for row in rows)
+def words_in(name: str, cell: Any) -> list[Any] | None:
+    """The words in a cell that is a list of them, or is written as one; None for a cell that is a text.
+
+    A text in brackets may be a sentence: it is a list if all in it are texts, or the column's name says that it holds words.
+    """
+    if isinstance(cell, list):
+        return cell
+    found = unfolded(cell)
+    if _holds_words(name):
+        return found if isinstance(found, list) and (not found or any(isinstance(one, str) for one in found)) else None
+    return found if are_texts(found) and cell.lstrip().startswith("[") else None
+
+
+def holds_unread(name: str, cell: Any) -> bool:
+    """Whether a cell in a column of words is written like a list of them, and cannot be read as one."""
+    return _holds_words(name) and looks_like_list(cell) and words_in(name, cell) is None
+
+
+def _holds_words(name: str) -> bool:
+    return name.strip().casefold() in _WORD_NAMES
+
+
+def _read_text(place: str, name: str, row: dict[str, Any]) -> Any:
+    """The text of a row, its words, or what Label Studio has in the place of a text.
+
+    Raises:
+        BertkitError: it is written as a list of words that cannot be read.
+    """
+    cell = row.get(name)
+    words = words_in(name, cell)
+    if words is not None:
+        return words
+    if holds_unread(name, cell):
+        raise BertkitError(
+            f"{place}: '{name}' looks like a list of words, and is none in JSON or Python, got {str(cell)[:60]}: write "
+            '["like", "this"]'
+        )
+    return unfolded(cell) if name == "data" else cell
 
 
 def _of_label_studio(row: dict[str, Any]) -> dict[str, Any]:
     """A row of Label Studio's export as {"text", "entities"}, from the first annotator who did not skip it, with the number of
     marks of the others; any other row as it is."""
-    data, annotations = row.get("data"), row.get("annotations", [])
+    data, annotations = unfolded(row.get("data")), unfolded(row.get("annotations", []))
     if not isinstance(data, dict) or not isinstance(annotations, list):
         return row
     texts = [value for value in data.values() if isinstance(value, str)]

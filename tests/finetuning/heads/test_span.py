@@ -146,3 +146,26 @@ def test_an_answer_that_two_windows_hold_stands_once_among_the_best(tiny_model):
     ]
     assert scores[0] == pytest.approx(max(pairs)[0])
     assert places[0] == max(pairs)[1:]
+
+
+def test_rows_with_further_answers_are_counted_where_the_first_is_learned():
+    columns = {"question": ("question",), "context": ("context",), "label": ("answers",)}
+    texts = [["cat", "sat"], ["cat", "cat"], ["cat"], []]
+    rows = [
+        (
+            "rows:1",
+            {
+                "question": "the",
+                "context": "cat sat",
+                "answers": [{"text": one, "answer_start": "cat sat".index(one)} for one in some],
+            },
+        )
+        for some in texts
+    ]
+    head = SpanHead(may_be_unanswered=True)
+    for name, said in (
+        ("train", ["rows in train with several different answers, of which the first is learned: 1"]),
+        ("validation", []),
+    ):
+        split = Split(name, [head.input(row, columns) for row in rows], head.labels(rows, columns))
+        assert head.left_out(rows, columns, split) == said

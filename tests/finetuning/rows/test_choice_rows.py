@@ -3,7 +3,9 @@
 import pytest
 
 from bertkit.errors import BertkitError
+from bertkit.finetuning.heads.choice import ChoiceHead
 from bertkit.finetuning.rows.choice_rows import choices_of, right_choice, told_empty
+from bertkit.settings.schema import TaskSettings
 
 LISTED = {"choices": ("choices",), "label": ("label",)}
 NUMBERED = {"label": ("label",)}
@@ -70,3 +72,34 @@ def test_a_key_that_is_no_name_is_refused(names, key):
 def test_without_names_a_key_is_a_number_from_0_or_a_letter():
     for key, number in (("1", 1), (1, 1), (1.0, 1), ("b", 1), ("A", 0)):
         assert right_choice(("a:1", {"choices": ["x", "y"], "label": key}), LISTED) == number
+
+
+FAMILIES = {"question": "what", "ending0": "stone", "ending1": "car", "ending2": "fish", "label": 2}
+
+
+def test_columns_of_another_name_are_no_further_choices(capsys):
+    columns = {"text": ("question",), "label": ("label",)}
+    alone = "a:1", FAMILIES | {"answer_1": "yes"}
+    assert choices_of(alone, columns) == ["stone", "car", "fish"]
+    assert ChoiceHead.takes(alone[1], TaskSettings())
+    assert ChoiceHead().input(alone, columns)["choices"] == ["stone", "car", "fish"]
+    assert ChoiceHead().input(("a:2", {"question": "", "option_2": "b", "option_1": "a"}), columns)["choices"] == [
+        "a",
+        "b",
+    ]
+    assert capsys.readouterr().err.splitlines() == ["choices: ending0, ending1, …", "choices: option_1, option_2, …"]
+    both = "a:1", FAMILIES | {"answer_2": "no", "answer_1": "yes"}
+    assert ChoiceHead.takes(both[1], TaskSettings())
+    with pytest.raises(
+        BertkitError, match=r"a:1: are the choices ending0 … ending2 or answer_1, answer_2\? leave the others"
+    ):
+        choices_of(both, columns)
+
+
+def test_columns_that_are_alone_with_their_names_are_no_choices():
+    row = {"question": "what", "ending0": "a", "answer1": "b", "label": 0}
+    assert not ChoiceHead.takes(row, TaskSettings())
+    with pytest.raises(BertkitError, match="a:1: are the choices ending0 or answer1"):
+        choices_of(("a:1", row), NUMBERED)
+    with pytest.raises(BertkitError, match="a:1 has 1 choice"):
+        choices_of(("a:1", {"ending0": "a", "label": 0}), NUMBERED)
