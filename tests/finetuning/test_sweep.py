@@ -90,6 +90,27 @@ def test_a_finished_run_of_another_model_is_not_taken_over(swept, tiny_model, tm
     assert sweep(replace(request_for(swept, tiny_model.name), resume=True), 2, None).finished
 
 
+@pytest.mark.parametrize("facts", [{"kind": "pretrain"}, {"kind": "finetune"}])
+def test_a_run_in_the_folder_itself_is_not_replaced_by_a_resumed_sweep(tiny_model, tmp_path, facts):
+    """By the best of its runs, of which none is made."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "run.json").write_text(json.dumps({**facts, "finished": True, "out": str(out)}))
+    (out / "model.safetensors").write_bytes(b"hours of work")
+    before = sorted(out.rglob("*"))
+    with pytest.raises(BertkitError, match=f"cannot resume {out} as several runs: another run is in it"):
+        sweep(replace(request_for(out, tiny_model), resume=True), 2, None)
+    assert sorted(out.rglob("*")) == before
+    assert (out / "model.safetensors").read_bytes() == b"hours of work"
+
+
+def test_a_sweep_that_was_killed_before_it_wrote_its_summary_is_resumed(swept, tiny_model, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(swept, out)
+    (out / "eval_results.json").unlink()
+    assert sweep(replace(request_for(out, tiny_model), resume=True), 2, None).results["sweep"]
+
+
 def test_all_runs_are_compared_before_one_is_made(swept, tiny_model, tmp_path):
     """The first run is missing, and the second is of other rows: nothing is trained."""
     out = tmp_path / "out"
