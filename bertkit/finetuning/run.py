@@ -294,7 +294,7 @@ def _finish(
     out, (progress, objective) = run.job.out, fitted
     best = out / f"checkpoint-{progress.best_step}" if progress.best_step else None
     if best is not None and progress.best_step != progress.step:
-        checkpoint.load_weights(best, objective.model)
+        checkpoint.load_best_weights(best, objective.model)
     calibration: dict[str, float] = {}
     head = run.evaluator.head = run.evaluator.head.finished(objective.model)
     if data.validation:

@@ -23,7 +23,7 @@ from bertkit.finetuning.run import (
     load_recipe,
     with_settings,
 )
-from bertkit.io.atomic import write_json
+from bertkit.io.atomic import copy_file, disk_errors, write_json
 from bertkit.io.structured import read_json
 from bertkit.settings.schema import FinetuneRecipe
 from bertkit.signals import stopped_cleanly
@@ -268,15 +268,20 @@ def _summary(out: Path, runs: list[dict[str, Any]], data: LabelledData) -> RunRe
     _take_over(Path(best["out"]), out)
     write_json(out / _SUMMARY, results)
     check_saved(out)
-    return read_record(out).model_copy(update={**record, "results": results})
+    # Last: a folder with a record holds a whole model.
+    own = write_record(out, {**read_record(Path(best["out"])).facts, "out": str(out)})
+    return own.model_copy(update={**record, "results": results})
 
 
 def _take_over(best: Path, out: Path) -> None:
-    """Copies the best run's files into the folder of the sweep, without those of another run that was the best before."""
-    names = {path.name for path in best.iterdir() if path.is_file()} - {run_folder.LOCK}
+    """Copies the best run's files into the folder of the sweep, without those of another run that was the best before.
+
+    Its record is removed and not copied: it belongs to files that are whole.
+    """
+    names = {path.name for path in best.iterdir() if path.is_file()} - {run_folder.LOCK, RUN}
     of_runs = {path.name for run in out.glob(f"*/{RUN}") for path in run.parent.iterdir() if path.is_file()}
-    for name in of_runs - names - {run_folder.LOCK}:
-        (out / name).unlink(missing_ok=True)
-    for name in names:
-        shutil.copy2(best / name, out / name)
-    write_record(out, read_record(out).facts | {"out": str(out)})
+    for name in [RUN, *sorted(of_runs - names - {run_folder.LOCK, RUN})]:
+        with disk_errors(out / name):
+            (out / name).unlink(missing_ok=True)
+    for name in sorted(names):
+        copy_file(best / name, out / name)

@@ -132,6 +132,32 @@ def test_a_torn_checkpoint_is_skipped_and_said(tmp_path, capsys):
     assert checkpoint.newest_checkpoint(out).name == "checkpoint-6"
 
 
+@pytest.mark.parametrize("is_missing", [False, True])
+def test_a_checkpoint_whose_best_weights_are_not_what_was_written_is_not_gone_on_from(tmp_path, capsys, is_missing):
+    accelerator = Accelerator(cpu=True)
+    job = toy_job(tmp_path / "store", tmp_path / "run", accelerator, save_total_limit=9)
+    falling = iter([3.0, 2.0, 1.0])  # after steps 4, 8 and 10: the best is step 4
+    fit(dataclasses.replace(job, better=lambda _: next(falling)), accelerator, None)
+    assert checkpoint.newest_checkpoint(job.out).name == "checkpoint-10"
+    best, model = job.out / "checkpoint-4", job.objective.model
+    checkpoint.load_best_weights(best, model)
+    whole = (best / "model.safetensors").read_bytes()
+    if is_missing:
+        shutil.rmtree(best)
+    else:  # one bit of one weight: the file still loads
+        (best / "model.safetensors").write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert checkpoint.newest_checkpoint(job.out).name == "checkpoint-3"
+    why = "nothing is there" if is_missing else "model.safetensors is not what was written"
+    said = " ".join(capsys.readouterr().err.split())
+    assert (
+        f"skipped checkpoint-10: the best weights until then are those of checkpoint-4, and of that one {why}" in said
+    )
+    with pytest.raises(
+        BertkitError, match=f"checkpoint-4, which has the best weights .*: {why}; the same command with"
+    ):
+        checkpoint.load_best_weights(best, model)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="a limit on file sizes stands in for a full disk")
 @pytest.mark.parametrize("kilobytes", [8, 48, 100])  # in the weights, the tokenizer, the optimizer
 def test_a_disk_that_fills_up_ends_in_one_line_and_leaves_the_last_checkpoint_whole(tmp_path, kilobytes):
