@@ -283,6 +283,21 @@ def test_a_gradient_that_is_no_number_stops_the_run_and_keeps_its_batch(tmp_path
         assert torch.equal(kept.get_tensor("input_ids"), job.plan.fetch(job.plan.examples(0))["input_ids"])
 
 
+@pytest.mark.parametrize("is_held_out", [True, False])
+def test_a_run_that_ends_in_no_numbers_is_not_finished(tmp_path, is_held_out):
+    """The gradient of its only step is finite; a rate that no recipe may have stands for a training that diverges."""
+    accelerator = Accelerator(cpu=True)
+    job = toy_job(tmp_path / "store", tmp_path / "run", accelerator, steps=1)
+    rate = 1e30 if is_held_out else 3e38  # the weights are finite, and the loss is not; neither is
+    settings = job.settings.model_copy(update={"learning_rate": rate})
+    job = dataclasses.replace(job, settings=settings, evaluate=job.evaluate if is_held_out else None)
+    with pytest.raises(
+        BertkitError, match=r"the training has diverged: after its last step, 1, \S+ is not finite; lower --lr"
+    ):
+        fit(job, accelerator, None)
+    assert not list(job.out.glob("checkpoint-*"))
+
+
 def test_a_step_without_a_finite_gradient_is_skipped_on_request(tmp_path):
     accelerator = Accelerator(cpu=True)
     job = toy_job(tmp_path / "store", tmp_path / "run", accelerator, skip_nonfinite_steps=True, eval_steps=0)
