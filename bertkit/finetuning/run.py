@@ -200,6 +200,7 @@ def finetune_on(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneReq
     newest = checkpoint.newest_checkpoint(out) if request.resume else None
     if request.resume:
         run_folder.check_same_maths(out, recipe, run.facts["data_fingerprint"])
+        run_folder.say_other_precision(out, accelerator.mixed_precision)
         console.note(console.plain(f"resuming from {newest}" if newest else f"no checkpoint in {out}: starting fresh"))
     elif request.overwrite:
         run_folder.clear(out)

@@ -108,6 +108,7 @@ def _train(request: ResolvedRequest, started_at_s: float) -> RunRecord:
     if asked.resume:
         run_folder.check_same_maths(out, run.recipe, run.corpus.fingerprint, decided_already(asked))
         _check_same_held_out(out, request.before, run.corpus)
+        run_folder.say_other_precision(out, accelerator.mixed_precision)
         console.note(console.plain(f"resuming from {newest}" if newest else f"no checkpoint in {out}: starting fresh"))
     if accelerator.is_main_process:
         say_overlap(run.corpus, run.recipe.data.deduplicate is not None)

@@ -237,6 +237,15 @@ def check_same_settings(out: Path, settings: Settings, unused: Collection[str] =
             )
 
 
+def say_other_precision(out: Path, precision: str) -> None:
+    """Says where a resume computes in another precision than the run began with, as ``auto`` does on another device."""
+    names = {"no": "fp32"}
+    began = read_record(out).facts.get("mixed_precision", precision)
+    if began != precision:
+        told = f"{out} was begun in {names.get(began, began)} and goes on in {names.get(precision, precision)}"
+        console.warn(console.plain(f"{told} (--mixed-precision auto): not to the bit what its run would have been"))
+
+
 def check_same_base(out: Path, model: str | None) -> None:
     """Refuses a resume that goes on from another model than the run began with.
 

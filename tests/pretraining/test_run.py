@@ -145,6 +145,21 @@ def test_a_finished_run_of_a_budget_is_finished_for_the_same_command(here, capsy
     assert (again, said(capsys)) == (made, "run is finished: nothing to resume")
 
 
+def test_a_resume_in_another_precision_says_so(here, capsys):
+    run(settings={"train.mixed_precision": "auto"})
+    interrupted(here / "run")
+    path = here / "run" / "run.json"
+    now = json.loads(path.read_text())["mixed_precision"]
+    before = "bf16" if now == "no" else "no"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"mixed_precision": before}))
+    said(capsys)
+    run(resume=True, settings={"train.mixed_precision": "auto"})
+    names = {"no": "fp32", "bf16": "bf16"}
+    assert f"warning: run was begun in {names[before]} and goes on in {names[now]} (--mixed" in said(capsys)
+    run(resume=True, settings={"train.mixed_precision": "auto"})
+    assert "was begun in" not in said(capsys)
+
+
 @pytest.mark.parametrize("name", ["recipe.toml", "run.json"])
 def test_checkpoints_without_what_they_were_begun_with_are_not_resumed(here, name):
     run()
