@@ -55,7 +55,7 @@ _BY_RANKS = ("pretrain", "finetune")
 @app.callback()
 def bertkit(
     context: typer.Context,
-    version: Annotated[
+    _version: Annotated[
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave."),
     ] = False,

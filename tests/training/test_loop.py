@@ -1,5 +1,6 @@
 """The loop's two promises: the maths does not depend on the micro-batch, and a resume is exact to the bit."""
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -281,6 +282,13 @@ def test_a_gradient_that_is_no_number_stops_the_run_and_keeps_its_batch(tmp_path
         examples = json.loads(kept.metadata()["examples"])
         assert examples == [list(reference) for reference in job.plan.examples(0)]
         assert torch.equal(kept.get_tensor("input_ids"), job.plan.fetch(job.plan.examples(0))["input_ids"])
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_no_setting_that_is_allowed_is_beyond_what_the_optimizer_can_compute(tmp_path, optimizer):
+    most = {"learning_rate": 1e3, "weight_decay": 1e3, "adam_epsilon": 1e3, "max_grad_norm": 1e300}
+    with contextlib.suppress(BertkitError):  # it may diverge
+        run(tmp_path, "run", steps=2, optimizer=optimizer, **most)
 
 
 @pytest.mark.parametrize("is_held_out", [True, False])
