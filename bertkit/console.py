@@ -80,6 +80,15 @@ def check_ranks() -> None:
         _number(name)
 
 
+def check_alone(command: str) -> None:
+    """Raises a BertkitError where a launcher has started several processes: each would do and print all of the command."""
+    if (processes := _number("WORLD_SIZE")) > 1:
+        raise BertkitError(
+            f"{command} is done by one process, and a launcher has started {processes} (the environment's WORLD_SIZE): start it "
+            "without the launcher, or unset WORLD_SIZE"
+        )
+
+
 def _number(name: str) -> int:
     said = os.environ.get(name, "0")
     if not said.strip().isdecimal():

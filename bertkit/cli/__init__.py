@@ -48,14 +48,21 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+_BY_RANKS = ("pretrain", "finetune")
+"""The commands that several processes can do together."""
+
+
 @app.callback()
 def bertkit(
-    version: Annotated[
+    context: typer.Context,
+    _version: Annotated[
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave."),
     ] = False,
 ) -> None:
     """Pretrain a BERT of your own on your text, fine-tune it on your labels, and use it anywhere."""
+    if context.invoked_subcommand not in (None, *_BY_RANKS):
+        console.check_alone(f"bertkit {context.invoked_subcommand}")
 
 
 def _register(name: str, function: Callable[..., None], *examples: str, short: str | None = None) -> None:

@@ -131,7 +131,7 @@ def pretrain(
 
 def _say_result(run: "RunRecord") -> None:
     results, out = run.results, console.plain(run.out)
-    if "eval_mlm_accuracy" in results:
+    if results.get("eval_mlm_loss") is not None:  # None: not finite, in a run of before such a run was refused
         pairs = "SOP" if run.learned_objective == "sop" else "NSP"
         console.note(
             f"held-out: MLM accuracy [bold]{results['eval_mlm_accuracy']:.1%}[/] "

@@ -152,13 +152,16 @@ def finetune(request: FinetuneRequest) -> RunRecord:
     check_inputs(data_request(request, recipe))
     out = request.folder
     with ranks.together(request.device), run_folder.claimed(out, request.resume, request.overwrite):
-        if request.resume and (record := read_record(out)).finished:
-            console.note(console.plain(f"{out} is finished: nothing to resume"))
-            return record
+        if request.resume:
+            run_folder.check_same_kind(out, "finetune")
         check_model(request, recipe)
         data = load_labelled(data_request(request, recipe))
         for told in data.notes:
             console.note(console.plain(told))
+        if request.resume and read_record(out).finished:
+            record = begun(data, recipe, request, fingerprint_of(data, request))
+            console.note(console.plain(f"{out} is finished: nothing to resume"))
+            return record
         return finetune_on(data, recipe, request)
 
 
@@ -199,6 +202,7 @@ def finetune_on(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneReq
     newest = checkpoint.newest_checkpoint(out) if request.resume else None
     if request.resume:
         check_resumes(out, recipe, run.facts["data_fingerprint"])
+        run_folder.say_other_precision(out, accelerator.mixed_precision)
         console.note(console.plain(f"resuming from {newest}" if newest else f"no checkpoint in {out}: starting fresh"))
     elif request.overwrite:
         run_folder.clear(out)
@@ -213,6 +217,27 @@ def finetune_on(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneReq
     )
     say_long_warmup(recipe.train.warmup, run.facts["max_steps"])
     return _finish(run, data, recipe, fit(run.job, accelerator, newest), accelerator)
+
+
+def fingerprint_of(data: LabelledData, request: FinetuneRequest) -> str:
+    """The fingerprint of the data, as a run of the request records it."""
+    from bertkit.finetuning.fingerprint import data_fingerprint
+    from bertkit.models.headed import encoder_tokenizer
+
+    return data_fingerprint(data, encoder_tokenizer(model_folder(request.model), request.model))
+
+
+def begun(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneRequest, fingerprint: str) -> RunRecord:
+    """The record of the run that is in the request's folder, which is the one that is asked for.
+
+    Raises:
+        BertkitError: it was begun with other settings, data or another model.
+    """
+    run_folder.check_same_base(request.folder, request.model)
+    with console.kept():  # what is told of its learning rate, of which the run itself has told
+        recipe = recorded_recipe(data, recipe, request)
+    check_resumes(request.folder, recipe, fingerprint)
+    return read_record(request.folder)
 
 
 def recorded_recipe(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneRequest) -> FinetuneRecipe:
@@ -284,7 +309,7 @@ def _finish(
     out, (progress, objective) = run.job.out, fitted
     best = out / f"checkpoint-{progress.best_step}" if progress.best_step else None
     if best is not None and progress.best_step != progress.step:
-        checkpoint.load_weights(best, objective.model)
+        checkpoint.load_best_weights(best, objective.model)
     calibration: dict[str, float] = {}
     head = run.evaluator.head = run.evaluator.head.finished(objective.model)
     if data.validation:

@@ -11,20 +11,20 @@ from typing import Any
 from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.finetuning.data import LabelledData, check_inputs, load_labelled
-from bertkit.finetuning.fingerprint import data_fingerprint
 from bertkit.finetuning.run import (
     FinetuneRequest,
+    begun,
     check_model,
-    check_resumes,
     completed,
     data_request,
     finetune,
     finetune_on,
+    fingerprint_of,
     load_recipe,
-    recorded_recipe,
     with_settings,
 )
-from bertkit.io.atomic import write_json
+from bertkit.io.atomic import copy_file, disk_errors, write_json
+from bertkit.io.structured import read_json
 from bertkit.settings.schema import FinetuneRecipe
 from bertkit.signals import stopped_cleanly
 from bertkit.training import ranks, run_folder
@@ -51,6 +51,10 @@ _SHARED = {
     "data.validation_split": "it decides the rows, which are read once for all runs; make a run for each value",
 }
 """Settings that a grid cannot vary, and what to do instead."""
+
+
+_SUMMARY = "eval_results.json"
+"""The results of a run; those of a sweep have "sweep" in them."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,8 @@ def sweep(request: FinetuneRequest, seeds: int, grid: dict[str, list[Any]] | Non
     runs = _planned(request, recipe.train.seed, seeds, checked_grid((grid or {}).items()))
     out = request.folder
     with ranks.together(request.device), run_folder.claimed(out, request.resume, request.overwrite):
+        if request.resume:
+            _check_top(out)
         check_model(request, recipe)
         data = load_labelled(data_request(request, recipe))
         for told in data.notes:
@@ -156,6 +162,25 @@ def sweep(request: FinetuneRequest, seeds: int, grid: dict[str, list[Any]] | Non
                 record = _one(run, data)
             made.append(_result(run, record))
         return _summary(out, made, data)
+
+
+def _check_top(out: Path) -> None:
+    """Refuses to resume a sweep where another run is in its folder: the best run would take its place.
+
+    Raises:
+        BertkitError: the folder's own record is neither that of a sweep nor that of one of its runs.
+    """
+    if not (out / RUN).is_file():
+        return
+    summary = out / _SUMMARY
+    if summary.is_file() and "sweep" in read_json(summary):
+        return
+    own, *of_runs = ({**read_record(path.parent).facts, "out": ""} for path in (out / RUN, *out.glob(f"*/{RUN}")))
+    if own not in of_runs:
+        raise BertkitError(
+            f"cannot resume {out} as several runs: another run is in it, which the best one would replace; name another folder "
+            "with --out, or --overwrite replaces it"
+        )
 
 
 def _planned(request: FinetuneRequest, first_seed: int, seeds: int, grid: dict[str, list[Any]]) -> list[_Run]:
@@ -197,20 +222,13 @@ def _finished(data: LabelledData, runs: list[_Run]) -> dict[Path, RunRecord]:
     Raises:
         BertkitError: one was begun with other settings, data or another model.
     """
-    from bertkit.io.hub import model_folder
-    from bertkit.models.headed import encoder_tokenizer
-
-    model, finished = runs[0].request.model, dict[Path, RunRecord]()
-    fingerprint = data_fingerprint(data, encoder_tokenizer(model_folder(model), model))
-    for run in (run for run in runs if (run.out / run_folder.RECIPE).is_file()):
-        run_folder.check_same_base(run.out, model)
-        with console.kept():  # what is told of its learning rate, of which the run itself has told
-            recipe = recorded_recipe(data, run.recipe, run.request)
-        check_resumes(run.out, recipe, fingerprint)
-        record = read_record(run.out)
-        if record.finished:
-            finished[run.out] = record
-    return finished
+    fingerprint = fingerprint_of(data, runs[0].request)
+    records = {
+        run.out: begun(data, run.recipe, run.request, fingerprint)
+        for run in runs
+        if (run.out / run_folder.RECIPE).is_file()
+    }
+    return {folder: record for folder, record in records.items() if record.finished}
 
 
 def _one(run: _Run, data: LabelledData) -> RunRecord:
@@ -248,17 +266,22 @@ def _summary(out: Path, runs: list[dict[str, Any]], data: LabelledData) -> RunRe
     if not console.is_main_process():
         return RunRecord(**record, results=results)
     _take_over(Path(best["out"]), out)
-    write_json(out / "eval_results.json", results)
+    write_json(out / _SUMMARY, results)
     check_saved(out)
-    return read_record(out).model_copy(update={**record, "results": results})
+    # Last: a folder with a record holds a whole model.
+    own = write_record(out, {**read_record(Path(best["out"])).facts, "out": str(out)})
+    return own.model_copy(update={**record, "results": results})
 
 
 def _take_over(best: Path, out: Path) -> None:
-    """Copies the best run's files into the folder of the sweep, without those of another run that was the best before."""
-    names = {path.name for path in best.iterdir() if path.is_file()} - {run_folder.LOCK}
+    """Copies the best run's files into the folder of the sweep, without those of another run that was the best before.
+
+    Its record is removed and not copied: it belongs to files that are whole.
+    """
+    names = {path.name for path in best.iterdir() if path.is_file()} - {run_folder.LOCK, RUN}
     of_runs = {path.name for run in out.glob(f"*/{RUN}") for path in run.parent.iterdir() if path.is_file()}
-    for name in of_runs - names - {run_folder.LOCK}:
-        (out / name).unlink(missing_ok=True)
-    for name in names:
-        shutil.copy2(best / name, out / name)
-    write_record(out, read_record(out).facts | {"out": str(out)})
+    for name in [RUN, *sorted(of_runs - names - {run_folder.LOCK, RUN})]:
+        with disk_errors(out / name):
+            (out / name).unlink(missing_ok=True)
+    for name in sorted(names):
+        copy_file(best / name, out / name)

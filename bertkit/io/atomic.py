@@ -121,6 +121,16 @@ def write_json(path: Path, value: object) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def copy_file(source: Path, path: Path) -> None:
+    """Replaces the content of a file atomically with that of another file.
+
+    Raises:
+        BertkitError: the disk is full or cannot be written. The old content stays.
+    """
+    with source.open("rb") as content, new_file(path) as file:
+        shutil.copyfileobj(content, file)
+
+
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """A temporary folder that becomes ``path`` at the end of the block, or is removed if the block raises.

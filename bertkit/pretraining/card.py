@@ -28,7 +28,9 @@ def pretraining_card(out: Path, run: RunRecord, recipe: PretrainRecipe) -> str:
         learned = "nothing new" if run.base_model else "nothing"
         pairs = f", on text without sentence pairs, so that its next-sentence head learned {learned}"
     labels = {name: label.format(pairs=recipe.data.sentence_objective.upper()) for name, label in _RESULTS.items()}
-    results = {label: run.results[name] for name, label in labels.items() if name in run.results}
+    # Not finite, and so None in its JSON, in a run that an earlier version finished although it had diverged.
+    labels = {name: label for name, label in labels.items() if run.results.get(name) is not None}
+    results = {label: run.results[name] for name, label in labels.items()}
     return model_card(
         CardFacts(
             name=out.resolve().name,
@@ -73,7 +75,6 @@ def pretraining_card(out: Path, run: RunRecord, recipe: PretrainRecipe) -> str:
                     _TASK, (held_out, None, None), "validation", name.removeprefix("eval_"), run.results[name], label
                 )
                 for name, label in labels.items()
-                if name in run.results
             ],
         )
     )

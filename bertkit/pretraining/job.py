@@ -144,6 +144,7 @@ class Setup:
             "precision": self.accelerator.mixed_precision,
             "the tokenizer": f"{len(corpus.tokenizer):,} word pieces ({corpus.stores[0].info.tokenizer_fingerprint})",
             "the data": f"{corpus.total('tokens'):,} tokens ({corpus.fingerprint})",
+            "the held-out text": f"{corpus.held_out_tokens:,} tokens ({corpus.validation_fingerprint})",
             "--resume": asked.resume,
             "--budget": asked.budget_s,
         }

@@ -8,7 +8,7 @@ from pathlib import Path
 from bertkit.assets import EMBEDDED_CORPUS
 from bertkit.console import listed
 from bertkit.corpus.sources import Source, find_sources
-from bertkit.corpus.store import IDS_FILE, CorpusStore
+from bertkit.corpus.store import IDS_FILE, CorpusStore, read_info
 from bertkit.errors import BertkitError
 from bertkit.pretraining.prepare import AskedText, Prepared, is_prepared, prepare_for_training
 from bertkit.settings.recipes import Override, load
@@ -84,6 +84,16 @@ class ResolvedRequest:
             return texts
         own = [replace(one, share=one.share * (1 - keep[1])) for one in texts]
         return [*own, AskedText([keep[0]], keep[1], is_kept=True)]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all files and data sets of the texts, as the run's record has them (``RunRecord.corpus``)."""
+        return [name for text in self.texts for name in _names_of(text.inputs)]
+
+    @property
+    def validation_names(self) -> list[str]:
+        """The same of ``--validation`` (``RunRecord.validation``)."""
+        return _names_of(self.asked.validation) if self.asked.validation else []
 
     @cached_property
     def device(self) -> str:
@@ -200,6 +210,12 @@ def _hash_of_ids(store: CorpusStore) -> str:
 
 def _sources_of(inputs: Sequence[str]) -> list[Source]:
     return [Source(one, Path(one)) for one in inputs] if is_prepared(inputs) else find_sources(inputs)
+
+
+def _names_of(inputs: Sequence[str]) -> list[str]:
+    if is_prepared(inputs):
+        return [name for one in inputs for name in read_info(Path(one)).sources]
+    return [source.name for source in find_sources(inputs)]
 
 
 def _check_words_are_there(texts: Sequence[AskedText]) -> None:

@@ -38,7 +38,8 @@ def pretrain(request: PretrainRequest) -> RunRecord:
     resolved = resolve(request)
     if request.overwrite and not request.resume:
         run_folder.check_apart(resolved.folder, {"--model": request.model, "--tokenizer": request.tokenizer})
-    if request.resume and not resolved.before.finished:
+    if request.resume:
+        run_folder.check_same_kind(resolved.folder, "pretrain")
         run_folder.check_same_base(resolved.folder, request.model)
     resolved = _with_fitting_rate(resolved)
     if not request.corpus and not resolved.recipe.data.mix:
@@ -48,9 +49,28 @@ def pretrain(request: PretrainRequest) -> RunRecord:
             return _train(resolved, started_at_s)
         with run_folder.claimed(resolved.folder, request.resume, request.overwrite):
             if request.resume and (record := read_record(resolved.folder)).finished:
-                console.note(console.plain(f"{resolved.folder} is finished: nothing to resume"))
+                _say_finished(resolved, record)
                 return record
             return _train(resolved, started_at_s)
+
+
+def _say_finished(request: ResolvedRequest, record: RunRecord) -> None:
+    """Says that there is nothing to resume. The texts are compared by their names: preparing them may take hours.
+
+    Raises:
+        BertkitError: the run that is finished has other settings than this one.
+    """
+    out = request.folder
+    run_folder.check_same_settings(out, request.recipe, decided_already(request.asked))
+    console.note(console.plain(f"{out} is finished: nothing to resume"))
+    texts = {"corpus": ("text", request.names), "validation": ("held-out text", request.validation_names)}
+    for field, (what, now) in texts.items():
+        if (began := record.facts.get(field, now)) != now:
+            theirs, ours = (listed(names, 3) or "a share of the text" for names in (began, now))
+            told = (
+                f"it was made with other {what}: {theirs}, not {ours}, which is not read (--out names another folder)"
+            )
+            console.warn(console.plain(told))
 
 
 def _with_fitting_rate(resolved: ResolvedRequest) -> ResolvedRequest:
@@ -88,6 +108,7 @@ def _train(request: ResolvedRequest, started_at_s: float) -> RunRecord:
     if asked.resume:
         run_folder.check_same_maths(out, run.recipe, run.corpus.fingerprint, decided_already(asked))
         _check_same_held_out(out, request.before, run.corpus)
+        run_folder.say_other_precision(out, accelerator.mixed_precision)
         console.note(console.plain(f"resuming from {newest}" if newest else f"no checkpoint in {out}: starting fresh"))
     if accelerator.is_main_process:
         say_overlap(run.corpus, run.recipe.data.deduplicate is not None)

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(gt=0, le=1_000)]  # far above any use, far below what overflows fp32
 MOST_STEPS = 10**8
 """Of a run: a hundred times as many as the paper's. With more, figures such as the time of its end overflow."""
 Phase = tuple[Annotated[float, Field(gt=0, le=1)], Annotated[int, Field(ge=8)]]
@@ -140,19 +141,19 @@ class TrainSettings(Settings):
     """Passes over the data, instead of ``max_steps``."""
     optimizer: Literal["adamw", "muon"] = "adamw"
     """"muon" trains the matrices of the layers by Muon (momentum made orthogonal) and all else by AdamW."""
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    learning_rate: Rate = 1e-4
     """Peak of the schedule; with Adam, about how far a weight moves in a step."""
     warmup: Annotated[float, Field(ge=0)] = 0.01
     """Below 1: share of all steps; else steps."""
     lr_scheduler_type: Literal["linear", "cosine", "constant", "trapezoid"] = "linear"
     """What follows the warm-up: down to 0 linearly or as a cosine, level, or level and down in the last fifth."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    weight_decay: Annotated[float, Field(ge=0, le=1_000)] = 0.01
     """Share of each weight that a step takes off, times its learning rate; not of biases and LayerNorm weights."""
     adam_beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """Share of the mean gradient that a step keeps from those before it."""
     adam_beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
     """Share of the mean squared gradient that a step keeps: 0.999 remembers about 1,000 steps, 0.98 about 50."""
-    adam_epsilon: Annotated[float, Field(gt=0)] = 1e-6
+    adam_epsilon: Annotated[float, Field(gt=0, le=1_000)] = 1e-6
     """Added to the root of the mean squared gradient, which divides the step."""
     max_grad_norm: Annotated[float, Field(ge=0)] = 1.0
     """Gradients are scaled down to this norm; 0 leaves them as they are."""
@@ -291,7 +292,7 @@ class FinetuneTrainSettings(TrainSettings):
     """The loop, with the defaults of the paper's fine-tuning (Devlin et al. 2018, A.3)."""
 
     batch_size: Positive = 32
-    learning_rate: Annotated[float, Field(gt=0)] = 3e-5
+    learning_rate: Rate = 3e-5
     warmup: Annotated[float, Field(ge=0)] = 0.1
     dropout: Probability | None = None
     """Of hidden states, attention and classifier alike. If not given, the model keeps its own."""

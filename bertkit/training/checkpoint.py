@@ -92,13 +92,30 @@ def save_checkpoint(
 
 
 def newest_checkpoint(out: Path) -> Path | None:
-    """The newest intact checkpoint of a run; None without one. A warning names each damaged one that is skipped."""
+    """The newest checkpoint of a run that is intact, as are the best weights so far, which another one may hold.
+
+    None without one. A warning names each that is skipped.
+    """
     for _, folder in reversed(_checkpoints(out)):
-        damage = _damage(folder)
+        damage = _damage(folder) or _damage_of_best(folder)
         if damage is None:
             return folder
         console.warn(console.plain(f"skipped {folder.name}: {damage}"))
     return None
+
+
+def load_best_weights(folder: Path, model: nn.Module) -> None:
+    """Loads the weights of a run's best checkpoint, at the end of the run.
+
+    Raises:
+        BertkitError: the checkpoint is damaged or missing, or belongs to another model.
+    """
+    if damage := _damage(folder):
+        raise BertkitError(
+            f"{folder}, which has the best weights of the run, has changed since it was written: {damage}; the same command "
+            "with --resume makes the steps since an earlier checkpoint again"
+        )
+    load_weights(folder, model)
 
 
 def read_progress(folder: Path) -> Progress:
@@ -167,6 +184,8 @@ def _checkpoints(out: Path) -> list[tuple[int, Path]]:
 
 def _damage(folder: Path) -> str | None:
     """Why a checkpoint cannot be trusted; None where it can."""
+    if not folder.is_dir():
+        return "nothing is there"
     try:
         manifest = read_json(folder / MANIFEST)
         for name, (size, digest) in manifest.items():
@@ -177,6 +196,14 @@ def _damage(folder: Path) -> str | None:
         return f"no {sorted(missing)[0]}" if missing else None
     except (BertkitError, OSError, ValueError, TypeError) as error:
         return f"its manifest cannot be read ({error})"
+
+
+def _damage_of_best(folder: Path) -> str | None:
+    """Why the best weights so far, as an intact checkpoint names them, cannot be trusted; None where they can."""
+    step = read_progress(folder).best_step
+    best = folder.with_name(f"checkpoint-{step}")
+    damage = None if step is None or best == folder else _damage(best)
+    return damage and f"the best weights until then are those of {best.name}, and of that one {damage}"
 
 
 def _sha256(path: Path) -> str:

@@ -23,7 +23,7 @@ from bertkit.signals import BrokenOff, StopRequest, stop_on_signals
 from bertkit.training import checkpoint, ranks
 from bertkit.training.job import Job
 from bertkit.training.metrics_log import FILE, MetricsLog, trackers
-from bertkit.training.nonfinite import Health
+from bertkit.training.nonfinite import Health, check_not_diverged
 from bertkit.training.optimizer import build_optimizer, clip_grad_norm, set_learning_rate
 from bertkit.training.run_folder import GO_ON
 from bertkit.training.schedule import Course, learning_rate
@@ -107,8 +107,11 @@ class _Run:
     def _end_step(self, stop: StopRequest) -> None:
         """Does what is due after a step: evaluates, saves, and ends the run where a signal asked for it."""
         last = self.progress.step == self.job.plan.total_steps
+        figures: dict[str, float] = {}
         if self._due(self.settings.eval_steps) or last or self.progress.owes_evaluation:
-            self._evaluate(stop)
+            figures = self._evaluate(stop)
+        if last or self._has_stalled():
+            check_not_diverged(self.sharding.whole(self.module), figures, self.progress.step, self.settings)
         if self._due(self.settings.save_steps) or last or self._signal or self._has_stalled():
             self._save()
         if self._signal:
@@ -242,17 +245,17 @@ class _Run:
         self.job.watch(values)
         return " · ".join(f"{name} {value:.3f}" for name, value in figures.items() if "accuracy" not in name)
 
-    def _evaluate(self, stop: StopRequest) -> None:
-        """Evaluates and logs the figures; where a signal interrupts it, the progress notes that they are owed."""
+    def _evaluate(self, stop: StopRequest) -> dict[str, float]:
+        """Evaluates, logs the figures and returns them; where a signal interrupts it, the progress notes that they are owed."""
         if self.job.evaluate is None:
-            return
+            return {}
         began_at_s, self._is_evaluating = time.monotonic(), True
         try:
             whole = self.sharding.whole(self.module).eval()
             results = self.job.evaluate(whole, self.progress.step, lambda: self._leave_where_asked(stop))
         except BrokenOff:
             self.progress.owes_evaluation = True
-            return
+            return {}
         finally:
             self._is_evaluating = False
             self.module.train()
@@ -266,6 +269,7 @@ class _Run:
             self.job.forecast.evaluation_took(self.progress.step - 1, seconds)
         if self.job.better is not None:
             self._keep_best(self.job.better(results))
+        return results
 
     def _leave_where_asked(self, stop: StopRequest) -> None:
         """Raises ``BrokenOff`` on all ranks where one was asked to stop; called between two batches of an evaluation."""

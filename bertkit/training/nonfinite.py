@@ -1,11 +1,17 @@
-"""Gradients that are infinite or NaN: the batch is saved for study, and the run ends or the step is skipped."""
+"""Gradients that are infinite or NaN: the batch is saved for study, and the run ends or the step is skipped.
+
+A run that ends in such weights or held-out losses is not called finished.
+"""
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from safetensors.torch import save
+from torch import nn
 
 from bertkit import console
 from bertkit.errors import BertkitError
@@ -74,6 +80,27 @@ class Health:
                 f"{self._settings.learning_rate:g}) or use --mixed-precision bf16 or no"
             )
         return self._skips_this
+
+
+def check_not_diverged(objective: nn.Module, figures: Mapping[str, float], step: int, settings: TrainSettings) -> None:
+    """Refuses the end of a run whose model is of no use, before its last checkpoint is written.
+
+    Args:
+        objective: the objective with all of its weights.
+        figures: those of the evaluation at the end; empty where nothing is held out.
+        step: steps that are done.
+        settings: the run's.
+
+    Raises:
+        BertkitError: a weight or a held-out loss is infinite or NaN.
+    """
+    bad = [name for name, value in figures.items() if name.endswith("loss") and not math.isfinite(value)]
+    bad += [name for name, weight in objective.named_parameters() if not torch.isfinite(weight).all()]
+    if bad:
+        raise BertkitError(
+            f"the training has diverged: after its last step, {step:,}, {bad[0]} is not finite; lower --lr (now "
+            f"{settings.learning_rate:g}) and start anew with --overwrite"
+        )
 
 
 def kept_for_study(out: Path, plan: StepPlan, step: int) -> Path:

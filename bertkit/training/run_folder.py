@@ -72,6 +72,8 @@ def claimed(out: Path, resume: bool, overwrite: bool) -> Iterator[None]:
             raise BertkitError(
                 f"{out} is not empty and holds no run of bertkit to resume: name another folder with --out"
             )
+        if resume:
+            _check_recorded(out, there)
         out.mkdir(parents=True, exist_ok=True)
         lock = FileLock(out / LOCK)
         try:
@@ -139,6 +141,19 @@ def _check_ours(out: Path) -> None:
         raise BertkitError(f"{out} holds '{foreign.name}', which no run of bertkit wrote: nothing was removed")
 
 
+def _check_recorded(out: Path, there: Collection[Path]) -> None:
+    """Refuses to resume from checkpoints of which nothing says what they were begun with: settings, data, model.
+
+    A run writes both files before its first step.
+    """
+    checkpoint = next((path.name for path in there if path.name.startswith("checkpoint-") and _is_of_a_run(path)), "")
+    for name in (name for name in (RUN, RECIPE) if checkpoint and not (out / name).is_file()):
+        raise BertkitError(
+            f"cannot resume {out}: it has {checkpoint}, but no {name}, which says what it was begun with; put that file back, "
+            "start anew with --overwrite, or name another folder with --out"
+        )
+
+
 def _is_of_a_run(path: Path) -> bool:
     """Whether a file or folder shows that the folder it lies in is that of a run, or of a sweep of runs."""
     inside = (RUN, MANIFEST, *((RECIPE,) if "seed=" in path.name else ()))
@@ -164,19 +179,50 @@ def _remove(path: Path) -> None:
     shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
+def check_same_kind(out: Path, kind: str) -> None:
+    """Refuses a resume, as a run of this kind ("pretrain" or "finetune"), of a run that was begun as another.
+
+    Raises:
+        BertkitError: the message names both.
+    """
+    began = read_record(out).kind
+    if began not in ("", kind):
+        raise BertkitError(
+            f"cannot resume {out} by {kind}: it was begun by bertkit {began}; name another folder with --out, or start anew "
+            "with --overwrite"
+        )
+
+
 def check_same_maths(out: Path, settings: Settings, fingerprint: str, unused: Collection[str] = ()) -> None:
     """Refuses a resume whose settings or data differ from those that the run began with.
+
+    Args:
+        out: the run's folder.
+        settings: as for ``check_same_settings``.
+        fingerprint: of the data and the tokenizer of the resume.
+        unused: as for ``check_same_settings``.
+
+    Raises:
+        BertkitError: the message names the first setting that differs, or the data.
+    """
+    check_same_settings(out, settings, unused)
+    recorded = read_record(out).data_fingerprint
+    if recorded and recorded != fingerprint:
+        raise BertkitError(f"cannot resume {out}: its data or tokenizer has changed since it was begun")
+
+
+def check_same_settings(out: Path, settings: Settings, unused: Collection[str] = ()) -> None:
+    """Refuses a resume whose settings differ from those that the run began with.
 
     A setting that did not exist when the run began had what is its default now.
 
     Args:
         out: the run's folder.
         settings: all settings of the resume.
-        fingerprint: of its data and tokenizer.
         unused: names of settings that nothing in this run reads; earlier versions recorded any value of them.
 
     Raises:
-        BertkitError: the message names the first setting that differs, or the data.
+        BertkitError: the message names the first setting that differs.
     """
     path = out / RECIPE
     if not path.is_file():
@@ -189,9 +235,15 @@ def check_same_maths(out: Path, settings: Settings, fingerprint: str, unused: Co
                 f"cannot resume {out} with {name} = {now.get(name)}: it was begun with {before.get(name)}; "
                 "give the same settings, or start anew with --overwrite"
             )
-    recorded = read_record(out).data_fingerprint
-    if recorded and recorded != fingerprint:
-        raise BertkitError(f"cannot resume {out}: its data or tokenizer has changed since it was begun")
+
+
+def say_other_precision(out: Path, precision: str) -> None:
+    """Says where a resume computes in another precision than the run began with, as ``auto`` does on another device."""
+    names = {"no": "fp32"}
+    began = read_record(out).facts.get("mixed_precision", precision)
+    if began != precision:
+        told = f"{out} was begun in {names.get(began, began)} and goes on in {names.get(precision, precision)}"
+        console.warn(console.plain(f"{told} (--mixed-precision auto): not to the bit what its run would have been"))
 
 
 def check_same_base(out: Path, model: str | None) -> None:

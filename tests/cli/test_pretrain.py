@@ -151,7 +151,8 @@ def test_an_existing_folder_is_refused_resumed_or_replaced(bertkit, home, run):
     assert "run is not empty" in refused.stderr
     assert "is finished" in bertkit(home, *again, "--resume").stderr
     other = bertkit(home, *again[:4], "--max-steps", "10", "--lr", "0.5", *TINY, "--resume", check=False)
-    assert "is finished" in other.stderr
+    assert other.returncode == 1
+    assert "cannot resume run with train.learning_rate = 0.5: it was begun with" in other.stderr
 
 
 def test_overwriting_removes_nothing_where_the_new_run_cannot_begin(bertkit, home, run):

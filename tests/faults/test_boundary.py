@@ -79,6 +79,20 @@ def test_a_stdout_that_is_not_utf8(tmp_path: Path, encoding: str) -> None:
     assert done.stdout.splitlines()[1] == r"\u4e2d"
 
 
+def test_a_command_of_one_process_is_not_done_by_each_of_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert is_one_line(shell("BERTKIT score 'The cat sat.'", WORLD_SIZE="2"), "bertkit score is done by one process")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for command in ("predict x y", "evaluate x", "prepare x --tokenizer y", "recipes", "export x --format onnx"):
+        with pytest.raises(
+            BertkitError, match=f"bertkit {command.split()[0]} is done by one process, and .* 2 .*WORLD_SIZE"
+        ):
+            cli.app(command.split(), standalone_mode=False)
+    with pytest.raises(BertkitError, match="no-such-file"):
+        cli.app(["pretrain", "no-such-file"], standalone_mode=False)
+    monkeypatch.setenv("WORLD_SIZE", "1")  # as under torchrun on one device
+    cli.app(["recipes"], standalone_mode=False)
+
+
 @pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "WORLD_SIZE"])
 def test_a_rank_that_is_no_number(name: str) -> None:
     assert is_one_line(shell("BERTKIT recipes", **{name: "abc"}), f"{name} is 'abc'")

@@ -8,7 +8,7 @@ import sys
 
 import accelerate.utils
 import pytest
-from cli.test_pretrain import TEXT, TINY
+from cli.test_pretrain import SMALL, TEXT, TINY
 from helpers.ranks import endings, start_ranks
 
 from bertkit.errors import BertkitError
@@ -89,6 +89,17 @@ def test_ranks_of_unlike_commands_both_refuse(tmp_path):
     assert said[-1].startswith(f"error: {refusal}")
     assert other_said[-1].startswith(f"error (rank 1): {refusal}")
     assert "Traceback" not in str(said + other_said)
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+def test_ranks_with_other_held_out_text_both_refuse(tmp_path):
+    (tmp_path / "corpus.txt").write_text(TEXT)
+    command = ["pretrain", "corpus.txt", "--device", "cpu", "--out", "run", *SMALL, "--max-steps", "2", "--validation"]
+    for rank, held_out in enumerate(("a dog ran .\n" * 40, "a cat sat on a mat .\n" * 40)):
+        (tmp_path / f"held-out-{rank}.txt").write_text(held_out)
+    both = endings(start_ranks(tmp_path, [[*command, f"held-out-{rank}.txt"] for rank in (0, 1)]), 300)
+    assert [code for code, _ in both] == [1, 1]
+    assert all("the ranks were not started alike: the held-out text is " in said[-1] for _, said in both), both
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
 

@@ -182,7 +182,16 @@ def test_a_run_is_not_resumed_with_another_model(tiny_model, tmp_path, monkeypat
         train=memory_rows("rows", rows), model=str(tiny_model), out=tmp_path / "run", device="cpu",
         overrides=[Override(key, value, key) for key, value in settings.items()],
     )  # fmt: skip
-    finetune(request)
+    made = finetune(request)
+    assert finetune(replace(request, resume=True)) == made
+    rates = [*request.overrides, Override("train.learning_rate", 0.5, "--lr")]
+    for other_run, message in (
+        ({"overrides": rates}, r"with train\.learning_rate = 0\.5: it was begun with"),
+        ({"train": memory_rows("rows", rows[2:])}, "its data or tokenizer has changed since"),
+        ({"model": str(other)}, "it was begun with"),
+    ):
+        with pytest.raises(BertkitError, match=f"cannot resume .*{message}"):
+            finetune(replace(request, resume=True, **other_run))
     whole = cut_off(request.folder, after=2)
     record = (request.folder / "run.json").read_bytes()
     with pytest.raises(BertkitError, match=rf"cannot resume .* with --model {other}: it was begun with {tiny_model}"):

@@ -1,6 +1,8 @@
 """Sweeps: a finished run is taken over only where it is what was asked, and a grid varies only what it can."""
 
+import errno
 import json
+import os
 import shutil
 from dataclasses import replace
 
@@ -88,6 +90,53 @@ def test_a_finished_run_of_another_model_is_not_taken_over(swept, tiny_model, tm
         sweep(replace(request_for(swept, other), resume=True), 2, None)
     monkeypatch.chdir(tiny_model.parent)  # the same model by another path
     assert sweep(replace(request_for(swept, tiny_model.name), resume=True), 2, None).finished
+
+
+@pytest.mark.parametrize("facts", [{"kind": "pretrain"}, {"kind": "finetune"}])
+def test_a_run_in_the_folder_itself_is_not_replaced_by_a_resumed_sweep(tiny_model, tmp_path, facts):
+    """By the best of its runs, of which none is made."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "run.json").write_text(json.dumps({**facts, "finished": True, "out": str(out)}))
+    (out / "model.safetensors").write_bytes(b"hours of work")
+    before = sorted(out.rglob("*"))
+    with pytest.raises(BertkitError, match=f"cannot resume {out} as several runs: another run is in it"):
+        sweep(replace(request_for(out, tiny_model), resume=True), 2, None)
+    assert sorted(out.rglob("*")) == before
+    assert (out / "model.safetensors").read_bytes() == b"hours of work"
+
+
+def test_a_sweep_that_was_killed_before_it_wrote_its_summary_is_resumed(swept, tiny_model, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(swept, out)
+    (out / "eval_results.json").unlink()
+    assert sweep(replace(request_for(out, tiny_model), resume=True), 2, None).results["sweep"]
+
+
+def test_a_copy_of_the_best_run_that_fails_leaves_no_half_file_and_no_record(swept, tiny_model, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    shutil.copytree(swept, out)
+    (out / WEIGHTS).write_bytes(b"of the best run before")
+
+    def until_the_disk_is_full(content, file):
+        if file.name.rpartition("/")[2].startswith(f".tmp-{WEIGHTS}"):
+            file.write(content.read(1000))
+            raise OSError(errno.ENOSPC, "full")
+        file.write(content.read())
+
+    resumed = replace(request_for(out, tiny_model), resume=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "copyfileobj", until_the_disk_is_full)
+        with pytest.raises(BertkitError, match=f"cannot write {out / WEIGHTS}: no space left on device"):
+            sweep(resumed, 2, None)
+    assert (out / WEIGHTS).read_bytes() == b"of the best run before"
+    assert not (out / "run.json").exists()
+    assert not list(out.rglob(".tmp-*"))
+    sweep(resumed, 2, None)
+    assert [(out / name).read_bytes() for name in (WEIGHTS, "run.json", "eval_results.json")] == [
+        (swept / name).read_bytes().replace(*(os.fsencode(folder) for folder in (swept, out)))
+        for name in (WEIGHTS, "run.json", "eval_results.json")
+    ]
 
 
 def test_all_runs_are_compared_before_one_is_made(swept, tiny_model, tmp_path):

@@ -38,6 +38,13 @@ def test_a_run_without_held_out_documents_lists_no_figures() -> None:
     assert data.eval_results is None
 
 
+def test_figures_that_were_no_numbers_are_left_out() -> None:
+    run = RunRecord(out="runs/mine", results=RESULTS | {"eval_mlm_loss": None, "eval_perplexity": None})
+    card = ModelCard(pretraining_card(Path("runs/mine"), run, PretrainRecipe()))
+    assert {one.metric_type for one in card.data.eval_results} == {"mlm_accuracy", "nsp_accuracy"}
+    assert "None" not in card.content.partition("## Results")[2]
+
+
 def test_what_was_gained_and_what_was_forgotten_stands_in_the_card() -> None:
     """Figures worked by hand; a figure that one side lacks is left out, and a new model has no such table."""
     names = ("held_out_bits_per_character", "general_bits_per_character", "cloze_top_1", "cloze_top_5")

@@ -14,6 +14,7 @@ from transformers import AutoTokenizer, BertConfig, BertForMaskedLM
 from bertkit.corpus.prepare import Preparation, prepare
 from bertkit.corpus.sources import find_sources
 from bertkit.errors import BertkitError
+from bertkit.finetuning.run import FinetuneRequest, finetune
 from bertkit.inference.scoring import PairScorer
 from bertkit.pretraining.corpus_evaluation import CorpusRequest, evaluate_corpus
 from bertkit.pretraining.request import PretrainRequest
@@ -113,6 +114,62 @@ def test_a_resume_goes_on_from_the_model_that_the_run_began_with(here):
     assert json.loads((here / "run" / "run.json").read_text())["base_model"] == "base"
     run(model=str(here / "base"), resume=True)
     assert (here / "run" / "model.safetensors").read_bytes() == weights
+
+
+def test_a_finished_run_is_not_taken_for_one_of_other_settings_model_or_kind(here, capsys):
+    run(out="base")
+    made = run(model="base", validation=["b.txt"])
+    weights = (here / "run" / "model.safetensors").read_bytes()
+    said(capsys)
+    assert run(model="base", validation=["b.txt"], resume=True) == made
+    assert said(capsys) == "run is finished: nothing to resume"
+    with pytest.raises(BertkitError, match=r"cannot resume run with train\.max_steps = 5: it was begun with 4"):
+        run(model="base", validation=["b.txt"], resume=True, settings={"train.max_steps": 5})
+    with pytest.raises(BertkitError, match="cannot resume run without --model: it was begun with base"):
+        run(tokenizer="base", validation=["b.txt"], resume=True)
+    run("rows.jsonl", model="base", validation=["c.txt"], resume=True)
+    heard = said(capsys)
+    assert "it was made with other text: a.txt, not rows.jsonl, which is not read" in heard
+    assert "it was made with other held-out text: b.txt, not c.txt, which is not read" in heard
+    with pytest.raises(
+        BertkitError, match="cannot resume run by finetune: it was begun by bertkit pretrain; name another"
+    ):
+        finetune(FinetuneRequest(model="base", out=Path("run"), device="cpu", resume=True))
+    assert (here / "run" / "model.safetensors").read_bytes() == weights
+
+
+def test_a_finished_run_of_a_budget_is_finished_for_the_same_command(here, capsys):
+    made = run(budget_s=3.0, settings={"train.batch_size": 64})
+    said(capsys)
+    again = run(budget_s=3.0, settings={"train.batch_size": 64}, resume=True)
+    assert (again, said(capsys)) == (made, "run is finished: nothing to resume")
+
+
+def test_a_resume_in_another_precision_says_so(here, capsys):
+    run(settings={"train.mixed_precision": "auto"})
+    interrupted(here / "run")
+    path = here / "run" / "run.json"
+    now = json.loads(path.read_text())["mixed_precision"]
+    before = "bf16" if now == "no" else "no"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"mixed_precision": before}))
+    said(capsys)
+    run(resume=True, settings={"train.mixed_precision": "auto"})
+    names = {"no": "fp32", "bf16": "bf16"}
+    assert f"warning: run was begun in {names[before]} and goes on in {names[now]} (--mixed" in said(capsys)
+    run(resume=True, settings={"train.mixed_precision": "auto"})
+    assert "was begun in" not in said(capsys)
+
+
+@pytest.mark.parametrize("name", ["recipe.toml", "run.json"])
+def test_checkpoints_without_what_they_were_begun_with_are_not_resumed(here, name):
+    run()
+    interrupted(here / "run")
+    (here / "run" / name).unlink()
+    with pytest.raises(
+        BertkitError, match=rf"cannot resume run: it has checkpoint-2, but no {name}, which says what it was"
+    ):
+        run("b.txt", resume=True, settings={"train.learning_rate": 5e-4})
+    assert not (here / "run" / "model.safetensors").exists()
 
 
 def test_the_sizes_that_are_recorded_are_those_of_the_model_that_the_run_goes_on_from(here):

@@ -236,11 +236,15 @@ def test_override_of_one_measure_of_length_drops_the_recipes_other(recipe: Any, 
         (['batch_size="8"'], "train.batch_size must be an integer >= 1, got '8' (--set batch_size=\"8\")"),
         (
             ["learning_rate=nan"],
-            "train.learning_rate must be a number > 0, got nan (--set learning_rate=nan)",
+            "train.learning_rate must be a number > 0 and <= 1000, got nan (--set learning_rate=nan)",
+        ),
+        *(
+            ([f"{name}=1e38"], f"train.{name} must be a number {least} and <= 1000, got 1e+38 (--set {name}=1e38)")
+            for name, least in (("learning_rate", "> 0"), ("weight_decay", ">= 0"), ("adam_epsilon", "> 0"))
         ),
         (
             ["learning_rate=true"],
-            "train.learning_rate must be a number > 0, got True (--set learning_rate=true)",
+            "train.learning_rate must be a number > 0 and <= 1000, got True (--set learning_rate=true)",
         ),
         (
             [Override("train", {"epochs": 2, "seed": 1}, "settings train")],

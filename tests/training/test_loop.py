@@ -1,5 +1,6 @@
 """The loop's two promises: the maths does not depend on the micro-batch, and a resume is exact to the bit."""
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -132,6 +133,32 @@ def test_a_torn_checkpoint_is_skipped_and_said(tmp_path, capsys):
     assert checkpoint.newest_checkpoint(out).name == "checkpoint-6"
 
 
+@pytest.mark.parametrize("is_missing", [False, True])
+def test_a_checkpoint_whose_best_weights_are_not_what_was_written_is_not_gone_on_from(tmp_path, capsys, is_missing):
+    accelerator = Accelerator(cpu=True)
+    job = toy_job(tmp_path / "store", tmp_path / "run", accelerator, save_total_limit=9)
+    falling = iter([3.0, 2.0, 1.0])  # after steps 4, 8 and 10: the best is step 4
+    fit(dataclasses.replace(job, better=lambda _: next(falling)), accelerator, None)
+    assert checkpoint.newest_checkpoint(job.out).name == "checkpoint-10"
+    best, model = job.out / "checkpoint-4", job.objective.model
+    checkpoint.load_best_weights(best, model)
+    whole = (best / "model.safetensors").read_bytes()
+    if is_missing:
+        shutil.rmtree(best)
+    else:  # one bit of one weight: the file still loads
+        (best / "model.safetensors").write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert checkpoint.newest_checkpoint(job.out).name == "checkpoint-3"
+    why = "nothing is there" if is_missing else "model.safetensors is not what was written"
+    said = " ".join(capsys.readouterr().err.split())
+    assert (
+        f"skipped checkpoint-10: the best weights until then are those of checkpoint-4, and of that one {why}" in said
+    )
+    with pytest.raises(
+        BertkitError, match=f"checkpoint-4, which has the best weights .*: {why}; the same command with"
+    ):
+        checkpoint.load_best_weights(best, model)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="a limit on file sizes stands in for a full disk")
 @pytest.mark.parametrize("kilobytes", [8, 48, 100])  # in the weights, the tokenizer, the optimizer
 def test_a_disk_that_fills_up_ends_in_one_line_and_leaves_the_last_checkpoint_whole(tmp_path, kilobytes):
@@ -255,6 +282,28 @@ def test_a_gradient_that_is_no_number_stops_the_run_and_keeps_its_batch(tmp_path
         examples = json.loads(kept.metadata()["examples"])
         assert examples == [list(reference) for reference in job.plan.examples(0)]
         assert torch.equal(kept.get_tensor("input_ids"), job.plan.fetch(job.plan.examples(0))["input_ids"])
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_no_setting_that_is_allowed_is_beyond_what_the_optimizer_can_compute(tmp_path, optimizer):
+    most = {"learning_rate": 1e3, "weight_decay": 1e3, "adam_epsilon": 1e3, "max_grad_norm": 1e300}
+    with contextlib.suppress(BertkitError):  # it may diverge
+        run(tmp_path, "run", steps=2, optimizer=optimizer, **most)
+
+
+@pytest.mark.parametrize("is_held_out", [True, False])
+def test_a_run_that_ends_in_no_numbers_is_not_finished(tmp_path, is_held_out):
+    """The gradient of its only step is finite; a rate that no recipe may have stands for a training that diverges."""
+    accelerator = Accelerator(cpu=True)
+    job = toy_job(tmp_path / "store", tmp_path / "run", accelerator, steps=1)
+    rate = 1e30 if is_held_out else 3e38  # the weights are finite, and the loss is not; neither is
+    settings = job.settings.model_copy(update={"learning_rate": rate})
+    job = dataclasses.replace(job, settings=settings, evaluate=job.evaluate if is_held_out else None)
+    with pytest.raises(
+        BertkitError, match=r"the training has diverged: after its last step, 1, \S+ is not finite; lower --lr"
+    ):
+        fit(job, accelerator, None)
+    assert not list(job.out.glob("checkpoint-*"))
 
 
 def test_a_step_without_a_finite_gradient_is_skipped_on_request(tmp_path):

@@ -47,7 +47,7 @@ def test_a_folder_of_another_programs_checkpoints_is_not_overwritten(tmp_path: P
         (".tmp-recipe.toml-1",),
         ("recipe.toml",),
         ("metrics.jsonl", ".tmp-checkpoint-5/x"),
-        ("checkpoint-5/manifest.json",),
+        ("recipe.toml", "run.json", "checkpoint-5/manifest.json"),
         ("seed=1/run.json",),
     ],
 )
