@@ -124,3 +124,9 @@ def test_rows_that_number_named_classes_are_said(names, values, said):
     found = taken_by_number(OneClass(names), values)
     assert found.endswith(said)
     assert bool(found) == bool(said)
+
+
+def test_thresholds_go_with_their_classes():
+    names = {"id2label": {0: "a", 1: "b"}, "problem_type": SeveralClasses.problem_type}
+    head = SeveralClasses.of_model({**names, "bertkit_thresholds": [0.3, 0.7]})
+    assert head.in_order(["B", "A"], [1, 0]).model_config()["bertkit_thresholds"] == [0.7, 0.3]
