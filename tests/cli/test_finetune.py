@@ -199,7 +199,10 @@ def test_seeds_report_their_spread_and_the_best_is_the_model(commands, tiny_mode
         (["--validation", "held.csv"], "--validation alone does not say what to train on"),
         (["--train", "train.csv", "--validation", "held.csv", "--grid", "learning_rate="], "is not NAME=VALUE,VALUE"),
         (["--train", "train.csv", "--validation", "held.csv", "--grid", "seed=1,2"], "use --seeds N"),
-        (["--train", "train.csv", "--validation", "held.csv", "--grid", "learning_rate=1,-1"], "a number > 0 and <= 1000, got -1"),
+        (
+            ["--train", "train.csv", "--validation", "held.csv", "--grid", "learning_rate=1,-1"],
+            "a number > 0 and <= 1000, got -1",
+        ),
         (["--train", "train.csv", "--validation", "held.csv", "--text-pair", "text"], "--text-pair needs --text"),
     ],
 )

@@ -235,6 +235,19 @@ def test_a_text_of_long_phrases_gets_no_more_word_pieces_than_occur_40_times_on_
     assert tokens(one_more) < 40 * len(one_more)
 
 
+def test_a_word_that_occurs_twice_is_a_piece_and_one_that_occurs_once_is_none():
+    pieces = train_vocabulary(lambda: ["zq zq xv " + "a " * 4000], None, True)
+    assert "zq" in pieces
+    assert "xv" not in pieces
+
+
+def test_a_character_that_occurs_twice_is_a_piece_in_whatever_amount_of_text():
+    """One that occurs once is unknown, where it is so small a share of the text."""
+    pieces = train_vocabulary(lambda: ["a " * 20_000 + "\u00e9 \u00e9 \u00fc"], None, True)
+    assert "\u00e9" in pieces
+    assert "\u00fc" not in pieces
+
+
 @pytest.mark.parametrize(("size", "message"), [(16, "too small for the"), (5000, "more than this corpus supports")])
 def test_sizes_that_do_not_suit_the_corpus_are_refused(size, message):
     with pytest.raises(BertkitError, match=message):

@@ -5,6 +5,7 @@ import random
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 from typer.testing import CliRunner
 
 import bertkit
@@ -104,6 +105,21 @@ def test_near_duplicates_as_the_exact_share_of_runs_says() -> None:
     assert all(above)
     between = [near for exact, near in told if 0.8 < exact < 0.94]
     assert sum(between) > 0.8 * len(between) > 40
+
+
+def test_near_duplicates_just_below_the_share_are_told_as_seldom_as_128_hashes_allow() -> None:
+    """Three of 100 words differ: 81 of 111 runs are in both. 103 hashes or more of 128 agree in a pair with the probability of
+    the binomial, and these pairs are within 4 standard deviations of as many as it says, or fewer (a band must agree as well)."""
+    draws, told = random.Random(3), 0
+    for _ in range(200):
+        words = [f"w{draws.randrange(10**6)}" for _ in range(100)]
+        other = ["other" if place in (20, 50, 80) else word for place, word in enumerate(words)]
+        runs, others = _of_five(words), _of_five(other)
+        assert (len(runs & others), len(runs | others)) == (81, 111)
+        kept = list(without_repeated([" ".join(words), None, " ".join(other), None], "near-duplicates", ReadReport()))
+        told += len(kept) == 2
+    likely = binom.sf(102, 128, 81 / 111)
+    assert told <= 200 * likely + 4 * np.sqrt(200 * likely * (1 - likely))
 
 
 @pytest.mark.parametrize(

@@ -205,3 +205,9 @@ def test_the_numbers_of_a_named_task_are_those_of_its_labels(monkeypatch):
     sst2 = load(FinetuneRecipe, "finetune", "sst2", []).settings.task
     for head in (None, OneClass(["negative", "positive"])):
         assert data.load_split(sst2, None, "train", head).labels.tolist() == [0, 1, 1]
+
+
+def test_thresholds_go_with_their_classes():
+    names = {"id2label": {0: "a", 1: "b"}, "problem_type": SeveralClasses.problem_type}
+    head = SeveralClasses.of_model({**names, "bertkit_thresholds": [0.3, 0.7]})
+    assert head.in_order(["B", "A"], [1, 0]).model_config()["bertkit_thresholds"] == [0.7, 0.3]

@@ -14,6 +14,7 @@ from bertkit.finetuning.predict import evaluate, open_predictor
 from bertkit.finetuning.run import FinetuneRequest, finetune
 from bertkit.io.memory import memory_rows
 from bertkit.settings.recipes import Override
+from bertkit.training.metrics_log import read_metrics
 
 WORDS = ["the", "cat", "sat", "a", "b", "c", "."]
 TEXTS = [" ".join(WORDS[(number * step) % 7] for step in range(1, 3 + number % 5)) for number in range(80)]
@@ -47,6 +48,9 @@ def test_the_calibration_error_of_two_bins_by_hand():
     # Two rows of 0.9, one of them right: |0.9 - 0.5|; and two of 0.6, both right: |0.6 - 1|.
     shares = np.array([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6], [0.6, 0.4]])
     assert calibration_error(shares, np.array([0, 1, 1, 0])) == pytest.approx(0.5 * 0.4 + 0.5 * 0.4)
+    # Of 15 bins the eleventh ends at 11/15 = 0.73 and holds both; of 10 they would be in two, and the error 0.5.
+    shares = np.array([[0.68, 0.32], [0.72, 0.28]])
+    assert calibration_error(shares, np.array([1, 0])) == pytest.approx(0.2)
     # A rightly sure and a rightly unsure one cancel within a bin.
     assert calibration_error(np.array([[0.5, 0.5]] * 2), np.array([0, 1])) == pytest.approx(0.0)
 
@@ -134,6 +138,14 @@ def test_what_calibrating_does_is_said(tiny_model, tmp_path, capsys):
         "temperature stays 1 (train.calibrate), as of validation the best one would be over 20"
         in capsys.readouterr().err
     )
+
+
+def test_the_held_out_loss_of_a_run_with_weighted_classes_is_the_plain_cross_entropy(tiny_model, tmp_path):
+    record = run(tiny_model, tmp_path / "run", ONE, **{"train.class_weights": "balanced"})
+    expected = -np.mean([np.log(row["probabilities"][row["label"]]) for row in predictions(tmp_path / "run")])
+    assert record.results["eval_loss"] == pytest.approx(expected, rel=1e-5)
+    logged = {line["step"]: line["eval_loss"] for line in read_metrics(tmp_path / "run") if "eval_loss" in line}
+    assert logged[record.facts["best_step"]] == pytest.approx(expected, rel=1e-5)
 
 
 def test_what_has_no_temperature_is_refused_before_training(tiny_model, tmp_path):

@@ -93,6 +93,16 @@ def test_tags_of_another_scheme_are_read_in_that_of_the_model(tiny_model, capsys
         assert head.score(answers, split, ["f1", "accuracy"]) == {"f1": 1.0, "accuracy": 1.0}
 
 
+def test_an_entity_s_score_is_the_mean_probability_of_its_tags(tiny_model):
+    features = features_of(tiny_model, [WORDS])
+    shares = np.array([[0.25, 0.5, 0.25], [0.05, 0.05, 0.9], [0.8, 0.1, 0.1]])  # of O, B-X and I-X
+    head = TokenHead(["O", "B-X", "I-X"], "BIO")
+    [row] = head.decode([np.log(shares)], features, Split("", [WORDS], None))
+    [entity] = row["entities"]
+    assert entity["text"] == "a cats"
+    assert entity["score"] == pytest.approx((0.5 + 0.9) / 2)
+
+
 def test_a_model_without_a_tag_that_a_row_needs_in_its_scheme_says_so(tiny_model):
     tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_model)
     encoder = Encoder.of(tokenizer, FinetuneDataSettings(max_seq_length=12))

@@ -61,6 +61,15 @@ def test_windows_are_the_overflowing_tokens_of_transformers(stride, second, with
     assert made.words == [expected.word_ids(number) for number in range(len(made.ids))]
 
 
+def test_windows_share_a_quarter_of_their_length_where_no_stride_is_given():
+    made = encoder(max_seq_length=16, overflow="windows")([(text(60),)])
+    inside = [ids[1:-1] for ids in made.ids]
+    assert len(inside) > 3
+    for one, following in zip(inside, inside[1:], strict=False):
+        assert one[-4:] == following[:4]
+        assert one[-5:] != following[:5]
+
+
 def test_every_character_is_in_a_window_and_is_where_it_is_said_to_be():
     row = text(60)
     made = encoder(max_seq_length=16, overflow="windows")([(row,)], with_characters=True)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.languages import PARAGRAPHS
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
 from transformers import AutoTokenizer, BertTokenizer
 
 from bertkit.corpus.vocabulary import train_vocabulary
@@ -202,6 +202,14 @@ def test_ids_by_their_use() -> None:
     assert replacement_ids(tokenizer).dtype == np.int64
     assert np.flatnonzero(continuation_mask(tokenizer)).tolist() == [7]
     assert continuation_mask(tokenizer).shape == (11,)
+
+
+def test_a_special_token_without_a_role_is_special() -> None:
+    """As those of a tokenizer.json are that its configuration does not list."""
+    tokenizer = build_tokenizer([*SPECIAL, "cat"], lowercase=True)
+    tokenizer.add_tokens([AddedToken("[DOC]", special=True), AddedToken("dog")])
+    assert special_ids(tokenizer) == [0, 1, 2, 3, 4, 6]
+    assert replacement_ids(tokenizer).tolist() == [5, 7]
 
 
 def test_a_missing_special_token_is_named(tmp_path: Path) -> None:

@@ -119,6 +119,13 @@ def test_it_serves_a_plain_data_loader_and_the_trainer(tmp_path):
     assert np.isfinite(result.training_loss)
 
 
+def test_rows_without_a_key_draw_masks_of_their_own():
+    """95 tokens of which about 14 are chosen: two rows in 200 choose the same ones with a probability below 1e-12."""
+    torch.manual_seed(0)
+    labels = DataCollatorForBertPretraining(toy_tokenizer())([{"a": list(range(5, 100)), "b": None}] * 200)["labels"]
+    assert len({tuple(row) for row in labels.tolist()}) == 200
+
+
 def test_what_does_not_fit_is_refused():
     tokenizer = toy_tokenizer()
     with pytest.raises(BertkitError, match="at most 1"):

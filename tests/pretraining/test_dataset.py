@@ -1,5 +1,6 @@
 """The plan of a pretraining run: phases, epochs, static masking, evaluation that stays the same."""
 
+import numpy as np
 import torch
 from helpers.stores import random_documents, toy_tokenizer, write_store
 
@@ -72,3 +73,16 @@ def test_the_evaluation_set_is_fixed_and_said_where_it_is_not_all(tmp_path, caps
     whole.say_share("")
     assert capsys.readouterr().err == ""  # all of them
     assert all(torch.equal(one.fetch(range(9))[name], tensor) for name, tensor in other.fetch(range(9)).items())
+
+
+def test_what_is_evaluated_is_a_sample_of_all_held_out_text(tmp_path):
+    """30 of 90 documents of one example each, whose tokens are their number: the mean is that of a draw without replacement,
+    within 4 standard deviations."""
+    store = write_store(tmp_path / "store", [[[5 + n] * 10] * 2 for n in range(90)])
+    data = DataSettings(max_eval_examples=30)
+    parts = [Part(store, split_documents(store, 0, 1)[0])]
+    examples = EvaluationSet(parts, data, collator_for(toy_tokenizer(), data), 24, 1)
+    drawn = {int(examples.example(position)[1].a[0]) - 5 for position in range(30)}
+    assert (len(drawn), examples.there) == (30, 90)
+    deviation = np.sqrt((90**2 - 1) / 12 / 30 * (90 - 30) / (90 - 1))
+    assert abs(np.mean(list(drawn)) - 44.5) < 4 * deviation

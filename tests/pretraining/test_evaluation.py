@@ -1,12 +1,14 @@
 """What a run is told of its held-out loss, on losses made up by hand."""
 
+import math
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
 
-from bertkit.pretraining.evaluation import Evaluator, LearningWatch, Unigrams
+from bertkit.pretraining.evaluation import Evaluator, LearningWatch, Unigrams, unigrams
 
 PLAN = SimpleNamespace(total_steps=3000, epoch=lambda step: step / 3)
 
@@ -48,17 +50,40 @@ def test_nothing_is_said_of_a_run_that_learns(losses, lengths, capsys):
     assert said(losses, capsys, lengths) == ""
 
 
+class Objective:
+    """A loss of 3 for each label, of which none is guessed."""
+
+    def __call__(self, labels):
+        return {"mlm_loss": 3.0 * (labels != -100).sum(), "mlm_correct": labels.sum() * 0.0}
+
+    def counts(self, batch):
+        return {"mlm": float((batch["labels"] != -100).sum())}
+
+
+class Examples(list):
+    """Rows of four places that all have the one label."""
+
+    def fetch(self, positions):
+        return {"labels": torch.tensor([[self[position]] * 4 for position in positions])}
+
+
+def evaluated(labels):
+    evaluate = Evaluator(Accelerator(cpu=True), lambda _: Examples(labels), lambda _: 8, lambda _: 2)
+    return evaluate(Objective(), 1)
+
+
 def test_examples_in_which_nothing_is_predicted_have_no_figures():
-    class Objective:
-        def __call__(self, labels):
-            return {"mlm_loss": labels.sum() * 0.0, "mlm_correct": labels.sum() * 0.0}
+    assert evaluated([-100] * 3) == {"eval_loss": 0.0, "max_seq_length": 8}
 
-        def counts(self, batch):
-            return {"mlm": float((batch["labels"] != -100).sum())}
 
-    class Examples(list):
-        def fetch(self, positions):
-            return {"labels": torch.full((len(positions), 4), -100)}
+def test_perplexity_is_e_to_the_loss():
+    found = evaluated([7, -100, 9])
+    assert found["eval_mlm_loss"] == pytest.approx(3.0)
+    assert found["eval_perplexity"] == pytest.approx(math.e**3)
 
-    evaluate = Evaluator(Accelerator(cpu=True), lambda _: Examples([0, 1, 2]), lambda _: 8, lambda _: 2)
-    assert evaluate(Objective(), 1) == {"eval_loss": 0.0, "max_seq_length": 8}
+
+def test_word_frequencies_by_hand():
+    """Without the special token 0 the shares are a half and two quarters: entropy 1.5 · ln 2."""
+    found = unigrams(np.array([90, 2, 1, 1]), [0])
+    assert found.most_frequent == 0.5
+    assert found.entropy == pytest.approx(1.5 * math.log(2))

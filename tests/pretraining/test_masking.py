@@ -68,10 +68,12 @@ def test_a_sequence_of_nothing_but_special_tokens_has_nothing_to_predict():
     assert labels.tolist() == [[IGNORE] * 3, [IGNORE, 9, IGNORE]]
 
 
-def test_random_replacements_are_uniform_over_what_may_stand_in():
-    ids, keys = batch(3000, 128)
-    shown, labels = mask_tokens(ids, keys, vocabulary(), MaskingRates(0.5, 0.0, 1.0))
-    drawn = shown[labels != IGNORE]
+@pytest.mark.parametrize(("rates", "rows"), [(MaskingRates(0.5, 0.0, 1.0), 3000), (MaskingRates(), 20_000)])
+def test_random_replacements_are_uniform_over_what_may_stand_in(rates, rows):
+    ids, keys = batch(rows, 128)
+    ids[:, 1:-1] = 950  # which may not stand in, so that each replacement is seen
+    shown, labels = mask_tokens(ids, keys, vocabulary(), rates)
+    drawn = shown[(labels != IGNORE) & (shown != MASK) & (shown != 950)]
     assert drawn.min() >= 5
     assert drawn.max() < 900
     counts = np.bincount(drawn, minlength=900)[5:]
@@ -80,9 +82,11 @@ def test_random_replacements_are_uniform_over_what_may_stand_in():
     assert abs(chi_square - 894) < 4 * np.sqrt(2 * 894)
 
 
-def test_which_tokens_are_chosen_does_not_depend_on_their_place():
+@pytest.mark.parametrize("whole", [False, True])
+def test_which_tokens_are_chosen_does_not_depend_on_their_place(whole):
     ids, keys = batch(20_000, 22)
-    chosen = (mask_tokens(ids, keys, vocabulary(), MaskingRates())[1] != IGNORE)[:, 1:-1]
+    labels = mask_tokens(ids, keys, vocabulary(), MaskingRates(), whole_word_mask=whole)[1]  # each token is a word
+    chosen = (labels != IGNORE)[:, 1:-1]
     assert (np.abs(z(chosen.sum(axis=0), 20_000, 0.15)) < 4).all()
 
 

@@ -66,6 +66,14 @@ def test_sequences_never_exceed_the_room_and_segments_are_never_empty(places):
             assert min(map(len, segments)) >= 1
 
 
+@pytest.mark.parametrize("length", [13, 48])
+def test_no_segment_goes_on_into_the_next_document(places, length):
+    store, document, _ = places
+    for example in examples(sampler(store, length)):
+        for segment in (example.a, example.b):
+            assert len(set(document[segment].tolist())) == 1
+
+
 def test_labels_are_balanced_on_short_documents(tmp_path):
     store = write_store(tmp_path / "s", random_documents(300, sentences=(2, 3)))
     labels = np.array([example.next_sentence_label for example in examples(sampler(store, 64), epochs=20)])
@@ -226,6 +234,61 @@ def test_lengths_do_not_tell_which_of_two_cut_segments_came_first(tmp_path):
     assert {len(example.a) + len(example.b) for example in found} == {29}
     longer_first = np.array([(len(e.a) > len(e.b)) == (e.next_sentence_label == 0) for e in found])
     assert abs(longer_first.mean() - 0.5) < 4 * 0.5 / np.sqrt(len(found))
+
+
+def test_a_segment_that_is_too_long_loses_as_often_in_front_as_at_its_end(tmp_path):
+    """Sentences of 60 tokens are cut to 14 or 15 of them. Of 15, the 46 places to begin at are equally likely: the chi-square
+    of 45 degrees of freedom is within 4 standard deviations of its mean."""
+    documents, tokens = numbered([[60] * 20] * 20)
+    store = write_store(tmp_path / "s", documents, vocab_size=tokens)
+    segments = [segment for example in examples(sampler(store, 32, "sop")) for segment in (example.a, example.b)]
+    counts = np.bincount([int(segment[0]) % 60 for segment in segments if len(segment) == 15], minlength=46)
+    chi_square = ((counts - counts.mean()) ** 2 / counts.mean()).sum()
+    assert len(counts) == 46
+    assert counts.mean() > 20
+    assert abs(chi_square - 45) < 4 * np.sqrt(2 * 45)
+
+
+@pytest.fixture
+def single_tokens(tmp_path):
+    """Four documents of 2,000 sentences of one token each, so that every length can be reached exactly."""
+    documents, tokens = numbered([[1] * 2000] * 4)
+    return write_store(tmp_path / "s", documents, vocab_size=tokens)
+
+
+def lengths_of(store, short):
+    """The lengths of segments in room for 32 tokens, without the last window of a document, which may end before."""
+    one = sampler(store, 34, "none", short=short)
+    kept = [index for index in range(len(one)) if (index + 1) % (len(one) // 4)]
+    return np.array([len(one.example(epoch, index).a) for epoch in range(8) for index in kept])
+
+
+def test_short_lengths_are_uniform_from_two_tokens_to_the_whole_room(single_tokens):
+    """31 lengths: the chi-square of 30 degrees of freedom is within 4 standard deviations of its mean."""
+    counts = np.bincount(lengths_of(single_tokens, 1.0))
+    assert (len(counts), counts[:2].sum()) == (33, 0)
+    expected = counts.sum() / 31
+    assert abs(((counts[2:] - expected) ** 2 / expected).sum() - 30) < 4 * np.sqrt(2 * 30)
+
+
+def test_as_many_lengths_are_short_as_asked_for(single_tokens):
+    """Of those that are drawn anew one in 31 is the whole room, too: the binomial's 4 standard deviations."""
+    lengths = lengths_of(single_tokens, 0.1)
+    share = 0.1 * 30 / 31
+    excess = (lengths < 32).sum() - len(lengths) * share
+    assert abs(excess) < 4 * np.sqrt(len(lengths) * share * (1 - share))
+
+
+def test_windows_move_back_as_often_as_on(tmp_path):
+    """The first of ten windows of 32 tokens holds its document's first token where it moves by less than one of them: by -16
+    up to 16, so that 17 of 32 epochs read it, within 4 standard deviations of the binomial."""
+    documents, tokens = numbered([[1] * 320] * 4)
+    store = write_store(tmp_path / "s", documents, vocab_size=tokens)
+    seen = np.zeros(tokens, int)
+    for example in examples(sampler(store, 34, "none"), epochs=200):
+        seen[example.a] += 1
+    share = 17 / 32
+    assert (np.abs(seen[::320] - 200 * share) < 4 * np.sqrt(200 * share * (1 - share))).all()
 
 
 def test_without_a_sentence_objective_one_segment_fills_the_room(places):

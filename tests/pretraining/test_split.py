@@ -54,6 +54,13 @@ def test_the_documents_that_chance_chose_are_kept_where_their_tokens_are_near(tm
     assert (validation.mine <= split_documents(store, 0.3, seed=4)[1].mine).all()
 
 
+def test_another_seed_holds_out_other_documents(tmp_path):
+    """Of 2,000 documents each is in both parts with a probability of 0.01: 20, within 4 standard deviations of the binomial."""
+    store = write_store(tmp_path / "s", documents(*[50] * 2000))
+    one, other = (split_documents(store, 0.1, seed)[1].mine for seed in (1, 2))
+    assert abs((one & other).sum() - 20) < 4 * np.sqrt(2000 * 0.01 * 0.99)
+
+
 def test_a_small_corpus_holds_out_what_a_figure_needs_and_no_more_than_a_tenth(tmp_path):
     """Of 2,560 tokens 15 % are predicted: 1.96 · sqrt(0.25 / 384) is an interval of 5 points either way."""
     for tokens, least, most in ((100_000, 2_560, 3_840), (36_000, 2_560, 3_840), (5_000, 400, 600)):
@@ -67,6 +74,14 @@ def test_one_document_holds_out_its_last_part(tmp_path):
     assert training.starts.tolist() == [0, 90, 100]
     assert training.mine.tolist() == [True, False]
     assert validation.mine.tolist() == [False, True]
+
+
+def test_the_largest_document_is_cut_wherever_it_stands(tmp_path):
+    """Sentences of 10 tokens: the first 10,000 are the small document, and a tenth of the 500,000 tokens is cut off the other."""
+    store = write_store(tmp_path / "s", documents(100_000, 400_000))
+    training, validation = split_documents(store, 0.1, seed=1)
+    assert training.starts.tolist() == [0, 10_000, 45_000, 50_000]
+    assert validation.mine.tolist() == [False, False, True]
 
 
 def test_documents_of_one_sentence_are_held_out_whole(tmp_path):

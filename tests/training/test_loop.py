@@ -17,7 +17,7 @@ from safetensors import safe_open
 
 from bertkit.errors import BertkitError, Interrupted
 from bertkit.signals import answered_meanwhile, stopped_cleanly
-from bertkit.training import checkpoint
+from bertkit.training import checkpoint, loop
 from bertkit.training.loop import fit
 from bertkit.training.metrics_log import MetricsLog, read_metrics
 from bertkit.training.run_folder import check_checkpoints_fit
@@ -111,6 +111,22 @@ def test_the_loss_falls(tmp_path):
     assert lines[-1]["mlm_loss"] < math.log(100)
 
 
+def test_each_step_has_the_rate_of_its_place_in_the_schedule(tmp_path):
+    """Three steps up to the peak and seven down to 0, which the step after the last would have."""
+    lines = training_lines(run(tmp_path, "run", warmup=3, learning_rate=7e-3, eval_steps=0).out)
+    up, down = [7e-3 / 3, 14e-3 / 3, 7e-3], [7e-3, 6e-3, 5e-3, 4e-3, 3e-3, 2e-3, 1e-3]
+    assert [line["lr"] for line in lines] == pytest.approx(up + down)
+
+
+def test_each_micro_batch_of_each_step_draws_dropout_of_its_own_on_each_rank(tmp_path, monkeypatch):
+    seeds = []
+    monkeypatch.setattr(loop, "seed_torch", lambda _, seed: seeds.append(seed))
+    for rank in (0, 1):
+        monkeypatch.setattr(Accelerator, "process_index", rank)
+        run(tmp_path, f"rank{rank}", micro_batch=4, steps=3, eval_steps=0)
+    assert len(set(seeds)) == len(seeds) == 2 * 3 * 4
+
+
 def test_gradients_are_clipped_and_the_norm_before_is_logged(tmp_path):
     free = training_lines(run(tmp_path, "free", max_grad_norm=0.0, steps=1).out)[0]
     clipped = training_lines(run(tmp_path, "clipped", max_grad_norm=1e-3, steps=1).out)[0]
@@ -157,6 +173,16 @@ def test_a_checkpoint_whose_best_weights_are_not_what_was_written_is_not_gone_on
         BertkitError, match=f"checkpoint-4, which has the best weights .*: {why}; the same command with"
     ):
         checkpoint.load_best_weights(best, model)
+
+
+def test_a_checkpoint_of_which_a_byte_has_changed_is_not_resumed_from(tmp_path, capsys):
+    out = run(tmp_path, "run").out
+    weights_file = out / "checkpoint-10" / "model.safetensors"
+    content = bytearray(weights_file.read_bytes())
+    content[-1] ^= 1
+    weights_file.write_bytes(content)
+    assert checkpoint.newest_checkpoint(out).name == "checkpoint-9"
+    assert "skipped checkpoint-10: model.safetensors is not what was written" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a limit on file sizes stands in for a full disk")
@@ -339,13 +365,13 @@ def test_a_run_in_a_thread_is_the_same(tmp_path):
     assert all(torch.equal(value, weights(there)[name]) for name, value in weights(here).items())
 
 
-def scaled_run(tmp_path, monkeypatch, steps, scale):
+def scaled_run(tmp_path, monkeypatch, steps, scale, name="run", growth_interval=2000, **options):
     """A run with fp16's gradient scaler, on a CPU, and in fp32: its scale alone makes the first gradients infinite."""
     accelerator = Accelerator(cpu=True)
-    accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+    accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=scale, growth_interval=growth_interval)
     unscale = lambda: [accelerator.scaler.unscale_(one.optimizer) for one in accelerator._optimizers]  # noqa: E731
     monkeypatch.setattr(accelerator, "unscale_gradients", unscale)
-    job = toy_job(tmp_path / "store", tmp_path / "run", accelerator, steps=steps, eval_steps=0)
+    job = toy_job(tmp_path / "store", tmp_path / name, accelerator, steps=steps, eval_steps=0, **options)
     return job, accelerator
 
 
@@ -366,6 +392,15 @@ def test_fp16_ends_where_no_scale_works(tmp_path, monkeypatch):
         fit(job, accelerator, None)
 
 
+def test_a_resume_goes_on_with_the_scale_of_fp16(tmp_path, monkeypatch):
+    """It doubles after each four steps, counted from the first one on: after steps 4 and 8, the second of them in the resume."""
+    whole, accelerator = scaled_run(tmp_path, monkeypatch, 10, 2.0**20, "whole", growth_interval=4, save_total_limit=9)
+    fit(whole, accelerator, None)
+    resumed, other = scaled_run(tmp_path, monkeypatch, 10, 2.0**20, "resumed", growth_interval=4)
+    fit(resumed, other, whole.out / "checkpoint-6")
+    assert other.scaler.get_scale() == accelerator.scaler.get_scale() == 2.0**22
+
+
 @pytest.mark.parametrize(("patience", "last_step"), [(None, 10), (2, 6)])
 def test_the_best_checkpoint_is_kept_and_patience_ends_the_run(tmp_path, patience, last_step):
     figures = iter([0.1, 0.5, 0.4, 0.3, 0.2, 0.1, 0.1, 0.1, 0.1, 0.1])
@@ -379,6 +414,16 @@ def test_the_best_checkpoint_is_kept_and_patience_ends_the_run(tmp_path, patienc
     assert progress.step == last_step
     assert progress.best == (0.5 if patience is None else 0.9)
     assert (job.out / f"checkpoint-{progress.best_step}").is_dir()
+
+
+def test_patience_counts_anew_from_each_best_figure(tmp_path):
+    """Two in a row without a gain are those of steps 6 and 7."""
+    figures = iter([0.1, 0.0, 0.5, 0.4, 0.6, 0.5, 0.5, 0.1, 0.1, 0.1])
+    accelerator = Accelerator(cpu=True)
+    job = toy_job(tmp_path / "store", tmp_path / "run", accelerator, eval_steps=1, save_steps=100)
+    evaluate = lambda *_: {"eval_figure": next(figures)}  # noqa: E731
+    job = dataclasses.replace(job, evaluate=evaluate, better=lambda found: found["eval_figure"], patience=2)
+    assert fit(job, accelerator, None).progress.step == 7
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,16 @@ def test_muon_steps_as_torch_s_does_and_the_rest_as_adamw(monkeypatch):
     assert all(not torch.allclose(ours[name], by_adamw[name], atol=1e-3) for name in hidden)
 
 
+def test_adamw_steps_as_torch_s_does_with_the_numbers_that_are_given():
+    given = TrainSettings(adam_beta1=0.8, adam_beta2=0.7, adam_epsilon=1e-3, weight_decay=0.1)
+    ours, theirs = Objective(), Objective()
+    kinds = [[one for one in theirs.parameters() if (one.ndim > 1) == kind] for kind in (True, False)]
+    groups = [{"params": some, "weight_decay": decay} for some, decay in zip(kinds, (0.1, 0.0), strict=True)]
+    expected = trained(theirs, torch.optim.AdamW(groups, betas=(0.8, 0.7), eps=1e-3))
+    for name, parameter in trained(ours, build_optimizer(ours, given)).items():
+        torch.testing.assert_close(parameter, expected[name], rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("shape", [(8, 32), (32, 8)])
 def test_directions_are_orthogonal(shape):
     matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))

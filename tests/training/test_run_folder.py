@@ -2,12 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
 from bertkit.errors import BertkitError
 from bertkit.settings.recipes import dump
-from bertkit.settings.schema import TrainSettings
+from bertkit.settings.schema import FinetuneRecipe, FinetuneTrainSettings, TrainSettings
+from bertkit.training import run_folder
 from bertkit.training.run_folder import check_apart, check_same_base, check_same_maths, claimed, clear
 
 
@@ -131,6 +133,52 @@ def test_a_setting_that_is_newer_than_the_run_has_had_its_default(tmp_path: Path
     with pytest.raises(BertkitError, match="with optimizer = muon: it was begun with adamw"):
         check_same_maths(tmp_path, TrainSettings(seed=7, optimizer="muon"), "")
     check_same_maths(tmp_path, TrainSettings(seed=7, optimizer="muon"), "", unused={"optimizer"})
+
+
+# What changes when a run looks and saves, where its figures go, and how a step is computed; nothing of what is computed.
+FREE = {
+    "micro_batch_size",
+    "logging_steps",
+    "eval_steps",
+    "save_steps",
+    "save_total_limit",
+    "num_workers",
+    "report_to",
+    "skip_nonfinite_steps",
+    "torch_compile",
+}
+
+
+def another(name: str) -> Any:
+    """A value that is not the default of a setting of training."""
+    field = FinetuneTrainSettings.model_fields[name]
+    default = field.default
+    if isinstance(default, bool):
+        return not default
+    if isinstance(default, int):
+        return default + 1
+    if isinstance(default, float):
+        return default / 2
+    if isinstance(default, str):
+        return next(one for one in get_args(field.annotation) if one != default)
+    return ("wandb",) if default == () else 1
+
+
+@pytest.mark.parametrize("name", FinetuneTrainSettings.model_fields)
+def test_a_resume_may_change_what_changes_no_numbers_and_nothing_else(tmp_path: Path, name: str) -> None:
+    began = FinetuneRecipe()
+    changed = began.model_copy(update={"train": began.train.model_copy(update={name: another(name)})})
+    (tmp_path / "recipe.toml").write_text(dump(began))
+    assert dump(changed) != dump(began)
+    if name in FREE:
+        check_same_maths(tmp_path, changed, "")
+    else:
+        with pytest.raises(BertkitError, match=rf"cannot resume .* with train\.{name} = "):
+            check_same_maths(tmp_path, changed, "")
+
+
+def test_what_a_resume_may_change_is_of_training_alone() -> None:
+    assert {f"train.{name}" for name in FREE} == run_folder._FREE
 
 
 def test_what_a_run_reads_is_not_in_the_folder_that_it_overwrites(tmp_path: Path) -> None:

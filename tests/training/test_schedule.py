@@ -34,6 +34,7 @@ def test_constant_stays_at_the_peak():
 
 def test_warmup_is_a_share_below_one_and_steps_from_there_on():
     assert (warmup_steps(0.1, 250), warmup_steps(1, 250), warmup_steps(30, 250)) == (25, 1, 30)
+    assert (warmup_steps(0.1, 254), warmup_steps(0.1, 257)) == (25, 26)  # the nearest number
 
 
 def test_a_course_that_is_fitted_anew_goes_on_where_it_is_and_ends_where_it_would():

@@ -7,8 +7,8 @@ import pytest
 import transformers
 
 from bertkit.errors import BertkitError
-from bertkit.finetuning.answer_features import BEST_PLACES, likeliest_spans
-from bertkit.finetuning.features import Split
+from bertkit.finetuning.answer_features import BEST_PLACES, SpanTargets, likeliest_spans
+from bertkit.finetuning.features import Features, Split
 from bertkit.finetuning.heads.span import SpanHead
 from bertkit.finetuning.run import FinetuneRequest, finetune
 from bertkit.finetuning.windows import Encoder
@@ -169,3 +169,43 @@ def test_rows_with_further_answers_are_counted_where_the_first_is_learned():
     ):
         split = Split(name, [head.input(row, columns) for row in rows], head.labels(rows, columns))
         assert head.left_out(rows, columns, split) == said
+
+
+def read_of(windows, tokens):
+    """Features of one row in windows that all read [CLS] and its text, which has tokens of one character and blanks between."""
+    places, offsets = np.arange(tokens + 1), [(0, 0), *((2 * number, 2 * number + 1) for number in range(tokens))]
+    return Features([[1] * (tokens + 1)] * windows, None, np.zeros(windows, np.int64), offsets=[offsets] * windows,
+                    targets=SpanTargets([places] * windows, None))  # fmt: skip
+
+
+@pytest.mark.parametrize(("tokens", "is_said"), [(30, True), (31, False)])
+def test_no_answer_has_more_than_30_tokens(tokens, is_said):
+    """max_answer_length of Google's run_squad.py."""
+    logits = np.zeros((41, 2))
+    logits[1, 0] = logits[tokens, 1] = 9.0
+    ranked, _ = likeliest_spans([logits], read_of(1, 40), 1)
+    assert (ranked[0][0] == (18.0, 0, 2 * tokens - 1)) is is_said
+
+
+def test_the_score_of_no_answer_is_the_least_of_all_windows():
+    """score_null of Google's run_squad.py."""
+    logits = [np.array([[none, 0.0], [0.0, 0.0]]) for none in (3.0, 1.0, 2.0)]
+    assert likeliest_spans(logits, read_of(3, 1), 1)[1].tolist() == [1.0]
+
+
+@pytest.mark.parametrize(("none", "said", "score"), [(np.log(3), "", 0.75), (0.0, "a", 0.5)])
+def test_no_answer_is_said_where_it_is_likelier_than_the_best_with_its_own_share(none, said, score):
+    """Of two that are equal the answer is said: evaluate-v2.0.py leaves it out only where na_prob > na_prob_thresh."""
+    logits = np.array([[none, 0.0], [0.0, 0.0]])
+    [row] = SpanHead(True).decode([logits], read_of(1, 1), Split("", [{"question": "q", "context": "a"}], None))
+    assert (row["prediction"], row["no_answer"]) == (said, none)
+    assert row["score"] == pytest.approx(score)
+
+
+@pytest.mark.parametrize(("excess", "f1"), [(-1e-9, 1.0), (0.0, 1.0), (1e-9, 0.0)])
+def test_without_a_threshold_an_answer_counts_unless_none_is_likelier(excess, f1):
+    """evaluate-v2.0.py with a difference of 0 as na_prob_thresh, whatever threshold was fitted."""
+    head = SpanHead(True, threshold=-5.0)
+    split = Split("held", [{}], head.labels([row_of("a cat sat", "cat")], COLUMNS))
+    rows = [{"prediction": "", "no_answer": excess, "n_best": [{"text": "cat"}]}]
+    assert head.details(rows, split, ["f1"], seed=1)["eval_f1_untuned"] == f1

@@ -90,6 +90,21 @@ def test_the_kernel_for_texts_of_several_lengths_is_told_where_each_ends(batch, 
     torch.testing.assert_close(encode(model, **batch, wanted=wanted), expected, rtol=1e-5, atol=1e-6)
 
 
+def test_the_kernel_which_draws_no_dropout_is_not_used_where_there_is_a_rate(batch, monkeypatch):
+    monkeypatch.setitem(layout.ROWS_AT_ONCE, "cpu", 1)  # as on a GPU
+    monkeypatch.setattr(attention, "_has_kernel", lambda _: True)
+    used = []
+    monkeypatch.setattr(
+        attention, "_KERNEL", lambda *inputs, **more: used.append(1) or attend_text_by_text(*inputs, **more)
+    )
+    model, wanted = model_with("sdpa", attention_probs_dropout_prob=0.5), wanted_of(batch, ALL)
+    attend_unpadded(model)
+    encode(model.train(), **batch, wanted=wanted)
+    assert used == []
+    encode(model.eval(), **batch, wanted=wanted)
+    assert used == [1, 1]  # a layer each
+
+
 def of_torch_2_10(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, is_causal=False, return_aux=None):
     """The signature of that version's ``varlen_attn``."""
 
@@ -174,6 +189,15 @@ def test_dropout_of_shares_is_drawn_where_there_is_a_rate(batch):
     torch.manual_seed(3)
     mean = torch.stack([encode(model, **batch, wanted=wanted).detach() for _ in range(400)]).mean(dim=0)
     assert (mean - evaluated).abs().mean() < 0.2 * (one - evaluated).abs().mean()
+
+
+def test_shares_are_dropped_and_not_what_they_are_shares_of():
+    """In a text of one token its share is 1, which is dropped whole, or kept and doubled, whatever the size of the state."""
+    torch.manual_seed(0)
+    query, key, value = torch.randn(3, 400, 2, 1, 8)
+    factors = (attention._attend_plainly(query, key, value, None, 1.0, 0.5) / value).flatten(0, 2)
+    torch.testing.assert_close(factors, factors[:, :1].expand_as(factors))
+    assert set(factors[:, 0].round(decimals=3).tolist()) == {0.0, 2.0}
 
 
 def test_a_layout_says_where_each_text_ends(batch, monkeypatch):

@@ -65,3 +65,11 @@ def test_without_gradients_it_only_counts():
     expected = cross_entropy(torch.eye(4), torch.arange(4), reduction="sum")
     assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
     assert correct.item() == 4
+
+
+def test_of_logits_that_are_equal_the_first_alone_is_the_guess_as_for_torch():
+    """Every logit is 0."""
+    labels = torch.tensor([0, 1, 2, 0, -100, 3])
+    hidden, weight, bias = torch.zeros(6, 4), torch.randn(9, 4), torch.zeros(9)
+    _, correct = vocabulary_loss(hidden, weight, bias, labels)
+    assert correct.item() == (linear(hidden, weight, bias).argmax(1) == labels).sum() == 2
