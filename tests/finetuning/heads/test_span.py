@@ -193,7 +193,7 @@ def test_the_score_of_no_answer_is_the_least_of_all_windows():
     assert likeliest_spans(logits, read_of(3, 1), 1)[1].tolist() == [1.0]
 
 
-@pytest.mark.parametrize(("none", "said", "score"), [(np.log(3), "", 0.75), (0.0, "a", 0.5)])
+@pytest.mark.parametrize(("none", "said", "score"), [(np.log(3), "", 0.75), (0.0, "a", 0.5)], ids=["likelier", "equal"])
 def test_no_answer_is_said_where_it_is_likelier_than_the_best_with_its_own_share(none, said, score):
     """Of two that are equal the answer is said: evaluate-v2.0.py leaves it out only where na_prob > na_prob_thresh."""
     logits = np.array([[none, 0.0], [0.0, 0.0]])
