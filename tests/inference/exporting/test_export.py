@@ -26,6 +26,8 @@ from bertkit.models.bert import load_bert_for_pretraining
 from bertkit.runtime.load import open_reader
 from bertkit.runtime.numpy_bert import NumpyBert
 from bertkit.runtime.onnx_bert import OnnxBert
+from bertkit.settings.recipes import Override, dump, load
+from bertkit.settings.schema import PretrainRecipe
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -101,11 +103,17 @@ def test_a_model_without_a_record_of_bertkit_is_exported_without_one(model, tmp_
 def test_an_export_is_neither_resumed_nor_replaced_as_a_run(model, tmp_path):
     run = shutil.copytree(model, tmp_path / "run")
     (run / "run.json").write_text('{"kind": "pretrain", "out": "run"}')
+    settings = {"model.max_position_embeddings": 128, "train.learning_rate": 1e-3}
+    recipe = load(PretrainRecipe, "pretrain", "adapt", [Override(*one, "") for one in settings.items()]).settings
+    (run / "recipe.toml").write_text(dump(recipe))
     folder = export(str(run), "half", tmp_path / "out").folder
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
     corpus = tmp_path / "corpus.txt"
     corpus.write_text("the cat sat . the cats sat .\n" * 40)
-    assert bertkit.pretrain(str(corpus), out=str(folder), model=str(model), resume=True).folder == folder
+    assert (
+        bertkit.pretrain(str(corpus), out=str(folder), model=str(model), settings=settings, resume=True).folder
+        == folder
+    )
     with pytest.raises(BertkitError, match="holds 'export.json', which no run of bertkit wrote: nothing was removed"):
         bertkit.pretrain(str(corpus), out=str(folder), model=str(model), overwrite=True)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == files
