@@ -92,8 +92,8 @@ def _rows(path: Path, name: str) -> Iterator[MinimalPair]:
         if names is None:
             raise BertkitError(f"{place} has no 'good' and 'bad', only {', '.join(row)}: give {_FORMS}")
         good, bad = (text_of(place, row, one) for one in names)
-        if not (good.strip() and bad.strip()):
-            empty = names[1] if good.strip() else names[0]
+        empty = next((one for one in names if not row[one].strip()), None)
+        if empty is not None:
             raise BertkitError(f"{place} has an empty sentence '{empty}': fill it in, or leave the row out")
         yield MinimalPair(good, bad, name, str(row.get("linguistics_term") or _phenomenon(path)), place)
 

@@ -6,7 +6,7 @@ summed over rows. Shapes: N features in a batch, R rows, C classes.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -97,7 +97,7 @@ class SequenceHead(Head):
         """The same head with further fields of a saved model's config.json."""
         return self
 
-    def in_order(self, names: Sequence[str], places: Sequence[int]) -> "SequenceHead":  # noqa: ARG002
+    def in_order(self, names: Sequence[str], places: Sequence[int]) -> Self:  # noqa: ARG002
         """The same head with its classes renamed and reordered; ``places`` are their former positions."""
         other = type(self)(names)
         other.texts = self.texts

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from copy import copy
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -47,13 +47,13 @@ class SeveralClasses(SequenceHead):
             )
         return self._at(kept)
 
-    def _at(self, thresholds: list[float]) -> "SeveralClasses":
+    def _at(self, thresholds: list[float]) -> Self:
         other = copy(self)
         other.thresholds = thresholds
         return other
 
-    def in_order(self, names: Sequence[str], places: Sequence[int]) -> "SeveralClasses":
-        return cast(SeveralClasses, super().in_order(names, places))._at([self.thresholds[place] for place in places])
+    def in_order(self, names: Sequence[str], places: Sequence[int]) -> Self:
+        return super().in_order(names, places)._at([self.thresholds[place] for place in places])
 
     def model_config(self) -> dict[str, Any]:
         fitted = any(one != _HALF for one in self.thresholds)
