@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from bertkit.errors import BertkitError
+from bertkit.hardware import choose_precision
 from bertkit.settings.schema import TrainSettings
 from bertkit.training.muon import Muon
 
@@ -46,14 +47,28 @@ def build_optimizer(
         for (by_muon, factor, is_matrix), some in sorted(groups.items(), key=lambda group: group[0], reverse=True)
     ]
     matrices = [group for by_muon, group in built if by_muon]
+    device = next(module.parameters()).device.type
     adamw = torch.optim.AdamW(
         [group for by_muon, group in built if not by_muon],
         lr=settings.learning_rate,
         betas=(settings.adam_beta1, settings.adam_beta2),
         eps=settings.adam_epsilon,
-        fused=next(module.parameters()).device.type in ("cpu", "cuda"),
+        fused=device in ("cpu", "cuda"),
     )
-    return Muon(matrices, adamw) if matrices else adamw
+    return Muon(matrices, adamw, products_dtype(settings, device)) if matrices else adamw
+
+
+def products_dtype(settings: TrainSettings, device: str) -> torch.dtype:
+    """The dtype of Muon's products: bf16 where the run computes in it, else fp32.
+
+    Args:
+        settings: with the precision that is asked for, or "auto".
+        device: "cpu", "cuda" or "mps".
+
+    Raises:
+        BertkitError: the device cannot compute in that precision.
+    """
+    return torch.bfloat16 if choose_precision(settings.mixed_precision, device) == "bf16" else torch.float32
 
 
 def check_optimizer(module: nn.Module, settings: TrainSettings) -> None:

@@ -11,7 +11,7 @@ from torch import nn
 
 from bertkit.settings.schema import TrainSettings
 from bertkit.training.muon import orthogonal
-from bertkit.training.optimizer import learns_by_muon
+from bertkit.training.optimizer import learns_by_muon, products_dtype
 from bertkit.training.steps import Batch, StepPlan, shares
 
 if TYPE_CHECKING:
@@ -81,10 +81,11 @@ def _seconds_a_pass(objective: nn.Module, batch: Batch, accelerator: "Accelerato
 
 def _seconds_of_muon(objective: nn.Module, settings: TrainSettings, accelerator: "Accelerator") -> float:
     """Times it on the gradients that the passes left."""
+    dtype = products_dtype(settings, accelerator.device.type)
     started_at_s = time.monotonic()
     for name, parameter in objective.named_parameters():
         if parameter.grad is not None and learns_by_muon(name, parameter, settings):
-            orthogonal(parameter.grad)
+            orthogonal(parameter.grad, dtype)
     _wait_for(accelerator)
     return time.monotonic() - started_at_s
 

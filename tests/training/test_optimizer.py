@@ -99,12 +99,14 @@ def trained(module, optimizer, steps=4):
     return {name: parameter.detach() for name, parameter in module.model.named_parameters()}
 
 
-def test_muon_steps_as_torch_s_does_and_the_rest_as_adamw(monkeypatch):
-    settings = TrainSettings(optimizer="muon", weight_decay=0.1)
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_muon_steps_as_torch_s_does_and_the_rest_as_adamw(precision, monkeypatch):
+    settings = TrainSettings(optimizer="muon", weight_decay=0.1, mixed_precision=precision)
     mixed, adamw, pure = WithEncoder(), WithEncoder(), WithEncoder()
     ours = trained(mixed, build_optimizer(mixed, settings))
     by_adamw = trained(adamw, build_optimizer(adamw, TrainSettings(weight_decay=0.1)))
-    monkeypatch.setattr(torch.Tensor, "bfloat16", lambda self: self)  # torch's multiplies in bf16 alone
+    if precision == "no":
+        monkeypatch.setattr(torch.Tensor, "bfloat16", lambda self: self)  # torch's multiplies in bf16 alone
     matrices = [layer.weight for layer in pure.model.layer]
     by_torch = trained(pure, torch.optim.Muon(matrices, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"))
 
@@ -126,11 +128,13 @@ def test_adamw_steps_as_torch_s_does_with_the_numbers_that_are_given():
         torch.testing.assert_close(parameter, expected[name], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("shape", [(8, 32), (32, 8)])
-def test_directions_are_orthogonal(shape):
+def test_directions_are_orthogonal(shape, dtype):
     matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     left, _, right = torch.linalg.svd(matrix, full_matrices=False)
-    found = torch.diagonal(left.T @ orthogonal(matrix) @ right.T)  # singular values, with the matrix's own vectors
+    # singular values, with the matrix's own vectors:
+    found = torch.diagonal(left.T @ orthogonal(matrix, dtype) @ right.T)
     assert found.min() > 0.65
     assert found.max() < 1.25
 
