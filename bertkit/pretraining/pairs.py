@@ -212,9 +212,12 @@ class PairSampler:
     def _ordered(self, document: int, token: int, room: int, draws: Draws) -> tuple[np.ndarray, np.ndarray, int]:
         """Two segments and the SOP label: the whole sentences that fit, parted at random, so that neither part
         differs from the other in length or in how it ends. Where both are cut, a coin gives the odd token to one of them.
+        A window that starts in a sentence too long for a sequence is filled by that sentence alone.
         """
         starts, after = self._store.sentence_starts, int(self._documents[document + 1])
         first = self._sentence_at(document, token)
+        if self._is_over_long(first):
+            return self._ordered_inside(first, token, room, draws)
         first = min(first + (int(starts[first]) < token), after - 2)
         begin = int(starts[first])
         stop = self._sentence_at(document, begin + room)
@@ -229,6 +232,17 @@ class PairSampler:
         a_length = min(len(a), max(room - len(b), half))
         b = _shorten(b, room - a_length, draws)
         a = _shorten(a, a_length, draws)
+        return (a, b, 0) if draws.below(2) == 0 else (b, a, 1)
+
+    def _ordered_inside(self, sentence: int, token: int, room: int, draws: Draws) -> tuple[np.ndarray, np.ndarray, int]:
+        """Two segments and the SOP label from within one sentence, around a token: all of it but its first and last one, as
+        a capital or a full stop there would tell which segment comes first.
+        """
+        begin, end = (self._store.sentence_starts[sentence : sentence + 2] + np.array([1, -1])).tolist()
+        begin = max(begin, min(token - draws.below(room), end - room))
+        end = min(begin + room, end)
+        middle = begin + 1 + draws.below(end - begin - 1)
+        a, b = self._store.ids[begin:middle], self._store.ids[middle:end]
         return (a, b, 0) if draws.below(2) == 0 else (b, a, 1)
 
     def _document_of(self, index: int) -> int:
