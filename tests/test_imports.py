@@ -52,6 +52,26 @@ def test_the_check_sees_a_heavy_import() -> None:
     assert "numpy" in modules_after("import bertkit.cli, numpy")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["pretrain", "nothere.txt"],
+        ["prepare", "nothere.txt"],
+        ["inspect", "nothere.txt"],
+        ["finetune", "--train", "nothere.csv"],
+        ["predict", "nothere", "a text"],
+        ["evaluate", "nothere", "--cloze"],
+        ["export", "nothere", "--out", "x"],
+        ["serve", "nothere"],
+        ["report", "nothere"],
+    ],
+)
+def test_what_is_not_there_is_refused_without_torch(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    loaded = modules_after(MAIN.format(arguments=arguments).replace("assert not", "assert"))
+    assert loaded & {"torch", "transformers", "datasets", "accelerate"} == set()
+
+
 def test_one_mask_is_filled_without_torch(tiny_model: Path) -> None:
     arguments = ["mask-fill", "--model", str(tiny_model), "the cat [MASK] ."]
     loaded = modules_after(MAIN.format(arguments=arguments))

@@ -25,7 +25,7 @@ from bertkit.runtime.base import finite
 from bertkit.runtime.load import FEW_TEXTS, light_reader
 from bertkit.runtime.recipe import recipe_of
 from bertkit.runtime.text import Encoding, sound
-from bertkit.settings.recipes import Override, load
+from bertkit.settings.recipes import Override, given, load
 from bertkit.settings.schema import FinetuneDataSettings, FinetuneRecipe, TaskSettings
 
 if TYPE_CHECKING:
@@ -206,12 +206,11 @@ def _fitting(
     Raises:
         BertkitError: somebody asked for more.
     """
-    asked = next((one.origin for one in overrides if one.key.rpartition(".")[2] == "max_seq_length"), None)
     if positions is None or settings.max_seq_length <= positions:
         return settings
-    if asked is not None:
+    if asked := given(overrides, "data.max_seq_length"):
         raise BertkitError(
-            f"the model reads at most {positions} tokens: give data.max_seq_length {positions} or less ({asked})"
+            f"the model reads at most {positions} tokens: give data.max_seq_length {positions} or less ({asked.origin})"
         )
     return settings.model_copy(update={"max_seq_length": positions})
 

@@ -19,7 +19,7 @@ from bertkit.io.hub import EMBEDDED, NotFetchedError, model_folder
 from bertkit.io.memory import MemoryRows
 from bertkit.io.structured import read_toml
 from bertkit.models.folder import checked_folder, read_config
-from bertkit.settings.recipes import Override, Resolved, load
+from bertkit.settings.recipes import Override, Resolved, given, load
 from bertkit.settings.schema import FinetuneRecipe
 from bertkit.signals import stopped_cleanly
 from bertkit.training import ranks, run_folder
@@ -73,28 +73,27 @@ def completed(request: FinetuneRequest) -> FinetuneRequest:
     """
     if request.task is not None and request.train is not None:
         raise BertkitError("give --task NAME (see bertkit recipes), or --train FILE with rows of your own, not both")
-    split_asked = any(one.key == "data.validation_split" for one in request.overrides)
+    split = given(request.overrides, "data.validation_split")
     excluding = {
         "--validation goes with --train FILE: a task has held-out rows of its own": request.task and request.validation,
         "--data goes with --task NAME, whose files are there": request.train and request.data,
         "--skip-bad-rows goes with --train FILE: of a task no row is left out": request.task and request.skip_bad_rows,
-        "give --validation FILE or --validation-split, not both": request.validation and split_asked,
-        "--validation-split goes with --train FILE: a task has held-out rows of its own": request.task and split_asked,
+        "give --validation FILE or --validation-split, not both": request.validation and split,
+        "--validation-split goes with --train FILE: a task has held-out rows of its own": request.task and split,
     }
     for message in (message for message, both in excluding.items() if both):
         raise BertkitError(message)
     if request.task is not None or request.train is not None:
         return replace(request, model=request.model or DEFAULT_MODEL)
-    given: dict[str, Any] = {"--validation": request.validation, "--data": request.data}
-    given |= {one.origin: True for one in request.overrides if one.key == "data.validation_split"}
-    for name in (name for name, value in given.items() if value is not None):
+    alone = {"--validation": request.validation, "--data": request.data, split.origin if split else "": split}
+    for name in (name for name, value in alone.items() if value is not None):
         raise BertkitError(f"{name} alone does not say what to train on: add --train FILE, or --task NAME")
     model = request.model or EMBEDDED
     console.note(
         f"no --task and no --train given: using bertkit's own labelled texts, which tell sentences from scrambled words, "
         f"with --model {console.plain(model)}"
     )
-    train, validation = (str(EMBEDDED_LABELLED / f"{split}.tsv") for split in ("train", "validation"))
+    train, validation = (str(EMBEDDED_LABELLED / f"{name}.tsv") for name in ("train", "validation"))
     out = request.out or Path("runs") / "finetune-word-order"
     return replace(request, train=train, validation=validation, model=model, out=out)
 
@@ -284,7 +283,7 @@ def _is_own(request: FinetuneRequest) -> bool:
 
 def _is_rate_given(request: FinetuneRequest, recipe: FinetuneRecipe) -> bool:
     """Whether a person gave the learning rate, as an option or in a recipe of their own."""
-    if any(one.key.rpartition(".")[2] == "learning_rate" for one in request.overrides):
+    if given(request.overrides, "train.learning_rate"):
         return True
     if not _is_own(request):
         return False

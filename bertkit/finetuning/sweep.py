@@ -25,6 +25,7 @@ from bertkit.finetuning.run import (
 )
 from bertkit.io.atomic import copy_file, disk_errors, write_json
 from bertkit.io.structured import read_json
+from bertkit.settings.recipes import given
 from bertkit.settings.schema import FinetuneRecipe
 from bertkit.signals import stopped_cleanly
 from bertkit.training import ranks, run_folder
@@ -101,15 +102,15 @@ def checked_grid(grid: Iterable[tuple[str, list[Any]]]) -> dict[str, list[Any]]:
         BertkitError: a setting or one of its values is given twice, or all runs of a sweep share the setting.
     """
     checked: dict[str, list[Any]] = {}
-    for given, values in grid:
-        name = _setting(given)
+    for typed, values in grid:
+        name = _setting(typed)
         of_rows = name.startswith("task.") and name != "task.metrics"
         if name in _SHARED or of_rows:
-            raise BertkitError(f"--grid cannot vary {given}: {_SHARED['data.validation_split' if of_rows else name]}")
+            raise BertkitError(f"--grid cannot vary {typed}: {_SHARED['data.validation_split' if of_rows else name]}")
         if name in checked:
             raise BertkitError(f"--grid has {name} twice: give all of its values at once, as {name}=VALUE,VALUE")
         for value in (value for number, value in enumerate(values) if value in values[:number]):
-            raise BertkitError(f"--grid has {given}={value} twice: give each value once")
+            raise BertkitError(f"--grid has {typed}={value} twice: give each value once")
         checked[name] = values
     return checked
 
@@ -186,9 +187,8 @@ def _check_top(out: Path) -> None:
 def _planned(request: FinetuneRequest, first_seed: int, seeds: int, grid: dict[str, list[Any]]) -> list[_Run]:
     """The runs of a sweep, whose settings are checked, so that a wrong one is refused before the first run."""
     for name in grid:
-        full = name if "." in name else f"train.{name}"
-        for given in (given for given in request.overrides if f".{full}".endswith(f".{given.key}")):
-            raise BertkitError(f"{given.origin} and --grid {name}=… set the same: leave one of them out")
+        if one := given(request.overrides, name if "." in name else f"train.{name}"):
+            raise BertkitError(f"{one.origin} and --grid {name}=… set the same: leave one of them out")
     settings = [
         {**dict(zip(grid, values, strict=True)), "seed": first_seed + number}
         for values in itertools.product(*grid.values())

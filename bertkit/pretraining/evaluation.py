@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bertkit import console
-from bertkit.training.steps import StepPlan
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from bertkit.pretraining.dataset import EvaluationSet
+    from bertkit.training.steps import StepPlan
 
 _RISE = 0.2
 """Nats. All evaluations hide the same words, so that the loss hardly differs between them by chance."""
@@ -104,7 +104,7 @@ class Evaluator:
 class LearningWatch:
     """Warns, once, if a run is not learning, or learns its text by heart."""
 
-    def __init__(self, baseline: Unigrams, plan: StepPlan) -> None:
+    def __init__(self, baseline: Unigrams, plan: "StepPlan") -> None:
         self._baseline, self._plan = baseline, plan  # the steps of the plan may change during the run
         self._best: dict[int, tuple[float, int]] = {}  # evaluation length → least loss, step
         self._told = False

@@ -11,7 +11,7 @@ from bertkit.corpus.sources import Source, find_sources
 from bertkit.corpus.store import IDS_FILE, CorpusStore, read_info
 from bertkit.errors import BertkitError
 from bertkit.pretraining.prepare import AskedText, Prepared, is_prepared, prepare_for_training
-from bertkit.settings.recipes import Override, load
+from bertkit.settings.recipes import Override, given, load
 from bertkit.settings.schema import ModelSettings, PretrainRecipe, TokenizerSettings
 from bertkit.training.record import RunRecord, read_record
 
@@ -126,9 +126,8 @@ def resolve(request: PretrainRequest) -> ResolvedRequest:
     Raises:
         BertkitError: a corpus, recipe or model does not exist, or settings are wrong or do not go together.
     """
-    steps_given = [one for one in request.overrides if one.key.rpartition(".")[2] in ("max_steps", "epochs")]
-    if request.budget_s is not None and steps_given:
-        raise BertkitError(f"--budget chooses the number of steps: leave {steps_given[0].origin} out, or --budget")
+    if request.budget_s is not None and (steps := given(request.overrides, "train.max_steps", "train.epochs")):
+        raise BertkitError(f"--budget chooses the number of steps: leave {steps.origin} out, or --budget")
     if request.recipe == "adapt" and request.model is None:
         raise BertkitError("the recipe adapt goes on from a model: give --model with a folder or a hub name")
     if request.add_words is not None:
@@ -266,14 +265,9 @@ def decided_already(request: PretrainRequest) -> dict[str, str]:
     return decided
 
 
-def _given(request: PretrainRequest, setting: str) -> Override | None:
-    """The override of a setting, which may be named by the end of its full name."""
-    return next((one for one in request.overrides if f".{setting}".endswith(f".{one.key}")), None)
-
-
 def _check_decided(request: PretrainRequest) -> None:
     for name, why in decided_already(request).items():
-        if one := _given(request, name):
+        if one := given(request.overrides, name):
             raise BertkitError(f"{one.origin} would change nothing, as {why}: leave it out")
 
 
@@ -303,15 +297,15 @@ def _recipe(request: PretrainRequest, name: str) -> PretrainRecipe:
     from bertkit.models.folder import check_pairs, max_positions
 
     known, places = max_positions(request.model), "model.max_position_embeddings"
-    given = _given(request, places)
-    any_length = [] if given else [Override(places, _ANY_LENGTH, f"--model {request.model}")]
+    raised = given(request.overrides, places)
+    any_length = [] if raised else [Override(places, _ANY_LENGTH, f"--model {request.model}")]
     recipe = load(PretrainRecipe, "pretrain", name, [*any_length, *request.overrides]).settings
     if recipe.data.sentence_objective != "none":
         check_pairs(request.model)
-    asked = recipe.model.max_position_embeddings if given else known
-    if given and asked < known:
+    asked = recipe.model.max_position_embeddings if raised else known
+    if raised and asked < known:
         raise BertkitError(
-            f"{given.origin} is under the {known} positions of {request.model}, which are kept: give {known} or more, or "
+            f"{raised.origin} is under the {known} positions of {request.model}, which are kept: give {known} or more, or "
             "leave it out"
         )
     positions = max(asked, *(tokens for _, tokens in recipe.data.phases))

@@ -16,6 +16,7 @@ from bertkit.pretraining.mix import facts_of
 from bertkit.pretraining.overlap import say_overlap
 from bertkit.pretraining.prepare import Prepared
 from bertkit.pretraining.request import PretrainRequest, ResolvedRequest, decided_already, resolve, with_steps
+from bertkit.settings.recipes import given
 from bertkit.signals import stopped_cleanly
 from bertkit.training import ranks, run_folder
 from bertkit.training.rate import WIDTH_OF_RECIPES, adapting_rate
@@ -78,8 +79,7 @@ def _with_fitting_rate(resolved: ResolvedRequest) -> ResolvedRequest:
     from bertkit.models.folder import bert_folder, read_config
 
     asked, train = resolved.asked, resolved.recipe.train
-    given = any(one.key.rpartition(".")[2] == "learning_rate" for one in asked.overrides)
-    if resolved.recipe_name != "adapt" or asked.model is None or given:
+    if resolved.recipe_name != "adapt" or asked.model is None or given(asked.overrides, "train.learning_rate"):
         return resolved
     width = read_config(bert_folder(asked.model), asked.model)["hidden_size"]
     rate = adapting_rate(train.learning_rate, width)

@@ -44,6 +44,11 @@ class Resolved(Generic[T]):
     name: str
 
 
+def given(overrides: Sequence[Override], *settings: str) -> Override | None:
+    """The first override of one of the settings, which are full names; an override may name one by its end (``seed=1``)."""
+    return next((one for one in overrides if any(f".{name}".endswith(f".{one.key}") for name in settings)), None)
+
+
 def recipe_folder() -> Path:
     """The recipes inside the installed package, else those of the repository."""
     packaged = _ROOT / "recipes"

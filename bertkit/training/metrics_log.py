@@ -11,11 +11,12 @@ from bertkit import console
 from bertkit.io.atomic import disk_errors, write_text
 from bertkit.io.structured import read_json_lines
 from bertkit.settings.schema import TrainSettings
-from bertkit.training.checkpoint import Progress
 from bertkit.training.run_folder import TRACKED
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+    from bertkit.training.checkpoint import Progress
 
 FILE = "metrics.jsonl"
 
@@ -31,7 +32,7 @@ class MetricsLog:
         progress: that of the checkpoint; at step 0 the file is emptied.
     """
 
-    def __init__(self, out: Path, accelerator: "Accelerator", progress: Progress) -> None:
+    def __init__(self, out: Path, accelerator: "Accelerator", progress: "Progress") -> None:
         self._path = out / FILE
         self._accelerator = accelerator
         if accelerator.is_main_process:
@@ -48,7 +49,7 @@ class MetricsLog:
             self._accelerator.log(numbers, step=values["step"])
 
 
-def _is_before(line: dict[str, Any], progress: Progress) -> bool:
+def _is_before(line: dict[str, Any], progress: "Progress") -> bool:
     """Whether a line of the log was written before a checkpoint with this progress."""
     if line["step"] == progress.step and progress.owes_evaluation:
         return not any(name.startswith("eval_") for name in line)

@@ -195,6 +195,8 @@ def test_seeds_report_their_spread_and_the_best_is_the_model(commands, tiny_mode
         (["--task", "sst2", "--validation", "held.csv"], "a task has held-out rows of its own"),
         (["--task", "sst2", "--validation-split", "0.1"], "a task has held-out rows of its own"),
         (["--train", "train.csv", "--validation", "held.csv", "--validation-split", "0.1"], "not both"),
+        (["--train", "train.csv", "--validation", "held.csv", "--set", "validation_split=0.1"], "not both"),
+        (["--task", "sst2", "--set", "validation_split=0.1"], "--validation-split goes with --train FILE"),
         (["--train", "train.csv", "--validation", "held.csv", "--data", "."], "--data goes with --task"),
         (["--validation", "held.csv"], "--validation alone does not say what to train on"),
         (["--train", "train.csv", "--validation", "held.csv", "--grid", "learning_rate="], "is not NAME=VALUE,VALUE"),
