@@ -80,9 +80,14 @@ def check_ranks() -> None:
         _number(name)
 
 
+def process_count() -> int:
+    """How many processes a launcher has started; 1 without a launcher. Raises a BertkitError as ``check_ranks`` does."""
+    return _number("WORLD_SIZE") or 1
+
+
 def check_alone(command: str) -> None:
     """Raises a BertkitError where a launcher has started several processes: each would do and print all of the command."""
-    if (processes := _number("WORLD_SIZE")) > 1:
+    if (processes := process_count()) > 1:
         raise BertkitError(
             f"{command} is done by one process, and a launcher has started {processes} (the environment's WORLD_SIZE): start it "
             "without the launcher, or unset WORLD_SIZE"

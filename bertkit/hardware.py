@@ -28,24 +28,23 @@ def choose_device(wanted: str | None) -> str:
         wanted: a device such as "cuda:1"; None or "auto" takes the best one available.
 
     Raises:
-        BertkitError: this machine, or this build of torch, does not have the device.
+        BertkitError: there is no such device, or not on this machine, or this build of torch does not have it.
     """
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    kind = (wanted or "auto").split(":")[0]
-    if kind == "auto":
+    kind, colon, number = (wanted or "auto").partition(":")
+    if kind == "auto" and not colon:
         if os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes"):
             return "cpu"
         return next(name for name in ("cuda", "mps", "cpu") if available[name])
-    if kind not in available:
+    if kind not in available or (colon and not (kind == "cuda" and number.isdecimal())):
         raise BertkitError(f"no device '{wanted}': use auto, cpu, cuda, cuda:N or mps")
-    if available[kind] and kind == "cuda" and ":" in str(wanted):
-        number = int(str(wanted).partition(":")[2])
-        if number >= torch.cuda.device_count():
-            raise BertkitError(f"no device '{wanted}': this machine has cuda:0 to cuda:{torch.cuda.device_count() - 1}")
-        torch.cuda.set_device(number)
     if not available[kind]:
         there = ", ".join(name for name, here in available.items() if here)
         raise BertkitError(f"no device '{wanted}' on this machine (torch {torch.__version__} sees: {there})")
+    if colon:
+        if int(number) >= torch.cuda.device_count():
+            raise BertkitError(f"no device '{wanted}': this machine has cuda:0 to cuda:{torch.cuda.device_count() - 1}")
+        torch.cuda.set_device(int(number))
     return kind
 
 

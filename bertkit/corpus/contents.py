@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from bertkit.corpus.sources import Source, hub_revision
+from bertkit.corpus.sources import UNKNOWN_REVISION, Source, hub_revision
 from bertkit.errors import BertkitError
-from bertkit.io.compression import COMPRESSED_SUFFIXES
+from bertkit.io.compression import is_compressed
 from bertkit.io.remote import AnyFile
 from bertkit.io.tables import form
 
@@ -63,7 +63,7 @@ class Contents:
             if not file.path.is_file() or not file.is_still(_look_at(file.path)):
                 raise changed(file.path)
         for source, revision in self.datasets:
-            if hub_revision(source) != revision:
+            if hub_revision(source) not in (revision, UNKNOWN_REVISION):
                 raise changed(source.name)
 
 
@@ -86,7 +86,7 @@ def contents(sources: Sequence[Source], column: str) -> Contents:
         if isinstance(source.path, Path) and source.is_saved_dataset:
             paths = sorted(source.path.rglob("*"))
         kind = "dataset" if source.is_saved_dataset else form(source.path)
-        compression = source.path.suffix if source.path.suffix in COMPRESSED_SUFFIXES else ""
+        compression = source.path.suffix if is_compressed(source.path) else ""
         hashed += repr((kind, "" if kind == "txt" else column, compression)).encode()
         for path in paths:
             if path.is_file():

@@ -18,7 +18,7 @@ from bertkit.corpus.sources import Source, read_paragraphs
 from bertkit.corpus.store import CorpusInfo, CorpusStore, StoreWriter, open_store, open_verified
 from bertkit.corpus.workers import in_order
 from bertkit.errors import BertkitError
-from bertkit.io.compression import COMPRESSED_SUFFIXES
+from bertkit.io.compression import is_compressed
 from bertkit.io.text import ReadReport
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def estimated_bytes(source: Source) -> int:
     """Size of the text of one input, as ``Preparation.estimated_bytes`` takes it."""
     if source.path is None or not source.path.is_file():
         return 0
-    return source.path.stat().st_size * (4 if source.path.suffix in COMPRESSED_SUFFIXES else 1)
+    return source.path.stat().st_size * (4 if is_compressed(source.path) else 1)
 
 
 def prepare(

@@ -12,7 +12,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from bertkit.console import counted
+from bertkit.console import counted, process_count
 from bertkit.corpus.cache import new_spool
 from bertkit.corpus.checksums import damaged
 from bertkit.corpus.folders import Found, is_readable_form, listed_kinds, suffix
@@ -31,6 +31,7 @@ from bertkit.io.text import ReadReport, lines_of, read_lines
 
 _HUB_NAME = re.compile(r"(?P<name>(?![.-])[\w.-]+/(?![.-])[\w.-]+)(:(?P<config>[^/]+))?", re.ASCII)
 _SPLITS_FILE = "dataset_dict.json"
+UNKNOWN_REVISION = "cached"
 _INVISIBLE = " \u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 """A line of these alone is blank, to people and to BERT's cleaning."""
 
@@ -186,7 +187,7 @@ def _is_saved_dataset(folder: Path) -> bool:
 @functools.cache
 def _spooled_stdin() -> Path:
     """Standard input in a temporary file, as it is read more than once (but comes only once)."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if process_count() > 1:
         raise BertkitError("several ranks cannot share standard input: `bertkit prepare - --out FOLDER` first")
     path = new_spool() / "stdin.txt"
     with disk_errors(path), path.open("wb") as file:
@@ -195,19 +196,22 @@ def _spooled_stdin() -> Path:
 
 
 def hub_revision(source: Source) -> str:
-    """The commit that a hub dataset is at.
+    """The commit that a hub dataset is at; without a network, the one that was fetched last, or "cached" where it is not known.
 
     Raises:
         BertkitError: the hub cannot be asked.
     """
     ensure_hub()
-    if is_offline():
-        return "cached"
-    from huggingface_hub import HfApi
+    from huggingface_hub import HfApi, constants
+    from huggingface_hub.file_download import repo_folder_name
 
     assert source.hub is not None
+    name = source.hub[0]
+    if is_offline():
+        newest = Path(constants.HF_HUB_CACHE, repo_folder_name(repo_id=name, repo_type="dataset"), "refs", "main")
+        return newest.read_text(encoding="ascii").strip() if newest.is_file() else UNKNOWN_REVISION
     with _hub(source):
-        return str(HfApi().dataset_info(source.hub[0]).sha)
+        return str(HfApi().dataset_info(name).sha)
 
 
 def _hub(source: Source) -> Any:

@@ -187,8 +187,8 @@ def _check_top(out: Path) -> None:
 def _planned(request: FinetuneRequest, first_seed: int, seeds: int, grid: dict[str, list[Any]]) -> list[_Run]:
     """The runs of a sweep, whose settings are checked, so that a wrong one is refused before the first run."""
     for name in grid:
-        if one := given(request.overrides, name if "." in name else f"train.{name}"):
-            raise BertkitError(f"{one.origin} and --grid {name}=… set the same: leave one of them out")
+        if same := given(request.overrides, name if "." in name else f"train.{name}"):
+            raise BertkitError(f"{same.origin} and --grid {name}=… set the same: leave one of them out")
     settings = [
         {**dict(zip(grid, values, strict=True)), "seed": first_seed + number}
         for values in itertools.product(*grid.values())

@@ -115,7 +115,7 @@ def explain(
     from bertkit.hardware import choose_device
 
     loaded: Any = load_for(cls, model)[0]
-    loaded = loaded.to(device if device and ":" in device else choose_device(device)).eval().requires_grad_(False)
+    loaded = loaded.to(choose_device(device)).eval().requires_grad_(False)
     path = _Path(loaded, encoded, words, pieces.mask_id if baseline == "mask" else pieces.pad_id)
     name, said = _KINDS[cls](loaded, pieces, encoded, path, answer)
     shares, outputs, steps, error = path.shared(integrated_gradients, said)

@@ -13,7 +13,7 @@ from bertkit.errors import BertkitError
 from bertkit.inference.scoring import Score, Scorer
 from bertkit.intervals import wilson_interval
 from bertkit.io.cells import text_of
-from bertkit.io.compression import COMPRESSED_SUFFIXES, open_binary
+from bertkit.io.compression import open_binary, plain_name
 from bertkit.io.tables import FILE_SUFFIXES, TABLE_SUFFIXES, form, read_rows
 from bertkit.io.text import read_lines
 from bertkit.runtime.base import Reader
@@ -82,7 +82,7 @@ def _files(folder: Path) -> list[Path]:
 
 def _stem(path: Path) -> str:
     """A file's name without the suffixes that say its form and its compression: "a.easy" of "a.easy.jsonl.gz"."""
-    plain = path.with_suffix("") if path.suffix.lower() in COMPRESSED_SUFFIXES else path
+    plain = plain_name(path)
     return plain.stem if plain.suffix.lower() in FILE_SUFFIXES else plain.name
 
 

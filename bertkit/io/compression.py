@@ -7,6 +7,7 @@ import lzma
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from bertkit.errors import BertkitError
@@ -169,3 +170,14 @@ _OPENERS: dict[str, Callable[[BinaryIO], Any]] = {
     ".zst": lambda raw: _Frames(raw, _zst_frame, padding=b""),
 }
 COMPRESSED_SUFFIXES = tuple(_OPENERS)
+
+
+def is_compressed(path: AnyFile) -> bool:
+    """Whether the last suffix of a file, in letters of either case, is one of ``COMPRESSED_SUFFIXES``."""
+    return path.suffix.lower() in COMPRESSED_SUFFIXES
+
+
+def plain_name(path: AnyFile) -> Path:
+    """A file's name without the suffix of its compression, if it has one: "a.csv" of "folder/a.csv.gz"."""
+    name = Path(path.name)
+    return name.with_suffix("") if is_compressed(path) else name

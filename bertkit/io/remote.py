@@ -35,16 +35,14 @@ class RemoteFile:
         return self.url
 
     @property
-    def _bare(self) -> str:
-        """The URL without what may follow the name on a web server, such as ``?download=true``."""
-        return self.url.partition("?")[0] if self.url.lower().startswith("http") else self.url
+    def name(self) -> str:
+        """Without what may follow it on a web server, such as ``?download=true``."""
+        is_web = self.url.lower().startswith("http")
+        return PurePosixPath(self.url.partition("?")[0] if is_web else self.url).name
 
     @property
     def suffix(self) -> str:
-        return PurePosixPath(self._bare).suffix
-
-    def with_suffix(self, suffix: str) -> "RemoteFile":
-        return RemoteFile(self._bare.removesuffix(self.suffix) + suffix)
+        return PurePosixPath(self.name).suffix
 
     def is_dir(self) -> bool:
         return False

@@ -13,9 +13,10 @@ from typing import Any
 from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.io.cells import decoded
-from bertkit.io.compression import COMPRESSED_SUFFIXES, check_expansion, open_binary
+from bertkit.io.compression import COMPRESSED_SUFFIXES, check_expansion, is_compressed, open_binary, plain_name
 from bertkit.io.delimited import LONGEST_VALUE_CHARS, Delimited, Refuse, Row, bounded, open_delimited
 from bertkit.io.remote import AnyFile, RemoteFile
+from bertkit.io.text import LONE_SURROGATE
 
 _FORMS = dict.fromkeys([".txt", ".text", ".md", ""], "txt") | dict.fromkeys([".jsonl", ".ndjson", ".json"], "jsonl")
 _FORMS |= {".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".parquet": "parquet"}
@@ -23,7 +24,6 @@ TABLE_SUFFIXES = tuple(suffix for suffix, kind in _FORMS.items() if kind != "txt
 FILE_SUFFIXES = (*filter(None, _FORMS), *COMPRESSED_SUFFIXES)
 """By which a name is known for that of a file."""
 _SHEETS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _PARQUET_BUFFER_BYTES = 2**20
 _ROWS_BYTES = 2**24
 """Rows of a parquet file that are read together, unpacked: their texts are held several times over."""
@@ -37,13 +37,12 @@ def form(path: AnyFile) -> str:
     Raises:
         BertkitError: another suffix.
     """
-    is_compressed = path.suffix.lower() in COMPRESSED_SUFFIXES
-    plain = path.with_suffix("") if is_compressed else path
-    found = _FORMS.get(plain.suffix.lower())
+    suffix = plain_name(path).suffix
+    found = _FORMS.get(suffix.lower())
     if found is None:
         allowed = f"{', '.join(filter(None, _FORMS))}, each also {', '.join(COMPRESSED_SUFFIXES)}"
-        way = "save the sheet as .csv in UTF-8" if plain.suffix.lower() in _SHEETS else f"give one of {allowed}"
-        raise BertkitError(f"{path}: cannot read '{plain.suffix}' files; {way}")
+        way = "save the sheet as .csv in UTF-8" if suffix.lower() in _SHEETS else f"give one of {allowed}"
+        raise BertkitError(f"{path}: cannot read '{suffix}' files; {way}")
     return found
 
 
@@ -215,7 +214,7 @@ class Halves:
             return [self.replaced(one, place) for one in value]
         if not isinstance(value, str) or value.isascii():
             return value
-        whole, count = _LONE_SURROGATE.subn("\ufffd", value)
+        whole, count = LONE_SURROGATE.subn("\ufffd", value)
         self._first = self._first or (place if count else "")
         self._count += count
         return whole
@@ -235,7 +234,7 @@ def _parquet(path: AnyFile) -> Iterator[Any]:
 
     with ExitStack() as closing:
         file_or_path: Any = path
-        if path.suffix.lower() in COMPRESSED_SUFFIXES:
+        if is_compressed(path):
             file_or_path = closing.enter_context(tempfile.TemporaryFile())
             with open_binary(path) as packed:
                 shutil.copyfileobj(packed, file_or_path)

@@ -1,5 +1,6 @@
 """Reads lines of text from streams, with any line ends and of any length, in bounded memory."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
@@ -7,6 +8,8 @@ from typing import BinaryIO
 from bertkit import console
 from bertkit.errors import BertkitError
 
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+"""Half of a character, which JSON may escape and no tokenizer accepts."""
 BLOCK_BYTES = 2**20
 MAX_LINE_CHARS = 100_000
 """Longer lines are returned in stretches, so that memory stays bounded."""

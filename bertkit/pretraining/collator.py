@@ -52,7 +52,7 @@ class DataCollatorForBertPretraining:
 
     Returns (on call):
         ``input_ids``, ``attention_mask``, ``token_type_ids`` and ``labels``, int64 tensors ``[batch, length]``,
-        labels -100 where nothing is predicted; ``next_sentence_label``, int64 ``[batch]``.
+        labels -100 where nothing is predicted; ``next_sentence_label``, int64 ``[batch]``, if any feature has one.
     """
 
     def __init__(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bertkit import console
 from bertkit.errors import BertkitError, is_library_failure, rules_applied
+from bertkit.io.text import LONE_SURROGATE
 from bertkit.models.folder import read_config
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class Pieces:
         return [(begin, max((begin, *self.rest_of_word(text, begin))) + 1) for begin in begins]
 
     def encode(self, text: str, pair: str | None = None, *, most: int | None = None) -> Encoding:
-        """Encodes a text or a pair, with special tokens. Lone surrogates become question marks (see ``sound``).
+        """Encodes a text or a pair, with special tokens. Lone surrogates become U+FFFD (see ``sound``).
 
         Args:
             text: the text, or the first one of a pair.
@@ -240,24 +241,23 @@ def _check(folder: Path, config: dict[str, Any], content: dict[str, Any]) -> Non
 def sound(text: str) -> str:
     """The text as a tokenizer can read it, with as many characters; the first change of each kind is a warning.
 
-    A lone surrogate (a byte of a command line that is not UTF-8, or half of a character), which no tokenizer accepts, becomes a
-    question mark. A NUL becomes U+FFFD: BERT's cleaning drops both.
+    A lone surrogate (a byte of a command line that is not UTF-8, or half of a character), which no tokenizer accepts, becomes
+    U+FFFD, as in a file. So does a NUL. BERT's cleaning drops both.
     """
-    whole = text.encode("utf-8", "replace").decode()
-    if whole != text:
-        replaced = sum("\ud800" <= one <= "\udfff" for one in text)
-        _say_replaced("lone surrogates (bytes that are not UTF-8, halves of characters)", "'?'", replaced, whole)
+    whole, halves = LONE_SURROGATE.subn("\ufffd", text)
+    if halves:
+        _say_replaced("lone surrogates (bytes that are not UTF-8, halves of characters)", halves, whole)
     if "\0" in whole:
         whole = whole.replace("\0", "\ufffd")
-        _say_replaced("NUL characters", "U+FFFD, which a BERT drops", text.count("\0"), whole)
+        _say_replaced("NUL characters", text.count("\0"), whole)
     return whole
 
 
-def _say_replaced(what: str, by: str, count: int, text: str) -> None:
+def _say_replaced(what: str, count: int, text: str) -> None:
     if what not in _replaced:
         _replaced.append(what)
         shown = console.plain(text[:60])
-        console.warn(f"{what} are read as {by}, here and in what follows: {count:,} in '{shown}'")
+        console.warn(f"{what} are read as U+FFFD, which a BERT drops, here and in what follows: {count:,} in '{shown}'")
 
 
 _replaced: list[str] = []

@@ -52,7 +52,7 @@ class TorchBert:
         kind = choose_device(device)
         cls = _CLASSES[head] if head != "task" else _task_class(name)
         loaded, _ = load_for(cls, name, optional=("pooler.",) if head == "none" else ())
-        self._model: Any = loaded.to(device if device and ":" in device else kind).eval()
+        self._model: Any = loaded.to(kind).eval()
         self._encoder: Any = self._model if head == "none" else self._model.bert
         attend_unpadded(self._encoder)
         if kind == "cpu":

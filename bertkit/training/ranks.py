@@ -40,7 +40,7 @@ def together(device: str) -> Iterator[None]:
     Raises:
         BertkitError: another rank has ended, or has not answered for ``TIMEOUT``.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+    if console.process_count() < 2:
         yield
         return
     atexit.unregister(_leave)  # where the block fails, the others may not answer any more

@@ -88,7 +88,15 @@ def test_bytes_that_are_no_utf8_are_said_once(tiny_model: Path, monkeypatch: pyt
     monkeypatch.setattr("bertkit.runtime.text._replaced", [])
     done = run("score", "the c\udce9t \ud800", "\udce9", "cat", "--model", str(tiny_model), "--json")
     said = " ".join(done.stderr.split())
-    assert said.count("are read as '?', here and in what follows: 2 in 'the c?t ?'") == said.count("warning") == 1
+    read = "read as U+FFFD, which a BERT drops, here and in what follows: 2 in 'the c\ufffdt \ufffd'"
+    assert said.count(read) == said.count("warning") == 1
+
+
+def test_half_a_character_is_read_alike_from_a_file_and_as_it_is_given(tiny_model: Path, tmp_path: Path) -> None:
+    (file := tmp_path / "a.jsonl").write_text(r'{"text": "the \ud83d cat"}', encoding="ascii")
+    read = run("embed", "--model", str(tiny_model), "--file", str(file))
+    given = run("embed", "--model", str(tiny_model), "the \ud83d cat")
+    assert objects(read) == objects(given)
 
 
 def test_columns_of_files_are_said_where_they_are_guessed_and_refused_where_there_are_none(
@@ -181,7 +189,7 @@ def test_many_lines_are_embedded_in_order_by_torch(tiny_model: Path, tmp_path: P
 def test_features_are_json_lines_or_parquet(tiny_model: Path, tmp_path: Path) -> None:
     command = ["embed", "the cats", "\udcff", "--model", str(tiny_model), "--layers", "-2"]
     found = objects(run(*command))
-    assert [one["text"] for one in found] == ["the cats", "?"]
+    assert [one["text"] for one in found] == ["the cats", "\ufffd"]
     assert {len(one["embedding"]) for one in found} == {16}
     run(*command, "--output", str(tmp_path / "x.parquet"))
     assert pyarrow.parquet.read_table(tmp_path / "x.parquet").to_pylist() == found

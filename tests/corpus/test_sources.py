@@ -296,6 +296,21 @@ def test_the_fingerprint_of_a_hub_dataset_follows_its_revision(monkeypatch):
     assert first == same != contents([HUB], "text").fingerprint
 
 
+def test_without_a_network_a_hub_dataset_is_at_the_commit_that_was_fetched_last(tmp_path, monkeypatch):
+    """As the hub's cache is laid out (huggingface.co/docs/huggingface_hub/guides/manage-cache)."""
+    monkeypatch.setattr(sources, "ensure_hub", lambda: None)
+    monkeypatch.setattr(sources, "is_offline", lambda: True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    unknown = contents([HUB], "text").fingerprint
+    newest = write(tmp_path, "datasets--org--name/refs/main", "abc")
+    with contents([HUB], "text").unchanged():  # the network goes away while it is read
+        newest.unlink()
+    newest.write_text("abc")
+    known = contents([HUB], "text").fingerprint
+    newest.write_text("def")
+    assert len({unknown, known, contents([HUB], "text").fingerprint}) == 3
+
+
 @LINKS
 def test_a_linked_file_counts_once(tmp_path):
     (tmp_path / "b.txt").symlink_to(write(tmp_path, "a.txt", "x"))

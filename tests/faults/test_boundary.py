@@ -14,6 +14,7 @@ import pytest
 import torch
 import typer
 
+import bertkit
 from bertkit import cli, console
 from bertkit.__main__ import main
 from bertkit.errors import BertkitError, from_outside, os_error_number
@@ -96,6 +97,13 @@ def test_a_command_of_one_process_is_not_done_by_each_of_several(monkeypatch: py
 @pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "WORLD_SIZE"])
 def test_a_rank_that_is_no_number(name: str) -> None:
     assert is_one_line(shell("BERTKIT recipes", **{name: "abc"}), f"{name} is 'abc'")
+
+
+@pytest.mark.parametrize("function", [lambda: bertkit.pretrain("-", recipe="tiny"), lambda: bertkit.finetune("sst2")])
+def test_ranks_that_are_no_number_in_python(function: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "abc")
+    with pytest.raises(BertkitError, match="WORLD_SIZE is 'abc', but must be a number"):
+        function()
 
 
 def allocated() -> None:

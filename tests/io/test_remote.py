@@ -7,6 +7,7 @@ import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
+from pathlib import Path
 
 import fsspec
 import pyarrow
@@ -17,6 +18,7 @@ from fsspec.implementations.memory import MemoryFile
 from bertkit.corpus.contents import contents
 from bertkit.corpus.sources import find_sources, read_paragraphs
 from bertkit.errors import BertkitError
+from bertkit.io.compression import plain_name
 from bertkit.io.remote import RemoteFile
 from bertkit.io.text import ReadReport
 
@@ -169,11 +171,9 @@ def test_a_package_that_is_missing_is_named(monkeypatch, protocol, package):
         find_sources([f"{protocol}://bucket/a.txt"])
 
 
-def test_a_suffix_is_taken_off_as_of_a_path():
-    file = RemoteFile("s3://bucket.of/a.jsonl.zst")
-    assert (file.suffix, str(file.with_suffix("")), file.with_suffix("").suffix) == (
-        ".zst",
-        "s3://bucket.of/a.jsonl",
-        ".jsonl",
-    )
+def test_the_suffix_of_a_compression_is_taken_off():
+    file = RemoteFile("s3://bucket.of/a.jsonl.ZST")
+    assert (file.suffix, plain_name(file).name) == (".ZST", "a.jsonl")
+    assert plain_name(RemoteFile("https://a.b/c.csv.gz?download=true")).name == "c.csv"
+    assert plain_name(Path("folder/a.csv")).name == "a.csv"
     assert RemoteFile("s3://bucket.of/a").suffix == ""

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bertkit.errors import BertkitError
-from bertkit.hardware import be_deterministic, choose_precision, memory_errors
+from bertkit.hardware import be_deterministic, choose_device, choose_precision, memory_errors
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,13 @@ def test_a_launcher_s_precision_is_checked_as_a_person_s_is(monkeypatch, said, d
         choose_precision("auto", device)
     assert str(caught.value) == message
     assert choose_precision("no", device) == "no"  # a flag comes first
+
+
+@pytest.mark.parametrize("wanted", ["gpu", "cpu:0", "cpu:zzz", "cuda:", "cuda:x", "cuda:-1", "auto:1", "mps:0"])
+def test_a_device_that_there_cannot_be_is_refused(wanted, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    with pytest.raises(BertkitError, match=f"no device '{wanted}': use auto, cpu, cuda, cuda:N or mps"):
+        choose_device(wanted)
 
 
 @pytest.mark.parametrize("said", ["no", "bf16"])

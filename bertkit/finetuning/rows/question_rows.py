@@ -8,7 +8,7 @@ from typing import Any
 
 from bertkit.errors import BertkitError
 from bertkit.finetuning.rows.unfolded import looks_like_object, unfolded
-from bertkit.io.compression import COMPRESSED_SUFFIXES, open_binary
+from bertkit.io.compression import open_binary, plain_name
 from bertkit.io.tables import Halves
 
 _BEGINNING_BYTES = 1 << 16
@@ -76,10 +76,7 @@ def _placed(place: str, context: str, text: Any, start: Any) -> int:
 
 def nested_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]] | None:
     """The questions in a file with SQuAD's nested JSON, as {"id", "question", "context", "answers"}; None for other files."""
-    name = path.name.lower().removesuffix(
-        next((one for one in COMPRESSED_SUFFIXES if path.name.lower().endswith(one)), "")
-    )
-    if not name.endswith(".json"):
+    if plain_name(path).suffix.lower() != ".json":
         return None
     with open_binary(path) as stream:
         beginning = stream.read(_BEGINNING_BYTES)

@@ -10,7 +10,7 @@ from bertkit import console
 from bertkit.console import counted
 from bertkit.errors import BertkitError
 from bertkit.finetuning.rows.tagged_rows import TaggedRow, of_tokens
-from bertkit.io.compression import COMPRESSED_SUFFIXES, open_binary
+from bertkit.io.compression import open_binary, plain_name
 from bertkit.io.text import read_lines
 
 COLUMN_SUFFIXES = (".conll", ".bio", ".iob", ".iob2")
@@ -22,8 +22,7 @@ _LOOKED_AT = 200
 
 def column_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]] | None:
     """The rows of a file with words and tags, as {"tokens", "tags"}; None for other files."""
-    name = path.name.lower()
-    plain = name[: name.rindex(".")] if name.endswith(COMPRESSED_SUFFIXES) else name
+    plain = plain_name(path).name.lower()
     is_columns = plain.endswith(COLUMN_SUFFIXES) or (plain.endswith((".txt", ".tsv")) and looks_like_columns(path))
     if not is_columns:
         return None
