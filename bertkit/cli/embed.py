@@ -12,7 +12,7 @@ from bertkit.cli.texts import Files, given_rows, peeked, single, watched
 from bertkit.io.hub import EMBEDDED
 
 if TYPE_CHECKING:
-    from bertkit.inference.embedding import Features
+    from bertkit.inference.embedding import TextVectors
 
 
 def embed(
@@ -56,7 +56,8 @@ def embed(
 
     Blank lines are texts as well, so that row n belongs to line n.
     """
-    from bertkit.inference.embedding import Embedder, check_place, tokens_path, write_features
+    from bertkit.inference.embedding import Embedder
+    from bertkit.inference.feature_files import check_place, tokens_path, write_features
 
     by_token = pooling in ("word", "none")
     if output is not None:
@@ -64,11 +65,11 @@ def embed(
     some, few = peeked(map(single, given_rows(texts, files, columns(text))))
     embedder = Embedder(model, layers, pooling, device, few, overflow)
     console.note(f"[dim]{console.plain(model)}: {embedder.width:,} numbers a {'token' if by_token else 'text'}[/]")
-    windows = watched(embedder.windows(some), "embedding", always=output is not None)
+    chunks = watched(embedder.chunks(some), "embedding", always=output is not None)
     if output is not None:
-        write_features(output, windows, embedder.width, by_token)
+        write_features(output, chunks, embedder.width, by_token)
     else:
-        _print(windows, by_token)
+        _print(chunks, by_token)
     with_mean = " with --pooling mean" if pooling == "word" else ""  # words are not read in windows
     embedder.texts.say_cut(f": --overflow windows{with_mean} reads all")
     if output is not None:
@@ -77,10 +78,10 @@ def embed(
             console.out.print(str(tokens_path(output)), markup=False)
 
 
-def _print(windows: Iterator[list["Features"]], by_token: bool) -> None:
+def _print(chunks: Iterator[list["TextVectors"]], by_token: bool) -> None:
     index = 0
-    for window in windows:
-        for one in window:
+    for chunk in chunks:
+        for one in chunk:
             if not by_token:
                 console.print_json({"text": one.text, "embedding": one.rows[0].tolist()})
             for token, row in zip(one.tokens or (), one.rows, strict=False):

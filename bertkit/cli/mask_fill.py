@@ -59,10 +59,10 @@ def mask_fill(
         raise BertkitError("--targets have the pieces that they have: leave --max-pieces out")
     lines = _lines(texts)
     # The first texts are checked before torch is imported, which takes seconds.
-    window = list(islice(lines, LINES_AT_ONCE))
-    if not window:
+    chunk = list(islice(lines, LINES_AT_ONCE))
+    if not chunk:
         raise BertkitError("no text: give a sentence with [MASK] in it, or lines of them on stdin")
-    filler = MaskFiller(model, device, texts=len(window))
+    filler = MaskFiller(model, device, texts=len(chunk))
     if not as_json:
         console.out.print(f"[dim]{console.plain(filler.name)}[/]")
     if words:
@@ -70,11 +70,11 @@ def mask_fill(
         if filler.compares_texts(words):
             console.note(WAY_OF_COMPARING)
     # On a terminal the results themselves show the progress.
-    shown = len(window) == LINES_AT_ONCE and not console.out.is_terminal
+    shown = len(chunk) == LINES_AT_ONCE and not console.out.is_terminal
     with console.progress("filling", None, "text") if shown else nullcontext() as line:
         done = alone = 0
-        while window:
-            for text, masks in zip(window, _filled(filler, window, top_k, words, max_pieces), strict=True):
+        while chunk:
+            for text, masks in zip(chunk, _filled(filler, chunk, top_k, words, max_pieces), strict=True):
                 # Targets are compared at a single mask only.
                 together = [] if words else filler.fill_jointly([text], top_k, max_pieces)[0]
                 alone += bool(words) and len(masks) > 1
@@ -84,7 +84,7 @@ def mask_fill(
                 done += 1
                 if line is not None:
                     line.update(done)
-            window = list(islice(lines, LINES_AT_ONCE))
+            chunk = list(islice(lines, LINES_AT_ONCE))
     _say_alone(alone)
     filler.say_unknown()
 

@@ -76,8 +76,8 @@ def _scored_sentences(
 
     scorer = Scorer(name, device, few)
     console.note(f"[dim]{console.plain(name)}: {_HOW}[/]")
-    for window in watched(_windows(texts, _SENTENCES_AT_ONCE), "scoring", rank):
-        for text, scored in zip(window, scorer.score(window), strict=True):
+    for chunk in watched(_chunks(texts, _SENTENCES_AT_ONCE), "scoring", rank):
+        for text, scored in zip(chunk, scorer.score(chunk), strict=True):
             yield {
                 "text": text,
                 "score": scored.score,
@@ -98,15 +98,15 @@ def _scored_pairs(
     asked = "two sentences that belong together stand in this order (SOP)"
     asked = asked if scorer.learned == "sop" else "the second text follows the first"
     console.note(f"[dim]{console.plain(name)}: probability that {asked}[/]")
-    for window in watched(_windows(pairs, _PAIRS_AT_ONCE), "scoring", rank):
-        for (text, pair), share in zip(window, scorer.probabilities(window), strict=True):
+    for chunk in watched(_chunks(pairs, _PAIRS_AT_ONCE), "scoring", rank):
+        for (text, pair), share in zip(chunk, scorer.probabilities(chunk), strict=True):
             yield {"text": text, "text_pair": pair, "next": share}
     scorer.texts.say_cut()
 
 
-def _windows(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
-    while window := list(islice(items, size)):
-        yield window
+def _chunks(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    while chunk := list(islice(items, size)):
+        yield chunk
 
 
 def _likelihood(row: dict[str, Any]) -> float:

@@ -97,13 +97,13 @@ def peeked(items: Iterator[Any]) -> tuple[Iterator[Any], int | None]:
     return chain(first, items), len(first) if len(first) <= FEW_TEXTS else None
 
 
-def watched(windows: Iterator[list[Any]], label: str, always: bool) -> Iterator[list[Any]]:
-    """The same windows, with a progress line, unless it would stand between results on the same terminal."""
+def watched(chunks: Iterator[list[Any]], label: str, always: bool) -> Iterator[list[Any]]:
+    """The same chunks of texts, with a progress line, unless it would stand between results on the same terminal."""
     done = 0
     shown = always or not sys.stdout.isatty()
     with console.progress(label, None, "text") if shown else nullcontext() as line:
-        for window in windows:
-            yield window
-            done += len(window)
+        for chunk in chunks:
+            yield chunk
+            done += len(chunk)
             if line:
                 line.update(done)

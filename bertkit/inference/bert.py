@@ -114,7 +114,7 @@ class Bert:
         if pooling not in ("mean", "cls"):
             raise BertkitError(f"pooling must be mean or cls, a row a text, got '{pooling}'")
         embedder = Embedder(self.name, str(layers), pooling, self.device, len(texts), overflow)
-        rows = [one.rows for window in embedder.windows(texts) for one in window]
+        rows = [one.rows for chunk in embedder.chunks(texts) for one in chunk]
         embedder.texts.say_cut(': overflow="windows" reads all')
         return np.concatenate(rows) if rows else np.empty((0, embedder.width), dtype=np.float32)
 

@@ -3,27 +3,17 @@
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import numpy as np
 
-from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.inference.scoring import CutReader
-from bertkit.io.atomic import disk_errors
-from bertkit.io.outputs import PARQUET_MARK, check_output, is_our_parquet, new_output
-from bertkit.io.rows import escaped
 from bertkit.runtime.load import open_reader
 from bertkit.runtime.text import Encoding
 
 POOLINGS = ("mean", "cls", "word", "none")
 OVERFLOWS = ("truncate", "windows")
-FILES = (".npy", ".parquet")
-_TOKENS_HEADER = b"text_index\ttoken\n"
-_NPY_HEADER_BYTES = 512
-"""Of bertkit's .npy files, by which they are known: NumPy itself gives a matrix 128."""
 _TEXTS_AT_ONCE = 4_096
 # Numbers in the hidden states that are held at a time: 256 MB in fp32.
 _NUMBERS_AT_ONCE = 2**26
@@ -79,7 +69,7 @@ def parse_layers(text: str) -> Layers:
 
 
 @dataclass(frozen=True, slots=True)
-class Features:
+class TextVectors:
     """The features of one text.
 
     Attributes:
@@ -113,7 +103,7 @@ class Embedder:
 
     Example:
         >>> embedder = Embedder("runs/pretrain-stories", layers="concat-last-4")
-        >>> [(one.text, one.rows.shape) for one in next(embedder.windows(["a cat", "the dog"]))]
+        >>> [(one.text, one.rows.shape) for one in next(embedder.chunks(["a cat", "the dog"]))]
         [('a cat', (1, 1024)), ('the dog', (1, 1024))]
     """
 
@@ -143,10 +133,10 @@ class Embedder:
         self._held = len(self._layers) * int(config["hidden_size"])
         self.width: int = int(config["hidden_size"]) if chosen.summed else self._held
 
-    def windows(self, texts: Iterable[str]) -> Iterator[list[Features]]:
+    def chunks(self, texts: Iterable[str]) -> Iterator[list[TextVectors]]:
         """The features of texts, in their order; in lists of some texts at a time, so that memory stays bounded."""
-        parts: list[tuple[int, Features]] = []  # for each window of the current text: its tokens, and its features
-        for chunk in self._chunks(texts):
+        parts: list[tuple[int, TextVectors]] = []  # for each window of the current text: its tokens, and its features
+        for chunk in self._windows_at_once(texts):
             states = self.texts.reader.bert.hidden_states([encoded for _, _, encoded in chunk], self._layers)
             whole = []
             for (text, is_last, encoded), layers in zip(chunk, states, strict=True):
@@ -157,7 +147,7 @@ class Embedder:
             if whole:
                 yield whole
 
-    def _chunks(self, texts: Iterable[str]) -> Iterator[list[tuple[str, bool, Encoding]]]:
+    def _windows_at_once(self, texts: Iterable[str]) -> Iterator[list[tuple[str, bool, Encoding]]]:
         """Windows, as many at a time as fit into memory: (text, whether this is its last window, ids)."""
         chunk: list[tuple[str, bool, Encoding]] = []
         tokens = 0
@@ -176,17 +166,17 @@ class Embedder:
         reader = self.texts.reader
         return reader.pieces.windows(text, reader.max_tokens) if self._whole else [self.texts.encode(text)]
 
-    def _merged(self, parts: list[tuple[int, Features]]) -> Features:
+    def _merged(self, parts: list[tuple[int, TextVectors]]) -> TextVectors:
         """Merges the features of a text's windows into those of the text."""
         first = parts[0][1]
         if len(parts) == 1:
             return first
         rows = np.concatenate([one.rows for _, one in parts])
         if self.pooling == "none":
-            return Features(first.text, rows, [token for _, one in parts for token in one.tokens or ()])
+            return TextVectors(first.text, rows, [token for _, one in parts for token in one.tokens or ()])
         weights = [tokens for tokens, _ in parts] if self.pooling == "mean" else None
         mean = np.average(rows, axis=0, weights=weights).astype(np.float32)
-        return Features(first.text, mean[None], None)
+        return TextVectors(first.text, mean[None], None)
 
     def _joined(self, states: np.ndarray) -> np.ndarray:
         """``[layers, tokens, H]`` → ``[tokens, width]``."""
@@ -195,137 +185,16 @@ class Embedder:
             return total
         return states.transpose(1, 0, 2).reshape(states.shape[1], -1)
 
-    def _pooled(self, text: str, encoded: Encoding, rows: np.ndarray) -> Features:
+    def _pooled(self, text: str, encoded: Encoding, rows: np.ndarray) -> TextVectors:
         # Copies where it is a view, which would keep the states of all tokens in memory.
         if self.pooling == "cls":
-            return Features(text, rows[:1].copy(), None)
+            return TextVectors(text, rows[:1].copy(), None)
         if self.pooling == "mean":
-            return Features(text, rows.mean(axis=0, keepdims=True), None)
+            return TextVectors(text, rows.mean(axis=0, keepdims=True), None)
         pieces = self.texts.reader.pieces
         if self.pooling == "none":
-            return Features(text, rows, [str(pieces.tokenizer.id_to_token(id_)) for id_ in encoded.ids])
+            return TextVectors(text, rows, [str(pieces.tokenizer.id_to_token(id_)) for id_ in encoded.ids])
         words = pieces.words(encoded)
         means = np.array([rows[begin:end].mean(axis=0) for begin, end in words], dtype=np.float32)
         spelt = [pieces.decode(encoded.ids[begin:end]).strip() for begin, end in words]
-        return Features(text, means.reshape(-1, rows.shape[1]), spelt)
-
-
-def write_features(path: Path, windows: Iterable[list[Features]], width: int, by_token: bool) -> None:
-    """Writes features, as they are computed, into a .npy or .parquet file; the file appears only once it is complete.
-
-    A .npy file holds one fp32 array ``[rows, width]``; with a row per word or token, a table beside it (``tokens_path``)
-    names them, and escapes tabs, line ends and backslashes by a backslash. With a row per text, such a table that an
-    earlier file left is removed, which a note says. A .parquet file has the columns ``text`` and
-    ``embedding``, or ``text_index``, ``token`` and ``embedding``.
-
-    Args:
-        path: the file to write.
-        windows: the features, as ``Embedder.windows`` gives them.
-        width: numbers per feature.
-        by_token: whether there is a row per word or token, rather than per text.
-
-    Raises:
-        BertkitError: the suffix is another one, or the file cannot be written.
-    """
-    check_suffix(path)
-    with new_output(path) as file:
-        if path.suffix == ".parquet":
-            _write_parquet(file, windows, width, by_token)
-        elif by_token:
-            with new_output(tokens_path(path)) as tokens:
-                tokens.write(_TOKENS_HEADER)
-                _write_npy(file, _noting_tokens(windows, tokens), width)
-        else:
-            _write_npy(file, windows, width)
-    if path.suffix == ".npy" and not by_token:
-        _remove_tokens(path)
-
-
-def _remove_tokens(path: Path) -> None:
-    """Removes the table of tokens of an earlier file under this name, whose rows it named."""
-    tokens = tokens_path(path)
-    if not tokens.is_file():
-        return
-    with disk_errors(tokens):
-        with tokens.open("rb") as file:
-            is_ours = file.read(len(_TOKENS_HEADER)) == _TOKENS_HEADER
-        if is_ours:
-            tokens.unlink()
-            console.note(console.plain(f"removed {tokens}: it named the rows of the features that were in {path.name}"))
-
-
-def check_suffix(path: Path) -> None:
-    """Raises a BertkitError unless the path ends with .npy or .parquet."""
-    if path.suffix not in FILES:
-        raise BertkitError(f"cannot write {path}: give --output a name that ends in {' or '.join(FILES)}")
-
-
-def check_place(path: Path, by_token: bool, overwrite: bool) -> None:
-    """Checks, before the features are computed, that ``write_features`` may write to a path.
-
-    Raises:
-        BertkitError: the suffix is another one, or ``check_output`` refuses the path.
-    """
-    check_suffix(path)
-    is_ours = partial(is_our_parquet, column="embedding") if path.suffix == ".parquet" else _is_npy
-    check_output(path, is_ours, what="features", overwrite=overwrite, needs_file=True)
-    if by_token and path.suffix == ".npy":
-        check_output(tokens_path(path), lambda sample: sample.startswith(_TOKENS_HEADER), overwrite=overwrite)
-
-
-def _is_npy(sample: bytes) -> bool:
-    """Whether a file begins like those of ``write_features``."""
-    shape = re.search(rb"'shape': \((\d+), (\d+)\)", sample[:_NPY_HEADER_BYTES])
-    return shape is not None and sample.startswith(_npy_header(int(shape[1]), int(shape[2])))
-
-
-def tokens_path(path: Path) -> Path:
-    """The path of the table that names the word or token of each row of a .npy file."""
-    return path.with_suffix(".tokens.tsv")
-
-
-def _noting_tokens(windows: Iterable[list[Features]], file: BinaryIO) -> Iterator[list[Features]]:
-    number = 0
-    for window in windows:
-        for one in window:
-            file.writelines(f"{number}\t{escaped(token)}\n".encode() for token in one.tokens or ())
-            number += 1
-        yield window
-
-
-def _write_npy(file: BinaryIO, windows: Iterable[list[Features]], width: int) -> None:
-    file.write(_npy_header(0, width))
-    count = 0
-    for window in windows:
-        rows = np.concatenate([one.rows for one in window])
-        file.write(np.ascontiguousarray(rows, dtype="<f4").data)
-        count += len(rows)
-    file.seek(0)
-    file.write(_npy_header(count, width))
-
-
-def _npy_header(count: int, width: int) -> bytes:
-    """The header of a matrix of fp32 (format 1.0 of numpy.lib.format), padded beyond what NumPy needs."""
-    described = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({count}, {width}), }}"
-    begin = b"\x93NUMPY\x01\x00" + (_NPY_HEADER_BYTES - 10).to_bytes(2, "little")
-    return begin + described.encode().ljust(_NPY_HEADER_BYTES - 11) + b"\n"
-
-
-def _write_parquet(file: BinaryIO, windows: Iterable[list[Features]], width: int, by_token: bool) -> None:
-    import pyarrow
-    import pyarrow.parquet
-
-    named = [("text_index", pyarrow.int64()), ("token", pyarrow.string())] if by_token else [("text", pyarrow.string())]
-    schema = pyarrow.schema([*named, ("embedding", pyarrow.list_(pyarrow.float32(), width))], PARQUET_MARK)
-    begin = 0
-    with pyarrow.parquet.ParquetWriter(file, schema) as writer:
-        for window in windows:
-            rows = np.concatenate([one.rows for one in window])
-            embedding = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(rows.reshape(-1)), width)
-            columns: list[Any] = [[one.text for one in window]]
-            if by_token:
-                indices = [begin + number for number, one in enumerate(window) for _ in one.tokens or ()]
-                columns = [indices, [token for one in window for token in one.tokens or ()]]
-            columns = [pyarrow.array(column, kind) for column, (_, kind) in zip(columns, named, strict=True)]
-            writer.write_batch(pyarrow.record_batch([*columns, embedding], schema=schema))
-            begin += len(window)
+        return TextVectors(text, means.reshape(-1, rows.shape[1]), spelt)

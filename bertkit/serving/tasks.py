@@ -109,8 +109,8 @@ class Vectors:
 
     def answers(self, items: Sequence[Item]) -> list[Any]:
         self._embedder.texts.cut = 0
-        windows = self._embedder.windows([item.content for item in items])
-        rows = [one.rows[0] for window in windows for one in window]
+        chunks = self._embedder.chunks([item.content for item in items])
+        rows = [one.rows[0] for chunk in chunks for one in chunk]
         if self._embedder.texts.cut:
             raise BertkitError(
                 f"a text is longer than the {self._embedder.texts.reader.max_tokens} tokens that are read"

@@ -182,7 +182,7 @@ def test_many_lines_are_embedded_in_order_by_torch(tiny_model: Path, tmp_path: P
     path = tmp_path / "x.npy"
     done = run("embed", "-", "--output", str(path), "--model", str(tiny_model), text="\n".join(texts) + "\n")
     assert done.stdout == f"{path}\n"
-    expected = [one.rows[0] for one in next(Embedder(tiny_model, texts=1).windows(texts))]
+    expected = [one.rows[0] for one in next(Embedder(tiny_model, texts=1).chunks(texts))]
     assert np.load(path) == pytest.approx(np.stack(expected), abs=1e-5)
 
 

@@ -12,7 +12,8 @@ from transformers import BertModel, BertTokenizer
 
 from bertkit.errors import BertkitError
 from bertkit.inference import embedding
-from bertkit.inference.embedding import Embedder, Features, check_place, tokens_path, write_features
+from bertkit.inference.embedding import Embedder, TextVectors
+from bertkit.inference.feature_files import check_place, tokens_path, write_features
 
 TEXTS = ["the cat sat .", "", "The catss sat. a b c d e f", "中文 cats", "a " * 40]
 LAYERS = ["last", "-2", "0", "1", "concat-last-2", "sum-last-2", "all"]
@@ -52,8 +53,8 @@ def joined(layers: list[np.ndarray], name: str) -> np.ndarray:
     }[name]
 
 
-def features(embedder: Embedder, texts: list[str] = TEXTS) -> list[Features]:
-    return [one for window in embedder.windows(texts) for one in window]
+def features(embedder: Embedder, texts: list[str] = TEXTS) -> list[TextVectors]:
+    return [one for chunk in embedder.chunks(texts) for one in chunk]
 
 
 @pytest.mark.parametrize("at_once", [2**26, 700])  # numbers: of 16 a token, windows of 32 tokens one by one
@@ -75,7 +76,7 @@ def test_long_texts_are_read_whole_in_windows(model, pooling, at_once, monkeypat
         [*words[28:30], "[SEP]", "[CLS]", *words[30:32]] if pooling == "none" else []
     )
     for short in (0, 2):
-        [[alone]] = Embedder(model, pooling=pooling, texts=1).windows([found[short].text])
+        [[alone]] = Embedder(model, pooling=pooling, texts=1).chunks([found[short].text])
         np.testing.assert_allclose(found[short].rows, alone.rows, atol=1e-6)
 
 
@@ -110,14 +111,14 @@ def test_words_are_the_means_of_their_pieces(model: Path, states: list[list[np.n
 
 
 @pytest.mark.parametrize("numbers", [1, 200, 10**9])
-def test_windows_change_nothing(model: Path, monkeypatch: pytest.MonkeyPatch, numbers: int) -> None:
+def test_chunks_change_nothing(model: Path, monkeypatch: pytest.MonkeyPatch, numbers: int) -> None:
     embedder = Embedder(model, "all", texts=1)
     expected = features(embedder)
     monkeypatch.setattr(embedding, "_NUMBERS_AT_ONCE", numbers)
-    windows = list(embedder.windows(iter(TEXTS)))
-    assert (len(windows) == 1) == (numbers == 10**9)
-    assert max(map(len, windows)) == (1 if numbers < 10**9 else 5)
-    for one, wanted in zip([one for window in windows for one in window], expected, strict=True):
+    chunks = list(embedder.chunks(iter(TEXTS)))
+    assert (len(chunks) == 1) == (numbers == 10**9)
+    assert max(map(len, chunks)) == (1 if numbers < 10**9 else 5)
+    for one, wanted in zip([one for chunk in chunks for one in chunk], expected, strict=True):
         assert one.text == wanted.text
         assert one.rows == pytest.approx(wanted.rows, abs=1e-5)
 
@@ -128,7 +129,7 @@ def test_a_npy_file_holds_the_rows_in_order(
 ) -> None:
     monkeypatch.setattr(embedding, "_NUMBERS_AT_ONCE", 1)
     embedder, path = Embedder(model, texts=1), tmp_path / "x.npy"
-    write_features(path, embedder.windows(TEXTS[:count]), embedder.width, by_token=False)
+    write_features(path, embedder.chunks(TEXTS[:count]), embedder.width, by_token=False)
     array = np.load(path, mmap_mode="r")
     assert (array.shape, array.dtype) == ((count, 16), np.float32)
     if count:
@@ -138,7 +139,7 @@ def test_a_npy_file_holds_the_rows_in_order(
 
 def test_a_npy_file_of_tokens_has_a_table_beside_it(model: Path, tmp_path: Path) -> None:
     embedder, path = Embedder(model, pooling="word", texts=1), tmp_path / "x.npy"
-    write_features(path, embedder.windows(TEXTS), embedder.width, by_token=True)
+    write_features(path, embedder.chunks(TEXTS), embedder.width, by_token=True)
     array, lines = np.load(path), tokens_path(path).read_text(encoding="utf-8").splitlines()
     found = features(embedder)
     assert array == pytest.approx(np.concatenate([one.rows for one in found]), abs=0)
@@ -154,7 +155,7 @@ def test_a_parquet_file_holds_texts_or_tokens(
     embedder, path = Embedder(model, "concat-last-2", pooling, texts=1), tmp_path / "x.parquet"
     found = features(embedder)
     monkeypatch.setattr(embedding, "_NUMBERS_AT_ONCE", 400)
-    write_features(path, embedder.windows(TEXTS), embedder.width, by_token=pooling == "none")
+    write_features(path, embedder.chunks(TEXTS), embedder.width, by_token=pooling == "none")
     table: dict[str, Any] = pyarrow.parquet.read_table(path).to_pydict()
     assert np.array(table.pop("embedding")) == pytest.approx(np.concatenate([one.rows for one in found]), abs=1e-5)
     if pooling == "mean":
@@ -170,7 +171,7 @@ def test_a_file_is_there_whole_or_not_at_all(model: Path, tmp_path: Path, name: 
     embedder = Embedder(model, pooling="none", texts=1)
 
     def failing() -> Any:
-        yield from embedder.windows(TEXTS)
+        yield from embedder.chunks(TEXTS)
         raise BertkitError("the input ends in the middle")
 
     with pytest.raises(BertkitError, match="in the middle"):
@@ -209,23 +210,23 @@ def test_names_are_checked(tmp_path: Path, name: str, said: str) -> None:
 def test_tokens_with_tabs_and_line_ends_are_a_row_each(tmp_path: Path) -> None:
     tokens = ["a\tb\nc", "\\n", "\r"]
     path, rows = tmp_path / "x.npy", np.arange(6, dtype=np.float32).reshape(3, 2)
-    write_features(path, [[Features("text", rows, tokens)]], 2, by_token=True)
+    write_features(path, [[TextVectors("text", rows, tokens)]], 2, by_token=True)
     assert tokens_path(path).read_bytes() == b"text_index\ttoken\n0\ta\\tb\\nc\n0\t\\\\n\n0\t\\r\n"
     assert np.load(path).tolist() == rows.tolist()
 
 
 def test_a_table_of_tokens_does_not_outlive_its_features(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, rows = tmp_path / "x.npy", np.arange(6, dtype=np.float32).reshape(3, 2)
-    write_features(path, [[Features("a b c", rows, ["a", "b", "c"])]], 2, by_token=True)
+    write_features(path, [[TextVectors("a b c", rows, ["a", "b", "c"])]], 2, by_token=True)
     assert tokens_path(path).is_file()
-    write_features(tmp_path / "x.parquet", [[Features("a", rows[:1], None)]], 2, by_token=False)
+    write_features(tmp_path / "x.parquet", [[TextVectors("a", rows[:1], None)]], 2, by_token=False)
     assert tokens_path(path).is_file()
     assert capsys.readouterr().err == ""
-    write_features(path, [[Features("a", rows[:1], None)]], 2, by_token=False)
+    write_features(path, [[TextVectors("a", rows[:1], None)]], 2, by_token=False)
     assert not tokens_path(path).exists()
     assert f"removed {tokens_path(path)}:".replace(" ", "") in "".join(capsys.readouterr().err.split())
     tokens_path(path).write_text("text_index\tmine\n")  # somebody else's
-    write_features(path, [[Features("a", rows[:1], None)]], 2, by_token=False)
+    write_features(path, [[TextVectors("a", rows[:1], None)]], 2, by_token=False)
     assert tokens_path(path).read_text() == "text_index\tmine\n"
 
 
@@ -233,7 +234,7 @@ def test_a_table_of_tokens_does_not_outlive_its_features(tmp_path: Path, capsys:
 @pytest.mark.parametrize("by_token", [True, False])
 def test_only_features_of_bertkit_are_replaced(tmp_path: Path, name: str, by_token: bool) -> None:
     path, rows = tmp_path / name, np.arange(6, dtype=np.float32).reshape(3, 2)
-    write_features(path, [[Features("text", rows[:1], ["a"])]] * 3, 2, by_token)
+    write_features(path, [[TextVectors("text", rows[:1], ["a"])]] * 3, 2, by_token)
     check_place(path, by_token, overwrite=False)
     if name == "x.npy":
         np.save(path, rows)

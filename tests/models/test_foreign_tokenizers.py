@@ -163,9 +163,9 @@ def test_tokenizers_that_add_nothing_are_given_special_tokens_everywhere(form, t
 @pytest.mark.parametrize("form", ["vocab.txt", "BPE", "Unigram, nothing"])
 def test_words_are_those_between_blanks(form, tmp_path):
     (FORMS | BARE)[form](tmp_path)
-    [[features]] = Embedder(tmp_path, pooling="word").windows(["the cafe"])
+    [[features]] = Embedder(tmp_path, pooling="word").chunks(["the cafe"])
     assert features.tokens == ["the", "cafe"]
-    [[tokens]] = Embedder(tmp_path, pooling="none").windows(["the cafe"])
+    [[tokens]] = Embedder(tmp_path, pooling="none").chunks(["the cafe"])
     assert features.rows[1] == pytest.approx(tokens.rows[-1 - _pieces_of_cafe(tmp_path) : -1].mean(axis=0), abs=1e-6)
 
 

@@ -57,7 +57,7 @@ def export_sentences(model: str, out: Path, pooling: str) -> Exported:
         console.note("left out: the heads, which vectors do not need")
     texts = check_texts()
     embedder = Embedder(model, pooling=pooling, device="cpu")
-    expected = np.concatenate([one.rows for window in embedder.windows(texts) for one in window])
+    expected = np.concatenate([one.rows for chunk in embedder.chunks(texts) for one in chunk])
     with new_folder(out) as fresh:
         save_model(encoder, tokenizer, fresh)
         most = min(encoder.config.max_position_embeddings, tokenizer.model_max_length)
