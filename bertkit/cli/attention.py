@@ -11,7 +11,7 @@ from bertkit import console
 from bertkit.cli.options import Json, ReplaceFile
 
 if TYPE_CHECKING:
-    from bertkit.reporting.attention import Attention, Link
+    from bertkit.inference.attention import Attention, Link
 
 LINKS = 15
 
@@ -32,7 +32,8 @@ def attention(
     overwrite: ReplaceFile = False,
 ) -> None:
     """Show the attention of a model's heads in a text: the strongest links, and a page with all of them."""
-    from bertkit.reporting.attention import read_attention, strongest_links, write_attention
+    from bertkit.inference.attention import read_attention, strongest_links
+    from bertkit.reporting.attention import write_attention
     from bertkit.reporting.pages import check_target
 
     if out is not None:

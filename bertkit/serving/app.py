@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from bertkit import console
 from bertkit.errors import BertkitError, check_seconds
+from bertkit.inference.attention import read_attention
 from bertkit.inference.explaining import explain
-from bertkit.reporting.attention import attention_page, read_attention
+from bertkit.reporting.attention import attention_page
 from bertkit.reporting.pages import render_page
 from bertkit.serving.asking import answered, checked_items, open_task, task_name
 from bertkit.serving.batcher import Batcher

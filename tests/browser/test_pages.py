@@ -23,7 +23,8 @@ def report_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def attention_page(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
-    from bertkit.reporting.attention import read_attention, write_attention
+    from bertkit.inference.attention import read_attention
+    from bertkit.reporting.attention import write_attention
 
     page = tmp_path_factory.mktemp("attention") / "attention.html"
     write_attention(read_attention(str(tiny_model), "the cats sat", "a b c d e f g h i j ."), page)
@@ -98,7 +99,7 @@ def test_wide_tables_scroll_in_their_own_box(browser: Browser, report_page: Path
 
 
 def test_pointing_at_a_token_shows_where_it_looks(browser: Browser, attention_page: Path, tiny_model: Path) -> None:
-    from bertkit.reporting.attention import read_attention
+    from bertkit.inference.attention import read_attention
 
     browser.open(attention_page)
     choose(browser, layer=2, head=1)

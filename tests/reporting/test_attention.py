@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 
 from bertkit.cli.attention import attention
 from bertkit.errors import BertkitError
-from bertkit.reporting.attention import Attention, read_attention, strongest_links, write_attention
+from bertkit.inference.attention import Attention, read_attention, strongest_links
+from bertkit.reporting.attention import write_attention
 
 app = typer.Typer(pretty_exceptions_enable=False)
 app.command()(attention)

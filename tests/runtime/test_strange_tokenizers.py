@@ -12,8 +12,8 @@ from transformers import BertTokenizer, DistilBertConfig, DistilBertModel
 
 from bertkit.errors import BertkitError
 from bertkit.finetuning.windows import Encoder
+from bertkit.inference.attention import read_attention
 from bertkit.models.headed import encoder_tokenizer
-from bertkit.reporting.attention import read_attention
 from bertkit.runtime.load import open_reader
 from bertkit.runtime.text import UnsupportedError, any_pieces, light_pieces
 from bertkit.settings.schema import FinetuneDataSettings
