@@ -20,14 +20,15 @@ def _main() -> None:
 
     Errors of the machine (files, memory) are one line as well. A bug in bertkit keeps its traceback.
     """
-    from bertkit import console, cores
+    from bertkit import console, cores, streams
     from bertkit.errors import BertkitError, Interrupted, from_outside
+    from bertkit.launcher import check_ranks
     from bertkit.signals import stopped_cleanly
 
-    console.open_streams()
+    streams.open_streams()
     cores.share_cores()
     try:
-        console.check_ranks()
+        check_ranks()
         with stopped_cleanly():
             from bertkit.cli import app
 
@@ -49,7 +50,7 @@ def _main() -> None:
 
 
 def _refuse(said: str) -> NoReturn:
-    from bertkit import console
+    from bertkit import console, streams
 
     where, rank = "", os.environ.get("RANK", "0")
     if rank.isdecimal() and int(rank):
@@ -60,7 +61,7 @@ def _refuse(said: str) -> NoReturn:
     try:
         sys.stdout.flush()
     except OSError:
-        console.abandon_stdout()
+        streams.abandon_stdout()
     sys.exit(1)
 
 

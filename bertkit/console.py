@@ -1,7 +1,6 @@
 """Output for people: results on stdout, notes and progress on stderr; of several ranks only the main process prints."""
 
 import functools
-import io
 import json
 import os
 import re
@@ -18,7 +17,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
-from bertkit.errors import BertkitError
+from bertkit.launcher import is_main_process
 
 # A token of the Hugging Face hub, by itself or in the header of a request.
 _TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{8,}|(?<=Bearer )[^\s'\"]{8,}")
@@ -67,40 +66,6 @@ PLAIN_LINE_EVERY_S = 10.0
 _A_DAY_S = 86_400
 _SHORTEST_BAR = 10
 """The least width of a progress bar, in columns."""
-
-
-def is_main_process() -> bool:
-    """Whether this process prints for the whole run: it is rank 0, or there are no ranks."""
-    return _number("RANK") == 0
-
-
-def check_ranks() -> None:
-    """Raises a BertkitError where a launcher's environment variables (RANK and the like) are not numbers."""
-    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"):
-        _number(name)
-
-
-def process_count() -> int:
-    """How many processes a launcher has started; 1 without a launcher. Raises a BertkitError as ``check_ranks`` does."""
-    return _number("WORLD_SIZE") or 1
-
-
-def check_alone(command: str) -> None:
-    """Raises a BertkitError where a launcher has started several processes: each would do and print all of the command."""
-    if (processes := process_count()) > 1:
-        raise BertkitError(
-            f"{command} is done by one process, and a launcher has started {processes} (the environment's WORLD_SIZE): start it "
-            "without the launcher, or unset WORLD_SIZE"
-        )
-
-
-def _number(name: str) -> int:
-    said = os.environ.get(name, "0")
-    if not said.strip().isdecimal():
-        raise BertkitError(
-            f"the environment's {name} is '{said}', but must be a number: unset it, or start by torchrun or accelerate"
-        )
-    return int(said)
 
 
 def plain(text: str) -> str:
@@ -179,17 +144,6 @@ def kept() -> Iterator[list[str]]:
         _kept = before
 
 
-@contextmanager
-def reader_may_leave() -> Iterator[None]:
-    """Ends the block without an error when the reader of stdout, such as `head`, has closed it."""
-    try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        abandon_stdout()
-        sys.exit(0)
-
-
 def print_path(path: os.PathLike[str]) -> None:
     """Prints a path on stdout, on one line: as it is for a program, and without control characters on a terminal."""
     name = os.fspath(path)
@@ -204,50 +158,6 @@ def print_json(value: object, indent: int | None = None) -> None:
     is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     text = json.dumps(value, ensure_ascii=not is_utf8, indent=indent)
     sys.stdout.write(_CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
-
-
-def open_streams() -> None:
-    """Makes stdin, stdout and stderr usable, however this process was started.
-
-    A stream that was closed is None in Python, and its file descriptor would be given to the next file that is opened:
-    whatever is printed would end in that file. Such a stdin or stdout is replaced by one that refuses to be read or
-    written, and stderr by one that drops everything. An open stderr drops everything from its first failure on.
-    Characters that the encoding of stdout lacks are written as escapes.
-    """
-    closed = {"stdin": (0, os.O_WRONLY, "r"), "stdout": (1, os.O_RDONLY, "w"), "stderr": (2, os.O_WRONLY, "w")}
-    for name, (number, access, mode) in closed.items():
-        if getattr(sys, name) is None:
-            opened = os.open(os.devnull, access)
-            if opened != number:
-                os.dup2(opened, number)
-                os.close(opened)
-            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
-    if sys.stderr is sys.__stderr__ and isinstance(sys.stderr, io.TextIOWrapper):
-        heard = io.BufferedWriter(_Unfailing(sys.stderr.fileno(), "wb", closefd=False))
-        sys.stderr = io.TextIOWrapper(heard, sys.stderr.encoding, "backslashreplace", line_buffering=True)
-
-
-class _Unfailing(io.FileIO):
-    """A file for messages that drops everything from its first failure on, so that the work goes on.
-
-    Writing fails if the terminal was closed, if Ctrl-C has ended a ``| tee`` as well, or if the disk of a log is full.
-    """
-
-    def write(self, said: Any) -> int:
-        try:
-            return super().write(said)
-        except OSError:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self.fileno())
-            os.close(nowhere)
-            return len(said)
-
-
-def abandon_stdout() -> None:
-    """Drops what was not written to stdout yet: Python's flush at exit would only raise the same error again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class ProgressLine:

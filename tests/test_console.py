@@ -21,8 +21,8 @@ PRINTED = {
 @pytest.mark.parametrize("how", PRINTED)
 def test_a_reader_who_has_enough_is_no_error(how):
     script = f"""
-from bertkit import console
-with console.reader_may_leave():
+from bertkit import console, streams
+with streams.reader_may_leave():
     for _ in range(100_000):
         {PRINTED[how]}
 """

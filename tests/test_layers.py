@@ -18,7 +18,8 @@ FLOORS = [
     {"settings"},
     {"io"},
     {"hardware", "signals"},
-    {"assets", "console", "cores", "draws", "extras", "intervals"},
+    {"assets", "console", "cores", "draws", "extras", "intervals", "streams"},
+    {"launcher"},
     {"errors"},
 ]
 LEVEL = {part: level for level, floor in enumerate(FLOORS) for part in floor}

@@ -118,10 +118,10 @@ def test_a_long_call_of_compiled_code_does_not_keep_a_signal_waiting():
 
 UNHEARD = """
 import signal, sys
-from bertkit import console
+from bertkit import console, streams
 from bertkit.signals import stop_on_signals
 console.PLAIN_LINE_EVERY_S = 0
-console.open_streams()
+streams.open_streams()
 sys.stdin.read()  # until who read what we say has gone
 try:
     with stop_on_signals(lambda: "finishing step 1, saving …"), console.progress("training", 2, "step") as line:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from bertkit import __version__, console
+from bertkit import __version__, streams
 from bertkit.cli import (
     attention,
     embed,
@@ -31,6 +31,7 @@ from bertkit.cli import (
     score,
     serve,
 )
+from bertkit.launcher import check_alone
 
 app = typer.Typer(
     name="bertkit",
@@ -62,7 +63,7 @@ def bertkit(
 ) -> None:
     """Pretrain a BERT of your own on your text, fine-tune it on your labels, and use it anywhere."""
     if context.invoked_subcommand not in (None, *_BY_RANKS):
-        console.check_alone(f"bertkit {context.invoked_subcommand}")
+        check_alone(f"bertkit {context.invoked_subcommand}")
 
 
 def _register(name: str, function: Callable[..., None], *examples: str, short: str | None = None) -> None:
@@ -77,7 +78,7 @@ def _register(name: str, function: Callable[..., None], *examples: str, short: s
     paragraphs = cleandoc(function.__doc__ or "").split("\n\n")
     text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)  # Typer wraps it to the terminal
     command = app.command(name, help=text, short_help=short, epilog=options.epilog(*examples))
-    command(console.reader_may_leave()(function))
+    command(streams.reader_may_leave()(function))
 
 
 # In the order of `bertkit --help`.

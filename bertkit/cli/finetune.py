@@ -9,6 +9,7 @@ import typer
 from bertkit import console
 from bertkit.cli import options
 from bertkit.cli.figures import say_doubts, say_least_class, told
+from bertkit.launcher import is_main_process
 
 if TYPE_CHECKING:
     from bertkit.training.record import RunRecord
@@ -122,7 +123,7 @@ def _say_sweep(spread: dict[str, Any]) -> None:
         cells = [f"{value:.4f}" if name == headline else str(value) for name, value in run.items()]
         table.add_row(*cells, style="bold" if number == 0 else None)
     won = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in ranked[0].items() if name != headline)
-    if console.is_main_process():
+    if is_main_process():
         console.err.print("", table)
     console.note(
         f"{len(figures)} runs: mean {spread['mean']:.4f} ± {spread['standard_deviation']:.4f}, best "

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bertkit import console
+from bertkit import console, streams
 from bertkit.cli.options import Json, epilog
 from bertkit.errors import BertkitError, did_you_mean
 from bertkit.settings.recipes import KINDS, load, recipe_names, recipe_path
@@ -16,7 +16,7 @@ app = typer.Typer(rich_markup_mode="rich")
 
 
 @app.callback(invoke_without_command=True)
-@console.reader_may_leave()
+@streams.reader_may_leave()
 def recipes(context: typer.Context, as_json: Json = False) -> None:
     """List the recipes, or show one."""
     if context.invoked_subcommand is not None:
@@ -35,7 +35,7 @@ def recipes(context: typer.Context, as_json: Json = False) -> None:
 
 
 @app.command(epilog=epilog("bertkit recipes show tiny > mine.toml", "bertkit recipes show own --all"))
-@console.reader_may_leave()
+@streams.reader_may_leave()
 def show(
     name: Annotated[str, typer.Argument(help="A name of the list, or kind/name if both kinds have it.")],
     every: Annotated[

@@ -12,7 +12,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from bertkit.console import counted, process_count
+from bertkit.console import counted
 from bertkit.corpus.cache import new_spool
 from bertkit.corpus.checksums import damaged
 from bertkit.corpus.folders import Found, is_readable_form, listed_kinds, suffix
@@ -28,6 +28,7 @@ from bertkit.io.remote import AnyFile, files_at, is_url
 from bertkit.io.structured import read_json
 from bertkit.io.tables import FILE_SUFFIXES, form, read_rows
 from bertkit.io.text import ReadReport, lines_of, read_lines
+from bertkit.launcher import process_count
 
 _HUB_NAME = re.compile(r"(?P<name>(?![.-])[\w.-]+/(?![.-])[\w.-]+)(:(?P<config>[^/]+))?", re.ASCII)
 _SPLITS_FILE = "dataset_dict.json"

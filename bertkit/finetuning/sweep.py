@@ -25,6 +25,7 @@ from bertkit.finetuning.run import (
 )
 from bertkit.io.atomic import copy_file, disk_errors, write_json
 from bertkit.io.structured import read_json
+from bertkit.launcher import is_main_process
 from bertkit.settings.recipes import given
 from bertkit.settings.schema import FinetuneRecipe
 from bertkit.signals import stopped_cleanly
@@ -234,7 +235,7 @@ def _finished(data: LabelledData, runs: list[_Run]) -> dict[Path, RunRecord]:
 def _one(run: _Run, data: LabelledData) -> RunRecord:
     with run_folder.claimed(run.out, run.request.resume, run.request.overwrite):
         record = finetune_on(data, run.recipe, run.request)
-    for checkpoint in run.out.glob("checkpoint-*") if console.is_main_process() else ():
+    for checkpoint in run.out.glob("checkpoint-*") if is_main_process() else ():
         shutil.rmtree(checkpoint, ignore_errors=True)
     return record
 
@@ -263,7 +264,7 @@ def _summary(out: Path, runs: list[dict[str, Any]], data: LabelledData) -> RunRe
         },
     }
     record = {"out": str(out), "metrics": best["metrics"], "seconds": sum(run["seconds"] for run in runs)}
-    if not console.is_main_process():
+    if not is_main_process():
         return RunRecord(**record, results=results)
     _take_over(Path(best["out"]), out)
     write_json(out / _SUMMARY, results)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from bertkit import __version__, console
 from bertkit.errors import BertkitError
+from bertkit.launcher import process_count
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +41,7 @@ def together(device: str) -> Iterator[None]:
     Raises:
         BertkitError: another rank has ended, or has not answered for ``TIMEOUT``.
     """
-    if console.process_count() < 2:
+    if process_count() < 2:
         yield
         return
     atexit.unregister(_leave)  # where the block fails, the others may not answer any more

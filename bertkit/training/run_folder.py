@@ -14,6 +14,7 @@ from bertkit.errors import BertkitError
 from bertkit.io.atomic import TEMPORARY, contents, disk_errors, write_text
 from bertkit.io.space import check_space
 from bertkit.io.structured import read_toml
+from bertkit.launcher import is_main_process
 from bertkit.settings.recipes import dump
 from bertkit.settings.schema import Settings, TrainSettings
 from bertkit.training.record import MANIFEST, RUN, RunRecord, read_record, write_record
@@ -54,7 +55,7 @@ def claimed(out: Path, resume: bool, overwrite: bool) -> Iterator[None]:
     Raises:
         BertkitError: the folder is not empty and neither flag is given, another run uses it, or it cannot be made.
     """
-    if not console.is_main_process():
+    if not is_main_process():
         yield
         return
     from filelock import FileLock, Timeout
@@ -102,7 +103,7 @@ def clear(out: Path) -> None:
     Raises:
         BertkitError: the folder holds something that no run wrote (then nothing is removed), or a file cannot be removed.
     """
-    if console.is_main_process():
+    if is_main_process():
         _check_ours(out)
         with disk_errors(out):
             # The files by which a run's folder is known go last: so a folder that was half cleared, as by a kill, is

@@ -8,7 +8,7 @@ import typer
 
 from benchmarks.given import Corpus, GlueData, Recipe, Rounds, Steps, Tokenizer, pretraining
 from benchmarks.shown import show
-from bertkit import console
+from bertkit import console, streams
 from bertkit.cli import options
 from bertkit.errors import BertkitError
 
@@ -16,7 +16,7 @@ app = typer.Typer(help="How fast bertkit is on this machine, beside plain transf
 
 
 @app.command()
-@console.reader_may_leave()
+@streams.reader_may_leave()
 def pretrain(
     corpus: Corpus = None,
     recipe: Recipe = "tiny",
@@ -40,7 +40,7 @@ def pretrain(
 
 
 @app.command()
-@console.reader_may_leave()
+@streams.reader_may_leave()
 def finetune(
     task: Annotated[str | None, typer.Option("--task", help="A task of `bertkit recipes`, such as sst2.")] = None,
     data: GlueData = None,
@@ -108,7 +108,7 @@ def tasks(
 
 
 @app.command()
-@console.reader_may_leave()
+@streams.reader_may_leave()
 def predict(
     source: Annotated[
         str | None, typer.Argument(metavar="[FILE]", help="Lines of text, or a table; none: the embedded rows.")
@@ -134,7 +134,7 @@ def predict(
 
 
 @app.command()
-@console.reader_may_leave()
+@streams.reader_may_leave()
 def prepare(
     corpus: Corpus = None,
     megabytes: Annotated[float, typer.Option("--megabytes", min=0.01, help="Of the corpus's text, at most.")] = 10,
@@ -149,7 +149,7 @@ def prepare(
 
 
 @app.command()
-@console.reader_may_leave()
+@streams.reader_may_leave()
 def collator(
     corpus: Corpus = None,
     batches: Annotated[int, typer.Option("--batches", min=1, help="Different batches to collate.")] = 50,
@@ -168,7 +168,7 @@ def collator(
 
 
 @app.command("mask-fill")
-@console.reader_may_leave()
+@streams.reader_may_leave()
 def mask_fill(
     model: options.Model = None,
     recipe: Annotated[
@@ -200,7 +200,7 @@ def serve(
 
 
 @app.command()
-@console.reader_may_leave()
+@streams.reader_may_leave()
 def start(rounds: Rounds = 5, as_json: options.Json = False) -> None:
     """Starting: `bertkit --help` beside importing transformers and torch."""
     from benchmarks.processes import bench_start
@@ -209,7 +209,7 @@ def start(rounds: Rounds = 5, as_json: options.Json = False) -> None:
 
 
 @app.command()
-@console.reader_may_leave()
+@streams.reader_may_leave()
 def scaling(
     corpus: Corpus = None,
     recipe: Annotated[str, typer.Option("--recipe", help="The size that the other axes are measured with.")] = "tiny",
@@ -295,7 +295,7 @@ def curve(
 
 
 @app.command()
-@console.reader_may_leave()
+@streams.reader_may_leave()
 def table(
     corpus: Corpus = None,
     tokenizer: Annotated[

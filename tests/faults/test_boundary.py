@@ -15,7 +15,7 @@ import torch
 import typer
 
 import bertkit
-from bertkit import cli, console
+from bertkit import cli, console, streams
 from bertkit.__main__ import main
 from bertkit.errors import BertkitError, from_outside, os_error_number
 from bertkit.io.atomic import disk_errors
@@ -71,9 +71,8 @@ def test_a_closed_stdout_and_stdin_and_stderr() -> None:
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_a_stdout_that_is_not_utf8(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "a.toml").write_text("x = '中\u2028é'\n", encoding="utf-8")
-    script = (
-        "from bertkit import console; console.open_streams(); console.print_json({'é': '中'}); console.out.print('中')"
-    )
+    printed = "console.print_json({'é': '中'}); console.out.print('中')"
+    script = f"from bertkit import console, streams; streams.open_streams(); {printed}"
     done = shell(f'"{sys.executable}" -c "{script}"', PYTHONIOENCODING=encoding)
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout.splitlines()[0]) == {"é": "中"}
@@ -158,7 +157,7 @@ def ended(monkeypatch: pytest.MonkeyPatch, raises: Callable[[], object]) -> obje
     app = typer.Typer(pretty_exceptions_enable=False)
 
     @app.command()
-    @console.reader_may_leave()
+    @streams.reader_may_leave()
     def command() -> None:
         raises()
 
