@@ -13,7 +13,7 @@ from bertkit.errors import BertkitError
 if TYPE_CHECKING:
     from bertkit.reporting.report import Fill
     from bertkit.reporting.runs import Run
-    from bertkit.runtime.text import Pieces
+    from bertkit.runtime.text import TextEncoder
 
 GUESSES = 5
 _ENGLISH = (
@@ -77,7 +77,7 @@ def _fills(run: "Run", asked: Sequence[str]) -> list["Fill"]:
             try:
                 filler = MaskFiller(folder, texts=len(asked or _ENGLISH))
                 # The vocabulary is that of all checkpoints.
-                if not texts and not (texts := _examples(run, filler.reader.pieces)):
+                if not texts and not (texts := _examples(run, filler.reader.text_encoder)):
                     break
                 filled = filler.fill(texts, GUESSES)
             except BertkitError as error:  # a checkpoint may be damaged, or removed while its run goes on
@@ -90,16 +90,18 @@ def _fills(run: "Run", asked: Sequence[str]) -> list["Fill"]:
     return fills
 
 
-def _examples(run: "Run", pieces: "Pieces") -> list[str]:
+def _examples(run: "Run", text_encoder: "TextEncoder") -> list[str]:
     """The sentences of bertkit that a run can read: in its language, as far as that is told, and of pieces that it knows."""
     from bertkit.inference.mask_filling.filler import MASK
 
-    chinese = sum("\u4e00" <= piece.removeprefix("##")[:1] <= "\u9fff" for piece in pieces.vocab)
-    sentences, language = (_CHINESE, "zh") if chinese > len(pieces.vocab) / 4 else (_ENGLISH, "en")
-    told, unk_id = str(run.settings.get("data.language", "en")), pieces.vocab[pieces.unk_token]
+    chinese = sum("\u4e00" <= piece.removeprefix("##")[:1] <= "\u9fff" for piece in text_encoder.vocab)
+    sentences, language = (_CHINESE, "zh") if chinese > len(text_encoder.vocab) / 4 else (_ENGLISH, "en")
+    told, unk_id = str(run.settings.get("data.language", "en")), text_encoder.vocab[text_encoder.unk_token]
     is_read = told.startswith(("en", language))  # "en" is the default, and so may be what nobody said
     known = [
-        text for text in sentences if is_read and unk_id not in pieces.spelt(text.replace(MASK, pieces.mask_token))
+        text
+        for text in sentences
+        if is_read and unk_id not in text_encoder.spelt(text.replace(MASK, text_encoder.mask_token))
     ]
     if len(known) < len(sentences):
         console.note_once(

@@ -10,7 +10,7 @@ from bertkit.finetuning.features import Features, Split
 from bertkit.finetuning.rows.question_rows import Answers
 
 if TYPE_CHECKING:
-    from bertkit.finetuning.windows import Encoder
+    from bertkit.finetuning.windows import RowEncoder
 
 _MOST_ANSWER_TOKENS = 30
 BEST_PLACES = 20
@@ -31,7 +31,7 @@ class SpanTargets:
     places: np.ndarray | None
 
 
-def answer_features(split: Split, encoder: "Encoder", overflow: str) -> Features:
+def answer_features(split: Split, encoder: "RowEncoder", overflow: str) -> Features:
     """The features of a split whose texts are questions and contexts, with ``SpanTargets``."""
     pairs = [(text["question"], text["context"]) for text in split.texts]
     made = encoder(pairs, overflow, shortened="only_second", with_characters=True)

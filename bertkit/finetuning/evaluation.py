@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
     from accelerate import Accelerator
 
-    from bertkit.finetuning.windows import Encoder
+    from bertkit.finetuning.windows import RowEncoder
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class SplitEvaluator:
 
     accelerator: "Accelerator"
     splits: list[Split]
-    encoder: "Encoder"
+    encoder: "RowEncoder"
     metrics: tuple[str, ...]
     head: Head
     scored: list[Scored] = field(default_factory=list)

@@ -44,10 +44,10 @@ def lengths_by(tokenizer: Any, head: Head) -> Lengths:
         tokenizer: a fast tokenizer of transformers.
         head: reads the rows.
     """
-    from bertkit.finetuning.windows import Encoder
+    from bertkit.finetuning.windows import RowEncoder
 
     settings = FinetuneDataSettings(max_seq_length=_NO_LIMIT, overflow="truncate")
-    encoder = Encoder.of(tokenizer, settings)
+    encoder = RowEncoder.of(tokenizer, settings)
 
     def lengths(texts: Sequence[Any]) -> list[int]:
         features = head.features(Split("", list(texts), None), encoder)

@@ -12,7 +12,7 @@ from bertkit.finetuning.features import Features
 from bertkit.finetuning.fingerprint import data_fingerprint
 from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.kept_states import with_states
-from bertkit.finetuning.windows import Cuts, Encoder, Reach
+from bertkit.finetuning.windows import Cuts, Reach, RowEncoder
 from bertkit.runtime.batches import TOKENS_AT_ONCE
 from bertkit.settings.schema import FinetuneRecipe, FinetuneTrainSettings
 
@@ -59,7 +59,7 @@ def set_up(data: LabelledData, recipe: FinetuneRecipe, request: "FinetuneRequest
     head = data.head.for_training(data.train, model)
     learned = head.balanced(data.train) if train.class_weights == "balanced" else head
     model.config.update(head.model_config())
-    encoder = Encoder.of(tokenizer, recipe.data)
+    encoder = RowEncoder.of(tokenizer, recipe.data)
     features = head.features(data.train, encoder)
     evaluator = SplitEvaluator(accelerator, data.validation, encoder, metrics, head)
     for split, made in zip([data.train, *data.validation], [features, *evaluator.features], strict=True):

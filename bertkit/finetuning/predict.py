@@ -17,7 +17,7 @@ from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.heads.registry import head_of_model
 from bertkit.finetuning.heads.sequence import SequenceHead
 from bertkit.finetuning.inputs import has_columns, read_inputs, row_inputs, text_input
-from bertkit.finetuning.windows import Cuts, Encoder, Reach
+from bertkit.finetuning.windows import Cuts, Reach, RowEncoder
 from bertkit.io.memory import DataFrame, MemoryRows, Table, memory_rows
 from bertkit.io.tables import TABLE_SUFFIXES
 from bertkit.models.folder import FEATURES, checked_folder, read_config
@@ -49,7 +49,7 @@ class Predictor:
 
     head: Head
     recipe: FinetuneRecipe
-    encoder: Encoder
+    encoder: RowEncoder
     model: Any
     reader: "Reader | None" = None
     places: list[int] | None = None
@@ -180,9 +180,11 @@ def open_predictor(
     head = head_of_model(name_or_path, said, recipe.task)
     reader = None if FEATURES in said else light_reader(name_or_path, folder, "task", device, rows)
     if reader is not None:
-        config, pieces = reader.bert.config, reader.pieces
+        config, text_encoder = reader.bert.config, reader.text_encoder
         settings = _fitting(recipe.data, config.get("max_position_embeddings"), overrides)
-        encoder = Encoder(pieces.tokenizer, pieces.pad_id, config.get("type_vocab_size", 2) > 1, settings)
+        encoder = RowEncoder(
+            text_encoder.tokenizer, text_encoder.pad_id, config.get("type_vocab_size", 2) > 1, settings
+        )
         return Predictor(head, recipe, encoder, None, reader)
     from bertkit.hardware import choose_device
     from bertkit.models.fast.attention import attend_unpadded
@@ -195,7 +197,7 @@ def open_predictor(
     if kind == "cpu":
         lay_out_for_reading(model)
     settings = _fitting(recipe.data, positions_of(model), overrides)
-    return Predictor(head, recipe, Encoder.of(tokenizer, settings), model.to(kind).eval())
+    return Predictor(head, recipe, RowEncoder.of(tokenizer, settings), model.to(kind).eval())
 
 
 def _fitting(

@@ -13,7 +13,7 @@ from bertkit.finetuning.features import Features, Split, joined
 from bertkit.finetuning.rows.tagged_rows import TaggedRow, of_tokens, with_words
 
 if TYPE_CHECKING:
-    from bertkit.finetuning.windows import Encoder
+    from bertkit.finetuning.windows import RowEncoder
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class TagTargets:
     ids: list[np.ndarray] | None = None
 
 
-def tagged_features(split: Split, encoder: "Encoder", overflow: str) -> Features:
+def tagged_features(split: Split, encoder: "RowEncoder", overflow: str) -> Features:
     """The features of a split whose texts are lists of words, or strings, with ``TagTargets`` without ``ids``.
 
     A word that occurs in several windows is read in the one where it is furthest from an edge.
@@ -87,7 +87,7 @@ def _refuse_mixture(split: Split) -> None:
     )
 
 
-def _of_kind(texts: Sequence[Any], is_string: bool, encoder: "Encoder", overflow: str) -> Features:
+def _of_kind(texts: Sequence[Any], is_string: bool, encoder: "RowEncoder", overflow: str) -> Features:
     """The features of those rows that are strings, or of those that are lists of words."""
     own = [row for row, text in enumerate(texts) if isinstance(text, str) is is_string]
     made = encoder([(texts[row],) for row in own], overflow, are_words=not is_string, with_characters=True)

@@ -18,7 +18,7 @@ _ROWS_AT_ONCE = 4_096
 """Rows that are encoded in one call: some tenths of a second, after which a signal is heard."""
 
 
-class Encoder:
+class RowEncoder:
     """Texts, or pairs of texts, as features of at most so many tokens.
 
     Args:
@@ -35,10 +35,10 @@ class Encoder:
         self._tokenizer.no_padding()
 
     @staticmethod
-    def of(tokenizer: Any, settings: FinetuneDataSettings) -> "Encoder":
+    def of(tokenizer: Any, settings: FinetuneDataSettings) -> "RowEncoder":
         """With a fast tokenizer of transformers."""
         has_types = "token_type_ids" in tokenizer.model_input_names
-        return Encoder(tokenizer.backend_tokenizer, tokenizer.pad_token_id, has_types, settings)
+        return RowEncoder(tokenizer.backend_tokenizer, tokenizer.pad_token_id, has_types, settings)
 
     def __call__(
         self,

@@ -127,6 +127,10 @@ def _ranked(filler: MaskFiller, sentences: Sequence[str]) -> list[list[Candidate
 
 def _as_read(filler: MaskFiller, answers: Sequence[str]) -> list[str]:
     """The answers that are a single word piece to the model, as it reads them: perhaps without capitals and accents."""
-    pieces = filler.reader.pieces
-    spelt = [pieces.spelt(answer) for answer in answers]
-    return [pieces.decode(ids) for ids in spelt if len(ids) == 1 and ids[0] != pieces.vocab[pieces.unk_token]]
+    text_encoder = filler.reader.text_encoder
+    spelt = [text_encoder.spelt(answer) for answer in answers]
+    return [
+        text_encoder.decode(ids)
+        for ids in spelt
+        if len(ids) == 1 and ids[0] != text_encoder.vocab[text_encoder.unk_token]
+    ]

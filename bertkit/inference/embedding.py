@@ -164,7 +164,7 @@ class Embedder:
 
     def _windows_of(self, text: str) -> list[Encoding]:
         reader = self.texts.reader
-        return reader.pieces.windows(text, reader.max_tokens) if self._whole else [self.texts.encode(text)]
+        return reader.text_encoder.windows(text, reader.max_tokens) if self._whole else [self.texts.encode(text)]
 
     def _merged(self, parts: list[tuple[int, TextVectors]]) -> TextVectors:
         """Merges the features of a text's windows into those of the text."""
@@ -191,10 +191,10 @@ class Embedder:
             return TextVectors(text, rows[:1].copy(), None)
         if self.pooling == "mean":
             return TextVectors(text, rows.mean(axis=0, keepdims=True), None)
-        pieces = self.texts.reader.pieces
+        text_encoder = self.texts.reader.text_encoder
         if self.pooling == "none":
-            return TextVectors(text, rows, [str(pieces.tokenizer.id_to_token(id_)) for id_ in encoded.ids])
-        words = pieces.words(encoded)
+            return TextVectors(text, rows, [str(text_encoder.tokenizer.id_to_token(id_)) for id_ in encoded.ids])
+        words = text_encoder.words(encoded)
         means = np.array([rows[begin:end].mean(axis=0) for begin, end in words], dtype=np.float32)
-        spelt = [pieces.decode(encoded.ids[begin:end]).strip() for begin, end in words]
+        spelt = [text_encoder.decode(encoded.ids[begin:end]).strip() for begin, end in words]
         return TextVectors(text, means.reshape(-1, rows.shape[1]), spelt)

@@ -22,7 +22,7 @@ from bertkit.models.folder import bert_folder, own_length, read_config
 from bertkit.models.headed import linear_class
 from bertkit.runtime.base import finite
 from bertkit.runtime.recipe import recipe_of
-from bertkit.runtime.text import Encoding, Pieces, any_pieces
+from bertkit.runtime.text import Encoding, TextEncoder, any_text_encoder
 
 if TYPE_CHECKING:
     import torch
@@ -104,23 +104,25 @@ def explain(
         check_text(text)
     else:
         _check_count(model, config.get("bertkit_texts", 0), text_b)
-    pieces = any_pieces(folder, model)
+    text_encoder = any_text_encoder(folder, model)
     if cls == "BertForMaskedLM":
-        encoded, cut = _whole(model, folder, pieces, text.replace(MASK, pieces.mask_token), text_b), 0
+        encoded, cut = _whole(model, folder, text_encoder, text.replace(MASK, text_encoder.mask_token), text_b), 0
     else:
-        encoded, cut = _as_predicted(model, folder, pieces, text, text_b)
-    words = pieces.words(encoded)
+        encoded, cut = _as_predicted(model, folder, text_encoder, text, text_b)
+    words = text_encoder.words(encoded)
     if not words:
         raise BertkitError("the text has no word to explain by: give a sentence")
     from bertkit.hardware import choose_device
 
     loaded: Any = load_for(cls, model)[0]
     loaded = loaded.to(choose_device(device)).eval().requires_grad_(False)
-    path = _Path(loaded, encoded, words, pieces.mask_id if baseline == "mask" else pieces.pad_id)
-    name, said = _KINDS[cls](loaded, pieces, encoded, path, answer)
+    path = _Path(loaded, encoded, words, text_encoder.mask_id if baseline == "mask" else text_encoder.pad_id)
+    name, said = _KINDS[cls](loaded, text_encoder, encoded, path, answer)
     shares, outputs, steps, error = path.shared(integrated_gradients, said)
-    named = [(pieces.decode(encoded.ids[begin:end]).strip(), sum(shares[begin:end])) for begin, end in words]
-    hidden = pieces.mask_token if baseline == "mask" else str(pieces.tokenizer.id_to_token(pieces.pad_id))
+    named = [(text_encoder.decode(encoded.ids[begin:end]).strip(), sum(shares[begin:end])) for begin, end in words]
+    hidden = (
+        text_encoder.mask_token if baseline == "mask" else str(text_encoder.tokenizer.id_to_token(text_encoder.pad_id))
+    )
     return Explanation(model, name, outputs[0], hidden, outputs[1], named, steps, error, cut)
 
 
@@ -139,22 +141,24 @@ def _check_count(model: str, wanted: int, text_b: str | None) -> None:
         raise BertkitError(f"{model} takes one text, and two are given: leave the second, TEXT_B (text_b), out")
 
 
-def _whole(model: str, folder: Path, pieces: Pieces, text: str, text_b: str | None) -> Encoding:
+def _whole(model: str, folder: Path, text_encoder: TextEncoder, text: str, text_b: str | None) -> Encoding:
     """A text with a mask, which is read whole or not at all, as `bertkit mask-fill` does."""
-    encoded, longest = pieces.encode(text, text_b), own_length(folder) or 512
+    encoded, longest = text_encoder.encode(text, text_b), own_length(folder) or 512
     if len(encoded.ids) > longest:
         raise BertkitError(f"the text has {len(encoded.ids)} tokens, and {model} reads {longest} at most: shorten it")
     return encoded
 
 
-def _as_predicted(model: str, folder: Path, pieces: Pieces, text: str, text_b: str | None) -> tuple[Encoding, int]:
+def _as_predicted(
+    model: str, folder: Path, text_encoder: TextEncoder, text: str, text_b: str | None
+) -> tuple[Encoding, int]:
     """What a classifier reads of a text, as `bertkit predict` gives it: so the answer that is explained is that one.
 
     Beside it how many tokens were cut.
     """
     data = recipe_of(folder).data
     longest = min(data.max_seq_length, read_config(folder, model).get("max_position_embeddings", 512))
-    encoded = pieces.encode(text, text_b)
+    encoded = text_encoder.encode(text, text_b)
     if len(encoded.ids) <= longest:
         return encoded, 0
     if data.overflow == "windows":
@@ -164,7 +168,7 @@ def _as_predicted(model: str, folder: Path, pieces: Pieces, text: str, text_b: s
         )
     lost = f"the text has {len(encoded.ids)} tokens, and {model} reads {longest}: the end is cut, as by bertkit predict"
     console.note(console.plain(lost))
-    return pieces.encode(text, text_b, most=longest), len(encoded.ids) - longest
+    return text_encoder.encode(text, text_b, most=longest), len(encoded.ids) - longest
 
 
 class _Path:
@@ -234,7 +238,7 @@ class _Path:
 _Answer = tuple[str, "Callable[[torch.Tensor], torch.Tensor]"]
 
 
-def _class(loaded: Any, pieces: Pieces, text: Encoding, path: _Path, answer: str | None) -> _Answer:  # noqa: ARG001
+def _class(loaded: Any, text_encoder: TextEncoder, text: Encoding, path: _Path, answer: str | None) -> _Answer:  # noqa: ARG001
     """The class that is explained, and its probability; for a model that gives a number, "" and the number."""
     config = loaded.config
 
@@ -259,9 +263,9 @@ def _class(loaded: Any, pieces: Pieces, text: Encoding, path: _Path, answer: str
     return answer, lambda embeddings: probabilities(embeddings)[:, names[answer]]
 
 
-def _word(loaded: Any, pieces: Pieces, text: Encoding, path: _Path, answer: str | None) -> _Answer:
+def _word(loaded: Any, text_encoder: TextEncoder, text: Encoding, path: _Path, answer: str | None) -> _Answer:
     """The word that is explained, and its probability at the mask."""
-    masks = [place for place, id_ in enumerate(text.ids) if id_ == pieces.mask_id]
+    masks = [place for place, id_ in enumerate(text.ids) if id_ == text_encoder.mask_id]
     if len(masks) != 1:
         raise BertkitError(f"the text has {len(masks)} {MASK}: leave one, whose word is to be explained")
 
@@ -270,13 +274,13 @@ def _word(loaded: Any, pieces: Pieces, text: Encoding, path: _Path, answer: str 
         return logits.softmax(dim=-1)
 
     if answer is None:
-        best = int(probabilities(path.text)[0, : len(pieces.vocab)].argmax())
+        best = int(probabilities(path.text)[0, : len(text_encoder.vocab)].argmax())
     else:
-        ids = [pieces.vocab[answer]] if answer in pieces.vocab else pieces.spelt(answer)
-        if len(ids) != 1 or ids[0] == pieces.vocab[pieces.unk_token]:
+        ids = [text_encoder.vocab[answer]] if answer in text_encoder.vocab else text_encoder.spelt(answer)
+        if len(ids) != 1 or ids[0] == text_encoder.vocab[text_encoder.unk_token]:
             raise BertkitError(f"'{answer}' is not one word piece of this model: name one that is")
         best = ids[0]
-    return pieces.decode([best]), lambda embeddings: probabilities(embeddings)[:, best]
+    return text_encoder.decode([best]), lambda embeddings: probabilities(embeddings)[:, best]
 
 
 _KINDS = {"BertForSequenceClassification": _class, "BertForMaskedLM": _word}

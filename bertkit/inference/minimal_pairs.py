@@ -161,7 +161,7 @@ def _difference(reader: Reader, pair: MinimalPair, good: Score, bad: Score) -> f
     for text, score in ((pair.good, good), (pair.bad, bad)):
         if not score.tokens:
             raise BertkitError(f"{pair.place} has a sentence of which the model reads no word piece: '{text[:60]}'")
-    read, other = (reader.pieces.encode(text, most=reader.max_tokens).ids for text in (pair.good, pair.bad))
+    read, other = (reader.text_encoder.encode(text, most=reader.max_tokens).ids for text in (pair.good, pair.bad))
     return 0.0 if read == other else good.score - bad.score
 
 

@@ -57,11 +57,11 @@ class CutReader:
 
     def encode(self, text: str, pair: str | None = None) -> Encoding:
         """Encodes a text or a pair. Of a text that is too long the end is cut, of a pair the end of the longer text."""
-        encoding = self.reader.pieces.encode(text, pair)
+        encoding = self.reader.text_encoder.encode(text, pair)
         if len(encoding.ids) <= self.reader.max_tokens:
             return encoding
         self.cut += 1
-        return self.reader.pieces.encode(text, pair, most=self.reader.max_tokens)
+        return self.reader.text_encoder.encode(text, pair, most=self.reader.max_tokens)
 
     def say_cut(self, hint: str = "") -> None:
         """Warns of the texts that were cut since the last call, if there are any; ``hint`` is added to the message."""
@@ -99,14 +99,14 @@ class Scorer:
 
     def __init__(self, model: str | Path, device: str | None = None, texts: int | None = None) -> None:
         self.texts = CutReader(open_reader(str(model), "words", device, texts))
-        self._pieces = self.texts.reader.pieces
+        self._text_encoder = self.texts.reader.text_encoder
         self.unknown = UnknownPieces(self.texts.reader)
 
     def score(self, texts: Sequence[str]) -> list[Score]:
         """The scores of texts, in their order. Special tokens in them are read but not scored."""
         encoded = [self.texts.encode(text) for text in texts]
         places = [
-            [place for place, id_ in enumerate(one.ids) if id_ not in self._pieces.special_ids] for one in encoded
+            [place for place, id_ in enumerate(one.ids) if id_ not in self._text_encoder.special_ids] for one in encoded
         ]
         self.unknown.add(encoded)
         sums = [0.0] * len(texts)
@@ -127,8 +127,8 @@ class Scorer:
     def _masked(self, text: Encoding, place: int) -> Encoding:
         """The text with the piece at a place masked, and with it the later pieces of its word."""
         ids = list(text.ids)
-        for hidden in (place, *self._pieces.rest_of_word(text, place)):
-            ids[hidden] = self._pieces.mask_id
+        for hidden in (place, *self._text_encoder.rest_of_word(text, place)):
+            ids[hidden] = self._text_encoder.mask_id
         return Encoding(ids, text.type_ids)
 
 

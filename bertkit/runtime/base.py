@@ -10,7 +10,7 @@ import numpy as np
 from bertkit.errors import BertkitError
 
 if TYPE_CHECKING:
-    from bertkit.runtime.text import Encoding, Pieces
+    from bertkit.runtime.text import Encoding, TextEncoder
 
 Head = Literal["words", "pairs", "task", "none"]
 """Which head of a BERT is used: the one for masked words ("words"), for next sentences ("pairs"), for the task that it was
@@ -52,7 +52,7 @@ class Reader:
     """
 
     name: str
-    pieces: "Pieces"
+    text_encoder: "TextEncoder"
     bert: Bert
     max_tokens: int
 

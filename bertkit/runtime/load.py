@@ -9,7 +9,7 @@ from bertkit.runtime.base import Bert, Head, Reader
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bertkit.runtime.text import Pieces
+    from bertkit.runtime.text import TextEncoder
 
 FEW_TEXTS = 32
 """For up to so many texts, importing torch would take longer than computing them in numpy."""
@@ -31,10 +31,10 @@ def open_reader(name: str, head: Head, device: str | None = None, texts: int | N
     light = light_reader(name, folder, head, device, texts)
     if light is not None:
         return light
-    from bertkit.runtime.text import any_pieces
+    from bertkit.runtime.text import any_text_encoder
     from bertkit.runtime.torch_bert import TorchBert
 
-    return _reader(name, folder, any_pieces(folder, name), TorchBert(name, head, device))
+    return _reader(name, folder, any_text_encoder(folder, name), TorchBert(name, head, device))
 
 
 def light_reader(name: str, folder: "Path", head: Head, device: str | None, texts: int | None) -> Reader | None:
@@ -57,17 +57,17 @@ def light_reader(name: str, folder: "Path", head: Head, device: str | None, text
     if texts is None or texts > FEW_TEXTS or device not in (None, "auto"):
         return None
     from bertkit.runtime.numpy_bert import NumpyBert
-    from bertkit.runtime.text import UnsupportedError, light_pieces
+    from bertkit.runtime.text import UnsupportedError, light_text_encoder
 
     try:
-        return _reader(name, folder, light_pieces(folder), NumpyBert(folder, head))
+        return _reader(name, folder, light_text_encoder(folder), NumpyBert(folder, head))
     except UnsupportedError:
         return None
 
 
 def _open_exported(name: str, folder: "Path", head: Head, device: str | None) -> Reader:
     from bertkit.runtime.onnx_bert import OnnxBert
-    from bertkit.runtime.text import UnsupportedError, any_pieces, light_pieces
+    from bertkit.runtime.text import UnsupportedError, any_text_encoder, light_text_encoder
 
     if device not in (None, "auto", "cpu"):
         raise BertkitError(
@@ -75,12 +75,12 @@ def _open_exported(name: str, folder: "Path", head: Head, device: str | None) ->
         )
     bert = OnnxBert(folder, head)
     try:
-        pieces = light_pieces(folder)
+        text_encoder = light_text_encoder(folder)
     except UnsupportedError:
-        pieces = any_pieces(folder, name)
-    return _reader(name, folder, pieces, bert)
+        text_encoder = any_text_encoder(folder, name)
+    return _reader(name, folder, text_encoder, bert)
 
 
-def _reader(name: str, folder: "Path", pieces: "Pieces", bert: Bert) -> Reader:
-    check_rows(name, len(pieces.vocab), bert.rows)
-    return Reader(name, pieces, bert, own_length(folder) or 512)
+def _reader(name: str, folder: "Path", text_encoder: "TextEncoder", bert: Bert) -> Reader:
+    check_rows(name, len(text_encoder.vocab), bert.rows)
+    return Reader(name, text_encoder, bert, own_length(folder) or 512)

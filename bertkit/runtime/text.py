@@ -35,7 +35,7 @@ class Encoding(NamedTuple):
     the encoding."""
 
 
-class Pieces:
+class TextEncoder:
     """The text encoder of a model.
 
     Args:
@@ -154,7 +154,7 @@ class Pieces:
         return text
 
 
-def light_pieces(folder: Path) -> Pieces:
+def light_text_encoder(folder: Path) -> TextEncoder:
     """The text encoder in a folder, read from tokenizer.json and tokenizer_config.json without importing transformers.
 
     Raises:
@@ -168,27 +168,28 @@ def light_pieces(folder: Path) -> Pieces:
         _check(folder, config, content)
         special = {name: str(config[name]) for name in _SPECIAL}
         segments = read_config(folder).get("type_vocab_size", 2)
-        pieces = Pieces(Tokenizer.from_file(str(folder / "tokenizer.json")), special, True, segments)
-        if pieces.encode("").ids != [pieces.cls_id, pieces.sep_id] or not _known(config) <= pieces.vocab.keys():
+        text_encoder = TextEncoder(Tokenizer.from_file(str(folder / "tokenizer.json")), special, True, segments)
+        empty = [text_encoder.cls_id, text_encoder.sep_id]
+        if text_encoder.encode("").ids != empty or not _known(config) <= text_encoder.vocab.keys():
             raise UnsupportedError("its tokenizer is put together from several files")
-        pair = pieces.encode(pieces.mask_token, pieces.mask_token)
-        mask, sep, second = pieces.mask_id, pieces.sep_id, int(segments > 1)
-        if pair[:2] != ([pieces.cls_id, mask, sep, mask, sep], [0, 0, 0, second, second]):
+        pair = text_encoder.encode(text_encoder.mask_token, text_encoder.mask_token)
+        mask, sep, second = text_encoder.mask_id, text_encoder.sep_id, int(segments > 1)
+        if pair[:2] != ([text_encoder.cls_id, mask, sep, mask, sep], [0, 0, 0, second, second]):
             raise UnsupportedError("its tokenizer joins pairs in its own way")
-        if max(pieces.vocab.values()) != len(pieces.vocab) - 1:
+        if max(text_encoder.vocab.values()) != len(text_encoder.vocab) - 1:
             raise UnsupportedError("the ids of its word pieces have gaps")
     except UnsupportedError:
         raise
     except (
         BaseException
-    ) as error:  # a broken file may make the library raise anything; any_pieces then says what is wrong
+    ) as error:  # a broken file may make the library raise anything; transformers then says what is wrong
         if not is_library_failure(error):
             raise
         raise UnsupportedError(f"its tokenizer ({error})") from error
-    return pieces
+    return text_encoder
 
 
-def any_pieces(folder: Path, name: str = "") -> Pieces:
+def any_text_encoder(folder: Path, name: str = "") -> TextEncoder:
     """The text encoder in the folder of any BERT, read by transformers.
 
     Args:
@@ -205,7 +206,7 @@ def any_pieces(folder: Path, name: str = "") -> Pieces:
     segments = read_config(folder).get("type_vocab_size", 2)
     # Where a folder says nothing of it, transformers 5 leaves "i don ' t know .", and earlier ones tidied it.
     cleans_up = tokenizer.init_kwargs.get("clean_up_tokenization_spaces")
-    return Pieces(tokenizer.backend_tokenizer, special, cleans_up is None or bool(cleans_up), segments)
+    return TextEncoder(tokenizer.backend_tokenizer, special, cleans_up is None or bool(cleans_up), segments)
 
 
 def _known(config: dict[str, Any]) -> set[str]:

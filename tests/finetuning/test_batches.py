@@ -8,14 +8,14 @@ from bertkit.finetuning.batches import FinetunePlan, by_length, collate
 from bertkit.finetuning.features import Split
 from bertkit.finetuning.heads.one_class import OneClass
 from bertkit.finetuning.heads.registry import HEADS
-from bertkit.finetuning.windows import Encoder
+from bertkit.finetuning.windows import RowEncoder
 from bertkit.settings.schema import FinetuneDataSettings
 
 HEAD = OneClass(["a", "b"])
 
 
 def encoder(tokenizer, most):
-    return Encoder.of(tokenizer, FinetuneDataSettings(max_seq_length=most))
+    return RowEncoder.of(tokenizer, FinetuneDataSettings(max_seq_length=most))
 
 
 def labelled(texts):

@@ -8,7 +8,7 @@ from bertkit.errors import BertkitError
 from bertkit.finetuning.features import Split
 from bertkit.finetuning.heads.token import TokenHead
 from bertkit.finetuning.rows.tagged_rows import of_entities, of_tokens
-from bertkit.finetuning.windows import Encoder
+from bertkit.finetuning.windows import RowEncoder
 from bertkit.settings.schema import FinetuneDataSettings
 
 WORDS, TEXT = ["a", "cats", "sat"], "the cat sat . a cats"
@@ -17,7 +17,7 @@ LONG = ["cat"] * 30
 
 def features_of(tiny_model, texts, labels=None, **settings):
     tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_model)
-    encoder = Encoder.of(tokenizer, FinetuneDataSettings(max_seq_length=12, **settings))
+    encoder = RowEncoder.of(tokenizer, FinetuneDataSettings(max_seq_length=12, **settings))
     return TokenHead(["O", "B-X", "I-X"], "BIO").features(Split("train", texts, labels), encoder)
 
 
@@ -71,7 +71,7 @@ SIX = ["the", "cat", "sat", ".", "a", "cats"]
 def test_tags_of_another_scheme_are_read_in_that_of_the_model(tiny_model, capsys, scheme):
     head = TokenHead(NAMES, scheme)
     tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_model)
-    encoder = Encoder.of(tokenizer, FinetuneDataSettings(max_seq_length=12))
+    encoder = RowEncoder.of(tokenizer, FinetuneDataSettings(max_seq_length=12))
     text = " ".join(SIX)
     spans = [{"start": 0, "end": 7, "label": "X"}, {"start": 8, "end": 11, "label": "X"}]
     marked = ("rows:1", {"text": text, "entities": [*spans, {"start": 14, "end": 20, "label": "Y"}]})
@@ -105,7 +105,7 @@ def test_an_entity_s_score_is_the_mean_probability_of_its_tags(tiny_model):
 
 def test_a_model_without_a_tag_that_a_row_needs_in_its_scheme_says_so(tiny_model):
     tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_model)
-    encoder = Encoder.of(tokenizer, FinetuneDataSettings(max_seq_length=12))
+    encoder = RowEncoder.of(tokenizer, FinetuneDataSettings(max_seq_length=12))
     head = TokenHead(["O", "I-X"], "IOB1")
     rows = [("rows:1", {"text": "the cat", "entities": [{"start": 0, "end": 7, "label": "X"}]})]
     rows += [("rows:2", {"text": "a cat", "entities": [{"start": at, "end": at + 1, "label": "X"} for at in (0, 2)]})]

@@ -18,13 +18,13 @@ from bertkit.finetuning.heads.number import Number
 from bertkit.finetuning.heads.one_class import OneClass
 from bertkit.finetuning.heads.several_classes import SeveralClasses
 from bertkit.finetuning.run import FinetuneRequest, finetune
-from bertkit.finetuning.windows import Cuts, Encoder, Reach
+from bertkit.finetuning.windows import Cuts, Reach, RowEncoder
 from bertkit.settings.recipes import Override
 from bertkit.settings.schema import FinetuneDataSettings
 
 
 def encoder(**settings):
-    return Encoder.of(toy_tokenizer(), FinetuneDataSettings(**settings))
+    return RowEncoder.of(toy_tokenizer(), FinetuneDataSettings(**settings))
 
 
 def toy_tokens(folder, text):

@@ -22,7 +22,7 @@ from bertkit.inference.mask_filling.filler import MaskFiller
 from bertkit.models.card import model_card
 from bertkit.models.tokenizer import load_tokenizer
 from bertkit.runtime.numpy_bert import NumpyBert
-from bertkit.runtime.text import UnsupportedError, light_pieces
+from bertkit.runtime.text import UnsupportedError, light_text_encoder
 
 pytestmark = pytest.mark.slow
 HUNDREDS = settings(max_examples=500, deadline=None, derandomize=True)
@@ -45,7 +45,7 @@ def test_damaged_models_are_left_to_torch(tmp_path, tiny_model, name):
 
     def read():
         try:
-            pieces, bert = light_pieces(folder), NumpyBert(folder, "words")
+            pieces, bert = light_text_encoder(folder), NumpyBert(folder, "words")
         except UnsupportedError:
             return
         if len(pieces.vocab) <= bert.rows:

@@ -153,7 +153,7 @@ def test_one_segment_is_read_as_one(tiny_model, tmp_path):
     weights[name] = weights[name][:1].clone()
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
     model = BertForPreTraining.from_pretrained(folder).eval()
-    ids = torch.tensor([open_reader(str(folder), "pairs").pieces.encode("the cat", "sat")[0]])
+    ids = torch.tensor([open_reader(str(folder), "pairs").text_encoder.encode("the cat", "sat")[0]])
     with torch.no_grad():
         expected = model(input_ids=ids).seq_relationship_logits.softmax(-1)[0, 0].item()
     for device in (None, "cpu"):

@@ -11,13 +11,13 @@ from transformers import AutoTokenizer, BertConfig, BertForMaskedLM
 
 from bertkit.corpus.encoders import LibraryEncoder
 from bertkit.errors import BertkitError
-from bertkit.finetuning.windows import Encoder
+from bertkit.finetuning.windows import RowEncoder
 from bertkit.inference.embedding import Embedder
 from bertkit.inference.exporting.export import export
 from bertkit.models.bert import load_bert_for_pretraining, own_tokenizer, save_model
 from bertkit.models.tokenizer import load_tokenizer, save_tokenizer
 from bertkit.pretraining.collator import DataCollatorForBertPretraining
-from bertkit.runtime.text import any_pieces
+from bertkit.runtime.text import any_text_encoder
 from bertkit.settings.schema import FinetuneDataSettings
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -122,7 +122,7 @@ BARE = {
 def test_ids_are_those_of_transformers(form, tmp_path, capsys):
     FORMS[form](tmp_path)
     capsys.readouterr()
-    theirs, pieces = AutoTokenizer.from_pretrained(tmp_path), any_pieces(tmp_path)
+    theirs, pieces = AutoTokenizer.from_pretrained(tmp_path), any_text_encoder(tmp_path)
     ours = load_tokenizer(str(tmp_path))
     for text in TEXTS:
         assert ours(text)["input_ids"] == theirs(text)["input_ids"] == pieces.encode(text).ids
@@ -154,7 +154,7 @@ def test_tokenizers_that_add_nothing_are_given_special_tokens_everywhere(form, t
     save_model(model, tokenizer, tmp_path / "saved")
     export(str(folder), "onnx", tmp_path / "onnx")
     for written in (folder, tmp_path / "saved", tmp_path / "onnx"):
-        read = any_pieces(written).encode("the cat", "cats")
+        read = any_text_encoder(written).encode("the cat", "cats")
         assert (read.ids, read.type_ids) == (expected, [0] * (len(one) + 2) + [1] * (len(other) + 1))
     theirs = AutoTokenizer.from_pretrained(tmp_path / "saved")("the cat", "cats", return_token_type_ids=True)
     assert (theirs["input_ids"], theirs["token_type_ids"]) == (read.ids, read.type_ids)
@@ -170,7 +170,7 @@ def test_words_are_those_between_blanks(form, tmp_path):
 
 
 def _pieces_of_cafe(folder: Path) -> int:
-    pieces = any_pieces(folder)
+    pieces = any_text_encoder(folder)
     return len(pieces.encode("the cafe").ids) - len(pieces.encode("the").ids)
 
 
@@ -186,7 +186,7 @@ def test_whole_words_of_pieces_without_marks_are_refused(form, tmp_path):
 def test_a_tokenizer_larger_than_its_model_is_one_line(tmp_path):
     vocab_folder(tmp_path, FLAGS, {"covid19": 19})
     write_config(tmp_path, 19)
-    for read in (any_pieces, lambda folder: own_tokenizer(folder, str(folder))):
+    for read in (any_text_encoder, lambda folder: own_tokenizer(folder, str(folder))):
         with pytest.raises(BertkitError, match="20 word pieces in its tokenizer, and 19 in its model"):
             read(tmp_path)
     notes = load_bert_for_pretraining(str(tmp_path)).notes
@@ -224,14 +224,14 @@ def test_rules_that_come_to_no_end_are_one_line(tmp_path, normalizer, said):
     backend.normalizer = normalizer
     save(tmp_path, backend)
     with pytest.raises(BertkitError, match=said):
-        any_pieces(tmp_path).encode("a" * 40 + "!")
+        any_text_encoder(tmp_path).encode("a" * 40 + "!")
 
 
 def test_every_way_to_encode_says_so_in_one_line():
     backend = byte_level(None)
     backend.normalizer = normalizers.Replace(Regex(r"(\h|a)*$"), "b")
     text = "a" * 40 + "!"
-    rows = Encoder(backend, pad_id=0, has_types=True, settings=FinetuneDataSettings())
+    rows = RowEncoder(backend, pad_id=0, has_types=True, settings=FinetuneDataSettings())
     for encode in (
         lambda: LibraryEncoder(backend.to_str())([text]),
         lambda: rows([(text,)]),
@@ -252,7 +252,7 @@ def test_patterns_in_use_are_read(tmp_path, pattern):
         pre_tokenizers.ByteLevel(use_regex=False),
     ])  # fmt: skip
     save(tmp_path, backend)
-    assert any_pieces(tmp_path).encode("a  b").ids[0] == 2
+    assert any_text_encoder(tmp_path).encode("a  b").ids[0] == 2
 
 
 def test_nothing_of_a_stranger_is_saved(tiny_model, tmp_path):

@@ -157,7 +157,7 @@ def test_new_words_come_back_with_their_rows(hub: Hub, tiny_model: Path, tmp_pat
     )
     # What was trained, by another forward pass: numpy's.
     words, pairs = (open_reader(str(made.folder), head, texts=1) for head in ("words", "pairs"))
-    text = words.pieces.encode("the asss [MASK] .", "bss cats")
+    text = words.text_encoder.encode("the asss [MASK] .", "bss cats")
     assert found["input_ids"].tolist() == [text.ids]
     assert {5, 21} <= {*text.ids}  # the row of [unused0], and the one behind all 21 others
     (expected,) = words.bert.word_log_probabilities([text], [range(len(text.ids))])

@@ -22,7 +22,7 @@ from bertkit.errors import BertkitError
 from bertkit.inference.mask_filling.filler import MaskFiller
 from bertkit.runtime.load import open_reader
 from bertkit.runtime.numpy_bert import NumpyBert, erf
-from bertkit.runtime.text import UnsupportedError, any_pieces, light_pieces
+from bertkit.runtime.text import UnsupportedError, any_text_encoder, light_text_encoder
 from bertkit.runtime.torch_bert import TorchBert
 
 TEXTS = ["The cats [MASK].", "[MASK]", "a b c d e f g h [MASK] j", "the cat ' s [MASK] , is n't it ?", "[MASK] [MASK]"]
@@ -55,7 +55,7 @@ def masked(pieces):
 
 
 def assert_same_words(folder):
-    light, heavy = light_pieces(folder), any_pieces(folder)
+    light, heavy = light_text_encoder(folder), any_text_encoder(folder)
     encoded, places = masked(light)
     assert (encoded, places) == masked(heavy)
     ours = NumpyBert(folder, "words").word_log_probabilities(encoded, places)
@@ -81,7 +81,7 @@ def test_probabilities_are_those_of_torch(tiny_model, tmp_path, settings):
 
 def test_torch_gives_what_transformers_gives(tiny_model, tmp_path):
     folder = model_with(tiny_model, tmp_path / "model")
-    pieces = any_pieces(folder)
+    pieces = any_text_encoder(folder)
     model = BertForPreTraining.from_pretrained(folder).eval()
     encoded = [pieces.encode("the cats"), pieces.encode("a b [MASK] d", "the cat sat .")]
     words = TorchBert(str(folder), "words", "cpu").word_log_probabilities(encoded, [[1], [3, 7]])
@@ -98,7 +98,7 @@ def test_torch_gives_what_transformers_gives(tiny_model, tmp_path):
 
 
 def test_pairs_classes_and_hidden_states_are_those_of_torch(tiny_model, tmp_path):
-    pieces = light_pieces(tiny_model)
+    pieces = light_text_encoder(tiny_model)
     encoded = [pieces.encode(text) for text in TEXTS] + [
         pieces.encode("a cat", "the cats sat."),
         pieces.encode("a", "b"),
@@ -179,7 +179,7 @@ def test_an_untied_decoder_that_cannot_be_read_is_left_to_torch(tiny_model, tmp_
 
 def test_texts_are_decoded_as_transformers_does(tiny_model):
     theirs = BertTokenizer.from_pretrained(tiny_model)
-    for ours in (light_pieces(tiny_model), any_pieces(tiny_model)):
+    for ours in (light_text_encoder(tiny_model), any_text_encoder(tiny_model)):
         assert ours.vocab == theirs.get_vocab()
         for text in [*TEXTS, "i do n't , he 's ' here ' . ok ! we 've 're 'm", "[CLS] a [SEP]", "ü 中文 cats"]:
             ids = ours.encode(text).ids
@@ -192,7 +192,7 @@ def test_texts_are_decoded_as_transformers_does(tiny_model):
 
 
 def test_apostrophes_are_joined_whoever_reads_the_tokenizer():
-    for pieces in (light_pieces(EMBEDDED_MODEL), any_pieces(EMBEDDED_MODEL)):
+    for pieces in (light_text_encoder(EMBEDDED_MODEL), any_text_encoder(EMBEDDED_MODEL)):
         assert pieces.decode(pieces.encode("I don't know, it's fine.").ids, True) == "i don't know, it's fine."
 
 
@@ -242,7 +242,7 @@ def test_files_it_cannot_read_are_left_to_torch(tiny_model, tmp_path, broken):
         config = json.loads((folder / "tokenizer_config.json").read_text()) | told
         (folder / "tokenizer_config.json").write_text(json.dumps(config))
     with pytest.raises(UnsupportedError):
-        (light_pieces(folder), NumpyBert(folder, "words"))
+        (light_text_encoder(folder), NumpyBert(folder, "words"))
 
 
 @pytest.mark.parametrize(("head", "lacking"), [("pairs", "bert.pooler.dense"), ("task", "no linear head")])

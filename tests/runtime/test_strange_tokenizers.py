@@ -11,11 +11,11 @@ from tokenizers import Regex, Tokenizer, decoders
 from transformers import BertTokenizer, DistilBertConfig, DistilBertModel
 
 from bertkit.errors import BertkitError
-from bertkit.finetuning.windows import Encoder
+from bertkit.finetuning.windows import RowEncoder
 from bertkit.inference.attention import read_attention
 from bertkit.models.headed import encoder_tokenizer
 from bertkit.runtime.load import open_reader
-from bertkit.runtime.text import UnsupportedError, any_pieces, light_pieces
+from bertkit.runtime.text import UnsupportedError, any_text_encoder, light_text_encoder
 from bertkit.settings.schema import FinetuneDataSettings
 
 Change = Callable[[dict[str, Any]], object]
@@ -75,8 +75,8 @@ def test_what_a_bert_tokenizer_does_not_do_is_left_to_transformers(
 ) -> None:
     folder = changed(shutil.copytree(tiny_model, tmp_path / "model"), change)
     with pytest.raises(UnsupportedError):
-        light_pieces(folder)
-    read, theirs = open_reader(str(folder), "words", None, 1).pieces, BertTokenizer.from_pretrained(folder)
+        light_text_encoder(folder)
+    read, theirs = open_reader(str(folder), "words", None, 1).text_encoder, BertTokenizer.from_pretrained(folder)
     expected = theirs("a cat", "the cats")
     ours = read.encode("a cat", "the cats")
     assert (ours.ids, ours.type_ids) == (expected["input_ids"], expected["token_type_ids"])
@@ -86,7 +86,7 @@ def test_what_a_bert_tokenizer_does_not_do_is_left_to_transformers(
 def test_ids_with_a_gap_are_one_line(tiny_model: Path, tmp_path: Path) -> None:
     folder = changed(shutil.copytree(tiny_model, tmp_path / "model"), gap)
     with pytest.raises(UnsupportedError, match="gaps"):
-        light_pieces(folder)
+        light_text_encoder(folder)
     with pytest.raises(BertkitError, match="the ids of its 22 pieces are not 0 to 21"):
         open_reader(str(folder), "words", None, 1)
 
@@ -97,7 +97,7 @@ def test_ids_with_a_gap_are_one_line(tiny_model: Path, tmp_path: Path) -> None:
 def test_tokens_that_the_model_lacks_are_one_line(tiny_model: Path, tmp_path: Path, change: Change, said: str) -> None:
     folder = changed(shutil.copytree(tiny_model, tmp_path / "model"), by_blanks, change)
     for read in (
-        lambda: open_reader(str(folder), "words", None, 1).pieces.encode("a", "b"),
+        lambda: open_reader(str(folder), "words", None, 1).text_encoder.encode("a", "b"),
         lambda: encoder_tokenizer(folder, "model"),
         lambda: read_attention(str(folder), "a", "b"),
     ):
@@ -121,7 +121,7 @@ def test_decoders_that_come_to_no_end_are_one_line(
 
 
 def test_a_decoder_that_gives_up_is_one_line(tiny_model: Path) -> None:
-    pieces = any_pieces(tiny_model)
+    pieces = any_text_encoder(tiny_model)
     pieces.tokenizer.decoder = decoders.Sequence([decoders.Fuse(), decoders.Replace(Regex(r"(\h|a)*$"), "b")])
     ids = pieces.spelt("a " * 40 + ".")
     with pytest.raises(BaseException, match="retry-limit"):  # what the library itself says
@@ -190,5 +190,5 @@ def test_a_model_of_one_segment_reads_any_template(tiny_model: Path, tmp_path: P
     config = json.loads((folder / "config.json").read_text()) | {"type_vocab_size": 1}
     (folder / "config.json").write_text(json.dumps(config))
     tokenizer = encoder_tokenizer(folder, "model")
-    rows = Encoder.of(tokenizer, FinetuneDataSettings())([("a", "b")])
-    assert list(rows.ids[0]) == any_pieces(folder).encode("a", "b").ids
+    rows = RowEncoder.of(tokenizer, FinetuneDataSettings())([("a", "b")])
+    assert list(rows.ids[0]) == any_text_encoder(folder).encode("a", "b").ids

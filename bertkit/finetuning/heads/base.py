@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import torch
 
     from bertkit.finetuning.rows.columns import Command
-    from bertkit.finetuning.windows import Encoder
+    from bertkit.finetuning.windows import RowEncoder
     from bertkit.settings.schema import TaskSettings
 
 
@@ -168,7 +168,7 @@ class Head(ABC):
         """
 
     @abstractmethod
-    def features(self, split: Split, encoder: "Encoder") -> Features:
+    def features(self, split: Split, encoder: "RowEncoder") -> Features:
         """The features of a split, with ``targets`` if it has labels."""
 
     def tensors(self, features: Features, units: Sequence[int]) -> Batch:

@@ -31,7 +31,7 @@ from bertkit.intervals import wilson_interval
 if TYPE_CHECKING:
     import torch
 
-    from bertkit.finetuning.windows import Encoder
+    from bertkit.finetuning.windows import RowEncoder
     from bertkit.settings.schema import TaskSettings
 
 _LISTS = ("choices", "options", "endings")
@@ -120,7 +120,7 @@ class ChoiceHead(Head):
     def labels(self, rows: Sequence[Row], columns: Columns) -> np.ndarray:
         return np.array([right_choice(row, columns) for row in rows], dtype=np.int64)
 
-    def features(self, split: Split, encoder: "Encoder") -> Features:
+    def features(self, split: Split, encoder: "RowEncoder") -> Features:
         if encoder.overflow == "windows":
             raise BertkitError(
                 "data.overflow=windows does not fit choices, each of which is read as a whole and gets one number: leave it "
@@ -134,7 +134,7 @@ class ChoiceHead(Head):
             cut[int(rows[pair])] = max(tokens, cut.get(int(rows[pair]), 0))
         return replace(made, rows=rows[made.rows], together=True, targets=split.labels, cut=cut, windows=None)
 
-    def _of_kind(self, texts: Sequence[tuple[str, str]], is_asked: bool, encoder: "Encoder") -> Features:
+    def _of_kind(self, texts: Sequence[tuple[str, str]], is_asked: bool, encoder: "RowEncoder") -> Features:
         """The features of the choices that have a question, or of those that have none: what is read of a row depends on it
         alone."""
         own = [number for number, (question, _) in enumerate(texts) if bool(question) is is_asked]

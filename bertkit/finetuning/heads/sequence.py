@@ -24,7 +24,7 @@ from bertkit.settings.schema import TaskSettings
 if TYPE_CHECKING:
     import torch
 
-    from bertkit.finetuning.windows import Encoder
+    from bertkit.finetuning.windows import RowEncoder
 
 
 class SequenceHead(Head):
@@ -137,7 +137,7 @@ class SequenceHead(Head):
     def labels(self, rows: Sequence[Row], columns: Columns) -> np.ndarray:
         return Labelling(self.label_names, self.problem_type).encode(rows, columns["label"])
 
-    def features(self, split: Split, encoder: "Encoder") -> Features:
+    def features(self, split: Split, encoder: "RowEncoder") -> Features:
         made = encoder(split.texts, self.overflow)
         return made if split.labels is None else replace(made, targets=split.labels[made.rows])
 

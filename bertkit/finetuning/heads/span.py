@@ -26,7 +26,7 @@ from bertkit.runtime.numpy_bert import softmax
 if TYPE_CHECKING:
     import torch
 
-    from bertkit.finetuning.windows import Encoder
+    from bertkit.finetuning.windows import RowEncoder
     from bertkit.settings.schema import TaskSettings
 
 _SHOWN_ANSWERS = 5
@@ -117,7 +117,7 @@ class SpanHead(AtTokens):
         }
         return [f"{what}: {number:,}" for what, number in counts.items() if number]
 
-    def features(self, split: Split, encoder: "Encoder") -> Features:
+    def features(self, split: Split, encoder: "RowEncoder") -> Features:
         made = answer_features(split, encoder, self.overflow)
         for told in what_is_lost(split, made):
             console.note(told)

@@ -43,7 +43,7 @@ from bertkit.finetuning.tagged_features import TagTargets, named_entities, tagge
 if TYPE_CHECKING:
     import torch
 
-    from bertkit.finetuning.windows import Encoder
+    from bertkit.finetuning.windows import RowEncoder
     from bertkit.settings.schema import TaskSettings
 
 _SHOWN_TYPES = 12
@@ -166,7 +166,7 @@ class TokenHead(AtTokens):
         }
         return [f"{what} in {split.name}: {number:,}" for what, number in counts.items() if number]
 
-    def features(self, split: Split, encoder: "Encoder") -> Features:
+    def features(self, split: Split, encoder: "RowEncoder") -> Features:
         made = tagged_features(split, encoder, self.overflow)
         if split.labels is None:
             return made

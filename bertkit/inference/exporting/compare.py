@@ -10,7 +10,7 @@ import numpy as np
 from bertkit.assets import EMBEDDED_CORPUS
 from bertkit.errors import BertkitError
 from bertkit.runtime.base import Bert, Head
-from bertkit.runtime.text import Encoding, Pieces
+from bertkit.runtime.text import Encoding, TextEncoder
 
 # The largest differences allowed, as shares of the largest number in the original's outputs (or of 1, if that is larger).
 _TOLERANCES = {"onnx": 1e-4, "half": 1e-2, "sentence-transformers": 1e-5}
@@ -69,21 +69,21 @@ class Check:
     """The encoded texts of a check, and the outputs of a model for them: single sentences, pairs, and long texts.
 
     Args:
-        pieces: the model's text encoder.
+        text_encoder: the model's text encoder.
         heads: the model's heads; hidden states are always compared as well.
         longest: the most tokens of a text.
         has_segments: whether the model reads pairs.
     """
 
-    def __init__(self, pieces: Pieces, heads: Sequence[Head], longest: int, has_segments: bool) -> None:
+    def __init__(self, text_encoder: TextEncoder, heads: Sequence[Head], longest: int, has_segments: bool) -> None:
         self.heads: list[Head] = [*heads, "none"]
-        encoded = [pieces.encode(text) for text in check_texts()]
+        encoded = [text_encoder.encode(text) for text in check_texts()]
         if has_segments:
-            encoded += [pieces.encode(*_lines()[begin : begin + 2]) for begin in range(32, 48, 2)]
+            encoded += [text_encoder.encode(*_lines()[begin : begin + 2]) for begin in range(32, 48, 2)]
         self.texts = [Encoding(one.ids[:longest], one.type_ids[:longest]) for one in encoded]
         self.places = [list(range(1, len(one.ids) - 1, _EVERY_MASKED)) or [0] for one in self.texts]
         self._masked = [
-            Encoding([pieces.mask_id if i in places else id_ for i, id_ in enumerate(one.ids)], one.type_ids)
+            Encoding([text_encoder.mask_id if i in places else id_ for i, id_ in enumerate(one.ids)], one.type_ids)
             for one, places in zip(self.texts, self.places, strict=True)
         ]
 

@@ -23,7 +23,7 @@ from bertkit.models.foreign_fields import left_out
 from bertkit.models.headed import linear_class
 from bertkit.runtime.base import Bert, Head
 from bertkit.runtime.onnx_bert import GRAPH, OnnxBert
-from bertkit.runtime.text import any_pieces
+from bertkit.runtime.text import any_text_encoder
 from bertkit.training.record import write_export_record
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def export(model: str, form: str, out: Path | None = None, int8: bool = False, p
     for told in left_out(folder, model):
         console.note(console.plain(told))
     check = Check(
-        any_pieces(folder, model), heads, loaded.config.max_position_embeddings, loaded.config.type_vocab_size > 1
+        any_text_encoder(folder, model), heads, loaded.config.max_position_embeddings, loaded.config.type_vocab_size > 1
     )
     # The outputs are those of the torch reader, and so the numbers that the other commands give.
     expected = {head: check.answers(_torch_bert(model, head), head) for head in check.heads}

@@ -187,7 +187,7 @@ class MaskFiller:
         fillings = [Filling(*widened(text, [place], [len(word)]), (word,)) for word in words]
         for one in fillings:
             self._check_length(one.text, self._decode(one.filled.ids, True))
-        scores = shares(self.reader.bert, self.reader.pieces, [(one.filled, one.places) for one in fillings])
+        scores = shares(self.reader.bert, self.reader.text_encoder, [(one.filled, one.places) for one in fillings])
         ranked = sorted(zip(scores.tolist(), words, strict=True), key=lambda item: -item[0])
         return [self._candidate(text, place, score, word) for score, word in ranked]
 
@@ -204,17 +204,17 @@ class MaskFiller:
 
     @cached_property
     def _kinds(self) -> WordPieces:
-        return WordPieces(self.reader.pieces)
+        return WordPieces(self.reader.text_encoder)
 
     def _masks(self, text: Encoding) -> list[int]:
-        return [place for place, id_ in enumerate(text.ids) if id_ == self.reader.pieces.mask_id]
+        return [place for place, id_ in enumerate(text.ids) if id_ == self.reader.text_encoder.mask_id]
 
     def _encode(self, text: str) -> Encoding:
-        pieces = self.reader.pieces
-        marked = text.replace(MASK, pieces.mask_token)
-        if pieces.mask_token not in marked:
+        text_encoder = self.reader.text_encoder
+        marked = text.replace(MASK, text_encoder.mask_token)
+        if text_encoder.mask_token not in marked:
             check_text(text)
-        encoding = pieces.encode(marked)
+        encoding = text_encoder.encode(marked)
         self._check_length(encoding, text)
         return encoding
 
@@ -226,11 +226,11 @@ class MaskFiller:
             )
 
     def _target_words(self, targets: Sequence[str]) -> list[Word]:
-        pieces = self.reader.pieces
+        text_encoder = self.reader.text_encoder
         words = set()
         for target in targets:
-            ids = [pieces.vocab[target]] if target in pieces.vocab else pieces.spelt(target)
-            if not ids or pieces.vocab[pieces.unk_token] in ids:
+            ids = [text_encoder.vocab[target]] if target in text_encoder.vocab else text_encoder.spelt(target)
+            if not ids or text_encoder.vocab[text_encoder.unk_token] in ids:
                 raise BertkitError(f"target '{target}' is unknown to this model: no word pieces spell it")
             words.add(tuple(ids))
         return sorted(words)
@@ -240,7 +240,7 @@ class MaskFiller:
     ) -> list[tuple[list[float], list[int]]]:
         """The scores and ids of the best pieces at each mask, from log-probabilities ``[masks, rows]``."""
         # Rows that only pad the vocabulary to a multiple of 64 are left out.
-        compared = logs[:, : len(self.reader.pieces.vocab)] if target_ids is None else logs[:, list(target_ids)]
+        compared = logs[:, : len(self.reader.text_encoder.vocab)] if target_ids is None else logs[:, list(target_ids)]
         best = largest(compared, min(top_k, compared.shape[1]))
         scores = np.exp(np.take_along_axis(compared, best, axis=1)).tolist()
         ids = best if target_ids is None else np.array(target_ids)[best]
@@ -250,19 +250,19 @@ class MaskFiller:
         # As in the pipeline, special tokens are removed, but not if that would remove other masks.
         only_mask = len(self._masks(text)) == 1
         filled = [*text.ids[:place], *word, *text.ids[place + 1 :]]
-        return Candidate(score, _token(word), self.reader.pieces.decode(word), self._decode(filled, only_mask))
+        return Candidate(score, _token(word), self.reader.text_encoder.decode(word), self._decode(filled, only_mask))
 
     def _completion(self, score: float, filling: Filling) -> Completion:
         return Completion(
             score,
             tuple(_token(word) for word in filling.words),
-            tuple(self.reader.pieces.decode(word) for word in filling.words),
+            tuple(self.reader.text_encoder.decode(word) for word in filling.words),
             self._decode(filling.filled.ids, True),
         )
 
     def _decode(self, ids: Sequence[int], skip_special_tokens: bool) -> str:
-        shown = [id_ for id_ in ids if id_ != self.reader.pieces.pad_id]
-        return self.reader.pieces.decode(shown, skip_special_tokens)
+        shown = [id_ for id_ in ids if id_ != self.reader.text_encoder.pad_id]
+        return self.reader.text_encoder.decode(shown, skip_special_tokens)
 
 
 def _token(word: Word) -> int | Word:

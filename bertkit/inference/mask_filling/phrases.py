@@ -14,13 +14,13 @@ import numpy as np
 
 from bertkit.inference.mask_filling.joint import each_answer
 from bertkit.runtime.base import Bert
-from bertkit.runtime.text import Encoding, Pieces
+from bertkit.runtime.text import Encoding, TextEncoder
 
 CONTEXT = 32
 """How many word pieces before and after the filling count: in long texts more would cost much, and tell nothing more."""
 
 
-def shares(bert: Bert, pieces: Pieces, fillings: Sequence[tuple[Encoding, Sequence[int]]]) -> np.ndarray:
+def shares(bert: Bert, text_encoder: TextEncoder, fillings: Sequence[tuple[Encoding, Sequence[int]]]) -> np.ndarray:
     """The probability of each filling of a text, given that one of them is right.
 
     Each text gets its mean log-probability per piece, times the number of pieces of the shortest text: so the texts are
@@ -28,13 +28,13 @@ def shares(bert: Bert, pieces: Pieces, fillings: Sequence[tuple[Encoding, Sequen
 
     Args:
         bert: has the head "words".
-        pieces: its text encoder.
+        text_encoder: its text encoder.
         fillings: for each filling the filled text, and the places of the filling, ascending.
 
     Returns:
         fp64 ``[fillings]``; they sum to one.
     """
-    logs = log_probabilities(bert, pieces, fillings)
+    logs = log_probabilities(bert, text_encoder, fillings)
     common = min(len(one) for one in logs)
     whole = np.array([common * sum(one) / len(one) for one in logs])
     weights = np.exp(whole - whole.max())
@@ -43,7 +43,7 @@ def shares(bert: Bert, pieces: Pieces, fillings: Sequence[tuple[Encoding, Sequen
 
 
 def log_probabilities(
-    bert: Bert, pieces: Pieces, fillings: Sequence[tuple[Encoding, Sequence[int]]]
+    bert: Bert, text_encoder: TextEncoder, fillings: Sequence[tuple[Encoding, Sequence[int]]]
 ) -> list[list[float]]:
     """The log-probability (nats) of each piece of each filled text, as described above.
 
@@ -53,8 +53,8 @@ def log_probabilities(
     scored: list[tuple[int, int]] = []
     for number, (text, filled) in enumerate(fillings):
         for place in range(max(0, filled[0] - CONTEXT), min(len(text.ids), filled[-1] + 1 + CONTEXT)):
-            if text.ids[place] not in pieces.special_ids or place in filled:
-                copies.append(_masked(text, place, filled, pieces))
+            if text.ids[place] not in text_encoder.special_ids or place in filled:
+                copies.append(_masked(text, place, filled, text_encoder))
                 scored.append((number, place))
     logs_of: list[list[float]] = [[] for _ in fillings]
 
@@ -66,10 +66,10 @@ def log_probabilities(
     return logs_of
 
 
-def _masked(text: Encoding, place: int, filled: Sequence[int], pieces: Pieces) -> Encoding:
+def _masked(text: Encoding, place: int, filled: Sequence[int], text_encoder: TextEncoder) -> Encoding:
     """The text with the piece at a place masked, and the later pieces that would give it away."""
     ids = list(text.ids)
-    rest = (other for other in filled if other > place) if place in filled else pieces.rest_of_word(text, place)
+    rest = (other for other in filled if other > place) if place in filled else text_encoder.rest_of_word(text, place)
     for hidden in (place, *rest):
-        ids[hidden] = pieces.mask_id
+        ids[hidden] = text_encoder.mask_id
     return Encoding(ids, text.type_ids)

@@ -9,7 +9,7 @@ import numpy as np
 from bertkit import console
 from bertkit.inference.mask_filling.joint import Gaps, best_fillings, each_answer
 from bertkit.runtime.base import Reader
-from bertkit.runtime.text import Encoding, Pieces
+from bertkit.runtime.text import Encoding, TextEncoder
 
 _LENGTHS_READ, _LENGTHS_SEARCHED = 256, 4
 Word = tuple[int, ...]
@@ -40,11 +40,11 @@ class WordPieces:
         continuing: those that continue a word (``##s``).
     """
 
-    def __init__(self, pieces: Pieces) -> None:
-        special = {*pieces.special_ids, pieces.vocab[pieces.unk_token]}
-        text = {id_: piece for piece, id_ in pieces.vocab.items() if id_ not in special}
+    def __init__(self, text_encoder: TextEncoder) -> None:
+        special = {*text_encoder.special_ids, text_encoder.vocab[text_encoder.unk_token]}
+        text = {id_: piece for piece, id_ in text_encoder.vocab.items() if id_ not in special}
         self.any = np.array(sorted(text))
-        goes_on = np.array([id_ in pieces.continuing_ids for id_ in self.any.tolist()], dtype=bool)
+        goes_on = np.array([id_ in text_encoder.continuing_ids for id_ in self.any.tolist()], dtype=bool)
         self.beginning, self.continuing = self.any[~goes_on], self.any[goes_on]
 
 
@@ -89,7 +89,7 @@ def search(
         gaps = Gaps(*widened(text, places, lengths))
         for log, pieces in best_fillings(reader.bert, gaps, _allowed(kinds, lengths), beam):
             words = tuple(_cut(pieces, lengths))
-            if all(_is_spelled_so(reader.pieces, word) for word in words):
+            if all(_is_spelled_so(reader.text_encoder, word) for word in words):
                 fillings.append((log, Filling(gaps.text, tuple(gaps.places), words)))
     return sorted(fillings, key=lambda item: -item[0])
 
@@ -140,6 +140,6 @@ def _cut(pieces: Sequence[int], lengths: Sequence[int]) -> Iterator[Word]:
         yield tuple(pieces[end - length : end])
 
 
-def _is_spelled_so(pieces: Pieces, word: Word) -> bool:
+def _is_spelled_so(text_encoder: TextEncoder, word: Word) -> bool:
     """Whether the tokenizer cuts the word into these pieces, as in training (and not *the* into ``t ##he``)."""
-    return len(word) == 1 or tuple(pieces.spelt(pieces.decode(word))) == word
+    return len(word) == 1 or tuple(text_encoder.spelt(text_encoder.decode(word))) == word

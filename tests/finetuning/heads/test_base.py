@@ -18,7 +18,7 @@ from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.heads.one_class import OneClass
 from bertkit.finetuning.run import FinetuneRequest, finetune
 from bertkit.finetuning.sweep import sweep
-from bertkit.finetuning.windows import Encoder
+from bertkit.finetuning.windows import RowEncoder
 from bertkit.models.headed import token_logits
 from bertkit.reporting.report import write_report
 from bertkit.reporting.runs import read_runs
@@ -181,7 +181,7 @@ def test_a_head_is_named_or_told_by_its_rows(toy, tmp_path):
 
 def test_features_that_belong_together_go_into_one_batch():
     """As the choices of a question: two, one and three."""
-    encoder = Encoder.of(toy_tokenizer(), FinetuneDataSettings(max_seq_length=16))
+    encoder = RowEncoder.of(toy_tokenizer(), FinetuneDataSettings(max_seq_length=16))
     texts = ["w0", "w5 w10", "w0 w0 w0", "w5", "w10 w5", "w0"]
     made = replace(encoder([(text,) for text in texts]), rows=np.array([0, 0, 1, 2, 2, 2]), together=True)
     assert made.units == [range(0, 2), range(2, 3), range(3, 6)]

@@ -21,7 +21,7 @@ from bertkit.finetuning.heads.choice import ChoiceHead
 from bertkit.finetuning.heads.span import SpanHead
 from bertkit.finetuning.heads.token import TokenHead
 from bertkit.finetuning.run import FinetuneRequest, finetune
-from bertkit.finetuning.windows import Encoder
+from bertkit.finetuning.windows import RowEncoder
 from bertkit.inference.exporting.export import export
 from bertkit.models.fast.attention import attend_unpadded
 from bertkit.reporting.marked import marked_mistakes
@@ -126,7 +126,7 @@ def test_the_loss_is_that_of_transformers(kind, tiny_model):
     head, split = split_of(kind, rows_of(kind, 12))
     model = model_of(head, tiny_model)
     tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_model)
-    features = head.features(split, Encoder.of(tokenizer, FinetuneDataSettings(max_seq_length=16)))
+    features = head.features(split, RowEncoder.of(tokenizer, FinetuneDataSettings(max_seq_length=16)))
     batch = collate(features, range(len(features.units)), 0, head)
     expected = theirs(kind, model, batch, features)
     attend_unpadded(model)
@@ -141,7 +141,7 @@ def test_each_label_of_long_rows_is_read_exactly_once(kind, tiny_model):
     """Rows of up to 31 words in windows of 16 tokens."""
     head, split = split_of(kind, rows_of(kind, 30))
     tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_model)
-    features = head.features(split, Encoder.of(tokenizer, FinetuneDataSettings(max_seq_length=16, stride=4)))
+    features = head.features(split, RowEncoder.of(tokenizer, FinetuneDataSettings(max_seq_length=16, stride=4)))
     if kind == "token":
         read = [
             (row, word)
@@ -309,7 +309,7 @@ def test_a_run_on_entities_that_are_marked_in_texts(tiny_model, tmp_path):
 
 def test_a_label_that_is_read_as_a_beginning_is_right_where_it_is_said(tiny_model):
     tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_model)
-    encoder = Encoder.of(tokenizer, FinetuneDataSettings(max_seq_length=16))
+    encoder = RowEncoder.of(tokenizer, FinetuneDataSettings(max_seq_length=16))
     rows = [("a:1", {"tokens": ["the", "cat"], "ner_tags": ["B-X", "I-X"]})] * 2
     rows += [("a:3", {"tokens": ["a", "cat"], "ner_tags": ["I-X", "O"]})]
     head, split = split_of("token", rows)
@@ -328,7 +328,7 @@ def test_a_label_that_is_read_as_a_beginning_is_right_where_it_is_said(tiny_mode
 
 def test_words_that_the_tokenizer_drops_are_counted(tiny_model, capsys):
     tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_model)
-    encoder = Encoder.of(tokenizer, FinetuneDataSettings(max_seq_length=5))
+    encoder = RowEncoder.of(tokenizer, FinetuneDataSettings(max_seq_length=5))
     rows = [("a:1", {"tokens": ["the", "\u200b", "cat"], "ner_tags": ["O", "B-X", "O"]})]
     rows += [("a:2", {"tokens": ["a"] * 9, "ner_tags": ["O"] * 9})]  # in windows all are read
     head, split = split_of("token", rows)
@@ -339,7 +339,7 @@ def test_words_that_the_tokenizer_drops_are_counted(tiny_model, capsys):
 
 def test_what_is_read_of_a_row_of_choices_depends_on_it_alone(tiny_model, capsys):
     tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_model)
-    encoder = Encoder.of(tokenizer, FinetuneDataSettings(max_seq_length=8))
+    encoder = RowEncoder.of(tokenizer, FinetuneDataSettings(max_seq_length=8))
     rows = [{"question": question, "choices": ["a cat", "a b c"]} for question in ("", "the cat sat . a b c d", "")]
     together = ChoiceHead().features(Split("", rows, None), encoder)
     alone = [ChoiceHead().features(Split("", [row], None), encoder) for row in rows]
@@ -435,7 +435,7 @@ def test_the_figures_without_the_threshold_are_those_of_a_model_that_has_none(ru
 def test_a_report_marks_what_was_got_wrong_and_nothing_else(kind, tiny_model):
     head, split = split_of(kind, rows_of(kind, 12))
     tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_model)
-    features = head.features(split, Encoder.of(tokenizer, FinetuneDataSettings(max_seq_length=32)))
+    features = head.features(split, RowEncoder.of(tokenizer, FinetuneDataSettings(max_seq_length=32)))
 
     def marked(logits):  # of the rows of predictions.jsonl
         answers = zip(head.decode(logits, features, split), map(head.shown, split.texts), strict=True)
@@ -465,7 +465,7 @@ def test_answers_that_are_not_learned_or_never_said_are_counted(capsys):
     head, split = split_of("span", rows)
 
     def said(**settings):
-        head.features(split, Encoder.of(toy_tokenizer(), FinetuneDataSettings(**settings)))
+        head.features(split, RowEncoder.of(toy_tokenizer(), FinetuneDataSettings(**settings)))
         return " ".join(capsys.readouterr().err.split())
 
     over = "answers in train of over 30 tokens, of which as long ones are never said"

@@ -11,7 +11,7 @@ from bertkit.finetuning.answer_features import BEST_PLACES, SpanTargets, likelie
 from bertkit.finetuning.features import Features, Split
 from bertkit.finetuning.heads.span import SpanHead
 from bertkit.finetuning.run import FinetuneRequest, finetune
-from bertkit.finetuning.windows import Encoder
+from bertkit.finetuning.windows import RowEncoder
 from bertkit.io.memory import memory_rows
 from bertkit.settings.recipes import Override
 from bertkit.settings.schema import FinetuneDataSettings, TaskSettings
@@ -32,7 +32,7 @@ def learned(tiny_model, context, answer, **settings):
     head = SpanHead(may_be_unanswered=False)
     split = Split("train", [head.input(row, COLUMNS)], head.labels([row], COLUMNS))
     tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_model)
-    features = head.features(split, Encoder.of(tokenizer, FinetuneDataSettings(**settings)))
+    features = head.features(split, RowEncoder.of(tokenizer, FinetuneDataSettings(**settings)))
     found = []
     for offsets, read, (begin, end) in zip(
         features.offsets, features.targets.read, features.targets.places, strict=True
@@ -119,7 +119,7 @@ def test_the_threshold_is_fitted_to_the_rows_that_may_be_answered():
 
 def test_an_answer_that_two_windows_hold_stands_once_among_the_best(tiny_model):
     tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_model)
-    encoder = Encoder.of(tokenizer, FinetuneDataSettings(max_seq_length=14, stride=4))
+    encoder = RowEncoder.of(tokenizer, FinetuneDataSettings(max_seq_length=14, stride=4))
     context = "the cat sat . " * 6
     head = SpanHead(may_be_unanswered=False)
     features = head.features(Split("", [{"question": "the", "context": context}], None), encoder)

@@ -171,7 +171,7 @@ def test_several_masks_read_well(taught_model: Path) -> None:
 
 
 def test_words_of_several_pieces_have_a_list_for_a_token(taught_model: Path) -> None:
-    vocab = MaskFiller(taught_model, texts=1).reader.pieces.vocab
+    vocab = MaskFiller(taught_model, texts=1).reader.text_encoder.vocab
     for options in (["--targets", "cat, cats"], ["--max-pieces", "2", "--top-k", "2"]):
         command = ["a the [MASK] sat .", "--model", str(taught_model), "--json", *options]
         done = CliRunner().invoke(app, command, catch_exceptions=False)

@@ -14,7 +14,7 @@ from bertkit.inference.mask_filling import joint
 from bertkit.inference.mask_filling.filler import MaskFiller
 from bertkit.inference.mask_filling.joint import Gaps, best_fillings, log_probabilities, orders
 from bertkit.runtime.numpy_bert import NumpyBert
-from bertkit.runtime.text import light_pieces
+from bertkit.runtime.text import light_text_encoder
 
 PIECES = np.arange(5, 21)  # all that are no special tokens
 
@@ -34,7 +34,7 @@ def random_model(tiny_model: Path, folder: Path, seed: int) -> NumpyBert:
 
 
 def gaps_of(tiny_model: Path, text: str) -> Gaps:
-    pieces = light_pieces(tiny_model)
+    pieces = light_text_encoder(tiny_model)
     encoding = pieces.encode(text)
     return Gaps(encoding, tuple(place for place, id_ in enumerate(encoding.ids) if id_ == pieces.mask_id))
 
@@ -144,7 +144,7 @@ def test_what_belongs_together_is_found_together(taught_model: Path) -> None:
     [found] = filler.fill_jointly([text])
     assert {one.token_strs for one in found[:2]} == {("c", "d"), ("e", "f")}
     assert found[0].sequence in {"g c h d.", "g e h f."}
-    vocab = filler.reader.pieces.vocab
+    vocab = filler.reader.text_encoder.vocab
     assert found[0].tokens == tuple(vocab[piece] for piece in found[0].token_strs)
     assert 0.8 < found[0].score + found[1].score < 1
 

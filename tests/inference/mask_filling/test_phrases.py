@@ -42,20 +42,20 @@ def by_hand(model: Path, tokens: list[str], masked: list[list[int]]) -> list[flo
 
 
 def ids_of(reader: Reader, tokens: list[str]) -> Encoding:
-    return Encoding([reader.pieces.vocab[token] for token in tokens], [0] * len(tokens))
+    return Encoding([reader.text_encoder.vocab[token] for token in tokens], [0] * len(tokens))
 
 
 def test_later_pieces_of_the_filling_and_of_words_are_masked(reader: Reader, taught_model: Path) -> None:
     # "cat ##s sat" fills the place; "cat ##s ##s" is a word beside it.
     tokens = ["[CLS]", "a", "cat", "##s", "sat", "cat", "##s", "##s", "[MASK]", "[SEP]"]
-    [found] = log_probabilities(reader.bert, reader.pieces, [(ids_of(reader, tokens), (2, 3, 4))])
+    [found] = log_probabilities(reader.bert, reader.text_encoder, [(ids_of(reader, tokens), (2, 3, 4))])
     masked = [[1], [2, 3, 4], [3, 4], [4], [5, 6, 7], [6, 7], [7]]
     assert found == pytest.approx(by_hand(taught_model, tokens, masked), abs=1e-4)
 
 
 def test_a_share_is_what_the_texts_would_have_at_one_length(reader: Reader, taught_model: Path) -> None:
     short, long = ["[CLS]", "a", "cat", "[SEP]"], ["[CLS]", "a", "cat", "##s", "[SEP]"]
-    found = shares(reader.bert, reader.pieces, [(ids_of(reader, short), (2,)), (ids_of(reader, long), (2, 3))])
+    found = shares(reader.bert, reader.text_encoder, [(ids_of(reader, short), (2,)), (ids_of(reader, long), (2, 3))])
     one = by_hand(taught_model, short, [[1], [2]])
     other = by_hand(taught_model, long, [[1], [2, 3], [3]])
     weights = [math.exp(2 * sum(one) / 2), math.exp(2 * sum(other) / 3)]
@@ -83,7 +83,7 @@ def test_words_that_begin_alike_are_told_apart_where_the_pipeline_cuts_them(
         assert ours[0].score > 0.9
         assert sum(guess.score for guess in ours) == pytest.approx(1)
         assert ours[0].sequence == text.replace("[MASK]", right).replace(" .", ".")
-        vocab = filler.reader.pieces.vocab
+        vocab = filler.reader.text_encoder.vocab
         assert {guess.token for guess in ours} == {vocab["cat"], (vocab["cat"], vocab["##s"])}
 
 
@@ -103,7 +103,7 @@ def test_each_mask_of_a_text_gets_its_comparison(filler: MaskFiller) -> None:
 def test_far_context_does_not_count(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(phrases, "CONTEXT", 2)
     tokens = ["[CLS]", *"abcdefghij", "[SEP]"]
-    [found] = log_probabilities(reader.bert, reader.pieces, [(ids_of(reader, tokens), (4, 5))])
+    [found] = log_probabilities(reader.bert, reader.text_encoder, [(ids_of(reader, tokens), (4, 5))])
     assert len(found) == 6
 
 

@@ -50,28 +50,28 @@ def test_a_score_is_the_probability_of_all_pieces_in_as_many_masks(filler: MaskF
     reader = filler.reader
     for guess in found:
         word = (guess.token,) if isinstance(guess.token, int) else guess.token
-        text = reader.pieces.encode(f"a the {'[MASK] ' * len(word)} sat .")
+        text = reader.text_encoder.encode(f"a the {'[MASK] ' * len(word)} sat .")
         [log] = log_probabilities(reader.bert, [(Gaps(text, range(3, 3 + len(word))), word)])
         assert guess.score == pytest.approx(math.exp(log), rel=1e-3)
 
 
 def test_pieces_make_whole_words_spelled_as_in_training(filler: MaskFiller) -> None:
-    kinds, pieces = WordPieces(filler.reader.pieces), filler.reader.pieces
-    assert {pieces.decode([id_]) for id_ in kinds.continuing.tolist()} == {"##s"}
+    kinds, text_encoder = WordPieces(filler.reader.text_encoder), filler.reader.text_encoder
+    assert {text_encoder.decode([id_]) for id_ in kinds.continuing.tolist()} == {"##s"}
     assert len(kinds.any) == 16
     assert len(kinds.beginning) == 15
-    text = pieces.encode("[MASK] the [MASK] .")
+    text = text_encoder.encode("[MASK] the [MASK] .")
     found = search(filler.reader, kinds, text, [1, 3], 3, beam=12)
     assert {len(word) for _, filling in found for word in filling.words} == {1, 2, 3}
     for _, filling in found:
         for word in filling.words:
-            assert tuple(pieces.spelt(pieces.decode(word))) == word
+            assert tuple(text_encoder.spelt(text_encoder.decode(word))) == word
     assert [log for log, _ in found] == sorted((log for log, _ in found), reverse=True)
 
 
 def test_several_masks_are_filled_together_with_words(filler: MaskFiller) -> None:
     [found] = filler.fill_jointly(["[MASK] the [MASK] sat ."], max_pieces=2)
-    vocab = filler.reader.pieces.vocab
+    vocab = filler.reader.text_encoder.vocab
     assert {one.token_strs for one in found[:2]} == {("a", "cats"), ("b", "cat")}
     by_words = {one.token_strs: one for one in found}
     assert by_words["a", "cats"].tokens == (vocab["a"], (vocab["cat"], vocab["##s"]))
