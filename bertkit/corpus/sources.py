@@ -12,7 +12,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from bertkit.console import counted
+from bertkit.console import counted, one_line
 from bertkit.corpus.cache import new_spool
 from bertkit.corpus.checksums import damaged
 from bertkit.corpus.folders import Found, is_readable_form, listed_kinds, suffix
@@ -304,8 +304,7 @@ def _saved_rows(source: Source, column: str) -> Iterator[tuple[str, dict[str, An
     try:
         loaded = datasets.load_from_disk(str(source.path))
     except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise BertkitError(f"{source.name} cannot be read as a saved dataset: {reason}") from error
+        raise BertkitError(f"{source.name} cannot be read as a saved dataset: {one_line(error)}") from error
     if isinstance(loaded, dict):
         if "train" not in loaded:
             raise BertkitError(f"{source.name} has no split 'train': give one of its folders {', '.join(loaded)}")

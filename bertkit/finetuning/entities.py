@@ -59,30 +59,6 @@ def entities(tags: Sequence[str]) -> list[Entity]:
     return gathered
 
 
-def strict_entities(tags: Sequence[str], scheme: str) -> list[Entity]:
-    """The entities that are complete by their scheme: in BIO those that begin with ``B-``, in BIOES those that are ``S-`` or
-    go from ``B-`` to ``E-``, in IOB1 all."""
-    return [
-        one for one in entities(tags) if _is_whole([split_tag(tag)[0] for tag in tags[one.begin : one.end]], scheme)
-    ]
-
-
-def _is_whole(prefixes: Sequence[str], scheme: str) -> bool:
-    if scheme == "BIOES":
-        return prefixes == ["S"] or (len(prefixes) > 1 and prefixes[0] == "B" and prefixes[-1] == "E")
-    return scheme != "BIO" or prefixes[0] == "B"
-
-
-def begins_nothing(tags: Sequence[str]) -> int:
-    """How many tags of a row in BIO or BIOES continue an entity that did not begin (``I-PER`` after ``O``)."""
-    number, before, label = 0, OUTSIDE, ""
-    for tag in tags:
-        prefix, own = split_tag(tag)
-        number += prefix in _GOES_ON and not (before in _MAY_GO_ON and own == label)
-        before, label = prefix, own
-    return number
-
-
 def repaired(tags: Sequence[str], scheme: str) -> list[str]:
     """The tags of a row, with ``B-`` where an entity is continued that did not begin; unchanged in IOB1, which allows that.
 
@@ -160,7 +136,7 @@ def tags_of(spans: Iterable[Entity], num_words: int, scheme: str = "BIO") -> lis
 def entity_scores(
     predicted: Sequence[Sequence[Entity]], right: Sequence[Sequence[Entity]]
 ) -> dict[str, dict[str, float]]:
-    """Precision, recall, F1 and support (the number of true entities) for each type, and for all together under "".
+    """Precision, recall, F1 and support (the number of true entities) for each type.
 
     A predicted entity is right if both its words and its type are. Precision is 0 if there are no predictions, and recall
     if there are no true entities.
@@ -170,8 +146,7 @@ def entity_scores(
         said.update(entity.label for entity in one)
         there.update(entity.label for entity in other)
         both.update(entity.label for entity in set(one) & set(other))
-    scores = {label: _figures(both[label], said[label], there[label]) for label in sorted(said | there)}
-    return {"": _figures(both.total(), said.total(), there.total()), **scores}
+    return {label: _figures(both[label], said[label], there[label]) for label in sorted(said | there)}
 
 
 def _figures(both: int, said: int, there: int) -> dict[str, float]:

@@ -29,7 +29,7 @@ def details_of(predictions: Predictions, headline: str, are_entities: bool, seed
         details[f"eval_{headline}_interval_95"] = list(bootstrap_interval(_parts(predictions, headline), seed))
     if are_entities:
         said, right = ([entities(row[name]) for row in predictions] for name in ("tags", "label"))
-        details["by_type"] = {name: one for name, one in entity_scores(said, right).items() if name}
+        details["by_type"] = entity_scores(said, right)
     return details
 
 

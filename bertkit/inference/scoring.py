@@ -114,7 +114,7 @@ class Scorer:
         order = sorted(range(len(texts)), key=lambda number: -len(encoded[number].ids))
         wanted = ((number, place) for number in order for place in places[number])
         while some := list(islice(wanted, _COPIES_AT_ONCE)):
-            copies = [self._masked(encoded[number], place) for number, place in some]
+            copies = [self._hidden(encoded[number], place) for number, place in some]
             rows = self.texts.reader.bert.word_log_probabilities(copies, [[place] for _, place in some])
             for (number, place), logs in zip(some, rows, strict=True):
                 sums[number] += float(logs[0, encoded[number].ids[place]])
@@ -124,12 +124,9 @@ class Scorer:
         """Says how many pieces were unknown since the last call, if there are any."""
         self.unknown.say("scored like any other")
 
-    def _masked(self, text: Encoding, place: int) -> Encoding:
+    def _hidden(self, text: Encoding, place: int) -> Encoding:
         """The text with the piece at a place masked, and with it the later pieces of its word."""
-        ids = list(text.ids)
-        for hidden in (place, *self._text_encoder.rest_of_word(text, place)):
-            ids[hidden] = self._text_encoder.mask_id
-        return Encoding(ids, text.type_ids)
+        return self._text_encoder.masked(text, [place, *self._text_encoder.rest_of_word(text, place)])
 
 
 class PairScorer:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bertkit import console
+from bertkit.console import one_line
 from bertkit.errors import BertkitError, is_library_failure
 from bertkit.io.hub import model_folder
 from bertkit.io.structured import read_json
@@ -186,7 +187,7 @@ def _from_vocab_and_settings(path: Path) -> "BertTokenizer":
     except BaseException as error:  # a broken file may make the libraries raise anything
         if not is_library_failure(error):
             raise
-        raise BertkitError(f"{folder} has no tokenizer that can be read: {_first_line(error)}") from error
+        raise BertkitError(f"{folder} has no tokenizer that can be read: {one_line(error)}") from error
     for token, id_ in added.items():
         if tokenizer.convert_tokens_to_ids(token) != id_:
             raise BertkitError(
@@ -262,7 +263,7 @@ def _from_tokenizer_json(folder: Path) -> "PreTrainedTokenizerFast":
     except BaseException as error:  # a broken file may make the libraries raise anything
         if not is_library_failure(error):
             raise
-        raise BertkitError(f"{path} is no tokenizer that can be read: {_first_line(error)}") from error
+        raise BertkitError(f"{path} is no tokenizer that can be read: {one_line(error)}") from error
     tokenizer.backend_tokenizer.no_padding()
     tokenizer.backend_tokenizer.no_truncation()
     return tokenizer
@@ -336,7 +337,3 @@ def _content(token: Any) -> str:
 def _json_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file; an empty one where there is no file."""
     return read_json(path) if path.is_file() else {}
-
-
-def _first_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -12,7 +12,7 @@ from bertkit.pretraining.dataset import EvaluationSet, collator_for
 from bertkit.pretraining.evaluation import Evaluator
 from bertkit.pretraining.extent import as_read, longest_example
 from bertkit.pretraining.prepare import AskedText, Prepared, is_prepared, prepare_for_training
-from bertkit.settings.recipes import Override, load
+from bertkit.settings.recipes import Override, given, load
 from bertkit.settings.schema import PretrainRecipe
 from bertkit.training.learned_objective import learned_objective
 from bertkit.training.record import RunRecord, read_record
@@ -32,11 +32,9 @@ class CorpusRequest:
 
     model: str
     corpus: Sequence[str]
-    seq_len: int | None = None
-    """Tokens per sequence. None is the length at the end of the model's run, if its folder has the recipe; else 128, or what
-    the model reads at most."""
-    max_examples: int = DEFAULT_EXAMPLES
     overrides: Sequence[Override] = ()
+    """Without ``data.max_seq_length`` among them, the length is that at the end of the model's run, if its folder has the recipe;
+    else 128, or what the model reads at most. Without ``data.max_eval_examples`` 2,000 examples are read."""
     device: str = "auto"
 
 
@@ -98,16 +96,14 @@ def _recipe(request: CorpusRequest) -> tuple[PretrainRecipe, RunRecord]:
     own = [length for _, length in load(PretrainRecipe, "pretrain", source, []).settings.data.phases]
     if (ended_with := record.results.get("max_seq_length")) not in own:  # else the last phase may have had no step
         ended_with = own[-1]
-    length = min(ended_with if is_known else DEFAULT_LENGTH, positions) if request.seq_len is None else request.seq_len
-    named = {one.key.rpartition(".")[2] for one in request.overrides}
-    usual = []  # what the caller's own settings replace
-    if request.seq_len is not None or "max_seq_length" not in named:
-        usual.append(Override("data.max_seq_length", length, f"--seq-len {length}"))
-    if request.max_examples != DEFAULT_EXAMPLES or "max_eval_examples" not in named:
-        usual.append(Override("data.max_eval_examples", request.max_examples, f"--max-examples {request.max_examples}"))
+    length = min(ended_with if is_known else DEFAULT_LENGTH, positions)
+    usual = [
+        Override("data.max_seq_length", length, f"--seq-len {length}"),
+        Override("data.max_eval_examples", DEFAULT_EXAMPLES, f"--max-examples {DEFAULT_EXAMPLES}"),
+    ]
     asked = [
         Override("model.max_position_embeddings", positions, f"the model {request.model}"),
-        *usual,
+        *(one for one in usual if not given(request.overrides, one.key)),
         Override("data.deduplicate", None, "evaluate --corpus"),  # the text as it is
         *request.overrides,
     ]

@@ -12,6 +12,7 @@ import numpy as np
 from bertkit.corpus.statistics import TextReport
 from bertkit.corpus.store import CorpusStore, is_store
 from bertkit.corpus.words import WordCuts, is_word_by_word, word_cuts
+from bertkit.draws import mix_array
 from bertkit.models.bert import IGNORE
 from bertkit.pretraining.dataset import PretrainingPlan
 from bertkit.pretraining.job import plan_of, sequences
@@ -169,8 +170,6 @@ def _document_hashes(sentence_hashes: np.ndarray, starts: np.ndarray) -> np.ndar
 
 
 def _folded(values: np.ndarray, place: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    from bertkit.draws import mix_array
-
     if not len(starts):
         return values[:0]
     with np.errstate(over="ignore"):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from bertkit import console
+from bertkit.draws import GOLDEN
 from bertkit.pretraining.mix import Part
 from bertkit.pretraining.prepare import Prepared
 
@@ -17,7 +18,7 @@ _TOLD_FROM = 0.1
 """Were all of these predicted perfectly, the held-out loss would be lower by this share."""
 _AT_ONCE = 2**20
 """Sentences that are compared at a time."""
-_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, so that multiplying by it loses nothing: 2**64 by the golden ratio
+_FACTOR = np.uint64(GOLDEN)  # odd, so that multiplying by it loses nothing
 
 
 def say_overlap(corpus: Prepared, is_deduplicated: bool) -> None:

@@ -1,7 +1,7 @@
 """Turns text into the ids of word pieces and back, with or without transformers."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -134,6 +134,13 @@ class TextEncoder:
                     "tokenizer that the model was trained with"
                 )
         return Encoding(encoded.ids, type_ids, encoded.word_ids)
+
+    def masked(self, text: Encoding, places: Iterable[int]) -> Encoding:
+        """A text with ``[MASK]`` at some places."""
+        ids = list(text.ids)
+        for place in places:
+            ids[place] = self.mask_id
+        return Encoding(ids, text.type_ids)
 
     def spelt(self, text: str) -> list[int]:
         """The ids of a text, without special tokens."""

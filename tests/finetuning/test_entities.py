@@ -1,22 +1,18 @@
 """Entities and their figures, against seqeval (the field's reference), and by hand."""
 
 import random
-import warnings
 
 import pytest
-from seqeval.metrics import classification_report, f1_score, precision_score, recall_score
+from seqeval.metrics import classification_report
 from seqeval.metrics.sequence_labeling import get_entities
-from seqeval.scheme import IOB2, IOBES
 
 from bertkit.finetuning.entities import (
     Entity,
-    begins_nothing,
     entities,
     entity_scores,
     repaired,
     scheme_of,
     split_tag,
-    strict_entities,
     tags_of,
 )
 from bertkit.finetuning.features import Split
@@ -51,40 +47,18 @@ def test_figures_are_those_of_seqeval(scheme, seed):
             if draw.random() < 0.2:
                 tags[place] = draw.choice(TAGS[scheme])
     scores = entity_scores([entities(tags) for tags in predicted], [entities(tags) for tags in right])
-    assert scores[""]["precision"] == pytest.approx(precision_score(right, predicted), abs=1e-12)
-    assert scores[""]["recall"] == pytest.approx(recall_score(right, predicted), abs=1e-12)
-    assert scores[""]["f1"] == pytest.approx(f1_score(right, predicted), abs=1e-12)
     report = classification_report(right, predicted, output_dict=True)
-    for label in scores.keys() - {""}:
+    assert scores.keys() == report.keys() - {"micro avg", "macro avg", "weighted avg"}
+    for label in scores:
+        assert scores[label]["precision"] == pytest.approx(report[label]["precision"], abs=1e-12)
+        assert scores[label]["recall"] == pytest.approx(report[label]["recall"], abs=1e-12)
         assert scores[label]["f1"] == pytest.approx(report[label]["f1-score"], abs=1e-12)
         assert scores[label]["support"] == report[label]["support"]
 
 
-@pytest.mark.parametrize(("scheme", "theirs"), [("BIO", IOB2), ("BIOES", IOBES)])
-def test_strict_figures_are_those_of_seqeval(scheme, theirs):
-    valid = [tags for tags in rows(scheme, 7, 3_000) if tags and not begins_nothing(tags)]
-    if scheme == "BIOES":
-        valid = [tags for tags in valid if strict_entities(tags, scheme) == entities(tags)]
-    assert len(valid) > 50
-    predicted = [valid[(number * 7 + 3) % len(valid)][: len(tags)] for number, tags in enumerate(valid)]
-    predicted = [tags + ["O"] * (len(right) - len(tags)) for tags, right in zip(predicted, valid, strict=True)]
-    if scheme == "BIOES":  # what was cut in two is whole again
-        predicted = [
-            tags if strict_entities(tags, scheme) == entities(tags) else ["O"] * len(tags) for tags in predicted
-        ]
-    scores = entity_scores(
-        [strict_entities(tags, scheme) for tags in predicted], [strict_entities(tags, scheme) for tags in valid]
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        assert scores[""]["f1"] == pytest.approx(f1_score(valid, predicted, mode="strict", scheme=theirs), abs=1e-12)
-
-
-def test_strict_drops_what_begins_nothing():
+def test_an_entity_may_begin_with_what_goes_on():
     tags = ["I-PER", "O", "B-LOC", "I-LOC", "I-PER"]
     assert entities(tags) == [Entity(0, 1, "PER"), Entity(2, 4, "LOC"), Entity(4, 5, "PER")]
-    assert strict_entities(tags, "BIO") == [Entity(2, 4, "LOC")]
-    assert begins_nothing(tags) == 2
 
 
 @pytest.mark.parametrize(
@@ -113,7 +87,7 @@ def test_what_goes_on_with_nothing_begins():
         "B-PER", "I-PER", "O", "S-LOC", "B-X", "E-X"
     ]  # fmt: skip
     for tags in rows("BIO", 4):
-        assert begins_nothing(repaired(tags, "BIO")) == 0
+        assert repaired(repaired(tags, "BIO"), "BIO") == repaired(tags, "BIO")
         assert entities(repaired(tags, "BIO")) == entities(tags)
         assert repaired(tags, "IOB1") == tags
 
@@ -123,7 +97,12 @@ def test_a_type_may_hold_a_dash():
 
 
 def test_nothing_said_is_no_division_by_zero():
-    assert entity_scores([[]], [[]]) == {"": {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}}
+    one = [Entity(0, 1, "PER")]
+    for predicted, right, support in (([one], [[]], 0), ([[]], [one], 1)):
+        assert entity_scores(predicted, right) == {
+            "PER": {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": support}
+        }
+    assert entity_scores([[]], [[]]) == {}
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,11 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def asked(seq_len: int | None = None, examples: int | None = None) -> list[Override]:
+    given = {"data.max_seq_length": seq_len, "data.max_eval_examples": examples}
+    return [Override(name, value, f"--set {name}={value}") for name, value in given.items() if value is not None]
+
+
 def trained(out: Path, text: Path, tiny_model: Path, **settings: object) -> Path:
     overrides = [Override(name, value, name) for name, value in (SETTINGS | settings).items()]
     corpus = out.with_suffix(".txt")
@@ -81,7 +86,7 @@ def test_places_that_were_never_learned_are_told(run: Path, tmp_path: Path, caps
         (new / "run.json").write_text(json.dumps({"kind": "pretrain", "base_model": base}))
         capsys.readouterr()
         for length in (None, 24, 32):
-            evaluate_corpus(CorpusRequest(str(new), [str(text)], length, max_examples=9, device="cpu"))
+            evaluate_corpus(CorpusRequest(str(new), [str(text)], asked(length, 9), "cpu"))
         return " ".join(capsys.readouterr().err.split())
 
     assert said(None).count("places from 24 to 31 were never learned") == 1
@@ -89,12 +94,12 @@ def test_places_that_were_never_learned_are_told(run: Path, tmp_path: Path, caps
 
 
 def test_the_masked_word_figures_are_those_of_plain_transformers(run: Path, text: Path) -> None:
-    results = evaluate_corpus(CorpusRequest(str(run), [str(text)], seq_len=24, max_examples=9, device="cpu"))
+    results = evaluate_corpus(CorpusRequest(str(run), [str(text)], asked(24, 9), "cpu"))
     seen: list[dict[str, torch.Tensor]] = []
     with pytest.MonkeyPatch.context() as patch:
         collate = DataCollatorForBertPretraining.__call__
         patch.setattr(DataCollatorForBertPretraining, "__call__", lambda *a: seen.append(collate(*a)) or seen[-1])
-        evaluate_corpus(CorpusRequest(str(run), [str(text)], seq_len=24, max_examples=9, device="cpu"))
+        evaluate_corpus(CorpusRequest(str(run), [str(text)], asked(24, 9), "cpu"))
     batch = seen[-1]
     assert len(batch["input_ids"]) == results["examples"] == 9
     labels = batch.pop("labels")
@@ -115,7 +120,7 @@ def test_baselines_are_the_shares_of_the_text_itself(run: Path, text: Path) -> N
     tokenizer = load_tokenizer(str(run))
     ids = [id_ for line in TEXT.split("\n") for id_ in tokenizer(line, add_special_tokens=False)["input_ids"]]
     shares = np.unique(ids, return_counts=True)[1] / len(ids)
-    results = evaluate_corpus(CorpusRequest(str(run), [str(text)], seq_len=24, max_examples=1, device="cpu"))
+    results = evaluate_corpus(CorpusRequest(str(run), [str(text)], asked(24, 1), "cpu"))
     assert tokenizer.unk_token_id not in ids
     assert results["tokens_in_corpus"] == len(ids)
     assert results["most_frequent_token_share"] == pytest.approx(shares.max())
@@ -146,7 +151,7 @@ def test_a_model_that_has_not_learned_pairs_reads_single_segments(
     else:  # a head that was never trained
         model = trained(tmp_path / "model", text, tiny_model, sentence_objective="none")
         said = "pretrained without sentence pairs: masked words only"
-    results = evaluate_corpus(CorpusRequest(str(model), [str(text)], seq_len=24, device="cpu"))
+    results = evaluate_corpus(CorpusRequest(str(model), [str(text)], asked(24), "cpu"))
     assert said in " ".join(capsys.readouterr().err.split())
     assert results["sentence_objective"] == "none"
     assert "eval_nsp_accuracy" not in results
@@ -184,13 +189,13 @@ def test_what_cannot_be_evaluated_is_one_line(tiny_model: Path, text: Path, tmp_
         (tiny_model, "empty.txt", None, "the corpus is empty"),
         (tiny_model, "image.txt", None, "NUL byte"),
         (tiny_model, "chinese.txt", None, "all unknown to the tokenizer"),
-        (tiny_model, text, 64, r"data.max_seq_length 64 is over model.max_position_embeddings 32 \(.*--seq-len 64"),
+        (tiny_model, text, 64, r"data.max_seq_length 64 is over model.max_position_embeddings 32 \(--set data.max_seq_length=64"),
         (tiny_model, text, 0, "must be an integer >= 8.*got 0"),
         (tmp_path / "none", text, None, "no folder '.*none'"),
         (classifier, text, None, "classifier has no masked-word head"),
         (short, text, None, "has 71 word pieces in its tokenizer, and 64 in its model"),
     ):
         with pytest.raises(BertkitError, match=said):
-            evaluate_corpus(CorpusRequest(str(model), [str(tmp_path / corpus)], length, device="cpu"))
+            evaluate_corpus(CorpusRequest(str(model), [str(tmp_path / corpus)], asked(length), "cpu"))
     with pytest.raises(BertkitError, match="none of the 1 examples has a word piece that could be predicted"):
-        evaluate_corpus(CorpusRequest(str(tiny_model), [str(tmp_path / "mostly.txt")], max_examples=1, device="cpu"))
+        evaluate_corpus(CorpusRequest(str(tiny_model), [str(tmp_path / "mostly.txt")], asked(examples=1), "cpu"))

@@ -27,6 +27,7 @@ from bertkit.finetuning.rows.choice_rows import (
 from bertkit.finetuning.rows.columns import Command, option
 from bertkit.finetuning.rows.kinds import as_text
 from bertkit.intervals import wilson_interval
+from bertkit.runtime.numpy_bert import softmax
 
 if TYPE_CHECKING:
     import torch
@@ -179,10 +180,9 @@ class ChoiceHead(Head):
     def decode(self, logits: Sequence[np.ndarray], features: Features, split: Split) -> list[dict[str, Any]]:  # noqa: ARG002
         answers = []
         for index, (text, numbers) in enumerate(zip(split.texts, logits, strict=True)):
-            raised = np.exp(numbers.astype(np.float64) - numbers.max())
             chosen = int(numbers.argmax())
             answer = {"index": index, "prediction": chosen, "choice": text["choices"][chosen]}
-            answer["probabilities"] = (raised / raised.sum()).tolist()
+            answer["probabilities"] = softmax(numbers.astype(np.float64)).tolist()
             answers.append(answer if split.labels is None else answer | {"label": int(split.labels[index])})
         return answers
 

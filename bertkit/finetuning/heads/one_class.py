@@ -8,6 +8,7 @@ import numpy as np
 
 from bertkit.finetuning.features import Batch, Split
 from bertkit.finetuning.heads.sequence import SequenceHead
+from bertkit.runtime.numpy_bert import softmax
 
 if TYPE_CHECKING:
     import torch
@@ -54,9 +55,7 @@ class OneClass(SequenceHead):
         return other
 
     def shares(self, logits: np.ndarray) -> np.ndarray:
-        shifted = np.exp(logits.astype(np.float64) - logits.astype(np.float64).max(axis=1, keepdims=True))
-        shares: np.ndarray = shifted / shifted.sum(axis=1, keepdims=True)
-        return shares
+        return softmax(logits.astype(np.float64))
 
     def decided(self, shares: np.ndarray) -> np.ndarray:
         most_likely: np.ndarray = shares.argmax(axis=1)

@@ -6,6 +6,7 @@ read, C tags.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from operator import ne
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,7 +18,6 @@ from bertkit.errors import BertkitError
 from bertkit.finetuning.entities import (
     OUTSIDE,
     are_like_entities,
-    begins_nothing,
     entities,
     repaired,
     scheme_of,
@@ -39,6 +39,7 @@ from bertkit.finetuning.rows.tagged_rows import (
 from bertkit.finetuning.rows.unfolded import looks_like_list, unfolded
 from bertkit.finetuning.tag_figures import details_of, figure
 from bertkit.finetuning.tagged_features import TagTargets, named_entities, tagged_features, what_is_lost
+from bertkit.runtime.numpy_bert import softmax
 
 if TYPE_CHECKING:
     import torch
@@ -150,17 +151,20 @@ class TokenHead(AtTokens):
         made = []
         for row in rows:
             given = row.tags or []
-            tags = tags_of(entities(given), len(given), self.scheme) if is_other else repaired(given, self.scheme)
+            tags = tags_of(entities(given), len(given), self.scheme) if is_other else self._repaired(given)
             self._refuse_unknown(row, set(tags))
             made.append(replace(row, tags=tags))
         return made
 
+    def _repaired(self, tags: Sequence[str]) -> list[str]:
+        return repaired(tags, self.scheme)
+
     def left_out(self, rows: Sequence[Row], columns: Columns, split: Split) -> list[str]:  # noqa: ARG002
         tagged: list[TaggedRow] = split.labels or []
         is_repaired = {self.scheme, scheme_of(row.tags or () for row in tagged)} <= {"BIO", "BIOES"}
+        given, read = ([tag for row in tagged for tag in tags(row.tags or ())] for tags in (list, self._repaired))
         counts = {
-            "tags that go on with nothing, read as beginnings": is_repaired
-            * sum(begins_nothing(row.tags or ()) for row in tagged),
+            "tags that go on with nothing, read as beginnings": is_repaired and sum(map(ne, given, read)),
             "entities that overlap a longer one, left out": sum(row.overlapping for row in tagged),
             "marks of further annotators, or second labels, left out": sum(row.further for row in tagged),
         }
@@ -209,9 +213,8 @@ class TokenHead(AtTokens):
         certain = [np.zeros(len(ids)) for ids in chosen]
         for row, words, said in zip(features.rows, targets.words, logits, strict=True):
             if len(words):
-                exact = said.astype(np.float64)
-                shares = np.exp(exact - exact.max(axis=1, keepdims=True))
-                chosen[row][words], certain[row][words] = exact.argmax(axis=1), 1 / shares.sum(axis=1)
+                shares = softmax(said.astype(np.float64))
+                chosen[row][words], certain[row][words] = said.argmax(axis=1), shares.max(axis=1)
         for row, ids, scores in zip(targets.rows, chosen, certain, strict=True):
             yield row, [self.label_names[id_] for id_ in ids], scores
 

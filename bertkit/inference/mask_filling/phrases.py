@@ -14,6 +14,7 @@ import numpy as np
 
 from bertkit.inference.mask_filling.joint import each_answer
 from bertkit.runtime.base import Bert
+from bertkit.runtime.numpy_bert import softmax
 from bertkit.runtime.text import Encoding, TextEncoder
 
 CONTEXT = 32
@@ -37,9 +38,7 @@ def shares(bert: Bert, text_encoder: TextEncoder, fillings: Sequence[tuple[Encod
     logs = log_probabilities(bert, text_encoder, fillings)
     common = min(len(one) for one in logs)
     whole = np.array([common * sum(one) / len(one) for one in logs])
-    weights = np.exp(whole - whole.max())
-    shared: np.ndarray = weights / weights.sum()
-    return shared
+    return softmax(whole)
 
 
 def log_probabilities(
@@ -54,7 +53,9 @@ def log_probabilities(
     for number, (text, filled) in enumerate(fillings):
         for place in range(max(0, filled[0] - CONTEXT), min(len(text.ids), filled[-1] + 1 + CONTEXT)):
             if text.ids[place] not in text_encoder.special_ids or place in filled:
-                copies.append(_masked(text, place, filled, text_encoder))
+                rest = (other for other in filled if other > place)
+                rest = rest if place in filled else text_encoder.rest_of_word(text, place)
+                copies.append(text_encoder.masked(text, [place, *rest]))
                 scored.append((number, place))
     logs_of: list[list[float]] = [[] for _ in fillings]
 
@@ -64,12 +65,3 @@ def log_probabilities(
 
     each_answer(bert, copies, [[place] for _, place in scored], answer)
     return logs_of
-
-
-def _masked(text: Encoding, place: int, filled: Sequence[int], text_encoder: TextEncoder) -> Encoding:
-    """The text with the piece at a place masked, and the later pieces that would give it away."""
-    ids = list(text.ids)
-    rest = (other for other in filled if other > place) if place in filled else text_encoder.rest_of_word(text, place)
-    for hidden in (place, *rest):
-        ids[hidden] = text_encoder.mask_id
-    return Encoding(ids, text.type_ids)
