@@ -53,8 +53,8 @@ def log_probabilities(
     for number, (text, filled) in enumerate(fillings):
         for place in range(max(0, filled[0] - CONTEXT), min(len(text.ids), filled[-1] + 1 + CONTEXT)):
             if text.ids[place] not in text_encoder.special_ids or place in filled:
-                rest = (other for other in filled if other > place)
-                rest = rest if place in filled else text_encoder.rest_of_word(text, place)
+                later = [other for other in filled if other > place]
+                rest = later if place in filled else text_encoder.rest_of_word(text, place)
                 copies.append(text_encoder.masked(text, [place, *rest]))
                 scored.append((number, place))
     logs_of: list[list[float]] = [[] for _ in fillings]
