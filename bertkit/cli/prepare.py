@@ -77,7 +77,7 @@ def prepare(
         if out is not None:
             check_new_or_empty(out)
         given_tokenizer = load_tokenizer(tokenizer) if tokenizer else None
-        store, _, text = prepare_corpus(preparation, recipe.tokenizer, given_tokenizer, out, verify)
+        store, text = prepare_corpus(preparation, recipe.tokenizer, given_tokenizer, out, verify)
     say_changes(text)
     _print_store(store)
 

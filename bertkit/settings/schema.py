@@ -314,10 +314,8 @@ class FinetuneTrainSettings(TrainSettings):
     with 80 %, about 80 % are then right. The classes stay the same where each row is read at once."""
     class_weights: Literal["none", "balanced"] = "none"
     """"balanced" weighs each class by the inverse of its share of the training rows."""
-    logging_steps: Positive = 50
     eval_steps: Annotated[int, Field(ge=0)] = 0
     """0 evaluates after every epoch."""
-    save_steps: Positive = 1_000
 
     @model_validator(mode="after")
     def _frozen_once(self) -> "FinetuneTrainSettings":
