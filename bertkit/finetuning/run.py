@@ -325,13 +325,13 @@ def _finish(
     save_model(objective.model, run.tokenizer, out)
     hide_features(out)
     check_saved(out, objective.model)
-    write_json(out / "eval_results.json", results)
+    write_json(out / run_folder.RESULTS, results)
     if run.evaluator.scored:
         first = run.evaluator.scored[0]
         # With the texts, for `bertkit report` shows the errors.
         told = zip(first.predictions, map(head.shown, first.split.texts), strict=True)
         rows = [{**row, **text} for row, text in told]
-        write_text(out / "predictions.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+        write_text(out / run_folder.PREDICTIONS, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     record = run_folder.record(out, recipe, facts)
     write_text(out / "README.md", finetuned_card(out, record, recipe, head))
     return record

@@ -55,7 +55,6 @@ _SHARED = {
 """Settings that a grid cannot vary, and what to do instead."""
 
 
-_SUMMARY = "eval_results.json"
 """The results of a run; those of a sweep have "sweep" in them."""
 
 
@@ -174,7 +173,7 @@ def _check_top(out: Path) -> None:
     """
     if not (out / RUN).is_file():
         return
-    summary = out / _SUMMARY
+    summary = out / run_folder.RESULTS
     if summary.is_file() and "sweep" in read_json(summary):
         return
     own, *of_runs = ({**read_record(path.parent).facts, "out": ""} for path in (out / RUN, *out.glob(f"*/{RUN}")))
@@ -267,7 +266,7 @@ def _summary(out: Path, runs: list[dict[str, Any]], data: LabelledData) -> RunRe
     if not is_main_process():
         return RunRecord(**record, results=results)
     _take_over(Path(best["out"]), out)
-    write_json(out / _SUMMARY, results)
+    write_json(out / run_folder.RESULTS, results)
     check_saved(out)
     # Last: a folder with a record holds a whole model.
     own = write_record(out, {**read_record(Path(best["out"])).facts, "out": str(out)})

@@ -66,7 +66,7 @@ def checked_folder(name_or_path: str, weights: bool = True, features: bool = Fal
             "alone can: for all else give that BERT (base_model in run.json)"
         )
     if is_bert(config):
-        _check_bert(config, name_or_path)
+        check_config(config, f"config.json of {name_or_path}", name_or_path)
     if weights:
         _check_weights(folder, config, name_or_path)
     return folder
@@ -108,8 +108,13 @@ def read_config(folder: Path, name: str = "") -> dict[str, Any]:
             )
         raise BertkitError(f"{name or folder} is no model folder: it has no config.json")
     config = read_json(path)
+    return config | {"architectures": architectures(config)}
+
+
+def architectures(config: dict[str, Any]) -> list[str]:
+    """The classes of transformers that a configuration names; old ones name none."""
     named = config.get("architectures")
-    return config | {"architectures": [str(one) for one in named] if isinstance(named, list) else []}
+    return [str(one) for one in named] if isinstance(named, list) else []
 
 
 def weights_path(folder: Path, config: dict[str, Any]) -> Path:
@@ -239,13 +244,13 @@ def check_kind(config: dict[str, Any], name: str) -> None:
             )
 
 
-def _check_bert(config: dict[str, Any], name: str) -> None:
-    """Raises a BertkitError where config.json asks for a kind of BERT that bertkit does not compute, or has no sizes."""
+def check_config(config: dict[str, Any], where: str, name: str) -> None:
+    """Raises a BertkitError where a configuration asks for a kind of BERT that bertkit does not compute, or has no sizes."""
     check_kind(config, name)
     for size in _SIZES:
         value = config.get(size, 1)
         if type(value) is not int or value < 1:
-            raise BertkitError(f"{name} has {size} {value!r} in its config.json: it has to be a positive whole number")
+            raise BertkitError(f"{where}: {size} must be a whole number above 0, and is {value!r}")
 
 
 def _check_weights(folder: Path, config: dict[str, Any], name: str) -> None:

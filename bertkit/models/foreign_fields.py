@@ -7,9 +7,11 @@ from bertkit.io.structured import read_json
 from bertkit.models.folder import is_bert, read_config
 from bertkit.models.tokenizer import CODE_OF_OTHERS
 
-# Fields of older configurations. They can be dropped in silence, for they say nothing that matters today.
-_OF_OLD = {"torch_dtype", "position_embedding_type", "gradient_checkpointing", "directionality", "pooler_fc_size", "pooler_type",
-           "pooler_num_attention_heads", "pooler_num_fc_layers", "pooler_size_per_head", "num_labels"}  # fmt: skip
+FIELDS_OF_OLD = {
+    *("architectures", "torch_dtype", "gradient_checkpointing", "directionality", "num_labels", "output_past"),
+    *("pooler_fc_size", "pooler_type", "pooler_num_attention_heads", "pooler_num_fc_layers", "pooler_size_per_head"),
+}
+"""Fields of Google's configurations and of old ones of transformers that say nothing of what a model computes."""
 
 
 def left_out(folder: Path, name: str) -> list[str]:
@@ -33,6 +35,8 @@ def fields_of_others(folder: Path, name: str) -> dict[str, set[str]]:
 
     config, path = read_config(folder, name), folder / "tokenizer_config.json"
     tokenizer = read_json(path) if path.is_file() else {}
-    known = {*BertConfig().to_dict(), *_OF_OLD} if is_bert(config) else config.keys() - {*CODE_OF_OTHERS}
+    # A kind of position that bertkit does not compute is refused when the model is read.
+    of_berts = {*BertConfig().to_dict(), *FIELDS_OF_OLD, "position_embedding_type"}
+    known = of_berts if is_bert(config) else config.keys() - {*CODE_OF_OTHERS}
     strange = {field for field in config.keys() - known if not field.startswith("bertkit_")}
     return {"config.json": strange, path.name: tokenizer.keys() & {*CODE_OF_OTHERS}}

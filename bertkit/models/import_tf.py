@@ -21,7 +21,7 @@ from bertkit.io.atomic import check_new_or_empty, new_folder, write_text
 from bertkit.io.space import check_space
 from bertkit.models.bert import save_model
 from bertkit.models.card import CardFacts, model_card
-from bertkit.models.folder import TIED
+from bertkit.models.folder import TIED, name_of_today
 from bertkit.models.headed import LINEAR_HEADS
 from bertkit.models.import_tf_config import built, check_decoder, check_heads, check_sizes, read_settings
 from bertkit.models.tf_checkpoint import TensorFlowCheckpoint
@@ -260,11 +260,8 @@ def _old_pytorch(path: Path) -> "dict[str, torch.Tensor]":
         raise BertkitError(f"{path} is no table of weights by name")
     weights = {}
     for name, tensor in loaded.items():
-        name = str(name).removeprefix("module.")
-        if name.endswith("embeddings.position_ids"):  # 0, 1, 2, …, which older versions of transformers saved
-            continue
-        name = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name))
-        weights[name if name.startswith(("bert.", "cls.", "classifier.")) else f"bert.{name}"] = tensor.float()
+        if not str(name).endswith("embeddings.position_ids"):  # 0, 1, 2, …, which older versions of transformers saved
+            weights[name_of_today(str(name))] = tensor.float()
     return weights
 
 

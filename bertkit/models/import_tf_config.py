@@ -8,19 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from bertkit.console import one_line
 from bertkit.errors import BertkitError
-from bertkit.models.folder import TIED, check_kind
+from bertkit.models.folder import TIED, architectures, check_config
+from bertkit.models.foreign_fields import FIELDS_OF_OLD
 
 if TYPE_CHECKING:
     import torch
 
 _LARGEST_CONFIG_BYTES = 1 << 20
-_SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
-          "max_position_embeddings", "type_vocab_size")  # fmt: skip
 # Fields that change what a model computes or how it learns, and that no weight shows.
 _NOT_SHOWN = ("hidden_act", "hidden_dropout_prob", "attention_probs_dropout_prob")
-# Fields of Google's configurations and of old ones of transformers that can be dropped in silence.
-_SAY_NOTHING = {"architectures", "torch_dtype", "directionality", "num_labels", "output_past", "pooler_fc_size", "pooler_type",
-                "pooler_num_attention_heads", "pooler_num_fc_layers", "pooler_size_per_head"}  # fmt: skip
 # The model garden's kernels of queries: [width of the model, heads, width of a head].
 _QUERY = re.compile(r"/_attention_layer/_query_dense/kernel(/|$)")
 
@@ -46,17 +42,13 @@ def read_settings(path: Path) -> tuple[dict[str, Any], list[str]]:
         }
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise BertkitError(f"{path} is no configuration of a BERT: {error}") from None
-    for name in (name for name in _SIZES if name in given):
-        if type(given[name]) is not int or given[name] < 1:
-            raise BertkitError(f"{path}: {name} must be a whole number above 0, and is {given[name]!r}")
-    check_kind(given, str(path))
+    check_config(given, str(path), str(path))
     if "num_attention_heads" not in settings:
         raise BertkitError(
             f"{path} has no num_attention_heads, which the weights do not show: add the number of heads that the model was "
             "trained with"
         )
-    named = given.get("architectures")
-    settings["architectures"] = [str(one) for one in named] if isinstance(named, list) else []
+    settings["architectures"] = architectures(given)
     return settings, _notes(path, given, settings, standard)
 
 
@@ -67,7 +59,7 @@ def _notes(path: Path, given: dict[str, Any], settings: dict[str, Any], standard
         for name, value in given.items()
         if value and (name, value) != ("position_embedding_type", "absolute")
     }
-    left_out = sorted(told.keys() - settings.keys() - _SAY_NOTHING)
+    left_out = sorted(told.keys() - settings.keys() - FIELDS_OF_OLD)
     lacking = [f"{name} is taken to be {standard[name]}" for name in _NOT_SHOWN if name not in settings]
     notes = [f"left out of what {path} says: {', '.join(left_out)}"] if left_out else []
     return notes + (

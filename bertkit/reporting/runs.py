@@ -11,12 +11,10 @@ from typing import Any, TypeGuard
 from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.io.structured import read_json, read_json_lines, read_toml
-from bertkit.training.metrics_log import FILE as METRICS
 from bertkit.training.metrics_log import read_metrics
 from bertkit.training.record import RUN, read_record
-from bertkit.training.run_folder import RECIPE, flat
+from bertkit.training.run_folder import METRICS, PREDICTIONS, RECIPE, RESULTS, flat
 
-RESULTS, PREDICTIONS = "eval_results.json", "predictions.jsonl"
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
 

@@ -22,10 +22,10 @@ from bertkit.hardware import memory_errors, seed_torch
 from bertkit.signals import BrokenOff, StopRequest, stop_on_signals
 from bertkit.training import checkpoint, ranks
 from bertkit.training.job import Job
-from bertkit.training.metrics_log import FILE, MetricsLog, trackers
+from bertkit.training.metrics_log import MetricsLog, trackers
 from bertkit.training.nonfinite import Health, check_not_diverged
 from bertkit.training.optimizer import build_optimizer, clip_grad_norm, set_learning_rate
-from bertkit.training.run_folder import GO_ON
+from bertkit.training.run_folder import GO_ON, METRICS
 from bertkit.training.schedule import Course, learning_rate
 from bertkit.training.sharding import Sharding
 from bertkit.training.steps import Batch, step_batches
@@ -79,7 +79,7 @@ class _Run:
         if resume_from:
             self._load_optimizer(resume_from)
         self.log = MetricsLog(job.out, accelerator, self.progress)
-        ranks.agree_on_start(job.out, job.out / FILE, self.progress.step, job.plan.total_steps)
+        ranks.agree_on_start(job.out, job.out / METRICS, self.progress.step, job.plan.total_steps)
         ranks.settle_sums(accelerator, self.module, lambda: job.plan.fetch(job.plan.examples(0)[:2]))
         self.timing = Timing(self.progress.seconds)
         self._saved_step = self.progress.step if resume_from else -1

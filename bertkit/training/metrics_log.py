@@ -11,14 +11,12 @@ from bertkit import console
 from bertkit.io.atomic import disk_errors, write_text
 from bertkit.io.structured import read_json_lines
 from bertkit.settings.schema import TrainSettings
-from bertkit.training.run_folder import TRACKED
+from bertkit.training.run_folder import METRICS, TRACKED
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from bertkit.training.checkpoint import Progress
-
-FILE = "metrics.jsonl"
 
 
 class MetricsLog:
@@ -33,7 +31,7 @@ class MetricsLog:
     """
 
     def __init__(self, out: Path, accelerator: "Accelerator", progress: "Progress") -> None:
-        self._path = out / FILE
+        self._path = out / METRICS
         self._accelerator = accelerator
         if accelerator.is_main_process:
             kept = [line for line in read_metrics(out) if _is_before(line, progress)] if progress.step else []
@@ -81,11 +79,11 @@ def read_metrics(out: Path) -> list[dict[str, Any]]:
     Raises:
         BertkitError: the file cannot be read, or is not UTF-8.
     """
-    objects, others = read_json_lines(out / FILE)
+    objects, others = read_json_lines(out / METRICS)
     steps = [one for one in objects if type(one.get("step")) is int]
     if others := others + len(objects) - len(steps):
         counted = console.counted(
             others, "line is no figures of a step, and is", "lines are no figures of a step, and are"
         )
-        console.warn(console.plain(f"{out / FILE}: {counted} left out"))
+        console.warn(console.plain(f"{out / METRICS}: {counted} left out"))
     return steps

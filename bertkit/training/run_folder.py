@@ -20,21 +20,22 @@ from bertkit.settings.schema import Settings, TrainSettings
 from bertkit.training.record import MANIFEST, RUN, RunRecord, read_record, write_record
 
 RECIPE, LOCK = "recipe.toml", ".lock"
+METRICS, RESULTS, PREDICTIONS = "metrics.jsonl", "eval_results.json", "predictions.jsonl"
 TRACKED = "bertkit"
 """The project's name in trackers, and so the name of their folder."""
 _OURS: tuple[str, ...] = (
     RUN,
     RECIPE,
     LOCK,
-    "metrics.jsonl",
+    METRICS,
     "README.md",
     "config.json",
     "model.safetensors",
     "features.safetensors",
     "tokenizer.json",
 )
-_OURS += ("tokenizer_config.json", "vocab.txt", "eval_results.json", "predictions.jsonl")
-_RECORD = (RUN, RECIPE, "metrics.jsonl")
+_OURS += ("tokenizer_config.json", "vocab.txt", RESULTS, PREDICTIONS)
+_RECORD = (RUN, RECIPE, METRICS)
 """Files that every run writes before its first step."""
 GO_ON = "the same command with --resume goes on"
 # Settings that may differ between a run and its resume: they do not change what is learned from, only when it is evaluated or

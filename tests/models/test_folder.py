@@ -66,9 +66,9 @@ EVERYWHERE = {
         ({"hidden_size": 10**6}, "hidden_size is 1,000,000 in config.json, and 16"),
         ({"intermediate_size": 10**9}, "intermediate_size is 1,000,000,000 in config.json, and 32"),
         ({"num_labels": 10**9}, "num_labels is 1,000,000,000 in config.json, and 0"),
-        ({"num_hidden_layers": "two"}, "has num_hidden_layers 'two' in its config.json"),
-        ({"vocab_size": -1}, "has vocab_size -1 in its config.json"),
-        ({"num_hidden_layers": 0}, "has num_hidden_layers 0 in its config.json: it has to be a positive whole number"),
+        ({"num_hidden_layers": "two"}, "num_hidden_layers must be a whole number above 0, and is 'two'"),
+        ({"vocab_size": -1}, "vocab_size must be a whole number above 0, and is -1"),
+        ({"num_hidden_layers": 0}, "num_hidden_layers must be a whole number above 0, and is 0"),
     ],
 )
 def test_what_cannot_be_computed_is_the_same_line_everywhere(copy, where, changes, said):

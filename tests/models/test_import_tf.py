@@ -386,7 +386,8 @@ def test_a_classifier_is_of_the_class_that_its_configuration_names(tmp_path, cap
     ids = ids[None] if cls_name == "BertForMultipleChoice" else ids
     loaded = getattr(transformers, cls_name).from_pretrained(tmp_path / "out").eval()
     with torch.no_grad():
-        assert torch.equal(loaded(input_ids=ids).logits, model(input_ids=ids).logits)
+        # Where a weight lies in memory can change the last bit of a product.
+        torch.testing.assert_close(loaded(input_ids=ids).logits, model(input_ids=ids).logits, rtol=1e-5, atol=1e-7)
     assert f"pipeline_tag: {tag}\n" in (tmp_path / "out" / "README.md").read_text()
     said = capsys.readouterr().err
     assert "taken for one of whole texts" not in said

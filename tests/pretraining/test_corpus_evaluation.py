@@ -189,7 +189,12 @@ def test_what_cannot_be_evaluated_is_one_line(tiny_model: Path, text: Path, tmp_
         (tiny_model, "empty.txt", None, "the corpus is empty"),
         (tiny_model, "image.txt", None, "NUL byte"),
         (tiny_model, "chinese.txt", None, "all unknown to the tokenizer"),
-        (tiny_model, text, 64, r"data.max_seq_length 64 is over model.max_position_embeddings 32 \(--set data.max_seq_length=64"),
+        (
+            tiny_model,
+            text,
+            64,
+            r"data.max_seq_length 64 is over model.max_position_embeddings 32 \(--set data.max_seq_length=64",
+        ),
         (tiny_model, text, 0, "must be an integer >= 8.*got 0"),
         (tmp_path / "none", text, None, "no folder '.*none'"),
         (classifier, text, None, "classifier has no masked-word head"),

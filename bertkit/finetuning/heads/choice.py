@@ -25,7 +25,7 @@ from bertkit.finetuning.rows.choice_rows import (
     told_empty,
 )
 from bertkit.finetuning.rows.columns import Command, option
-from bertkit.finetuning.rows.kinds import as_text
+from bertkit.finetuning.rows.kinds import CHOICE_LISTS, as_text
 from bertkit.intervals import wilson_interval
 from bertkit.runtime.numpy_bert import softmax
 
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from bertkit.finetuning.windows import RowEncoder
     from bertkit.settings.schema import TaskSettings
 
-_LISTS = ("choices", "options", "endings")
 _QUESTIONS = (
     *(("article", "question"), ("context", "question"), ("sent1", "sent2"), ("premise", "question")),
     *((name,) for name in ("question", "premise", "ctx", "sent1", "context")),
@@ -51,7 +50,7 @@ class ChoiceHead(Head):
     pipeline_tag = "multiple-choice"
     roles: ClassVar = {
         "text": _QUESTIONS,
-        "choices": (*((name,) for name in _LISTS), ()),
+        "choices": (*((name,) for name in CHOICE_LISTS), ()),
         "label": (("label",), ("answer",), ("answerKey",)),
     }
     metric_names = ("accuracy",)
@@ -61,7 +60,7 @@ class ChoiceHead(Head):
 
     @classmethod
     def takes(cls, row: dict[str, Any], task: "TaskSettings") -> bool:  # noqa: ARG003
-        listed = any(are_choices(row.get(name)) for name in _LISTS)
+        listed = any(are_choices(row.get(name)) for name in CHOICE_LISTS)
         return (listed or any(len(family) > 1 for family in numbered(row))) and any(
             name in row for (name,) in cls.roles["label"]
         )

@@ -7,7 +7,8 @@ from bertkit.errors import BertkitError
 from bertkit.finetuning.rows.cells import refuse_empty
 from bertkit.finetuning.rows.unfolded import are_texts, unfolded
 
-_CHOICE_NAMES = ("choices", "endings", "options")
+CHOICE_LISTS = ("choices", "options", "endings")
+"""Names of a column that holds the choices of a row."""
 _SHOWN_CHARACTERS = 40
 OF_SEVERAL = (list, tuple, dict, set, frozenset)
 """Types of cells that hold several values."""
@@ -25,7 +26,7 @@ def refuse_other_tasks(place: str, row: dict[str, Any], text: Sequence[str] = ()
     Raises:
         BertkitError: the row belongs to such a task.
     """
-    choices = next((name for name in _CHOICE_NAMES if isinstance(row.get(name), list)), None)
+    choices = next((name for name in CHOICE_LISTS if isinstance(row.get(name), list)), None)
     choices = choices or ("ending0" if "ending0" in row and "ending1" in row else None)
     if choices:
         raise _not_trained(place, f"'{choices}' beside a label that numbers them is multiple choice")

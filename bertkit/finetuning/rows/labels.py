@@ -17,7 +17,7 @@ from bertkit.settings.schema import TaskSettings
 
 _MOST_NUMBERED_CLASSES = 50
 _BETWEEN = re.compile(r"[|;]|, ")
-_SET = "--set task.problem_type="
+SET_KIND = "--set task.problem_type="
 
 
 class ClassIds:
@@ -184,14 +184,14 @@ def _refuse_two_ways(rows: Sequence[Row], column: str, lists: Sequence[list[Any]
         if listed is not None:
             raise BertkitError(
                 f"{place}: the label {shown(row[column])} looks like a list, which those of other rows are not: write all "
-                f"of them as JSON lists, or use {_SET}single_label_classification"
+                f"of them as JSON lists, or use {SET_KIND}single_label_classification"
             )
     place, first = rows[0][0], str(rows[0][1][column])
     values = [row[column] for _, row in rows]
     if all(isinstance(value, str) and value.strip()[:1] == "[" and value.strip()[-1] == "]" for value in values):
         raise BertkitError(
             f'{place}: the label {shown(first)} looks like a list, but is none in JSON: write ["a", "b"] or [0, 1], or use '
-            f"{_SET}single_label_classification"
+            f"{SET_KIND}single_label_classification"
         )
     with_comma = [cells.has_comma(value) for value in values]
     if any(with_comma) and all(
@@ -200,7 +200,7 @@ def _refuse_two_ways(rows: Sequence[Row], column: str, lists: Sequence[list[Any]
         at = with_comma.index(True)
         raise BertkitError(
             f"{rows[at][0]}: the label '{shown(values[at])}' is a number with a comma, and all are numbers: write a "
-            f"point for decimals and nothing for thousands, or use {_SET}single_label_classification"
+            f"point for decimals and nothing for thousands, or use {SET_KIND}single_label_classification"
         )
 
 
@@ -256,7 +256,7 @@ def _refuse_missing(rows: Sequence[Row], columns: Sequence[str], several: bool) 
         ]
         written = [row[column] for _, row in rows if isinstance(row.get(column), str)] if empty and not several else []
         listed = any(_BETWEEN.search(value) for value in written)
-        way = f"; where a cell holds several, use {_SET}multi_label_classification" if listed else ""
+        way = f"; where a cell holds several, use {SET_KIND}multi_label_classification" if listed else ""
         cells.refuse_empty(empty, len(rows), f"no label in column '{column}'", way)
 
 

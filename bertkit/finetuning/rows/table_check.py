@@ -10,6 +10,7 @@ import numpy as np
 
 from bertkit.console import counted, listed
 from bertkit.finetuning.rows import cells
+from bertkit.finetuning.rows.labels import SET_KIND
 
 if TYPE_CHECKING:
     from bertkit.finetuning.features import Split
@@ -18,7 +19,6 @@ SHOWN_CLASSES = 12
 _UNEVEN = 5
 _RARE = 20
 """Labels that are no numbers are named if at most one row in so many has such a one."""
-_SET = "--set task.problem_type="
 _UNTOLD = re.compile(r"[\s_-]|[.,;:!?]+$")
 _POINT_ZERO = re.compile(r"(-?[0-9]+)\.0+")
 
@@ -82,14 +82,14 @@ class TableCheck:
             shown = ", ".join(f"{number:g}" for number in self.examples)
             return (
                 f"the labels are numbers such as {shown}, from {first.least:g} to {first.largest:g}: a regression; "
-                f"{_SET}single_label_classification makes them classes"
+                f"{SET_KIND}single_label_classification makes them classes"
             )
         kind = "several labels a row" if self.problem_type == "multi_label_classification" else "one label a row"
         counts = [f"{name} ({rows:,})" for name, rows in first.classes.items()]
         shown = listed(counts, SHOWN_CLASSES)
         none = f"; {counted(first.without_class, 'row', 'rows')} with none" if first.without_class else ""
         numbers = self.problem_type == "single_label_classification" and all(map(cells.is_whole, first.classes))
-        flag = f"; {_SET}regression reads them as numbers" if numbers and len(counts) > 2 else ""
+        flag = f"; {SET_KIND}regression reads them as numbers" if numbers and len(counts) > 2 else ""
         if self.problem_type == "multi_label_classification" and list(first.classes) == list(
             map(str, range(len(counts)))
         ):
@@ -113,7 +113,7 @@ class TableCheck:
         ]
         if self.between:
             told.append(
-                f"some labels hold '{self.between}' between other labels: {_SET}multi_label_classification splits them there"
+                f"some labels hold '{self.between}' between other labels: {SET_KIND}multi_label_classification splits them there"
             )
         single = self.problem_type == "single_label_classification"
         if single and len(first.classes) > 2 and 2 * len(first.classes) > first.rows:
