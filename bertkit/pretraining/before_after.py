@@ -16,6 +16,8 @@ from bertkit.corpus.prepare import Preparation, prepare
 from bertkit.corpus.sources import find_sources
 from bertkit.draws import key, uniform_grid
 from bertkit.errors import BertkitError
+from bertkit.inference.cloze import evaluate_cloze
+from bertkit.models.bert import load_for
 from bertkit.models.folder import bert_folder, own_length
 from bertkit.models.new_words import new_words
 from bertkit.models.tokenizer import continuation_mask, load_tokenizer, special_ids
@@ -91,9 +93,6 @@ def before_and_after(
         if a model cannot read the cloze sentences, which a note says). If the models cannot be compared, an empty dictionary, and
         a note says why.
     """
-    from bertkit.inference.cloze import evaluate_cloze
-    from bertkit.models.bert import load_for
-
     folder = bert_folder(base)
     own = load_tokenizer(str(folder))
     texts = _texts(corpus, own, recipe, min(_LENGTH, own_length(folder) or _LENGTH))

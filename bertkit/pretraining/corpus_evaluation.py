@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from bertkit import console
 from bertkit.corpus.sources import find_sources
 from bertkit.errors import BertkitError
+from bertkit.models.bert import load_for, own_tokenizer
 from bertkit.models.folder import bert_folder, max_positions
 from bertkit.pretraining.dataset import EvaluationSet, collator_for
 from bertkit.pretraining.evaluation import Evaluator
@@ -128,8 +129,6 @@ def _say_unlearned(name: str, run: RunRecord, longest: int) -> None:
 
 def _model(name: str, recipe: PretrainRecipe, knows_pairs: bool) -> "tuple[BertForPreTraining, bool]":
     """The model, and whether it is to read pairs; ``knows_pairs`` is whether it may have learned them."""
-    from bertkit.models.bert import load_for
-
     model, new = load_for("BertForPreTraining", name, ("cls.seq_relationship.", "bert.pooler."))
     if new:
         why = f"has no {' and no '.join(new)}"
@@ -145,8 +144,6 @@ def _model(name: str, recipe: PretrainRecipe, knows_pairs: bool) -> "tuple[BertF
 
 def _corpus(request: CorpusRequest, recipe: PretrainRecipe) -> Prepared:
     """The prepared text, all of it held out."""
-    from bertkit.models.bert import own_tokenizer
-
     tokenizer = own_tokenizer(bert_folder(request.model), request.model)
     return prepare_for_training([AskedText(request.corpus)], request.corpus, tokenizer, recipe)
 
