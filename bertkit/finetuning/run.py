@@ -16,6 +16,7 @@ from bertkit.finetuning.data import DataRequest, LabelledData, check_inputs, loa
 from bertkit.finetuning.evaluation import results_of
 from bertkit.finetuning.fingerprint import data_fingerprint
 from bertkit.finetuning.job import Setup, set_up
+from bertkit.finetuning.rate import FROZEN_RATES, finetuning_rate
 from bertkit.io.atomic import write_json, write_text
 from bertkit.io.connection import is_offline
 from bertkit.io.hub import EMBEDDED, NotFetchedError, model_folder
@@ -26,10 +27,9 @@ from bertkit.models.folder import checked_folder, read_config
 from bertkit.models.headed import encoder_tokenizer
 from bertkit.models.saved import check_saved, hide_features
 from bertkit.settings.recipes import Override, Resolved, given, load
-from bertkit.settings.schema import FinetuneRecipe
+from bertkit.settings.schema import WIDTH_OF_RECIPES, FinetuneRecipe
 from bertkit.signals import stopped_cleanly
 from bertkit.training import ranks, run_folder
-from bertkit.training.rate import FROZEN_RATES, WIDTH_OF_RECIPES, finetuning_rate
 from bertkit.training.record import RunRecord, read_record
 from bertkit.training.schedule import say_long_warmup
 

@@ -13,9 +13,9 @@ from bertkit.pretraining.dataset import EvaluationSet, collator_for
 from bertkit.pretraining.evaluation import Evaluator
 from bertkit.pretraining.extent import as_read, longest_example
 from bertkit.pretraining.prepare import AskedText, Prepared, is_prepared, prepare_for_training
+from bertkit.runtime.learned_objective import learned_objective
 from bertkit.settings.recipes import Override, given, load
 from bertkit.settings.schema import PretrainRecipe
-from bertkit.training.learned_objective import learned_objective
 from bertkit.training.record import RunRecord, read_record
 from bertkit.training.run_folder import RECIPE
 

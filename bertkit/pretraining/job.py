@@ -15,8 +15,8 @@ from bertkit.pretraining.extent import as_read, documents_with_pairs, say_pairs
 from bertkit.pretraining.mix import facts_of
 from bertkit.pretraining.prepare import Prepared, say_changes
 from bertkit.pretraining.request import ResolvedRequest
+from bertkit.runtime.learned_objective import learned_objective
 from bertkit.settings.schema import MOST_STEPS, PretrainRecipe
-from bertkit.training.learned_objective import learned_objective
 from bertkit.training.run_folder import flat
 
 if TYPE_CHECKING:

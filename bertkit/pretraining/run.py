@@ -21,12 +21,13 @@ from bertkit.pretraining.job import Setup, set_up
 from bertkit.pretraining.mix import facts_of
 from bertkit.pretraining.overlap import say_overlap
 from bertkit.pretraining.prepare import Prepared
+from bertkit.pretraining.rate import adapting_rate
 from bertkit.pretraining.request import PretrainRequest, ResolvedRequest, decided_already, resolve, with_steps
 from bertkit.settings.recipes import given
+from bertkit.settings.schema import WIDTH_OF_RECIPES
 from bertkit.signals import stopped_cleanly
 from bertkit.training import ranks, run_folder
 from bertkit.training.metrics_log import read_metrics
-from bertkit.training.rate import WIDTH_OF_RECIPES, adapting_rate
 from bertkit.training.record import RunRecord, read_record
 from bertkit.training.schedule import Course, say_long_warmup
 

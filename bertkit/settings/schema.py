@@ -9,6 +9,8 @@ Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, le=1_000)]  # far above any use, far below what overflows fp32
 MOST_STEPS = 10**8
 """Of a run: a hundred times as many as the paper's. With more, figures such as the time of its end overflow."""
+WIDTH_OF_RECIPES = 768
+"""The width of a model that the learning rates of the recipes are for: BERT-base's."""
 Phase = tuple[Annotated[float, Field(gt=0, le=1)], Annotated[int, Field(ge=8)]]
 
 
