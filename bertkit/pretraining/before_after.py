@@ -25,6 +25,7 @@ from bertkit.pretraining.dataset import HeldOutExamples
 from bertkit.pretraining.mix import Part
 from bertkit.pretraining.prepare import Prepared
 from bertkit.pretraining.split import split_documents
+from bertkit.runtime.batches import TOKENS_AT_ONCE
 from bertkit.settings.schema import PretrainRecipe
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ _SHOWN = {
     "cloze_top_5": "cloze, among five",
 }
 _EXAMPLES, _LENGTH, _HIDDEN = 256, 128, 0.15
-_TOKENS_AT_ONCE = 4_096
 _DRAWS = 0xBEFA
 """Makes the draws of these examples differ from those of training and evaluation."""
 
@@ -204,7 +204,7 @@ def bits_per_character(
     if max(int(one.ids.max()) for one in sequences) >= model.config.vocab_size:
         raise BertkitError("the model that was gone on from has no rows for some word pieces of the tokenizer")
     nats = 0.0
-    at_once = max(1, _TOKENS_AT_ONCE // max(len(one.ids) for one in sequences))
+    at_once = max(1, TOKENS_AT_ONCE["cpu"] // max(len(one.ids) for one in sequences))
     with torch.inference_mode():
         for begin in range(0, len(sequences), at_once):
             ids, hidden, inside = _padded(sequences[begin : begin + at_once], tokenizer.pad_token_id)

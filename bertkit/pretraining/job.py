@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 # Tokens that a device computes at a time by default: enough to keep it busy, few enough for its memory. On a GPU it is
 # tried out how many fit.
-_MICRO_BATCH_TOKENS = {"cpu": 4_096, "mps": 8_192}
+MICRO_BATCH_TOKENS = {"cpu": 4_096, "mps": 8_192}
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ def set_up(request: ResolvedRequest) -> Setup:
     accelerator = hardware.build_accelerator(device, precision, recipe.train.report_to, str(request.folder))
     objective = BertPretrainingObjective(model, recipe.data.sentence_objective != "none")
     # A resume computes with the same micro-batches as its run, so that it is the same to the bit.
-    tokens = request.before.micro_batch_tokens or _MICRO_BATCH_TOKENS.get(device)
+    tokens = request.before.micro_batch_tokens or MICRO_BATCH_TOKENS.get(device)
     return Setup(request, recipe, corpus, objective, accelerator, new_parts, tokens)
 
 
