@@ -27,7 +27,7 @@ from bertkit.settings.recipes import given
 from bertkit.settings.schema import WIDTH_OF_RECIPES
 from bertkit.signals import stopped_cleanly
 from bertkit.training import ranks, run_folder
-from bertkit.training.metrics_log import read_metrics
+from bertkit.training.metrics_log import last_evaluation, read_metrics
 from bertkit.training.record import RunRecord, read_record
 from bertkit.training.schedule import Course, say_long_warmup
 
@@ -197,8 +197,7 @@ def _forecast(run: Setup, started_at_s: float) -> tuple[Setup, PretrainingPlan, 
 def _finish(run: Setup, facts: dict[str, Any]) -> RunRecord:
     """Writes the record and the model card, on the main process only."""
     out = run.request.folder
-    evaluations = [line for line in read_metrics(out) if "eval_loss" in line]
-    results = evaluations[-1] if evaluations else {}
+    results = last_evaluation(read_metrics(out))
     if base := run.request.asked.model:
         results |= before_and_after(base, str(out), run.corpus, run.recipe, run.request.device)
     record = run_folder.record(out, run.recipe, {**facts, "results": results, "finished": True})
