@@ -32,7 +32,7 @@ def ratio(sums: np.ndarray) -> np.ndarray:
 
 
 def bootstrap_interval(
-    parts: np.ndarray, seed: int, figure: Callable[[np.ndarray], np.ndarray] = ratio, resamples: int = _RESAMPLES
+    parts: np.ndarray, seed: int, figure: Callable[[np.ndarray], np.ndarray] = ratio
 ) -> tuple[float, float]:
     """The interval of a figure by resampling rows, corrected for bias and skewness (BCa; Efron and Tibshirani 1993, 14.3).
 
@@ -43,7 +43,6 @@ def bootstrap_interval(
         parts: ``[rows, ...]``: what each row adds to the sums that the figure is made of.
         seed: of the resampling.
         figure: computes figures ``[...]`` from sums ``[..., ...]``; undefined ones (NaN) count as 0.
-        resamples: how many times the rows are drawn.
     """
     kept, counts = np.unique(parts.reshape(len(parts), -1), axis=0, return_counts=True)
     rows, shape = int(counts.sum()), parts.shape[1:]
@@ -54,7 +53,7 @@ def bootstrap_interval(
 
     random = np.random.default_rng(seed)
     block = max(1, _NUMBERS_AT_ONCE // len(kept))
-    blocks = [min(block, resamples - begin) for begin in range(0, resamples, block)]
+    blocks = [min(block, _RESAMPLES - begin) for begin in range(0, _RESAMPLES, block)]
     drawn = np.concatenate([figures(random.multinomial(rows, counts / rows, size) @ kept) for size in blocks])
     whole = counts @ kept
     # The jackknife: each row is left out in turn, equal ones at once.

@@ -45,7 +45,8 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         intermediate_size=32,
         max_position_embeddings=32,
     )
-    tokenizer = build_tokenizer(TINY_VOCAB, lowercase=True, model_max_length=32)
+    tokenizer = build_tokenizer(TINY_VOCAB, lowercase=True)
+    tokenizer.model_max_length = 32
     folder = tmp_path_factory.mktemp("tiny")
     save_model(new_bert(settings, tokenizer, seed=7), tokenizer, folder)
     return folder

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from bertkit import intervals
 from bertkit.finetuning.metrics import METRICS
 from bertkit.intervals import bootstrap_interval, ratio, wilson_interval
 
@@ -30,14 +31,15 @@ def test_no_trials_say_nothing() -> None:
     assert wilson_interval(0, 0) == (0.0, 1.0)
 
 
-def test_bca_is_that_of_scipy() -> None:
+def test_bca_is_that_of_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
     values = random.lognormal(size=40)  # skewed, so that the plain percentiles differ
     resamples = 20_000
     of_scipy = stats.bootstrap((values,), np.mean, n_resamples=resamples, method="BCa", rng=1)
     plain = stats.bootstrap((values,), np.mean, n_resamples=resamples, method="percentile", rng=1)
     parts = np.stack([values, np.ones(40)], axis=1)
-    found = bootstrap_interval(parts, seed=2, resamples=resamples)
+    monkeypatch.setattr(intervals, "_RESAMPLES", resamples)
+    found = bootstrap_interval(parts, seed=2)
     # An outer quantile of N draws deviates by sqrt(.025 · .975 / N) / density(-1.96) = .019 standard deviations; two of
     # them, and the upper tail twice as thin.
     tolerance = 4 * 2 * 0.019 * np.sqrt(2) * of_scipy.standard_error

@@ -13,6 +13,7 @@ from bertkit import console
 from bertkit.cli import options
 from bertkit.cli.texts import peeked
 from bertkit.errors import BertkitError
+from bertkit.io.tables import FILE_SUFFIXES
 
 _WIDEST_CLASS = 30
 
@@ -86,8 +87,6 @@ def predict(
 
 def _check_source(source: str) -> None:
     """Raises a BertkitError if a source looks like a file that does not exist; any other text is one to predict."""
-    from bertkit.io.tables import FILE_SUFFIXES
-
     is_word = not any(letter.isspace() for letter in source)
     if is_word and source.lower().endswith(FILE_SUFFIXES) and not os.path.isfile(source):
         raise BertkitError(f"no file {source}: give texts, lines of text, a table, or - for stdin")

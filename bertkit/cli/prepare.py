@@ -10,6 +10,7 @@ from bertkit import console
 from bertkit.cli import options
 from bertkit.errors import BertkitError
 from bertkit.io.atomic import check_new_or_empty
+from bertkit.settings.recipes import load
 
 if TYPE_CHECKING:
     from bertkit.corpus.parts import Engine
@@ -53,7 +54,6 @@ def prepare(
     from bertkit.models.tokenizer import load_tokenizer
     from bertkit.pretraining.prepare import is_prepared, preparation_of, prepare_corpus, say_changes
     from bertkit.pretraining.request import check_effect
-    from bertkit.settings.recipes import load
     from bertkit.settings.schema import PretrainRecipe
 
     given = options.overrides(sets, vocab_size=vocab_size, column=column)
@@ -77,7 +77,7 @@ def prepare(
         if out is not None:
             check_new_or_empty(out)
         given_tokenizer = load_tokenizer(tokenizer) if tokenizer else None
-        store, _, text = prepare_corpus(preparation, recipe.tokenizer, given_tokenizer, out, verify)
+        store, text = prepare_corpus(preparation, recipe.tokenizer, given_tokenizer, out, verify)
     say_changes(text)
     _print_store(store)
 

@@ -1,5 +1,6 @@
 """``bertkit push``: uploads a model to the Hugging Face hub."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,8 +14,6 @@ def push(
     private: Annotated[bool, typer.Option("--private", help="Make the repository private.")] = False,
 ) -> None:
     """Push a model and its card to the Hugging Face hub, with the token of `hf auth login` or HF_TOKEN."""
-    from pathlib import Path
-
     from bertkit.models.push import push as upload
 
     console.out.print(upload(Path(model), repository, private), markup=False)

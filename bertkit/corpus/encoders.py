@@ -194,7 +194,7 @@ class WordsEncoder:
         self._forget()
 
     def _forget(self) -> None:
-        self._numbers = _Numbers({b"\0": 0})  # ends a sentence, and has no ids
+        self._numbers = _Numbers()
         self._ids = np.zeros(0, dtype=np.uint32)
         self._lengths = np.zeros(1, dtype=np.int64)
         self._starts = np.zeros(1, dtype=np.int64)
@@ -262,8 +262,8 @@ class WordsEncoder:
 class _Numbers(dict[bytes, int]):
     """Word → its number, in the order in which they are first asked for."""
 
-    def __init__(self, known: dict[bytes, int]) -> None:
-        super().__init__(known)
+    def __init__(self) -> None:
+        super().__init__({b"\0": 0})  # ends a sentence, and has no ids
         self.fresh: list[bytes] = []
         self.size = 0
         """Bytes of memory, about."""

@@ -228,7 +228,6 @@ def read_paragraphs(source: Source, column: str, report: ReadReport) -> Iterator
     Raises:
         BertkitError: unreadable text (see ``io.text``), a missing column, a value that is not text.
     """
-    report.files += 1
     paragraphs = _paragraphs(source, column, report)
     first = next(paragraphs, None)
     if first is None:

@@ -8,7 +8,8 @@ import numpy as np
 from bertkit.draws import key
 from bertkit.finetuning.features import Features
 from bertkit.finetuning.heads.base import Head
-from bertkit.runtime.batches import TOKENS_AT_ONCE
+from bertkit.runtime.batches import TOKENS_AT_ONCE, padded
+from bertkit.runtime.text import Encoding
 from bertkit.training.schedule import Course
 
 if TYPE_CHECKING:
@@ -24,14 +25,12 @@ def collate(features: Features, units: Sequence[int], pad_id: int, head: Head) -
     import torch
 
     numbers = features.of(units)
-    lengths = np.array([len(features.ids[number]) for number in numbers])
-    inside = np.arange(int(lengths.max())) < lengths[:, None]
-    batch = {"attention_mask": inside.astype(np.int64)}
-    for name, values, fill in (("input_ids", features.ids, pad_id), ("token_type_ids", features.types, 0)):
-        if values is not None:
-            array = np.full(inside.shape, fill, dtype=np.int64)
-            array[inside] = np.concatenate([values[number] for number in numbers])
-            batch[name] = array
+    types = features.types
+    batch = padded(
+        [Encoding(features.ids[n], types[n] if types else [0] * len(features.ids[n])) for n in numbers], pad_id
+    )
+    if types is None:
+        del batch["token_type_ids"]
     made = {name: torch.from_numpy(array) for name, array in batch.items()} | head.tensors(features, units)
     return made if features.states is None else made | {"states": torch.cat([features.states[n] for n in numbers])}
 

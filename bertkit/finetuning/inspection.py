@@ -11,6 +11,9 @@ from bertkit.finetuning.features import Split
 from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.rows.table_check import Lengths, TableCheck
 from bertkit.finetuning.run import FinetuneRequest, data_request, load_recipe
+from bertkit.finetuning.windows import RowEncoder
+from bertkit.io.hub import model_folder
+from bertkit.models.headed import encoder_tokenizer
 from bertkit.settings.schema import FinetuneDataSettings
 
 _NO_LIMIT = 2**30
@@ -24,9 +27,6 @@ def inspect(request: FinetuneRequest) -> tuple[TableCheck, list[str]]:
     Raises:
         BertkitError: the rows or the tokenizer cannot be read, or the columns or labels cannot be recognised.
     """
-    from bertkit.io.hub import model_folder
-    from bertkit.models.headed import encoder_tokenizer
-
     recipe = load_recipe(request)
     wanted = data_request(replace(request, skip_bad_rows=True), recipe)
     check_inputs(wanted)
@@ -44,8 +44,6 @@ def lengths_by(tokenizer: Any, head: Head) -> Lengths:
         tokenizer: a fast tokenizer of transformers.
         head: reads the rows.
     """
-    from bertkit.finetuning.windows import RowEncoder
-
     settings = FinetuneDataSettings(max_seq_length=_NO_LIMIT, overflow="truncate")
     encoder = RowEncoder.of(tokenizer, settings)
 

@@ -8,18 +8,21 @@ from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.finetuning.batches import FinetunePlan
 from bertkit.finetuning.data import LabelledData
+from bertkit.finetuning.evaluation import SplitEvaluator
 from bertkit.finetuning.features import Features
 from bertkit.finetuning.fingerprint import data_fingerprint
 from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.kept_states import with_states
 from bertkit.finetuning.windows import Cuts, Reach, RowEncoder
+from bertkit.models.bert import lengthen, save_model
+from bertkit.models.headed import new_headed
+from bertkit.models.layers import freeze, rate_factors
 from bertkit.runtime.batches import TOKENS_AT_ONCE
 from bertkit.settings.schema import FinetuneRecipe, FinetuneTrainSettings
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from bertkit.finetuning.evaluation import SplitEvaluator
     from bertkit.finetuning.run import FinetuneRequest
     from bertkit.training.job import Job
 
@@ -44,11 +47,8 @@ def set_up(data: LabelledData, recipe: FinetuneRecipe, request: "FinetuneRequest
     Raises:
         BertkitError: the model cannot be loaded, or does not fit the recipe or the rows.
     """
-    from bertkit.finetuning.evaluation import SplitEvaluator
     from bertkit.finetuning.objective import FinetuneObjective
-    from bertkit.models.bert import save_model
     from bertkit.models.fast.attention import choose_attention
-    from bertkit.models.layers import rate_factors
     from bertkit.training.job import Job
 
     assert data.train is not None
@@ -92,8 +92,6 @@ def set_up(data: LabelledData, recipe: FinetuneRecipe, request: "FinetuneRequest
 def _model(data: LabelledData, recipe: FinetuneRecipe, request: "FinetuneRequest") -> tuple[Any, Any, list[str]]:
     """The model with its head, its tokenizer, and lines that describe it."""
     from bertkit.models.features import Reading, read_features
-    from bertkit.models.headed import new_headed
-    from bertkit.models.layers import freeze
 
     head, train = data.head, recipe.train
     model, tokenizer, notes = new_headed(
@@ -150,8 +148,6 @@ def _with_positions(model: Any, tokenizer: Any, recipe: FinetuneRecipe, name: st
     Raises:
         BertkitError: the model has more positions already, is no BERT, or has too few for ``data.max_seq_length``.
     """
-    from bertkit.models.bert import lengthen
-
     wanted, read, reach = recipe.model.max_position_embeddings, recipe.data.max_seq_length, Reach.of(model)
     has, notes = reach.tokens, []
     if wanted is not None:

@@ -10,20 +10,26 @@ from typing import TYPE_CHECKING, Any
 from bertkit import console
 from bertkit.assets import EMBEDDED_LABELLED
 from bertkit.errors import BertkitError
+from bertkit.finetuning.card import finetuned_card
 from bertkit.finetuning.chosen_columns import with_columns
 from bertkit.finetuning.data import DataRequest, LabelledData, check_inputs, load_labelled, rows_without_a_hub
+from bertkit.finetuning.evaluation import results_of
+from bertkit.finetuning.fingerprint import data_fingerprint
 from bertkit.finetuning.job import Setup, set_up
+from bertkit.finetuning.rate import FROZEN_RATES, finetuning_rate
 from bertkit.io.atomic import write_json, write_text
 from bertkit.io.connection import is_offline
 from bertkit.io.hub import EMBEDDED, NotFetchedError, model_folder
 from bertkit.io.memory import MemoryRows
 from bertkit.io.structured import read_toml
+from bertkit.models.bert import save_model
 from bertkit.models.folder import checked_folder, read_config
+from bertkit.models.headed import encoder_tokenizer
+from bertkit.models.saved import check_saved, hide_features
 from bertkit.settings.recipes import Override, Resolved, given, load
-from bertkit.settings.schema import FinetuneRecipe
+from bertkit.settings.schema import WIDTH_OF_RECIPES, FinetuneRecipe
 from bertkit.signals import stopped_cleanly
 from bertkit.training import ranks, run_folder
-from bertkit.training.rate import FROZEN_RATES, WIDTH_OF_RECIPES, finetuning_rate
 from bertkit.training.record import RunRecord, read_record
 from bertkit.training.schedule import say_long_warmup
 
@@ -220,9 +226,6 @@ def finetune_on(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneReq
 
 def fingerprint_of(data: LabelledData, request: FinetuneRequest) -> str:
     """The fingerprint of the data, as a run of the request records it."""
-    from bertkit.finetuning.fingerprint import data_fingerprint
-    from bertkit.models.headed import encoder_tokenizer
-
     return data_fingerprint(data, encoder_tokenizer(model_folder(request.model), request.model))
 
 
@@ -299,10 +302,6 @@ def _finish(
     run: Setup, data: LabelledData, recipe: FinetuneRecipe, fitted: "Fitted", accelerator: "Accelerator"
 ) -> RunRecord:
     """Ends a run: loads the best weights, evaluates them on the whole validation set, and writes the model folder."""
-    from bertkit.finetuning.card import finetuned_card
-    from bertkit.finetuning.evaluation import results_of
-    from bertkit.models.bert import save_model
-    from bertkit.models.saved import check_saved, hide_features
     from bertkit.training import checkpoint
 
     out, (progress, objective) = run.job.out, fitted

@@ -3,6 +3,7 @@
 import itertools
 import shutil
 import statistics
+import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from bertkit.finetuning.run import (
 from bertkit.io.atomic import copy_file, disk_errors, write_json
 from bertkit.io.structured import read_json
 from bertkit.launcher import is_main_process
+from bertkit.models.saved import check_saved
 from bertkit.settings.recipes import given
 from bertkit.settings.schema import FinetuneRecipe
 from bertkit.signals import stopped_cleanly
@@ -79,7 +81,6 @@ def parse_grid(text: str) -> dict[str, list[Any]]:
     """
     if text == "paper":
         return PAPER_GRID
-    import tomllib
 
     grid: list[tuple[str, list[Any]]] = []
     for part in text.split():
@@ -245,8 +246,6 @@ def _result(run: _Run, record: RunRecord) -> dict[str, Any]:
 
 
 def _summary(out: Path, runs: list[dict[str, Any]], data: LabelledData) -> RunRecord:
-    from bertkit.models.saved import check_saved
-
     metric, head = runs[0]["metrics"][0], data.head
     headline = f"eval_{metric}"
     figures = [run["results"][headline] for run in runs]

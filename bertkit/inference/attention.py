@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bertkit.errors import BertkitError
+from bertkit.models.bert import load_for
+from bertkit.models.folder import bert_folder
+from bertkit.models.headed import encoder_tokenizer
 from bertkit.runtime.base import finite
 from bertkit.runtime.text import sound
 
@@ -63,9 +66,6 @@ def read_attention(
     """
     if not text.strip() or (text_b is not None and not text_b.strip()):
         raise BertkitError("the text is empty: give a sentence")
-    from bertkit.models.bert import load_for
-    from bertkit.models.folder import bert_folder
-    from bertkit.models.headed import encoder_tokenizer
 
     # The cheap checks come first, as importing torch takes seconds.
     tokenizer = encoder_tokenizer(bert_folder(model), model)

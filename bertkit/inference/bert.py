@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bertkit.errors import BertkitError
+from bertkit.models.folder import bert_folder
 from bertkit.runtime.load import FEW_TEXTS
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ class Bert:
     """
 
     def __init__(self, name: str, device: str = "auto") -> None:
-        from bertkit.models.folder import bert_folder
-
         self.name, self.device = name, device
         bert_folder(name)
         self._filler: MaskFiller | None = None

@@ -21,6 +21,7 @@ from bertkit.models.bert import load_for
 from bertkit.models.folder import bert_folder, own_length, read_config
 from bertkit.models.headed import linear_class
 from bertkit.runtime.base import finite
+from bertkit.runtime.batches import TOKENS_AT_ONCE
 from bertkit.runtime.recipe import recipe_of
 from bertkit.runtime.text import Encoding, TextEncoder, any_text_encoder
 
@@ -33,7 +34,6 @@ BASELINES = ("mask", "pad")
 _FEWEST_STEPS, _MOST_STEPS, _ERROR = 50, 800, 0.01
 # The precision of fp32: differences below it are not distinguished.
 _LEAST = 1e-6
-_TOKENS_AT_ONCE = 4_096
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,7 @@ class _Path:
             self.text,
             self.baseline,
             n_steps=steps,
-            internal_batch_size=max(1, _TOKENS_AT_ONCE // self.text.shape[1]),
+            internal_batch_size=max(1, TOKENS_AT_ONCE["cpu"] // self.text.shape[1]),
         )
         shares: np.ndarray = gained.double().sum(dim=-1)[0].cpu().numpy()
         return shares

@@ -145,7 +145,7 @@ class PairScorer:
     """
 
     def __init__(self, model: str | Path, device: str | None = None, texts: int | None = None) -> None:
-        from bertkit.training.learned_objective import learned_objective
+        from bertkit.runtime.learned_objective import learned_objective
 
         self.learned = learned_objective(bert_folder(str(model)))
         if self.learned == "none":

@@ -25,8 +25,6 @@ _SPACES = " \t\u3000"
 class ReadReport:
     """Counts of what was noticed while reading."""
 
-    files: int = 0
-    lines: int = 0
     replaced_characters: int = 0
     first_replaced_at: str | None = None
     """The place of the first replaced character, FILE:LINE."""
@@ -69,7 +67,6 @@ def read_lines(stream: BinaryIO, name: str, report: ReadReport | None = None) ->
         if unended:
             yield from ((number, stretch) for stretch in _stretches(unended))
     decoder.judge(final=True)
-    counts.lines += number if unended else number - 1
     if report is None and counts.replaced_characters:
         console.warn(console.plain(replaced(counts.replaced_characters, counts.first_replaced_at)))
 

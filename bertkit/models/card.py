@@ -38,7 +38,6 @@ class CardFacts:
     """The library that loads the model, by the hub's name for it."""
     base_model: str | None = None
     """The hub name or folder of the model that this one was trained from."""
-    language: str | None = None
     tags: Sequence[str] = ()
     data: Mapping[str, object] = field(default_factory=dict)
     """Facts of the training data: sources, fingerprint, documents, tokens and the like."""
@@ -112,7 +111,6 @@ def _front_matter(facts: CardFacts) -> str:
     data = ModelCardData(
         library_name=facts.library,
         pipeline_tag=_one_line(facts.pipeline_tag),
-        language=_one_line(facts.language) if facts.language else None,
         base_model=facts.base_model if on_hub else None,
         tags=[_one_line(tag) for tag in ("bert", "bertkit", *facts.tags)],
         model_name=(_one_line(facts.name) or "model") if listed else None,

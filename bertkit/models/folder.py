@@ -72,13 +72,13 @@ def checked_folder(name_or_path: str, weights: bool = True, features: bool = Fal
     return folder
 
 
-def bert_folder(name_or_path: str, weights: bool = True) -> Path:
+def bert_folder(name_or_path: str) -> Path:
     """As ``checked_folder``, for a BERT.
 
     Raises:
         BertkitError: as there, or the model is no BERT.
     """
-    folder = checked_folder(name_or_path, weights)
+    folder = checked_folder(name_or_path)
     config = read_config(folder, name_or_path)
     if not is_bert(config):
         raise BertkitError(

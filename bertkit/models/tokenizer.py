@@ -64,7 +64,6 @@ def load_tokenizer(name_or_path: str) -> "PreTrainedTokenizerFast":
 def build_tokenizer(
     vocab: Sequence[str],
     lowercase: bool,
-    model_max_length: int | None = None,
     strip_accents: bool | None = None,
 ) -> "BertTokenizer":
     """Builds a BERT tokenizer.
@@ -72,7 +71,6 @@ def build_tokenizer(
     Args:
         vocab: the word pieces in the order of their ids, with BERT's five special tokens among them.
         lowercase: lower-case the text.
-        model_max_length: the most tokens that the model can read; None where it is unknown.
         strip_accents: remove all nonspacing marks; None does so if ``lowercase``, as Google's first BERTs do.
 
     Raises:
@@ -82,8 +80,7 @@ def build_tokenizer(
 
     ids = _numbered(vocab, "the vocabulary")
     _check_special_tokens(ids, SPECIAL_TOKENS, "the vocabulary")
-    options = {} if model_max_length is None else {"model_max_length": model_max_length}
-    return BertTokenizer(vocab=ids, do_lower_case=lowercase, strip_accents=strip_accents, **options)
+    return BertTokenizer(vocab=ids, do_lower_case=lowercase, strip_accents=strip_accents)
 
 
 def save_tokenizer(tokenizer: "PreTrainedTokenizerFast", folder: Path) -> None:

@@ -16,6 +16,8 @@ from bertkit.corpus.prepare import Preparation, prepare
 from bertkit.corpus.sources import find_sources
 from bertkit.draws import key, uniform_grid
 from bertkit.errors import BertkitError
+from bertkit.inference.cloze import evaluate_cloze
+from bertkit.models.bert import load_for
 from bertkit.models.folder import bert_folder, own_length
 from bertkit.models.new_words import new_words
 from bertkit.models.tokenizer import continuation_mask, load_tokenizer, special_ids
@@ -23,6 +25,7 @@ from bertkit.pretraining.dataset import HeldOutExamples
 from bertkit.pretraining.mix import Part
 from bertkit.pretraining.prepare import Prepared
 from bertkit.pretraining.split import split_documents
+from bertkit.runtime.batches import TOKENS_AT_ONCE
 from bertkit.settings.schema import PretrainRecipe
 
 if TYPE_CHECKING:
@@ -37,7 +40,6 @@ _SHOWN = {
     "cloze_top_5": "cloze, among five",
 }
 _EXAMPLES, _LENGTH, _HIDDEN = 256, 128, 0.15
-_TOKENS_AT_ONCE = 4_096
 _DRAWS = 0xBEFA
 """Makes the draws of these examples differ from those of training and evaluation."""
 
@@ -91,9 +93,6 @@ def before_and_after(
         if a model cannot read the cloze sentences, which a note says). If the models cannot be compared, an empty dictionary, and
         a note says why.
     """
-    from bertkit.inference.cloze import evaluate_cloze
-    from bertkit.models.bert import load_for
-
     folder = bert_folder(base)
     own = load_tokenizer(str(folder))
     texts = _texts(corpus, own, recipe, min(_LENGTH, own_length(folder) or _LENGTH))
@@ -205,7 +204,7 @@ def bits_per_character(
     if max(int(one.ids.max()) for one in sequences) >= model.config.vocab_size:
         raise BertkitError("the model that was gone on from has no rows for some word pieces of the tokenizer")
     nats = 0.0
-    at_once = max(1, _TOKENS_AT_ONCE // max(len(one.ids) for one in sequences))
+    at_once = max(1, TOKENS_AT_ONCE["cpu"] // max(len(one.ids) for one in sequences))
     with torch.inference_mode():
         for begin in range(0, len(sequences), at_once):
             ids, hidden, inside = _padded(sequences[begin : begin + at_once], tokenizer.pad_token_id)

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 from bertkit import console
 from bertkit.corpus.sources import find_sources
 from bertkit.errors import BertkitError
+from bertkit.models.bert import load_for, own_tokenizer
 from bertkit.models.folder import bert_folder, max_positions
 from bertkit.pretraining.dataset import EvaluationSet, collator_for
 from bertkit.pretraining.evaluation import Evaluator
 from bertkit.pretraining.extent import as_read, longest_example
+from bertkit.pretraining.job import MICRO_BATCH_TOKENS
 from bertkit.pretraining.prepare import AskedText, Prepared, is_prepared, prepare_for_training
+from bertkit.runtime.learned_objective import learned_objective
 from bertkit.settings.recipes import Override, given, load
 from bertkit.settings.schema import PretrainRecipe
-from bertkit.training.learned_objective import learned_objective
 from bertkit.training.record import RunRecord, read_record
 from bertkit.training.run_folder import RECIPE
 
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
     from transformers import BertForPreTraining
 
 DEFAULT_LENGTH, DEFAULT_EXAMPLES = 128, 2_000
-_TOKENS_AT_ONCE = 4_096
-"""The size of batches in the evaluation of pretraining on a CPU: the same batches give the same rounding."""
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,6 @@ def _say_unlearned(name: str, run: RunRecord, longest: int) -> None:
 
 def _model(name: str, recipe: PretrainRecipe, knows_pairs: bool) -> "tuple[BertForPreTraining, bool]":
     """The model, and whether it is to read pairs; ``knows_pairs`` is whether it may have learned them."""
-    from bertkit.models.bert import load_for
-
     model, new = load_for("BertForPreTraining", name, ("cls.seq_relationship.", "bert.pooler."))
     if new:
         why = f"has no {' and no '.join(new)}"
@@ -145,8 +143,6 @@ def _model(name: str, recipe: PretrainRecipe, knows_pairs: bool) -> "tuple[BertF
 
 def _corpus(request: CorpusRequest, recipe: PretrainRecipe) -> Prepared:
     """The prepared text, all of it held out."""
-    from bertkit.models.bert import own_tokenizer
-
     tokenizer = own_tokenizer(bert_folder(request.model), request.model)
     return prepare_for_training([AskedText(request.corpus)], request.corpus, tokenizer, recipe)
 
@@ -174,9 +170,9 @@ def _figures(
     examples.say_share("--max-examples N")
     accelerator = hardware.build_accelerator(hardware.choose_device(device), "no", (), ".")
     objective = BertPretrainingObjective(model, reads_pairs).to(accelerator.device).eval()
-    evaluator = Evaluator(
-        accelerator, lambda _: examples, lambda _: length, lambda _: max(1, _TOKENS_AT_ONCE // length)
-    )
+    # The batches of an evaluation in pretraining on a CPU: the same ones give the same rounding.
+    at_once = max(1, MICRO_BATCH_TOKENS["cpu"] // length)
+    evaluator = Evaluator(accelerator, lambda _: examples, lambda _: length, lambda _: at_once)
     with console.progress("evaluating", len(examples), "example") as examples.line, hardware.memory_errors():
         if not examples.has_predictions():
             raise BertkitError(

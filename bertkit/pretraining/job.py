@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from bertkit import console
 from bertkit.errors import BertkitError
+from bertkit.models.bert import PAIRS_HEAD, load_bert_for_pretraining, new_bert, save_model
+from bertkit.models.folder import bert_folder, own_length
 from bertkit.pretraining.dataset import EvaluationSet, PretrainingPlan, collator_for, sampler_for
 from bertkit.pretraining.evaluation import Evaluator, LearningWatch
 from bertkit.pretraining.extent import as_read, documents_with_pairs, say_pairs
 from bertkit.pretraining.mix import facts_of
 from bertkit.pretraining.prepare import Prepared, say_changes
 from bertkit.pretraining.request import ResolvedRequest
+from bertkit.runtime.learned_objective import learned_objective
 from bertkit.settings.schema import MOST_STEPS, PretrainRecipe
 from bertkit.training.run_folder import flat
 
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 
 # Tokens that a device computes at a time by default: enough to keep it busy, few enough for its memory. On a GPU it is
 # tried out how many fit.
-_MICRO_BATCH_TOKENS = {"cpu": 4_096, "mps": 8_192}
+MICRO_BATCH_TOKENS = {"cpu": 4_096, "mps": 8_192}
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,6 @@ class Setup:
 
     def job(self, plan: PretrainingPlan, forecast: "Forecast") -> "Job":
         """The job of the loop: the model with its loss, the steps, and how they are evaluated and saved."""
-        from bertkit.models.bert import save_model
         from bertkit.training.job import Job
 
         recipe, corpus = self.recipe, self.corpus
@@ -98,10 +100,6 @@ class Setup:
     @property
     def learned_objective(self) -> str | None:
         """What the next-sentence head has learned at the end of the run; None where nothing tells what the base model had."""
-        from bertkit.models.bert import PAIRS_HEAD
-        from bertkit.models.folder import bert_folder
-        from bertkit.training.learned_objective import learned_objective
-
         if self.documents_with_pairs:
             return self.recipe.data.sentence_objective
         base = self.request.asked.model
@@ -112,8 +110,6 @@ class Setup:
 
         A line says which places are left out by that.
         """
-        from bertkit.models.folder import bert_folder, own_length
-
         base, longest = self.request.asked.model, plan.longest_example()
         places = self.objective.model.config.max_position_embeddings
         known = (own_length(bert_folder(base)) or places) if base else 0
@@ -211,14 +207,12 @@ def set_up(request: ResolvedRequest) -> Setup:
     accelerator = hardware.build_accelerator(device, precision, recipe.train.report_to, str(request.folder))
     objective = BertPretrainingObjective(model, recipe.data.sentence_objective != "none")
     # A resume computes with the same micro-batches as its run, so that it is the same to the bit.
-    tokens = request.before.micro_batch_tokens or _MICRO_BATCH_TOKENS.get(device)
+    tokens = request.before.micro_batch_tokens or MICRO_BATCH_TOKENS.get(device)
     return Setup(request, recipe, corpus, objective, accelerator, new_parts, tokens)
 
 
 def _model(request: ResolvedRequest, corpus: Prepared) -> "tuple[BertForPreTraining, Sequence[str]]":
     """A new BERT, or the one that the run continues from, with the parts that it lacks."""
-    from bertkit.models.bert import load_bert_for_pretraining, new_bert
-
     recipe, name = request.recipe, request.asked.model
     if name is None:
         return new_bert(recipe.model, corpus.tokenizer, recipe.train.seed), ()

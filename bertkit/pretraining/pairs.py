@@ -291,13 +291,3 @@ def _shorten(segment: np.ndarray, length: int, draws: Draws) -> np.ndarray:
         return segment
     front = draws.below(excess + 1)
     return segment[front : front + length]
-
-
-def in_order(sampler: PairSampler, first_epoch: int = 0) -> Iterator[tuple[int, int]]:
-    """(epoch, index) of every example as training meets them, epoch after epoch without end."""
-    epoch = first_epoch
-    while True:
-        order = sampler.epoch_order(epoch)
-        for position in range(len(sampler)):
-            yield epoch, order(position)
-        epoch += 1

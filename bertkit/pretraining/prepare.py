@@ -41,8 +41,8 @@ def prepare_corpus(
     tokenizer: Any | None = None,
     out: Path | None = None,
     verify: bool = False,
-) -> tuple[CorpusStore, Any, TextReport]:
-    """The prepared corpus, its tokenizer (the given one, or WordPiece learned on it), and what that does to the text.
+) -> tuple[CorpusStore, TextReport]:
+    """The corpus prepared with a tokenizer (the given one, or WordPiece learned on it), and what that does to the text.
 
     Args:
         out, verify: as ``corpus.prepare.prepare`` takes them.
@@ -52,7 +52,7 @@ def prepare_corpus(
             too long to be read.
     """
     tokenizer, report = tokenizer_for(preparation, settings, tokenizer)
-    return _prepared(preparation, tokenizer, out, verify), tokenizer, report
+    return _prepared(preparation, tokenizer, out, verify), report
 
 
 def _prepared(preparation: Preparation, tokenizer: Any, out: Path | None = None, verify: bool = False) -> CorpusStore:

@@ -10,6 +10,8 @@ from bertkit.console import listed
 from bertkit.corpus.sources import Source, find_sources
 from bertkit.corpus.store import IDS_FILE, CorpusStore, read_info
 from bertkit.errors import BertkitError
+from bertkit.models.folder import bert_folder, check_pairs, max_positions
+from bertkit.models.tokenizer import load_tokenizer
 from bertkit.pretraining.prepare import AskedText, Prepared, is_prepared, prepare_for_training
 from bertkit.settings.recipes import Override, given, load
 from bertkit.settings.schema import ModelSettings, PretrainRecipe, TokenizerSettings
@@ -108,9 +110,6 @@ class ResolvedRequest:
         Raises:
             BertkitError: it cannot be prepared, or two texts of the run are the same.
         """
-        from bertkit.models.folder import bert_folder
-        from bertkit.models.tokenizer import load_tokenizer
-
         asked = self.asked
         given = asked.tokenizer or (str(bert_folder(asked.model)) if asked.model else None)
         tokenizer = load_tokenizer(given) if given else None
@@ -294,7 +293,6 @@ def _recipe(request: PretrainRequest, name: str) -> PretrainRecipe:
     """The recipe with the overrides. A model that the run continues from keeps at least the positions that it has."""
     if request.model is None:
         return load(PretrainRecipe, "pretrain", name, request.overrides).settings
-    from bertkit.models.folder import check_pairs, max_positions
 
     known, places = max_positions(request.model), "model.max_position_embeddings"
     raised = given(request.overrides, places)

@@ -10,16 +10,24 @@ from bertkit.assets import EMBEDDED_CORPUS
 from bertkit.console import listed
 from bertkit.errors import BertkitError
 from bertkit.io.atomic import write_text
+from bertkit.models.bert import save_model
+from bertkit.models.folder import bert_folder, read_config
+from bertkit.models.saved import check_saved
+from bertkit.pretraining import budget
+from bertkit.pretraining.before_after import before_and_after
+from bertkit.pretraining.card import pretraining_card
 from bertkit.pretraining.dataset import PretrainingPlan
 from bertkit.pretraining.job import Setup, set_up
 from bertkit.pretraining.mix import facts_of
 from bertkit.pretraining.overlap import say_overlap
 from bertkit.pretraining.prepare import Prepared
+from bertkit.pretraining.rate import adapting_rate
 from bertkit.pretraining.request import PretrainRequest, ResolvedRequest, decided_already, resolve, with_steps
 from bertkit.settings.recipes import given
+from bertkit.settings.schema import WIDTH_OF_RECIPES
 from bertkit.signals import stopped_cleanly
 from bertkit.training import ranks, run_folder
-from bertkit.training.rate import WIDTH_OF_RECIPES, adapting_rate
+from bertkit.training.metrics_log import last_evaluation, read_metrics
 from bertkit.training.record import RunRecord, read_record
 from bertkit.training.schedule import Course, say_long_warmup
 
@@ -76,8 +84,6 @@ def _say_finished(request: ResolvedRequest, record: RunRecord) -> None:
 
 def _with_fitting_rate(resolved: ResolvedRequest) -> ResolvedRequest:
     """The request, for the recipe ``adapt`` with a learning rate for the width of its model; a person's own rate is kept."""
-    from bertkit.models.folder import bert_folder, read_config
-
     asked, train = resolved.asked, resolved.recipe.train
     if resolved.recipe_name != "adapt" or asked.model is None or given(asked.overrides, "train.learning_rate"):
         return resolved
@@ -95,9 +101,6 @@ def _with_fitting_rate(resolved: ResolvedRequest) -> ResolvedRequest:
 
 def _train(request: ResolvedRequest, started_at_s: float) -> RunRecord:
     from bertkit import hardware
-    from bertkit.models.bert import save_model
-    from bertkit.models.saved import check_saved
-    from bertkit.pretraining import budget
     from bertkit.training import checkpoint
     from bertkit.training.loop import fit
 
@@ -170,7 +173,6 @@ def _check_same_held_out(out: Path, before: RunRecord, corpus: Prepared) -> None
 
 def _forecast(run: Setup, started_at_s: float) -> tuple[Setup, PretrainingPlan, "Forecast"]:
     """Decides the micro-batch and, for a budget, the number of steps; returns the run, its plan and its forecast."""
-    from bertkit.pretraining import budget
     from bertkit.training.forecast import Forecast
     from bertkit.training.step_cost import step_costs
 
@@ -194,15 +196,9 @@ def _forecast(run: Setup, started_at_s: float) -> tuple[Setup, PretrainingPlan, 
 
 def _finish(run: Setup, facts: dict[str, Any]) -> RunRecord:
     """Writes the record and the model card, on the main process only."""
-    from bertkit.pretraining.card import pretraining_card
-    from bertkit.training.metrics_log import read_metrics
-
     out = run.request.folder
-    evaluations = [line for line in read_metrics(out) if "eval_loss" in line]
-    results = evaluations[-1] if evaluations else {}
+    results = last_evaluation(read_metrics(out))
     if base := run.request.asked.model:
-        from bertkit.pretraining.before_after import before_and_after
-
         results |= before_and_after(base, str(out), run.corpus, run.recipe, run.request.device)
     record = run_folder.record(out, run.recipe, {**facts, "results": results, "finished": True})
     write_text(out / "README.md", pretraining_card(out, record, run.recipe))

@@ -11,7 +11,7 @@ from typing import Any, TypeGuard
 from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.io.structured import read_json, read_json_lines, read_toml
-from bertkit.training.metrics_log import read_metrics
+from bertkit.training.metrics_log import last_evaluation, read_metrics
 from bertkit.training.record import RUN, read_record
 from bertkit.training.run_folder import METRICS, PREDICTIONS, RECIPE, RESULTS, flat
 
@@ -109,8 +109,7 @@ def _read(folder: Path, name: str) -> Run:
             f"{folder} is no run: it has neither run.json nor {METRICS}; give a folder that `bertkit pretrain` or "
             "`finetune` wrote"
         )
-    evaluations = [line for line in metrics if "eval_loss" in line]
-    results = _there(folder / RESULTS, read_json) or (evaluations[-1] if evaluations else {})
+    results = _there(folder / RESULTS, read_json) or last_evaluation(metrics)
     settings = flat(_there(folder / RECIPE, read_toml))
     predictions, others = read_json_lines(folder / PREDICTIONS)
     if others:

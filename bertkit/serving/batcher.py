@@ -35,8 +35,6 @@ class Batcher:
         self._waiting: deque[tuple[str, Any, asyncio.Future[Any]]] = deque()
         self._thread = ThreadPoolExecutor(1, "bertkit-serve")
         self._works = False
-        self.batches = 0
-        """How many batches were computed so far."""
 
     async def ask(self, kind: str, items: Sequence[Any]) -> list[Any]:
         """The answers to some items.
@@ -84,7 +82,6 @@ class Batcher:
                     answers = await self.run(partial(self._answered, kind, items))
                 except Exception as error:
                     answers = [error] * len(items)
-                self.batches += 1
                 for (_, _, future), answer in zip(batch, answers, strict=True):
                     if future.done():  # the client has gone
                         continue

@@ -37,11 +37,10 @@ class Override:
 
 @dataclass(frozen=True)
 class Resolved(Generic[T]):
-    """Checked settings; by dotted key, the origin of each value that is no default; the recipe's name."""
+    """Checked settings; by dotted key, the origin of each value that is no default."""
 
     settings: T
     origins: dict[str, str]
-    name: str
 
 
 def given(overrides: Sequence[Override], *settings: str) -> Override | None:
@@ -119,7 +118,7 @@ def load(schema: type[T], kind: str, name_or_path: str, overrides: Sequence[Over
         if other in origins:
             del values[other], origins[other]
         values[key], origins[key] = override.value, override.origin
-    return Resolved(_validate(schema, values, origins, rules, label), origins, path.stem)
+    return Resolved(_validate(schema, values, origins, rules, label), origins)
 
 
 def _subset(task: str, part: str, values: dict[str, Any]) -> str:

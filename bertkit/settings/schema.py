@@ -9,6 +9,8 @@ Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, le=1_000)]  # far above any use, far below what overflows fp32
 MOST_STEPS = 10**8
 """Of a run: a hundred times as many as the paper's. With more, figures such as the time of its end overflow."""
+WIDTH_OF_RECIPES = 768
+"""The width of a model that the learning rates of the recipes are for: BERT-base's."""
 Phase = tuple[Annotated[float, Field(gt=0, le=1)], Annotated[int, Field(ge=8)]]
 
 
@@ -314,10 +316,8 @@ class FinetuneTrainSettings(TrainSettings):
     with 80 %, about 80 % are then right. The classes stay the same where each row is read at once."""
     class_weights: Literal["none", "balanced"] = "none"
     """"balanced" weighs each class by the inverse of its share of the training rows."""
-    logging_steps: Positive = 50
     eval_steps: Annotated[int, Field(ge=0)] = 0
     """0 evaluates after every epoch."""
-    save_steps: Positive = 1_000
 
     @model_validator(mode="after")
     def _frozen_once(self) -> "FinetuneTrainSettings":

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,3 +87,8 @@ def read_metrics(out: Path) -> list[dict[str, Any]]:
         )
         console.warn(console.plain(f"{out / METRICS}: {counted} left out"))
     return steps
+
+
+def last_evaluation(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The last of these lines that has the figures of an evaluation; an empty one if none has."""
+    return next((line for line in reversed(lines) if "eval_loss" in line), {})

@@ -79,9 +79,7 @@ def test_the_ids_are_those_of_tokenizers_with_any_character(name, step):
         form = "NFC" if strip_accents is False else "NFD"
         pieces = {unicodedata.normalize(form, one) for one in characters(211)} - set(vocabulary())
         pieces = sorted(one for one in pieces if len(one) == 1)
-        text = build_tokenizer(
-            [*vocabulary(), *pieces, *("##" + one for one in pieces)], lowercase, None, strip_accents
-        )
+        text = build_tokenizer([*vocabulary(), *pieces, *("##" + one for one in pieces)], lowercase, strip_accents)
         text = text.backend_tokenizer.to_str()
         encode = fast_encoder(name, text)
         for shape in ("{}", "a{}b", "cat.{}\u0301s x{}y!"):

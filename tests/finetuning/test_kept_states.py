@@ -41,7 +41,8 @@ def four_layers(tmp_path_factory):
     from bertkit.settings.schema import ModelSettings
 
     sizes = {"num_hidden_layers": 4, "hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32}
-    tokenizer = build_tokenizer(TINY_VOCAB, lowercase=True, model_max_length=32)
+    tokenizer = build_tokenizer(TINY_VOCAB, lowercase=True)
+    tokenizer.model_max_length = 32
     folder = tmp_path_factory.mktemp("four")
     save_model(new_bert(ModelSettings(**sizes, max_position_embeddings=32), tokenizer, seed=7), tokenizer, folder)
     return folder

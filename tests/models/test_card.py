@@ -16,7 +16,6 @@ PLAIN = CardFacts(
     device="CPU",
     seconds=75.0,
     versions={"torch": "2.9.0"},
-    language="en",
     tags=["nsp"],
     data={"sources": "stories.txt", "documents": 1234},
     settings={"train.learning_rate": 1e-4, "data.whole_word_mask": False},
@@ -26,7 +25,7 @@ PLAIN = CardFacts(
 
 def test_front_matter_reads_as_the_hub_reads_it() -> None:
     data = ModelCard(model_card(PLAIN)).data
-    assert (data.library_name, data.pipeline_tag, data.language) == ("transformers", "fill-mask", "en")
+    assert (data.library_name, data.pipeline_tag) == ("transformers", "fill-mask")
     assert data.tags == ["bert", "bertkit", "nsp"]
     assert data.license is None
     assert data.base_model is None
@@ -81,13 +80,12 @@ def test_text_from_outside_brings_in_neither_markup_nor_front_matter() -> None:
             device=evil,
             seconds=1.0,
             versions={evil: evil},
-            language=evil,
             data={evil: evil},
             evaluations=[evaluation(evil, (evil, None, evil), evil, evil, 0.5, evil)],
         )
     )
     _, front, body = card.split("---\n", 2)
-    assert set(yaml.safe_load(front)) == {"library_name", "pipeline_tag", "language", "tags", "model-index"}
+    assert set(yaml.safe_load(front)) == {"library_name", "pipeline_tag", "tags", "model-index"}
     assert len(ModelCard(card).data.eval_results) == 1
     tokens = MarkdownIt().enable("table").parse(body)
     inline = [child.type for token in tokens for child in token.children or []]

@@ -217,7 +217,8 @@ def test_example_sentences_are_those_whose_words_a_run_knows(
     recipe.write_text(recipe.read_text() + f'[data]\nlanguage = "{language}"\n')
     vocab = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ",", ".", *words.split()]
     sizes = {"num_hidden_layers": 1, "hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 8}
-    tokenizer = build_tokenizer(vocab, lowercase=True, model_max_length=32)
+    tokenizer = build_tokenizer(vocab, lowercase=True)
+    tokenizer.model_max_length = 32
     save_model(new_bert(ModelSettings(**sizes, max_position_embeddings=32), tokenizer, seed=1), tokenizer, run)
     result = CliRunner().invoke(app, [str(run), "--out", str(tmp_path / "r.html")], catch_exceptions=False)
     texts = {cell for cell in Page(tmp_path / "r.html").cells if "[MASK]" in cell and "%" not in cell}

@@ -139,9 +139,11 @@ def test_answers_out_of_a_text(tiny_model, tmp_path):
     assert (status, len(several)) == (200, 2)
 
 
-def test_what_arrives_together_is_read_together_and_one_bad_text_harms_nobody(filling):
+def test_what_arrives_together_is_read_together_and_one_bad_text_harms_nobody(filling, monkeypatch):
     address, service = filling
-    before, texts = service.batcher.batches, [f"the [MASK] sat {'abcdefghij'[n % 10]}" for n in range(200)]
+    answered, batches = service.batcher._answered, []
+    monkeypatch.setattr(service.batcher, "_answered", lambda *batch: batches.append(batch) or answered(*batch))
+    texts = [f"the [MASK] sat {'abcdefghij'[n % 10]}" for n in range(200)]
     texts[77], texts[150] = "no mask", "[MASK] " + "the cat " * 40
     with ThreadPoolExecutor(50) as threads:
         found = list(threads.map(lambda text: asked(address, {"inputs": text}), texts))
@@ -150,7 +152,7 @@ def test_what_arrives_together_is_read_together_and_one_bad_text_harms_nobody(fi
     assert "reads 32 at most" in found[150][1]["error"]
     alone = asked(address, {"inputs": texts[3]})[1]
     assert found[13][1][0]["score"] == pytest.approx(alone[0]["score"], abs=1e-6)
-    assert service.batcher.batches - before < 150
+    assert len(batches) < 150
 
 
 @pytest.mark.parametrize(

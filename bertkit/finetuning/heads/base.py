@@ -316,3 +316,15 @@ class Head(ABC):
     def example(self, columns: Sequence[str]) -> Any:  # noqa: ARG002
         """A text or a row to predict, as an example."""
         return "what a lovely day"
+
+
+def names_of(config: dict[str, Any]) -> list[str]:
+    """The classes that a config.json names, by id; transformers does not write two classes without names there."""
+    names = {int(id_): name for id_, name in (config.get("id2label") or {0: "LABEL_0", 1: "LABEL_1"}).items()}
+    return [names[id_] for id_ in sorted(names)]
+
+
+def label_config(names: Sequence[str]) -> dict[str, Any]:
+    """The fields of config.json that name the classes."""
+    numbered = dict(enumerate(names))
+    return {"num_labels": len(names), "id2label": numbered, "label2id": {name: id_ for id_, name in numbered.items()}}

@@ -13,7 +13,7 @@ import numpy as np
 from bertkit.errors import BertkitError
 from bertkit.finetuning.baseline import beside
 from bertkit.finetuning.features import Batch, Columns, Features, Row, Split
-from bertkit.finetuning.heads.base import Head
+from bertkit.finetuning.heads.base import Head, label_config, names_of
 from bertkit.finetuning.rows.cells import class_name
 from bertkit.finetuning.rows.columns import Command, option
 from bertkit.finetuning.rows.kinds import as_text, refuse_other_tasks
@@ -86,10 +86,9 @@ class SequenceHead(Head):
 
     @classmethod
     def of_model(cls, config: dict[str, Any]) -> "SequenceHead":
-        # transformers does not write two classes without names to config.json.
-        names = {int(id_): name for id_, name in (config.get("id2label") or {0: "LABEL_0", 1: "LABEL_1"}).items()}
+        names = names_of(config)
         kind = config.get("problem_type") or ("regression" if len(names) == 1 else "single_label_classification")
-        head = _kinds()[kind]([names[id_] for id_ in sorted(names)])
+        head = _kinds()[kind](names)
         head.texts = config.get("bertkit_texts", 0)
         return head._with(config)
 
@@ -104,11 +103,8 @@ class SequenceHead(Head):
         return other
 
     def model_config(self) -> dict[str, Any]:
-        names = self.label_names or ["LABEL_0"]
         return {
-            "num_labels": len(names),
-            "id2label": dict(enumerate(names)),
-            "label2id": {name: id_ for id_, name in enumerate(names)},
+            **label_config(self.label_names or ["LABEL_0"]),
             "problem_type": self.problem_type,
             **({"bertkit_texts": self.texts} if self.texts else {}),
         }

@@ -26,6 +26,7 @@ from bertkit.finetuning.entities import (
 )
 from bertkit.finetuning.features import Batch, Columns, Features, Row, Split
 from bertkit.finetuning.heads.at_tokens import AtTokens
+from bertkit.finetuning.heads.base import label_config, names_of
 from bertkit.finetuning.rows.tagged_columns import column_rows
 from bertkit.finetuning.rows.tagged_rows import (
     TaggedRow,
@@ -109,19 +110,12 @@ class TokenHead(AtTokens):
 
     @classmethod
     def of_model(cls, config: dict[str, Any]) -> "TokenHead":
-        # transformers does not write two classes without names to config.json.
-        names = {int(id_): name for id_, name in (config.get("id2label") or {0: "LABEL_0", 1: "LABEL_1"}).items()}
-        written = [names[id_] for id_ in sorted(names)]
+        written = names_of(config)
         tags = list(map(in_bioes, written))
         return cls(tags, config.get("bertkit_scheme", scheme_of([tags])) if tags == written else scheme_of([tags]))
 
     def model_config(self) -> dict[str, Any]:
-        return {
-            "num_labels": len(self.label_names),
-            "id2label": dict(enumerate(self.label_names)),
-            "label2id": {name: id_ for id_, name in enumerate(self.label_names)},
-            "bertkit_scheme": self.scheme,
-        }
+        return {**label_config(self.label_names), "bertkit_scheme": self.scheme}
 
     # From rows to batches.
 

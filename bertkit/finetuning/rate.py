@@ -1,6 +1,7 @@
-"""Learning rates for models of other widths than BERT-base, which those of the recipes are for."""
+"""Learning rates of fine-tuning where a recipe's does not suit the model."""
 
-WIDTH_OF_RECIPES = 768
+from bertkit.settings.schema import WIDTH_OF_RECIPES
+
 FROZEN_RATES = {"linear": 3e-3, "bilstm": 1e-3}
 """Learning rates for a frozen encoder, by ``train.classifier``. A new layer alone hardly learns at a rate that suits a whole
 BERT (a linear layer on the last layer of the embedded model, WNUT17, 3 epochs: F1 3.2 even with 1e-3)."""
@@ -22,16 +23,3 @@ def finetuning_rate(rate: float, width: int) -> float:
     """
     times: float = (WIDTH_OF_RECIPES / width) ** _EXPONENT
     return rate * min(_MOST, max(1.0, times))
-
-
-def adapting_rate(rate: float, width: int) -> float:
-    """The learning rate of the recipe ``adapt`` for going on from a model of some width: rate × 768 / width.
-
-    With Adam, the rate that suits hidden matrices is inversely proportional to their width (Yang et al. 2022, Tensor
-    Programs V, table 3). Higher rates learn more of the new text and forget more of the old (docs/measurements.md).
-
-    Example:
-        >>> [f"{adapting_rate(5e-5, width):.1e}" for width in (128, 256, 768, 1024)]
-        ['3.0e-04', '1.5e-04', '5.0e-05', '3.8e-05']
-    """
-    return rate * WIDTH_OF_RECIPES / width
