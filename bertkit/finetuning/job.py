@@ -161,7 +161,7 @@ def _with_positions(model: Any, tokenizer: Any, recipe: FinetuneRecipe, name: st
         notes = lengthen(model, wanted, name)
         if notes and read < wanted:
             notes.append(
-                f"the places {max(read, has)} to {wanted - 1} stay copies: no row has over {read} tokens (--seq-len)"
+                f"the positions {max(read, has)} to {wanted - 1} stay copies: no row has over {read} tokens (--seq-len)"
             )
         tokenizer.model_max_length = has = wanted
     if has is not None and read > has:
@@ -171,7 +171,7 @@ def _with_positions(model: Any, tokenizer: Any, recipe: FinetuneRecipe, name: st
         )
     if read > tokenizer.model_max_length:
         notes.append(
-            f"{name} reads {tokenizer.model_max_length} tokens, as many as it was pretrained on: its places from there to "
+            f"{name} reads {tokenizer.model_max_length} tokens, as many as it was pretrained on: its positions from there to "
             f"{read - 1} begin as they are (--seq-len)"
         )
         tokenizer.model_max_length = read

@@ -137,7 +137,7 @@ def lengthen(model: Any, positions: int, name: str) -> list[str]:
     embeddings.position_ids = nn.Buffer(places, persistent=False)
     embeddings.token_type_ids = nn.Buffer(torch.zeros_like(places), persistent=False)
     model.config.max_position_embeddings = positions
-    return [f"the places {has} to {positions - 1} are new, copied from the first: {name} has {has}"]
+    return [f"the positions {has} to {positions - 1} are new, copied from the first: {name} has {has}"]
 
 
 def load_for(

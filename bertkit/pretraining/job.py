@@ -108,13 +108,13 @@ class Setup:
     def settle_length(self, plan: PretrainingPlan) -> None:
         """Has the tokenizer say how many tokens the model reads: no more than are learned, here or by the model before.
 
-        A line says which places are left out by that.
+        A line says which positions are left out by that.
         """
         base, longest = self.request.asked.model, plan.longest_example()
-        places = self.objective.model.config.max_position_embeddings
-        known = (own_length(bert_folder(base)) or places) if base else 0
+        positions = self.objective.model.config.max_position_embeddings
+        known = (own_length(bert_folder(base)) or positions) if base else 0
         self.corpus.tokenizer.model_max_length = reads = max(longest, known)
-        if reads >= places:
+        if reads >= positions:
             return
         asked = max(tokens for _, tokens in self.recipe.data.phases)
         reached = max(plan.max_seq_length(steps.start) for steps in plan.stretches())
@@ -128,8 +128,8 @@ class Setup:
             f" (--set max_position_embeddings={longest} leaves them out)" if longest == asked and not base else ""
         )
         console.note(
-            f"no example has more than {longest} tokens{why}, so the places {reads} to {places - 1} are not learned, and the "
-            f"model will read {reads} tokens{leave_out}"
+            f"no example has more than {longest} tokens{why}, so the positions {reads} to {positions - 1} are not learned, and "
+            f"the model will read {reads} tokens{leave_out}"
         )
 
     def same_on_all_ranks(self) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from bertkit.finetuning.batches import collate
 from bertkit.finetuning.data import LabelledData, load_labelled
 from bertkit.finetuning.features import Features, Split
 from bertkit.finetuning.run import FinetuneRequest, data_request, finetune_on, load_recipe, with_settings
-from bertkit.finetuning.windows import Encoder
+from bertkit.finetuning.windows import RowEncoder
 from bertkit.io.hub import model_folder
 from bertkit.models.headed import encoder_tokenizer, new_headed
 from bertkit.settings.schema import FinetuneRecipe
@@ -44,9 +44,9 @@ class _Work:
         return self.data.train
 
     @cached_property
-    def encoder(self) -> Encoder:
+    def encoder(self) -> RowEncoder:
         folder = model_folder(self.request.model)
-        return Encoder.of(encoder_tokenizer(folder, str(folder)), self.recipe.data)
+        return RowEncoder.of(encoder_tokenizer(folder, str(folder)), self.recipe.data)
 
     @cached_property
     def features(self) -> Features:
@@ -149,5 +149,5 @@ def _their_turn(work: _Work, padded: bool) -> Turn:
 
 
 def stride_of(recipe: FinetuneRecipe) -> int:
-    """Tokens that two windows share, as ``Encoder`` has them: a quarter of a window where nothing is said."""
+    """Tokens that two windows share, as ``RowEncoder`` has them: a quarter of a window where nothing is said."""
     return recipe.data.max_seq_length // 4 if recipe.data.stride is None else recipe.data.stride

@@ -27,7 +27,7 @@ from bertkit.finetuning.run import (
     with_fitting_rate,
     with_settings,
 )
-from bertkit.finetuning.windows import Encoder
+from bertkit.finetuning.windows import RowEncoder
 from bertkit.models.bert import save_model
 from bertkit.models.headed import new_headed
 from bertkit.settings.schema import FinetuneRecipe
@@ -144,7 +144,7 @@ class _Best(TrainerCallback):
     def __init__(self, data: LabelledData, recipe: FinetuneRecipe, tokenizer: Any, folder: Path, device: str) -> None:
         self._head, self._split, self._seed = data.head, data.validation[0], recipe.train.seed
         self._metrics = data.head.metrics(recipe.task.metrics)
-        self._features = data.head.features(self._split, Encoder.of(tokenizer, recipe.data))
+        self._features = data.head.features(self._split, RowEncoder.of(tokenizer, recipe.data))
         self._save = lambda model: save_model(model, tokenizer, folder)
         self._open = lambda: open_predictor(str(folder), device)
         self.results: dict[str, Any] = {}

@@ -69,7 +69,7 @@ def test_places_that_were_not_learned_are_said_and_not_read(bertkit, home, run):
     options = ["--train", "long.csv", "--validation-split", "0.2", "--max-steps", "2", "--out", "longer", "--seq-len"]
     tuned = bertkit(home, "finetune", "--model", str(run), *options, "48")
     assert (
-        "reads 24 tokens, as many as it was pretrained on: its places from there to 47 begin as they are"
+        "reads 24 tokens, as many as it was pretrained on: its positions from there to 47 begin as they are"
         in tuned.stderr
     )
     assert AutoTokenizer.from_pretrained(home / "longer").model_max_length == 48

@@ -36,8 +36,8 @@ def test_places_beyond_a_model_s_begin_as_copies_of_the_first_and_are_counted(ti
     for new, old in ((0, 0), (31, 31), (32, 0), (33, 1), (63, 31), (64, 0), (69, 5)):
         assert has[new].tolist() == had[old].tolist()
     told = " ".join(capsys.readouterr().err.split())
-    assert "the places 32 to 69 are new, copied from the first" in told
-    assert "the places 64 to 69 stay copies: no row has over 64 tokens (--seq-len)" in told
+    assert "the positions 32 to 69 are new, copied from the first" in told
+    assert "the positions 64 to 69 stay copies: no row has over 64 tokens (--seq-len)" in told
     assert read_config(tmp_path / "run")["max_position_embeddings"] == 70
 
 

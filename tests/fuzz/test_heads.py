@@ -12,7 +12,7 @@ from bertkit.finetuning.entities import Entity, entities
 from bertkit.finetuning.features import Split
 from bertkit.finetuning.rows.tagged_rows import of_entities
 from bertkit.finetuning.tagged_features import tagged_features
-from bertkit.finetuning.windows import Encoder
+from bertkit.finetuning.windows import RowEncoder
 from bertkit.models.tokenizer import build_tokenizer
 from bertkit.settings.schema import FinetuneDataSettings, TaskSettings
 
@@ -92,7 +92,7 @@ def test_entities_come_back_to_the_character(texts, seed, lowercase):
     learned = BertWordPieceTokenizer(lowercase=lowercase, strip_accents=False)
     learned.train_from_iterator([" ".join(words_of(rng, 40)) for _ in range(50)], vocab_size=300, show_progress=False)
     tokenizer = build_tokenizer(sorted(learned.get_vocab(), key=learned.get_vocab().get), lowercase=lowercase)
-    encoder = Encoder.of(tokenizer, FinetuneDataSettings())
+    encoder = RowEncoder.of(tokenizer, FinetuneDataSettings())
     rows = []
     for number in range(texts):
         words = words_of(rng, rng.randint(1, 6))

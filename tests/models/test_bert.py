@@ -234,7 +234,7 @@ def test_transformers_says_nothing_of_its_own(copy: Path, capfd: pytest.CaptureF
 
 def test_a_model_learns_to_read_longer_texts_from_copies_of_the_places_it_has(tiny_model, tmp_path):
     model, tokenizer, notes, _ = load_bert_for_pretraining(str(tiny_model), positions=70)
-    assert notes == [f"the places 32 to 69 are new, copied from the first: {tiny_model} has 32"]
+    assert notes == [f"the positions 32 to 69 are new, copied from the first: {tiny_model} has 32"]
     known = load_file(tiny_model / "model.safetensors")["bert.embeddings.position_embeddings.weight"]
     longer = model.bert.embeddings.position_embeddings.weight
     assert torch.equal(longer, torch.cat([known, known, known[:6]]))

@@ -6,7 +6,7 @@ import transformers
 
 from bertkit.finetuning.heads.sequence import SequenceHead
 from bertkit.finetuning.predict import Predictor
-from bertkit.finetuning.windows import Encoder, Reach
+from bertkit.finetuning.windows import Reach, RowEncoder
 from bertkit.models.headed import new_headed, positions_of
 from bertkit.settings.schema import FinetuneRecipe
 
@@ -67,7 +67,7 @@ def test_roberta_reads_two_tokens_fewer_than_it_has_places():
     roberta = transformers.RobertaForSequenceClassification(transformers.RobertaConfig(**sizes, **places))
     bert = transformers.BertForSequenceClassification(transformers.BertConfig(**sizes, **places))
     assert (positions_of(roberta), positions_of(bert)) == (32, 34)
-    assert Predictor(SequenceHead(), FinetuneRecipe(), Encoder, roberta).reach == Reach(32, False)
+    assert Predictor(SequenceHead(), FinetuneRecipe(), RowEncoder, roberta).reach == Reach(32, False)
     roberta(torch.full((1, 32), 5))
     with pytest.raises(RuntimeError, match="out of bounds"):
         roberta(torch.full((1, 33), 5))

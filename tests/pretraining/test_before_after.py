@@ -137,7 +137,7 @@ def test_the_text_of_a_model_that_cannot_read_the_cloze_sentences_is_compared_al
     def too_long(*_):
         raise BertkitError(told)
 
-    monkeypatch.setattr("bertkit.inference.cloze.evaluate_cloze", too_long)
+    monkeypatch.setattr(before_after, "evaluate_cloze", too_long)
     capsys.readouterr()
     found = before_after.before_and_after(str(tiny_model), str(tiny_model), corpus, recipe, "cpu")
     assert {name for one in found.values() for name in one} == {before_after.HELD_OUT, before_after.GENERAL}

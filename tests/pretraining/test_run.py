@@ -263,7 +263,7 @@ def test_the_model_reads_as_many_tokens_as_it_has_learned(here, capsys, corpus, 
         tokenizer = AutoTokenizer.from_pretrained("run")
         longest = max(len(tokenizer(sentence)["input_ids"]) for sentence in SENTENCES)
     assert told in heard
-    assert f"so the places {longest} to 511 are not learned" in heard
+    assert f"so the positions {longest} to 511 are not learned" in heard
     assert record.learned_length == longest
     assert AutoTokenizer.from_pretrained("run").model_max_length == longest
     assert evaluate_corpus(CorpusRequest("run", ["b.txt"], device="cpu"))["eval_mlm_loss"]
@@ -279,8 +279,8 @@ def test_a_phase_that_a_budget_leaves_out_is_not_read(here, capsys, monkeypatch)
     fit = loop.fit
     monkeypatch.setattr(loop, "fit", fit_of_a_machine_that_became_slow)
     record = run(settings={"data.max_seq_length": [[0.75, 16], [0.25, 24]]})
-    assert "the places 24 to 511 are not learned" in (heard := said(capsys))
-    assert "the places 16 to 511 are not learned" in heard
+    assert "the positions 24 to 511 are not learned" in (heard := said(capsys))
+    assert "the positions 16 to 511 are not learned" in heard
     assert record.learned_length == AutoTokenizer.from_pretrained("run").model_max_length == 16
 
 
@@ -288,7 +288,7 @@ def test_a_base_model_keeps_the_length_that_it_had_learned(here, capsys):
     run(out="base")
     said(capsys)
     run("rows.jsonl", model="base", settings={"data.max_seq_length": 16})
-    assert "so the places 24 to 511 are not learned, and the model will read 24 tokens" in said(capsys)
+    assert "so the positions 24 to 511 are not learned, and the model will read 24 tokens" in said(capsys)
     assert AutoTokenizer.from_pretrained("run").model_max_length == 24
 
 
