@@ -1,6 +1,7 @@
 """What several tests need: a hub on loopback, and a BERT small enough to make in a moment."""
 
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,14 @@ def hub() -> Iterator[Hub]:
     """A running stand-in for the hub; give ``hub.env(tmp_path)`` to the child process that is to use it."""
     with Hub() as server:
         yield server
+
+
+@pytest.fixture(autouse=True)
+def own_accelerator() -> None:
+    """A test's Accelerator is its own: Accelerate would give it the precision of the first one of the process, which on a
+    machine with bf16 depends on the tests before."""
+    if state := sys.modules.get("accelerate.state"):
+        state.AcceleratorState._reset_state(reset_partial_state=True)  # noqa: SLF001
 
 
 @pytest.fixture
