@@ -19,7 +19,10 @@ def confusion(predictions: ArrayLike, labels: ArrayLike, label_names: Sequence[s
     matrix = sklearn_metrics.confusion_matrix(labels, predictions, labels=ids)
     figures = sklearn_metrics.precision_recall_fscore_support(labels, predictions, labels=ids, zero_division=0)
     kinds = ("precision", "recall", "f1", "support")
-    per_class = [dict(zip(kinds, column, strict=True)) for column in zip(*(f.tolist() for f in figures), strict=True)]
+    *shares, support = figures
+    # Without a right row sklearn's support is a float.
+    columns = [*(share.tolist() for share in shares), support.astype(int).tolist()]
+    per_class = [dict(zip(kinds, column, strict=True)) for column in zip(*columns, strict=True)]
     return {
         "labels": list(label_names),
         "matrix": matrix.tolist(),

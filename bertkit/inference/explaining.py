@@ -18,7 +18,7 @@ from bertkit.errors import BertkitError
 from bertkit.extras import import_extra
 from bertkit.inference.mask_filling.filler import MASK, check_text
 from bertkit.models.bert import load_for
-from bertkit.models.folder import bert_folder, own_length, read_config
+from bertkit.models.folder import bert_folder, class_names, own_length, read_config
 from bertkit.models.headed import linear_class
 from bertkit.runtime.base import finite
 from bertkit.runtime.batches import TOKENS_AT_ONCE
@@ -118,7 +118,9 @@ def explain(
     loaded = loaded.to(choose_device(device)).eval().requires_grad_(False)
     path = _Path(loaded, encoded, words, text_encoder.mask_id if baseline == "mask" else text_encoder.pad_id)
     name, said = _KINDS[cls](loaded, text_encoder, encoded, path, answer)
-    shares, outputs, steps, error = path.shared(integrated_gradients, said)
+    mean, deviation = config.get("bertkit_scale", (0.0, 1.0))  # of a checkpoint, whose numbers are scaled
+    told = (lambda embeddings: mean + deviation * said(embeddings)) if "bertkit_scale" in config else said
+    shares, outputs, steps, error = path.shared(integrated_gradients, told)
     named = [(text_encoder.decode(encoded.ids[begin:end]).strip(), sum(shares[begin:end])) for begin, end in words]
     hidden = (
         text_encoder.mask_token if baseline == "mask" else str(text_encoder.tokenizer.id_to_token(text_encoder.pad_id))
@@ -250,17 +252,15 @@ def _class(loaded: Any, text_encoder: TextEncoder, text: Encoding, path: _Path, 
         scores = logits(embeddings)
         return scores.sigmoid() if config.problem_type == "multi_label_classification" else scores.softmax(dim=-1)
 
-    if config.problem_type == "regression" or config.num_labels == 1:
+    if config.problem_type == "regression" or (config.problem_type is None and config.num_labels == 1):
         if answer is not None:
             raise BertkitError("the model answers with a number: leave --answer out")
         return "", lambda embeddings: logits(embeddings)[:, 0]
-    names = {str(name): int(id_) for id_, name in config.id2label.items()}
-    if answer is None:
-        best = int(logits(path.text)[0].argmax())
-        answer = next(name for name, id_ in names.items() if id_ == best)
+    names = class_names(config.to_dict())
+    answer = names[int(logits(path.text)[0].argmax())] if answer is None else answer
     if answer not in names:
         raise BertkitError(f"the model has no class '{answer}': it has {', '.join(names)}")
-    return answer, lambda embeddings: probabilities(embeddings)[:, names[answer]]
+    return answer, lambda embeddings: probabilities(embeddings)[:, names.index(answer)]
 
 
 def _word(loaded: Any, text_encoder: TextEncoder, text: Encoding, path: _Path, answer: str | None) -> _Answer:

@@ -117,6 +117,21 @@ def architectures(config: dict[str, Any]) -> list[str]:
     return [str(one) for one in named] if isinstance(named, list) else []
 
 
+def class_names(config: dict[str, Any]) -> list[str]:
+    """The classes that a configuration names, by id; as in transformers "LABEL_0" and so on where it names none.
+
+    Raises:
+        BertkitError: the ids are not 0, 1, 2 and so on, or two classes have one name.
+    """
+    unnamed = {number: f"LABEL_{number}" for number in range(config.get("num_labels", 2))}
+    names = {int(id_): name for id_, name in (config.get("id2label") or unnamed).items()}
+    if sorted(names) != list(range(len(names))) or len({*names.values()}) < len(names):
+        raise BertkitError(
+            f"the model's config.json names the classes {names}: number them from 0 on, and give each a name of its own"
+        )
+    return [names[id_] for id_ in range(len(names))]
+
+
 def weights_path(folder: Path, config: dict[str, Any]) -> Path:
     """The file with a model's weights. In a run's checkpoints even those of a feature-based model have the usual name."""
     path = folder / FEATURE_WEIGHTS

@@ -274,6 +274,8 @@ def test_interval_is_about_that_of_resampled_rows(
 
 
 def test_confusion_by_hand() -> None:
+    none_right = confusion([0, 0], [1, 1], ["no", "yes"])["per_class"]
+    assert repr([one["support"] for one in none_right.values()]) == "[0, 2]"  # numbers of rows, no floats
     found = confusion(np.array(HAND_PREDICTIONS), np.array(HAND_LABELS), ["no", "yes", "never"])
     assert json.loads(json.dumps(found)) == found
     assert found["labels"] == ["no", "yes", "never"]

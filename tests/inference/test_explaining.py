@@ -142,7 +142,16 @@ def test_numbers_and_several_labels(tiny_model, tmp_path):
     loaded = BertForSequenceClassification.from_pretrained(number).eval()
     inputs = AutoTokenizer.from_pretrained(number)(TEXT, return_tensors="pt")
     assert (found.answer, found.output) == ("", pytest.approx(loaded(**inputs).logits.item(), abs=1e-4))
+    scaled = json.loads((number / "config.json").read_text()) | {"bertkit_scale": [10.0, 2.0]}  # as in a checkpoint
+    (number / "config.json").write_text(json.dumps(scaled))
+    assert explain(str(number), TEXT).output == pytest.approx(10 + 2 * found.output, abs=1e-4)
     kind = "multi_label_classification"
+    alone = made(
+        tiny_model, tmp_path / "a", BertForSequenceClassification, id2label={0: "good"}, num_labels=1, problem_type=kind
+    )
+    loaded = BertForSequenceClassification.from_pretrained(alone).eval()
+    found = explain(str(alone), TEXT)
+    assert (found.answer, found.output) == ("good", pytest.approx(loaded(**inputs).logits.sigmoid().item(), abs=1e-5))
     several = made(tiny_model, tmp_path / "s", BertForSequenceClassification, num_labels=3, problem_type=kind)
     loaded = BertForSequenceClassification.from_pretrained(several).eval()
     found = explain(str(several), TEXT, answer="LABEL_1")

@@ -318,12 +318,6 @@ class Head(ABC):
         return "what a lovely day"
 
 
-def names_of(config: dict[str, Any]) -> list[str]:
-    """The classes that a config.json names, by id; transformers does not write two classes without names there."""
-    names = {int(id_): name for id_, name in (config.get("id2label") or {0: "LABEL_0", 1: "LABEL_1"}).items()}
-    return [names[id_] for id_ in sorted(names)]
-
-
 def label_config(names: Sequence[str]) -> dict[str, Any]:
     """The fields of config.json that name the classes."""
     numbered = dict(enumerate(names))

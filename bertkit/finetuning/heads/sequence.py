@@ -13,12 +13,13 @@ import numpy as np
 from bertkit.errors import BertkitError
 from bertkit.finetuning.baseline import beside
 from bertkit.finetuning.features import Batch, Columns, Features, Row, Split
-from bertkit.finetuning.heads.base import Head, label_config, names_of
+from bertkit.finetuning.heads.base import Head, label_config
 from bertkit.finetuning.rows.cells import class_name
 from bertkit.finetuning.rows.columns import Command, option
 from bertkit.finetuning.rows.kinds import as_text, refuse_other_tasks
 from bertkit.finetuning.rows.labels import Labelling, find_labelling
 from bertkit.finetuning.rows.table_check import check_table
+from bertkit.models.folder import class_names
 from bertkit.settings.schema import TaskSettings
 
 if TYPE_CHECKING:
@@ -86,8 +87,12 @@ class SequenceHead(Head):
 
     @classmethod
     def of_model(cls, config: dict[str, Any]) -> "SequenceHead":
-        names = names_of(config)
+        names = class_names(config)
         kind = config.get("problem_type") or ("regression" if len(names) == 1 else "single_label_classification")
+        if kind == "regression" and len(names) > 1:
+            raise BertkitError(
+                f"the model's config.json says regression of {len(names)} numbers, and bertkit reads one alone"
+            )
         head = _kinds()[kind](names)
         head.texts = config.get("bertkit_texts", 0)
         return head._with(config)

@@ -26,7 +26,7 @@ from bertkit.finetuning.entities import (
 )
 from bertkit.finetuning.features import Batch, Columns, Features, Row, Split
 from bertkit.finetuning.heads.at_tokens import AtTokens
-from bertkit.finetuning.heads.base import label_config, names_of
+from bertkit.finetuning.heads.base import label_config
 from bertkit.finetuning.rows.tagged_columns import column_rows
 from bertkit.finetuning.rows.tagged_rows import (
     TaggedRow,
@@ -40,6 +40,7 @@ from bertkit.finetuning.rows.tagged_rows import (
 from bertkit.finetuning.rows.unfolded import looks_like_list, unfolded
 from bertkit.finetuning.tag_figures import details_of, figure
 from bertkit.finetuning.tagged_features import TagTargets, named_entities, tagged_features, what_is_lost
+from bertkit.models.folder import class_names
 from bertkit.runtime.numpy_bert import softmax
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class TokenHead(AtTokens):
 
     @classmethod
     def of_model(cls, config: dict[str, Any]) -> "TokenHead":
-        written = names_of(config)
+        written = class_names(config)
         tags = list(map(in_bioes, written))
         return cls(tags, config.get("bertkit_scheme", scheme_of([tags])) if tags == written else scheme_of([tags]))
 

@@ -9,6 +9,7 @@ from transformers import BertConfig, BertForSequenceClassification, BertForToken
 
 from bertkit.errors import BertkitError
 from bertkit.finetuning.heads.registry import head_of_model
+from bertkit.finetuning.heads.sequence import SequenceHead
 from bertkit.models.folder import read_config
 from bertkit.settings.schema import TaskSettings
 
@@ -43,3 +44,22 @@ def test_outputs_without_a_meaning_are_one_line(cls: Any, changes: dict[str, Any
     config = config_of(cls, tmp_path, changes)
     with pytest.raises(BertkitError, match=f"the config.json of model does not say .* of a {cls.__name__} .*{said}"):
         head_of_model("model", config, TaskSettings())
+
+
+def test_classes_without_names_are_called_as_transformers_calls_them():
+    for number in (2, 3):
+        names = list(BertConfig(num_labels=number).id2label.values())
+        assert SequenceHead.of_model({"num_labels": number}).label_names == names
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"id2label": {"0": "x", "1": "x"}}, "number them from 0 on, and give each a name of its own"),
+        ({"id2label": {"0": "x", "2": "y"}}, "number them from 0 on, and give each a name of its own"),
+        ({"num_labels": 3, "problem_type": "regression"}, "regression of 3 numbers, and bertkit reads one alone"),
+    ],
+)
+def test_classes_that_would_be_lost_are_refused(config, said):
+    with pytest.raises(BertkitError, match=said):
+        SequenceHead.of_model(config)
