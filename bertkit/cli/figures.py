@@ -50,7 +50,7 @@ def say_doubts(results: dict[str, Any]) -> None:
     """Warns if all predictions are the same class, or if a figure is no better than a baseline that ignores the texts."""
     confusion = results.get("confusion", {"labels": [], "matrix": []})
     given = [sum(column) for column in zip(*confusion["matrix"], strict=True)]
-    tries = "try more --epochs, a larger --lr, or " + (
+    tries = "train it with more --epochs, a larger --lr, or " + (
         "--set train.class_weights=balanced" if given else "more rows to train on"
     )
     baseline = results.get("baseline", {"beaten": True})

@@ -158,8 +158,10 @@ def what_it_is(config: dict[str, Any], name: str) -> str:
     """
     kind = next(iter(config["architectures"]), "")
     if kind.endswith(FINE_TUNED):
+        # A question with its context or its choices does not fit into one argument.
+        read = "FILE" if kind.endswith(("ForQuestionAnswering", "ForMultipleChoice")) else "TEXT"
         return (
-            f"it is fine-tuned (a {kind}): bertkit predict {name} TEXT, or bertkit evaluate {name} --validation FILE "
+            f"it is fine-tuned (a {kind}): bertkit predict {name} {read}, or bertkit evaluate {name} --validation FILE "
             "with labelled rows"
         )
     if kind.endswith(_PRETRAINED):

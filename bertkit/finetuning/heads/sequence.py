@@ -222,7 +222,9 @@ class SequenceHead(Head):
         return f" to tell apart {len(self.label_names)} classes: {', '.join(self.label_names[:20])}"
 
     def usage(self, folder: str) -> str:
-        return super().usage(folder).replace("ask", "classify")
+        usage = super().usage(folder).replace("ask", "classify")
+        pair = '{"text": "he was hungry .", "text_pair": "he ate an apple ."}'
+        return usage.replace('"what a lovely day"', pair) if self.texts == 2 else usage
 
     def example(self, columns: Sequence[str]) -> Any:
         if self.texts != 2:

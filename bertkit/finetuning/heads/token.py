@@ -265,6 +265,8 @@ class TokenHead(AtTokens):
         return f" to tag {'entities' if self.scheme else 'words'}: {', '.join(self._types[:20])}"
 
     def usage(self, folder: str) -> str:
+        if self.scheme == "BIOES":  # the pipeline joins an entity of one word to the next one, and cuts one of several
+            return self.own_usage(folder)
         return (
             "from transformers import pipeline\n\n"
             f'tag = pipeline("token-classification", model="{folder}", aggregation_strategy="first")\n'

@@ -16,6 +16,7 @@ from bertkit.finetuning.features import Features
 from bertkit.finetuning.heads import registry
 from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.heads.one_class import OneClass
+from bertkit.finetuning.heads.token import TokenHead
 from bertkit.finetuning.run import FinetuneRequest, finetune
 from bertkit.finetuning.sweep import sweep
 from bertkit.finetuning.windows import RowEncoder
@@ -201,3 +202,7 @@ def test_the_card_of_a_pair_names_the_usual_columns_where_they_were_guessed():
     pair.texts = 2
     assert 'predict([{"sentence1": "he was hungry .", "sentence2": ' in pair.own_usage("runs/x")
     assert 'predict([{"left": "he was hungry .", "right": ' in pair.own_usage("runs/x", ["left", "right"])
+    assert 'classify({"text": "he was hungry .", "text_pair": "he ate an apple ."})' in pair.usage("runs/x")
+    tags = ["O", "S-PER", "B-PER", "I-PER", "E-PER"]  # which the pipeline of transformers joins and cuts
+    assert "bertkit.load_predictor" in TokenHead(tags, "BIOES").usage("runs/x")
+    assert "pipeline" in TokenHead(["O", "B-PER", "I-PER"], "BIO").usage("runs/x")
