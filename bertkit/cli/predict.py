@@ -1,6 +1,5 @@
 """``bertkit predict``: the predictions of a fine-tuned model for new text."""
 
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +10,8 @@ from rich.cells import cell_len
 
 from bertkit import console
 from bertkit.cli import options
-from bertkit.cli.texts import peeked
+from bertkit.cli.texts import peeked, refuse_missing_file
 from bertkit.errors import BertkitError
-from bertkit.io.tables import FILE_SUFFIXES
 
 _WIDEST_CLASS = 30
 
@@ -66,7 +64,9 @@ def predict(
         return
     options.refuse("TEXT or FILE", "--task", {"--data": data})
     for source in sources or ():
-        _check_source(source)
+        refuse_missing_file(
+            source, "give texts, lines of text, a table, or - for lines of stdin, which may be any texts"
+        )
     from bertkit.io.rows import check_place, write_rows
 
     if output is not None:
@@ -83,15 +83,6 @@ def predict(
     else:
         for texts, row in rows:
             _print(texts, row)
-
-
-def _check_source(source: str) -> None:
-    """Raises a BertkitError if a source looks like a file that does not exist; any other text is one to predict."""
-    is_word = not any(letter.isspace() for letter in source)
-    if is_word and source.lower().endswith(FILE_SUFFIXES) and not os.path.isfile(source):
-        raise BertkitError(f"no file {source}: give texts, lines of text, a table, or - for stdin")
-    if os.path.isdir(source):
-        raise BertkitError(f"{source} is a folder: give texts, lines of text, a table, or - for stdin")
 
 
 def _watched(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -41,7 +41,7 @@ def score(
     """
     if text_pair is not None and not next_:
         raise BertkitError("--text-pair is for pairs: add --next")
-    rows = given_rows(texts, files, columns(text, text_pair))
+    rows = given_rows(texts, files, columns(text, text_pair), pairs=next_)
     # Typed texts are checked before torch is imported, which takes seconds.
     some, few = peeked(_pairs(texts, rows) if next_ else map(single, not_blank(rows)))
     scored = (_scored_pairs if next_ else _scored_sentences)(model, device, some, few, rank)

@@ -12,7 +12,7 @@ import typer
 
 from bertkit import console
 from bertkit.errors import BertkitError
-from bertkit.io.tables import TABLE_SUFFIXES, form
+from bertkit.io.tables import TABLE_SUFFIXES, form, names_a_file
 
 Files = Annotated[
     list[str] | None,
@@ -22,8 +22,34 @@ Files = Annotated[
 ]
 
 
+def refuse_missing_file(text: str, ways: str) -> None:
+    """Refuses a typed text that is a folder, or named like a file that does not exist; ``ways`` says what to give.
+
+    Raises:
+        BertkitError: it is.
+    """
+    # os.path is also False for a text that is too long for the name of a file.
+    if os.path.isdir(text):
+        raise BertkitError(f"{text} is a folder: {ways}")
+    if names_a_file(text) and not os.path.isfile(text):
+        raise BertkitError(f"no file {text}: {ways}")
+
+
+def check_are_texts(texts: Sequence[str], ways: str) -> None:
+    """Refuses typed texts that are files or folders, or named like files; ``ways`` says what to give. ``-`` is none of them.
+
+    Raises:
+        BertkitError: one of them is.
+    """
+    for text in texts:
+        if text != "-":
+            if os.path.isfile(text):
+                raise BertkitError(f"{text} is a file, and is not read as a text: {ways}")
+            refuse_missing_file(text, ways)
+
+
 def given_rows(
-    texts: Sequence[str] | None, files: Sequence[str] | None, columns: Sequence[str]
+    texts: Sequence[str] | None, files: Sequence[str] | None, columns: Sequence[str], pairs: bool = False
 ) -> Iterator[tuple[str, ...]]:
     """The texts of the command line, with the lines of stdin in the place of ``-``, and then those of files, in order.
 
@@ -31,6 +57,7 @@ def given_rows(
         texts: as they are typed.
         files: those of --file; ``()`` for a command that has no such option.
         columns: the columns of tables.
+        pairs: whether a tab in a line stands between the texts of a pair.
 
     Raises:
         BertkitError: a file does not exist, or is given as a text; neither texts nor files are given; or a column is named
@@ -38,34 +65,34 @@ def given_rows(
     """
     if not texts and not files:
         raise BertkitError("no text: give sentences, - for lines of stdin, or --file FILE")
-    # os.path.isfile is also False for a text that is too long for the name of a file.
-    named = next((text for text in texts or () if text != "-" and os.path.isfile(text)), None)
-    if named is not None and files != ():
-        raise BertkitError(f"{named} is a file, and is not read as a text: give it with --file")
+    if files != ():
+        check_are_texts(texts or (), "give files with --file, and any texts as lines of stdin (-)")
     for file in files or ():
         if not Path(file).is_file():
             raise BertkitError(f"no file {file}: give lines of text, or a table")
     if columns and all(form(Path(file)) == "txt" for file in files or ()):
         tables = ", ".join(TABLE_SUFFIXES)
         raise BertkitError(f"--text does not go with texts and plain lines: it is for tables ({tables}) with --file")
-    return _rows(texts or (), files or (), tuple(columns))
+    return _rows(texts or (), files or (), tuple(columns), pairs)
 
 
-def _rows(texts: Sequence[str], files: Sequence[str], columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+def _rows(
+    texts: Sequence[str], files: Sequence[str], columns: tuple[str, ...], pairs: bool
+) -> Iterator[tuple[str, ...]]:
     from bertkit.runtime.text import sound
 
     for text in texts:
-        yield from _read("-", ()) if text == "-" else [(sound(text),)]
+        yield from _read("-", (), pairs) if text == "-" else [(sound(text),)]
     for file in files:
-        yield from _read(file, columns)
+        yield from _read(file, columns, pairs)
 
 
-def _read(source: str, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+def _read(source: str, columns: tuple[str, ...], pairs: bool) -> Iterator[tuple[str, ...]]:
     from bertkit.finetuning.inputs import (
         read_texts,
     )  # its import takes a tenth of a second, which typed texts do not need
 
-    return read_texts(source, columns)
+    return read_texts(source, columns, pairs)
 
 
 def not_blank(rows: Iterator[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:

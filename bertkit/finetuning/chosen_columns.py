@@ -6,7 +6,7 @@ from typing import Any
 from bertkit.errors import BertkitError
 from bertkit.finetuning.features import Columns, Row
 from bertkit.finetuning.heads.base import Head
-from bertkit.finetuning.rows.columns import Command, check_columns, choose_columns
+from bertkit.finetuning.rows.columns import Command, check_columns, choose_columns, told_unread
 from bertkit.settings.recipes import Override
 from bertkit.settings.schema import TaskSettings
 
@@ -49,6 +49,9 @@ def columns_for(
     columns, notes = choose_columns(roles, asked, rows, source, trained_on or {}, command)
     with_kind = f" with task.problem_type={task.problem_type}" if task.problem_type else ""
     check_columns(columns, kind.most_columns(task), source, f"the head {kind.name}{with_kind}", command)
+    if notes and command == "finetune":
+        unread = told_unread(kind.columns_read(columns, rows[0][1]), rows)
+        notes = ["; ".join([*notes, unread])] if unread else notes
     return columns, notes
 
 

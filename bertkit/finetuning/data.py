@@ -1,7 +1,7 @@
 """Loads labelled rows: the splits of a task, from the hub or from GLUE's own TSVs, or a person's own rows."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -204,7 +204,7 @@ def _load_own(request: DataRequest) -> LabelledData:
     except EmptyCellsError as error:
         raise BertkitError(f"{error}{'; --skip-bad-rows leaves them out' if request.train else ''}") from None
     if data.train is None:
-        return data
+        return replace(data, notes=[*data.notes, *(told for split in data.validation for told in _empty_texts(split))])
     splits = [data.train, *data.validation]
     look = look_at(data)
     notes = [*data.notes, data.head.described(data.train), *look.warnings(request.weighed)]

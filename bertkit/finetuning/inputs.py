@@ -16,7 +16,7 @@ from bertkit.finetuning.chosen_columns import columns_for
 from bertkit.finetuning.features import Columns, Row
 from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.heads.sequence import SequenceHead
-from bertkit.finetuning.rows.columns import LOOKED_AT
+from bertkit.finetuning.rows.columns import LOOKED_AT, is_header
 from bertkit.finetuning.rows.kinds import refuse_missing_texts
 from bertkit.io.compression import open_binary
 from bertkit.io.tables import TABLE_SUFFIXES, form, read_rows
@@ -27,14 +27,16 @@ LONGEST_LINE_CHARS = 10_000_000
 """The longest text in a plain file; of a longer line, as in a file without line ends, the rest is dropped and counted."""
 
 
-def read_texts(source: str, wanted: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+def read_texts(source: str, wanted: tuple[str, ...], pairs: bool = False) -> Iterator[tuple[str, ...]]:
     """The texts of the rows of a table, of the lines of a plain file, or of those of standard input ("-"), as a stream.
+
+    ``pairs`` is whether a tab in a line stands between the texts of a pair, rather than between columns that are not read.
 
     Raises:
         BertkitError: the columns do not exist, or the file cannot be read.
     """
     if source == "-" or form(Path(source)) == "txt":
-        for line in _lines(source):
+        for line in _lines(source, pairs):
             yield (line,)
     else:
         yield from read_inputs(source, TaskSettings(text=wanted), SequenceHead())
@@ -107,7 +109,7 @@ def text_input(text: str, head: Head, place: str) -> Any:
     return head.input(row, columns)
 
 
-def _lines(source: str) -> Iterator[str]:
+def _lines(source: str, pairs: bool = False) -> Iterator[str]:
     """The lines, including blank ones, so that the n-th answer belongs to the n-th line; very long lines are cut."""
     stream = nullcontext(sys.stdin.buffer) if source == "-" else open_binary(Path(source))
     name, cut = "stdin" if source == "-" else source, 0
@@ -119,12 +121,21 @@ def _lines(source: str) -> Iterator[str]:
                 characters += len(part)
             cut += characters > LONGEST_LINE_CHARS
             line = "".join(kept)[:LONGEST_LINE_CHARS]
-            if number == 1 and _is_object(line):
-                whole = "is a JSON object, and is read as plain text, as are all lines"
-                console.note(console.plain(f"{name}:1 {whole}: a file with the suffix .jsonl is read by its columns"))
+            if number == 1 and (told := _of_a_table(line, pairs)):
+                console.warn(console.plain(f"{name}:1 {told}"))
             yield line
     if cut:
         console.warn(f"lines of over {LONGEST_LINE_CHARS:,} characters, of which the beginning is read: {cut:,}")
+
+
+def _of_a_table(line: str, pairs: bool) -> str:
+    """What is said of a first line that seems to be one of a table, which is read by its columns only under its suffix."""
+    read = "is read as a text, as are all lines: give the table as a file with the suffix"
+    if _is_object(line):
+        return f"is a JSON object, and {read} .jsonl"
+    if is_header(line, SequenceHead.roles):
+        return f"looks like the names of columns, and {read} .csv or .tsv"
+    return f"has a tab, and {read} .tsv" if "\t" in line.strip() and not pairs else ""
 
 
 def _is_object(line: str) -> bool:

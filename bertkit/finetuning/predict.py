@@ -17,6 +17,7 @@ from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.heads.registry import head_of_model
 from bertkit.finetuning.heads.sequence import SequenceHead
 from bertkit.finetuning.inputs import has_columns, read_inputs, row_inputs, text_input
+from bertkit.finetuning.rows.table_check import empty_texts
 from bertkit.finetuning.windows import Cuts, Reach, RowEncoder
 from bertkit.io.memory import DataFrame, MemoryRows, Table, memory_rows
 from bertkit.io.tables import TABLE_SUFFIXES
@@ -275,7 +276,7 @@ def predictions(predictor: Predictor, inputs: Iterator[Any]) -> Iterator[dict[st
         predictor: the model.
         inputs: for each row what ``predictor.head.input`` returns.
     """
-    begin = unsure = 0
+    begin = unsure = empty = 0
     cuts = Cuts()
     while texts := list(islice(inputs, _ROWS_AT_ONCE)):
         answers, features = predictor.answers(Split("", texts, None))
@@ -284,8 +285,11 @@ def predictions(predictor: Predictor, inputs: Iterator[Any]) -> Iterator[dict[st
             unsure += is_unsure
             yield {**row, "index": begin + row["index"], **({"prediction": None} if is_unsure else {})}
         begin += len(texts)
+        empty += empty_texts(texts)
         cuts.add(features, len(texts))
     _say_cut(cuts, "", predictor)
+    if empty:
+        console.note(f"empty texts, which get a prediction as all others do: {empty:,}")
     if unsure:
         console.note(f"{unsure:,} of {begin:,} rows: no class reaches {predictor.abstain_below} (--abstain-below)")
 

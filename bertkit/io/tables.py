@@ -24,6 +24,8 @@ TABLE_SUFFIXES = tuple(suffix for suffix, kind in _FORMS.items() if kind != "txt
 FILE_SUFFIXES = (*filter(None, _FORMS), *COMPRESSED_SUFFIXES)
 """By which a name is known for that of a file."""
 _SHEETS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
+_DOCUMENTS = (".docx", ".doc", ".odt", ".rtf", ".pdf", ".epub", ".html", ".htm", ".xml", ".zip")
+_PATH_BEGINS = ("./", "../", "~/", "/")
 _PARQUET_BUFFER_BYTES = 2**20
 _ROWS_BYTES = 2**24
 """Rows of a parquet file that are read together, unpacked: their texts are held several times over."""
@@ -44,6 +46,23 @@ def form(path: AnyFile) -> str:
         way = "save the sheet as .csv in UTF-8" if suffix.lower() in _SHEETS else f"give one of {allowed}"
         raise BertkitError(f"{path}: cannot read '{suffix}' files; {way}")
     return found
+
+
+def names_a_file(text: str) -> bool:
+    """Whether a text reads like the name of a file: it ends as those of tables, sheets and documents do. One without blanks may
+    also end as those of plain texts and archives do, or be a path.
+
+    Example:
+        >>> names_a_file("my table.csv"), names_a_file("./reviews"), names_a_file("she wrote the readme.md")
+        (True, True, False)
+    """
+    end = text.lower()
+    if any(blank in text for blank in "\t\r\n"):
+        return False
+    if end.endswith((*TABLE_SUFFIXES, *_SHEETS, *_DOCUMENTS)):
+        return True
+    is_path = text.startswith(_PATH_BEGINS) and text.rstrip("/").count("/") > text.startswith("/")
+    return " " not in text and (end.endswith(FILE_SUFFIXES) or is_path)
 
 
 def read_rows(path: AnyFile, unusable: list[str] | None = None) -> Iterator[Row]:
@@ -145,6 +164,10 @@ def _object(line: str, place: str, refuse: Refuse) -> dict[str, Any] | None:
     if not isinstance(row, dict):
         refuse(f'{place} is no JSON object: each line must be one, like {{"text": "…"}}')
         return None
+    if row and all(isinstance(column, dict) and next(iter(column), "") == "0" for column in row.values()):
+        raise BertkitError(
+            f"{place} is a table by columns, as pandas writes it: write its rows, with to_json(…, orient='records', lines=True)"
+        )
     return row
 
 

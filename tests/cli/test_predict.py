@@ -88,6 +88,12 @@ def test_a_terminal_gets_a_table(
         ([], "give a TEXT or FILE to predict"),
         (["a", "--task", "sst2"], "give a TEXT or FILE to predict"),
         (["nowhere.CSV.bz2"], r"no file nowhere\.CSV\.bz2"),
+        (["new.docx"], r"no file new\.docx"),
+        (["reviews.xlsx"], r"no file reviews\.xlsx"),
+        (["my table.csv"], r"no file my table\.csv"),
+        (["x.csv.zip"], r"no file x\.csv\.zip"),
+        (["./none"], r"no file \./none"),
+        (["data/*.csv"], r"no file data/\*\.csv"),
         (["a", "--text-pair", "b"], "--text-pair needs --text"),
         (["a", "--data", "glue"], "--data does not go with TEXT or FILE: it is for --task"),
         (["--task", "sst2", "--abstain-below", "0.6"], "--abstain-below does not go with --task"),
@@ -152,8 +158,33 @@ def test_several_classes_are_not_left_open(classifier: str, tmp_path: Path) -> N
         run(str(folder), *TEXTS, "--abstain-below", "0.5")
 
 
+@pytest.mark.parametrize(
+    ("first", "said"),
+    [
+        ("text,label", "looks like the names of columns"),
+        ('"id";"Review"', "looks like the names of columns"),
+        ("the cat\tgood", "has a tab"),
+    ],
+)
+def test_a_table_among_lines_is_said_to_be_read_as_texts(
+    classifier: str, tmp_path: Path, first: str, said: str
+) -> None:
+    told = f"stdin:1 {said}, and is read as a text, as are all lines"
+    assert told in " ".join(run(classifier, "-", text=f"{first}\nsat\n").stderr.split())
+    (tmp_path / "a.txt").write_text(f"{first}\nsat\n")
+    assert f"a.txt:1 {said}" in run(classifier, str(tmp_path / "a.txt")).stderr.replace("\n", "")
+    for text in ("a text, and then a review of the label", "text", "\tthe cat\t"):
+        assert "as are all lines" not in " ".join(run(classifier, "-", text=f"{text}\nsat\n").stderr.split())
+
+
+def test_empty_texts_are_counted(classifier: str) -> None:
+    done = run(classifier, "-", text="the cat\n\n \n")
+    assert len(lines(done)) == 3
+    assert "empty texts, which get a prediction as all others do: 2" in done.stderr
+
+
 def test_json_lines_on_stdin_are_said_to_be_read_as_text(classifier: str) -> None:
-    said = "stdin:1 is a JSON object, and is read as plain text, as are all lines"
+    said = "stdin:1 is a JSON object, and is read as a text, as are all lines"
     done = run(classifier, "-", text='{"text": "the cat"}\n{"text": "sat"}\n')
     assert len(lines(done)) == 2
     assert " ".join(done.stderr.split()).count(said) == 1

@@ -59,9 +59,14 @@ def test_a_file_is_not_taken_for_a_text(
     """predict takes texts and files in the same place, and people expect that here."""
     (tmp_path / "a.txt").write_text("the cat\n")
     model = ["--model", str(tiny_model)]
-    with pytest.raises(BertkitError, match=r"^/.*a\.txt is a file, and is not read as a text: give it with --file$"):
+    with pytest.raises(
+        BertkitError, match=r"^/.*a\.txt is a file, and is not read as a text: give files with --file, "
+    ):
         run(command, "sat", str(tmp_path / "a.txt"), *model)
-    texts = [str(tmp_path), str(tmp_path / "b.txt"), "the cat " * 1_000]  # none of them is the name of a file
+    for named, said in ((tmp_path, "is a folder"), (tmp_path / "b.txt", "no file"), ("a b.csv", "no file a b.csv")):
+        with pytest.raises(BertkitError, match=said):
+            run(command, str(named), *model)
+    texts = ["the cat", "the cat " * 1_000, "and/or", "she wrote the readme.md", "it is 5/7 /s"]
     assert run(command, *texts, *model).exit_code == 0
     monkeypatch.chdir(tmp_path)
     (tmp_path / "-").write_text("not this one\n")

@@ -431,8 +431,8 @@ def test_numbers_among_the_names_of_classes_are_unknown(tmp_path):
             r"none of 6 rows can be used; the first: .*a\.jsonl:1 has no text",
         ),
         (
-            [{"question": "who?", "context": "Ana", "answers": ["Ana"]}] * 3,
-            r"none of 3 rows can .*a\.jsonl:1: the answers",
+            [{"question": "who?", "context": "Ana", "answers": ["Bo"]}] * 3,
+            r"none of 3 rows can .*a\.jsonl:1: the answer 'Bo'",
         ),
         ([5, "x"], r"none of 2 rows can be used; the first: .*a\.jsonl:1"),
     ],
@@ -450,6 +450,61 @@ def test_validation_rows_of_which_none_can_be_used_are_refused_with_the_first_re
         own(tmp_path, train, jsonl(*[{"text": None, "label": "x"}] * 2), name="a.jsonl", skip_bad_rows=True)
     with pytest.raises(BertkitError, match=r"none of 2 rows can be used; the first: .*va\.jsonl:1"):
         own(tmp_path, train, "5\n6\n", name="a.jsonl", skip_bad_rows=True)
+
+
+def test_columns_that_are_not_read_are_named(tmp_path):
+    train = "No.,What they wrote,Mood,c,d,e,f\n" + "".join(
+        f"{n},this is the long text number {n},{'good' if n % 2 else 'bad'},{n},{n},{n},{n}\n" for n in range(40)
+    )
+    assert own(tmp_path, train).notes[0].endswith("; not read: 'No.', c, d, e and 1 more")
+    choices = "question,choice0,choice1,answer,id\nwhat,a,b,1,x\nwhy,so,not so,so,y\n"
+    data = own(tmp_path, choices)
+    assert data.notes[0] == "text: question; label: answer; not read: id"
+    assert data.train.labels.tolist() == [1, 0]
+    assert "not read" not in str(own(tmp_path, "text,label\na,x\nb,y\n").notes)
+
+
+def test_a_question_about_a_text_with_classes_is_a_pair(tmp_path):
+    """As in BoolQ."""
+    rows = [{"question": f"is {n}", "passage": f"it is {n} so", "label": bool(n % 2)} for n in range(4)]
+    data = own(tmp_path, jsonl(*rows), name="a.jsonl")
+    assert (data.head.name, data.columns["text"]) == ("sequence", ("question", "passage"))
+
+
+def test_answers_without_a_position_are_learned_and_counted(tmp_path):
+    rows = "id,question,context,answer\n1,who?,Ana met Bo,Ana\n2,whom?,Bo saw Bo,Bo\n"
+    data = own(tmp_path, rows)
+    assert (data.head.name, [one.starts for one in data.train.labels]) == ("span", [[0], [0]])
+    told = "answers in train without a position (answer_start), taken where they stand first: 2; 1 of them stand there"
+    assert any(note.startswith(told) for note in data.notes)
+
+
+def test_a_label_column_of_lists_is_found_in_any_form(tmp_path):
+    rows = [
+        {"words of it": f"this is the long text {n}", "topics": ["a", "b"] if n % 2 else ["b"], "n": n}
+        for n in range(30)
+    ]
+    data = own(tmp_path, jsonl(*rows), name="a.jsonl")
+    assert (data.columns["label"], data.head.label_names) == (("topics",), ["a", "b"])
+
+
+def test_blanks_around_labels_are_counted(tmp_path):
+    data = own(tmp_path, "text,label\na,good\nb,good \nc, bad\n", "text,label\nd,bad\n")
+    assert data.head.label_names == ["bad", "good"]
+    assert "labels in train with blanks around them, which are left out: 2" in data.notes
+
+
+def test_empty_texts_are_counted_where_a_model_is_evaluated(tmp_path):
+    head = own(tmp_path, "text,label\na,x\nb,y\n").head
+    path = write(tmp_path, "b.csv", "text,label\n,x\nb,y\n")
+    assert load_labelled(request(None, path, head=head)).notes[1:] == ["1 empty text in validation"]
+
+
+@pytest.mark.parametrize("head", [None, "token"])
+def test_a_table_with_a_word_and_its_tag_a_row_is_refused_with_what_to_write(tmp_path, head):
+    path = write(tmp_path, "a.csv", "Sentence #,Word,POS,Tag\n1,London,NNP,B-geo\n,is,V,O\n")
+    with pytest.raises(BertkitError, match=r"a\.csv:2: a row has one word, 'Word', with its tag, 'Tag', .* as \.conll"):
+        load_table(request(path, task=TaskSettings(head=head)))
 
 
 def test_rows_without_any_class_are_refused(tmp_path):

@@ -96,6 +96,11 @@ class Head(ABC):
         """How many columns are read for a role at most; a role that is missing may have any number."""
         return {role: max(map(len, usual)) for role, usual in cls.roles.items()}
 
+    @classmethod
+    def columns_read(cls, columns: Columns, row: dict[str, Any]) -> set[str]:  # noqa: ARG003 (for those that read others)
+        """The names of all columns of a row that are read: those of the roles, and others that the head knows by their names."""
+        return {name for some in columns.values() for name in some}
+
     @classmethod  # noqa: B027 (most have nothing to refuse)
     def check_row(cls, row: Row, columns: Columns, task: "TaskSettings") -> None:
         """Refuses a row that cannot be read, whatever the others are. ``fit`` gets the other rows if such are left out.

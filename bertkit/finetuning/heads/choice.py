@@ -72,6 +72,11 @@ class ChoiceHead(Head):
         return most
 
     @classmethod
+    def columns_read(cls, columns: Columns, row: dict[str, Any]) -> set[str]:
+        read = super().columns_read(columns, row)
+        return read if "choices" in columns else read.union(*numbered(row))
+
+    @classmethod
     def check_row(cls, row: Row, columns: Columns, task: "TaskSettings") -> None:  # noqa: ARG003
         choices_of(row, columns)
 

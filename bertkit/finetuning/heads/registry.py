@@ -17,8 +17,8 @@ from bertkit.settings.schema import TaskSettings
 HEADS: dict[str, type[Head]] = {
     "sequence": SequenceHead,
     "token": TokenHead,
+    "choice": ChoiceHead,  # before answers: one of a question's choices, such as "A", may also stand in its text
     "span": SpanHead,
-    "choice": ChoiceHead,
 }
 
 

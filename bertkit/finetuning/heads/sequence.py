@@ -44,6 +44,8 @@ class SequenceHead(Head):
             ("premise", "hypothesis"),
             ("question1", "question2"),
             ("question", "sentence"),
+            ("question", "passage"),
+            ("question", "context"),
             ("text_a", "text_b"),
             *((name,) for name in ("text", "sentence", "review", "content", "document", "comment", "body")),
         ),

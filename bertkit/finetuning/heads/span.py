@@ -19,7 +19,7 @@ from bertkit.finetuning.answers import METRICS, best_threshold, figures, interva
 from bertkit.finetuning.baseline import beside
 from bertkit.finetuning.features import Batch, Columns, Features, Row, Split
 from bertkit.finetuning.heads.at_tokens import AtTokens
-from bertkit.finetuning.rows.question_rows import Answers, answers_of, nested_rows
+from bertkit.finetuning.rows.question_rows import Answers, answers_of, nested_rows, stands_in
 from bertkit.finetuning.rows.unfolded import looks_like_object, unfolded
 from bertkit.runtime.numpy_bert import softmax
 
@@ -63,12 +63,11 @@ class SpanHead(AtTokens):
 
     @classmethod
     def takes(cls, row: dict[str, Any], task: "TaskSettings") -> bool:  # noqa: ARG003
-        given = row.get("answers", row.get("answer"))
-        return (
-            isinstance(row.get("question"), str)
-            and isinstance(row.get("context"), str)
-            and (isinstance(given, (dict, list)) or _are_written_answers(given))
-        )
+        given, context = row.get("answers", row.get("answer")), row.get("context")
+        if not isinstance(row.get("question"), str) or not isinstance(context, str):
+            return False
+        alone = isinstance(given, str) and stands_in(given, context)
+        return alone or isinstance(given, (dict, list)) or _are_written_answers(given)
 
     @classmethod
     def check_row(cls, row: Row, columns: Columns, task: "TaskSettings") -> None:  # noqa: ARG003
@@ -109,13 +108,18 @@ class SpanHead(AtTokens):
         return [_answers(row, columns) for row in rows]
 
     def left_out(self, rows: Sequence[Row], columns: Columns, split: Split) -> list[str]:  # noqa: ARG002
-        moved = sum(one.moved for one in split.labels or ())
+        moved, unplaced, ambiguous = (
+            sum(getattr(one, name) for one in split.labels or ()) for name in ("moved", "unplaced", "ambiguous")
+        )
         further = sum(len(set(one.texts)) > 1 for one in split.labels or ()) if split.name.startswith("train") else 0
         counts = {
             f"answers that stand elsewhere than {split.name} says, and were found": moved,
             f"rows in {split.name} with several different answers, of which the first is learned": further,
         }
-        return [f"{what}: {number:,}" for what, number in counts.items() if number]
+        told = [f"{what}: {number:,}" for what, number in counts.items() if number]
+        more = f"; {ambiguous:,} of them stand there more than once" if ambiguous else ""
+        where = f"answers in {split.name} without a position (answer_start), taken where they stand first"
+        return told + [f"{where}: {unplaced:,}{more}"] * bool(unplaced)
 
     def features(self, split: Split, encoder: "RowEncoder") -> Features:
         made = answer_features(split, encoder, self.overflow)

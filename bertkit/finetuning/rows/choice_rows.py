@@ -88,7 +88,7 @@ def told_empty(rows: Sequence[Row], columns: Columns, name: str) -> list[str]:
 
 
 def right_choice(row: Row, columns: Columns) -> int:
-    """The number of the right choice, from 0; it may be given as a number, as a letter, or by its name.
+    """The number of the right choice, from 0; it may be given as a number, as a letter, by its name, or by its text.
 
     Where the choices have names, as in ARC, a number is one of these names if any of them is a number.
 
@@ -96,7 +96,7 @@ def right_choice(row: Row, columns: Columns) -> int:
         BertkitError: there is no such choice.
     """
     choices, given, keys = choices_of(row, columns), class_name(row[1].get(columns["label"][0])), _keys(row, columns)
-    number, ways = -1, f"a number from 0 to {len(choices) - 1}, or a letter"
+    number, ways = -1, f"a number from 0 to {len(choices) - 1}, a letter, or its text"
     if keys:
         ways = f"one of {listed(keys, _SHOWN_NAMES)}"
         number = next((at for at, key in enumerate(keys) if key.casefold() == given.casefold()), -1)
@@ -104,6 +104,8 @@ def right_choice(row: Row, columns: Columns) -> int:
         number = int(given)
     elif len(given) == 1 and not keys:
         number = _LETTERS.find(given.upper())
+    elif choices.count(given) == 1:
+        number = choices.index(given)
     if not 0 <= number < len(choices):
         raise BertkitError(f"{row[0]}: the label '{given[:60]}' is none of {len(choices)} choices: give {ways}")
     return number

@@ -9,10 +9,13 @@ from typing import Any, Literal
 from bertkit.errors import BertkitError
 from bertkit.finetuning.features import Row
 from bertkit.finetuning.rows import cells
+from bertkit.io.delimited import SEPARATORS
 
 _LONG_TEXT_WORDS = 4
 _TIMES_LONGER = 3
 _FEW_VALUES = 20
+_SHOWN_COLUMNS = 4
+_HEADER_WORDS = 2
 LOOKED_AT = 1_000
 """How many rows are examined."""
 _BY_CONTENT = {"text": "the only column of long texts", "label": "the only column of few values"}
@@ -133,6 +136,31 @@ def check_columns(
             taken[name] = role
 
 
+def told_unread(read: set[str], rows: Sequence[Row]) -> str:
+    """What is said of the columns that are not read; empty if all are."""
+    rest = [_shown(name) for name in _names(rows) if name not in read]
+    more = f" and {len(rest) - _SHOWN_COLUMNS:,} more" if len(rest) > _SHOWN_COLUMNS else ""
+    return f"not read: {', '.join(rest[:_SHOWN_COLUMNS])}{more}" if rest else ""
+
+
+def is_header(line: str, roles: Roles) -> bool:
+    """Whether a line reads like the names of a table's columns: short ones, separated, and one of them usual for a role.
+
+    Example:
+        >>> roles = {"text": [("text",), ("review",)]}
+        >>> is_header("id;Review", roles), is_header("a text, and then another", roles), is_header("text", roles)
+        (True, False, False)
+    """
+    usual = {_plain(name) for alternatives in roles.values() for some in alternatives for name in some}
+    rows = ([field.strip().strip('"') for field in line.split(separator)] for separator in SEPARATORS)
+    return any(
+        len(names) > 1
+        and all(len(name.split()) <= _HEADER_WORDS for name in names)
+        and not usual.isdisjoint(map(_plain, names))
+        for names in rows
+    )
+
+
 def _names(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(name for _, row in rows[:LOOKED_AT] for name in row))
 
@@ -205,10 +233,10 @@ def _longest(values: Mapping[str, Sequence[Any]]) -> tuple[str, ...] | None:
 
 
 def _is_of_few_values(held: Sequence[Any]) -> bool:
-    """Whether a column has at least two values, each of them in five rows on average."""
-    scalars = [value for value in held if isinstance(value, (str, int, float))]
-    distinct = len({str(value).strip() for value in scalars})
-    return len(scalars) == len(held) and 2 <= distinct <= min(_FEW_VALUES, len(held) // 5)
+    """Whether a column has at least two values, each of them in five rows on average; a list of classes is one value."""
+    known = [value for value in held if isinstance(value, (str, int, float, list))]
+    distinct = len({str(value).strip() for value in known})
+    return len(known) == len(held) and 2 <= distinct <= min(_FEW_VALUES, len(held) // 5)
 
 
 def _refuse_without_header(names: Sequence[str], rows: Sequence[Row], source: str, command: Command) -> None:

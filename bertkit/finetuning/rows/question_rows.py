@@ -1,13 +1,15 @@
 """Reads questions about texts with their answers, from SQuAD's nested JSON and from rows of a table."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bertkit.errors import BertkitError
-from bertkit.finetuning.rows.unfolded import looks_like_object, unfolded
+from bertkit.finetuning.rows.cells import is_missing
+from bertkit.finetuning.rows.unfolded import are_texts, looks_like_object, unfolded
 from bertkit.io.compression import open_binary, plain_name
 from bertkit.io.tables import Halves
 
@@ -24,24 +26,31 @@ class Answers:
         texts: the answers; empty if the text does not answer the question.
         starts: the first character of each answer in the text.
         moved: how many answers did not stand at their stated position, and were found elsewhere.
+        unplaced: how many were given without a position, and are taken where they stand first.
+        ambiguous: how many of those stand in the text more than once.
     """
 
     place: str = field(compare=False)
     texts: list[str]
     starts: list[int]
     moved: int = 0
+    unplaced: int = 0
+    ambiguous: int = 0
 
 
 def answers_of(place: str, context: str, given: Any) -> Answers:
     """The answers of a row: ``{"text": [...], "answer_start": [...]}``, or a list of ``{"text", "answer_start"}``, which
-    a cell may also hold as text, in JSON or Python.
+    a cell may also hold as text, in JSON or Python. A text, or a list of texts, is the answers alone.
 
-    An answer that does not stand at its stated position is searched for; the nearest occurrence is taken.
+    An answer that does not stand at its stated position is searched for; the nearest occurrence is taken. One that has no
+    position is taken where it stands first.
 
     Raises:
         BertkitError: the object has another form, or an answer does not occur in the text.
     """
     given = unfolded(given)
+    if are_alone(given):
+        return _unplaced(place, context, [given] if isinstance(given, str) else given)
     if isinstance(given, dict):
         texts, starts = given.get("text"), given.get("answer_start")
     elif isinstance(given, list) and all(isinstance(one, dict) for one in given):
@@ -50,6 +59,8 @@ def answers_of(place: str, context: str, given: Any) -> Answers:
         texts = starts = None
     if isinstance(texts, str):
         texts, starts = [texts], [starts]
+    if is_missing(given):
+        raise BertkitError(f"{place} has no answer: write [] where the text does not answer the question")
     if not isinstance(texts, list) or not isinstance(starts, list) or len(texts) != len(starts):
         form = " in JSON or Python" if looks_like_object(given) else ""
         raise BertkitError(
@@ -58,6 +69,37 @@ def answers_of(place: str, context: str, given: Any) -> Answers:
     placed = [_placed(place, context, text, start) for text, start in zip(texts, starts, strict=True)]
     moved = sum(one != start for one, start in zip(placed, starts, strict=True))
     return Answers(place, list(texts), placed, moved)
+
+
+def are_alone(given: Any) -> bool:
+    """Whether answers are given as a text, or a list of texts, without their positions."""
+    is_text = isinstance(given, str) and bool(given.strip()) and not looks_like_object(given)
+    return is_text or are_texts(given)
+
+
+def stands_in(answer: str, context: str) -> bool:
+    """Whether an answer stands in a text, and not only as a part of a word, as "no" does in "know"."""
+    bare = answer.strip()
+    return bool(bare) and re.search(rf"(?<!\w){re.escape(bare)}(?!\w)", context) is not None
+
+
+def _unplaced(place: str, context: str, given: list[str]) -> Answers:
+    texts = [text.strip() for text in given]
+    lost = next((text for text in texts if not text or text not in context), None)
+    if lost is not None:
+        raise BertkitError(
+            f"{place}: the answer '{lost[:60]}' is not in its text: answers are stretches of the text, letter by letter; for "
+            "classes, such as yes and no, use --head sequence"
+        )
+    starts = [_first(text, context) for text in texts]
+    ambiguous = sum(context.count(text) > 1 for text in texts)
+    return Answers(place, texts, starts, unplaced=len(texts), ambiguous=ambiguous)
+
+
+def _first(answer: str, context: str) -> int:
+    """Where an answer stands first, as words of its own if it does so anywhere."""
+    found = re.search(rf"(?<!\w){re.escape(answer)}(?!\w)", context)
+    return found.start() if found else context.index(answer)
 
 
 def _placed(place: str, context: str, text: Any, start: Any) -> int:

@@ -34,7 +34,7 @@ def test_choices_that_are_empty_at_the_end_are_none(empty):
 def test_a_label_that_is_of_an_empty_choice_is_refused():
     place, row = numbered("a", "b", "", "")
     with pytest.raises(
-        BertkitError, match="a:1: the label '2' is none of 2 choices: give a number from 0 to 1, or a letter"
+        BertkitError, match="a:1: the label '2' is none of 2 choices: give a number from 0 to 1, a letter, or its text"
     ):
         right_choice((place, row | {"label": 2}), NUMBERED)
     with pytest.raises(BertkitError, match="the label 'D' is none of 2 choices"):

@@ -53,15 +53,36 @@ def test_an_answer_that_stands_elsewhere_is_found_at_its_nearest_place(said, the
 
 
 @pytest.mark.parametrize(
+    ("given", "texts", "starts", "ambiguous"),
+    [
+        ("Oslo", ["Oslo"], [13], 1),
+        (" Ana ", ["Ana"], [0], 0),
+        (["cold", "Oslo"], ["cold", "Oslo"], [27, 13], 1),
+        ("s", ["s"], [14], 1),
+    ],
+)
+def test_answers_without_a_position_are_taken_where_they_stand_first(given, texts, starts, ambiguous):
+    found = answers_of("a:1", CONTEXT, given)
+    assert (found.texts, found.starts, found.moved) == (texts, starts, 0)
+    assert (found.unplaced, found.ambiguous) == (len(texts), ambiguous)
+
+
+def test_an_answer_stands_first_where_it_is_a_word_of_its_own():
+    assert answers_of("a:1", "I know that no one came", "no").starts == [12]
+
+
+@pytest.mark.parametrize(
     ("given", "said"),
     [
         ({"text": ["Rome"], "answer_start": [0]}, "a:1: the answer 'Rome' is not in its text"),
         ({"text": ["Oslo"], "answer_start": []}, "as many 'answer_start' as 'text'"),
         ({"text": ["Oslo"], "answer_start": ["13"]}, "the number of its first character"),
         ({"text": [""], "answer_start": [0]}, "must be a text"),
-        ("Oslo", "as many 'answer_start' as 'text'"),
-        (None, "as many 'answer_start' as 'text'"),
-        (["Oslo"], "as many 'answer_start' as 'text'"),
+        ("Rome", "a:1: the answer 'Rome' is not in its text: .* use --head sequence"),
+        (["Oslo", " "], "a:1: the answer '' is not in its text"),
+        (["Oslo", 3], "as many 'answer_start' as 'text'"),
+        (None, "a:1 has no answer: write \\[\\]"),
+        ("", "a:1 has no answer: write \\[\\]"),
     ],
 )
 def test_what_cannot_be_read_is_named(given, said):

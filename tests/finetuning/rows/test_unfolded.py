@@ -120,7 +120,8 @@ def test_lists_as_numpy_prints_them_are_refused():
         {"text": "['Ana']", "label": "x"},
         {"text": "Ana", "options": '["red"]', "label": 1},
         {"text": "Ana", "options": "[1, 2]", "label": 1},
-        {"question": "who", "context": "Ana", "answers": "Ana"},
+        {"question": "who", "context": "Ana ran", "answers": "an"},
+        {"question": "did she", "context": "we know that Ana ran", "answer": "no"},
         {"question": "who", "context": "Ana", "answers": '["a", "b"]'},
     ],
 )
