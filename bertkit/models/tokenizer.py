@@ -85,6 +85,8 @@ def build_tokenizer(
 
 def save_tokenizer(tokenizer: "PreTrainedTokenizerFast", folder: Path) -> None:
     """Writes tokenizer.json, tokenizer_config.json and vocab.txt (one piece per line, by id), without foreign programs."""
+    if tokenizer.model_input_names != type(tokenizer).model_input_names:  # which is written only if it is among these
+        tokenizer.init_kwargs["model_input_names"] = tokenizer.model_input_names
     _without_programs(tokenizer).save_pretrained(folder)
     pieces = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
     with (Path(folder) / "vocab.txt").open("w", encoding="utf-8", newline="\n") as file:

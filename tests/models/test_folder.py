@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModelForSequenceClassification,
+    AutoTokenizer,
     BertConfig,
     BertForNextSentencePrediction,
     BertForPreTraining,
@@ -22,7 +23,7 @@ from bertkit.errors import BertkitError
 from bertkit.inference.exporting.export import export
 from bertkit.inference.mask_filling.filler import MaskFiller
 from bertkit.inference.scoring import PairScorer, Scorer
-from bertkit.models.bert import load_bert_for_pretraining, load_for
+from bertkit.models.bert import load_bert_for_pretraining, load_for, save_model
 from bertkit.models.folder import bert_folder, checked_folder, own_length, what_it_is
 from bertkit.models.headed import load_headed, new_headed
 from bertkit.runtime.load import open_reader
@@ -160,6 +161,11 @@ def test_one_segment_is_read_as_one(tiny_model, tmp_path):
         assert PairScorer(folder, device, 1).probabilities([("the cat", "sat")]) == pytest.approx([expected], abs=1e-6)
     _, tokenizer, _ = finetune_from(str(folder))
     assert "token_type_ids" not in tokenizer("the cat", "sat")
+    save_model(model, tokenizer, tmp_path / "saved")
+    pair = AutoTokenizer.from_pretrained(tmp_path / "saved")("the cat", "sat", return_tensors="pt")
+    with torch.no_grad():  # by transformers alone, whose own tokenizer would give the second text a segment
+        found = model(**pair).seq_relationship_logits.softmax(-1)[0, 0].item()
+    assert found == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize(("objective", "learned"), [("nsp", "nsp"), ("sop", "sop"), ("none", None)])
