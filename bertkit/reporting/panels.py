@@ -116,4 +116,4 @@ def shown(name: str, value: float) -> str:
 
 def is_share(name: str) -> bool:
     """Whether a figure is a share (0 to 1), which is written in per cent."""
-    return name.endswith(("accuracy", "f1", "precision", "recall", "share", "baseline"))
+    return name.removesuffix("_untuned").endswith(("accuracy", "f1", "precision", "recall", "share", "baseline"))

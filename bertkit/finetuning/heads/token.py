@@ -130,10 +130,22 @@ class TokenHead(AtTokens):
 
     def labels(self, rows: Sequence[Row], columns: Columns) -> list[TaggedRow]:
         tagged = [tagged_row(row, columns, self.numbered) for row in rows]
+        other = self._other_scheme(tagged)
         for row in tagged:
             first = "I" if self.scheme == "IOB1" else "B"
-            self._refuse_unknown(row, {*(row.tags or ()), *(f"{first}-{one.label}" for one in row.marked or ())})
+            self._refuse_unknown(
+                row, {*self._own(row.tags or (), other), *(f"{first}-{one.label}" for one in row.marked or ())}
+            )
         return tagged
+
+    def _other_scheme(self, rows: Sequence[TaggedRow]) -> str:
+        """The scheme of rows where it is another than the model's; else empty."""
+        scheme = scheme_of(row.tags or () for row in rows)
+        return scheme if self.scheme and scheme != self.scheme else ""
+
+    def _own(self, tags: Sequence[str], other: str) -> list[str]:
+        """The tags of a row, in another scheme or in the model's, as the model is to say them."""
+        return tags_of(entities(tags), len(tags), self.scheme) if other else self._repaired(tags)
 
     def _refuse_unknown(self, row: TaggedRow, tags: set[str]) -> None:
         if unknown := sorted(tags - set(self.label_names)):
@@ -143,16 +155,12 @@ class TokenHead(AtTokens):
     def _as_learned(self, rows: list[TaggedRow], name: str) -> list[TaggedRow]:
         """Rows with the tags that the model is to say: those that go on with nothing as beginnings, and those in another
         scheme than the model's, as entities of strings may be, in its own."""
-        scheme = scheme_of(row.tags or () for row in rows)
-        is_other = bool(self.scheme) and scheme not in ("", self.scheme)
-        if is_other:
-            console.note(f"the tags of {name} are in {scheme}, and are read in {self.scheme}, as the model's are")
-        made = []
-        for row in rows:
-            given = row.tags or []
-            tags = tags_of(entities(given), len(given), self.scheme) if is_other else self._repaired(given)
-            self._refuse_unknown(row, set(tags))
-            made.append(replace(row, tags=tags))
+        other = self._other_scheme(rows)
+        if other:
+            console.note(f"the tags of {name} are in {other}, and are read in {self.scheme}, as the model's are")
+        made = [replace(row, tags=self._own(row.tags or (), other)) for row in rows]
+        for row in made:
+            self._refuse_unknown(row, {*(row.tags or ())})
         return made
 
     def _repaired(self, tags: Sequence[str]) -> list[str]:
