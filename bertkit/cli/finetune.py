@@ -106,7 +106,7 @@ def _say_result(run: "RunRecord") -> None:
     say_doubts(results)
     if "sweep" in results:
         _say_sweep(results["sweep"])
-    console.note(f"\nYour classifier is in [bold]{out}[/] ({console.duration(run.seconds)}). Next:")
+    console.note(f"\nYour model is in [bold]{out}[/] ({console.duration(run.seconds)}). Next:")
     console.command(f"bertkit predict {shlex.quote(str(run.out))} FILE")
 
 
