@@ -155,6 +155,7 @@ class Setup:
             "out": str(self.request.folder),
             "recipe": self.request.recipe_name,
             "corpus": [name for store in corpus.stores for name in store.info.sources],
+            "given": self.request.asked.given,
             "validation": corpus.validation_names,
             "validation_fingerprint": corpus.validation_fingerprint,
             **facts_of(corpus.training, plan.passes()),
