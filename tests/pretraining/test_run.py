@@ -250,6 +250,13 @@ def test_a_head_without_pairs_is_said_recorded_and_not_called_trained(here, caps
         PairScorer("run")
 
 
+def test_why_there_are_no_figures_of_pairs_is_said(here, capsys):
+    (here / "short.txt").write_text(" ".join(SENTENCES[:2]))
+    results = run(validation=["short.txt"]).results
+    assert "eval_nsp_accuracy" not in results
+    assert "the text held out is a single document, too short for a random next sentence" in said(capsys)
+
+
 def test_a_head_that_a_run_without_pairs_does_not_train_keeps_what_it_had_learned(here, capsys):
     run(out="pairs")
     BertForMaskedLM.from_pretrained("pairs").save_pretrained(shutil.copytree("pairs", "words"))
