@@ -85,7 +85,7 @@ def holds_nul(name: object, line: int) -> BertkitError:
 
 
 def conversion(sample: bytes) -> str:
-    """The command that converts a file to UTF-8, by bytes of it that are not; which 8-bit encoding they are in, they do not tell."""
+    """The command that converts a file to UTF-8, by bytes of it that are not; they do not tell which 8-bit encoding it has."""
     if sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "iconv -f utf-16 -t utf-8"
     others = "cp1250 or cp1251"
