@@ -11,6 +11,7 @@ import numpy as np
 
 from bertkit import console
 from bertkit.corpus.cache import cache_folder, opened
+from bertkit.corpus.division import check_parts
 from bertkit.corpus.store import IDS_FILE, CorpusInfo, CorpusStore, open_store, write_info
 from bertkit.errors import BertkitError
 
@@ -21,8 +22,10 @@ _COUNTS = ("documents", "sentences", "tokens", "text_bytes", "replaced_character
 def merged(parts: Sequence[Path]) -> CorpusStore:
     """The parts of ``bertkit prepare --shard`` one after the other, each once, as a store in the cache.
 
+    A warning says which parts of a text are missing.
+
     Raises:
-        BertkitError: parts that were prepared with different tokenizers.
+        BertkitError: parts that were prepared with different tokenizers, or that do not go together.
     """
     once: dict[Path, Path] = {}
     for part in parts:
@@ -30,11 +33,12 @@ def merged(parts: Sequence[Path]) -> CorpusStore:
     if again := len(parts) - len(once):
         console.note(f"named more than once and read once: {again:,} of the inputs")
     stores = [open_store(part) for part in once.values()]
-    if len(stores) == 1:
-        return stores[0]
     for store in stores[1:]:
         if store.info.tokenizer_fingerprint != stores[0].info.tokenizer_fingerprint:
             raise BertkitError(f"{store.folder} was prepared with another tokenizer than {stores[0].folder}")
+    check_parts(stores)
+    if len(stores) == 1:
+        return stores[0]
     text = hashlib.blake2b(digest_size=16)
     for store in stores:
         text.update(store.info.fingerprint.encode())

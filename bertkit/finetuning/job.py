@@ -100,7 +100,7 @@ def _model(data: LabelledData, recipe: FinetuneRecipe, request: "FinetuneRequest
     notes += _with_positions(model, tokenizer, recipe, request.model)
     if recipe.reads_features:
         read_features(model, Reading(recipe.data.layers, train.classifier), train.seed)
-    if train.encoder == "frozen" or train.frozen_layers is not None:
+    if _are_embeddings_frozen(train):
         notes.append(freeze(model, train.frozen_layers))  # counts the parameters of the classifier that is trained
     return model, tokenizer, notes
 
@@ -149,6 +149,7 @@ def _with_positions(model: Any, tokenizer: Any, recipe: FinetuneRecipe, name: st
         BertkitError: the model has more positions already, is no BERT, or has too few for ``data.max_seq_length``.
     """
     wanted, read, reach = recipe.model.max_position_embeddings, recipe.data.max_seq_length, Reach.of(model)
+    is_frozen = _are_embeddings_frozen(recipe.train)
     has, notes = reach.tokens, []
     if wanted is not None:
         if has is None or not reach.can_grow:
@@ -159,7 +160,9 @@ def _with_positions(model: Any, tokenizer: Any, recipe: FinetuneRecipe, name: st
                 "or more, and --seq-len for shorter rows"
             )
         notes = lengthen(model, wanted, name)
-        if notes and read < wanted:
+        if notes and is_frozen:
+            notes.append("they stay copies: the embeddings are not trained")
+        elif notes and read < wanted:
             notes.append(
                 f"the positions {max(read, has)} to {wanted - 1} stay copies: no row has over {read} tokens (--seq-len)"
             )
@@ -170,9 +173,16 @@ def _with_positions(model: Any, tokenizer: Any, recipe: FinetuneRecipe, name: st
             f"data.max_seq_length {read} is over the {has} positions of {name}: use --seq-len {has} or less{more}"
         )
     if read > tokenizer.model_max_length:
-        notes.append(
-            f"{name} reads {tokenizer.model_max_length} tokens, as many as it was pretrained on: its positions from there to "
-            f"{read - 1} begin as they are (--seq-len)"
-        )
+        learned, what_becomes = tokenizer.model_max_length, "begin as they are (--seq-len)"
+        if is_frozen:
+            what_becomes = (
+                f"were never learned, and stay so, as the embeddings are not trained: use --seq-len {learned}"
+            )
+        told = f"{name} reads {learned} tokens, as many as it was pretrained on"
+        notes.append(f"{told}: its positions from there to {read - 1} {what_becomes}")
         tokenizer.model_max_length = read
     return notes
+
+
+def _are_embeddings_frozen(train: FinetuneTrainSettings) -> bool:
+    return train.encoder == "frozen" or train.frozen_layers is not None

@@ -1,6 +1,5 @@
 """Rows of .jsonl, .json, .csv, .tsv and .parquet files, also compressed, as a stream."""
 
-import codecs
 import io
 import json
 import re
@@ -16,7 +15,7 @@ from bertkit.io.cells import decoded
 from bertkit.io.compression import COMPRESSED_SUFFIXES, check_expansion, is_compressed, open_binary, plain_name
 from bertkit.io.delimited import LONGEST_VALUE_CHARS, Delimited, Refuse, Row, bounded, open_delimited
 from bertkit.io.remote import AnyFile, RemoteFile
-from bertkit.io.text import LONE_SURROGATE
+from bertkit.io.text import LONE_SURROGATE, conversion
 
 _FORMS = dict.fromkeys([".txt", ".text", ".md", ""], "txt") | dict.fromkeys([".jsonl", ".ndjson", ".json"], "jsonl")
 _FORMS |= {".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".parquet": "parquet"}
@@ -121,21 +120,8 @@ def _not_utf8(path: AnyFile) -> BertkitError:
             try:
                 line.decode("utf-8")
             except UnicodeDecodeError:
-                return BertkitError(
-                    f"{path}:{number} is not UTF-8: convert the file (iconv -f {_encoding(line)} -t utf-8)"
-                )
+                return BertkitError(f"{path}:{number} is not UTF-8: convert the file ({conversion(line)})")
     raise AssertionError(f"{path} has changed while it was read")
-
-
-def _encoding(line: bytes) -> str:
-    """What a line that is not UTF-8 may be in."""
-    if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
-    try:
-        line.decode("cp1252")
-    except UnicodeDecodeError:  # of its 256 bytes five mean nothing
-        return "latin1"
-    return "cp1252"
 
 
 def _json_rows(text: io.TextIOWrapper, path: AnyFile, refuse: Refuse) -> Iterator[Row]:

@@ -1,5 +1,6 @@
 """Reads lines of text from streams, with any line ends and of any length, in bounded memory."""
 
+import codecs
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -83,6 +84,18 @@ def holds_nul(name: object, line: int) -> BertkitError:
     )
 
 
+def conversion(sample: bytes) -> str:
+    """The command that converts a file to UTF-8, by bytes of it that are not; they do not tell which 8-bit encoding it has."""
+    if sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "iconv -f utf-16 -t utf-8"
+    others = "cp1250 or cp1251"
+    try:
+        sample.decode("cp1252")
+    except UnicodeDecodeError:  # of its 256 bytes five mean nothing
+        return f"iconv -f ENCODING -t utf-8, with the encoding that it was saved in, such as {others}"
+    return f"iconv -f cp1252 -t utf-8 is a guess; it may have been saved in another encoding, such as {others}"
+
+
 def lines_of(text: str) -> Iterator[str]:
     """The lines of a text in memory, cleaned and cut into stretches as by `read_lines`."""
     for line in _split(_separated(text)):
@@ -154,6 +167,8 @@ class _Decoder:
         self._name, self._report = name, report
         self._characters = self._replaced = 0
         self._first_line = 0
+        self._first_bytes = b""
+        """Those that were not UTF-8, with what stands around them."""
         self._at_start = True
 
     def text(self, block: bytes, first_line: int) -> str:
@@ -176,7 +191,7 @@ class _Decoder:
         text = block.decode("utf-8", errors="replace")
         replaced = text.count("\ufffd") - block.count("\ufffd".encode())
         if not self._replaced:
-            self._first_line = line
+            self._first_line, self._first_bytes = line, block
             self._report.first_replaced_at = self._report.first_replaced_at or f"{self._name}:{line}"
         self._replaced += replaced
         self._report.replaced_characters += replaced
@@ -188,5 +203,5 @@ class _Decoder:
         if enough and self._replaced > MAX_REPLACED_SHARE * self._characters:
             raise BertkitError(
                 f"{self._name} is not UTF-8: {self._replaced:,} of {self._characters:,} characters, first in line "
-                f"{self._first_line}; convert it (iconv -f cp1252 -t utf-8)"
+                f"{self._first_line}; convert it ({conversion(self._first_bytes)})"
             )

@@ -11,7 +11,7 @@ from bertkit.models.bert import load_for, own_tokenizer
 from bertkit.models.folder import bert_folder, max_positions
 from bertkit.pretraining.dataset import EvaluationSet, collator_for
 from bertkit.pretraining.evaluation import Evaluator
-from bertkit.pretraining.extent import as_read, longest_example
+from bertkit.pretraining.extent import as_read, longest_example, why_no_pairs
 from bertkit.pretraining.job import MICRO_BATCH_TOKENS
 from bertkit.pretraining.prepare import AskedText, Prepared, is_prepared, prepare_for_training
 from bertkit.runtime.learned_objective import learned_objective
@@ -67,7 +67,7 @@ def evaluate_corpus(request: CorpusRequest) -> dict[str, Any]:
     _say_unlearned(request.model, run, longest_example(corpus.validation[0], recipe.data, length))
     figures = _figures(model, corpus, recipe, request.device, reads_pairs)
     if reads_pairs and "eval_nsp_loss" not in figures:
-        console.note("the text has no document of two sentences: masked words only")
+        console.note(f"{why_no_pairs(corpus.validation)}: masked words only")
     [store] = corpus.stores
     info = store.info
     return {

@@ -11,7 +11,7 @@ from bertkit.models.bert import PAIRS_HEAD, load_bert_for_pretraining, new_bert,
 from bertkit.models.folder import bert_folder, own_length
 from bertkit.pretraining.dataset import EvaluationSet, PretrainingPlan, collator_for, sampler_for
 from bertkit.pretraining.evaluation import Evaluator, LearningWatch
-from bertkit.pretraining.extent import as_read, documents_with_pairs, say_pairs
+from bertkit.pretraining.extent import as_read, documents_with_pairs, say_no_held_out_pairs, say_pairs
 from bertkit.pretraining.mix import facts_of
 from bertkit.pretraining.prepare import Prepared, say_changes
 from bertkit.pretraining.request import ResolvedRequest
@@ -80,6 +80,8 @@ class Setup:
                 f"none of the {len(first):,} held-out examples has a word piece that could be predicted: all of them are unknown "
                 "to the tokenizer; give other held-out text with --validation FILE, or none with --set data.validation_split=0"
             )
+        longest = max(plan.max_seq_length(steps.start) for steps in plan.stretches())
+        say_no_held_out_pairs(corpus.validation, *as_read(recipe.data, longest, self.learned_objective != "none"))
         evaluator = Evaluator(self.accelerator, evaluation_set, plan.max_seq_length, self.micro_batch_size)
         return Job(
             objective=self.objective,
@@ -155,6 +157,7 @@ class Setup:
             "out": str(self.request.folder),
             "recipe": self.request.recipe_name,
             "corpus": [name for store in corpus.stores for name in store.info.sources],
+            "given": self.request.asked.given,
             "validation": corpus.validation_names,
             "validation_fingerprint": corpus.validation_fingerprint,
             **facts_of(corpus.training, plan.passes()),

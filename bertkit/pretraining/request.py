@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from bertkit.assets import EMBEDDED_CORPUS
 from bertkit.console import listed
@@ -53,6 +54,12 @@ class PretrainRequest:
         """The run's folder: ``--out``, or ``runs/pretrain-`` and the corpus's name."""
         name = "stdin" if self.inputs[0] == "-" else Path(self.inputs[0]).name.split(".")[0]
         return self.out or Path("runs") / f"pretrain-{name.replace('*', '').strip('-_ ') or 'corpus'}"
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The options that are no settings and decide what is learned from, for the run's record (``RunRecord.given``)."""
+        keep = list(self.keep) if self.keep else None
+        return {"--tokenizer": self.tokenizer, "--add-words": self.add_words, "--keep": keep}
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,7 @@ def pretrain(request: PretrainRequest) -> RunRecord:
     if request.resume:
         run_folder.check_same_kind(resolved.folder, "pretrain")
         run_folder.check_same_base(resolved.folder, request.model)
+        run_folder.check_same_given(resolved.folder, request.given)
     resolved = _with_fitting_rate(resolved)
     if not request.corpus and not resolved.recipe.data.mix:
         console.note(f"no corpus given: using the embedded one, {EMBEDDED_CORPUS.name}, simple stories in English")
@@ -109,6 +110,7 @@ def _train(request: ResolvedRequest, started_at_s: float) -> RunRecord:
     ranks.agree(run.same_on_all_ranks())
     newest = checkpoint.newest_checkpoint(out) if asked.resume else None
     if asked.resume:
+        _check_same_text(out, request, run.corpus)
         run_folder.check_same_maths(out, run.recipe, run.corpus.fingerprint, decided_already(asked))
         _check_same_held_out(out, request.before, run.corpus)
         run_folder.say_other_precision(out, accelerator.mixed_precision)
@@ -147,6 +149,20 @@ def _train(request: ResolvedRequest, started_at_s: float) -> RunRecord:
         check_saved(out, objective.model)
         record = _finish(run, facts)
     return record
+
+
+def _check_same_text(out: Path, request: ResolvedRequest, corpus: Prepared) -> None:
+    """Refuses a resume with text of other names and contents; ``run_folder.check_same_maths`` does, if its names are the same.
+
+    Raises:
+        BertkitError: the message names both texts.
+    """
+    before, now = request.before, request.names
+    if before.data_fingerprint not in ("", corpus.fingerprint) and before.corpus != now:
+        raise BertkitError(
+            f"cannot resume {out} with the text {listed(now, 3)}: it was begun with {listed(before.corpus, 3)}; give the same, "
+            "or start anew with --overwrite"
+        )
 
 
 def _check_same_held_out(out: Path, before: RunRecord, corpus: Prepared) -> None:

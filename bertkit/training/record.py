@@ -71,6 +71,9 @@ class RunRecord(BaseModel):
     """The recipe's name. From here to ``most_frequent_token_share`` the fields are those of pretraining."""
     corpus: list[str] = []
     """The names of the corpus's sources."""
+    given: dict[str, Any] = {}
+    """What was given by --tokenizer, --add-words and --keep, by option; None where it was not. Empty in a run of before it was
+    recorded."""
     validation: list[str] = []
     """The names of the held-out text's sources (``--validation``); empty where a share of the corpus is held out."""
     validation_fingerprint: str | None = None

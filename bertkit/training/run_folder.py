@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import tomllib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -255,21 +255,46 @@ def check_same_base(out: Path, model: str | None) -> None:
         BertkitError: the message names both.
     """
     began = read_record(out).facts
-    if "base_model" not in began or _is_same_model(began["base_model"], model):
-        return
-    now = f"with --model {model}" if model else "without --model"
-    before = f"with {began['base_model']}" if began["base_model"] else "without one"
-    raise BertkitError(
-        f"cannot resume {out} {now}: it was begun {before}; give the same model, or start anew with --overwrite"
-    )
+    if "base_model" in began:
+        _check_same(out, "--model", began["base_model"], model)
 
 
-def _is_same_model(began: str | None, model: str | None) -> bool:
-    if began is None or model is None or not os.path.isdir(model):
-        return began == model
-    if os.path.isdir(began):
-        return os.path.samefile(began, model)
-    return Path(began).name == Path(model).resolve().name  # it was moved, or is seen from another folder
+def check_same_given(out: Path, given: Mapping[str, Any]) -> None:
+    """Refuses a resume with another value of an option than the run began with; a run of before they were recorded takes any.
+
+    Args:
+        out: the run's folder.
+        given: the values by option, as ``RunRecord.given``.
+
+    Raises:
+        BertkitError: the message names the first option that differs, and both values.
+    """
+    began = read_record(out).given
+    for flag in (flag for flag in given if flag in began):
+        _check_same(out, flag, began[flag], given[flag])
+
+
+def _check_same(out: Path, flag: str, began: Any, now: Any) -> None:
+    if not _is_same(began, now):
+        before, with_it = (f"with {flag} {_typed(value)}" if value else f"without {flag}" for value in (began, now))
+        raise BertkitError(
+            f"cannot resume {out} {with_it}: it was begun {before}; give the same, or start anew with --overwrite"
+        )
+
+
+def _typed(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, Sequence) and not isinstance(value, str) else str(value)
+
+
+def _is_same(began: Any, now: Any) -> bool:
+    """Whether two values of an option are the same; of names of files and folders, whether they name the same one."""
+    if isinstance(began, list) and isinstance(now, Sequence):
+        return all(map(_is_same, began, now))
+    if not isinstance(began, str) or not isinstance(now, str) or not os.path.exists(now):
+        return bool(began == now)
+    if os.path.exists(began):
+        return os.path.samefile(began, now)
+    return Path(began).name == Path(now).resolve().name  # it was moved, or is seen from another folder
 
 
 def check_apart(out: Path, needed: Mapping[str, str | None]) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import random
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -148,12 +149,51 @@ def test_a_prepared_folder_that_is_named_twice_is_read_once(corpus, tmp_path, mo
     )
     capsys.readouterr()
     assert merged([tmp_path / "one", Path("one")]).info == one.info
-    assert capsys.readouterr().err == "named more than once and read once: 1 of the inputs\n"
+    assert capsys.readouterr().err.startswith("named more than once and read once: 1 of the inputs\n")
     both = merged([Path("one"), Path("two")])
     assert capsys.readouterr().err == ""
     assert both.info.documents == one.info.documents + two.info.documents
     assert merged([Path("one"), Path("two"), tmp_path / "two", tmp_path / "one"]).folder == both.folder
     assert capsys.readouterr().err == "named more than once and read once: 2 of the inputs\n"
+
+
+def test_parts_that_are_missing_are_named_and_those_that_do_not_go_together_refused(
+    corpus, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    other = tmp_path / "other.txt"
+    other.write_text("A dog.\n\nA cat.\n\nA bird.\n")
+    for name, text, shard in (
+        ("1", corpus, (0, 3)),
+        ("2", corpus, (1, 3)),
+        ("3", corpus, (2, 3)),
+        ("half", corpus, (1, 2)),
+        ("whole", corpus, (0, 1)),
+        ("other-1", other, (0, 2)),
+        ("other-2", other, (1, 2)),
+    ):
+        prepare(dataclasses.replace(preparation(text), shard=shard), letters_tokenizer(), out=Path(name))
+    capsys.readouterr()
+    for whole in (["1", "2", "3"], ["whole", "other-2", "other-1"], ["1", "2", "3", "other-1", "other-2"]):
+        merged([*map(Path, whole)])
+        assert capsys.readouterr().err == ""
+    merged([Path("2"), Path("other-1"), Path("other-2")])
+    assert capsys.readouterr().err == (
+        "warning: 2 of 3 parts of the prepared text are missing beside 2: 1, 3; what is given is about 33% of it\n"
+    )
+    merged([Path("other-2")])
+    assert (
+        "1 of 2 parts of the prepared text is missing beside other-2: 1; what is given is about 50%"
+        in capsys.readouterr().err
+    )
+    shutil.copytree("1", "copy")
+    for twice in (["1", "half"], ["1", "2", "3", "copy"], ["whole", "2"]):
+        with pytest.raises(BertkitError, match="hold the same documents of a text: .*; give the parts of one division"):
+            merged([*map(Path, twice)])
+    with pytest.raises(
+        BertkitError, match=r"2 \(2 of 3\) and other-1 \(1 of 2\) are parts of different texts, and other parts of"
+    ):
+        merged([Path("2"), Path("other-1")])
 
 
 def test_what_rows_lacked_is_summed_over_the_parts(tmp_path):

@@ -1,5 +1,8 @@
 """How many places a model reads when it is fine-tuned."""
 
+import json
+import shutil
+
 import pytest
 from safetensors.torch import load_file
 
@@ -37,8 +40,39 @@ def test_places_beyond_a_model_s_begin_as_copies_of_the_first_and_are_counted(ti
         assert has[new].tolist() == had[old].tolist()
     told = " ".join(capsys.readouterr().err.split())
     assert "the positions 32 to 69 are new, copied from the first" in told
-    assert "the positions 64 to 69 stay copies: no row has over 64 tokens (--seq-len)" in told
+    assert "they stay copies: the embeddings are not trained" in told
     assert read_config(tmp_path / "run")["max_position_embeddings"] == 70
+    trained = {"model.max_position_embeddings": 70, "data.max_seq_length": 64, "train.frozen_layers": None}
+    run(tiny_model, tmp_path / "trained", **trained)
+    told = " ".join(capsys.readouterr().err.split())
+    assert "the positions 64 to 69 stay copies: no row has over 64 tokens (--seq-len)" in told
+    assert "not trained" not in told
+
+
+@pytest.mark.parametrize(
+    ("frozen", "said"),
+    [
+        ({"train.frozen_layers": None}, "to 31 begin as they are (--seq-len)"),
+        (
+            {"train.frozen_layers": 0},
+            "to 31 were never learned, and stay so, as the embeddings are not trained: use --seq-len 24",
+        ),
+        (
+            {"train.frozen_layers": None, "train.encoder": "frozen"},
+            "to 31 were never learned, and stay so, as the embeddings are",
+        ),
+    ],
+)
+def test_places_that_were_never_learned_are_said_to_stay_so_if_they_are_frozen(
+    tiny_model, tmp_path, capsys, frozen, said
+):
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    about = json.loads((model / "tokenizer_config.json").read_text())
+    (model / "tokenizer_config.json").write_text(json.dumps(about | {"model_max_length": 24}))
+    run(model, tmp_path / "run", **{"data.max_seq_length": 32}, **frozen)
+    assert f"as many as it was pretrained on: its positions from there {said}" in " ".join(
+        capsys.readouterr().err.split()
+    )
 
 
 @pytest.mark.parametrize(

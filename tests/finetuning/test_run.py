@@ -195,7 +195,9 @@ def test_a_run_is_not_resumed_with_another_model(tiny_model, tmp_path, monkeypat
             finetune(replace(request, resume=True, **other_run))
     whole = cut_off(request.folder, after=2)
     record = (request.folder / "run.json").read_bytes()
-    with pytest.raises(BertkitError, match=rf"cannot resume .* with --model {other}: it was begun with {tiny_model}"):
+    with pytest.raises(
+        BertkitError, match=rf"cannot resume .* with --model {other}: it was begun with --model {tiny_model}"
+    ):
         finetune(replace(request, model=str(other), resume=True))
     assert (request.folder / "run.json").read_bytes() == record
     monkeypatch.chdir(tiny_model.parent)  # the same model by another path

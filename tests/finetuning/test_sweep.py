@@ -86,7 +86,7 @@ def test_a_finished_run_of_another_model_is_not_taken_over(swept, tiny_model, tm
     other.mkdir()
     for path in tiny_model.iterdir():
         (other / path.name).write_bytes(path.read_bytes())
-    with pytest.raises(BertkitError, match=f"with --model {other}: it was begun with {tiny_model}"):
+    with pytest.raises(BertkitError, match=f"with --model {other}: it was begun with --model {tiny_model}"):
         sweep(replace(request_for(swept, other), resume=True), 2, None)
     monkeypatch.chdir(tiny_model.parent)  # the same model by another path
     assert sweep(replace(request_for(swept, tiny_model.name), resume=True), 2, None).finished

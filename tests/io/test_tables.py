@@ -104,8 +104,16 @@ def test_empty_tables_have_no_rows(tmp_path, name):
         ("a.csv", 'text,n\n"two\nlines",1\none,too,many\n', r"a\.csv:4 has 3 fields, the first line has 2"),
         ("a.csv", 'text\nfine\n"never closed\nand on\n', r"a\.csv:3 has quotes that do not match"),
         ("a.tsv", "text\tn\nx\t1\nx\n", r"a\.tsv:3 has 1 field, the first line has 2"),
-        ("a.csv", b"text,n\nfine,1\nK\xe4se \x93,2\n", r"a\.csv:3 is not UTF-8: convert the file \(iconv -f cp1252 "),
-        ("a.csv", b"text,n\nK\xe4se \x81,2\n", r"a\.csv:2 is not UTF-8: convert the file \(iconv -f latin1 "),
+        (
+            "a.csv",
+            b"text,n\nfine,1\nK\xe4se \x93,2\n",
+            r"a\.csv:3 is not UTF-8: convert the file \(iconv -f cp1252 -t utf-8 is a guess",
+        ),
+        (
+            "a.csv",
+            b"text,n\nK\xe4se \x81,2\n",
+            r"a\.csv:2 is not UTF-8: convert the file \(iconv -f ENCODING -t utf-8, with the enc",
+        ),
         ("a.csv", "text,n\n".encode("utf-16"), r"a\.csv:1 is not UTF-8: convert the file \(iconv -f utf-16 "),
         ("a.csv", "text,n\nx,1\n".encode("utf-16-le"), r"a\.csv:1 holds a NUL byte: .*\(iconv -f utf-16 "),
         ("a.csv", "text,n\nx,1\ntext,n\n", r"a\.csv:3 repeats the header"),

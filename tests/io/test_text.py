@@ -107,6 +107,23 @@ def test_another_encoding_is_refused(fine_bytes):
         numbered(b"." * fine_bytes + b"\n" + "für Käse\n".encode("latin1") * 50)
 
 
+@pytest.mark.parametrize(
+    ("line", "encoding", "advice"),
+    [
+        ("für Käse", "cp1252", r"iconv -f cp1252 -t utf-8 is a guess; .* such as cp1250 or cp1251\)"),
+        (
+            "Příliš žluťoučký kůň",
+            "cp1250",
+            r"iconv -f ENCODING -t utf-8, with the encoding .* such as cp1250 or cp1251\)",
+        ),
+        ("\u4e2d\u6587", "utf-16", r"\(iconv -f utf-16 -t utf-8\)"),
+    ],
+)
+def test_how_another_encoding_is_converted_is_no_more_than_a_guess(line, encoding, advice):
+    with pytest.raises(BertkitError, match=advice):
+        numbered(line.encode(encoding))
+
+
 def test_another_encoding_is_refused_before_the_whole_file_is_read():
     stream = io.BytesIO("für Käse\n".encode("latin1") * 500_000)
     with pytest.raises(BertkitError, match="is not UTF-8"):

@@ -167,8 +167,15 @@ def test_text_without_pairs_has_no_figures_of_pairs(
     results = evaluate_corpus(CorpusRequest(str(tiny_model), [str(tmp_path / "one.txt")], device="cpu"))
     assert "eval_mlm_loss" in results
     assert "eval_nsp_loss" not in results
-    assert "no document of two sentences" in capsys.readouterr().err
+    assert "no document has two sentences, so there are no pairs: masked words only" in capsys.readouterr().err
     assert (results["max_seq_length"], results["examples"]) == (32, 2)  # what the model reads; the text has no more
+    (tmp_path / "one.txt").write_text("The cat sat.\na b c.\n")
+    assert "eval_nsp_loss" not in evaluate_corpus(
+        CorpusRequest(str(tiny_model), [str(tmp_path / "one.txt")], device="cpu")
+    )
+    assert "the text is a single document, too short for a random next sentence" in " ".join(
+        capsys.readouterr().err.split()
+    )
 
 
 def test_what_cannot_be_evaluated_is_one_line(tiny_model: Path, text: Path, tmp_path: Path) -> None:

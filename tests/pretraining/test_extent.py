@@ -6,7 +6,15 @@ from helpers.stores import random_documents, write_store
 
 from bertkit.corpus import by_document
 from bertkit.pretraining.dataset import HeldOutExamples, sampler_for
-from bertkit.pretraining.extent import Extent, as_read, documents_with_pairs, extent_of, longest_example, say_pairs
+from bertkit.pretraining.extent import (
+    Extent,
+    as_read,
+    documents_with_pairs,
+    extent_of,
+    longest_example,
+    say_no_held_out_pairs,
+    say_pairs,
+)
 from bertkit.pretraining.mix import Part
 from bertkit.pretraining.pairs import NO_PAIR
 from bertkit.pretraining.split import split_documents
@@ -94,6 +102,32 @@ def test_a_head_that_learns_nothing_or_little_is_said(tmp_path, capsys, shape, t
     said = " ".join(capsys.readouterr().err.split())
     assert told in said if told else said == ""
     assert said.count("--set data.sentence_objective=none") == bool(told)
+
+
+@pytest.mark.parametrize(
+    ("shape", "objective", "told"),
+    [
+        (
+            "one short document",
+            "nsp",
+            "the text held out is a single document, too short for a random next sentence from a far",
+        ),
+        (
+            "rows",
+            "nsp",
+            "no document held out has two sentences, so there are no pairs: no next-sentence figures of examples",
+        ),
+        ("one short document", "sop", ""),
+        ("one short document", "none", ""),
+        ("one long document", "nsp", ""),
+        ("short documents", "nsp", ""),
+    ],
+)
+def test_why_held_out_text_has_no_figures_of_pairs_is_said(tmp_path, capsys, shape, objective, told):
+    say_no_held_out_pairs([part_of(tmp_path, SHAPES[shape])], data_of(objective, 512), 24)
+    heard = " ".join(capsys.readouterr().err.split())
+    assert told in heard if told else heard == ""
+    assert heard.count("--validation FILE") == bool(told)
 
 
 def test_a_model_that_met_no_pairs_reads_the_segments_of_its_training(tmp_path):

@@ -47,7 +47,9 @@ def test_a_run_with_new_words_and_its_resume(asked, tmp_path, tiny_model, capfd)
     assert AutoModelForMaskedLM.from_pretrained(run.folder).config.vocab_size == 64
     assert json.loads((run.folder / "run.json").read_text())["added_words"] == 2
     (run.folder / "run.json").write_text(json.dumps({**run.facts, "finished": False}))
-    with pytest.raises(BertkitError, match="its data or tokenizer has changed"):
+    with pytest.raises(
+        BertkitError, match="run without --add-words: it was begun with --add-words 10; give the same, or"
+    ):
         pretrain(asked(None, resume=True))
     again = pretrain(asked(resume=True))
     assert again.results == run.results
@@ -67,10 +69,13 @@ def test_a_run_that_keeps_general_text(asked, tmp_path, capfd) -> None:
     assert (own["share"], kept["source"], kept["share"], kept["passes"]) == (0.7, general, 0.3, 5 / 50)
     assert own["training_tokens"] < own["tokens"]  # what is held out is of the corpus alone
     assert run.held_out_tokens == own["tokens"] - own["training_tokens"]
-    (run.folder / "run.json").write_text(json.dumps({**run.facts, "finished": False}))
-    for other in (None, (general, 0.5)):
-        with pytest.raises(BertkitError, match="its data or tokenizer has changed"):
-            pretrain(asked(None, resume=True, keep=other))
+    began = r"it was begun with --keep \S*general\.txt 0\.3; give the same, or start anew with --overwrite"
+    for finished in (True, False):
+        (run.folder / "run.json").write_text(json.dumps({**run.facts, "finished": finished}))
+        with pytest.raises(BertkitError, match=f"run without --keep: {began}"):
+            pretrain(asked(None, resume=True))
+        with pytest.raises(BertkitError, match=rf"run with --keep \S*general\.txt 0\.5: {began}"):
+            pretrain(asked(None, resume=True, keep=(general, 0.5)))
     assert pretrain(asked(None, resume=True, keep=(general, 0.3))).results == run.results
 
 

@@ -106,10 +106,10 @@ def test_a_resume_goes_on_from_the_model_that_the_run_began_with(here):
     run(model="base")
     weights = interrupted(here / "run")
     with pytest.raises(
-        BertkitError, match="cannot resume run with --model other: it was begun with base; give the same"
+        BertkitError, match="cannot resume run with --model other: it was begun with --model base; give the same"
     ):
         run(model="other", resume=True)
-    with pytest.raises(BertkitError, match="cannot resume run without --model: it was begun with base"):
+    with pytest.raises(BertkitError, match="cannot resume run without --model: it was begun with --model base"):
         run(tokenizer="base", resume=True)
     assert json.loads((here / "run" / "run.json").read_text())["base_model"] == "base"
     run(model=str(here / "base"), resume=True)
@@ -125,7 +125,7 @@ def test_a_finished_run_is_not_taken_for_one_of_other_settings_model_or_kind(her
     assert said(capsys) == "run is finished: nothing to resume"
     with pytest.raises(BertkitError, match=r"cannot resume run with train\.max_steps = 5: it was begun with 4"):
         run(model="base", validation=["b.txt"], resume=True, settings={"train.max_steps": 5})
-    with pytest.raises(BertkitError, match="cannot resume run without --model: it was begun with base"):
+    with pytest.raises(BertkitError, match="cannot resume run without --model: it was begun with --model base"):
         run(tokenizer="base", validation=["b.txt"], resume=True)
     run("rows.jsonl", model="base", validation=["c.txt"], resume=True)
     heard = said(capsys)
@@ -136,6 +136,34 @@ def test_a_finished_run_is_not_taken_for_one_of_other_settings_model_or_kind(her
     ):
         finetune(FinetuneRequest(model="base", out=Path("run"), device="cpu", resume=True))
     assert (here / "run" / "model.safetensors").read_bytes() == weights
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_run_is_not_resumed_with_other_word_pieces(here, finished):
+    run(out="base")
+    run(out="other", settings={"tokenizer.vocab_size": 64})
+    run(tokenizer="base")
+    if not finished:
+        interrupted(here / "run")
+    record = json.loads((here / "run" / "run.json").read_text())
+    began = "it was begun with --tokenizer base; give the same, or start anew with --overwrite"
+    with pytest.raises(BertkitError, match=f"cannot resume run without --tokenizer: {began}"):
+        run(resume=True)
+    with pytest.raises(BertkitError, match=f"cannot resume run with --tokenizer other: {began}"):
+        run(tokenizer="other", resume=True)
+    assert record["given"] == {"--tokenizer": "base", "--add-words": None, "--keep": None}
+    assert run(tokenizer=str(here / "base"), resume=True).finished
+
+
+def test_a_resume_with_other_text_names_both(here):
+    run()
+    interrupted(here / "run")
+    with pytest.raises(
+        BertkitError, match=r"with the text b\.txt, c\.txt: it was begun with a\.txt; give the same, or start"
+    ):
+        run("b.txt", "c.txt", resume=True)
+    shutil.copy("a.txt", "copy.txt")
+    assert run("copy.txt", resume=True).finished
 
 
 def test_a_finished_run_of_a_budget_is_finished_for_the_same_command(here, capsys):
@@ -220,6 +248,13 @@ def test_a_head_without_pairs_is_said_recorded_and_not_called_trained(here, caps
     assert "and next-sentence prediction" in (here / "pairs" / "README.md").read_text(encoding="utf-8")
     with pytest.raises(BertkitError, match="run was pretrained without sentence pairs"):
         PairScorer("run")
+
+
+def test_why_there_are_no_figures_of_pairs_is_said(here, capsys):
+    (here / "short.txt").write_text(" ".join(SENTENCES[:2]))
+    results = run(validation=["short.txt"]).results
+    assert "eval_nsp_accuracy" not in results
+    assert "the text held out is a single document, too short for a random next sentence" in said(capsys)
 
 
 def test_a_head_that_a_run_without_pairs_does_not_train_keeps_what_it_had_learned(here, capsys):

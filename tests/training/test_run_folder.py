@@ -122,7 +122,7 @@ def test_a_model_is_the_same_under_any_name_of_its_folder(tmp_path: Path, monkey
     ):
         assert "cannot resume" in refusal({"base_model": began}, model), (began, model)
     assert refusal({"base_model": None}, "base").endswith(
-        "with --model base: it was begun without one; give the same model, or start anew with --overwrite"
+        "with --model base: it was begun without --model; give the same, or start anew with --overwrite"
     )
 
 
