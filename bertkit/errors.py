@@ -90,5 +90,5 @@ class Interrupted(BaseException):
 
 def check_seconds(name: str, seconds: object) -> None:
     """Raises a BertkitError unless an argument with this name is a time that can pass: a number above 0, and finite."""
-    if not (isinstance(seconds, int | float) and 0 < seconds < math.inf):
+    if isinstance(seconds, bool) or not (isinstance(seconds, int | float) and 0 < seconds < math.inf):
         raise BertkitError(f"{name} must be a number of seconds, more than 0 and finite, got {seconds!r}")

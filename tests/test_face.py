@@ -9,11 +9,13 @@ import evaluate
 import numpy as np
 import pandas
 import pytest
+import torch
 from huggingface_hub import ModelCard
 
 import bertkit
 from bertkit.errors import BertkitError
 from bertkit.finetuning.metrics import METRICS
+from bertkit.finetuning.sweep import PAPER_GRID
 
 SENTENCES = ["the cat sat on the mat .", "a dog ran to the house .", "she has a red hat .", "they went home ."]
 TEXT = "\n\n".join("\n".join(SENTENCES[(i + j) % 4] for j in range(3 + i % 3)) for i in range(80))
@@ -113,11 +115,31 @@ def test_all_targets_are_answered_and_those_that_are_one_are_counted(capsys: pyt
 def test_nothing_in_the_place_of_names_is_none_of_them(corpus: Path, run: bertkit.RunRecord, tmp_path: Path) -> None:
     from bertkit.api.given import given_names
 
-    assert given_names(None) == []
+    assert given_names("corpus", None) == []
     bertkit.pretrain(corpus, recipe="tiny", out=tmp_path / "run", validation=None, dry_run=True,
                      settings=SIZE | STEPS, device="cpu")  # fmt: skip
     few = {"max_seq_length": 24}
     assert bertkit.inspect(None, model=run.folder, settings=few, examples=9)["examples"]["examples"] == 9
+
+
+def test_a_grid_is_given_as_the_command_takes_it_or_by_setting() -> None:
+    from bertkit.api.given import given_grid
+
+    assert given_grid("paper") == PAPER_GRID
+    rates = {"learning_rate": [5e-5, 3e-5]}
+    assert (
+        given_grid("lr=5e-5,3e-5")
+        == given_grid(rates)
+        == given_grid({"learning_rate": np.array([5e-5, 3e-5])})
+        == rates
+    )
+    assert given_grid({"epochs": 2, "mixed_precision": "no"}) == {"epochs": [2], "mixed_precision": ["no"]}
+
+
+def test_a_device_may_be_one_of_torch() -> None:
+    bert = bertkit.load("embedded", device=torch.device("cpu"))
+    assert bert.device == "cpu"
+    assert bert.score(["home"]) == bertkit.load("embedded", device="cpu").score(["home"])
 
 
 def test_an_answer_is_explained_as_the_command_does(run: bertkit.RunRecord, capsys: pytest.CaptureFixture[str]) -> None:
@@ -246,7 +268,13 @@ def test_the_same_rows_are_the_same_data_in_every_form(tmp_path: Path) -> None:
     frame = pandas.DataFrame(REVIEWS)
     path = tmp_path / "reviews.csv"
     frame.to_csv(path, index=False)
-    forms = [str(path), *(memory_rows("train", one) for one in (REVIEWS, frame, datasets.Dataset.from_list(REVIEWS)))]
+    forms = [
+        str(path),
+        *(
+            memory_rows("train", one)
+            for one in (REVIEWS, frame, frame.to_dict("list"), datasets.Dataset.from_list(REVIEWS))
+        ),
+    ]
     loaded = [load_labelled(DataRequest(TaskSettings(), None, form, None, 0.25, 1)) for form in forms]
     first = loaded[0]
     assert first.train is not None

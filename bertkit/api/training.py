@@ -1,10 +1,21 @@
 """``bertkit.pretrain``, ``bertkit.finetune`` and ``bertkit.inspect``."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bertkit.api.given import Name, given_name, given_names, given_rows, overrides_of
+from bertkit.api.given import (
+    Name,
+    count_of,
+    device_of,
+    given_grid,
+    given_keep,
+    given_name,
+    given_names,
+    given_path,
+    given_rows,
+    overrides_of,
+    share_or_rows,
+)
 from bertkit.errors import BertkitError, check_seconds
 from bertkit.settings.recipes import Override
 
@@ -14,12 +25,12 @@ if TYPE_CHECKING:
 
 
 def pretrain(
-    corpus: Name | Sequence[Name] | None = (),
+    corpus: Name | Iterable[Name] | None = None,
     *,
-    recipe: str | None = None,
+    recipe: Name | None = None,
     out: Name | None = None,
     settings: Mapping[str, Any] | None = None,
-    validation: Name | Sequence[Name] | None = (),
+    validation: Name | Iterable[Name] | None = None,
     model: Name | None = None,
     tokenizer: Name | None = None,
     add_words: int | None = None,
@@ -33,12 +44,12 @@ def pretrain(
     """Pretrains a BERT and writes a folder that transformers can load.
 
     Args:
-        corpus: files, folders, globs, URLs, prepared folders or a dataset on the hub; if empty, the embedded stories.
+        corpus: files, folders, globs, URLs, prepared folders or a dataset on the hub; None is the embedded stories.
         recipe: a name of ``bertkit recipes``, or a TOML file; None chooses one for the device.
         out: the run's folder; None is ``runs/pretrain-`` and the corpus's name.
         settings: settings of the recipe by dotted key, such as ``{"train.max_steps": 3000}``. Several texts, in place of a
             corpus: ``{"data.mix": [{"source": "wiki/", "weight": 80}, {"source": "stories.txt", "weight": 20}]}``.
-        validation: held-out text; if empty, a share of the corpus is held out.
+        validation: held-out text; None holds out a share of the corpus, the setting ``data.validation_split``.
         model: a BERT to continue from.
         tokenizer: a folder, vocab.txt or hub name; None learns word pieces from the corpus, or takes those of ``model``.
         add_words: how many words to add to the vocabulary of ``model``: frequent words of the corpus that it does not
@@ -64,16 +75,16 @@ def pretrain(
         check_seconds("budget_s", budget_s)
     return run(
         PretrainRequest(
-            corpus=given_names(corpus),
-            out=None if out is None else Path(out),
-            recipe=recipe,
+            corpus=given_names("corpus", corpus),
+            out=given_path("out", out),
+            recipe=given_name("recipe", recipe),
             overrides=overrides_of(settings),
-            model=given_name(model),
-            tokenizer=given_name(tokenizer),
-            add_words=add_words,
-            keep=None if keep is None else (str(keep[0]), keep[1]),
-            validation=given_names(validation),
-            device=device,
+            model=given_name("model", model),
+            tokenizer=given_name("tokenizer", tokenizer),
+            add_words=None if add_words is None else count_of("add_words", add_words),
+            keep=given_keep(keep),
+            validation=given_names("validation", validation),
+            device=device_of(device),
             budget_s=budget_s,
             dry_run=dry_run,
             resume=resume,
@@ -83,9 +94,9 @@ def pretrain(
 
 
 def inspect(
-    corpus: Name | Sequence[Name] | None = (),
+    corpus: Name | Iterable[Name] | None = None,
     *,
-    recipe: str | None = None,
+    recipe: Name | None = None,
     settings: Mapping[str, Any] | None = None,
     model: Name | None = None,
     tokenizer: Name | None = None,
@@ -100,7 +111,8 @@ def inspect(
     Args:
         corpus, recipe, settings, model, tokenizer: as for ``pretrain``.
         examples: how many examples to examine.
-        train, validation, text, label: labelled rows, as for ``finetune``. Only ``settings`` and ``model`` go with them.
+        train, validation, text, label: labelled rows, as for ``finetune`` (but no share as ``validation``). Only
+            ``settings`` and ``model`` go with them.
 
     Returns:
         For a corpus: figures of the ``corpus`` and of its ``examples``, and ``warnings``. For labelled rows: figures of
@@ -109,29 +121,30 @@ def inspect(
     Raises:
         BertkitError: the errors that ``pretrain`` or ``finetune`` would raise before the first step.
     """
+    names = given_names("corpus", corpus)
     if train is not None:
-        if given_names(corpus) or recipe or tokenizer:
+        if names or recipe or tokenizer:
             raise BertkitError("give a corpus, with recipe and tokenizer, or labelled rows with train, not both")
         return _inspect_rows(train, validation, [*_columns(None, text, label, None), *overrides_of(settings)], model)
     for name, given in {"validation": validation, "text": text, "label": label}.items():
         if given is not None:
             fitting = "train (of a corpus it is the setting data.column that names the text)"
             raise BertkitError(f"{name} does not go with corpus: it is for {fitting}")
-    if examples < 1:
+    if count_of("examples", examples) < 1:
         raise BertkitError(f"examples must be 1 or more, got {examples}")
     from bertkit.pretraining.inspection import inspect as look
     from bertkit.pretraining.request import PretrainRequest
 
     seen = look(
         PretrainRequest(
-            corpus=given_names(corpus),
-            recipe=recipe,
+            corpus=names,
+            recipe=given_name("recipe", recipe),
             overrides=overrides_of(settings),
-            model=given_name(model),
-            tokenizer=given_name(tokenizer),
+            model=given_name("model", model),
+            tokenizer=given_name("tokenizer", tokenizer),
         )
     )
-    return seen.report(list(seen.examples(examples)))
+    return seen.report(list(seen.examples(int(examples))))
 
 
 def _inspect_rows(
@@ -141,9 +154,8 @@ def _inspect_rows(
     from bertkit.finetuning.run import FinetuneRequest
 
     rows, held_out = given_rows("train", train), given_rows("validation", validation)
-    seen, notes = look(
-        FinetuneRequest(train=rows, validation=held_out, overrides=overrides, model=given_name(model) or "embedded")
-    )
+    name = given_name("model", model) or "embedded"
+    seen, notes = look(FinetuneRequest(train=rows, validation=held_out, overrides=overrides, model=name))
     return {"notes": notes, **seen.as_json()}
 
 
@@ -160,7 +172,7 @@ def finetune(
     out: Name | None = None,
     settings: Mapping[str, Any] | None = None,
     seeds: int = 1,
-    grid: Mapping[str, Sequence[Any]] | None = None,
+    grid: Mapping[str, Sequence[Any]] | str | None = None,
     device: str = "auto",
     skip_bad_rows: bool = False,
     resume: bool = False,
@@ -170,8 +182,8 @@ def finetune(
 
     Args:
         task: a task of ``bertkit recipes``. Without ``task`` and ``train`` texts that come with bertkit are used.
-        train: rows of your own: a file, a dataset on the hub, a list of dictionaries, a ``datasets.Dataset`` or a
-            ``pandas.DataFrame``.
+        train: rows of your own: a file, a dataset on the hub, a list (or another iterable, which is read to its end) of
+            dictionaries, a dictionary of columns, a ``datasets.Dataset`` or a ``pandas.DataFrame``.
         validation: held-out rows in any of these forms, or the share of the rows to hold out.
         text: the column of the text, or the columns of both texts of a pair; None recognises them.
         label: the column of the label, or several columns for multi-label data; None recognises it.
@@ -181,7 +193,8 @@ def finetune(
         out: the run's folder; None is ``runs/finetune-`` and the task's name.
         settings: settings of the recipe by dotted key, such as ``{"train.epochs": 2}``.
         seeds: the number of runs with different seeds. The best becomes the model; ``results["sweep"]`` has their spread.
-        grid: settings to try, each with its values, such as ``{"learning_rate": [5e-5, 3e-5]}``.
+        grid: settings to try, each with its values, such as ``{"learning_rate": [5e-5, 3e-5]}``; or a text as ``--grid``
+            takes it, such as "paper".
         device, resume, overwrite: as for ``pretrain``.
         skip_bad_rows: leave out rows without a text or label, and count them.
 
@@ -195,28 +208,21 @@ def finetune(
     from bertkit.finetuning.run import FinetuneRequest
     from bertkit.finetuning.sweep import finetune_all
 
-    share, held_out = (validation, None) if isinstance(validation, float) else (None, validation)
+    share, held_out = share_or_rows("validation", validation)
     request = FinetuneRequest(
-        task=task,
-        data=None if data is None else Path(data),
+        task=given_name("task", task),
+        data=given_path("data", data),
         train=given_rows("train", train),
-        validation=given_rows("validation", held_out),
+        validation=held_out,
         overrides=[*_columns(share, text, label, head), *overrides_of(settings)],
-        model=given_name(model) or "",
-        out=None if out is None else Path(out),
-        device=device,
+        model=given_name("model", model) or "",
+        out=given_path("out", out),
+        device=device_of(device),
         resume=resume,
         overwrite=overwrite,
         skip_bad_rows=skip_bad_rows,
     )
-    tried = (
-        None
-        if grid is None
-        else {
-            name: [values] if isinstance(values, str | float | int) else list(values) for name, values in grid.items()
-        }
-    )
-    return finetune_all(request, seeds, tried)
+    return finetune_all(request, count_of("seeds", seeds), given_grid(grid))
 
 
 def _columns(

@@ -1,10 +1,21 @@
 """The functions of ``import bertkit`` that use a trained model."""
 
-from collections.abc import Iterable, Mapping, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sized
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertkit.api.given import Name, given_names, given_rows, overrides_of
+from bertkit.api.given import (
+    Name,
+    count_of,
+    device_of,
+    given_name,
+    given_names,
+    given_path,
+    given_rows,
+    name_of,
+    number_of,
+    overrides_of,
+)
 from bertkit.errors import BertkitError
 from bertkit.settings.recipes import Override
 
@@ -24,7 +35,7 @@ def evaluate(
     validation: "Name | Table | None" = None,
     data: Name | None = None,
     cloze: Name | bool = False,
-    corpus: Name | Sequence[Name] | None = None,
+    corpus: Name | Iterable[Name] | None = None,
     minimal_pairs: Name | None = None,
     seq_len: int | None = None,
     max_examples: int | None = None,
@@ -52,34 +63,33 @@ def evaluate(
     Raises:
         BertkitError: the model or the rows cannot be read, do not fit each other, or more than one test is asked for.
     """
-    names, rows = given_names(corpus), (task, validation, data)
-    if corpus is not None and not names:
-        raise BertkitError("corpus names no text: give a path, or a list of them, or leave it out")
+    name, kind = name_of("model", model), device_of(device)
+    names, rows = given_names("corpus", corpus), (task, validation, data)
     if sum((cloze is not False, bool(names), minimal_pairs is not None, any(one is not None for one in rows))) > 1:
         raise BertkitError("give one of labelled rows (task, validation, data), cloze, corpus and minimal_pairs")
     if settings and (cloze is not False or minimal_pairs is not None):
         raise BertkitError("settings are for labelled rows and for corpus: cloze and minimal_pairs have none")
     asked = {"seq_len": ("data.max_seq_length", seq_len), "max_examples": ("data.max_eval_examples", max_examples)}
-    sizes = [Override(key, value, name) for name, (key, value) in asked.items() if value is not None]
+    sizes = [Override(key, value, argument) for argument, (key, value) in asked.items() if value is not None]
     if sizes and not names:
         raise BertkitError(f"{sizes[0].origin} is for corpus: give a corpus, or leave it out")
     if cloze is not False:
         from bertkit.inference.cloze import evaluate_cloze
 
-        return evaluate_cloze(str(model), None if isinstance(cloze, bool) else Path(cloze), device)
+        return evaluate_cloze(name, None if isinstance(cloze, bool) else Path(name_of("cloze", cloze)), kind)
     if minimal_pairs is not None:
         from bertkit.inference.minimal_pairs import evaluate_minimal_pairs
 
-        return evaluate_minimal_pairs(str(model), Path(minimal_pairs), device)
+        return evaluate_minimal_pairs(name, Path(name_of("minimal_pairs", minimal_pairs)), kind)
     if names:
         from bertkit.pretraining.corpus_evaluation import CorpusRequest, evaluate_corpus
 
         overrides = [*sizes, *overrides_of(settings)]
-        return evaluate_corpus(CorpusRequest(str(model), names, overrides=overrides, device=device))
+        return evaluate_corpus(CorpusRequest(name, names, overrides=overrides, device=kind))
     from bertkit.finetuning.predict import evaluate as run
 
-    folder = None if data is None else Path(data)
-    return run(str(model), task, folder, given_rows("validation", validation), overrides_of(settings), device)
+    held_out = given_rows("validation", validation)
+    return run(name, given_name("task", task), given_path("data", data), held_out, overrides_of(settings), kind)
 
 
 def predict(
@@ -93,7 +103,8 @@ def predict(
 
     Args:
         model: the model's folder or hub name.
-        rows: texts, or rows with the columns that the model was fine-tuned on.
+        rows: texts, or rows with the columns that the model was fine-tuned on: a list or another iterable, which is read
+            to its end, a ``datasets.Dataset`` or a ``pandas.DataFrame``.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         abstain_below: rows whose most likely class has a lower probability than this get None as prediction.
 
@@ -103,8 +114,9 @@ def predict(
     from bertkit.finetuning.predict import check_are_rows, open_predictor
 
     check_are_rows(rows)
+    below = number_of("abstain_below", abstain_below)
     count = len(rows) if isinstance(rows, Sized) else None
-    return open_predictor(str(model), device, count).abstaining(abstain_below)(rows)
+    return open_predictor(name_of("model", model), device_of(device), count).abstaining(below)(rows)
 
 
 def load(name: Name = "embedded", *, device: str = "auto") -> "Bert":
@@ -119,7 +131,7 @@ def load(name: Name = "embedded", *, device: str = "auto") -> "Bert":
     """
     from bertkit.inference.bert import Bert
 
-    return Bert(str(name), device)
+    return Bert(name_of("name", name), device_of(device))
 
 
 def load_predictor(model: Name, *, device: str = "auto", abstain_below: float = 0.0) -> "Predictor":
@@ -134,7 +146,8 @@ def load_predictor(model: Name, *, device: str = "auto", abstain_below: float = 
     """
     from bertkit.finetuning.predict import open_predictor
 
-    return open_predictor(str(model), device).abstaining(abstain_below)
+    below = number_of("abstain_below", abstain_below)
+    return open_predictor(name_of("model", model), device_of(device)).abstaining(below)
 
 
 def explain(
@@ -166,7 +179,8 @@ def explain(
     """
     from bertkit.inference.explaining import explain as explained
 
-    return explained(str(model), text, text_b, answer, baseline, device)
+    said = None if answer is None else str(answer)  # a class may be called 1
+    return explained(name_of("model", model), text, text_b, said, baseline, device_of(device))
 
 
 def export(
@@ -191,7 +205,7 @@ def export(
     """
     from bertkit.inference.exporting.export import export as write
 
-    return write(str(model), format, None if out is None else Path(out), int8, pooling)
+    return write(name_of("model", model), format, given_path("out", out), int8, pooling)
 
 
 def import_checkpoint(
@@ -215,8 +229,8 @@ def import_checkpoint(
     """
     from bertkit.models.import_tf import import_checkpoint as write
 
-    beside = (None if path is None else Path(path) for path in (config, vocab))
-    return write(Path(checkpoint), Path(out), *beside)
+    beside = given_path("config", config), given_path("vocab", vocab)
+    return write(Path(name_of("checkpoint", checkpoint)), Path(name_of("out", out)), *beside)
 
 
 def serve(
@@ -242,4 +256,4 @@ def serve(
     """
     from bertkit.serving.server import serve as run
 
-    run(str(model), host, port, device, timeout_s)
+    run(name_of("model", model), str(host), count_of("port", port), device_of(device), timeout_s)

@@ -37,7 +37,7 @@ def score(
 
     A sentence's score is the sum of the log-probabilities (nats) of its pieces,
     each masked in turn with the later ones of its word (Kauf & Ivanova 2023).
-    Blank lines are left out, and counted.
+    Blank lines, which have no score, are left out, and counted.
     """
     if text_pair is not None and not next_:
         raise BertkitError("--text-pair is for pairs: add --next")
@@ -124,8 +124,8 @@ def _print_row(row: dict[str, Any]) -> None:
     if "next" in row:
         console.out.print(f"[bold]{row['next']:7.2%}[/]  {text} [dim]│[/] {console.plain(row['text_pair'])}")
         return
-    a_piece, perplexity = (
+    score, a_piece, perplexity = (
         "-" if number is None else f"{number:{form}}"
-        for number, form in ((row["score_per_token"], ".3f"), (row["perplexity"], ",.1f"))
+        for number, form in ((row["score"], ".2f"), (row["score_per_token"], ".3f"), (row["perplexity"], ",.1f"))
     )
-    console.out.print(f"[bold]{row['score']:9.2f}[/] {row['tokens']:6} {a_piece:>8} {perplexity:>11}  {text}")
+    console.out.print(f"[bold]{score:>9}[/] {row['tokens']:6} {a_piece:>8} {perplexity:>11}  {text}")

@@ -72,7 +72,8 @@ class Bert:
         """Scores texts by their pseudo-log-likelihoods, in nats; see ``inference.scoring.Scorer``.
 
         Returns:
-            For each text its ``score``, ``tokens``, ``per_token`` and ``perplexity``.
+            For each text, in order, its ``score``, ``tokens``, ``per_token`` and ``perplexity``. A text without word pieces,
+            such as an empty one, has 0 ``tokens``, and None for the rest.
 
         Raises:
             BertkitError: the texts are not a list, or another iterable, of texts.
@@ -101,7 +102,7 @@ class Bert:
             overflow: what to read of texts that are too long for the model: "truncate" the beginning, "windows" all.
 
         Returns:
-            fp32 ``[texts, width]``.
+            fp32 ``[texts, width]``; of an empty text the features of its special tokens.
 
         Raises:
             BertkitError: the texts are not a list, or another iterable, of texts; the model does not have these layers; or

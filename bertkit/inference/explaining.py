@@ -19,7 +19,7 @@ from bertkit.extras import import_extra
 from bertkit.inference.mask_filling.filler import MASK, check_text
 from bertkit.models.bert import load_for
 from bertkit.models.folder import bert_folder, class_names, own_length, read_config
-from bertkit.models.headed import linear_class
+from bertkit.models.headed import check_problem_type, linear_class
 from bertkit.runtime.base import finite
 from bertkit.runtime.batches import TOKENS_AT_ONCE
 from bertkit.runtime.recipe import recipe_of
@@ -94,6 +94,7 @@ def explain(
     integrated_gradients = import_extra("captum.attr", "explain").IntegratedGradients
     folder = bert_folder(model)
     config = read_config(folder, model)
+    check_problem_type(config, model)
     cls = linear_class(config) or "BertForMaskedLM"
     if cls not in _KINDS:
         raise BertkitError(

@@ -156,11 +156,11 @@ def _difference(reader: Reader, pair: MinimalPair, good: Score, bad: Score) -> f
     """How much higher the right sentence scores; 0 for equal pieces, to which rounding in a batch may give unequal scores.
 
     Raises:
-        BertkitError: the model reads nothing of a sentence, which would score 0 for that, above all others.
+        BertkitError: the model reads nothing of a sentence, which has no score for that.
     """
-    for text, score in ((pair.good, good), (pair.bad, bad)):
-        if not score.tokens:
-            raise BertkitError(f"{pair.place} has a sentence of which the model reads no word piece: '{text[:60]}'")
+    if good.score is None or bad.score is None:
+        text = pair.good if good.score is None else pair.bad
+        raise BertkitError(f"{pair.place} has a sentence of which the model reads no word piece: '{text[:60]}'")
     read, other = (reader.text_encoder.encode(text, most=reader.max_tokens).ids for text in (pair.good, pair.bad))
     return 0.0 if read == other else good.score - bad.score
 

@@ -26,15 +26,15 @@ _COPIES_AT_ONCE = 512
 class Score:
     """The pseudo-log-likelihood of a text."""
 
-    score: float
-    """Sum of the log-probabilities of its word pieces, in nats."""
+    score: float | None
+    """Sum of the log-probabilities of its word pieces, in nats; None for a text without any, as 0 would be the best."""
     tokens: int
     """The number of word pieces that were scored; special tokens do not count."""
 
     @property
     def per_token(self) -> float | None:
         """The score per word piece in nats, by which texts of different lengths can be compared; None for no pieces."""
-        return self.score / self.tokens if self.tokens else None
+        return None if self.score is None else self.score / self.tokens
 
     @property
     def perplexity(self) -> float | None:
@@ -103,7 +103,7 @@ class Scorer:
         self.unknown = UnknownPieces(self.texts.reader)
 
     def score(self, texts: Sequence[str]) -> list[Score]:
-        """The scores of texts, in their order. Special tokens in them are read but not scored."""
+        """The scores of texts, in their order. Special tokens in them are read but not scored; an empty text has no score."""
         encoded = [self.texts.encode(text) for text in texts]
         places = [
             [place for place, id_ in enumerate(one.ids) if id_ not in self._text_encoder.special_ids] for one in encoded
@@ -118,7 +118,7 @@ class Scorer:
             rows = self.texts.reader.bert.word_log_probabilities(copies, [[place] for _, place in some])
             for (number, place), logs in zip(some, rows, strict=True):
                 sums[number] += float(logs[0, encoded[number].ids[place]])
-        return [Score(total, len(scored)) for total, scored in zip(sums, places, strict=True)]
+        return [Score(total if scored else None, len(scored)) for total, scored in zip(sums, places, strict=True)]
 
     def say_unknown(self) -> None:
         """Says how many pieces were unknown since the last call, if there are any."""

@@ -1,4 +1,4 @@
-"""Rows in memory: lists of dictionaries, ``datasets.Dataset``, ``pandas.DataFrame``."""
+"""Rows in memory: lists of dictionaries, dictionaries of columns, ``datasets.Dataset``, ``pandas.DataFrame``."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -25,8 +25,9 @@ class Dataset(Protocol):
     def __iter__(self) -> Any: ...
 
 
-Table = Iterable[Mapping[str, Any]] | DataFrame | Dataset
+Table = Iterable[Mapping[str, Any]] | Mapping[str, Iterable[Any]] | DataFrame | Dataset
 """The forms in which rows may be passed."""
+_FORMS = "a list of dictionaries, a dictionary of columns, a datasets.Dataset or a pandas.DataFrame"
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,10 @@ class MemoryRows:
 def memory_rows(name: str, table: Table) -> MemoryRows:
     """The rows of a table in memory; missing values of pandas (NaN, NaT, NA) become None, and numpy's values Python's.
 
+    An iterable is read to its end before the first row is used.
+
     Raises:
-        BertkitError: the object is not such a table, or two columns have the same name.
+        BertkitError: the object is not such a table, or two columns have the same name or are of different lengths.
     """
     if isinstance(table, DataFrame):
         names = [str(column) for column in table.columns]
@@ -62,14 +65,34 @@ def memory_rows(name: str, table: Table) -> MemoryRows:
             [dict(zip(names, map(_given, row), strict=True)) for row in table.itertuples(index=False, name=None)],
         )
     rows, classes = list[dict[str, Any]](), class_names(getattr(table, "features", None))
-    for number, row in enumerate(table if isinstance(table, Iterable) else [table]):
+    for number, row in enumerate(_rows(name, table)):
         if not isinstance(row, Mapping):
             raise BertkitError(
-                f"{name}, row {number} is of type {type(row).__name__}: give a path, a list of dictionaries, a "
-                "datasets.Dataset or a pandas.DataFrame"
+                f"{name}, row {number} is of type {type(row).__name__}: a row is a dictionary by its columns, or, where a "
+                "model predicts, a text"
             )
         rows.append(with_class_ids({str(column): _given(value) for column, value in row.items()}, classes))
     return MemoryRows(name, rows)
+
+
+def _rows(name: str, table: Any) -> Iterable[Any]:
+    """The rows of a table that is no data frame."""
+    if not isinstance(table, Iterable) or isinstance(table, str | bytes):
+        raise BertkitError(f"{name} cannot be of type {type(table).__name__}: give {_FORMS}")
+    if not isinstance(table, Mapping):
+        return table
+    if any(hasattr(one, "column_names") or isinstance(one, DataFrame) for one in table.values()):
+        raise BertkitError(f"{name} has several splits: give one of them, by its name ({', '.join(map(str, table))})")
+    lone = next(
+        (column for column, cells in table.items() if isinstance(cells, str) or not hasattr(cells, "__len__")), None
+    )
+    if lone is not None:
+        raise BertkitError(f"{name} is a dictionary whose '{lone}' is no list: give {_FORMS}; of a single row [row]")
+    lengths = {str(column): len(cells) for column, cells in table.items()}
+    if len({*lengths.values()}) > 1:
+        told = ", ".join(f"'{column}' {length:,}" for column, length in lengths.items())
+        raise BertkitError(f"{name} has columns of different lengths, {told}: give each a cell for every row")
+    return [dict(zip(table, cells, strict=True)) for cells in zip(*table.values(), strict=True)]
 
 
 def _given(value: Any) -> Any:

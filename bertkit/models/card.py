@@ -15,6 +15,8 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~!&$])")
 # What would turn a line that begins with it into a list, a rule or a heading.
 _LINE_START = re.compile(r"^(\d*)([-+=.)])(?=[\s\-+=]|$)")
 
+_USAGE = re.compile(r"^## How to use\n\n(`{3,})python\n.*?^\1$", re.MULTILINE | re.DOTALL)
+
 
 @dataclass(frozen=True)
 class CardFacts:
@@ -55,7 +57,7 @@ def model_card(facts: CardFacts) -> str:
     sections = [
         _front_matter(facts),
         f"# {_text(facts.name)}\n\n{_text(facts.what)}",
-        f"## How to use\n\n{_code(facts.usage, 'python')}",
+        _how_to_use(facts.usage),
         _table_section("Training data", ("", ""), facts.data),
         _table_section("Settings", ("setting", "value"), facts.settings),
         _table_section("Results", ("metric", "value"), facts.results),
@@ -63,6 +65,16 @@ def model_card(facts: CardFacts) -> str:
         _made(facts),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def with_usage(card: str, usage: str) -> str:
+    """A card, maybe an empty one, with other lines of Python under "How to use"; where it has no such section, it gets one."""
+    changed, found = _USAGE.subn(lambda _: _how_to_use(usage), card, count=1)
+    return changed if found else "\n\n".join(part for part in (card.strip(), _how_to_use(usage)) if part) + "\n"
+
+
+def _how_to_use(usage: str) -> str:
+    return f"## How to use\n\n{_code(usage, 'python')}"
 
 
 def evaluation(

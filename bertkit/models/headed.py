@@ -37,10 +37,35 @@ LINEAR_HEADS = {
     "BertForQuestionAnswering": LinearHead("qa_outputs", is_pooled=False, outputs=2),
 }
 
+PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
+"""What transformers knows of the outputs of a ``BertForSequenceClassification``."""
+
 
 def linear_class(config: dict[str, Any]) -> str | None:
     """The class of transformers that a config.json names, if it is a BERT with a linear head for a task, else None."""
     return next((name for name in config.get("architectures") or () if name in LINEAR_HEADS), None)
+
+
+def check_problem_type(config: dict[str, Any], name: str) -> None:
+    """Raises a BertkitError where a classifier's config.json does not say what its outputs mean, as transformers reads it.
+
+    Args:
+        config: its config.json.
+        name: the model's name, for messages.
+    """
+    if linear_class(config) != "BertForSequenceClassification":
+        return
+    kind, outputs = config.get("problem_type"), len(config.get("id2label") or range(config.get("num_labels", 2)))
+    if kind is not None and kind not in PROBLEM_TYPES:
+        raise BertkitError(
+            f"the config.json of {name} has the problem_type {kind!r}, which nobody reads: it is one of "
+            f"{', '.join(PROBLEM_TYPES)}, or left out"
+        )
+    if kind == "single_label_classification" and outputs == 1:
+        raise BertkitError(
+            f"the config.json of {name} says {kind} of one class, which would always be right: it is regression, or "
+            "multi_label_classification"
+        )
 
 
 def new_headed(

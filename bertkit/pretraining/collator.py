@@ -1,6 +1,7 @@
 """``DataCollatorForBertPretraining``: sentence pairs in, masked batches out."""
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,6 +54,7 @@ class DataCollatorForBertPretraining:
     Returns (on call):
         ``input_ids``, ``attention_mask``, ``token_type_ids`` and ``labels``, int64 tensors ``[batch, length]``,
         labels -100 where nothing is predicted; ``next_sentence_label``, int64 ``[batch]``, if any feature has one.
+        A BertkitError is raised for a feature without ids, and for ids that the tokenizer does not have.
     """
 
     def __init__(
@@ -69,7 +71,8 @@ class DataCollatorForBertPretraining:
         if tokenizer.mask_token_id is None:
             raise BertkitError("the tokenizer has no [MASK] token: masked language modelling needs one")
         shown = (mask_replace_prob, random_replace_prob)
-        if not 0 < mlm_probability <= 1 or not min(shown) >= 0 or not sum(shown) <= 1 + 1e-9:
+        are_numbers = all(isinstance(rate, Real) for rate in (mlm_probability, *shown))
+        if not are_numbers or not 0 < mlm_probability <= 1 or not min(shown) >= 0 or not sum(shown) <= 1 + 1e-9:
             raise BertkitError(
                 f"mlm_probability must be in (0, 1], and is {mlm_probability}; mask_replace_prob and random_replace_prob must be "
                 f"in [0, 1] and add up to at most 1, and are {mask_replace_prob} and {random_replace_prob}"
@@ -102,6 +105,14 @@ class DataCollatorForBertPretraining:
 
         sequences = [self._sequence(feature) for feature in features]
         input_ids, token_type_ids, attention_mask = self._padded(sequences)
+        pieces = len(self._vocabulary.special)
+        if strange := next(
+            (id_ for id_ in (input_ids.min(initial=0), input_ids.max(initial=0)) if not 0 <= id_ < pieces), None
+        ):
+            raise BertkitError(
+                f"a feature has the id {strange:,}, and the tokenizer has those from 0 to {pieces - 1:,}: give the tokenizer "
+                "that the ids come from"
+            )
         shown, labels = mask_tokens(
             input_ids,
             self._keys(features),
@@ -123,6 +134,11 @@ class DataCollatorForBertPretraining:
 
     def _sequence(self, feature: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
         """The ids with special tokens, without padding, and their segments."""
+        if "input_ids" not in feature and "a" not in feature:
+            raise BertkitError(
+                f"a feature holds neither input_ids nor a, but {', '.join(map(str, feature)) or 'nothing'}: give token ids (and "
+                "with transformers.Trainer remove_unused_columns=False, or it takes them away)"
+            )
         if "input_ids" in feature:
             ids = np.asarray(feature["input_ids"])
             inside = np.asarray(feature.get("attention_mask", ids != self._pad), dtype=bool)

@@ -179,7 +179,8 @@ def _parsed(body: bytes) -> dict[str, Any]:
 
 def _parameters(asked: dict[str, Any]) -> Any:
     """The parameters of a request, which stand in an object of their own, or, for vectors, beside the inputs."""
-    given = asked.get("parameters") or {}
+    given = asked.get("parameters")
+    given = {} if given is None else given
     beside = {name: value for name, value in asked.items() if name not in ("inputs", "parameters", "options")}
     return beside | given if isinstance(given, dict) else given
 

@@ -51,9 +51,14 @@ class Task(Protocol):
         """
 
 
-def _text(given: Any, what: str = "inputs") -> str:
+def _text(given: Any, part: str = "") -> str:
+    """A text that is an input, or the part of an input with a name of its own."""
     if not isinstance(given, str):
-        raise BertkitError(f'{what} must be a text, or a list of texts, as in {{"inputs": "a text"}}')
+        raise BertkitError(
+            f"{part} must be a text"
+            if part
+            else 'inputs must be a text, or a list of texts, as in {"inputs": "a text"}'
+        )
     return sound(given)
 
 
@@ -154,8 +159,10 @@ class Classification(_Predicted):
     parameters: tuple[str, ...] = ("top_k",)
 
     def content(self, given: Any) -> tuple[str, ...]:
-        pair = isinstance(given, dict) and given.keys() == {"text", "text_pair"}
-        texts = (_text(given["text"]), _text(given["text_pair"])) if pair else (_text(given),)
+        pair = isinstance(given, dict)
+        if pair and given.keys() != {"text", "text_pair"}:
+            raise BertkitError('an object as input has a text and a text_pair: {"text": "…", "text_pair": "…"}')
+        texts = tuple(_text(given[role], role) for role in ("text", "text_pair")) if pair else (_text(given),)
         wanted = getattr(self.predictor.head, "texts", 0)
         if wanted and len(texts) != wanted:
             learned = (

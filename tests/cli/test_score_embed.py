@@ -89,6 +89,13 @@ def test_blank_lines_are_counted_where_they_get_no_answer(tiny_model: Path) -> N
     assert "left out" not in run("score", "sat", "--model", str(tiny_model), "--json").stderr
 
 
+def test_a_text_without_word_pieces_has_no_score_and_comes_last(tiny_model: Path) -> None:
+    asked = ["score", "[MASK]", "the cat", "--rank", "--model", str(tiny_model)]
+    scored, nothing = objects(run(*asked, "--json"))
+    assert (scored["text"], nothing["score"], nothing["tokens"]) == ("the cat", None, 0)
+    assert run(*asked).stdout.splitlines()[-1].split() == ["-", "0", "-", "-", "[MASK]"]
+
+
 def test_bytes_that_are_no_utf8_are_said_once(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bertkit.runtime.text._replaced", [])
     done = run("score", "the c\udce9t \ud800", "\udce9", "cat", "--model", str(tiny_model), "--json")

@@ -81,7 +81,7 @@ def test_special_tokens_are_read_and_not_scored(model: Path, scorer: Scorer) -> 
     found, empty = scorer.score(["a [MASK] b [SEP]", ""])
     expected = by_hand(model, ["a", "[MASK]", "b", "[SEP]"], [[1], [3]])
     assert (found.tokens, found.score) == (2, pytest.approx(expected, abs=1e-5))
-    assert (empty, empty.per_token, empty.perplexity) == (Score(0.0, 0), None, None)
+    assert (empty, empty.per_token, empty.perplexity) == (Score(None, 0), None, None)
 
 
 def test_unknown_pieces_are_counted(model: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """Tables in memory."""
 
+import datasets
 import numpy as np
 import pandas
 import pytest
@@ -50,3 +51,24 @@ def test_missing_values_and_numpys_values_in_dictionaries_are_plain():
     }
     assert read == said
     assert repr(read) == repr(said)  # numpy's True is equal to Python's
+
+
+def test_a_dictionary_of_columns_is_a_table():
+    rows = [{"text": "a", "n": 1}, {"text": "b", "n": None}]
+    assert memory_rows("f", {"text": ["a", "b"], "n": [1, None]}).rows == rows
+    assert memory_rows("f", {"text": np.array(["a", "b"]), "n": pandas.Series([1, None], dtype=object)}).rows == rows
+    assert memory_rows("f", {}).rows == []
+
+
+def test_an_iterable_is_read_to_its_end():
+    rows = [{"text": "a"}, {"text": "b"}]
+    assert memory_rows("f", iter(rows)).rows == rows
+    assert memory_rows("f", datasets.Dataset.from_list(rows).to_iterable_dataset()).rows == rows
+
+
+@pytest.mark.parametrize("row", [None, "a", ["a"]])
+def test_a_row_that_is_no_dictionary_is_refused(row: object):
+    with pytest.raises(
+        BertkitError, match=r"^the rows, row 1 is of type (NoneType|str|list): a row is a dictionary by"
+    ):
+        memory_rows("the rows", [{"text": "a"}, row])

@@ -130,9 +130,25 @@ def test_what_does_not_fit_is_refused():
     tokenizer = toy_tokenizer()
     with pytest.raises(BertkitError, match="at most 1"):
         DataCollatorForBertPretraining(tokenizer, mask_replace_prob=0.9, random_replace_prob=0.2)
+    with pytest.raises(BertkitError, match=r"must be in \(0, 1\], and is 15%"):
+        DataCollatorForBertPretraining(tokenizer, mlm_probability="15%")
     tokenizer.mask_token = None
     with pytest.raises(BertkitError, match=r"no \[MASK\]"):
         DataCollatorForBertPretraining(tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("feature", "said"),
+    [
+        ({"a": [5, 6, 98765]}, "a feature has the id 98,765, and the tokenizer has those from 0 to"),
+        ({"a": [5], "b": [-1]}, "a feature has the id -1, and"),
+        ({"input_ids": [2, 98765, 3]}, "a feature has the id 98,765"),
+        ({"labels": [1], "key": 3}, "neither input_ids nor a, but labels, key: give token ids"),
+    ],
+)
+def test_features_that_cannot_be_read_are_refused(feature, said):
+    with pytest.raises(BertkitError, match=said):
+        DataCollatorForBertPretraining(toy_tokenizer())([{"a": [5]}, feature])
 
 
 def test_padding_of_a_tokenizers_output_is_no_text():

@@ -101,7 +101,12 @@ def test_classes_of_texts_and_pairs(classifier):
         said = [predict(["the cat"])[0], predict([{"sentence1": "a b", "sentence2": "sat ."}])[0], predict(["c"])[0]]
         assert status == 200
         assert [one["label"] for (one,) in many] == [one["prediction"] for one in said]
-        assert asked(address, {"inputs": {"text": "a"}})[0] == 400
+        for part, error in (
+            ({"text": "a"}, 'an object as input has a text and a text_pair: {"text": "…", "text_pair": "…"}'),
+            ({"text": 3, "text_pair": "b"}, "text must be a text"),
+            ({"text": "a", "text_pair": ["b"]}, "text_pair must be a text"),
+        ):
+            assert asked(address, {"inputs": part}) == (400, {"error": error})
 
 
 @pytest.mark.parametrize("scheme", ["BIO", ""])
@@ -167,6 +172,8 @@ def test_what_arrives_together_is_read_together_and_one_bad_text_harms_nobody(fi
         ({"inputs": "[MASK]", "parameters": {"top_k": 0}}, "/", 400, "top_k must be a whole number from 1"),
         ({"inputs": "[MASK]", "parameters": {"targets": "cat"}}, "/", 400, "targets must be a list"),
         ({"inputs": "[MASK]", "parameters": [1]}, "/", 400, "parameters must be an object"),
+        ({"inputs": "[MASK]", "parameters": []}, "/", 400, "parameters must be an object"),
+        ({"inputs": "[MASK]", "parameters": False}, "/", 400, "parameters must be an object"),
         ({"inputs": "[MASK]"}, "/models/other", 404, "no model 'other' here"),
         ({"inputs": "[MASK]"}, "/pipeline/translation", 404, "no task 'translation' here"),
         ({"inputs": "[MASK]"}, "/nowhere", 404, "no POST /nowhere here"),
@@ -188,6 +195,7 @@ def test_bad_requests_get_one_line_of_json(filling, content, path, status, said)
     assert "\n" not in answer["error"]
     assert asked(filling[0], {"inputs": "a [MASK]"})[0] == 200
     assert asked(filling[0], {"inputs": []}) == (200, [])
+    assert asked(filling[0], {"inputs": "a [MASK]", "parameters": None})[0] == 200
 
 
 def test_a_request_waits_no_longer_than_it_may(tiny_model, monkeypatch):

@@ -13,14 +13,14 @@ from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.extras import import_extra
 from bertkit.inference.exporting.compare import Check, Exported, difference, refuse_if_far
-from bertkit.inference.exporting.graph import write_onnx
+from bertkit.inference.exporting.graph import say_usage, write_onnx
 from bertkit.inference.exporting.sentences import FORMAT, POOLINGS, export_sentences
 from bertkit.io.atomic import check_new_or_empty, new_folder
 from bertkit.io.space import check_space
 from bertkit.models.bert import load_for, own_tokenizer, save_model
 from bertkit.models.folder import bert_folder, read_config
 from bertkit.models.foreign_fields import left_out
-from bertkit.models.headed import linear_class
+from bertkit.models.headed import check_problem_type, linear_class
 from bertkit.runtime.base import Bert, Head
 from bertkit.runtime.onnx_bert import GRAPH, OnnxBert
 from bertkit.runtime.text import any_text_encoder
@@ -74,6 +74,8 @@ def export(model: str, form: str, out: Path | None = None, int8: bool = False, p
         for name in _COMPANIONS:
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, fresh / name)
+        if form == "onnx":
+            say_usage(fresh, out.resolve().name, heads)
         write_export_record(folder, fresh, {"out": str(out), "exported_from": model})
         differences = []
         for head in check.heads:
@@ -114,6 +116,7 @@ def _check_request(form: str, out: Path, int8: bool, pooling: str) -> None:
 def _load(model: str, folder: Path) -> "tuple[list[Head], PreTrainedModel]":
     """The heads that a model was trained with, and the model as the class of transformers that has just these."""
     config = read_config(folder, model)
+    check_problem_type(config, model)
     if (task := linear_class(config)) is not None:
         loaded = load_for(task, model)[0]
         # Fields that bertkit's heads store there, such as a threshold for "no answer".

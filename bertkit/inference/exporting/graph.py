@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertkit.extras import import_extra
-from bertkit.io.atomic import disk_errors
+from bertkit.io.atomic import disk_errors, write_text
+from bertkit.models.card import with_usage
 from bertkit.models.headed import LINEAR_HEADS
 from bertkit.models.tokenizer import save_tokenizer
 from bertkit.runtime.base import Head
@@ -16,6 +17,22 @@ from bertkit.signals import held_back
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+_USAGE = {
+    "words": """
+bert = bertkit.load("{name}")
+print(bert.fill("she opened the [MASK] ."))
+""",
+    "task": """
+predict = bertkit.load_predictor("{name}")
+rows = ["what a lovely day"]  # or dictionaries with the columns that the model was fine-tuned on
+print(predict(rows))
+""",
+    "none": """
+bert = bertkit.load("{name}")
+print(bert.embed(["what a lovely day"]))
+""",
+}
 
 
 def write_onnx(
@@ -40,6 +57,20 @@ def write_onnx(
         _trace(loaded, heads, path)
         if int8:
             _quantize(path)
+
+
+def say_usage(folder: Path, name: str, heads: Sequence[Head]) -> None:
+    """Writes into the card in a folder, which is that of the original, how the graph is used.
+
+    Args:
+        folder: has the graph, and maybe a card.
+        name: what the folder will be called.
+        heads: the heads whose outputs the graph has.
+    """
+    card = folder / "README.md"
+    usage = _USAGE[next((head for head in heads if head in _USAGE), "none")].format(name=name)
+    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else f"# {name}"
+    write_text(card, with_usage(text, f"import bertkit  # pip install 'bertkit[onnx]'; torch is not needed\n{usage}"))
 
 
 def _trace(loaded: "PreTrainedModel", heads: Sequence[Head], path: Path) -> None:

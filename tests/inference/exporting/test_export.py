@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,7 +14,13 @@ import torch
 import typer
 from helpers.loud import louder
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForMaskedLM, BertConfig, BertForMaskedLM, BertForSequenceClassification
+from transformers import (
+    AutoModelForMaskedLM,
+    BertConfig,
+    BertForMaskedLM,
+    BertForNextSentencePrediction,
+    BertForSequenceClassification,
+)
 from typer.testing import CliRunner
 
 import bertkit
@@ -168,6 +175,53 @@ def test_what_a_model_was_trained_for_is_exported_and_nothing_else(tiny_model, t
     assert [one.what.split()[0].removesuffix("es") for one in exported.differences] == [*heads, "hidden"]
     if form == "half":
         assert load_file(exported.weights).keys() == load_file(folder / "model.safetensors").keys()
+
+
+@pytest.mark.parametrize("with_card", [True, False])
+@pytest.mark.parametrize("kind", [BertForMaskedLM, BertForNextSentencePrediction, BertForSequenceClassification])
+def test_the_card_of_an_export_says_how_it_is_used(tiny_model, tmp_path, capsys, kind, with_card):
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    kind(BertConfig.from_pretrained(tiny_model, num_labels=4)).save_pretrained(folder)
+    if with_card:
+        own = "---\nlicense: mit\n---\n\n# Mine\n\n## How to use\n\n```python\nimport torch\n```\n\n## Data\n\n```python\n```\n"
+        (folder / "README.md").write_text(own, encoding="utf-8")
+    exported = export(str(folder), "onnx", tmp_path / "out")
+    card = (exported.folder / "README.md").read_text(encoding="utf-8")
+    head, usage, rest = re.fullmatch(r"(.*)## How to use\n\n```python\n(.*?)\n```\n(.*)", card, re.DOTALL).groups()
+    assert (head, rest) == (("---\nlicense: mit\n---\n\n# Mine\n\n", own.partition("import torch\n```\n")[2]) if with_card
+                            else ("# out\n\n", ""))  # fmt: skip
+    assert usage.count('("out")') == 1
+    exec(usage.replace('("out")', f"({str(exported.folder)!r})"))
+    assert capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (
+            {"problem_type": "ranking", "num_labels": 2},
+            "has the problem_type 'ranking', which nobody reads: it is one of",
+        ),
+        ({"problem_type": "single_label_classification", "num_labels": 1}, "of one class, which would always be right"),
+    ],
+)
+def test_a_classifier_whose_outputs_mean_nothing_is_refused_alike_by_all(tiny_model, tmp_path, config, said):
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    BertForSequenceClassification(
+        BertConfig.from_pretrained(tiny_model, num_labels=config["num_labels"])
+    ).save_pretrained(folder)
+    graph_folder = export(str(folder), "onnx", tmp_path / "onnx").folder
+    for one in (folder, graph_folder):
+        written = json.loads((one / "config.json").read_text()) | config
+        (one / "config.json").write_text(json.dumps(written))
+    said = f"config.json of {{}}.*{said}"
+    for form in ("onnx", "half"):
+        with pytest.raises(BertkitError, match=said.format(folder)):
+            export(str(folder), form, tmp_path / "never")
+    for one, device in ((folder, None), (folder, "cpu"), (graph_folder, None)):
+        with pytest.raises(BertkitError, match=said.format(one)):
+            open_reader(str(one), "task", device, 1)
+    assert not (tmp_path / "never").exists()
 
 
 def test_a_graph_that_says_something_else_is_not_written(model, tmp_path, monkeypatch):
