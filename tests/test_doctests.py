@@ -8,7 +8,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "bertkit"
 NEED_A_RUN = {
-    "bertkit.finetuning.predict",
+    "bertkit.finetuning.predictor",
     "bertkit.inference.mask_filling.filler",
     "bertkit.inference.scoring",
     "bertkit.inference.embedding",

@@ -20,7 +20,7 @@ from bertkit.errors import BertkitError
 from bertkit.settings.recipes import Override
 
 if TYPE_CHECKING:
-    from bertkit.finetuning.predict import Predictor
+    from bertkit.finetuning.predictor import Predictor
     from bertkit.inference.bert import Bert
     from bertkit.inference.explaining import Explanation
     from bertkit.inference.exporting.compare import Exported
@@ -111,7 +111,7 @@ def predict(
     Raises:
         BertkitError: the model cannot be loaded, or does not fit the rows.
     """
-    from bertkit.finetuning.predict import check_are_rows, open_predictor
+    from bertkit.finetuning.predictor import check_are_rows, open_predictor
 
     check_are_rows(rows)
     below = number_of("abstain_below", abstain_below)
@@ -144,7 +144,7 @@ def load_predictor(model: Name, *, device: str = "auto", abstain_below: float = 
     Raises:
         BertkitError: the model cannot be loaded, or was not fine-tuned.
     """
-    from bertkit.finetuning.predict import open_predictor
+    from bertkit.finetuning.predictor import open_predictor
 
     below = number_of("abstain_below", abstain_below)
     return open_predictor(name_of("model", model), device_of(device)).abstaining(below)

@@ -47,7 +47,8 @@ def predict(
     overwrite: options.ReplaceFile = False,
 ) -> None:
     """Predict labels for new text, in order. Prints a table on a terminal, and JSON lines to a pipe or with --json."""
-    from bertkit.finetuning import predict
+    from bertkit.finetuning.predict import predict_rows, write_task_submission
+    from bertkit.finetuning.predictor import open_predictor
 
     own = {"--text": text, "--text-pair": text_pair, "--abstain-below": abstain_below, "--json": as_json}
     if zip_file is not None:
@@ -58,8 +59,8 @@ def predict(
         raise BertkitError("give a TEXT or FILE to predict (- for stdin), or --task NAME for GLUE's test split")
     if task is not None:
         options.refuse("--task", "TEXT or FILE", own)
-        predictor = predict.open_predictor(model, device)
-        for path in predict.write_task_submission(predictor, task, data, output or Path(model), overwrite):
+        predictor = open_predictor(model, device)
+        for path in write_task_submission(predictor, task, data, output or Path(model), overwrite):
             console.out.print(str(path), markup=False)
         return
     options.refuse("TEXT or FILE", "--task", {"--data": data})
@@ -72,7 +73,7 @@ def predict(
     if output is not None:
         options.refuse("--output, whose name says the form", "what is printed", {"--json": as_json})
         check_place(output, overwrite)
-    rows = predict.predict_rows(model, sources or [], options.columns(text, text_pair), device, abstain_below)
+    rows = predict_rows(model, sources or [], options.columns(text, text_pair), device, abstain_below)
     if output is not None:
         write_rows(output, peeked(_watched(row for _, row in rows))[0])
         return

@@ -15,7 +15,7 @@ from bertkit.finetuning.heads.token import TokenHead
 from bertkit.runtime.text import sound
 
 if TYPE_CHECKING:
-    from bertkit.finetuning.predict import Predictor
+    from bertkit.finetuning.predictor import Predictor
 
 VECTORS = "feature-extraction"
 
@@ -132,7 +132,7 @@ class _Predicted:
     parameters: tuple[str, ...] = ()
 
     def __init__(self, model: str, device: str | None) -> None:
-        from bertkit.finetuning.predict import open_predictor
+        from bertkit.finetuning.predictor import open_predictor
 
         self.predictor: Predictor = open_predictor(model, device or "auto")
 

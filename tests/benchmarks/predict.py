@@ -17,11 +17,11 @@ from benchmarks.rounds import OURS, Turn, compare, repeated
 from benchmarks.stand_in import write_random_bert
 from bertkit import hardware
 from bertkit.errors import BertkitError
-from bertkit.finetuning import predict
 from bertkit.finetuning.data import load_split
 from bertkit.finetuning.heads.one_class import OneClass
 from bertkit.finetuning.heads.sequence import SequenceHead
 from bertkit.finetuning.inputs import read_texts
+from bertkit.finetuning.predictor import open_predictor, predictions
 from bertkit.models.bert import save_model
 from bertkit.models.headed import load_headed, new_headed
 from bertkit.settings.recipes import load
@@ -59,7 +59,7 @@ def bench_predict(request: PredictBench, rounds: int) -> dict[str, Any]:
         wanted = {OURS: partial(ours, model, texts, device), PIPELINE: partial(theirs, model, texts, device)}
         with apart(wanted) as contestants:
             figures = compare(contestants, rounds)
-        classifier = predict.open_predictor(model, device)
+        classifier = open_predictor(model, device)
     lengths = classifier.encoder(texts).tokens
     peak = peak_flops(device, "no")
     asked = forward_flops(classifier.model.config, lengths, np.ones_like(lengths)) / len(texts)
@@ -103,13 +103,13 @@ def _classifier(model: str | None, folder: Path) -> str:
 
 def ours(model: str, texts: Rows, device: str) -> Callable[[], Turn]:
     """``bertkit predict`` from the rows to what it prints."""
-    classifier = predict.open_predictor(model, device)
-    return _warm(lambda rows: list(predict.predictions(classifier, iter(rows))), texts)
+    classifier = open_predictor(model, device)
+    return _warm(lambda rows: list(predictions(classifier, iter(rows))), texts)
 
 
 def theirs(model: str, texts: Rows, device: str) -> Callable[[], Turn]:
     """transformers' pipeline over a list of the rows."""
-    longest = predict.open_predictor(model, device).encoder.max_length
+    longest = open_predictor(model, device).encoder.max_length
     classify = pipeline("text-classification", model=model, device=torch.device(device), batch_size=BATCH_SIZE)
     return _warm(lambda rows: classify(as_inputs(rows), truncation=True, max_length=longest, top_k=None), texts)
 

@@ -18,7 +18,7 @@ from bertkit import console, hardware
 from bertkit.errors import BertkitError
 from bertkit.finetuning.data import LabelledData, load_labelled
 from bertkit.finetuning.evaluation import results_of, scored
-from bertkit.finetuning.predict import open_predictor
+from bertkit.finetuning.predictor import open_predictor
 from bertkit.finetuning.run import (
     FinetuneRequest,
     data_request,

@@ -24,8 +24,8 @@ from benchmarks.rounds import Turn, compare, figure, repeated
 from benchmarks.test_plain import CHOICES, QUESTIONS, TOKENS
 from benchmarks.trainer import trainer_turn
 from bertkit.errors import BertkitError
-from bertkit.finetuning import predict
 from bertkit.finetuning.heads.one_class import OneClass
+from bertkit.finetuning.predictor import open_predictor, predictions
 from bertkit.models.bert import save_model
 from bertkit.models.headed import new_headed
 from bertkit.models.tokenizer import load_tokenizer
@@ -201,7 +201,7 @@ def test_the_pipeline_predicts_the_same(tiny_model, tmp_path):
     model, tokenizer, _ = new_headed(OneClass.auto_class, str(tiny_model), OneClass(["a", "b"]).model_config(), None, 3)
     save_model(model, tokenizer, tmp_path)
     rows = [("the cat",), ("sat .",), ("a b c d the",)]
-    ours = list(predict.predictions(predict.open_predictor(str(tmp_path), "cpu"), iter(rows)))
+    ours = list(predictions(open_predictor(str(tmp_path), "cpu"), iter(rows)))
     theirs = pipeline("text-classification", model=str(tmp_path), device="cpu")(as_inputs(rows), top_k=None)
     for one, other in zip(ours, theirs, strict=True):
         assert one["probabilities"] == pytest.approx({score["label"]: score["score"] for score in other}, abs=1e-6)

@@ -10,7 +10,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from bertkit.errors import BertkitError
 from bertkit.finetuning.calibration import best_temperature, best_threshold, calibration_error
-from bertkit.finetuning.predict import evaluate, open_predictor
+from bertkit.finetuning.predict import evaluate
+from bertkit.finetuning.predictor import open_predictor
 from bertkit.finetuning.run import FinetuneRequest, finetune
 from bertkit.io.memory import memory_rows
 from bertkit.settings.recipes import Override

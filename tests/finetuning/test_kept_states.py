@@ -13,7 +13,8 @@ from transformers.models.bert.modeling_bert import BertEmbeddings
 import bertkit
 from bertkit.errors import BertkitError
 from bertkit.finetuning import kept_states
-from bertkit.finetuning.predict import evaluate, open_predictor
+from bertkit.finetuning.predict import evaluate
+from bertkit.finetuning.predictor import open_predictor
 from bertkit.finetuning.run import FinetuneRequest, finetune
 from bertkit.io.memory import memory_rows
 from bertkit.models.folder import FEATURE_WEIGHTS, WEIGHTS

@@ -25,6 +25,7 @@ from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.finetuning import predict
 from bertkit.finetuning.features import Split
+from bertkit.finetuning.predictor import Predictor, open_predictor, predictions
 from bertkit.models.fast.attention import attend_unpadded
 from bertkit.models.headed import pooled_logits
 from bertkit.settings.recipes import Override
@@ -58,7 +59,7 @@ def make(tiny_model: Path, tmp_path: Path) -> Make:
     return make
 
 
-def logits(predictor: predict.Predictor, rows: list[tuple[str, ...]]) -> list[np.ndarray]:
+def logits(predictor: Predictor, rows: list[tuple[str, ...]]) -> list[np.ndarray]:
     return predictor.logits(predictor.head.features(Split("", rows, None), predictor.encoder))
 
 
@@ -75,7 +76,7 @@ KINDS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("settings", KINDS)
 def test_a_few_rows_get_what_transformers_says(make: Make, settings: dict[str, Any]) -> None:
     folder = make(**settings)
-    few, many = predict.open_predictor(str(folder), "auto", len(ROWS)), predict.open_predictor(str(folder), "cpu")
+    few, many = open_predictor(str(folder), "auto", len(ROWS)), open_predictor(str(folder), "cpu")
     assert (few.reader is None, many.reader is None) == (False, True)
     assert (type(few.head), few.head.label_names) == (type(many.head), many.head.label_names)
     model, tokenizer = (
@@ -98,7 +99,7 @@ def test_answers_that_are_no_numbers_are_one_line(make: Make, rows: int | None) 
     weights = load_file(folder / "model.safetensors")
     weights["bert.encoder.layer.0.intermediate.dense.weight"] *= 1e38  # finite, but not what is computed with it
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
-    predictor = predict.open_predictor(str(folder), "auto" if rows else "cpu", rows)
+    predictor = open_predictor(str(folder), "auto" if rows else "cpu", rows)
     with pytest.raises(BertkitError, match="the answers of the model are not finite"):
         predictor(["the cat sat ."])
 
@@ -106,9 +107,7 @@ def test_answers_that_are_no_numbers_are_one_line(make: Make, rows: int | None) 
 @pytest.mark.parametrize("settings", KINDS)
 def test_predictions_are_the_same_from_both(make: Make, settings: dict[str, Any]) -> None:
     folder = make(**settings)
-    few, many = (
-        list(predict.predictions(predict.open_predictor(str(folder), "auto", rows), iter(ROWS))) for rows in (6, 33)
-    )
+    few, many = (list(predictions(open_predictor(str(folder), "auto", rows), iter(ROWS))) for rows in (6, 33))
     assert [list(row) for row in few] == [list(row) for row in many]
     for one, other in zip(few, many, strict=True):
         if "probabilities" not in one:
@@ -135,7 +134,7 @@ def test_rows_are_cut_to_what_the_model_reads(make: Make) -> None:
     folder = make()
     (folder / "recipe.toml").unlink()  # what is left is its own length, 32
     for rows in (1, None):
-        classifier = predict.open_predictor(str(folder), "auto", rows)
+        classifier = open_predictor(str(folder), "auto", rows)
         cut, whole = logits(classifier, [("a " * 99,), ("a " * 30,)])
         assert cut == pytest.approx(whole, abs=2e-6)
 
@@ -146,10 +145,10 @@ def test_more_tokens_than_the_model_reads_are_refused_where_they_are_asked_for(m
         for asked, read in ((20, 20), (33, None)):
             overrides = [Override("data.max_seq_length", asked, f"--set max_seq_length={asked}")]
             if read:
-                assert predict.open_predictor(folder, "auto", rows, overrides).encoder.max_length == read
+                assert open_predictor(folder, "auto", rows, overrides).encoder.max_length == read
             else:
                 with pytest.raises(BertkitError, match=r"reads at most 32 tokens: .* \(--set max_seq_length=33\)"):
-                    predict.open_predictor(folder, "auto", rows, overrides)
+                    open_predictor(folder, "auto", rows, overrides)
 
 
 def test_another_encoder_goes_to_torch(tiny_model: Path, tmp_path: Path) -> None:
@@ -159,7 +158,7 @@ def test_another_encoder_goes_to_torch(tiny_model: Path, tmp_path: Path) -> None
     DistilBertForSequenceClassification(config).save_pretrained(folder)
     told = json.loads((folder / "tokenizer_config.json").read_text()) | {"tokenizer_class": "PreTrainedTokenizerFast"}
     (folder / "tokenizer_config.json").write_text(json.dumps(told))
-    classifier = predict.open_predictor(str(folder), "auto", 1)
+    classifier = open_predictor(str(folder), "auto", 1)
     assert classifier.reader is None
     assert [one.shape for one in logits(classifier, ROWS[:1])] == [(2,)]
 
@@ -167,7 +166,7 @@ def test_another_encoder_goes_to_torch(tiny_model: Path, tmp_path: Path) -> None
 def test_a_model_that_was_not_fine_tuned_is_refused_alike(tiny_model: Path) -> None:
     for rows in (1, None):
         with pytest.raises(BertkitError, match="was not fine-tuned"):
-            predict.open_predictor(str(tiny_model), "auto", rows)
+            open_predictor(str(tiny_model), "auto", rows)
 
 
 def test_a_few_rows_are_predicted_without_torch(make: Make, tmp_path: Path) -> None:
@@ -179,10 +178,10 @@ def test_a_few_rows_are_predicted_without_torch(make: Make, tmp_path: Path) -> N
 
 def test_a_model_without_a_recipe_is_read_at_its_own_length(make):
     folder = make()
-    assert predict.open_predictor(str(folder), "cpu").encoder.max_length == 12
+    assert open_predictor(str(folder), "cpu").encoder.max_length == 12
     (folder / "recipe.toml").unlink()
     for rows in (1, None):
-        assert predict.open_predictor(str(folder), "auto", rows).encoder.max_length == 32
+        assert open_predictor(str(folder), "auto", rows).encoder.max_length == 32
 
 
 def test_a_pretrained_run_is_told_from_a_fine_tuned_one_both_ways(make: Make, tiny_model: Path, tmp_path: Path) -> None:
@@ -249,7 +248,7 @@ def test_rows_in_every_form_get_the_answers_of_their_texts(make: Make) -> None:
 
 def test_what_is_no_list_of_rows_is_refused(make: Make) -> None:
     ask = bertkit.load_predictor(make())
-    for rows, said in (({"text": ["a", "b"]}, "not a dictionary"), (5, "row 0 is of type int")):
+    for rows, said in (({"text": ["a", "b"]}, "not a dictionary"), (5, "the rows cannot be of type int")):
         with pytest.raises(BertkitError, match=said):
             ask(rows)  # type: ignore[arg-type]
 
@@ -302,7 +301,7 @@ def test_texts_of_a_leaderboard_file_that_are_cut_are_counted(
     sentences = ["a " * 11, "b " * 10, "c " * 20] + ["the cat sat"] * 1818
     lines = ["index\tsentence", *(f"{number}\t{text}" for number, text in enumerate(sentences))]
     (tmp_path / "SST-2" / "test.tsv").write_text("\n".join(lines) + "\n")
-    predictor = predict.open_predictor(str(folder), "cpu")
+    predictor = open_predictor(str(folder), "cpu")
     [written] = predict.write_task_submission(predictor, "sst2", tmp_path, tmp_path / "out")
     assert len(written.read_text().splitlines()) == 1822
     assert "2 of 1,821 rows in test are longer than 12 tokens and lost their end" in " ".join(

@@ -13,7 +13,8 @@ from helpers.interrupted import cut_off
 from bertkit.assets import EMBEDDED_LABELLED, EMBEDDED_MODEL
 from bertkit.errors import BertkitError
 from bertkit.finetuning.data import check_inputs
-from bertkit.finetuning.predict import evaluate, open_predictor
+from bertkit.finetuning.predict import evaluate
+from bertkit.finetuning.predictor import open_predictor
 from bertkit.finetuning.run import (
     DEFAULT_MODEL,
     FinetuneRequest,

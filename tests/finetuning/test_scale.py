@@ -9,7 +9,7 @@ from helpers.interrupted import cut_off
 from sklearn.metrics import mean_squared_error
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from bertkit.finetuning.predict import open_predictor
+from bertkit.finetuning.predictor import open_predictor
 from bertkit.finetuning.run import FinetuneRequest, finetune
 from bertkit.finetuning.scale import Scale
 from bertkit.io.memory import memory_rows

@@ -5,7 +5,7 @@ import torch
 import transformers
 
 from bertkit.finetuning.heads.sequence import SequenceHead
-from bertkit.finetuning.predict import Predictor
+from bertkit.finetuning.predictor import Predictor
 from bertkit.finetuning.windows import Reach, RowEncoder
 from bertkit.models.headed import new_headed, positions_of
 from bertkit.settings.schema import FinetuneRecipe

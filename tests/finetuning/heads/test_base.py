@@ -17,6 +17,7 @@ from bertkit.finetuning.heads import registry
 from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.heads.one_class import OneClass
 from bertkit.finetuning.heads.token import TokenHead
+from bertkit.finetuning.predictor import open_predictor, predictions
 from bertkit.finetuning.run import FinetuneRequest, finetune
 from bertkit.finetuning.sweep import sweep
 from bertkit.finetuning.windows import RowEncoder
@@ -139,9 +140,9 @@ def test_a_head_trains_evaluates_predicts_and_is_told_of(toy, tmp_path):
         assert again[name] == pytest.approx(results[name], rel=1e-5)
     # Thirty rows are read in numpy; torch says the same.
     asked = list(predict.predict_rows(str(request.folder), [str(held)], (), "auto"))
-    by_torch = predict.open_predictor(str(request.folder), "cpu")
-    assert predict.open_predictor(str(request.folder), "auto", 30).reader is not None
-    answers = list(predict.predictions(by_torch, (text for text, _ in asked)))
+    by_torch = open_predictor(str(request.folder), "cpu")
+    assert open_predictor(str(request.folder), "auto", 30).reader is not None
+    answers = list(predictions(by_torch, (text for text, _ in asked)))
     for line, (_, one), other in zip(lines, asked, answers, strict=True):
         assert one["prediction"] == pytest.approx(other["prediction"], abs=1e-4)
         assert one["prediction"] == pytest.approx(line["prediction"], abs=1e-4)
@@ -168,7 +169,7 @@ def test_a_model_of_a_head_that_is_not_there_is_named(toy, monkeypatch, tmp_path
     with pytest.raises(
         BertkitError, match=r"not fine-tuned for a task that bertkit reads \(…ForSequenceClassification"
     ):
-        predict.open_predictor(str(request.folder), "cpu")
+        open_predictor(str(request.folder), "cpu")
 
 
 def test_a_head_is_named_or_told_by_its_rows(toy, tmp_path):

@@ -20,6 +20,7 @@ from bertkit.finetuning.heads import registry
 from bertkit.finetuning.heads.choice import ChoiceHead
 from bertkit.finetuning.heads.span import SpanHead
 from bertkit.finetuning.heads.token import TokenHead
+from bertkit.finetuning.predictor import open_predictor, predictions
 from bertkit.finetuning.run import FinetuneRequest, finetune
 from bertkit.finetuning.windows import RowEncoder
 from bertkit.inference.exporting.export import export
@@ -203,13 +204,11 @@ def test_an_export_to_onnx_says_the_same(run, tmp_path):
         texts = [
             {name: value for name, value in row.items() if name in ("question", "context", "choices")} for row in texts
         ]
-    original = predict.open_predictor(str(asked_for.folder), "cpu")
-    graph = predict.open_predictor(str(exported.folder), "auto", len(texts))
+    original = open_predictor(str(asked_for.folder), "cpu")
+    graph = open_predictor(str(exported.folder), "auto", len(texts))
     assert isinstance(graph.reader.bert, OnnxBert)
     key = "tags" if kind == "token" else "prediction"
-    for one, other in zip(
-        predict.predictions(original, iter(texts)), predict.predictions(graph, iter(texts)), strict=True
-    ):
+    for one, other in zip(predictions(original, iter(texts)), predictions(graph, iter(texts)), strict=True):
         assert one[key] == other[key]
 
 
@@ -234,12 +233,12 @@ def test_a_run_from_a_table_to_a_pipeline(run, tmp_path):
         texts = [{name: line[name] for name in ("question", "context")} for line in lines]
     else:
         texts = [{name: line[name] for name in ("question", "choices")} for line in lines]
-    by_torch = predict.open_predictor(str(folder), "cpu")
-    by_numpy = predict.open_predictor(str(folder), "auto", 5)
+    by_torch = open_predictor(str(folder), "cpu")
+    by_numpy = open_predictor(str(folder), "auto", 5)
     assert by_numpy.reader is not None
     key = "tags" if kind == "token" else "prediction"
     for one, other, line in zip(
-        predict.predictions(by_torch, iter(texts)), predict.predictions(by_numpy, iter(texts)), lines, strict=True
+        predictions(by_torch, iter(texts)), predictions(by_numpy, iter(texts)), lines, strict=True
     ):
         assert one[key] == other[key] == line[key]
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
