@@ -1,6 +1,7 @@
 """``bertkit evaluate``: evaluates a fine-tuned model on labelled rows, or a pretrained one on text."""
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -103,7 +104,10 @@ def evaluate(
     else:
         from bertkit.finetuning.predict import evaluate as evaluated
 
-        results, show = evaluated(model, task, data, validation, options.overrides(sets), device), _print
+        results, show = (
+            evaluated(model, task, data, validation, options.overrides(sets), device),
+            partial(_print, model),
+        )
     if as_json:
         console.print_json(results, indent=2)
     else:
@@ -148,7 +152,7 @@ def _corpus(
     return evaluate_corpus(CorpusRequest(model, files, overrides=given, device=device))
 
 
-def _print(results: dict[str, Any]) -> None:
+def _print(model: str, results: dict[str, Any]) -> None:
     from rich.table import Table
 
     table = Table(show_header=False, box=None, padding=(0, 2))
@@ -160,7 +164,7 @@ def _print(results: dict[str, Any]) -> None:
     if (least := least_class(results)) is not None:
         table.add_row(least, f"{results['least_class']['recall']:.4f}")
     console.out.print(table)
-    say_doubts(results)
+    say_doubts(results, model)
 
 
 def _print_cloze(results: dict[str, Any]) -> None:

@@ -1,12 +1,16 @@
 """Prints the figures of a fine-tuned model, and warns of what makes them doubtful."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from bertkit import console
+from bertkit.io.structured import read_toml
 
 _EVEN = 0.5
 """The least frequent class gets figures of its own if it has less than this part of an even share of the rows."""
+_UNEVEN = 2
+"""Weights of the classes are advised if one has so many times the rows of another."""
 
 
 def of_class(metric: str, results: dict[str, Any]) -> str:
@@ -46,15 +50,20 @@ def say_least_class(results: dict[str, Any]) -> None:
         console.note(f"macro f1 {results['eval_macro_f1']:.4f}, {least} {results['least_class']['recall']:.4f}")
 
 
-def say_doubts(results: dict[str, Any]) -> None:
-    """Warns if all predictions are the same class, or if a figure is no better than a baseline that ignores the texts."""
+def say_doubts(results: dict[str, Any], model: str) -> None:
+    """Warns if all predictions are the same class, or if a figure is no better than a baseline that ignores the texts.
+
+    ``model`` is the model's folder or name, whose recipe says whether its training weighted the classes.
+    """
     confusion = results.get("confusion", {"labels": [], "matrix": []})
     given = [sum(column) for column in zip(*confusion["matrix"], strict=True)]
+    there = [sum(row) for row in confusion["matrix"]]
+    # Of the rows to train on nothing is known here; those that are held out are mostly like them.
+    helps_to_weigh = bool(there) and max(there) >= _UNEVEN * min(there) and not _is_weighted(model)
     tries = "train it with more --epochs, a larger --lr, or " + (
-        "--set train.class_weights=balanced" if given else "more rows to train on"
+        "--set train.class_weights=balanced" if helps_to_weigh else "more rows to train on"
     )
     baseline = results.get("baseline", {"beaten": True})
-    there = [sum(row) for row in confusion["matrix"]]
     if name := _only(confusion["labels"], there):
         console.warn(f"all {max(there):,} rows are of one class, {name}: only rows of others show what was learned")
     elif name := _only(confusion["labels"], given):
@@ -65,6 +74,13 @@ def say_doubts(results: dict[str, Any]) -> None:
         console.warn(
             f"no better than {baseline['what']} ({figure}), by the 95 % interval on {results['eval_rows']:,} rows; {tries}"
         )
+
+
+def _is_weighted(model: str) -> bool:
+    from bertkit.training.run_folder import RECIPE, flat
+
+    path = Path(model) / RECIPE
+    return path.is_file() and flat(read_toml(path)).get("train.class_weights") == "balanced"
 
 
 def _only(labels: Sequence[str], rows: Sequence[int]) -> str:

@@ -103,7 +103,7 @@ def _say_result(run: "RunRecord") -> None:
         if f"eval_{metric}" in results:
             console.note(told(metric, results))
     say_least_class(results)
-    say_doubts(results)
+    say_doubts(results, run.out)
     if "sweep" in results:
         _say_sweep(results["sweep"])
     console.note(f"\nYour model is in [bold]{out}[/] ({console.duration(run.seconds)}). Next:")

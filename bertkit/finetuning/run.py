@@ -110,7 +110,7 @@ def check_model(request: FinetuneRequest, recipe: FinetuneRecipe) -> None:
     Raises:
         BertkitError: the model cannot be fetched, its files do not belong together, or the run would overwrite it.
     """
-    if request.overwrite and not request.resume:
+    if request.overwrite:
         run_folder.check_apart(request.folder, {"--model": request.model})
     try:
         checked_folder(request.model)

@@ -150,7 +150,7 @@ def sweep(request: FinetuneRequest, seeds: int, grid: dict[str, list[Any]] | Non
         for told in data.notes:
             console.note(console.plain(told))
         _check_metrics(data, runs)
-        if request.overwrite and not request.resume:
+        if request.overwrite:
             run_folder.clear(out)
         finished = _finished(data, runs) if request.resume else {}
         if finished:

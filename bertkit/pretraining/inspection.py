@@ -57,7 +57,7 @@ class Inspection:
         corpus = corpus_report(self.corpus)
         seen = example_report(examples, longest, special, tokenizer.mask_token_id)
         wants_pairs = self.request.recipe.data.sentence_objective != "none"
-        told = warnings(corpus, seen, wants_pairs, self.corpus.text)
+        told = warnings(corpus, seen, wants_pairs, self.corpus.text, self.request.asked.model is not None)
         mix = facts_of(self.corpus.training, self.plan.passes())
         return mix | as_json(corpus, seen, told, self.corpus.text, self.words)
 
@@ -230,9 +230,13 @@ def example_report(
 
 
 def warnings(
-    corpus: CorpusReport, examples: ExampleReport, wants_pairs: bool, text: TextReport | None = None
+    corpus: CorpusReport,
+    examples: ExampleReport,
+    wants_pairs: bool,
+    text: TextReport | None = None,
+    goes_on: bool = False,
 ) -> list[str]:
-    """Warnings of what commonly ruins a run."""
+    """Warnings of what commonly ruins a run; ``goes_on`` is whether it goes on from a model."""
     lines = []
     if corpus.duplicate_sentences > 0.3:
         lines.append(
@@ -250,9 +254,10 @@ def warnings(
             "are of those"
         )
     if corpus.unknown_tokens > 0.01:
+        other = "train one on it (leave out --tokenizer), or raise --vocab-size"
         lines.append(
             f"{corpus.unknown_tokens:.1%} of the tokens are [UNK]: the tokenizer does not fit this text; "
-            "train one on it (leave out --tokenizer), or raise --vocab-size"
+            + ("give frequent words tokens of their own (pretrain --add-words N)" if goes_on else other)
         )
     if corpus.documents == 1:
         lines.append(
@@ -274,7 +279,7 @@ def warnings(
     if text is not None:
         changes = text.changes()
         lines += [*([changes] if changes else []), *text.advice(), *text.on_spaces()]
-    if corpus.tokens < 1_000_000:
+    if corpus.tokens < 1_000_000 and not goes_on:
         lines.append(
             f"{corpus.tokens:,} tokens are little for pretraining: consider going on from a model with --model"
         )

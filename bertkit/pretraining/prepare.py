@@ -71,8 +71,8 @@ def _say_repeated(info: CorpusInfo, names: Sequence[str]) -> None:
     told = "near duplicates of earlier documents" if what == "near-duplicates" else f"{what} that had occurred before"
     console.note(
         console.plain(
-            f"{listed(names, 1)}: {info.repeated[what]:,} {told} are left out, {info.repeated['characters'] / 1e6:,.1f} million "
-            f"characters (data.deduplicate={what}; without it they stay)"
+            f"{listed(names, 1)}: {info.repeated[what]:,} {told} are left out, {info.repeated['characters']:,} characters "
+            f"(data.deduplicate={what}; without it they stay)"
         )
     )
 

@@ -45,7 +45,7 @@ def pretrain(request: PretrainRequest) -> RunRecord:
     """
     started_at_s = time.monotonic()
     resolved = resolve(request)
-    if request.overwrite and not request.resume:
+    if request.overwrite:
         run_folder.check_apart(resolved.folder, {"--model": request.model, "--tokenizer": request.tokenizer})
     if request.resume:
         run_folder.check_same_kind(resolved.folder, "pretrain")
@@ -130,7 +130,7 @@ def _train(request: ResolvedRequest, started_at_s: float) -> RunRecord:
     job = run.job(plan, forecast)
     if accelerator.is_main_process:
         run_folder.check_checkpoints_fit(out, facts["parameters"], plan.total_steps, run.recipe.train)
-    if asked.overwrite and not asked.resume:
+    if asked.overwrite:
         run_folder.clear(out)
     if accelerator.is_main_process:
         run_folder.record(out, run.recipe, facts)

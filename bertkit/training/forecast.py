@@ -68,7 +68,7 @@ class Forecast:
         self._enough = min(_CORRECTED_AFTER, max(2 * _SETTLING, planned // 20))
         self._look_every = max(1, planned // _LOOKS)
         self._recent: deque[tuple[float, float]] = deque(maxlen=self._enough - _SETTLING)
-        self._steps_made, self._pace, self._told_steps = 0, 1.0, planned
+        self._steps_made, self._pace, self._is_refit_told = 0, 1.0, False
 
     def cost(self, step: int) -> StepCost:
         """The cost that was expected of a step."""
@@ -114,8 +114,8 @@ class Forecast:
     def new_total(self, steps_done: int, seconds_spent: float) -> int | None:
         """The number of steps with which the whole run keeps its budget; None where it stays as it is.
 
-        All ranks get the same number. A note is printed only where it differs by a tenth from the one that was printed
-        last, for a busy machine changes its pace all the time.
+        All ranks get the same number. A note is printed once, the first time that it differs by a tenth from what was planned:
+        a busy machine changes its pace all the time.
         """
         is_due = self._steps_made >= self._enough and steps_done % self._look_every == 0
         if self._budget_s is None or not is_due or steps_done >= self.plan.total_steps:
@@ -127,12 +127,14 @@ class Forecast:
         total = ranks.from_main(total)
         if total == self.plan.total_steps:
             return None
-        if abs(total / self._told_steps - 1) > _WORTH_SAYING:
+        planned = self.plan.course.planned_steps
+        if not self._is_refit_told and abs(total / planned - 1) > _WORTH_SAYING:
             console.note(
                 f"step {steps_done:,}: a step takes {self._pace:.2g} times what was expected: {total:,} steps in place of "
-                f"{self._told_steps:,}, so that the run ends as --budget says, at {console.clock(max(0.0, left_s))}"
+                f"{planned:,}, so that the run ends as --budget says, at {console.clock(max(0.0, left_s))}; metrics.jsonl has "
+                "each further change"
             )
-            self._told_steps = total
+            self._is_refit_told = True
         return total
 
     def _seconds_a_step(self, steps_done: int) -> float:

@@ -54,8 +54,12 @@ def claimed(out: Path, resume: bool, overwrite: bool) -> Iterator[None]:
     """Reserves a run's folder for this process while the block runs; of several ranks the main one reserves it.
 
     Raises:
-        BertkitError: the folder is not empty and neither flag is given, another run uses it, or it cannot be made.
+        BertkitError: the folder is not empty and neither flag is given, or both are; another run uses it, or it cannot be made.
     """
+    if resume and overwrite:
+        raise BertkitError(
+            f"--resume goes on with the run in {out}, and --overwrite replaces it: leave one of them out"
+        )
     if not is_main_process():
         yield
         return
@@ -70,7 +74,7 @@ def claimed(out: Path, resume: bool, overwrite: bool) -> Iterator[None]:
             raise BertkitError(
                 f"{out} is not empty: --resume goes on with its run, --overwrite replaces it, --out names another"
             )
-        if resume and not (overwrite or any(map(_is_of_a_run, there)) or all(map(_is_begun, there))):
+        if resume and not (any(map(_is_of_a_run, there)) or all(map(_is_begun, there))):
             raise BertkitError(
                 f"{out} is not empty and holds no run of bertkit to resume: name another folder with --out"
             )
@@ -85,7 +89,7 @@ def claimed(out: Path, resume: bool, overwrite: bool) -> Iterator[None]:
                 f"another run is at work in {out}: wait for it, or name another folder with --out"
             ) from None
     try:
-        if overwrite and not resume:
+        if overwrite:
             _check_ours(out)
         for torn in out.glob(f"{TEMPORARY}*"):  # left by a run that was killed while it wrote
             _remove(torn)

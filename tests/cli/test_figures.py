@@ -51,15 +51,25 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
     ],
 )
 def test_what_does_not_look_at_the_text_is_said_with_what_to_try(capsys, matrix, words):
-    say_doubts(of_classes(matrix))
+    say_doubts(of_classes(matrix), "model")
     told = said(capsys)
     assert words in told
     assert ("class_weights=balanced" in told) == bool(words)
 
 
+def test_weights_are_not_advised_for_even_classes_nor_where_they_are_on(capsys, tmp_path):
+    say_doubts(of_classes([[0, 5], [0, 6]]), "model")
+    assert "a larger --lr, or more rows to train on" in said(capsys)
+    uneven = of_classes([[0, 3], [0, 9]])
+    for weights, is_advised in (("none", True), ("balanced", False)):
+        (tmp_path / "recipe.toml").write_text(f'[train]\nclass_weights = "{weights}"\n')
+        say_doubts(uneven, str(tmp_path))
+        assert ("class_weights=balanced" in said(capsys)) == is_advised
+
+
 @pytest.mark.parametrize("matrix", [[[0, 0], [0, 9]], [[0, 0], [4, 5]]])
 def test_rows_of_one_class_are_said_to_tell_nothing(capsys, matrix):
-    say_doubts(of_classes(matrix))
+    say_doubts(of_classes(matrix), "model")
     assert said(capsys) == "warning: all 9 rows are of one class, pos: only rows of others show what was learned"
 
 
@@ -68,7 +78,7 @@ def test_numbers_are_held_against_their_mean(capsys, noise, is_doubted):
     random = np.random.default_rng(0)
     labels = random.normal(size=50)
     found = results(Number(), (labels + noise * random.normal(size=50)).tolist(), labels)
-    say_doubts(found)
+    say_doubts(found, "model")
     told = said(capsys)
     assert ("no better than always saying the mean (pearson 0.0000)" in told) == is_doubted
     assert ("class_weights" in told) is False
@@ -96,7 +106,7 @@ def test_several_classes_are_held_against_those_that_most_rows_have():
 
 def test_choices_are_held_against_guessing(capsys):
     texts = [{"question": "", "choices": ["a", "b"]}] * 10
-    say_doubts(results(ChoiceHead(), [0] * 10, np.array([0] * 7 + [1] * 3), texts))
+    say_doubts(results(ChoiceHead(), [0] * 10, np.array([0] * 7 + [1] * 3), texts), "model")
     assert "no better than guessing (accuracy 0.5000)" in said(capsys)
 
 
@@ -112,7 +122,7 @@ def test_the_least_class_is_named_where_it_is_far_smaller(capsys):
 
 
 def test_nothing_is_said_without_classes(capsys):
-    say_doubts({"eval_mse": 1.0})
+    say_doubts({"eval_mse": 1.0}, "model")
     say_least_class({"eval_mse": 1.0})
     assert said(capsys) == ""
 

@@ -73,6 +73,17 @@ def test_duplicates_that_were_not_looked_for_are_said(text, tiny_model, monkeypa
     assert said() == ["duplicates were looked for among the first 50 of 80 sentences: the shares are of those"]
 
 
+def test_what_was_done_already_is_not_advised(text, tiny_model):
+    text.write_text(TEXT + "☃ " * 40 + "\n", encoding="utf-8")
+    settings = {"data.max_seq_length": 16, "train.batch_size": 4}
+    base = {"model": tiny_model}, {"tokenizer": tiny_model, "recipe": "tiny"}
+    with_model, without = (bertkit.inspect(text, **how, settings=settings, examples=4)["warnings"] for how in base)
+    assert not any("with --model" in one or "--vocab-size" in one for one in with_model)
+    assert any("pretrain --add-words N" in one for one in with_model)
+    assert any("consider going on from a model with --model" in one for one in without)
+    assert any("leave out --tokenizer" in one for one in without)
+
+
 @pytest.mark.parametrize(("unknown", "is_said"), [(1, False), (3, True)])
 def test_unknown_tokens_are_said_from_one_in_a_thousand_on(text, tiny_model, capsys, unknown, is_said):
     # 400 sentences of four words each, and so many that no word piece is for

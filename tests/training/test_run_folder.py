@@ -32,6 +32,13 @@ def test_a_resume_does_not_begin_in_a_folder_of_others(tmp_path: Path, names: tu
     assert {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()} == {*names}
 
 
+def test_a_run_is_resumed_or_overwritten_and_not_both(tmp_path: Path) -> None:
+    message = "--resume goes on with the run in .*run, and --overwrite replaces it: leave one of them out"
+    with pytest.raises(BertkitError, match=message), claimed(tmp_path / "run", True, True):
+        pass
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_folder_of_another_programs_checkpoints_is_not_overwritten(tmp_path: Path) -> None:
     out = made(tmp_path / "out", *TRAINERS)
     with (
