@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from bertkit.corpus.sources import UNKNOWN_REVISION, Source, hub_revision
+from bertkit.corpus.paragraphs import UNKNOWN_REVISION, hub_revision
+from bertkit.corpus.sources import Source
 from bertkit.errors import BertkitError
 from bertkit.io.compression import is_compressed
 from bertkit.io.remote import AnyFile

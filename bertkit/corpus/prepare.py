@@ -13,8 +13,9 @@ from bertkit.cores import usable_cores
 from bertkit.corpus.cache import cache_folder, name_of, opened
 from bertkit.corpus.contents import Contents, contents, joined
 from bertkit.corpus.encoders import ENCODERS, ChunkEncoder, Differs, EncodedChunk, suitable_encoders
+from bertkit.corpus.paragraphs import read_paragraphs
 from bertkit.corpus.repeated import Repeated, rule_of, without_repeated
-from bertkit.corpus.sources import Source, read_paragraphs
+from bertkit.corpus.sources import Source
 from bertkit.corpus.store import CorpusInfo, CorpusStore, StoreWriter, open_store, open_verified
 from bertkit.corpus.workers import in_order
 from bertkit.errors import BertkitError
@@ -137,7 +138,7 @@ def prepare(
         verify: read all of a store that is there, rather than the ends of its files.
 
     Raises:
-        BertkitError: nothing to read, or unreadable (see ``corpus.sources``), or changed while it was read; the disk
+        BertkitError: nothing to read, or unreadable (see ``corpus.paragraphs``), or changed while it was read; the disk
             is full; ``out`` holds a damaged store.
         Interrupted: a signal came; nothing was kept.
     """

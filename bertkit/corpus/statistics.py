@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bertkit.corpus.normal_forms import COMPOSING, written_twice
+from bertkit.corpus.paragraphs import read_paragraphs
 from bertkit.corpus.prepare import Preparation
-from bertkit.corpus.sources import read_paragraphs
 from bertkit.errors import BertkitError, rules_applied
 from bertkit.io.text import ReadReport
 
