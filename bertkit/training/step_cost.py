@@ -10,7 +10,7 @@ from accelerate.utils import broadcast_object_list
 from torch import nn
 
 from bertkit.settings.schema import TrainSettings
-from bertkit.training.muon import orthogonal
+from bertkit.training.muon import of_one_shape, orthogonal
 from bertkit.training.optimizer import learns_by_muon, products_dtype
 from bertkit.training.steps import Batch, StepPlan, shares
 
@@ -83,9 +83,10 @@ def _seconds_of_muon(objective: nn.Module, settings: TrainSettings, accelerator:
     """Times it on the gradients that the passes left."""
     dtype = products_dtype(settings, accelerator.device.type)
     started_at_s = time.monotonic()
-    for name, parameter in objective.named_parameters():
-        if parameter.grad is not None and learns_by_muon(name, parameter, settings):
-            orthogonal(parameter.grad, dtype)
+    named = objective.named_parameters()
+    matrices = [one for name, one in named if one.grad is not None and learns_by_muon(name, one, settings)]
+    for some in of_one_shape(matrices):
+        orthogonal(torch.stack([one.grad for one in some if one.grad is not None]), dtype)
     _wait_for(accelerator)
     return time.monotonic() - started_at_s
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from bertkit.errors import BertkitError
 from bertkit.settings.schema import TrainSettings
+from bertkit.training import muon
 from bertkit.training.muon import orthogonal
 from bertkit.training.optimizer import build_optimizer, clip_grad_norm, set_learning_rate
 
@@ -131,12 +132,22 @@ def test_adamw_steps_as_torch_s_does_with_the_numbers_that_are_given():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("shape", [(8, 32), (32, 8)])
 def test_directions_are_orthogonal(shape, dtype):
-    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    left, _, right = torch.linalg.svd(matrix, full_matrices=False)
-    # singular values, with the matrix's own vectors:
-    found = torch.diagonal(left.T @ orthogonal(matrix, dtype) @ right.T)
+    matrices = torch.randn((3, *shape), generator=torch.Generator().manual_seed(0)) * torch.tensor([1, 1e-3, 1e3]).view(
+        3, 1, 1
+    )
+    left, _, right = torch.linalg.svd(matrices, full_matrices=False)
+    # singular values, with the matrices' own vectors:
+    found = torch.diagonal(left.mT @ orthogonal(matrices, dtype) @ right.mT, dim1=1, dim2=2)
     assert found.min() > 0.65
     assert found.max() < 1.25
+
+
+def test_matrices_of_one_shape_are_made_orthogonal_together(monkeypatch):
+    shapes = [(4, 8), (4, 4), (8, 4), (4, 8), (4, 4), (4, 8)]
+    matrices = [nn.Parameter(torch.zeros(shape)) for shape in shapes]
+    monkeypatch.setattr(muon, "_TOGETHER", 64)
+    numbered = {id(one): number for number, one in enumerate(matrices)}
+    assert [[numbered[id(one)] for one in some] for some in muon.of_one_shape(matrices)] == [[0, 3], [5], [1, 4], [2]]
 
 
 def test_muon_without_matrices_of_layers_is_refused():

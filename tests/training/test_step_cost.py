@@ -25,7 +25,7 @@ def test_the_first_half_that_fits_is_taken():
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_trying_steps_out_leaves_the_model_as_it_was(tmp_path, monkeypatch, optimizer):
     made_orthogonal = []
-    monkeypatch.setattr(step_cost, "orthogonal", lambda gradient, _: made_orthogonal.append(gradient))
+    monkeypatch.setattr(step_cost, "orthogonal", lambda gradients, _: made_orthogonal.extend(gradients))
     accelerator = Accelerator(cpu=True)
     job = toy_job(tmp_path, tmp_path / "out", accelerator, micro_batch=5, optimizer=optimizer)
     before = {name: weight.clone() for name, weight in job.objective.named_parameters()}
