@@ -104,7 +104,7 @@ def predict(
     Args:
         model: the model's folder or hub name.
         rows: texts, or rows with the columns that the model was fine-tuned on: a list or another iterable, which is read
-            to its end, a ``datasets.Dataset`` or a ``pandas.DataFrame``.
+            to its end, a dictionary of columns, a ``datasets.Dataset`` or a ``pandas.DataFrame``.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         abstain_below: rows whose most likely class has a lower probability than this get None as prediction.
 
@@ -115,7 +115,7 @@ def predict(
 
     check_are_rows(rows)
     below = number_of("abstain_below", abstain_below)
-    count = len(rows) if isinstance(rows, Sized) else None
+    count = len(rows) if isinstance(rows, Sized) and not isinstance(rows, Mapping) else None
     return open_predictor(name_of("model", model), device_of(device), count).abstaining(below)(rows)
 
 

@@ -102,7 +102,8 @@ class Predictor:
         """Predicts for texts, or for rows with the columns that the model was fine-tuned on.
 
         Args:
-            rows: a list or another iterable of texts and dictionaries, a ``datasets.Dataset`` or a ``pandas.DataFrame``.
+            rows: a list or another iterable of texts and dictionaries, a dictionary of columns, a ``datasets.Dataset`` or a
+                ``pandas.DataFrame``.
 
         Returns:
             For each row, in order, an object with its ``prediction``, as `bertkit predict --json` prints it.
@@ -121,7 +122,7 @@ class Predictor:
     def _given(self, rows: Iterable[str | Mapping[str, Any]] | Table) -> Iterator[Any]:
         """What the head reads of rows in memory; texts alone need no columns."""
         table: Any = rows
-        if not isinstance(rows, DataFrame) and isinstance(rows, Iterable):
+        if not isinstance(rows, DataFrame | Mapping) and isinstance(rows, Iterable):
             given = list(rows)
             if all(isinstance(row, str) for row in given):
                 return iter([text_input(sound(row), self.head, f"text {number}") for number, row in enumerate(given)])
@@ -228,15 +229,13 @@ def predictions(predictor: Predictor, inputs: Iterator[Any]) -> Iterator[dict[st
 
 
 def check_are_rows(rows: Any) -> None:
-    """Checks that an object is not a single text, a single row or the path of a file.
+    """Checks that an object is not a single text or the path of a file.
 
     Raises:
         BertkitError: it is; the message says what to give instead.
     """
     if isinstance(rows, str):
         raise BertkitError("give a list of texts or rows, not a single one: [text]")
-    if isinstance(rows, Mapping):
-        raise BertkitError("give a list of texts or rows, not a dictionary: [row], or pandas.DataFrame(columns)")
     if isinstance(rows, os.PathLike):
         raise BertkitError(
             f"give a list of texts or rows, not the path {os.fspath(rows)}: pandas.read_csv(path), or `bertkit predict MODEL "

@@ -248,7 +248,8 @@ def test_rows_in_every_form_get_the_answers_of_their_texts(make: Make) -> None:
 
 def test_what_is_no_list_of_rows_is_refused(make: Make) -> None:
     ask = bertkit.load_predictor(make())
-    for rows, said in (({"text": ["a", "b"]}, "not a dictionary"), (5, "the rows cannot be of type int")):
+    assert ask({"text": ["a", "b"]}) == ask(["a", "b"])
+    for rows, said in (({"text": "a"}, r"no list: .* of a single row \[row\]"), (5, "the rows cannot be of type int")):
         with pytest.raises(BertkitError, match=said):
             ask(rows)  # type: ignore[arg-type]
 
