@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from bertkit import console
 from bertkit.assets import EMBEDDED_CORPUS
 from bertkit.console import listed
 from bertkit.corpus.sources import Source, find_sources
@@ -167,6 +168,8 @@ def resolve(request: PretrainRequest) -> ResolvedRequest:
         _check_apart(resolved.texts)
     if request.validation:
         _check_held_out(resolved.texts, request.validation)
+    if not request.corpus and recipe.data.mix is None:
+        console.note(f"no corpus given: using the embedded one, {EMBEDDED_CORPUS.name}, simple stories in English")
     return resolved
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertkit import console
-from bertkit.assets import EMBEDDED_CORPUS
 from bertkit.console import listed
 from bertkit.errors import BertkitError
 from bertkit.io.atomic import write_text
@@ -52,8 +51,6 @@ def pretrain(request: PretrainRequest) -> RunRecord:
         run_folder.check_same_base(resolved.folder, request.model)
         run_folder.check_same_given(resolved.folder, request.given)
     resolved = _with_fitting_rate(resolved)
-    if not request.corpus and not resolved.recipe.data.mix:
-        console.note(f"no corpus given: using the embedded one, {EMBEDDED_CORPUS.name}, simple stories in English")
     with ranks.together(request.device):
         if request.dry_run:
             return _train(resolved, started_at_s)

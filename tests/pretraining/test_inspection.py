@@ -138,3 +138,9 @@ def test_settings_without_an_effect_are_refused(text, tiny_model, tmp_path, sett
     assert bertkit.inspect(inputs, settings=plain, examples=4, **asked)["corpus"]["tokens"]
     with pytest.raises(BertkitError, match=said):
         bertkit.inspect(inputs, settings=plain | setting, examples=4, **asked)
+
+
+def test_without_a_corpus_a_line_names_the_one_that_is_read(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("BERTKIT_CACHE", str(tmp_path / "cache"))
+    bertkit.inspect(recipe="tiny", examples=1)
+    assert "no corpus given: using the embedded one, corpus.txt" in " ".join(capsys.readouterr().err.split())
