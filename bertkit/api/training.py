@@ -151,7 +151,7 @@ def _inspect_rows(
     train: "Name | Table", validation: "Name | Table | None", overrides: list[Override], model: Name | None
 ) -> dict[str, Any]:
     from bertkit.finetuning.inspection import inspect as look
-    from bertkit.finetuning.run import FinetuneRequest
+    from bertkit.finetuning.request import FinetuneRequest
 
     rows, held_out = given_rows("train", train), given_rows("validation", validation)
     name = given_name("model", model) or "embedded"
@@ -205,7 +205,7 @@ def finetune(
         BertkitError: an error that a person can correct.
         Interrupted: a signal arrived, and a checkpoint was written.
     """
-    from bertkit.finetuning.run import FinetuneRequest
+    from bertkit.finetuning.request import FinetuneRequest
     from bertkit.finetuning.sweep import finetune_all
 
     share, held_out = share_or_rows("validation", validation)

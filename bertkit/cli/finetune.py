@@ -72,7 +72,7 @@ def finetune(
     The defaults are three passes over the rows, 32 rows per step, and at most 128 tokens per row; recipes of tasks may
     differ. The learning rate is 3e-5, and higher for narrow models.
     """
-    from bertkit.finetuning.run import FinetuneRequest
+    from bertkit.finetuning.request import FinetuneRequest
     from bertkit.finetuning.sweep import finetune_all, parse_grid
 
     given = options.overrides(

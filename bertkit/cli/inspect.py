@@ -121,7 +121,7 @@ def inspect(
 def _inspect_table(train: str, validation: str | None, model: str | None, given: list[Override], as_json: bool) -> None:
     from bertkit.cli.table_check import print_check
     from bertkit.finetuning.inspection import inspect as inspected
-    from bertkit.finetuning.run import FinetuneRequest
+    from bertkit.finetuning.request import FinetuneRequest
 
     look, notes = inspected(
         FinetuneRequest(train=train, validation=validation, overrides=given, model=model or "embedded")

@@ -13,6 +13,7 @@ from bertkit.finetuning.features import Features
 from bertkit.finetuning.fingerprint import data_fingerprint
 from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.kept_states import with_states
+from bertkit.finetuning.request import FinetuneRequest
 from bertkit.finetuning.windows import Cuts, Reach, RowEncoder
 from bertkit.models.bert import lengthen, save_model
 from bertkit.models.headed import new_headed
@@ -23,7 +24,6 @@ from bertkit.settings.schema import FinetuneRecipe, FinetuneTrainSettings
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from bertkit.finetuning.run import FinetuneRequest
     from bertkit.training.job import Job
 
 
@@ -41,7 +41,7 @@ class Setup:
     tokenizer: Any
 
 
-def set_up(data: LabelledData, recipe: FinetuneRecipe, request: "FinetuneRequest", accelerator: "Accelerator") -> Setup:
+def set_up(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneRequest, accelerator: "Accelerator") -> Setup:
     """Sets up a run on labelled data; notes say what is created, cut or not trained.
 
     Raises:
@@ -89,7 +89,7 @@ def set_up(data: LabelledData, recipe: FinetuneRecipe, request: "FinetuneRequest
     return Setup(job, evaluator, facts | {"metrics": list(metrics), "max_steps": plan.total_steps}, tokenizer)
 
 
-def _model(data: LabelledData, recipe: FinetuneRecipe, request: "FinetuneRequest") -> tuple[Any, Any, list[str]]:
+def _model(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneRequest) -> tuple[Any, Any, list[str]]:
     """The model with its head, its tokenizer, and lines that describe it."""
     from bertkit.models.features import Reading, read_features
 
@@ -118,7 +118,7 @@ def _plan(
 
 def _facts(
     data: LabelledData,
-    request: "FinetuneRequest",
+    request: FinetuneRequest,
     train: FinetuneTrainSettings,
     accelerator: "Accelerator",
     tokenizer: Any,

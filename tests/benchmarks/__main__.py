@@ -57,7 +57,7 @@ def finetune(
 ) -> None:
     """Fine-tuning: ours, without padding, beside transformers' Trainer, padded either way."""
     from bertkit.finetuning.data import check_inputs
-    from bertkit.finetuning.run import DEFAULT_MODEL, FinetuneRequest, data_request, load_recipe
+    from bertkit.finetuning.request import DEFAULT_MODEL, FinetuneRequest, data_request, load_recipe
 
     if (task is None) == (train is None):
         raise BertkitError("give --task NAME (see bertkit recipes), or --train FILE with rows of your own")
@@ -96,7 +96,7 @@ def tasks(
     as_json: options.Json = False,
 ) -> None:
     """Figures of several seeds: ours and those of transformers' Trainer on the same rows, as a row of a table in Markdown."""
-    from bertkit.finetuning.run import DEFAULT_MODEL, FinetuneRequest
+    from bertkit.finetuning.request import DEFAULT_MODEL, FinetuneRequest
 
     given = {"epochs": epochs, "batch_size": batch_size, "seq_len": seq_len, "mixed_precision": mixed_precision}
     chosen = options.overrides(sets, **given, validation_split=validation_split)

@@ -21,7 +21,8 @@ from bertkit.errors import BertkitError
 from bertkit.finetuning.batches import collate
 from bertkit.finetuning.data import LabelledData, load_labelled
 from bertkit.finetuning.features import Features, Split
-from bertkit.finetuning.run import FinetuneRequest, data_request, finetune_on, load_recipe, with_settings
+from bertkit.finetuning.request import FinetuneRequest, data_request, load_recipe, with_settings
+from bertkit.finetuning.run import finetune_on
 from bertkit.finetuning.windows import RowEncoder
 from bertkit.io.hub import model_folder
 from bertkit.models.headed import encoder_tokenizer, new_headed

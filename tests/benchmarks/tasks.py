@@ -19,14 +19,8 @@ from bertkit.errors import BertkitError
 from bertkit.finetuning.data import LabelledData, load_labelled
 from bertkit.finetuning.evaluation import results_of, scored
 from bertkit.finetuning.predictor import open_predictor
-from bertkit.finetuning.run import (
-    FinetuneRequest,
-    data_request,
-    finetune_on,
-    load_recipe,
-    with_fitting_rate,
-    with_settings,
-)
+from bertkit.finetuning.request import FinetuneRequest, data_request, load_recipe, with_fitting_rate, with_settings
+from bertkit.finetuning.run import finetune_on
 from bertkit.finetuning.windows import RowEncoder
 from bertkit.models.bert import save_model
 from bertkit.models.headed import new_headed

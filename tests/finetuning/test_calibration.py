@@ -12,7 +12,8 @@ from bertkit.errors import BertkitError
 from bertkit.finetuning.calibration import best_temperature, best_threshold, calibration_error
 from bertkit.finetuning.predict import evaluate
 from bertkit.finetuning.predictor import open_predictor
-from bertkit.finetuning.run import FinetuneRequest, finetune
+from bertkit.finetuning.request import FinetuneRequest
+from bertkit.finetuning.run import finetune
 from bertkit.io.memory import memory_rows
 from bertkit.settings.recipes import Override
 from bertkit.training.metrics_log import read_metrics

@@ -8,7 +8,8 @@ import torch
 
 from bertkit.errors import Interrupted
 from bertkit.finetuning import batches
-from bertkit.finetuning.run import FinetuneRequest, finetune
+from bertkit.finetuning.request import FinetuneRequest
+from bertkit.finetuning.run import finetune
 from bertkit.settings.recipes import Override
 from bertkit.training.metrics_log import read_metrics
 

@@ -6,7 +6,8 @@ from helpers.interrupted import cut_off
 from safetensors.torch import load_file
 
 from bertkit.errors import BertkitError
-from bertkit.finetuning.run import FinetuneRequest, finetune
+from bertkit.finetuning.request import FinetuneRequest
+from bertkit.finetuning.run import finetune
 from bertkit.io.memory import memory_rows
 from bertkit.settings.recipes import Override
 

@@ -7,7 +7,8 @@ import pytest
 from safetensors.torch import load_file
 
 from bertkit.errors import BertkitError
-from bertkit.finetuning.run import FinetuneRequest, finetune
+from bertkit.finetuning.request import FinetuneRequest
+from bertkit.finetuning.run import finetune
 from bertkit.io.memory import memory_rows
 from bertkit.models.folder import read_config
 from bertkit.settings.recipes import Override

@@ -15,7 +15,8 @@ from bertkit.errors import BertkitError
 from bertkit.finetuning import kept_states
 from bertkit.finetuning.predict import evaluate
 from bertkit.finetuning.predictor import open_predictor
-from bertkit.finetuning.run import FinetuneRequest, finetune
+from bertkit.finetuning.request import FinetuneRequest
+from bertkit.finetuning.run import finetune
 from bertkit.io.memory import memory_rows
 from bertkit.models.folder import FEATURE_WEIGHTS, WEIGHTS
 from bertkit.settings.recipes import Override

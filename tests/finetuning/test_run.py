@@ -15,16 +15,16 @@ from bertkit.errors import BertkitError
 from bertkit.finetuning.data import check_inputs
 from bertkit.finetuning.predict import evaluate
 from bertkit.finetuning.predictor import open_predictor
-from bertkit.finetuning.run import (
+from bertkit.finetuning.request import (
     DEFAULT_MODEL,
     FinetuneRequest,
     completed,
     data_request,
-    finetune,
     load_recipe,
     with_fitting_rate,
     with_settings,
 )
+from bertkit.finetuning.run import finetune
 from bertkit.finetuning.sweep import parse_grid, sweep
 from bertkit.io.memory import memory_rows
 from bertkit.settings.recipes import Override

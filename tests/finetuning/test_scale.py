@@ -10,7 +10,8 @@ from sklearn.metrics import mean_squared_error
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from bertkit.finetuning.predictor import open_predictor
-from bertkit.finetuning.run import FinetuneRequest, finetune
+from bertkit.finetuning.request import FinetuneRequest
+from bertkit.finetuning.run import finetune
 from bertkit.finetuning.scale import Scale
 from bertkit.io.memory import memory_rows
 from bertkit.settings.recipes import Override

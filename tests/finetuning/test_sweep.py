@@ -11,7 +11,7 @@ from filelock import FileLock
 from transformers import AutoModelForSequenceClassification
 
 from bertkit.errors import BertkitError
-from bertkit.finetuning.run import FinetuneRequest
+from bertkit.finetuning.request import FinetuneRequest
 from bertkit.finetuning.sweep import parse_grid, sweep
 from bertkit.io.memory import memory_rows
 from bertkit.models.folder import FEATURE_WEIGHTS, WEIGHTS

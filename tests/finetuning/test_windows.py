@@ -17,7 +17,8 @@ from bertkit.finetuning.heads.choice import ChoiceHead
 from bertkit.finetuning.heads.number import Number
 from bertkit.finetuning.heads.one_class import OneClass
 from bertkit.finetuning.heads.several_classes import SeveralClasses
-from bertkit.finetuning.run import FinetuneRequest, finetune
+from bertkit.finetuning.request import FinetuneRequest
+from bertkit.finetuning.run import finetune
 from bertkit.finetuning.windows import Cuts, Reach, RowEncoder
 from bertkit.settings.recipes import Override
 from bertkit.settings.schema import FinetuneDataSettings

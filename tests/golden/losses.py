@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from bertkit.assets import EMBEDDED_LABELLED
-from bertkit.finetuning.run import FinetuneRequest, finetune
+from bertkit.finetuning.request import FinetuneRequest
+from bertkit.finetuning.run import finetune
 from bertkit.pretraining.run import PretrainRequest, pretrain
 from bertkit.settings.recipes import Override
 from bertkit.training.metrics_log import read_metrics

@@ -14,7 +14,8 @@ from transformers import AutoTokenizer, BertConfig, BertForMaskedLM
 from bertkit.corpus.prepare import Preparation, prepare
 from bertkit.corpus.sources import find_sources
 from bertkit.errors import BertkitError
-from bertkit.finetuning.run import FinetuneRequest, finetune
+from bertkit.finetuning.request import FinetuneRequest
+from bertkit.finetuning.run import finetune
 from bertkit.inference.scoring import PairScorer
 from bertkit.pretraining.corpus_evaluation import CorpusRequest, evaluate_corpus
 from bertkit.pretraining.request import PretrainRequest

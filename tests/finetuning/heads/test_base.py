@@ -18,7 +18,8 @@ from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.heads.one_class import OneClass
 from bertkit.finetuning.heads.token import TokenHead
 from bertkit.finetuning.predictor import open_predictor, predictions
-from bertkit.finetuning.run import FinetuneRequest, finetune
+from bertkit.finetuning.request import FinetuneRequest
+from bertkit.finetuning.run import finetune
 from bertkit.finetuning.sweep import sweep
 from bertkit.finetuning.windows import RowEncoder
 from bertkit.models.headed import token_logits

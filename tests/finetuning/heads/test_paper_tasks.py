@@ -21,7 +21,8 @@ from bertkit.finetuning.heads.choice import ChoiceHead
 from bertkit.finetuning.heads.span import SpanHead
 from bertkit.finetuning.heads.token import TokenHead
 from bertkit.finetuning.predictor import open_predictor, predictions
-from bertkit.finetuning.run import FinetuneRequest, finetune
+from bertkit.finetuning.request import FinetuneRequest
+from bertkit.finetuning.run import finetune
 from bertkit.finetuning.windows import RowEncoder
 from bertkit.inference.exporting.export import export
 from bertkit.models.fast.attention import attend_unpadded

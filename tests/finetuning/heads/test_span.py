@@ -10,7 +10,8 @@ from bertkit.errors import BertkitError
 from bertkit.finetuning.answer_features import BEST_PLACES, SpanTargets, likeliest_spans
 from bertkit.finetuning.features import Features, Split
 from bertkit.finetuning.heads.span import SpanHead
-from bertkit.finetuning.run import FinetuneRequest, finetune
+from bertkit.finetuning.request import FinetuneRequest
+from bertkit.finetuning.run import finetune
 from bertkit.finetuning.windows import RowEncoder
 from bertkit.io.memory import memory_rows
 from bertkit.settings.recipes import Override
