@@ -30,8 +30,9 @@ def _main() -> None:
     try:
         check_ranks()
         with stopped_cleanly():
-            from bertkit.cli import app
+            from bertkit.cli import app, options
 
+            options.refuse_empty_places(sys.argv)
             try:
                 app()
             finally:

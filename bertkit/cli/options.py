@@ -31,10 +31,24 @@ _SETTINGS = {
     "max_examples": "data.max_eval_examples",
 }
 
+_PLACES = ("--out", "--output", "--zip")
+
 
 def out(default: str) -> Any:
     """The option for the folder to write; ``default`` describes the default."""
     return typer.Option("--out", help="Folder to write to.", file_okay=False, show_default=default)
+
+
+def refuse_empty_places(arguments: Sequence[str]) -> None:
+    """Refuses an empty name of what is to be written, which would be the current folder: a shell's variable is not set.
+
+    Raises:
+        BertkitError: there is one.
+    """
+    for name, value in zip(arguments, [*arguments[1:], None], strict=False):
+        place = next((one for one in _PLACES if name in (one, f"{one}=")), None)
+        if place is not None and (value == "" or name.endswith("=")):
+            raise BertkitError(f"{place} is empty: give a name (is a variable of the shell not set?)")
 
 
 def overrides(sets: Sequence[str] | None, **flags: Any) -> list[Override]:

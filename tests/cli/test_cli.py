@@ -133,6 +133,13 @@ def test_shared_options_become_overrides_with_what_was_typed() -> None:
     ]
 
 
+@pytest.mark.parametrize("typed", [["--out", ""], ["--output="], ["--zip", ""]])
+def test_an_empty_name_of_what_is_written_is_refused(typed: list[str]) -> None:
+    with pytest.raises(BertkitError, match=f"^{typed[0].rstrip('=')} is empty: give a name"):
+        options.refuse_empty_places(["bertkit", "pretrain", "a.txt", *typed])
+    options.refuse_empty_places(["bertkit", "score", "", "--out", "runs/a", "--rank", ""])
+
+
 def test_options_that_are_not_given_override_nothing() -> None:
     result, seen = shared()
     assert (result.exit_code, seen) == (0, [])
