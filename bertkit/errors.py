@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from numbers import Real
 
 _RUST = re.compile(r"\(os error (\d+)\)")
 # torch has no exception of its own for the memory of a CPU.
@@ -90,5 +91,5 @@ class Interrupted(BaseException):
 
 def check_seconds(name: str, seconds: object) -> None:
     """Raises a BertkitError unless an argument with this name is a time that can pass: a number above 0, and finite."""
-    if isinstance(seconds, bool) or not (isinstance(seconds, int | float) and 0 < seconds < math.inf):
+    if isinstance(seconds, bool) or not (isinstance(seconds, Real) and 0 < float(seconds) < math.inf):
         raise BertkitError(f"{name} must be a number of seconds, more than 0 and finite, got {seconds!r}")

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from bertkit import console
 from bertkit.cli.options import Json, ReplaceFile
-from bertkit.cli.texts import check_are_texts
+from bertkit.cli.texts import warn_of_files
 
 if TYPE_CHECKING:
     from bertkit.inference.attention import Attention, Link
@@ -37,7 +37,7 @@ def attention(
     from bertkit.reporting.attention import write_attention
     from bertkit.reporting.pages import check_target
 
-    check_are_texts([text, *([text_b] if text_b else [])], "give the text itself")
+    warn_of_files([text, *([text_b] if text_b else [])])
     if out is not None:
         check_target(out, overwrite)
     reading = read_attention(model, text, text_b, layer, head)

@@ -9,7 +9,7 @@ from rich.cells import cell_len, set_cell_size
 import bertkit
 from bertkit import console
 from bertkit.cli.options import Device, Json
-from bertkit.cli.texts import check_are_texts
+from bertkit.cli.texts import warn_of_files
 
 _MOST_WORDS = 40
 _WORD, _BAR = 24, 40  # columns
@@ -33,7 +33,7 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Show which words speak for a model's answer, and which against it: integrated gradients, by captum."""
-    check_are_texts([text, *([text_b] if text_b else [])], "give the text itself")
+    warn_of_files([text, *([text_b] if text_b else [])])
     explanation = bertkit.explain(model, text, text_b, answer=answer, baseline=baseline, device=device)
     console.print_json(dataclasses.asdict(explanation)) if as_json else _print(explanation)
 

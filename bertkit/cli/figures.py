@@ -11,6 +11,8 @@ _EVEN = 0.5
 """The least frequent class gets figures of its own if it has less than this part of an even share of the rows."""
 _UNEVEN = 2
 """Weights of the classes are advised if one has so many times the rows of another."""
+_FEW_ROWS = 6
+"""Fewer rows do not tell whether classes are uneven."""
 
 
 def of_class(metric: str, results: dict[str, Any]) -> str:
@@ -59,7 +61,7 @@ def say_doubts(results: dict[str, Any], model: str) -> None:
     given = [sum(column) for column in zip(*confusion["matrix"], strict=True)]
     there = [sum(row) for row in confusion["matrix"]]
     # Of the rows to train on nothing is known here; those that are held out are mostly like them.
-    helps_to_weigh = bool(there) and max(there) >= _UNEVEN * min(there) and not _is_weighted(model)
+    helps_to_weigh = sum(there) >= _FEW_ROWS and max(there) >= _UNEVEN * min(there) and not _is_weighted(model)
     tries = "train it with more --epochs, a larger --lr, or " + (
         "--set train.class_weights=balanced" if helps_to_weigh else "more rows to train on"
     )

@@ -48,6 +48,13 @@ def check_are_texts(texts: Sequence[str], ways: str) -> None:
             refuse_missing_file(text, ways)
 
 
+def warn_of_files(texts: Sequence[str]) -> None:
+    """Warns of typed texts that are files or named like some, for a command that reads typed texts alone."""
+    for text in texts:
+        if os.path.isfile(text) or names_a_file(text):
+            console.warn(console.plain(f"'{text}' is read as a text itself, and not as the name of a file"))
+
+
 def given_rows(
     texts: Sequence[str] | None, files: Sequence[str] | None, columns: Sequence[str], pairs: bool = False
 ) -> Iterator[tuple[str, ...]]:

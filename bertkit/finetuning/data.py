@@ -1,6 +1,7 @@
 """Loads labelled rows: the splits of a task, from the hub or from GLUE's own TSVs, or a person's own rows."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from bertkit.finetuning.rows.held_out import held_out, not_trained
 from bertkit.finetuning.rows.kinds import refuse_missing_texts
 from bertkit.finetuning.rows.labels import ClassIds, is_class
 from bertkit.finetuning.rows.table_check import Lengths, TableCheck, check_table, empty_texts
+from bertkit.finetuning.rows.tagged_columns import of_single_words
 from bertkit.finetuning.rows.tagged_rows import is_unmarked
 from bertkit.finetuning.rows.usable import passing, refuse_all
 from bertkit.io.cells import class_names, decoded, with_class_ids
@@ -236,7 +238,10 @@ def load_table(request: DataRequest) -> LabelledData:
     telling = next((row for row in rows if not is_unmarked(row[1])), rows[0])
     kind = type(request.head) if request.head is not None else head_for(request.task, telling)
     command: Command = "finetune" if request.head is None else "evaluate"
-    columns, notes = columns_for(kind, request.task, rows, str(source), trained_on=request.trained_on, command=command)
+    with _told_of_other_kinds(telling[1]):
+        columns, notes = columns_for(
+            kind, request.task, rows, str(source), trained_on=request.trained_on, command=command
+        )
     chosen, known = columns, request.task.labels if request.head is None else request.head.label_names
     rows = named_rows(rows, kind, columns, request.task, known)
     kind.check(telling, columns)
@@ -258,6 +263,18 @@ def load_table(request: DataRequest) -> LabelledData:
         notes += _told(rows, splits[1], head, columns, request.head is None)
     train = splits.pop(0) if request.train else None
     return LabelledData(train, splits, head, [told for told in notes if told], unusable or [], chosen)
+
+
+@contextmanager
+def _told_of_other_kinds(row: dict[str, Any]) -> Iterator[None]:
+    """Adds to an error about the columns of a table what its rows may be."""
+    try:
+        yield
+    except BertkitError as error:
+        names = {name.strip().lower() for name in row}
+        if {"question", "context"} <= names and not names.isdisjoint({"answer", "answers"}):
+            raise BertkitError(f"{error}; answers in a text are read with --head span") from None
+        raise BertkitError(f"{error}{of_single_words(row)}") from None
 
 
 def look_at(data: LabelledData, lengths: Lengths | None = None, limit: int | None = None) -> TableCheck:

@@ -84,10 +84,18 @@ def _rows(name: str, table: Any) -> Iterable[Any]:
     if any(hasattr(one, "column_names") or isinstance(one, DataFrame) for one in table.values()):
         raise BertkitError(f"{name} has several splits: give one of them, by its name ({', '.join(map(str, table))})")
     lone = next(
-        (column for column, cells in table.items() if isinstance(cells, str) or not hasattr(cells, "__len__")), None
+        (
+            column
+            for column, cells in table.items()
+            if isinstance(cells, str | bytes | set | frozenset | Mapping) or not hasattr(cells, "__len__")
+        ),
+        None,
     )
     if lone is not None:
-        raise BertkitError(f"{name} is a dictionary whose '{lone}' is no list: give {_FORMS}; of a single row [row]")
+        raise BertkitError(
+            f"{name} is a dictionary whose '{lone}' is no list: give {_FORMS}; of a single row [row], and of pandas "
+            'to_dict("list")'
+        )
     lengths = {str(column): len(cells) for column, cells in table.items()}
     if len({*lengths.values()}) > 1:
         told = ", ".join(f"'{column}' {length:,}" for column, length in lengths.items())

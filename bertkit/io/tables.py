@@ -24,7 +24,8 @@ FILE_SUFFIXES = (*filter(None, _FORMS), *COMPRESSED_SUFFIXES)
 """By which a name is known for that of a file."""
 _SHEETS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 _DOCUMENTS = (".docx", ".doc", ".odt", ".rtf", ".pdf", ".epub", ".html", ".htm", ".xml", ".zip")
-_PATH_BEGINS = ("./", "../", "~/", "/")
+_PATH_BEGINS = ("./", "../", "~/")
+_LONGEST_NAME_WORDS = 3
 _PARQUET_BUFFER_BYTES = 2**20
 _ROWS_BYTES = 2**24
 """Rows of a parquet file that are read together, unpacked: their texts are held several times over."""
@@ -48,20 +49,19 @@ def form(path: AnyFile) -> str:
 
 
 def names_a_file(text: str) -> bool:
-    """Whether a text reads like the name of a file: it ends as those of tables, sheets and documents do. One without blanks may
-    also end as those of plain texts and archives do, or be a path.
+    """Whether a text reads like the name of a file: one of a few words that ends as those of tables and sheets do, or one without
+    blanks that ends as any files do, or is a path. URLs are none.
 
     Example:
-        >>> names_a_file("my table.csv"), names_a_file("./reviews"), names_a_file("she wrote the readme.md")
+        >>> names_a_file("my table.csv"), names_a_file("./reviews"), names_a_file("open index.html")
         (True, True, False)
     """
-    end = text.lower()
-    if any(blank in text for blank in "\t\r\n"):
+    end, words = text.lower(), len(text.split())
+    if "://" in text or words > _LONGEST_NAME_WORDS:
         return False
-    if end.endswith((*TABLE_SUFFIXES, *_SHEETS, *_DOCUMENTS)):
+    if end.endswith((*TABLE_SUFFIXES, *_SHEETS)):
         return True
-    is_path = text.startswith(_PATH_BEGINS) and text.rstrip("/").count("/") > text.startswith("/")
-    return " " not in text and (end.endswith(FILE_SUFFIXES) or is_path)
+    return words == 1 and (end.endswith((*FILE_SUFFIXES, *_DOCUMENTS)) or text.startswith(_PATH_BEGINS))
 
 
 def read_rows(path: AnyFile, unusable: list[str] | None = None) -> Iterator[Row]:
@@ -150,11 +150,19 @@ def _object(line: str, place: str, refuse: Refuse) -> dict[str, Any] | None:
     if not isinstance(row, dict):
         refuse(f'{place} is no JSON object: each line must be one, like {{"text": "…"}}')
         return None
-    if row and all(isinstance(column, dict) and next(iter(column), "") == "0" for column in row.values()):
+    if _is_by_columns(row):
         raise BertkitError(
             f"{place} is a table by columns, as pandas writes it: write its rows, with to_json(…, orient='records', lines=True)"
         )
     return row
+
+
+def _is_by_columns(row: dict[str, Any]) -> bool:
+    """Whether an object is a whole table, whose columns are objects by the numbers of the rows."""
+    columns = list(row.values())
+    if len(columns) < 2 or not all(isinstance(column, dict) and column for column in columns):
+        return False
+    return all(column.keys() == columns[0].keys() for column in columns) and all(map(str.isdecimal, columns[0]))
 
 
 def _array_rows(first: str, text: io.TextIOWrapper, path: AnyFile, line: int) -> Iterator[Row]:

@@ -86,9 +86,11 @@ def holds_nul(name: object, line: int) -> BertkitError:
 
 def conversion(sample: bytes) -> str:
     """The command that converts a file to UTF-8, by bytes of it that are not; they do not tell which 8-bit encoding it has."""
+    if sample.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "iconv -f utf-32 -t utf-8"
     if sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "iconv -f utf-16 -t utf-8"
-    others = "cp1250 or cp1251"
+    others = "cp1250, cp1251 or gb18030"
     try:
         sample.decode("cp1252")
     except UnicodeDecodeError:  # of its 256 bytes five mean nothing

@@ -55,7 +55,8 @@ def check_problem_type(config: dict[str, Any], name: str) -> None:
     """
     if linear_class(config) != "BertForSequenceClassification":
         return
-    kind, outputs = config.get("problem_type"), len(config.get("id2label") or range(config.get("num_labels", 2)))
+    names = config.get("id2label")
+    kind, outputs = config.get("problem_type"), len(names) if isinstance(names, dict) else config.get("num_labels")
     if kind is not None and kind not in PROBLEM_TYPES:
         raise BertkitError(
             f"the config.json of {name} has the problem_type {kind!r}, which nobody reads: it is one of "

@@ -163,6 +163,8 @@ def test_several_classes_are_not_left_open(classifier: str, tmp_path: Path) -> N
     [
         ("text,label", "looks like the names of columns"),
         ('"id";"Review"', "looks like the names of columns"),
+        ("comment_text,toxic", "looks like the names of columns"),
+        ("text", "looks like the names of columns"),
         ("the cat\tgood", "has a tab"),
     ],
 )
@@ -173,7 +175,7 @@ def test_a_table_among_lines_is_said_to_be_read_as_texts(
     assert told in " ".join(run(classifier, "-", text=f"{first}\nsat\n").stderr.split())
     (tmp_path / "a.txt").write_text(f"{first}\nsat\n")
     assert f"a.txt:1 {said}" in run(classifier, str(tmp_path / "a.txt")).stderr.replace("\n", "")
-    for text in ("a text, and then a review of the label", "text", "\tthe cat\t"):
+    for text in ("a text, and then a review of the label", "Dear Sir, comment", "Yes, content", "\tthe cat\t"):
         assert "as are all lines" not in " ".join(run(classifier, "-", text=f"{text}\nsat\n").stderr.split())
 
 

@@ -66,7 +66,8 @@ def test_a_file_is_not_taken_for_a_text(
     for named, said in ((tmp_path, "is a folder"), (tmp_path / "b.txt", "no file"), ("a b.csv", "no file a b.csv")):
         with pytest.raises(BertkitError, match=said):
             run(command, str(named), *model)
-    texts = ["the cat", "the cat " * 1_000, "and/or", "she wrote the readme.md", "it is 5/7 /s"]
+    texts = ["the cat", "the cat " * 1_000, "and/or", "she wrote the readme.md", "it is 5/7 /s", "/r/funny", "//hello"]
+    texts += ["I opened the index.html", "https://example.com/index.html", "open index.html"]
     assert run(command, *texts, *model).exit_code == 0
     monkeypatch.chdir(tmp_path)
     (tmp_path / "-").write_text("not this one\n")

@@ -479,6 +479,13 @@ def test_answers_without_a_position_are_learned_and_counted(tmp_path):
     assert any(note.startswith(told) for note in data.notes)
 
 
+def test_positions_may_stand_in_a_column_of_their_own(tmp_path):
+    rows = "ID,Question,Context,Answer,answer_start\n1,who?,Bo saw Bo,Bo,7\n2,whom?,Ana met Bo,Bo,8\n"
+    data = own(tmp_path, rows)
+    assert (data.head.name, [one.starts for one in data.train.labels]) == ("span", [[7], [8]])
+    assert not any("without a position" in note or "not read" in note for note in data.notes)
+
+
 def test_a_label_column_of_lists_is_found_in_any_form(tmp_path):
     rows = [
         {"words of it": f"this is the long text {n}", "topics": ["a", "b"] if n % 2 else ["b"], "n": n}
@@ -491,7 +498,7 @@ def test_a_label_column_of_lists_is_found_in_any_form(tmp_path):
 def test_blanks_around_labels_are_counted(tmp_path):
     data = own(tmp_path, "text,label\na,good\nb,good \nc, bad\n", "text,label\nd,bad\n")
     assert data.head.label_names == ["bad", "good"]
-    assert "labels in train with blanks around them, which are left out: 2" in data.notes
+    assert "labels in train with blanks around them, read without these: 2" in data.notes
 
 
 def test_empty_texts_are_counted_where_a_model_is_evaluated(tmp_path):
@@ -503,8 +510,20 @@ def test_empty_texts_are_counted_where_a_model_is_evaluated(tmp_path):
 @pytest.mark.parametrize("head", [None, "token"])
 def test_a_table_with_a_word_and_its_tag_a_row_is_refused_with_what_to_write(tmp_path, head):
     path = write(tmp_path, "a.csv", "Sentence #,Word,POS,Tag\n1,London,NNP,B-geo\n,is,V,O\n")
-    with pytest.raises(BertkitError, match=r"a\.csv:2: a row has one word, 'Word', with its tag, 'Tag', .* as \.conll"):
+    with pytest.raises(
+        BertkitError, match=r"which column .*; if each row has one word, 'Word', with its tag, 'Tag': .*\.conll"
+    ):
         load_table(request(path, task=TaskSettings(head=head)))
+    lexicon = "sentence,token,label,source\n" + "the cat sat,cat,easy,I-95\na cat sat,sat,hard,O\n" * 2
+    assert own(tmp_path, lexicon).head.label_names == ["easy", "hard"]
+
+
+def test_answers_that_are_not_recognised_are_told_of_their_head(tmp_path):
+    path = write(tmp_path, "a.csv", "question,context,answer\nwho?,Ana met Bo,\nwhom?,Bo saw Eve,Eve\n")
+    with pytest.raises(
+        BertkitError, match=r"which column .* is the label.*; answers in a text are read with --head span"
+    ):
+        load_table(request(path))
 
 
 def test_rows_without_any_class_are_refused(tmp_path):

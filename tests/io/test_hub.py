@@ -184,7 +184,8 @@ def test_a_dataset_that_is_not_there_is_one_line(hub: Hub, dead_url: str, tmp_pa
 
 LOAD_PART = """
 import sys
-from bertkit.corpus.sources import find_sources, read_paragraphs
+from bertkit.corpus.paragraphs import read_paragraphs
+from bertkit.corpus.sources import find_sources
 from bertkit.errors import BertkitError
 from bertkit.finetuning.data import load_split
 from bertkit.io.text import ReadReport

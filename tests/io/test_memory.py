@@ -72,3 +72,9 @@ def test_a_row_that_is_no_dictionary_is_refused(row: object):
         BertkitError, match=r"^the rows, row 1 is of type (NoneType|str|list): a row is a dictionary by"
     ):
         memory_rows("the rows", [{"text": "a"}, row])
+
+
+@pytest.mark.parametrize("cells", [{0: "a", 1: "b"}, {"a", "b"}, b"ab"])
+def test_a_column_that_is_no_list_is_refused(cells):
+    with pytest.raises(BertkitError, match=r"whose 'text' is no list: .* to_dict\(\"list\"\)"):
+        memory_rows("the table train", {"text": cells, "label": cells})

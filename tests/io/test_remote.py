@@ -16,7 +16,8 @@ import pytest
 from fsspec.implementations.memory import MemoryFile
 
 from bertkit.corpus.contents import contents
-from bertkit.corpus.sources import find_sources, read_paragraphs
+from bertkit.corpus.paragraphs import read_paragraphs
+from bertkit.corpus.sources import find_sources
 from bertkit.errors import BertkitError
 from bertkit.io.compression import plain_name
 from bertkit.io.remote import RemoteFile

@@ -110,11 +110,11 @@ def test_another_encoding_is_refused(fine_bytes):
 @pytest.mark.parametrize(
     ("line", "encoding", "advice"),
     [
-        ("für Käse", "cp1252", r"iconv -f cp1252 -t utf-8 is a guess; .* such as cp1250 or cp1251\)"),
+        ("für Käse", "cp1252", r"iconv -f cp1252 -t utf-8 is a guess; .* such as cp1250, cp1251 or gb18030\)"),
         (
             "Příliš žluťoučký kůň",
             "cp1250",
-            r"iconv -f ENCODING -t utf-8, with the encoding .* such as cp1250 or cp1251\)",
+            r"iconv -f ENCODING -t utf-8, with the encoding .* such as cp1250, cp1251 or gb18030\)",
         ),
         ("\u4e2d\u6587", "utf-16", r"\(iconv -f utf-16 -t utf-8\)"),
     ],

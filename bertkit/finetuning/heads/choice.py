@@ -21,6 +21,7 @@ from bertkit.finetuning.rows.choice_rows import (
     numbered,
     numbered_choices,
     refuse_numbers_from_1,
+    refuse_two_readings,
     right_choice,
     told_empty,
 )
@@ -120,6 +121,7 @@ class ChoiceHead(Head):
         return told_empty(rows, columns, split.name)
 
     def check_labels(self, rows: Sequence[Row], columns: Columns, source: str) -> None:
+        refuse_two_readings(rows, columns)
         refuse_numbers_from_1(rows, columns, source)
 
     def labels(self, rows: Sequence[Row], columns: Columns) -> np.ndarray:

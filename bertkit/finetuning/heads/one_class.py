@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bertkit.finetuning.features import Batch, Columns, Row, Split
+from bertkit.finetuning.features import Batch, Split
 from bertkit.finetuning.heads.sequence import SequenceHead
 from bertkit.runtime.numpy_bert import softmax
 
@@ -29,11 +29,6 @@ class OneClass(SequenceHead):
     def __init__(self, label_names: Sequence[str] = ()) -> None:
         super().__init__(label_names)
         self.metric_names = ("accuracy", "f1" if len(self.label_names) == 2 else "macro_f1")
-
-    def left_out(self, rows: Sequence[Row], columns: Columns, split: Split) -> list[str]:
-        labels = [row.get(name) for _, row in rows for name in columns.get("label", ())]
-        blank = sum(isinstance(label, str) and label != label.strip() for label in labels)
-        return [f"labels in {split.name} with blanks around them, which are left out: {blank:,}"] * bool(blank)
 
     def count(self, batch: Batch) -> float:
         import torch

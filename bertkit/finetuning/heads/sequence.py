@@ -137,6 +137,12 @@ class SequenceHead(Head):
             raise BertkitError(f"{place} has no column '{missing}', only {', '.join(values)}")
         return tuple(as_text(values[name], place, name) for name in columns["text"])
 
+    def left_out(self, rows: Sequence[Row], columns: Columns, split: Split) -> list[str]:
+        cells = [row.get(name) for _, row in rows for name in columns.get("label", ())] if self.label_names else []
+        labels = [label for cell in cells for label in (cell if isinstance(cell, list) else [cell])]
+        blank = sum(isinstance(label, str) and label != label.strip() for label in labels)
+        return [f"labels in {split.name} with blanks around them, read without these: {blank:,}"] * bool(blank)
+
     def labels(self, rows: Sequence[Row], columns: Columns) -> np.ndarray:
         return Labelling(self.label_names, self.problem_type).encode(rows, columns["label"])
 

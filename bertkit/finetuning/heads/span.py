@@ -19,7 +19,8 @@ from bertkit.finetuning.answers import METRICS, best_threshold, figures, interva
 from bertkit.finetuning.baseline import beside
 from bertkit.finetuning.features import Batch, Columns, Features, Row, Split
 from bertkit.finetuning.heads.at_tokens import AtTokens
-from bertkit.finetuning.rows.question_rows import Answers, answers_of, nested_rows, stands_in
+from bertkit.finetuning.rows.cells import is_missing, is_whole
+from bertkit.finetuning.rows.question_rows import Answers, answers_of, are_alone, nested_rows, stands_in
 from bertkit.finetuning.rows.unfolded import looks_like_object, unfolded
 from bertkit.runtime.numpy_bert import softmax
 
@@ -48,6 +49,7 @@ class SpanHead(AtTokens):
         "question": (("question",),),
         "context": (("context",), ("passage",), ("text",)),
         "id": (("id",), ()),
+        "start": (("answer_start",), ()),
         "label": (("answers",), ("answer",)),
     }
     metric_names = tuple(METRICS)
@@ -63,8 +65,9 @@ class SpanHead(AtTokens):
 
     @classmethod
     def takes(cls, row: dict[str, Any], task: "TaskSettings") -> bool:  # noqa: ARG003
-        given, context = row.get("answers", row.get("answer")), row.get("context")
-        if not isinstance(row.get("question"), str) or not isinstance(context, str):
+        plain = {name.strip().lower(): cell for name, cell in row.items()}
+        given, context = plain.get("answers", plain.get("answer")), plain.get("context")
+        if not isinstance(plain.get("question"), str) or not isinstance(context, str):
             return False
         alone = isinstance(given, str) and stands_in(given, context)
         return alone or isinstance(given, (dict, list)) or _are_written_answers(given)
@@ -246,7 +249,14 @@ def _are_written_answers(cell: Any) -> bool:
 def _answers(row: Row, columns: Columns) -> Answers:
     place, values = row
     context = values.get(columns["context"][0])
-    return answers_of(place, context if isinstance(context, str) else "", values.get(columns["label"][0]))
+    given = values.get(columns["label"][0])
+    if "start" in columns and are_alone(unfolded(given)):
+        start = unfolded(values.get(columns["start"][0]))
+        start = (
+            int(float(start)) if is_whole(start) else start
+        )  # a .csv has text, and pandas floats where some are missing
+        given = given if is_missing(start) else {"text": unfolded(given), "answer_start": start}
+    return answers_of(place, context if isinstance(context, str) else "", given)
 
 
 def _untuned(row: dict[str, Any]) -> dict[str, Any]:

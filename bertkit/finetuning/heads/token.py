@@ -27,7 +27,7 @@ from bertkit.finetuning.entities import (
 from bertkit.finetuning.features import Batch, Columns, Features, Row, Split
 from bertkit.finetuning.heads.at_tokens import AtTokens
 from bertkit.finetuning.heads.base import label_config
-from bertkit.finetuning.rows.tagged_columns import column_rows, refuse_single_words
+from bertkit.finetuning.rows.tagged_columns import column_rows
 from bertkit.finetuning.rows.tagged_rows import (
     TaggedRow,
     holds_unread,
@@ -93,10 +93,6 @@ class TokenHead(AtTokens):
         tags = [row.get(name) for name in _LABELS]
         tagged = any(looks_like_list(cell) or isinstance(unfolded(cell), list) for cell in tags)
         return bool(marked_entities(row)) or (are_words and tagged)
-
-    @classmethod
-    def check(cls, row: Row, columns: Columns) -> None:  # noqa: ARG003
-        refuse_single_words(*row)
 
     @classmethod
     def check_row(cls, row: Row, columns: Columns, task: "TaskSettings") -> None:

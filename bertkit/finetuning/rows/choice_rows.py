@@ -104,7 +104,7 @@ def right_choice(row: Row, columns: Columns) -> int:
         number = int(given)
     elif len(given) == 1 and not keys:
         number = _LETTERS.find(given.upper())
-    elif choices.count(given) == 1:
+    if not 0 <= number < len(choices) and choices.count(given) == 1:
         number = choices.index(given)
     if not 0 <= number < len(choices):
         raise BertkitError(f"{row[0]}: the label '{given[:60]}' is none of {len(choices)} choices: give {ways}")
@@ -120,7 +120,7 @@ def refuse_numbers_from_1(rows: Sequence[Row], columns: Columns, source: str) ->
     beyond = 0
     for row in rows:
         given = class_name(row[1].get(columns["label"][0]))
-        if not given:
+        if not given or is_text_of_a_choice(row, columns):
             continue
         if not _is_number(given) or int(given) == 0 or _keys(row, columns):
             return
@@ -131,6 +131,30 @@ def refuse_numbers_from_1(rows: Sequence[Row], columns: Columns, source: str) ->
             f"{source} seems to count choices from 1: no row has the label 0, and {counted(beyond, 'row has', 'rows have')} "
             "that of the last choice and 1; count them from 0, or give letters"
         )
+
+
+def is_text_of_a_choice(row: Row, columns: Columns) -> bool:
+    """Whether the label of a row is the text of one of its choices."""
+    with suppress(BertkitError):  # what is wrong with its choices is told elsewhere
+        return class_name(row[1].get(columns["label"][0])) in choices_of(row, columns)
+    return False
+
+
+def refuse_two_readings(rows: Sequence[Row], columns: Columns) -> None:
+    """Refuses rows all of whose labels are texts of choices, if some of them are also numbers or letters of other choices.
+
+    Raises:
+        BertkitError: they are.
+    """
+    if not all(is_text_of_a_choice(row, columns) for row in rows):
+        return
+    for row in rows:
+        given, read = class_name(row[1].get(columns["label"][0])), choices_of(row, columns)[right_choice(row, columns)]
+        if read != given:
+            raise BertkitError(
+                f"{row[0]}: the label '{given}' is the text of a choice, as all labels are, and by its number, letter or name "
+                f"that of another, '{read[:60]}': write letters (A, B, …) that are no texts of choices"
+            )
 
 
 def _is_number(given: str) -> bool:

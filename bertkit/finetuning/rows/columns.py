@@ -144,19 +144,22 @@ def told_unread(read: set[str], rows: Sequence[Row]) -> str:
 
 
 def is_header(line: str, roles: Roles) -> bool:
-    """Whether a line reads like the names of a table's columns: short ones, separated, and one of them usual for a role.
+    """Whether a line reads like the names of a table's columns: one that is usual for a role, or several short ones, separated
+    without a blank, and one of them usual or with a usual one in it.
 
     Example:
         >>> roles = {"text": [("text",), ("review",)]}
-        >>> is_header("id;Review", roles), is_header("a text, and then another", roles), is_header("text", roles)
-        (True, False, False)
+        >>> [is_header(line, roles) for line in ("id;Review", "review_text,toxic", "text", "a text, and another")]
+        [True, True, True, False]
     """
     usual = {_plain(name) for alternatives in roles.values() for some in alternatives for name in some}
-    rows = ([field.strip().strip('"') for field in line.split(separator)] for separator in SEPARATORS)
+    if line.strip() in usual:
+        return True
+    rows = ([field.strip('"') for field in line.rstrip("\r\n").split(separator)] for separator in SEPARATORS)
     return any(
         len(names) > 1
-        and all(len(name.split()) <= _HEADER_WORDS for name in names)
-        and not usual.isdisjoint(map(_plain, names))
+        and all(name == name.strip() and len(name.split()) <= _HEADER_WORDS for name in names)
+        and any(_plain(part) in usual for name in names for part in (name, *re.split(r"[\W_]+", name)))
         for names in rows
     )
 

@@ -5,7 +5,6 @@ from typing import Any
 
 from bertkit.errors import BertkitError
 from bertkit.finetuning.rows.cells import refuse_empty
-from bertkit.finetuning.rows.tagged_columns import refuse_single_words
 from bertkit.finetuning.rows.unfolded import are_texts, unfolded
 
 CHOICE_LISTS = ("choices", "options", "endings")
@@ -31,7 +30,6 @@ def refuse_other_tasks(place: str, row: dict[str, Any], text: Sequence[str] = ()
     choices = choices or ("ending0" if "ending0" in row and "ending1" in row else None)
     if choices:
         raise _not_trained(place, f"'{choices}' beside a label that numbers them is multiple choice")
-    refuse_single_words(place, row)
     for tokens in text:
         for tags in label:
             if _are_tagged(row.get(tokens), row.get(tags)):

@@ -49,6 +49,8 @@ def answers_of(place: str, context: str, given: Any) -> Answers:
         BertkitError: the object has another form, or an answer does not occur in the text.
     """
     given = unfolded(given)
+    if isinstance(given, dict) and given.get("text") and not given.get("answer_start") and "answer_start" not in given:
+        given = given["text"]
     if are_alone(given):
         return _unplaced(place, context, [given] if isinstance(given, str) else given)
     if isinstance(given, dict):
@@ -79,8 +81,7 @@ def are_alone(given: Any) -> bool:
 
 def stands_in(answer: str, context: str) -> bool:
     """Whether an answer stands in a text, and not only as a part of a word, as "no" does in "know"."""
-    bare = answer.strip()
-    return bool(bare) and re.search(rf"(?<!\w){re.escape(bare)}(?!\w)", context) is not None
+    return bool(_places(answer.strip(), context))
 
 
 def _unplaced(place: str, context: str, given: list[str]) -> Answers:
@@ -91,15 +92,31 @@ def _unplaced(place: str, context: str, given: list[str]) -> Answers:
             f"{place}: the answer '{lost[:60]}' is not in its text: answers are stretches of the text, letter by letter; for "
             "classes, such as yes and no, use --head sequence"
         )
-    starts = [_first(text, context) for text in texts]
-    ambiguous = sum(context.count(text) > 1 for text in texts)
-    return Answers(place, texts, starts, unplaced=len(texts), ambiguous=ambiguous)
+    places = [_places(text, context) or _all_places(text, context) for text in texts]
+    ambiguous = sum(len(some) > 1 for some in places)
+    return Answers(place, texts, [some[0] for some in places], unplaced=len(texts), ambiguous=ambiguous)
 
 
-def _first(answer: str, context: str) -> int:
-    """Where an answer stands first, as words of its own if it does so anywhere."""
-    found = re.search(rf"(?<!\w){re.escape(answer)}(?!\w)", context)
-    return found.start() if found else context.index(answer)
+def _places(answer: str, context: str) -> list[int]:
+    """Where an answer stands, and no letter or digit goes on with its first or last one.
+
+    Only letters that may be small or capital count: other scripts put no blanks between words, or endings at them.
+    """
+    return [
+        start
+        for start in _all_places(answer, context)
+        if not _is_one_word(context[start - 1 : start], answer[0])
+        and not _is_one_word(answer[-1], context[start + len(answer) : start + len(answer) + 1])
+    ]
+
+
+def _all_places(answer: str, context: str) -> list[int]:
+    return [match.start() for match in re.finditer(re.escape(answer), context)] if answer else []
+
+
+def _is_one_word(one: str, next_one: str) -> bool:
+    both = (one, next_one)
+    return all(letter.lower() != letter.upper() for letter in both) or all(letter.isdigit() for letter in both)
 
 
 def _placed(place: str, context: str, text: Any, start: Any) -> int:

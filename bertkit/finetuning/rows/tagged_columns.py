@@ -89,19 +89,16 @@ def read_columns(path: Path) -> Iterator[TaggedRow]:
         console.note_once(f"{path}: lines that begin with # and are read as comments: {comments:,}")
 
 
-def refuse_single_words(place: str, row: dict[str, Any]) -> None:
-    """Refuses a table whose rows are single words with their tags, as they lie in spreadsheets.
-
-    Raises:
-        BertkitError: it is one.
-    """
+def of_single_words(row: dict[str, Any]) -> str:
+    """What is said of a table whose rows seem to be single words with their tags, as in spreadsheets; empty for others."""
     word = next((name for name in row if name.strip().lower() in _WORD_COLUMNS), None)
     tag = next((name for name, cell in row.items() if isinstance(cell, str) and _TAG.fullmatch(cell.strip())), None)
-    if word and tag and word != tag and isinstance(row[word], str) and len(row[word].split()) == 1:
-        raise BertkitError(
-            f"{place}: a row has one word, '{word}', with its tag, '{tag}', and tagging reads sentences: write a word and its "
-            "tag a line, and a blank line after each sentence, as .conll; or lists of tokens and tags, as .jsonl"
-        )
+    if word is None or tag is None or word == tag or len(str(row[word]).split()) != 1:
+        return ""
+    return (
+        f"; if each row has one word, '{word}', with its tag, '{tag}': tagging reads sentences, so write a word and its tag a "
+        "line, and a blank line after each sentence, as .conll; or lists of tokens and tags, as .jsonl"
+    )
 
 
 def _refuse_numbers(place: str, tokens: Sequence[str], columns: int) -> None:

@@ -1,5 +1,6 @@
 """Writes a BERT as one ONNX graph, which ``runtime/onnx_bert.py`` describes and runs without torch."""
 
+import json
 import logging
 import warnings
 from collections.abc import Sequence
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertkit.extras import import_extra
 from bertkit.io.atomic import disk_errors, write_text
+from bertkit.io.structured import read_json
 from bertkit.models.card import with_usage
 from bertkit.models.headed import LINEAR_HEADS
 from bertkit.models.tokenizer import save_tokenizer
@@ -25,7 +27,7 @@ print(bert.fill("she opened the [MASK] ."))
 """,
     "task": """
 predict = bertkit.load_predictor("{name}")
-rows = ["what a lovely day"]  # or dictionaries with the columns that the model was fine-tuned on
+rows = [{row}]  # or dictionaries with the columns that the model was fine-tuned on
 print(predict(rows))
 """,
     "none": """
@@ -68,9 +70,22 @@ def say_usage(folder: Path, name: str, heads: Sequence[Head]) -> None:
         heads: the heads whose outputs the graph has.
     """
     card = folder / "README.md"
-    usage = _USAGE[next((head for head in heads if head in _USAGE), "none")].format(name=name)
+    row = json.dumps(_row_for(read_json(folder / "config.json")))
+    usage = _USAGE[next((head for head in heads if head in _USAGE), "none")].format(name=name, row=row)
     text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else f"# {name}"
     write_text(card, with_usage(text, f"import bertkit  # pip install 'bertkit[onnx]'; torch is not needed\n{usage}"))
+
+
+def _row_for(config: dict[str, Any]) -> Any:
+    """A text or a row that a model of this config.json predicts, as an example."""
+    kind = next(iter(config.get("architectures") or ()), "")
+    if kind.endswith("QuestionAnswering"):
+        return {"question": "Where did Ana move?", "context": "Ana moved to Oslo."}
+    if kind.endswith("MultipleChoice"):
+        return {"question": "he was hungry .", "choices": ["he slept .", "he ate an apple ."]}
+    if config.get("bertkit_texts") == 2:
+        return {"sentence1": "he was hungry .", "sentence2": "he ate an apple ."}
+    return "what a lovely day"
 
 
 def _trace(loaded: "PreTrainedModel", heads: Sequence[Head], path: Path) -> None:

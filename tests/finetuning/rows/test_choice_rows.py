@@ -4,7 +4,7 @@ import pytest
 
 from bertkit.errors import BertkitError
 from bertkit.finetuning.heads.choice import ChoiceHead
-from bertkit.finetuning.rows.choice_rows import choices_of, right_choice, told_empty
+from bertkit.finetuning.rows.choice_rows import choices_of, refuse_two_readings, right_choice, told_empty
 from bertkit.settings.schema import TaskSettings
 
 LISTED = {"choices": ("choices",), "label": ("label",)}
@@ -103,3 +103,21 @@ def test_columns_that_are_alone_with_their_names_are_no_choices():
         choices_of(("a:1", row), NUMBERED)
     with pytest.raises(BertkitError, match="a:1 has 1 choice"):
         choices_of(("a:1", {"ending0": "a", "label": 0}), NUMBERED)
+
+
+def test_a_choice_may_be_given_by_its_text():
+    row = {"choices": ["tea", "a shoe"], "label": "a shoe"}
+    columns = {"choices": ("choices",), "label": ("label",)}
+    assert right_choice(("a:1", row), columns) == 1
+    assert right_choice(("a:1", {"choices": ["10", "12"], "label": 12}), columns) == 1
+    named = {"choices": {"text": ["B", "A"], "label": ["A", "B"]}, "label": "A"}
+    assert right_choice(("a:1", named), columns) == 0  # a name comes before a text
+
+
+def test_labels_that_are_numbers_and_texts_of_choices_are_refused():
+    columns = {"choices": ("choices",), "label": ("label",)}
+    rows = [("a:1", {"choices": ["0", "1"], "label": "1"}), ("a:2", {"choices": ["2", "3", "0"], "label": "2"})]
+    with pytest.raises(BertkitError, match="a:2: the label '2' is the text of a choice, .* that of another, '0'"):
+        refuse_two_readings(rows, columns)
+    rows.append(("a:3", {"choices": ["5", "6"], "label": 0}))
+    refuse_two_readings(rows, columns)  # of which one can only be a number

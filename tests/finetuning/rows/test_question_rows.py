@@ -6,7 +6,7 @@ import json
 import pytest
 
 from bertkit.errors import BertkitError
-from bertkit.finetuning.rows.question_rows import answers_of, nested_rows
+from bertkit.finetuning.rows.question_rows import answers_of, nested_rows, stands_in
 
 CONTEXT = "Ana moved to Oslo. Oslo is cold."
 NESTED = {
@@ -68,7 +68,19 @@ def test_answers_without_a_position_are_taken_where_they_stand_first(given, text
 
 
 def test_an_answer_stands_first_where_it_is_a_word_of_its_own():
-    assert answers_of("a:1", "I know that no one came", "no").starts == [12]
+    found = answers_of("a:1", "I know that no one came", "no")
+    assert (found.starts, found.ambiguous) == ([12], 0)
+    assert answers_of("a:1", "12 of 2", "2").starts == [6]
+
+
+@pytest.mark.parametrize(("context", "answer"), [("他第1次去了北京市旅游。", "北京"), ("그는 서울에서 산다.", "서울")])
+def test_scripts_without_small_letters_need_no_blanks_around_an_answer(context, answer):
+    assert stands_in(answer, context)
+    assert answers_of("a:1", context, answer).starts == [context.index(answer)]
+
+
+def test_an_answer_without_a_position_may_stand_in_an_object():
+    assert answers_of("a:1", CONTEXT, {"text": ["cold"]}).starts == [27]
 
 
 @pytest.mark.parametrize(
