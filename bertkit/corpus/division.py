@@ -25,6 +25,21 @@ class _Part(NamedTuple):
         return f"{self.folder} ({self.number} of {self.of})"
 
 
+def _part_of(store: CorpusStore) -> tuple[str, _Part]:
+    """The fingerprint of the text that a store is a part of, and which one it is."""
+    text, number, of = _FINGERPRINT.match(store.info.fingerprint).groups()  # type: ignore[union-attr] # matches any text
+    return text, _Part(store.folder, int(number or 0) + 1, int(of or 1))
+
+
+def read_once(stores: Sequence[CorpusStore]) -> list[CorpusStore]:
+    """One of the parts of each text that was divided, and all stores of whole texts."""
+    once: dict[object, CorpusStore] = {}
+    for store in stores:
+        text, part = _part_of(store)
+        once.setdefault(text if part.of > 1 else store.folder, store)
+    return list(once.values())
+
+
 def check_parts(stores: Sequence[CorpusStore]) -> None:
     """Warns if parts of a text are missing.
 
@@ -33,8 +48,8 @@ def check_parts(stores: Sequence[CorpusStore]) -> None:
     """
     texts: dict[str, list[_Part]] = {}
     for store in stores:
-        text, number, of = _FINGERPRINT.match(store.info.fingerprint).groups()  # type: ignore[union-attr] # matches any text
-        texts.setdefault(text, []).append(_Part(store.folder, int(number or 0) + 1, int(of or 1)))
+        text, part = _part_of(store)
+        texts.setdefault(text, []).append(part)
     partial: list[list[_Part]] = []
     for parts in texts.values():
         divisions, numbers = {part.of for part in parts}, {part.number for part in parts}

@@ -11,12 +11,14 @@ import numpy as np
 
 from bertkit import console
 from bertkit.corpus.cache import cache_folder, opened
-from bertkit.corpus.division import check_parts
+from bertkit.corpus.division import check_parts, read_once
 from bertkit.corpus.store import IDS_FILE, CorpusInfo, CorpusStore, open_store, write_info
 from bertkit.errors import BertkitError
 
 _COPY_BYTES = 2**24
-_COUNTS = ("documents", "sentences", "tokens", "text_bytes", "replaced_characters", "empty_rows", "dropped_nuls")
+_COUNTS = ("documents", "sentences", "tokens", "text_bytes")
+_COUNTS_OF_READING = ("replaced_characters", "empty_rows", "dropped_nuls")
+"""Each part of a division has those of the whole text, all of which it has read."""
 
 
 def merged(parts: Sequence[Path]) -> CorpusStore:
@@ -43,7 +45,7 @@ def merged(parts: Sequence[Path]) -> CorpusStore:
     for store in stores:
         text.update(store.info.fingerprint.encode())
     folder = cache_folder() / "corpora" / f"merged-{text.hexdigest()}-{stores[0].info.tokenizer_fingerprint[:8]}"
-    names = [name for store in stores for name in store.info.sources]
+    names = list(dict.fromkeys(name for store in stores for name in store.info.sources))
 
     def make(fresh: Path) -> None:
         join(fresh, stores, text.hexdigest(), names)
@@ -72,15 +74,16 @@ def join(folder: Path, stores: Sequence[CorpusStore], fingerprint: str, sources:
                 shift += int(starts[-1])
     counts = sum(np.asarray(store.token_counts) for store in stores)
     (folder / "counts.bin").write_bytes(np.asarray(counts, dtype="<i8").tobytes())
-    infos = [store.info for store in stores]
+    infos, read = [store.info for store in stores], [store.info for store in read_once(stores)]
     info = replace(
         infos[0],
         fingerprint=fingerprint,
         sources=list(sources),
         first_replaced_at=next((info.first_replaced_at for info in infos if info.replaced_characters), None),
-        empty_files=[name for info in infos for name in info.empty_files],
+        empty_files=[name for info in read for name in info.empty_files],
         repeated=dict(sum((Counter(info.repeated) for info in infos), Counter())),
         **{name: sum(getattr(info, name) for info in infos) for name in _COUNTS},
+        **{name: sum(getattr(info, name) for info in read) for name in _COUNTS_OF_READING},
     )
     write_info(folder, info)
     return info

@@ -67,7 +67,10 @@ def _plain_text(source: Source, report: ReadReport) -> Iterator[str | None]:
 def _documents(rows: Iterator[tuple[str, dict[str, Any]]], column: str, report: ReadReport) -> Iterator[str | None]:
     for place, row in rows:
         if column not in row:
-            raise BertkitError(f"{place} has no column '{column}': use --column with one of {', '.join(row)}")
+            raise BertkitError(
+                f"{place} has no column '{column}': use --column with one of {', '.join(row)} (in evaluate --set "
+                "data.column=NAME)"
+            )
         if row[column] is None:
             report.empty_rows += 1
             continue

@@ -9,6 +9,7 @@ import numpy as np
 
 from bertkit.errors import BertkitError
 from bertkit.inference.scoring import CutReader
+from bertkit.inference.unknown import UnknownPieces
 from bertkit.runtime.load import open_reader
 from bertkit.runtime.text import Encoding
 
@@ -127,6 +128,7 @@ class Embedder:
             )
         self._whole = overflow == "windows"
         self.texts = CutReader(open_reader(str(model), "none", device, texts))
+        self._unknown = UnknownPieces(self.texts.reader)
         config = self.texts.reader.bert.config
         self.pooling, self._summed = pooling, chosen.summed
         self._layers = chosen.of(int(config["num_hidden_layers"]))
@@ -137,6 +139,7 @@ class Embedder:
         """The features of texts, in their order; in lists of some texts at a time, so that memory stays bounded."""
         parts: list[tuple[int, TextVectors]] = []  # for each window of the current text: its tokens, and its features
         for chunk in self._windows_at_once(texts):
+            self._unknown.add(encoded for _, _, encoded in chunk)
             states = self.texts.reader.bert.hidden_states([encoded for _, _, encoded in chunk], self._layers)
             whole = []
             for (text, is_last, encoded), layers in zip(chunk, states, strict=True):
@@ -146,6 +149,10 @@ class Embedder:
                     parts = []
             if whole:
                 yield whole
+
+    def say_unknown(self) -> None:
+        """Says how many pieces were unknown since the last call, if there are any."""
+        self._unknown.say("read alike, whatever is written there")
 
     def _windows_at_once(self, texts: Iterable[str]) -> Iterator[list[tuple[str, bool, Encoding]]]:
         """Windows, as many at a time as fit into memory: (text, whether this is its last window, ids)."""

@@ -50,6 +50,7 @@ def say_what_starts(
         memory += MOMENTS_BYTES * facts["parameters"]
     precision = "fp32" if facts["mixed_precision"] == "no" else facts["mixed_precision"]
     processes = f", {facts['num_processes']} processes" if facts["num_processes"] > 1 else ""
+    steps = console.counted(plan.total_steps, "step", "steps")
     lengths = " then ".join(str(plan.max_seq_length(steps.start)) for steps in stretches)
     console.note(
         f"corpus: {console.counted(facts['documents'], 'document', 'documents')}, "
@@ -60,7 +61,7 @@ def say_what_starts(
         console.note(console.plain(line_of(part)))
     console.note(
         f"[bold]{console.plain(facts['recipe'])}[/]: {facts['parameters'] / 1e6:,.1f}M parameters on {facts['device']} "
-        f"({precision}{processes}), {plan.total_steps:,} steps of {facts['batch_size']} sequences, {lengths} tokens "
+        f"({precision}{processes}), {steps} of {facts['batch_size']} sequences, {lengths} tokens "
         f"long, {tokens / max(seconds, 1e-9):,.0f} tokens/s"
         + (f", {memory / 2**30:.1f} GiB of memory" if memory else "")
         + f": about {console.duration(left_s)}, until {console.clock(left_s)} → {console.plain(facts['out'])}"

@@ -60,6 +60,12 @@ class Setup:
         """Which examples belong to each step."""
         return plan_of(self.recipe, self.corpus, self.micro_batch_size)
 
+    def evaluation_set(self, max_seq_length: int) -> EvaluationSet:
+        """The held-out examples that the model is evaluated on while it reads so many tokens."""
+        data, length = as_read(self.recipe.data, max_seq_length, self.learned_objective != "none")
+        collate = collator_for(self.corpus.tokenizer, data)
+        return EvaluationSet(self.corpus.validation, data, collate, length, self.recipe.train.seed)
+
     def job(self, plan: PretrainingPlan, forecast: "Forecast") -> "Job":
         """The job of the loop: the model with its loss, the steps, and how they are evaluated and saved."""
         from bertkit.training.job import Job
@@ -68,9 +74,7 @@ class Setup:
 
         @cache
         def evaluation_set(max_seq_length: int) -> EvaluationSet:
-            data, length = as_read(recipe.data, max_seq_length, self.learned_objective != "none")
-            collate = collator_for(corpus.tokenizer, data)
-            examples = EvaluationSet(corpus.validation, data, collate, length, recipe.train.seed)
+            examples = self.evaluation_set(max_seq_length)
             examples.say_share("--set data.max_eval_examples=N")
             return examples
 
@@ -123,7 +127,8 @@ class Setup:
         if longest < reached - 1:
             why = ", as no document to train on is longer (a blank line ends a document, and so does a row)"
         elif reached < asked:
-            why = f", as no step is left for examples of {asked} (--max-steps gives more)"
+            more = "--budget" if self.request.asked.budget_s else "--max-steps"
+            why = f", as no step is left for examples of {asked} ({more} gives more)"
         else:
             why = " (--seq-len)"
         leave_out = (

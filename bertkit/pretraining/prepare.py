@@ -250,9 +250,11 @@ def _validation_text(
         store = same[0]
     elif is_prepared(validation):
         store = _opened(validation, tokenizer)
+        _say_unknown(store, tokenizer, "held-out text: ")
     else:
         as_it_is = replace(preparation_of(validation, recipe), deduplicate=None)
         store = prepare_corpus(as_it_is, recipe.tokenizer, tokenizer)[0]
+        _say_unknown(store, tokenizer, "held-out text: ")
     part = Part(store, split_documents(store, 0, recipe.train.seed)[0])
     _check_predictable(part, special_ids(tokenizer), listed(validation, 3))
     return part
@@ -288,7 +290,7 @@ def _opened(folders: Sequence[str], tokenizer: Any) -> CorpusStore:
         BertkitError: with another tokenizer.
     """
     once = dict.fromkeys(Path(one).resolve() for one in folders)
-    names = [name for one in once for name in read_info(one).sources]
+    names = list(dict.fromkeys(name for one in once for name in read_info(one).sources))
     store = named(merged([Path(one) for one in folders]), names)
     if store.info.tokenizer_fingerprint != tokenizer_fingerprint(tokenizer):
         raise BertkitError(
@@ -307,7 +309,8 @@ def _say_unknown(store: CorpusStore, tokenizer: Any, of: str) -> None:
         count = counted(unknown, f"of {tokens:,} tokens is", f"of {tokens:,} tokens are")
         (console.warn if unknown > _MANY_UNKNOWN * tokens else console.note)(
             f"{console.plain(of)}{count} [UNK] ({unknown / tokens:.2%}): characters without a word piece, or words too long "
-            "for one; where it learns its own, the tokenizer takes in more with a larger --vocab-size"
+            "for one; a tokenizer that is learned takes in more characters with a larger --vocab-size, that of a --model more "
+            "words with --add-words"
         )
 
 

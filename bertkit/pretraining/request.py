@@ -222,7 +222,7 @@ def _sources_of(inputs: Sequence[str]) -> list[Source]:
 
 def _names_of(inputs: Sequence[str]) -> list[str]:
     if is_prepared(inputs):
-        return [name for one in inputs for name in read_info(Path(one)).sources]
+        return list(dict.fromkeys(name for one in inputs for name in read_info(Path(one)).sources))
     return [source.name for source in find_sources(inputs)]
 
 

@@ -197,11 +197,16 @@ def _forecast(run: Setup, started_at_s: float) -> tuple[Setup, PretrainingPlan, 
         plan = run.plan()
     tried = step_costs(run.objective, plan, plan.stretches(), run.accelerator, train)
     costs = {plan.phase(cost.steps.start): cost for cost in tried}
-    examples, left_s = run.recipe.data.max_eval_examples, None
+    examples, left_s = len(run.evaluation_set(plan.max_seq_length(plan.total_steps - 1))), None
     if asked.budget_s is not None:
         left_s = asked.budget_s - (time.monotonic() - started_at_s)
         if not run.request.before.max_steps:  # only once: a resume keeps the schedule of its run
             steps = ranks.from_main(Forecast(plan, costs, train, examples).steps_within(left_s, 0))
+            if steps == 1:
+                spent = console.duration(asked.budget_s - left_s)
+                console.warn(
+                    f"--budget leaves no time to train, as {spent} of it are spent: one step is made; give more"
+                )
             run = replace(run, recipe=with_steps(run.recipe, steps))
             plan = run.plan()
     return run, plan, Forecast(plan, costs, train, examples, left_s)

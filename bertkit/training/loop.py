@@ -106,6 +106,8 @@ class _Run:
 
     def _end_step(self, stop: StopRequest) -> None:
         """Does what is due after a step: evaluates, saves, and ends the run where a signal asked for it."""
+        if self.accelerator.num_processes == 1:  # several ones agree on it at the beginning of a step alone
+            self._signal = self._signal or stop.signal_number
         last = self.progress.step == self.job.plan.total_steps
         figures: dict[str, float] = {}
         if self._due(self.settings.eval_steps) or last or self.progress.owes_evaluation:

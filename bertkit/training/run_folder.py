@@ -214,7 +214,10 @@ def check_same_maths(out: Path, settings: Settings, fingerprint: str, unused: Co
     check_same_settings(out, settings, unused)
     recorded = read_record(out).data_fingerprint
     if recorded and recorded != fingerprint:
-        raise BertkitError(f"cannot resume {out}: its data or tokenizer has changed since it was begun")
+        raise BertkitError(
+            f"cannot resume {out}: what its text or rows hold, or its tokenizer, has changed since it was begun; give the same, "
+            "or start anew with --overwrite"
+        )
 
 
 def check_same_settings(out: Path, settings: Settings, unused: Collection[str] = ()) -> None:

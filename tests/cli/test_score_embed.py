@@ -133,7 +133,9 @@ def test_unknown_pieces_are_counted(tiny_model: Path) -> None:
     done = run("score", "the zebra sat", "cat", "-", "--model", str(tiny_model), "--json", text="the 中文\n")
     assert [one["tokens"] for one in objects(done)] == [3, 1, 3]
     assert said in done.stderr
+    assert said in run("embed", "the zebra sat", "cat", "the 中文", "--model", str(tiny_model)).stderr
     assert "unknown" not in run("score", "the cat", "--model", str(tiny_model)).stderr
+    assert "unknown" not in run("embed", "the cat", "--model", str(tiny_model)).stderr
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls", "word", "none"])

@@ -196,15 +196,19 @@ def test_parts_that_are_missing_are_named_and_those_that_do_not_go_together_refu
         merged([Path("2"), Path("other-1")])
 
 
-def test_what_rows_lacked_is_summed_over_the_parts(tmp_path):
+def test_what_rows_lacked_is_counted_once_for_all_parts(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text(r'{"text": "a\u0000 cat"}' '\n{"text": ""}\n' r'{"text": "\u0000\u0000the dog"}' "\n")
     parts = [dataclasses.replace(preparation(path), shard=(part, 2)) for part in range(2)]
     made = [prepare(one, letters_tokenizer(), out=tmp_path / f"{n}") for n, one in enumerate(parts)]
     assert [one.info.dropped_nuls for one in made] == [3, 3]  # each part reads all rows
     info = merged([one.folder for one in made]).info
-    assert info.dropped_nuls == 6
-    assert "6 NUL characters in cells are dropped, as BERT's cleaning does" in info.notes
+    assert (info.dropped_nuls, info.empty_rows, info.sources) == (3, 1, [str(path)])
+    assert "3 NUL characters in cells are dropped, as BERT's cleaning does" in info.notes
+    other = tmp_path / "other.jsonl"
+    other.write_text('{"text": ""}\n{"text": "the dog"}\n')
+    third = prepare(preparation(other), letters_tokenizer(), out=tmp_path / "third")
+    assert merged([one.folder for one in (*made, third)]).info.empty_rows == 2
 
 
 def test_a_vocabulary_that_is_learned_on_a_part_of_the_text_says_of_how_much(monkeypatch, capsys):

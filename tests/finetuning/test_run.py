@@ -189,7 +189,7 @@ def test_a_run_is_not_resumed_with_another_model(tiny_model, tmp_path, monkeypat
     rates = [*request.overrides, Override("train.learning_rate", 0.5, "--lr")]
     for other_run, message in (
         ({"overrides": rates}, r"with train\.learning_rate = 0\.5: it was begun with"),
-        ({"train": memory_rows("rows", rows[2:])}, "its data or tokenizer has changed since"),
+        ({"train": memory_rows("rows", rows[2:])}, "what its text or rows hold, or its tokenizer, has changed since"),
         ({"model": str(other)}, "it was begun with"),
     ):
         with pytest.raises(BertkitError, match=f"cannot resume .*{message}"):

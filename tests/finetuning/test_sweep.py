@@ -71,7 +71,11 @@ def test_finished_runs_are_taken_over_counted_and_the_others_are_made(swept, tin
     [
         (ROWS, {"train.max_steps": 3}, r"cannot resume .*seed=42 with train.max_steps = 3: it was begun with 2"),
         (ROWS, {"train.learning_rate": 1e-5}, r"with train.learning_rate = 1e-05: it was begun with"),
-        (ROWS[:20] + ROWS[:20], {}, "cannot resume .*seed=42: its data or tokenizer has changed"),
+        (
+            ROWS[:20] + ROWS[:20],
+            {},
+            "cannot resume .*seed=42: what its text or rows hold, or its tokenizer, has changed",
+        ),
     ],
 )
 def test_a_finished_run_of_something_else_is_not_taken_over(swept, tiny_model, rows, settings, message):

@@ -21,7 +21,7 @@ from bertkit.pretraining.corpus_evaluation import CorpusRequest, evaluate_corpus
 from bertkit.pretraining.request import PretrainRequest
 from bertkit.pretraining.run import pretrain
 from bertkit.settings.recipes import Override
-from bertkit.training import loop
+from bertkit.training import forecast, loop
 from bertkit.training.metrics_log import read_metrics
 from bertkit.training.schedule import Course
 
@@ -165,6 +165,30 @@ def test_a_resume_with_other_text_names_both(here):
         run("b.txt", "c.txt", resume=True)
     shutil.copy("a.txt", "copy.txt")
     assert run("copy.txt", resume=True).finished
+
+
+def test_a_budget_counts_on_as_many_held_out_examples_as_there_are(here, monkeypatch):
+    """A small text has fewer than data.max_eval_examples, whose time would be taken from the training."""
+    counted = []
+    monkeypatch.setattr(forecast.Forecast, "steps_within", lambda self, *_: counted.append(self._evaluation_steps) or 2)
+    run(budget_s=60.0, dry_run=True)
+    run("b.txt", budget_s=60.0, dry_run=True, settings={"data.max_eval_examples": 3}, out="other")
+    examples = [round(3 * steps * TINY["train.batch_size"]) for steps in counted]
+    assert 3 < examples[0] < 100
+    assert examples[1] == 3
+
+
+def test_a_budget_that_leaves_no_time_is_said(here, capsys):
+    run(budget_s=1e-3, dry_run=True)
+    assert "--budget leaves no time to train" in " ".join(capsys.readouterr().err.split())
+
+
+def test_held_out_text_that_the_tokenizer_does_not_know_is_said(here, capsys):
+    (here / "held.txt").write_text(TEXT + "\n\n北京" * 100, encoding="utf-8")
+    run(validation=["held.txt"], dry_run=True)
+    told = " ".join(capsys.readouterr().err.split())
+    assert told.count("held-out text: ") == 1
+    assert "are [UNK]" in told
 
 
 def test_a_finished_run_of_a_budget_is_finished_for_the_same_command(here, capsys):

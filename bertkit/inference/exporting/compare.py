@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from bertkit import console
 from bertkit.assets import EMBEDDED_CORPUS
 from bertkit.errors import BertkitError
 from bertkit.runtime.base import Bert, Head
@@ -18,6 +19,7 @@ _TOLERANCES = {"onnx": 1e-4, "half": 1e-2, "sentence-transformers": 1e-5}
 # outputs the size of the differences as a share of the outputs. (BERT-Tiny: 88 % of the first words, shares below 4 %.)
 _INT8_SAME_WORDS, _INT8_SHARE = 0.7, 0.15
 _EVERY_MASKED = 7
+_SOME_UNKNOWN = 0.05
 
 
 @dataclass(frozen=True)
@@ -81,11 +83,22 @@ class Check:
         if has_segments:
             encoded += [text_encoder.encode(*_lines()[begin : begin + 2]) for begin in range(32, 48, 2)]
         self.texts = [Encoding(one.ids[:longest], one.type_ids[:longest]) for one in encoded]
+        self._say_unknown(text_encoder)
         self.places = [list(range(1, len(one.ids) - 1, _EVERY_MASKED)) or [0] for one in self.texts]
         self._masked = [
             Encoding([text_encoder.mask_id if i in places else id_ for i, id_ in enumerate(one.ids)], one.type_ids)
             for one, places in zip(self.texts, self.places, strict=True)
         ]
+
+    def _say_unknown(self, text_encoder: TextEncoder) -> None:
+        unk_id = text_encoder.vocab[text_encoder.unk_token]
+        pieces = [id_ for one in self.texts for id_ in one.ids if id_ not in text_encoder.special_ids or id_ == unk_id]
+        share = pieces.count(unk_id) / max(1, len(pieces))
+        if share > _SOME_UNKNOWN:
+            console.warn(
+                f"the check's texts are English, and {share:.0%} of their word pieces are unknown to the model: compare the "
+                "export with the original on texts of your own, too"
+            )
 
     def answers(self, bert: Bert, head: Head) -> np.ndarray:
         """A model's outputs for all texts, float32 ``[rows, columns]``: a row per masked place, text or token."""
