@@ -1,7 +1,7 @@
 """Held-out loss and accuracy in pretraining, and the baselines to compare them with."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -109,12 +109,23 @@ class LearningWatch:
         self._best: dict[int, tuple[float, int]] = {}  # evaluation length → least loss, step
         self._told = False
 
+    def remember(self, logged: Iterable[dict[str, Any]]) -> None:
+        """Takes up the evaluations that a run made before it was interrupted."""
+        for values in logged:
+            if (loss := values.get("eval_mlm_loss")) is not None:
+                self._least(loss, values)
+
+    def _least(self, loss: float, values: dict[str, Any]) -> tuple[float, int]:
+        """The least loss of this length up to now, and after how many steps it was reached."""
+        length, step = values["max_seq_length"], values["step"]
+        self._best[length] = min(self._best.get(length, (loss, step)), (loss, step))
+        return self._best[length]
+
     def __call__(self, values: dict[str, Any]) -> None:
         loss, step = values.get("eval_mlm_loss"), values["step"]
         if loss is None:
             return
-        length = values["max_seq_length"]
-        best, best_step = self._best[length] = min(self._best.get(length, (loss, step)), (loss, step))
+        best, best_step = self._least(loss, values)
         if self._told or step < max(200, 0.5 * self._plan.total_steps):
             return
         if loss > best + _RISE:

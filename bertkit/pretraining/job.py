@@ -17,6 +17,7 @@ from bertkit.pretraining.prepare import Prepared, say_changes
 from bertkit.pretraining.request import ResolvedRequest
 from bertkit.runtime.learned_objective import learned_objective
 from bertkit.settings.schema import MOST_STEPS, PretrainRecipe
+from bertkit.training.metrics_log import read_metrics
 from bertkit.training.run_folder import flat
 
 if TYPE_CHECKING:
@@ -86,6 +87,8 @@ class Setup:
             )
         longest = max(plan.max_seq_length(steps.start) for steps in plan.stretches())
         say_no_held_out_pairs(corpus.validation, *as_read(recipe.data, longest, self.learned_objective != "none"))
+        watch = LearningWatch(corpus.baseline, plan)
+        watch.remember(read_metrics(self.request.folder) if self.request.asked.resume else ())
         evaluator = Evaluator(self.accelerator, evaluation_set, plan.max_seq_length, self.micro_batch_size)
         return Job(
             objective=self.objective,
@@ -95,7 +98,7 @@ class Setup:
             save_model=lambda model, where: save_model(model, corpus.tokenizer, where),
             evaluate=evaluator if len(first) else None,
             forecast=forecast,
-            watch=LearningWatch(corpus.baseline, plan),
+            watch=watch,
         )
 
     @property

@@ -57,8 +57,10 @@ def prepare_corpus(
 
 def _prepared(preparation: Preparation, tokenizer: Any, out: Path | None = None, verify: bool = False) -> CorpusStore:
     store = prepare(preparation, tokenizer, out, verify=verify)
-    for told in [*preparation.left_out, *_language_told(preparation.language)]:
+    for told in preparation.left_out:
         console.note(console.plain(told))
+    for told in _language_told(preparation.language):
+        console.note_once(told)  # held-out text is prepared by itself
     _say_repeated(store.info, preparation.names)
     return store
 
@@ -317,10 +319,12 @@ def _say_unknown(store: CorpusStore, tokenizer: Any, of: str) -> None:
 def _say_what_is_held_out(training: DocumentSet, held_out: DocumentSet, asked: float, of: str = "") -> None:
     share = held_out.tokens / (training.tokens + held_out.tokens)
     if share:
-        more = f", more than the {asked:.1%} asked for: less would give no figure" if share > 1.25 * asked else ""
+        is_least = share > 1.25 * asked
+        more = f", more than the {asked:.1%} asked for: less would give no figure" if is_least else ""
+        other = "0 (none)" if is_least else "0.1"
         console.note(
             f"{console.plain(of)}{training.tokens:,} tokens to train on, {held_out.tokens:,} held out for validation "
-            f"({share:.1%}{more}; change it with --validation FILE or --set data.validation_split=0.1)"
+            f"({share:.1%}{more}; change it with --validation FILE or --set data.validation_split={other})"
         )
 
 

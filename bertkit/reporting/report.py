@@ -141,7 +141,7 @@ def _overview(run: Run, number: int) -> dict[str, Any]:
         "parameters": f"{parameters / 1e6:,.1f}M" if is_number(parameters) else "—",
         "device": str(run.facts.get("device") or "—"),
         "steps": steps,
-        "tokens": f"{tokens / 1e6:,.1f}M" if is_number(tokens) else "—",
+        "tokens": (f"{tokens / 1e6:,.1f}M" if tokens >= 1e5 else f"{tokens:,}") if is_number(tokens) else "—",
         "time": console.duration(seconds) if is_number(seconds) else "—",
         "state": "finished" if run.is_finished else "not finished",
     }

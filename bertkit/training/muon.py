@@ -73,7 +73,7 @@ def of_one_shape(parameters: Sequence[nn.Parameter]) -> list[list[nn.Parameter]]
         shapes.setdefault(parameter.shape, []).append(parameter)
     together = []
     for shape, some in shapes.items():
-        size = max(1, _TOGETHER // shape.numel())
+        size = max(1, _TOGETHER // max(1, shape.numel()))
         together += [some[begin : begin + size] for begin in range(0, len(some), size)]
     return together
 

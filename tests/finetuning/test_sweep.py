@@ -149,7 +149,7 @@ def test_all_runs_are_compared_before_one_is_made(swept, tiny_model, tmp_path):
     shutil.copytree(swept, out)
     shutil.rmtree(out / "seed=42")
     before = times(out)
-    with pytest.raises(BertkitError, match="seed=43: its data"):
+    with pytest.raises(BertkitError, match="seed=43: what its text"):
         sweep(replace(request_for(out, tiny_model, ROWS[:30]), resume=True), 2, None)
     assert times(out) == before
     with FileLock(out / LOCK, timeout=0):

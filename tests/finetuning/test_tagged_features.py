@@ -113,5 +113,7 @@ def test_a_model_without_a_tag_that_a_row_needs_in_its_scheme_says_so(tiny_model
     columns = {"text": ("text",), "label": ("entities",)}
     split = Split("validation", [row["text"] for _, row in rows], head.labels(rows, columns))
     assert head.features(split.taken("validation", [0]), encoder).targets.ids[0].tolist() == [1, 1]
-    with pytest.raises(BertkitError, match="^rows:2: unknown tag 'B-X'; training has O, I-X"):
+    with pytest.raises(
+        BertkitError, match="^rows:2: unknown tag 'B-X' .as tags in BIO are read in IOB1.; training has O, I-X"
+    ):
         head.features(split, encoder)

@@ -32,6 +32,16 @@ def test_a_text_that_is_learned_by_heart_is_told_from_one_that_is_not_learned(ca
     assert "not learning" not in heard
 
 
+def test_a_resumed_run_knows_what_was_reached_before(capsys):
+    watch = LearningWatch(Unigrams(6.53, 0.05), PLAN)
+    logged = [
+        {"step": 500 * (n + 1), "eval_mlm_loss": loss, "max_seq_length": 128} for n, loss in enumerate((6.37, 6.21))
+    ]
+    watch.remember([{"step": 100, "loss": 1.0}, *logged])
+    watch({"step": 2000, "eval_mlm_loss": 7.0, "max_seq_length": 128})
+    assert "was 6.21 after 1,000 steps and is 7.00 after 2,000" in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_run_that_never_beats_word_frequencies_is_not_learning(capsys):
     heard = said([9.0, 6.6, 6.55, 6.54], capsys)
     assert "not learning yet: the held-out MLM loss is 6.55 after 1,500 steps" in heard

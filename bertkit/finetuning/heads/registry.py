@@ -12,6 +12,7 @@ from bertkit.finetuning.heads.sequence import SequenceHead
 from bertkit.finetuning.heads.span import SpanHead
 from bertkit.finetuning.heads.token import TokenHead
 from bertkit.models.folder import what_it_is
+from bertkit.models.headed import check_problem_type
 from bertkit.settings.schema import TaskSettings
 
 HEADS: dict[str, type[Head]] = {
@@ -69,6 +70,7 @@ def head_of_model(name: str, config: dict[str, Any], task: TaskSettings) -> Head
         readable = ", ".join(dict.fromkeys(f"…{_suffix(head)}" for head in HEADS.values()))
         told = what_it_is(config, name) or f"it is a {architecture}; run bertkit finetune --model {name} first"
         raise BertkitError(f"{name} was not fine-tuned for a task that bertkit reads ({readable}): {told}")
+    check_problem_type(config, name)
     kind = next((head for head in fitting if head.name == task.head), fitting[0])
     try:
         return kind.of_model(config)

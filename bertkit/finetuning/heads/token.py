@@ -130,7 +130,7 @@ class TokenHead(AtTokens):
         for row in tagged:
             first = "I" if self.scheme == "IOB1" else "B"
             self._refuse_unknown(
-                row, {*self._own(row.tags or (), other), *(f"{first}-{one.label}" for one in row.marked or ())}
+                row, {*self._own(row.tags or (), other), *(f"{first}-{one.label}" for one in row.marked or ())}, other
             )
         return tagged
 
@@ -143,10 +143,11 @@ class TokenHead(AtTokens):
         """The tags of a row, in another scheme or in the model's, as the model is to say them."""
         return tags_of(entities(tags), len(tags), self.scheme) if other else self._repaired(tags)
 
-    def _refuse_unknown(self, row: TaggedRow, tags: set[str]) -> None:
+    def _refuse_unknown(self, row: TaggedRow, tags: set[str], other: str = "") -> None:
         if unknown := sorted(tags - set(self.label_names)):
             there = ", ".join(self.label_names[:20])
-            raise BertkitError(f"{row.place}: unknown tag '{unknown[0]}'; training has {there}")
+            read = f" (as tags in {other} are read in {self.scheme})" if other else ""
+            raise BertkitError(f"{row.place}: unknown tag '{unknown[0]}'{read}; training has {there}")
 
     def _as_learned(self, rows: list[TaggedRow], name: str) -> list[TaggedRow]:
         """Rows with the tags that the model is to say: those that go on with nothing as beginnings, and those in another
@@ -156,7 +157,7 @@ class TokenHead(AtTokens):
             console.note(f"the tags of {name} are in {other}, and are read in {self.scheme}, as the model's are")
         made = [replace(row, tags=self._own(row.tags or (), other)) for row in rows]
         for row in made:
-            self._refuse_unknown(row, {*(row.tags or ())})
+            self._refuse_unknown(row, {*(row.tags or ())}, other)
         return made
 
     def _repaired(self, tags: Sequence[str]) -> list[str]:

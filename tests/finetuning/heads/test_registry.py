@@ -32,8 +32,6 @@ def test_the_labels_of_a_model_of_transformers_are_read(cls: Any, tmp_path: Path
 @pytest.mark.parametrize(
     ("cls", "changes", "said"),
     [
-        (BertForSequenceClassification, {"problem_type": "ranking"}, "KeyError 'ranking'"),
-        (BertForSequenceClassification, {"problem_type": ["x"]}, "TypeError"),
         (BertForSequenceClassification, {"id2label": ["a", "b"]}, "AttributeError"),
         (BertForSequenceClassification, {"id2label": {"one": "a"}}, "ValueError"),
         (BertForTokenClassification, {"id2label": ["a", "b"]}, "AttributeError"),
@@ -43,6 +41,15 @@ def test_the_labels_of_a_model_of_transformers_are_read(cls: Any, tmp_path: Path
 def test_outputs_without_a_meaning_are_one_line(cls: Any, changes: dict[str, Any], said: str, tmp_path: Path) -> None:
     config = config_of(cls, tmp_path, changes)
     with pytest.raises(BertkitError, match=f"the config.json of model does not say .* of a {cls.__name__} .*{said}"):
+        head_of_model("model", config, TaskSettings())
+
+
+@pytest.mark.parametrize("kind", ["ranking", ["x"]])
+def test_a_kind_of_problem_that_nobody_reads_is_named(kind: Any, tmp_path: Path) -> None:
+    config = config_of(BertForSequenceClassification, tmp_path, {"problem_type": kind})
+    with pytest.raises(
+        BertkitError, match="the config.json of model has the problem_type .*, which nobody reads: it is one"
+    ):
         head_of_model("model", config, TaskSettings())
 
 
