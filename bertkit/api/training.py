@@ -130,7 +130,8 @@ def inspect(
         if given is not None:
             fitting = "train (of a corpus it is the setting data.column that names the text)"
             raise BertkitError(f"{name} does not go with corpus: it is for {fitting}")
-    if count_of("examples", examples) < 1:
+    number = count_of("examples", examples)
+    if number < 1:
         raise BertkitError(f"examples must be 1 or more, got {examples}")
     from bertkit.pretraining.inspection import inspect as look
     from bertkit.pretraining.request import PretrainRequest
@@ -144,7 +145,7 @@ def inspect(
             tokenizer=given_name("tokenizer", tokenizer),
         )
     )
-    return seen.report(list(seen.examples(int(examples))))
+    return seen.report(list(seen.examples(number)))
 
 
 def _inspect_rows(

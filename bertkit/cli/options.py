@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,9 +46,9 @@ def refuse_empty_places(arguments: Sequence[str]) -> None:
     Raises:
         BertkitError: there is one.
     """
-    for name, value in zip(arguments, [*arguments[1:], None], strict=False):
-        place = next((one for one in _PLACES if name in (one, f"{one}=")), None)
-        if place is not None and (value == "" or name.endswith("=")):
+    for name, value in pairwise([*arguments, None]):
+        place = next((one for one in _PLACES if (name, value) == (one, "") or name == f"{one}="), None)
+        if place is not None:
             raise BertkitError(f"{place} is empty: give a name (is a variable of the shell not set?)")
 
 

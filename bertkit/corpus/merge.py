@@ -3,7 +3,7 @@
 import hashlib
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,12 +45,17 @@ def merged(parts: Sequence[Path]) -> CorpusStore:
     for store in stores:
         text.update(store.info.fingerprint.encode())
     folder = cache_folder() / "corpora" / f"merged-{text.hexdigest()}-{stores[0].info.tokenizer_fingerprint[:8]}"
-    names = list(dict.fromkeys(name for store in stores for name in store.info.sources))
+    names = source_names(store.info for store in stores)
 
     def make(fresh: Path) -> None:
         join(fresh, stores, text.hexdigest(), names)
 
     return opened(folder, open_store, make)
+
+
+def source_names(infos: Iterable[CorpusInfo]) -> list[str]:
+    """The names of what prepared texts were read from, each once: all parts of a division have read the same."""
+    return list(dict.fromkeys(name for info in infos for name in info.sources))
 
 
 def join(folder: Path, stores: Sequence[CorpusStore], fingerprint: str, sources: Sequence[str]) -> CorpusInfo:

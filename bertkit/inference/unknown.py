@@ -4,7 +4,17 @@ from collections.abc import Iterable
 
 from bertkit import console
 from bertkit.runtime.base import Reader
-from bertkit.runtime.text import Encoding
+from bertkit.runtime.text import Encoding, TextEncoder
+
+
+def counted_pieces(text_encoder: TextEncoder, texts: Iterable[Encoding]) -> tuple[int, int]:
+    """How many word pieces of texts are unknown, and how many there are; special tokens are no pieces."""
+    unk_id = text_encoder.vocab[text_encoder.unk_token]
+    unknown = pieces = 0
+    for text in texts:
+        unknown += text.ids.count(unk_id)
+        pieces += sum(id_ not in text_encoder.special_ids for id_ in text.ids)
+    return unknown, pieces
 
 
 class UnknownPieces:
@@ -23,10 +33,9 @@ class UnknownPieces:
 
     def add(self, texts: Iterable[Encoding]) -> None:
         """Takes up the pieces of texts."""
-        unk_id = self._text_encoder.vocab[self._text_encoder.unk_token]
-        for text in texts:
-            self._all += sum(id_ not in self._text_encoder.special_ids for id_ in text.ids)
-            self.count += text.ids.count(unk_id)
+        unknown, pieces = counted_pieces(self._text_encoder, texts)
+        self.count += unknown
+        self._all += pieces
 
     def say(self, what: str) -> None:
         """Says how many pieces were unknown since the last call, if there are any, and what becomes of them."""

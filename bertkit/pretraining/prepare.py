@@ -10,7 +10,7 @@ import numpy as np
 from bertkit import console
 from bertkit.console import counted, listed
 from bertkit.corpus.by_document import chunks_of
-from bertkit.corpus.merge import merged
+from bertkit.corpus.merge import merged, source_names
 from bertkit.corpus.prepare import Preparation, named, prepare, say_notes, tokenizer_fingerprint
 from bertkit.corpus.repeated import NEAR_EXTRA
 from bertkit.corpus.sentences import GENERAL, has_rules
@@ -250,12 +250,12 @@ def _validation_text(
     """Other text, all of it held out; ``same`` is their store, where an evaluation has opened it already."""
     if same and recipe.data.deduplicate is None:
         store = same[0]
-    elif is_prepared(validation):
-        store = _opened(validation, tokenizer)
-        _say_unknown(store, tokenizer, "held-out text: ")
     else:
-        as_it_is = replace(preparation_of(validation, recipe), deduplicate=None)
-        store = prepare_corpus(as_it_is, recipe.tokenizer, tokenizer)[0]
+        if is_prepared(validation):
+            store = _opened(validation, tokenizer)
+        else:
+            as_it_is = replace(preparation_of(validation, recipe), deduplicate=None)
+            store = prepare_corpus(as_it_is, recipe.tokenizer, tokenizer)[0]
         _say_unknown(store, tokenizer, "held-out text: ")
     part = Part(store, split_documents(store, 0, recipe.train.seed)[0])
     _check_predictable(part, special_ids(tokenizer), listed(validation, 3))
@@ -292,7 +292,7 @@ def _opened(folders: Sequence[str], tokenizer: Any) -> CorpusStore:
         BertkitError: with another tokenizer.
     """
     once = dict.fromkeys(Path(one).resolve() for one in folders)
-    names = list(dict.fromkeys(name for one in once for name in read_info(one).sources))
+    names = source_names(map(read_info, once))
     store = named(merged([Path(one) for one in folders]), names)
     if store.info.tokenizer_fingerprint != tokenizer_fingerprint(tokenizer):
         raise BertkitError(

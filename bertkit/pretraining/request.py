@@ -9,6 +9,7 @@ from typing import Any
 from bertkit import console
 from bertkit.assets import EMBEDDED_CORPUS
 from bertkit.console import listed
+from bertkit.corpus.merge import source_names
 from bertkit.corpus.sources import Source, find_sources
 from bertkit.corpus.store import IDS_FILE, CorpusStore, read_info
 from bertkit.errors import BertkitError
@@ -222,7 +223,7 @@ def _sources_of(inputs: Sequence[str]) -> list[Source]:
 
 def _names_of(inputs: Sequence[str]) -> list[str]:
     if is_prepared(inputs):
-        return list(dict.fromkeys(name for one in inputs for name in read_info(Path(one)).sources))
+        return source_names(read_info(Path(one)) for one in inputs)
     return [source.name for source in find_sources(inputs)]
 
 

@@ -252,9 +252,8 @@ def _answers(row: Row, columns: Columns) -> Answers:
     given = values.get(columns["label"][0])
     if "start" in columns and are_alone(unfolded(given)):
         start = unfolded(values.get(columns["start"][0]))
-        start = (
-            int(float(start)) if is_whole(start) else start
-        )  # a .csv has text, and pandas floats where some are missing
+        if is_whole(start):  # a .csv has text, and pandas floats where some are missing
+            start = int(float(start))
         given = given if is_missing(start) else {"text": unfolded(given), "answer_start": start}
     return answers_of(place, context if isinstance(context, str) else "", given)
 

@@ -95,7 +95,7 @@ def right_choice(row: Row, columns: Columns) -> int:
     Raises:
         BertkitError: there is no such choice.
     """
-    choices, given, keys = choices_of(row, columns), class_name(row[1].get(columns["label"][0])), _keys(row, columns)
+    choices, given, keys = choices_of(row, columns), _label(row, columns), _keys(row, columns)
     number, ways = -1, f"a number from 0 to {len(choices) - 1}, a letter, or its text"
     if keys:
         ways = f"one of {listed(keys, _SHOWN_NAMES)}"
@@ -119,8 +119,8 @@ def refuse_numbers_from_1(rows: Sequence[Row], columns: Columns, source: str) ->
     """
     beyond = 0
     for row in rows:
-        given = class_name(row[1].get(columns["label"][0]))
-        if not given or is_text_of_a_choice(row, columns):
+        given = _label(row, columns)
+        if not given or _is_text_of_a_choice(row, columns):
             continue
         if not _is_number(given) or int(given) == 0 or _keys(row, columns):
             return
@@ -133,10 +133,10 @@ def refuse_numbers_from_1(rows: Sequence[Row], columns: Columns, source: str) ->
         )
 
 
-def is_text_of_a_choice(row: Row, columns: Columns) -> bool:
+def _is_text_of_a_choice(row: Row, columns: Columns) -> bool:
     """Whether the label of a row is the text of one of its choices."""
     with suppress(BertkitError):  # what is wrong with its choices is told elsewhere
-        return class_name(row[1].get(columns["label"][0])) in choices_of(row, columns)
+        return _label(row, columns) in choices_of(row, columns)
     return False
 
 
@@ -146,15 +146,20 @@ def refuse_two_readings(rows: Sequence[Row], columns: Columns) -> None:
     Raises:
         BertkitError: they are.
     """
-    if not all(is_text_of_a_choice(row, columns) for row in rows):
+    if not all(_is_text_of_a_choice(row, columns) for row in rows):
         return
     for row in rows:
-        given, read = class_name(row[1].get(columns["label"][0])), choices_of(row, columns)[right_choice(row, columns)]
+        given, read = _label(row, columns), choices_of(row, columns)[right_choice(row, columns)]
         if read != given:
             raise BertkitError(
                 f"{row[0]}: the label '{given}' is the text of a choice, as all labels are, and by its number, letter or name "
                 f"that of another, '{read[:60]}': write letters (A, B, …) that are no texts of choices"
             )
+
+
+def _label(row: Row, columns: Columns) -> str:
+    """The right choice as it is written."""
+    return class_name(row[1].get(columns["label"][0]))
 
 
 def _is_number(given: str) -> bool:

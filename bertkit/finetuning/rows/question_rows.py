@@ -49,7 +49,7 @@ def answers_of(place: str, context: str, given: Any) -> Answers:
         BertkitError: the object has another form, or an answer does not occur in the text.
     """
     given = unfolded(given)
-    if isinstance(given, dict) and given.get("text") and not given.get("answer_start") and "answer_start" not in given:
+    if isinstance(given, dict) and given.get("text") and "answer_start" not in given:
         given = given["text"]
     if are_alone(given):
         return _unplaced(place, context, [given] if isinstance(given, str) else given)

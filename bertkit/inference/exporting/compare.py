@@ -10,6 +10,7 @@ import numpy as np
 from bertkit import console
 from bertkit.assets import EMBEDDED_CORPUS
 from bertkit.errors import BertkitError
+from bertkit.inference.unknown import counted_pieces
 from bertkit.runtime.base import Bert, Head
 from bertkit.runtime.text import Encoding, TextEncoder
 
@@ -91,9 +92,8 @@ class Check:
         ]
 
     def _say_unknown(self, text_encoder: TextEncoder) -> None:
-        unk_id = text_encoder.vocab[text_encoder.unk_token]
-        pieces = [id_ for one in self.texts for id_ in one.ids if id_ not in text_encoder.special_ids or id_ == unk_id]
-        share = pieces.count(unk_id) / max(1, len(pieces))
+        unknown, pieces = counted_pieces(text_encoder, self.texts)
+        share = unknown / max(1, pieces)
         if share > _SOME_UNKNOWN:
             console.warn(
                 f"the check's texts are English, and {share:.0%} of their word pieces are unknown to the model: compare the "
