@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bertkit import console
-from bertkit.assets import EMBEDDED_CORPUS
 from bertkit.cli import options
 
 if TYPE_CHECKING:
@@ -130,6 +129,8 @@ def pretrain(
 
 
 def _say_result(run: "RunRecord") -> None:
+    from bertkit.pretraining.card import text_to_fill
+
     results, out = run.results, console.plain(run.out)
     if results.get("eval_mlm_loss") is not None:  # None: not finite, in a run of before such a run was refused
         pairs = "SOP" if run.learned_objective == "sop" else "NSP"
@@ -142,9 +143,8 @@ def _say_result(run: "RunRecord") -> None:
     if "before" in results:
         _print_before_and_after(run)
     console.note(f"\nYour BERT is in [bold]{out}[/] ({console.duration(run.seconds)}). Next:")
-    sentence = "i [MASK] a little boy" if run.corpus == [str(EMBEDDED_CORPUS)] else "a sentence with one [MASK] in it"
     model = shlex.quote(str(run.out))
-    console.command(f'bertkit mask-fill --model {model} "{sentence}"')
+    console.command(f'bertkit mask-fill --model {model} "{text_to_fill(run)}"')
     console.command(f"bertkit finetune --model {model} --train ROWS.csv --validation-split 0.1")
 
 

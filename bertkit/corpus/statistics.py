@@ -4,21 +4,17 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bertkit.corpus.looking import look
 from bertkit.corpus.normal_forms import COMPOSING, written_twice
-from bertkit.corpus.paragraphs import read_paragraphs
 from bertkit.corpus.prepare import Preparation
 from bertkit.errors import BertkitError, rules_applied
-from bertkit.io.text import ReadReport
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-_LOOKED_AT_CHARACTERS = 2_000_000
-_LOOKED_AT_SOURCES = 128
-"""A larger corpus is judged by the beginnings of so many of its files, spread evenly."""
 _MANY = 0.005
 """A larger share of changed characters is a warning."""
 _MOST_UNREAD = 0.5
@@ -41,7 +37,6 @@ _WITHOUT_SPACES = {
 }
 """Scripts that are written without blanks between words, and a Python package that puts them there."""
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
-_GOES_ON = ",;-\u2010\u2013\u2014"  # marks that end no sentence
 _FEW_TWICE, _MANY_TWICE = 20, 0.001
 """More words with a letter in the rarer of two forms, and a larger share of all, are a warning."""
 
@@ -177,7 +172,7 @@ def text_report(preparation: Preparation, rules: "Tokenizer", given: bool) -> Te
     Raises:
         BertkitError: most of the text lies in words that are too long to be read.
     """
-    seen = _look(preparation)
+    seen = look(preparation)
     words = seen.words
     characters = Counter({one: n for one, n in seen.characters.items() if not one.isspace()})
     changed = _changed(characters, rules)
@@ -211,47 +206,6 @@ def text_report(preparation: Preparation, rules: "Tokenizer", given: bool) -> Te
             "ones (of sequences such as DNA, `fold -w 60`)"
         )
     return report
-
-
-@dataclass
-class _Seen:
-    """What was counted in a corpus, or in a part of it."""
-
-    words: Counter[str] = field(default_factory=Counter)
-    """What stands between blanks."""
-    characters: Counter[str] = field(default_factory=Counter)
-    line_ends: int = 0
-    cut_sentences: int = 0
-    part: str = ""
-
-    def add(self, paragraph: str, before: str | None) -> None:
-        """Counts a paragraph, and the line end between it and the one before in its document."""
-        self.words.update(paragraph.split())
-        self.characters.update(paragraph)
-        if before is not None:
-            self.line_ends += 1
-            self.cut_sentences += (before[-1].isalpha() or before[-1] in _GOES_ON) and paragraph[0].islower()
-
-
-def _look(preparation: Preparation) -> _Seen:
-    step = -(-len(preparation.sources) // _LOOKED_AT_SOURCES)
-    chosen = preparation.sources[::step] if step else ()
-    seen = _Seen()
-    is_part = len(chosen) < len(preparation.sources)
-    for source in chosen:
-        left = _LOOKED_AT_CHARACTERS // len(chosen)
-        before = None
-        for paragraph in read_paragraphs(source, preparation.column, ReadReport()):
-            if paragraph and left <= 0:
-                is_part = True
-                break
-            if paragraph:
-                seen.add(paragraph, before)
-                left -= len(paragraph)
-            before = paragraph
-    files = f" of {len(chosen):,} of {len(preparation.sources):,} files" if len(preparation.sources) > 1 else ""
-    seen.part = f"the first {seen.characters.total():,} characters{files}" if is_part else ""
-    return seen
 
 
 def _changed(characters: Iterable[str], rules: "Tokenizer") -> dict[str, str]:

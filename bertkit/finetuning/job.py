@@ -14,7 +14,8 @@ from bertkit.finetuning.fingerprint import data_fingerprint
 from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.kept_states import with_states
 from bertkit.finetuning.request import FinetuneRequest
-from bertkit.finetuning.windows import Cuts, Reach, RowEncoder
+from bertkit.finetuning.unread import Reach, Unread
+from bertkit.finetuning.windows import RowEncoder
 from bertkit.models.bert import lengthen, save_model
 from bertkit.models.headed import new_headed
 from bertkit.models.layers import freeze, rate_factors
@@ -62,10 +63,10 @@ def set_up(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneRequest,
     encoder = RowEncoder.of(tokenizer, recipe.data)
     features = head.features(data.train, encoder)
     evaluator = SplitEvaluator(accelerator, data.validation, encoder, metrics, head)
-    for split, made in zip([data.train, *data.validation], [features, *evaluator.features], strict=True):
-        notes += Cuts().add(made, len(split.texts)).told(split.name, encoder.max_length, Reach.of(model))
     for told in notes:
         console.note(console.plain(told))
+    for split, made in zip([data.train, *data.validation], [features, *evaluator.features], strict=True):
+        Unread(encoder, Reach.of(model)).add(made, len(split.texts)).say(split.name)
     choose_attention(model, accelerator.device.type, accelerator.mixed_precision, features.longest)
     objective = FinetuneObjective(model, learned)
     if train.encoder == "frozen":

@@ -16,7 +16,6 @@ from bertkit.finetuning.heads.registry import head_of_model
 from bertkit.finetuning.heads.sequence import SequenceHead
 from bertkit.finetuning.inputs import has_columns, read_inputs, text_input
 from bertkit.finetuning.predictor import Predictor, open_predictor, predictions
-from bertkit.finetuning.windows import Cuts
 from bertkit.io.memory import MemoryRows
 from bertkit.io.tables import TABLE_SUFFIXES
 from bertkit.models.folder import checked_folder, read_config
@@ -64,7 +63,7 @@ def evaluate(
     evaluated = []
     for split in splits:
         features = head.features(split, predictor.encoder)
-        predictor.say_cut(Cuts().add(features, len(split.texts)), split.name)
+        predictor.unread().add(features, len(split.texts)).say(split.name)
         evaluated.append(scored(head, predictor.logits(features), features, split, metrics))
     return {"metrics": list(metrics), **results_of(evaluated, head, metrics, recipe.train.seed)}
 
@@ -126,6 +125,6 @@ def write_task_submission(
     for name, split in zip(settings.submission, settings.test_splits, strict=True):
         rows = load_split(settings, data, split, head)
         answers, features = predictor.answers(rows)
-        predictor.say_cut(Cuts().add(features, len(rows.texts)), split)
+        predictor.unread().add(features, len(rows.texts)).say(split)
         written.append(write_submission(folder, name, head.encoded(answers).tolist(), settings.submission_labels))
     return written

@@ -15,7 +15,8 @@ from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.heads.registry import head_of_model
 from bertkit.finetuning.inputs import row_inputs, text_input
 from bertkit.finetuning.rows.table_check import empty_texts
-from bertkit.finetuning.windows import Cuts, Reach, RowEncoder
+from bertkit.finetuning.unread import Reach, Unread
+from bertkit.finetuning.windows import RowEncoder
 from bertkit.io.memory import DataFrame, Table, memory_rows
 from bertkit.models.folder import FEATURES, checked_folder, read_config
 from bertkit.runtime.base import finite
@@ -140,10 +141,9 @@ class Predictor:
         features = self.head.features(split, self.encoder)
         return self.head.decode(self.logits(features), features, split), features
 
-    def say_cut(self, cuts: Cuts, name: str) -> None:
-        """Says what the model could not read of the rows of a split, which is named."""
-        for told in cuts.told(name, self.encoder.max_length, self.reach):
-            console.note(console.plain(told))
+    def unread(self) -> Unread:
+        """A count of what the model cannot read of rows, at nothing yet."""
+        return Unread(self.encoder, self.reach)
 
 
 def open_predictor(
@@ -168,9 +168,8 @@ def open_predictor(
     if reader is not None:
         config, text_encoder = reader.bert.config, reader.text_encoder
         settings = _fitting(recipe.data, config.get("max_position_embeddings"), overrides)
-        encoder = RowEncoder(
-            text_encoder.tokenizer, text_encoder.pad_id, config.get("type_vocab_size", 2) > 1, settings
-        )
+        unk_id, has_types = text_encoder.vocab[text_encoder.unk_token], config.get("type_vocab_size", 2) > 1
+        encoder = RowEncoder(text_encoder.tokenizer, text_encoder.pad_id, has_types, settings, unk_id)
         return Predictor(head, recipe, encoder, None, reader)
     from bertkit.hardware import choose_device
     from bertkit.models.fast.attention import attend_unpadded
@@ -211,7 +210,7 @@ def predictions(predictor: Predictor, inputs: Iterator[Any]) -> Iterator[dict[st
         inputs: for each row what ``predictor.head.input`` returns.
     """
     begin = unsure = empty = 0
-    cuts = Cuts()
+    unread = predictor.unread()
     while texts := list(islice(inputs, _ROWS_AT_ONCE)):
         answers, features = predictor.answers(Split("", texts, None))
         for row in answers:
@@ -220,8 +219,8 @@ def predictions(predictor: Predictor, inputs: Iterator[Any]) -> Iterator[dict[st
             yield {**row, "index": begin + row["index"], **({"prediction": None} if is_unsure else {})}
         begin += len(texts)
         empty += empty_texts(texts)
-        cuts.add(features, len(texts))
-    predictor.say_cut(cuts, "")
+        unread.add(features, len(texts))
+    unread.say()
     if empty:
         console.note(f"empty texts, which get a prediction as all others do: {empty:,}")
     if unsure:

@@ -2,13 +2,11 @@
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from bertkit import console
-from bertkit.console import counted
 from bertkit.errors import BertkitError, rules_applied
 from bertkit.finetuning.features import Features
 from bertkit.runtime.text import sound
@@ -26,19 +24,30 @@ class RowEncoder:
         pad_id: id of the token that fills up a batch.
         has_types: whether the model tells a first text from a second.
         settings: how long a feature may be, and what happens to what is longer.
+        unk_id: id of the token for what is in no word piece; None if there is none.
+
+    Attributes:
+        special_ids: ids of the tokens that stand around any text.
+        unk_id, unk_token: the token for what is in no word piece; None if there is none.
     """
 
-    def __init__(self, tokenizer: Any, pad_id: int, has_types: bool, settings: FinetuneDataSettings) -> None:
+    def __init__(
+        self, tokenizer: Any, pad_id: int, has_types: bool, settings: FinetuneDataSettings, unk_id: int | None
+    ) -> None:
         self.pad_id, self.max_length, self.overflow = pad_id, settings.max_seq_length, settings.overflow
         self._has_types, self._stride = has_types, settings.stride
+        self.unk_id, self.unk_token = unk_id, None if unk_id is None else tokenizer.id_to_token(unk_id)
         self._tokenizer = copy.deepcopy(tokenizer)
         self._tokenizer.no_padding()
+        self.special_ids = frozenset(self._tokenizer.encode("").ids)
 
     @staticmethod
     def of(tokenizer: Any, settings: FinetuneDataSettings) -> "RowEncoder":
         """With a fast tokenizer of transformers."""
         has_types = "token_type_ids" in tokenizer.model_input_names
-        return RowEncoder(tokenizer.backend_tokenizer, tokenizer.pad_token_id, has_types, settings)
+        return RowEncoder(
+            tokenizer.backend_tokenizer, tokenizer.pad_token_id, has_types, settings, tokenizer.unk_token_id
+        )
 
     def __call__(
         self,
@@ -145,71 +154,6 @@ class RowEncoder:
     def _read(self, text: str) -> Any:
         with rules_applied(text):
             return self._tokenizer.encode(sound(text), add_special_tokens=False)
-
-
-@dataclass(frozen=True)
-class Reach:
-    """How much a model could read of a row.
-
-    Attributes:
-        tokens: at most; None where nothing limits them.
-        can_grow: whether it can be given more places (``model.max_position_embeddings``), as BERTs can.
-    """
-
-    tokens: int | None
-    can_grow: bool
-
-    @staticmethod
-    def of(model: Any) -> "Reach":
-        """That of a model of transformers."""
-        from bertkit.models.headed import positions_of
-
-        return Reach(positions_of(model), model.config.model_type == "bert")
-
-
-class Cuts:
-    """Counts the rows of which something is not read, as features come."""
-
-    def __init__(self) -> None:
-        self._rows = self._cut = self._longest = 0
-        self._windows: bool | None = False
-
-    def add(self, features: Features, rows: int) -> "Cuts":
-        """Takes up the features of so many rows."""
-        self._rows += rows
-        self._cut += len(features.cut)
-        self._longest = max(self._longest, *features.cut.values(), 0)
-        self._windows = features.windows
-        return self
-
-    def told(self, name: str, read: int, reach: Reach) -> list[str]:
-        """A line with their number and what would read them whole; none where there are none.
-
-        Args:
-            name: of the split, if it has one.
-            read: tokens that are read of a row.
-            reach: of the model.
-        """
-        if not self._cut:
-            return []
-        rows = f"of {self._rows:,} rows{name and f' in {name}'}"
-        if self._windows:
-            what = f"{self._cut:,} {rows} lost the end of the text that is in each window, which is over half of {read} tokens"
-        else:
-            one, more = (f"{rows} {verb} longer than {read} tokens and lost" for verb in ("is", "are"))
-            what = counted(self._cut, f"{one} its end", f"{more} their end")
-        return [f"{what}: {'; '.join(self._ways(read, reach))}"]
-
-    def _ways(self, read: int, reach: Reach) -> list[str]:
-        fits = reach.tokens is None or self._longest <= reach.tokens
-        whole = [f"--seq-len {self._longest}"] * fits + ["--set data.overflow=windows"] * (self._windows is False)
-        them = "it" if self._cut == 1 else "them"
-        told = [f"finetune with {' or '.join(whole)} reads {them} whole"] if whole else []
-        if not fits:
-            farther = f" (--seq-len {reach.tokens})" if read != reach.tokens else ""
-            grown = ", and more with --set model.max_position_embeddings=N" if reach.can_grow else ""
-            told.append(f"the model reads at most {reach.tokens} tokens{farther}{grown}")
-        return told
 
 
 def _as_input(row: Sequence[Any], are_words: bool) -> Any:

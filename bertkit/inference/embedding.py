@@ -128,7 +128,7 @@ class Embedder:
             )
         self._whole = overflow == "windows"
         self.texts = CutReader(open_reader(str(model), "none", device, texts))
-        self._unknown = UnknownPieces(self.texts.reader)
+        self._unknown = UnknownPieces(self.texts.reader.name, self.texts.reader.text_encoder)
         config = self.texts.reader.bert.config
         self.pooling, self._summed = pooling, chosen.summed
         self._layers = chosen.of(int(config["num_hidden_layers"]))

@@ -17,6 +17,7 @@ from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.extras import import_extra
 from bertkit.inference.mask_filling.filler import MASK, check_text
+from bertkit.inference.unknown import UnknownPieces
 from bertkit.models.bert import load_for
 from bertkit.models.folder import bert_folder, class_names, own_length, read_config
 from bertkit.models.headed import check_problem_type, linear_class
@@ -73,7 +74,8 @@ def explain(
 ) -> Explanation:
     """Computes what each word of a text contributes to the answer of a classifier, or of a model that fills masks.
 
-    Of a text that is too long for a classifier the end is cut, as by `bertkit predict`; a note says so.
+    Of a text that is too long for a classifier the end is cut, as by `bertkit predict`; notes say so, and what is unknown to the
+    model.
 
     Args:
         model: a folder, a name on the hub, or "embedded".
@@ -113,6 +115,9 @@ def explain(
     words = text_encoder.words(encoded)
     if not words:
         raise BertkitError("the text has no word to explain by: give a sentence")
+    unknown = UnknownPieces(model, text_encoder)
+    unknown.add([encoded])
+    unknown.say("read alike, whatever is written there")
     from bertkit.hardware import choose_device
 
     loaded: Any = load_for(cls, model)[0]

@@ -100,7 +100,7 @@ class Scorer:
     def __init__(self, model: str | Path, device: str | None = None, texts: int | None = None) -> None:
         self.texts = CutReader(open_reader(str(model), "words", device, texts))
         self._text_encoder = self.texts.reader.text_encoder
-        self.unknown = UnknownPieces(self.texts.reader)
+        self.unknown = UnknownPieces(self.texts.reader.name, self.texts.reader.text_encoder)
 
     def score(self, texts: Sequence[str]) -> list[Score]:
         """The scores of texts, in their order. Special tokens in them are read but not scored; an empty text has no score."""

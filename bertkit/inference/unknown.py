@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 
 from bertkit import console
-from bertkit.runtime.base import Reader
 from bertkit.runtime.text import Encoding, TextEncoder
 
 
@@ -21,14 +20,15 @@ class UnknownPieces:
     """The count for one model.
 
     Args:
-        reader: the model.
+        name: the model's.
+        text_encoder: the model's.
 
     Attributes:
         count: how many of the pieces that were added are unknown; special tokens are no pieces.
     """
 
-    def __init__(self, reader: Reader) -> None:
-        self._name, self._text_encoder = reader.name, reader.text_encoder
+    def __init__(self, name: str, text_encoder: TextEncoder) -> None:
+        self._name, self._text_encoder = name, text_encoder
         self.count = self._all = 0
 
     def add(self, texts: Iterable[Encoding]) -> None:

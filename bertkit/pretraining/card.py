@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from bertkit.assets import EMBEDDED_CORPUS
 from bertkit.models.card import CardFacts, evaluation, model_card
 from bertkit.pretraining.before_after import comparison
 from bertkit.pretraining.mix import line_of
@@ -17,6 +18,12 @@ _RESULTS = {
     "eval_nsp_loss": "held-out {pairs} loss (nats)",
     "eval_nsp_accuracy": "held-out {pairs} accuracy",
 }
+
+
+def text_to_fill(run: RunRecord) -> str:
+    """A text to try the model of a run with: a real one where the language of its corpus is known."""
+    is_english = run.corpus == [str(EMBEDDED_CORPUS)]
+    return "i [MASK] a little boy" if is_english else "a sentence with one [MASK] in it"
 
 
 def pretraining_card(out: Path, run: RunRecord, recipe: PretrainRecipe) -> str:
@@ -45,7 +52,7 @@ def pretraining_card(out: Path, run: RunRecord, recipe: PretrainRecipe) -> str:
             usage=(
                 "from transformers import pipeline\n\n"
                 f'fill = pipeline("fill-mask", model="{out.as_posix()}")\n'
-                'print(fill("i [MASK] a little boy"))'
+                f'print(fill("{text_to_fill(run)}"))'
             ),
             command=run.command,
             device=f"{run.device}, {run.num_processes} process(es), mixed precision: {run.mixed_precision}",

@@ -17,6 +17,7 @@ from bertkit.corpus.sentences import GENERAL, has_rules
 from bertkit.corpus.sources import find_sources
 from bertkit.corpus.statistics import TextReport
 from bertkit.corpus.store import CorpusInfo, CorpusStore, is_store, read_info
+from bertkit.corpus.unknown import MORE_PIECES, unknown_text
 from bertkit.errors import BertkitError
 from bertkit.extras import import_extra
 from bertkit.models.tokenizer import load_tokenizer, special_ids
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 _SOME_UNKNOWN, _MANY_UNKNOWN = 0.001, 0.005
 """Shares of the tokens from which on they are said, and warned of; ``inspect`` shows any."""
+_HELD_OUT = "held-out text: "
 _LOOKED_AT_ONCE = 2**20
 """Tokens."""
 
@@ -41,27 +43,33 @@ def prepare_corpus(
     tokenizer: Any | None = None,
     out: Path | None = None,
     verify: bool = False,
+    of: str = "",
 ) -> tuple[CorpusStore, TextReport]:
     """The corpus prepared with a tokenizer (the given one, or WordPiece learned on it), and what that does to the text.
 
     Args:
         out, verify: as ``corpus.prepare.prepare`` takes them.
+        of: names the text before what is said of it, where there are others.
 
     Raises:
         BertkitError: nothing to read, or unreadable; a vocabulary size that does not suit the corpus; words that are
             too long to be read.
     """
     tokenizer, report = tokenizer_for(preparation, settings, tokenizer)
-    return _prepared(preparation, tokenizer, out, verify), report
+    return _prepared(preparation, tokenizer, out, verify, of), report
 
 
-def _prepared(preparation: Preparation, tokenizer: Any, out: Path | None = None, verify: bool = False) -> CorpusStore:
+def _prepared(
+    preparation: Preparation, tokenizer: Any, out: Path | None = None, verify: bool = False, of: str = ""
+) -> CorpusStore:
+    """The corpus prepared; what of it is left out or unknown is said, after ``of``, which names it among others."""
     store = prepare(preparation, tokenizer, out, verify=verify)
     for told in preparation.left_out:
         console.note(console.plain(told))
     for told in _language_told(preparation.language):
         console.note_once(told)  # held-out text is prepared by itself
     _say_repeated(store.info, preparation.names)
+    _say_unknown(store, tokenizer, of, preparation)
     return store
 
 
@@ -197,14 +205,17 @@ def prepare_for_training(
     if texts:
         mixed = [(one, asked[n].share) for n, one in texts.items()]
         tokenizer, text = tokenizer_for(_together(list(texts.values())), recipe.tokenizer, tokenizer, mixed)
+    names = [f"{one.name}: " if len(asked) > 1 else "" for one in asked]
     stores = [
-        _prepared(texts[n], tokenizer) if n in texts else _opened(one.inputs, tokenizer) for n, one in enumerate(asked)
+        _prepared(texts[n], tokenizer, of=names[n]) if n in texts else _opened(one.inputs, tokenizer, names[n])
+        for n, one in enumerate(asked)
     ]
     share = 0.0 if validation else recipe.data.validation_split
     training, held_out = [], []
-    for one, store in zip(asked, stores, strict=True):
+    for one, store, of in zip(asked, stores, names, strict=True):
+        mine, theirs = split_documents(store, 0.0 if one.is_kept else share, recipe.train.seed)
+        _say_what_is_held_out(mine, theirs, 0.0 if one.is_kept else share, of)
         name = one.name if len(asked) > 1 else ""
-        mine, theirs = _sides(store, 0.0 if one.is_kept else share, tokenizer, recipe.train.seed, name)
         training.append(Part(store, mine, one.share, name))
         held_out += [] if one.is_kept else [Part(store, theirs, one.share, name)]
     special = special_ids(tokenizer)
@@ -226,15 +237,6 @@ def _together(texts: Sequence[Preparation]) -> Preparation:
     return texts[0] if len(texts) == 1 else replace(texts[0], sources=[one for text in texts for one in text.sources])
 
 
-def _sides(store: CorpusStore, share: float, tokenizer: Any, seed: int, name: str) -> tuple[DocumentSet, DocumentSet]:
-    """A text's documents to train on and those held out; both are said, and what the tokenizer does not know."""
-    of = f"{name}: " if name else ""
-    training, held_out = split_documents(store, share, seed)
-    _say_what_is_held_out(training, held_out, share, of)
-    _say_unknown(store, tokenizer, of)
-    return training, held_out
-
-
 def _baseline(parts: Sequence[Part], special: list[int]) -> Unigrams:
     """What knowing the frequencies alone would give on these texts, or on those they are held out of, in their shares."""
     first, *others = parts
@@ -252,11 +254,10 @@ def _validation_text(
         store = same[0]
     else:
         if is_prepared(validation):
-            store = _opened(validation, tokenizer)
+            store = _opened(validation, tokenizer, _HELD_OUT)
         else:
             as_it_is = replace(preparation_of(validation, recipe), deduplicate=None)
-            store = prepare_corpus(as_it_is, recipe.tokenizer, tokenizer)[0]
-        _say_unknown(store, tokenizer, "held-out text: ")
+            store = prepare_corpus(as_it_is, recipe.tokenizer, tokenizer, of=_HELD_OUT)[0]
     part = Part(store, split_documents(store, 0, recipe.train.seed)[0])
     _check_predictable(part, special_ids(tokenizer), listed(validation, 3))
     return part
@@ -285,8 +286,8 @@ def _has_predictable(part: Part, special: list[int]) -> bool:
     return False
 
 
-def _opened(folders: Sequence[str], tokenizer: Any) -> CorpusStore:
-    """Text that was prepared before.
+def _opened(folders: Sequence[str], tokenizer: Any, of: str) -> CorpusStore:
+    """Text that was prepared before; ``of`` names it among others in what is said.
 
     Raises:
         BertkitError: with another tokenizer.
@@ -300,20 +301,23 @@ def _opened(folders: Sequence[str], tokenizer: Any) -> CorpusStore:
         )
     say_notes(store.info)
     _say_repeated(store.info, folders)
+    _say_unknown(store, tokenizer, of)
     return store
 
 
-def _say_unknown(store: CorpusStore, tokenizer: Any, of: str) -> None:
+def _say_unknown(store: CorpusStore, tokenizer: Any, of: str, preparation: Preparation | None = None) -> None:
+    """Says how much of a text the tokenizer does not know, and why; of a text that was prepared before, in tokens alone."""
     if tokenizer.unk_token_id is None:
         return
     unknown, tokens = int(store.token_counts[tokenizer.unk_token_id]), store.info.tokens
-    if unknown > _SOME_UNKNOWN * tokens:
-        count = counted(unknown, f"of {tokens:,} tokens is", f"of {tokens:,} tokens are")
-        (console.warn if unknown > _MANY_UNKNOWN * tokens else console.note)(
-            f"{console.plain(of)}{count} [UNK] ({unknown / tokens:.2%}): characters without a word piece, or words too long "
-            "for one; a tokenizer that is learned takes in more characters with a larger --vocab-size, that of a --model more "
-            "words with --add-words"
-        )
+    if unknown <= _SOME_UNKNOWN * tokens:
+        return
+    told = f"{of}{counted(unknown, f'of {tokens:,} tokens is', f'of {tokens:,} tokens are')} [UNK] ({unknown / tokens:.2%})"
+    if preparation is None:
+        told += f": characters without a word piece ({MORE_PIECES}), or words too long for one"
+    else:
+        told += f", {unknown_text(preparation, tokenizer.backend_tokenizer, tokenizer.unk_token_id).told()}"
+    (console.warn if unknown > _MANY_UNKNOWN * tokens else console.note)(console.plain(told))
 
 
 def _say_what_is_held_out(training: DocumentSet, held_out: DocumentSet, asked: float, of: str = "") -> None:

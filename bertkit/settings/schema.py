@@ -84,7 +84,8 @@ class DataSettings(Settings):
         Field(examples=['{source = "wiki/", weight = 80}']),
     ] = None
     """Several texts instead of CORPUS: tables ``[[data.mix]]`` with ``source``, anything that CORPUS may be, and ``weight``, the
-    text's share of the examples in any unit. Epochs count passes over the first text."""
+    text's share of the examples in any unit. Epochs count passes over the first text. A table whose column has another name
+    than that of the others is prepared first (``bertkit prepare``)."""
     max_seq_length: Annotated[int, Field(ge=8)] | tuple[Phase, ...] = 128
     """Tokens a sequence, special tokens included; or phases [[share of the steps, tokens], …]."""
     short_seq_prob: Probability = 0.1

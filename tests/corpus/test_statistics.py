@@ -99,14 +99,14 @@ def test_letters_in_two_normal_forms_are_counted(tmp_path):
 
 
 def test_it_is_said_where_only_the_beginnings_were_looked_at(tmp_path, monkeypatch):
-    monkeypatch.setattr("bertkit.corpus.statistics._LOOKED_AT_CHARACTERS", 8)
+    monkeypatch.setattr("bertkit.corpus.looking._LOOKED_AT_CHARACTERS", 8)
     assert report(tmp_path, "caf\u00e9 bar", strip_accents=True).part == ""  # all 8 of it
     seen = report(tmp_path, "caf\u00e9 bar\nna\u00efve", strip_accents=True)
     assert seen.part == "the first 8 characters"
     assert "lower case (the first 8 characters looked at): 1 of 7 in Latin" in seen.changes()
     for number in range(3):
         (tmp_path / f"{number}.txt").write_text("caf\u00e9\n" * 3, encoding="utf-8")
-    monkeypatch.setattr("bertkit.corpus.statistics._LOOKED_AT_SOURCES", 2)
+    monkeypatch.setattr("bertkit.corpus.looking._LOOKED_AT_SOURCES", 2)
     rules = build_tokenizer(SPECIAL, True, strip_accents=True).backend_tokenizer
     sources = find_sources([str(tmp_path / f"{number}.txt") for number in range(3)])
     # Two files, 4 of the 8 characters each.

@@ -1,35 +1,25 @@
 """Long rows in windows: against transformers' own overflowing tokens, by hand, and row by row from end to end."""
 
-import json
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import transformers
 from helpers.stores import toy_tokenizer
 
 from bertkit import console
 from bertkit.errors import BertkitError
-from bertkit.finetuning import predict
-from bertkit.finetuning.features import Features, Split
+from bertkit.finetuning.features import Split
 from bertkit.finetuning.heads.choice import ChoiceHead
 from bertkit.finetuning.heads.number import Number
 from bertkit.finetuning.heads.one_class import OneClass
 from bertkit.finetuning.heads.several_classes import SeveralClasses
-from bertkit.finetuning.request import FinetuneRequest
-from bertkit.finetuning.run import finetune
-from bertkit.finetuning.windows import Cuts, Reach, RowEncoder
-from bertkit.settings.recipes import Override
+from bertkit.finetuning.unread import Reach, Unread
+from bertkit.finetuning.windows import RowEncoder
 from bertkit.settings.schema import FinetuneDataSettings
 
 
 def encoder(**settings):
     return RowEncoder.of(toy_tokenizer(), FinetuneDataSettings(**settings))
-
-
-def toy_tokens(folder, text):
-    return transformers.AutoTokenizer.from_pretrained(folder)(text)["input_ids"]
 
 
 def text(n):
@@ -131,12 +121,13 @@ def test_choices_are_counted_by_rows_and_not_read_in_windows():
     made = ChoiceHead().features(Split("", rows, None), encoder(max_seq_length=14))
     assert made.cut == {0: 21, 2: 18}
     assert len(made.ids[5]) == 14
-    assert Cuts().add(made, 3).told("", 14, Reach(32, True)) == [
+    read = encoder(max_seq_length=14)
+    assert Unread(read, Reach(32, True)).add(made, 3).told_cut("") == (
         "2 of 3 rows are longer than 14 tokens and lost their end: finetune with --seq-len 21 reads them whole"
-    ]
-    assert Cuts().add(replace(made, cut={2: 18}), 3).told("", 14, Reach(32, True)) == [
+    )
+    assert Unread(read, Reach(32, True)).add(replace(made, cut={2: 18}), 3).told_cut("") == (
         "1 of 3 rows is longer than 14 tokens and lost its end: finetune with --seq-len 18 reads it whole"
-    ]
+    )
     with pytest.raises(BertkitError, match="data.overflow=windows does not fit choices"):
         ChoiceHead().features(Split("", rows, None), encoder(max_seq_length=14, overflow="windows"))
 
@@ -156,55 +147,6 @@ def test_a_nul_is_read_as_if_it_were_not_there_and_said_once(monkeypatch, capsys
     said = " ".join(capsys.readouterr().err.split())
     assert said.count("NUL characters are read as U+FFFD") == said.count("warning") == 1
     assert "here and in what follows: 1 in 'w1\ufffd w2'" in said
-
-
-WINDOWS = "--set data.overflow=windows"
-
-
-@pytest.mark.parametrize(
-    ("windows", "longest", "reach", "ways"),
-    [
-        (False, 176, Reach(512, True), f"finetune with --seq-len 176 or {WINDOWS} reads them whole"),
-        (False, 9_000, Reach(None, False), f"finetune with --seq-len 9000 or {WINDOWS} reads them whole"),
-        (
-            False,
-            638,
-            Reach(512, True),
-            f"finetune with {WINDOWS} reads them whole; the model reads at most 512 tokens (--seq-len 512), and more with "
-            "--set model.max_position_embeddings=N",
-        ),
-        (
-            False,
-            638,
-            Reach(128, False),
-            f"finetune with {WINDOWS} reads them whole; the model reads at most 128 tokens",
-        ),
-        (None, 638, Reach(128, False), "the model reads at most 128 tokens"),
-        (True, 176, Reach(512, True), "finetune with --seq-len 176 reads them whole"),
-    ],
-)
-def test_what_is_cut_is_said_with_the_ways_to_read_it_that_there_are(windows, longest, reach, ways):
-    cuts = Cuts()
-    for cut in ({1: 130}, {}, {0: longest, 2: 129}):
-        cuts.add(Features([], None, np.zeros(0), cut=cut, windows=windows), rows=4)
-    what = "are longer than 128 tokens and lost their end"
-    if windows:
-        what = "lost the end of the text that is in each window, which is over half of 128 tokens"
-    assert cuts.told("train", 128, reach) == [f"3 of 12 rows in train {what}: {ways}"]
-    assert Cuts().add(Features([], None, np.zeros(0), windows=windows), 4).told("", 128, reach) == []
-
-
-@pytest.mark.parametrize(("kind", "can_grow"), [("Bert", True), ("DistilBert", False), ("Electra", False)])
-def test_berts_alone_can_be_given_more_places(kind, can_grow):
-    config = getattr(transformers, f"{kind}Config")(vocab_size=8, max_position_embeddings=16)
-    model = SimpleNamespace(config=config, named_modules=list)
-    assert Reach.of(model) == Reach(16, can_grow)
-
-
-def test_words_keep_their_numbers():
-    made = encoder(max_seq_length=8)([(["w0", "w5w10", "w0"],)], are_words=True, with_characters=True)
-    assert made.words[0][0] is None
-    assert {number for number in made.words[0] if number is not None} == {0, 1, 2}
 
 
 def test_windows_that_would_show_nothing_new_are_refused():
@@ -231,75 +173,3 @@ def test_a_rows_answer_is_the_mean_of_its_windows(head):
         assert answer["probabilities"] == pytest.approx(mean)
         several = [name for name, share in mean.items() if share > 0.5]
         assert answer["prediction"] == (max(mean, key=mean.get) if isinstance(head, OneClass) else several)
-
-
-def test_long_texts_from_end_to_end(tiny_model, tmp_path, capsys):
-    """What tells the classes apart stands where a cut text has lost it."""
-    ends = [f"{first} {second}" for first in "cdefghij" for second in "cdefghij"]  # no two texts are equal
-    rows = [
-        {"text": "the cat sat . " * 3 + ("a ", "b ")[row % 2] * 20 + ends[row], "label": "xy"[row % 2]}
-        for row in range(60)
-    ]
-    path = tmp_path / "rows.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-
-    def run(**more):
-        settings = {"data.validation_split": 0.3, "data.max_seq_length": 12, "train.max_steps": 60,
-                    "train.learning_rate": 1e-2, "train.mixed_precision": "no", **more}  # fmt: skip
-        overrides = [Override(key, value, key) for key, value in settings.items()]
-        out = tmp_path / f"run{len(more)}"
-        record = finetune(
-            FinetuneRequest(train=str(path), overrides=overrides, model=str(tiny_model), out=out, device="cpu")
-        )
-        return out, record.results
-
-    out, results = run()
-    assert results["eval_accuracy"] == results["majority_baseline"] == 0.5
-    told = capsys.readouterr().err
-    assert "42 of 42 rows in train are longer than 12 tokens and lost their end" in told
-    assert "18 of 18 rows in validation are longer than 12 tokens" in told
-    assert "--set data.overflow=windows" in told
-
-    out, results = run(**{"data.overflow": "windows"})
-    assert results["eval_accuracy"] == 1.0
-    assert results["eval_rows"] == 18
-    again = predict.evaluate(str(out), None, None, str(path), [], "cpu")
-    assert again["eval_accuracy"] == 1.0
-    assert [row["prediction"] for _, row in predict.predict_rows(str(out), [str(path)], (), "cpu")] == ["x", "y"] * 30
-    few = [row["text"] for row in rows[:2]]
-    assert [row["prediction"] for _, row in predict.predict_rows(str(out), few, (), "auto")] == ["x", "y"]
-    assert "lost their end" not in capsys.readouterr().err
-    cut = predict.evaluate(str(out), None, None, str(path), [Override("data.overflow", "truncate", "--set")], "cpu")
-    assert cut["eval_accuracy"] == 0.5
-    told = capsys.readouterr().err
-    assert "60 of 60 rows in validation are longer than 12 tokens" in told
-    longest = max(len(toy_tokens(tiny_model, row["text"])) for row in rows)
-    assert longest > 32
-    ways = "finetune with --set data.overflow=windows reads them whole; the model reads at most 32 tokens (--seq-len 32), and"
-    assert ways in " ".join(told.split())
-    shorter = [{**row, "text": row["text"][: len("the cat sat . ") * 3 + 20]} for row in rows]
-    path.write_text("".join(json.dumps(row) + "\n" for row in shorter))
-    longest = max(len(toy_tokens(tiny_model, row["text"])) for row in shorter)
-    predict.evaluate(str(out), None, None, str(path), [Override("data.overflow", "truncate", "--set")], "cpu")
-    told = " ".join(capsys.readouterr().err.split())
-    assert f"finetune with --seq-len {longest} or --set data.overflow=windows reads them whole" in told
-
-
-@pytest.mark.parametrize("texts", [3, None], ids=["few", "all"])
-def test_where_the_model_reads_no_more_no_longer_sequence_is_advised(tiny_model, tmp_path, capsys, texts):
-    """The tiny model has 32 places; read by numpy and by torch."""
-    rows = [{"text": "the cat sat " * 20 + letter, "label": letter} for letter in "ab" * 10]
-    settings = {"data.validation_split": 0.5, "data.max_seq_length": 32, "train.max_steps": 2}
-    overrides = [Override(key, value, key) for key, value in settings.items()]
-    path = tmp_path / "rows.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    finetune(
-        FinetuneRequest(train=str(path), overrides=overrides, model=str(tiny_model), out=tmp_path / "run", device="cpu")
-    )
-    list(predict.predict_rows(str(tmp_path / "run"), [row["text"] for row in rows[:texts]], (), "auto"))
-    told = " ".join(capsys.readouterr().err.split())
-    assert told.count("lost their end") == 3
-    assert (
-        told.count("finetune with --set data.overflow=windows reads them whole; the model reads at most 32 tokens") == 3
-    )
-    assert "--seq-len" not in told

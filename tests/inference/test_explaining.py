@@ -215,6 +215,7 @@ def test_the_command_keeps_to_80_columns(classifier):
     assert [line.split()[0] for line in lines[2:]] == ["the", "[UNK]", "[UNK]", "sat", "."]
     assert all(len(line) <= 80 for line in lines[1:])
     assert max(line.count("█") + line.count("░") for line in lines[2:]) == 40
+    assert "of 5 word pieces 2 are unknown to" in " ".join(done.stderr.split())
     as_json = CliRunner().invoke(app, [str(classifier), "the cat", "--json"])
     assert set(json.loads(as_json.stdout)) == {
         *("model", "answer", "output", "baseline", "baseline_output", "words", "steps", "error", "tokens_cut")

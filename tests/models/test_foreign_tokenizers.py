@@ -231,7 +231,7 @@ def test_every_way_to_encode_says_so_in_one_line():
     backend = byte_level(None)
     backend.normalizer = normalizers.Replace(Regex(r"(\h|a)*$"), "b")
     text = "a" * 40 + "!"
-    rows = RowEncoder(backend, pad_id=0, has_types=True, settings=FinetuneDataSettings())
+    rows = RowEncoder(backend, pad_id=0, has_types=True, settings=FinetuneDataSettings(), unk_id=None)
     for encode in (
         lambda: LibraryEncoder(backend.to_str())([text]),
         lambda: rows([(text,)]),

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard
 
+from bertkit.assets import EMBEDDED_CORPUS
 from bertkit.pretraining.card import pretraining_card
 from bertkit.settings.schema import PretrainRecipe
 from bertkit.training.record import RunRecord
@@ -65,3 +66,11 @@ def test_what_was_gained_and_what_was_forgotten_stands_in_the_card() -> None:
     del before["general_bits_per_character"]
     assert "embedded stories" not in pretraining_card(Path(run.out), run, PretrainRecipe())
     assert "Before and after" not in pretraining_card(Path("new"), RunRecord(results=RESULTS), PretrainRecipe())
+
+
+def test_an_english_text_to_fill_stands_on_the_card_of_the_stories_model_alone() -> None:
+    def filled(corpus: str) -> bool:
+        return "little boy" in pretraining_card(Path("runs/mine"), RunRecord(corpus=[corpus]), PretrainRecipe())
+
+    assert filled(str(EMBEDDED_CORPUS))
+    assert not filled("lao.txt")

@@ -189,6 +189,7 @@ def test_held_out_text_that_the_tokenizer_does_not_know_is_said(here, capsys):
     told = " ".join(capsys.readouterr().err.split())
     assert told.count("held-out text: ") == 1
     assert "are [UNK]" in told
+    assert "of the words and" in told
 
 
 def test_a_finished_run_of_a_budget_is_finished_for_the_same_command(here, capsys):

@@ -84,7 +84,7 @@ class MaskFiller:
     def __init__(self, model: str | Path, device: str | None = None, texts: int | None = None) -> None:
         self.name = str(model)
         self.reader = open_reader(self.name, "words", device, texts)
-        self.unknown = UnknownPieces(self.reader)
+        self.unknown = UnknownPieces(self.name, self.reader.text_encoder)
 
     def fill(
         self, texts: Sequence[str], top_k: int | None = None, targets: Sequence[str] | None = None, max_pieces: int = 1
