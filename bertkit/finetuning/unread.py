@@ -87,11 +87,11 @@ class Unread:
         """On what is in no word piece; empty if all is."""
         if not self._unknown:
             return ""
-        are = counted(self._unknown, "is", "are")
+        are, share = counted(self._unknown, "is", "are"), self._unknown / self._pieces
         return (
-            f"of {self._pieces:,} word pieces{name and f' in {name}'} {are} unknown to the model "
-            f"({self._encoder.unk_token}, {self._unknown / self._pieces:.1%}) and read alike, whatever is written there: a model of the rows' language "
-            "knows more, or one that learned words of theirs (pretrain --model MODEL --add-words N)"
+            f"of {self._pieces:,} word pieces{name and f' in {name}'} {are} unknown to the model ({self._encoder.unk_token}, "
+            f"{share:.1%}) and read alike, whatever is written there: a model of the rows' language knows more, or one that "
+            "learned words of theirs (pretrain --model MODEL --add-words N)"
         )
 
     def _ways(self, read: int, reach: Reach) -> list[str]:
