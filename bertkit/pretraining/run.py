@@ -44,6 +44,7 @@ def pretrain(request: PretrainRequest) -> RunRecord:
     """
     started_at_s = time.monotonic()
     resolved = resolve(request)
+    run_folder.check_one_of(resolved.folder, request.resume, request.overwrite)
     if request.overwrite:
         run_folder.check_apart(resolved.folder, {"--model": request.model, "--tokenizer": request.tokenizer})
     if request.resume:

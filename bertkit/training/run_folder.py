@@ -49,6 +49,14 @@ _ORPHANS_END_WITHIN_S = 10.0
 """How long a resume waits for the lock: the data workers of a killed run hold it until they notice, some 5 s later."""
 
 
+def check_one_of(out: Path, resume: bool, overwrite: bool) -> None:
+    """Raises a BertkitError if a run is to go on and to be replaced."""
+    if resume and overwrite:
+        raise BertkitError(
+            f"--resume goes on with the run in {out}, and --overwrite replaces it: leave one of them out"
+        )
+
+
 @contextmanager
 def claimed(out: Path, resume: bool, overwrite: bool) -> Iterator[None]:
     """Reserves a run's folder for this process while the block runs; of several ranks the main one reserves it.
@@ -56,10 +64,7 @@ def claimed(out: Path, resume: bool, overwrite: bool) -> Iterator[None]:
     Raises:
         BertkitError: the folder is not empty and neither flag is given, or both are; another run uses it, or it cannot be made.
     """
-    if resume and overwrite:
-        raise BertkitError(
-            f"--resume goes on with the run in {out}, and --overwrite replaces it: leave one of them out"
-        )
+    check_one_of(out, resume, overwrite)
     if not is_main_process():
         yield
         return

@@ -183,6 +183,12 @@ def test_a_budget_that_leaves_no_time_is_said(here, capsys):
     assert "--budget leaves no time to train" in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_run_that_is_to_go_on_and_to_be_replaced_is_refused(here, dry_run):
+    with pytest.raises(BertkitError, match="--overwrite replaces it: leave one of them out"):
+        run(resume=True, overwrite=True, dry_run=dry_run)
+
+
 def test_held_out_text_that_the_tokenizer_does_not_know_is_said(here, capsys):
     (here / "held.txt").write_text(TEXT + "\n\n北京" * 100, encoding="utf-8")
     run(validation=["held.txt"], dry_run=True)
