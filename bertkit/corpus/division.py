@@ -22,7 +22,7 @@ class _Part(NamedTuple):
     of: int
 
     def __str__(self) -> str:
-        return f"{self.folder} ({self.number} of {self.of})"
+        return f"{self.folder} ({self.number} of {self.of})" if self.of > 1 else str(self.folder)
 
 
 def _part_of(store: CorpusStore) -> tuple[str, _Part]:
@@ -53,10 +53,10 @@ def check_parts(stores: Sequence[CorpusStore]) -> None:
     partial: list[list[_Part]] = []
     for parts in texts.values():
         divisions, numbers = {part.of for part in parts}, {part.number for part in parts}
-        if divisions != {1} and (len(divisions) > 1 or len(numbers) < len(parts)):
+        if len(divisions) > 1 or len(numbers) < len(parts):
             raise BertkitError(
-                f"prepared parts that hold the same documents of a text: {listed([*map(str, parts)], _SHOWN)}; give the parts of "
-                "one division, each once"
+                f"prepared folders that hold the same documents of a text: {listed([*map(str, parts)], _SHOWN)}; give it once, "
+                "or all parts of one division"
             )
         if len(numbers) < max(divisions):
             partial.append(parts)

@@ -187,8 +187,11 @@ def test_parts_that_are_missing_are_named_and_those_that_do_not_go_together_refu
         in capsys.readouterr().err
     )
     shutil.copytree("1", "copy")
-    for twice in (["1", "half"], ["1", "2", "3", "copy"], ["whole", "2"]):
-        with pytest.raises(BertkitError, match="hold the same documents of a text: .*; give the parts of one division"):
+    shutil.copytree("whole", "again")
+    for twice in (["1", "half"], ["1", "2", "3", "copy"], ["whole", "2"], ["whole", "again"]):
+        with pytest.raises(
+            BertkitError, match="hold the same documents of a text: .*; give it once, or all parts of one"
+        ):
             merged([*map(Path, twice)])
     with pytest.raises(
         BertkitError, match=r"2 \(2 of 3\) and other-1 \(1 of 2\) are parts of different texts, and other parts of"
