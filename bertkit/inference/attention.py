@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertkit.errors import BertkitError
 from bertkit.models.bert import load_for
-from bertkit.models.folder import bert_folder
+from bertkit.models.folder import bert_folder, own_length
 from bertkit.models.headed import encoder_tokenizer
 from bertkit.runtime.base import finite
 from bertkit.runtime.text import sound
@@ -73,7 +73,7 @@ def read_attention(
     encoded = tokenizer(*texts, verbose=False)
     loaded, _ = load_for("BertModel", model, optional=("pooler.",))
     config: Any = loaded.config
-    longest, ids = config.max_position_embeddings, encoded["input_ids"]
+    longest, ids = own_length(bert_folder(model)) or config.max_position_embeddings, encoded["input_ids"]
     if len(ids) > longest:
         raise BertkitError(f"the text has {len(ids)} tokens, and {model} reads {longest} at most: shorten it")
     layers = _chosen("layer", layer, config.num_hidden_layers, model)

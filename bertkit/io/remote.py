@@ -82,7 +82,9 @@ def files_at(url: str) -> tuple[list[RemoteFile], int]:
         if "*" not in path and not url.endswith("/") and files.isfile(path):
             return [RemoteFile(files.unstrip_protocol(path))], 0
         listed = (files.glob if "*" in path else files.find)(path, detail=True)
-        several = [name for name in listed if listed[name]["type"] == "file"]
+        several = [
+            name for name in listed if listed[name].get("type", "file") == "file"
+        ]  # a web server does not say it
         shown = sorted(name for name in several if not _is_hidden(name, path))
         names = [files.unstrip_protocol(name) for name in shown]
         if not names and "*" not in path:

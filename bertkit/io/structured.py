@@ -32,16 +32,16 @@ def read_toml(path: Path, name: str | None = None) -> dict[str, Any]:
 
 
 def read_json_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """The objects in a file of JSON lines (none if there is no file), and how many other lines it has.
+    """The objects in a file of JSON lines (none if there is no file), and how many other lines it has, as those that are damaged.
 
     The last line is not counted if it is cut off, as after a crash or while it is being written.
 
     Raises:
-        BertkitError: the file cannot be read, or is not UTF-8.
+        BertkitError: the file cannot be read.
     """
     if not path.is_file():
         return [], 0
-    *lines, last = _read(path, "JSON lines", lambda text: text.split("\n"))
+    *lines, last = _read(path, "JSON lines", lambda text: text.split("\n"), errors="surrogateescape")
     read = [_object(line) for line in lines]
     objects = [one for one in (*read, _object(last)) if one is not None]
     return objects, sum(one is None and bool(line.strip()) for one, line in zip(read, lines, strict=True))
@@ -67,10 +67,10 @@ def _object(line: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _read(path: Path, form: str, parse: Callable[[str], Any], name: str | None = None) -> Any:
+def _read(path: Path, form: str, parse: Callable[[str], Any], name: str | None = None, errors: str = "strict") -> Any:
     name = name or str(path)
     try:
-        return parse(path.read_text(encoding="utf-8-sig"))
+        return parse(path.read_text(encoding="utf-8-sig", errors=errors))
     except OSError as error:
         raise BertkitError(f"cannot read {name}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:

@@ -1,5 +1,6 @@
 """The model card: what a model is, what it was made from, and how; for people and for the hub."""
 
+import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,8 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~!&$])")
 # What would turn a line that begins with it into a list, a rule or a heading.
 _LINE_START = re.compile(r"^(\d*)([-+=.)])(?=[\s\-+=]|$)")
 
+_FRONT, _TITLE = re.compile(r"---\n.*?^---\n+", re.MULTILINE | re.DOTALL), re.compile(r"^# .*$", re.MULTILINE)
+_LOADS = " It loads with plain transformers."
 _USAGE = re.compile(r"^## How to use\n\n(`{3,})python\n.*?^\1$", re.MULTILINE | re.DOTALL)
 
 
@@ -67,10 +70,33 @@ def model_card(facts: CardFacts) -> str:
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def with_usage(card: str, usage: str) -> str:
-    """A card, maybe an empty one, with other lines of Python under "How to use"; where it has no such section, it gets one."""
+def exported_card(card: str, folder: str, told: str, usage: str | None = None) -> str:
+    """The card of an export, made from its original's: below the title it says what it is.
+
+    Args:
+        card: the original's; it may be empty.
+        folder: the export's.
+        told: what the export is, in a sentence.
+        usage: lines of Python that use it, where transformers does not load it. Without them those of the original stay, with
+            the export's folder for the original's.
+    """
+    front = matter[0] if (matter := _FRONT.match(card)) else ""
+    card = card[len(front) :]
+    if not _TITLE.search(card):
+        card = f"# {_text(folder.rstrip('/').rpartition('/')[2])}\n\n{card.lstrip()}"
+    card = _TITLE.sub(lambda title: f"{title[0]}\n\n{_text(told)}", card, count=1)
+    if usage is None:
+        load = re.compile(r'(?<=, model=)"(?:[^"\\]|\\.)*"')
+        card = _USAGE.sub(lambda found: load.sub(lambda _: python_text(folder), found[0]), card, count=1)
+        return front + card.rstrip() + "\n"
+    front, card = re.sub(r"(?m)^library_name: .*\n", "", front), card.replace(_LOADS, "")
     changed, found = _USAGE.subn(lambda _: _how_to_use(usage), card, count=1)
-    return changed if found else "\n\n".join(part for part in (card.strip(), _how_to_use(usage)) if part) + "\n"
+    return front + (changed if found else f"{card.rstrip()}\n\n{_how_to_use(usage)}").rstrip() + "\n"
+
+
+def python_text(text: str) -> str:
+    """A text as it is written in a line of Python."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _how_to_use(usage: str) -> str:

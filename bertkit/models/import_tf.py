@@ -260,8 +260,13 @@ def _old_pytorch(path: Path) -> "dict[str, torch.Tensor]":
         raise BertkitError(f"{path} is no table of weights by name")
     weights = {}
     for name, tensor in loaded.items():
-        if not str(name).endswith("embeddings.position_ids"):  # 0, 1, 2, …, which older versions of transformers saved
-            weights[name_of_today(str(name))] = tensor.float()
+        if str(name).endswith("embeddings.position_ids"):  # 0, 1, 2, …, which older versions of transformers saved
+            continue
+        if (today := name_of_today(str(name))) in weights:
+            raise BertkitError(
+                f"{path} holds the weight {today} twice, the second time as {name}: take one of them out"
+            )
+        weights[today] = tensor.float()
     return weights
 
 

@@ -93,12 +93,12 @@ def before_and_after(
         if a model cannot read the cloze sentences, which a note says). If the models cannot be compared, an empty dictionary, and
         a note says why.
     """
-    folder = bert_folder(base)
-    own = load_tokenizer(str(folder))
-    texts = _texts(corpus, own, recipe, min(_LENGTH, own_length(folder) or _LENGTH))
     figures: dict[str, dict[str, float]] = {}
     names = {"before": base, "after": out}
     try:
+        folder = bert_folder(base)
+        own = load_tokenizer(str(folder))
+        texts = _texts(corpus, own, recipe, min(_LENGTH, own_length(folder) or _LENGTH))
         for when, name in names.items():
             model, _ = load_for("BertForMaskedLM", name)
             figures[when] = {

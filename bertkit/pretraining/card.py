@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bertkit.assets import EMBEDDED_CORPUS
-from bertkit.models.card import CardFacts, evaluation, model_card
+from bertkit.models.card import CardFacts, evaluation, model_card, python_text
 from bertkit.pretraining.before_after import comparison
 from bertkit.pretraining.mix import line_of
 from bertkit.settings.schema import PretrainRecipe
@@ -51,7 +51,7 @@ def pretraining_card(out: Path, run: RunRecord, recipe: PretrainRecipe) -> str:
             ),
             usage=(
                 "from transformers import pipeline\n\n"
-                f'fill = pipeline("fill-mask", model="{out.as_posix()}")\n'
+                f'fill = pipeline("fill-mask", model={python_text(out.as_posix())})\n'
                 f'print(fill("{text_to_fill(run)}"))'
             ),
             command=run.command,

@@ -8,7 +8,7 @@ from bertkit import console
 from bertkit.corpus.sources import find_sources
 from bertkit.errors import BertkitError
 from bertkit.models.bert import load_for, own_tokenizer
-from bertkit.models.folder import bert_folder, max_positions
+from bertkit.models.folder import bert_folder, max_positions, own_length
 from bertkit.pretraining.dataset import EvaluationSet, collator_for
 from bertkit.pretraining.evaluation import Evaluator
 from bertkit.pretraining.extent import as_read, longest_example, why_no_pairs
@@ -96,7 +96,8 @@ def _recipe(request: CorpusRequest) -> tuple[PretrainRecipe, RunRecord]:
     own = [length for _, length in load(PretrainRecipe, "pretrain", source, []).settings.data.phases]
     if (ended_with := record.results.get("max_seq_length")) not in own:  # else the last phase may have had no step
         ended_with = own[-1]
-    length = min(ended_with if is_known else DEFAULT_LENGTH, positions)
+    # A checkpoint has no recipe, but a tokenizer that says what its run reads.
+    length = min(ended_with, positions) if is_known else min(DEFAULT_LENGTH, own_length(folder) or positions)
     usual = [
         Override("data.max_seq_length", length, f"--seq-len {length}"),
         Override("data.max_eval_examples", DEFAULT_EXAMPLES, f"--max-examples {DEFAULT_EXAMPLES}"),

@@ -110,9 +110,10 @@ class LearningWatch:
         self._told = False
 
     def remember(self, logged: Iterable[dict[str, Any]]) -> None:
-        """Takes up the evaluations that a run made before it was interrupted."""
+        """Takes up the evaluations that a run made before it was interrupted; lines with anything else are passed over."""
         for values in logged:
-            if (loss := values.get("eval_mlm_loss")) is not None:
+            loss = values.get("eval_mlm_loss")
+            if isinstance(loss, int | float) and isinstance(values.get("max_seq_length"), int):
                 self._least(loss, values)
 
     def _least(self, loss: float, values: dict[str, Any]) -> tuple[float, int]:

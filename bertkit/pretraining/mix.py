@@ -88,5 +88,17 @@ def line_of(part: dict[str, Any]) -> str:
     return (
         f"{part['source']}: {counted(part['documents'], 'document', 'documents')}, {part['tokens']:,} tokens{all_of_it} ("
         + (f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB")
-        + f"), {part['share']:.1%} of the examples, read {times:,.{0 if times >= 10 else 1}f} times"
+        + f"), {part['share']:.1%} of the examples, {_read_times(times)}"
+    )
+
+
+def _read_times(times: float) -> str:
+    if not times:
+        return "never read: no example is of its share (more --max-steps, or a larger share, reads some)"
+    return (
+        f"read {times:,.0f} times"
+        if times >= 10
+        else f"read {times:,.1f} times"
+        if times >= 0.05
+        else f"{times:.1%} of it read"
     )

@@ -40,7 +40,7 @@ class PretrainRequest:
     validation: Sequence[str] = ()
     device: str = "auto"
     budget_s: float | None = None
-    """Seconds from the call to the end of the run; decides the number of steps."""
+    """Seconds from the call to the end of the run, with those of the calls that it resumes; decides the number of steps."""
     dry_run: bool = False
     """Whether only to print what would be trained and how long it would take."""
     resume: bool = False
@@ -55,13 +55,15 @@ class PretrainRequest:
     def folder(self) -> Path:
         """The run's folder: ``--out``, or ``runs/pretrain-`` and the corpus's name."""
         name = "stdin" if self.inputs[0] == "-" else Path(self.inputs[0]).name.split(".")[0]
-        return self.out or Path("runs") / f"pretrain-{name.replace('*', '').strip('-_ ') or 'corpus'}"
+        name = name.replace("*", "").encode(errors="ignore").decode()  # without bytes that are not UTF-8
+        return self.out or Path("runs") / f"pretrain-{name.strip('-_ ') or 'corpus'}"
 
     @property
     def given(self) -> dict[str, Any]:
         """The options that are no settings and decide what is learned from, for the run's record (``RunRecord.given``)."""
         keep = list(self.keep) if self.keep else None
-        return {"--tokenizer": self.tokenizer, "--add-words": self.add_words, "--keep": keep}
+        budget = None if self.budget_s is None else f"{self.budget_s:g}s"
+        return {"--tokenizer": self.tokenizer, "--add-words": self.add_words, "--keep": keep, "--budget": budget}
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """``bertkit pretrain``: corpus → tokenizer → prepared store → steps → model folder, in that order."""
 
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,9 +54,8 @@ def pretrain(request: PretrainRequest) -> RunRecord:
         run_folder.check_same_given(resolved.folder, request.given)
     resolved = _with_fitting_rate(resolved)
     with ranks.together(request.device):
-        if request.dry_run:
-            return _train(resolved, started_at_s)
-        with run_folder.claimed(resolved.folder, request.resume, request.overwrite):
+        claimed = run_folder.claimed(resolved.folder, request.resume, request.overwrite)
+        with nullcontext() if request.dry_run else claimed:
             if request.resume and (record := read_record(resolved.folder)).finished:
                 _say_finished(resolved, record)
                 return record
@@ -206,7 +206,8 @@ def _forecast(run: Setup, started_at_s: float) -> tuple[Setup, PretrainingPlan, 
             if steps == 1:
                 spent = console.duration(asked.budget_s - left_s)
                 console.warn(
-                    f"--budget leaves no time to train, as {spent} of it are spent: one step is made; give more"
+                    f"--budget leaves no time to train: {spent} of it are spent, and the evaluation at the end of {examples:,} "
+                    "held-out examples needs its own (--set data.max_eval_examples=N); one step is made; give more"
                 )
             run = replace(run, recipe=with_steps(run.recipe, steps))
             plan = run.plan()

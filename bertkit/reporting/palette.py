@@ -1,5 +1,7 @@
 """The colours of pages and plots, in a light and a dark theme."""
 
+import re
+
 COLOURS = {
     "page": ("#ffffff", "#15181c"),
     "card": ("#f6f7f9", "#1d2126"),
@@ -26,12 +28,12 @@ def run_colour(number: int) -> str:
 
 
 def as_variables(svg: str) -> str:
-    """Makes a drawing in the colours of the light theme follow the page's theme.
+    """Makes a drawing in the colours of the light theme follow the page's theme; its texts stay as they are.
 
     Example:
-        >>> as_variables("stroke: #0b62a8")
-        'stroke: var(--accent)'
+        >>> as_variables('<text style="fill: #0b62a8">#0b62a8</text>')
+        '<text style="fill: var(--accent)">#0b62a8</text>'
     """
-    for name, (light, _) in COLOURS.items():
-        svg = svg.replace(light, f"var(--{name})")
-    return svg
+    variables = {light: f"var(--{name})" for name, (light, _) in COLOURS.items()}
+    colour = re.compile("|".join(map(re.escape, variables)))
+    return re.sub(r"<[^>]*>", lambda tag: colour.sub(lambda found: variables[found[0]], tag[0]), svg)

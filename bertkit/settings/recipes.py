@@ -224,6 +224,10 @@ def _validate(schema: type[T], values: dict[str, Any], origins: dict[str, str], 
 
     nested: dict[str, Any] = {}
     for key, value in values.items():
+        try:
+            json.dumps(value, default=str, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise BertkitError(f"{key} has bytes that are not UTF-8 ({origins[key]}): rename what it names") from None
         *tables, name = key.split(".")
         table = nested
         for part in tables:

@@ -79,6 +79,9 @@ class _Run:
         if resume_from:
             self._load_optimizer(resume_from)
         self.log = MetricsLog(job.out, accelerator, self.progress)
+        # A checkpoint follows the evaluation of its step, but the log may have lost its last line.
+        if resume_from and self._evaluates_here() and self.log.lacks_evaluation(self.progress.step):
+            self.progress.owes_evaluation = True
         ranks.agree_on_start(job.out, job.out / METRICS, self.progress.step, job.plan.total_steps)
         ranks.settle_sums(accelerator, self.module, lambda: job.plan.fetch(job.plan.examples(0)[:2]))
         self.timing = Timing(self.progress.seconds)
@@ -110,7 +113,7 @@ class _Run:
             self._signal = self._signal or stop.signal_number
         last = self.progress.step == self.job.plan.total_steps
         figures: dict[str, float] = {}
-        if self._due(self.settings.eval_steps) or last or self.progress.owes_evaluation:
+        if self._evaluates_here() or self.progress.owes_evaluation:
             figures = self._evaluate(stop)
         if last or self._has_stalled():
             check_not_diverged(self.sharding.whole(self.module), figures, self.progress.step, self.settings)
@@ -320,6 +323,11 @@ class _Run:
         self.sharding.load_optimizer_state(self.module, self.optimizer, state)
         if self.accelerator.scaler is not None and scaler is not None:
             self.accelerator.scaler.load_state_dict(scaler)
+
+    def _evaluates_here(self) -> bool:
+        """Whether an evaluation follows the last step that was made."""
+        is_last = self.progress.step == self.job.plan.total_steps
+        return self.job.evaluate is not None and (self._due(self.settings.eval_steps) or is_last)
 
     def _due(self, every: int) -> bool:
         return every > 0 and self.progress.step % every == 0

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from bertkit import console
 from bertkit.io.atomic import disk_errors, write_text
 from bertkit.io.structured import read_json_lines
 from bertkit.settings.schema import TrainSettings
+from bertkit.training import ranks
 from bertkit.training.run_folder import METRICS, TRACKED
 
 if TYPE_CHECKING:
@@ -36,12 +38,20 @@ class MetricsLog:
         if accelerator.is_main_process:
             kept = [line for line in read_metrics(out) if _is_before(line, progress)] if progress.step else []
             write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
+            self._evaluated_last = last_evaluation(kept).get("step")
+
+    def lacks_evaluation(self, step: int) -> bool:
+        """Whether the evaluation of a step is not in the log of a run that was resumed there. All ranks get the same answer."""
+        mine = self._accelerator.is_main_process and self._evaluated_last != step
+        return bool(ranks.from_main(int(mine)))
 
     def write(self, values: dict[str, Any]) -> None:
-        """Adds one object, in full precision; it is on disk when this returns."""
+        """Adds one object, in full precision; it is on disk when this returns, even where the power fails then."""
         if self._accelerator.is_main_process:
             with disk_errors(self._path), self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({name: _json(value) for name, value in values.items()}, allow_nan=False) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
         if self._accelerator.trackers:
             numbers = {name: value for name, value in values.items() if name != "step"}
             self._accelerator.log(numbers, step=values["step"])

@@ -58,10 +58,15 @@ class Health:
         totals = reduced(self._accelerator, sums)
         parts = ", ".join(f"{name} {value:g}" for name, value in totals.items() if name.endswith("loss"))
         what = f"the gradient of step {step + 1} is {grad_norm} (summed {parts} over {counts}; its batch: {kept})"
-        if not self._settings.skip_nonfinite_steps or self._skipped_in_a_row + 1 >= _MOST_REFUSED_IN_A_ROW:
+        lower = f"lower --lr (now {self._settings.learning_rate:g}) or use --mixed-precision no"
+        if not self._settings.skip_nonfinite_steps:
             raise BertkitError(
-                f"{what}: lower --lr (now {self._settings.learning_rate:g}) or use --mixed-precision no; where one bad "
-                "batch is to blame, --resume with --set train.skip_nonfinite_steps=true goes on without it"
+                f"{what}: {lower}; where one bad batch is to blame, --resume with --set train.skip_nonfinite_steps=true goes on "
+                "without it"
+            )
+        if self._skipped_in_a_row + 1 >= _MOST_REFUSED_IN_A_ROW:
+            raise BertkitError(
+                f"{what}, as in the {self._skipped_in_a_row} steps before it, which were skipped: {lower}"
             )
         console.warn(f"{console.plain(what)}: skipped")
         return False

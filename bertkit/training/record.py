@@ -178,4 +178,6 @@ def write_export_record(run: Path, folder: Path, facts: Mapping[str, Any]) -> No
         return
     if record.kind:
         kept = {name: value for name, value in record.facts.items() if name in _KEPT}
+        if (length := record.results.get("max_seq_length")) is not None:  # that of its evaluations
+            kept["results"] = {"max_seq_length": length}
         write_json(folder / EXPORT, {**kept, **facts, "finished": True})

@@ -57,14 +57,25 @@ def check_one_of(out: Path, resume: bool, overwrite: bool) -> None:
         )
 
 
+def _check_name(out: Path) -> None:
+    try:
+        str(out).encode()
+    except UnicodeEncodeError:
+        raise BertkitError(
+            f"{out}: a name with bytes that are not UTF-8, under which no tokenizer can be saved: give another folder with --out"
+        ) from None
+
+
 @contextmanager
 def claimed(out: Path, resume: bool, overwrite: bool) -> Iterator[None]:
     """Reserves a run's folder for this process while the block runs; of several ranks the main one reserves it.
 
     Raises:
-        BertkitError: the folder is not empty and neither flag is given, or both are; another run uses it, or it cannot be made.
+        BertkitError: the folder is not empty and neither flag is given, or both are; another run uses it; or it cannot be made,
+            or not be named so.
     """
     check_one_of(out, resume, overwrite)
+    _check_name(out)
     if not is_main_process():
         yield
         return

@@ -110,6 +110,7 @@ def test_a_file_on_a_server(here, name):
         assert fingerprint(url) == fingerprint(here / name)
         with pytest.raises(BertkitError, match=r"no corpus at \S+/none\.txt: nothing is there; give"):
             find_sources([f"http://127.0.0.1:{server.server_port}/none.txt"])
+        assert [one.name for one in find_sources([f"http://127.0.0.1:{server.server_port}/"])]
         server.shutdown()
 
 

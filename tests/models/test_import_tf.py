@@ -108,6 +108,18 @@ def test_objects_are_never_unpickled(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_two_names_of_one_weight_are_refused(tmp_path):
+    folder = shutil.copytree(
+        KEPT / "pretraining", tmp_path / "old", ignore=shutil.ignore_patterns("model.ckpt*", "checkpoint")
+    )
+    bias = torch.zeros(4)
+    torch.save({"bert.pooler.dense.bias": bias, "module.bert.pooler.dense.bias": bias}, folder / "pytorch_model.bin")
+    with pytest.raises(
+        BertkitError, match=r"holds the weight bert.pooler.dense.bias twice, the second time as module.bert"
+    ):
+        import_checkpoint(folder, tmp_path / "out")
+
+
 def changed(tmp_path, name, change, kind="pretraining"):
     folder = tmp_path / "changed"
     shutil.copytree(KEPT / kind, folder)

@@ -18,7 +18,7 @@ from bertkit.cli import app
 from bertkit.corpus.vocabulary import reading, readings
 from bertkit.errors import BertkitError
 from bertkit.pretraining.dataset import EvaluationSet, PretrainingPlan, collator_for, sampler_for
-from bertkit.pretraining.mix import Part, examples_of, seed_of
+from bertkit.pretraining.mix import Part, examples_of, line_of, seed_of
 from bertkit.pretraining.split import split_documents
 from bertkit.settings.schema import DataSettings
 from bertkit.training.schedule import Course
@@ -28,6 +28,28 @@ STORIES = "\n\n".join("\n".join(SENTENCES[(2 * i + j) % 4] for j in range(5)) fo
 SETTINGS = {"model.num_hidden_layers": 1, "model.hidden_size": 32, "model.num_attention_heads": 2, "train.save_steps": 4,
             "model.intermediate_size": 32, "data.max_seq_length": 24, "train.batch_size": 16, "train.max_steps": 10,
             "train.logging_steps": 1, "train.mixed_precision": "no", "train.seed": 3}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("times", "told"),
+    [
+        (0.0, "never read: no example is of its share"),
+        (0.004, "0.4% of it read"),
+        (0.05, "read 0.1 times"),
+        (12.4, "read 12 times"),
+    ],
+)
+def test_a_text_that_is_hardly_read_or_not_at_all_is_said(times, told) -> None:
+    part = {
+        "source": "a",
+        "documents": 2,
+        "tokens": 9,
+        "training_tokens": 8,
+        "text_bytes": 40,
+        "share": 0.1,
+        "passes": times,
+    }
+    assert f"10.0% of the examples, {told}" in line_of(part)
 
 
 def test_examples_by_hand() -> None:

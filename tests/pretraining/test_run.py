@@ -23,6 +23,7 @@ from bertkit.pretraining.run import pretrain
 from bertkit.settings.recipes import Override
 from bertkit.training import forecast, loop
 from bertkit.training.metrics_log import read_metrics
+from bertkit.training.record import RunRecord
 from bertkit.training.schedule import Course
 
 TINY = {"model.num_hidden_layers": 1, "model.hidden_size": 32, "model.num_attention_heads": 2, "train.save_steps": 2,
@@ -152,7 +153,7 @@ def test_a_run_is_not_resumed_with_other_word_pieces(here, finished):
         run(resume=True)
     with pytest.raises(BertkitError, match=f"cannot resume run with --tokenizer other: {began}"):
         run(tokenizer="other", resume=True)
-    assert record["given"] == {"--tokenizer": "base", "--add-words": None, "--keep": None}
+    assert record["given"] == {"--tokenizer": "base", "--add-words": None, "--keep": None, "--budget": None}
     assert run(tokenizer=str(here / "base"), resume=True).finished
 
 
@@ -187,6 +188,41 @@ def test_a_budget_that_leaves_no_time_is_said(here, capsys):
 def test_a_run_that_is_to_go_on_and_to_be_replaced_is_refused(here, dry_run):
     with pytest.raises(BertkitError, match="--overwrite replaces it: leave one of them out"):
         run(resume=True, overwrite=True, dry_run=dry_run)
+
+
+def test_an_evaluation_whose_line_was_lost_is_made_again(here):
+    figures = run(settings={"train.eval_steps": 2}).results
+    log, record = here / "run" / "metrics.jsonl", json.loads((here / "run" / "run.json").read_text())
+    (here / "run" / "run.json").write_text(json.dumps({**record, "results": {}, "finished": False}))
+    (here / "run" / "model.safetensors").unlink()
+    log.write_bytes(log.read_bytes()[:-30])
+    assert run(settings={"train.eval_steps": 2}, resume=True).results == pytest.approx(figures)
+    assert [line["step"] for line in read_metrics(here / "run") if "eval_loss" in line] == [2, 4]
+
+
+def test_a_damaged_log_is_counted_and_resumed(here, capsys):
+    run()
+    interrupted(here / "run")
+    log = here / "run" / "metrics.jsonl"
+    log.write_bytes(b"\xff\xfe\n" + b'{"step": 1, "eval_mlm_loss": "x"}\n' + log.read_bytes())
+    assert run(resume=True).finished
+    assert "1 line is no figures of a step, and is left out" in said(capsys)
+
+
+@pytest.mark.parametrize(("began", "now"), [(None, 60.0), (60.0, 90.0)])
+def test_a_resume_has_the_budget_that_the_run_began_with(here, began, now):
+    record = RunRecord(kind="pretrain", given={"--budget": None if began is None else "60s"})
+    (here / "run").mkdir()
+    (here / "run" / "run.json").write_text(record.model_dump_json())
+    was = "without --budget" if began is None else "with --budget 60s"
+    with pytest.raises(BertkitError, match=rf"cannot resume run with --budget {now:g}s: it was begun {was}"):
+        run(budget_s=now, resume=True)
+
+
+def test_a_name_that_is_not_utf_8_is_refused_before_the_first_step_or_left_out_of_the_folder_s(here):
+    with pytest.raises(BertkitError, match="bytes that are not UTF-8, under which no tokenizer can be saved"):
+        run(out="r\udcfcn")
+    assert PretrainRequest(["B\udcfccher.txt"], None).folder == Path("runs/pretrain-Bcher")
 
 
 def test_held_out_text_that_the_tokenizer_does_not_know_is_said(here, capsys):

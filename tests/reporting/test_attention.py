@@ -62,6 +62,15 @@ def test_tokens_are_named_and_the_special_ones_known(tiny_model: Path) -> None:
     assert found.is_special == [True, False, False, False, True, False, True]
 
 
+def test_places_that_were_never_learned_are_not_read(tiny_model: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    config = folder / "tokenizer_config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "model_max_length": 8}))
+    assert read_attention(str(folder), "the cat sat .").tokens
+    with pytest.raises(BertkitError, match="has 9 tokens, and .* reads 8 at most"):
+        read_attention(str(folder), "a b c d e f g")
+
+
 def test_one_layer_and_one_head_of_it(tiny_model: Path) -> None:
     every = read_attention(str(tiny_model), "the cat sat .").weights
     one = read_attention(str(tiny_model), "the cat sat .", layer=2, head=1)

@@ -49,7 +49,7 @@ def test_a_run_that_is_named_in_several_ways_is_read_once(tmp_path: Path, monkey
         ({"config.json": b"{}"}, "is no run"),
         ({"run.json": b"[1]"}, "run.json holds no JSON object"),
         ({"run.json": b"[" * 9_999}, "run.json is nested too deeply"),
-        ({"metrics.jsonl": b"\xff\x00\xfe"}, "metrics.jsonl is not UTF-8"),
+        ({"metrics.jsonl": b"\xff\x00\xfe"}, "is no run"),
         (
             {"export.json": b'{"kind": "pretrain", "exported_from": "b"}'},
             "a is an export of b, and no run: give the folder of",

@@ -354,7 +354,10 @@ def test_skipping_ends_where_every_step_is_refused(tmp_path):
     job = toy_job(tmp_path / "store", tmp_path / "run", accelerator, steps=20, skip_nonfinite_steps=True)
     with torch.no_grad():
         job.objective.model.bert.pooler.dense.weight[0, 0] = float("nan")
-    with pytest.raises(BertkitError, match="the gradient of step 10 is nan"):
+    with pytest.raises(
+        BertkitError,
+        match="the gradient of step 10 is nan.*, as in the 9 steps before it, which were skipped: lower --lr",
+    ):
         fit(job, accelerator, None)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from bertkit.errors import BertkitError
 from bertkit.finetuning.features import Batch, Columns, Features, Row, Split
+from bertkit.models.card import python_text
 
 if TYPE_CHECKING:
     import torch
@@ -309,14 +310,14 @@ class Head(ABC):
         """Lines of Python for the card, which use the model with transformers."""
         return (
             "from transformers import pipeline\n\n"
-            f'ask = pipeline("{self.pipeline_tag}", model="{folder}")\n'
+            f'ask = pipeline("{self.pipeline_tag}", model={python_text(folder)})\n'
             'print(ask("what a lovely day"))'
         )
 
     def own_usage(self, folder: str, columns: Sequence[str] = ()) -> str:
         """Lines of Python for the card of a model that only bertkit can load; ``columns`` are those of its texts."""
         row = json.dumps(self.example(columns))
-        return f'import bertkit\n\npredict = bertkit.load_predictor("{folder}")\nprint(predict([{row}]))'
+        return f"import bertkit\n\npredict = bertkit.load_predictor({python_text(folder)})\nprint(predict([{row}]))"
 
     def example(self, columns: Sequence[str]) -> Any:  # noqa: ARG002
         """A text or a row to predict, as an example."""

@@ -40,6 +40,7 @@ from bertkit.finetuning.rows.tagged_rows import (
 from bertkit.finetuning.rows.unfolded import looks_like_list, unfolded
 from bertkit.finetuning.tag_figures import details_of, figure
 from bertkit.finetuning.tagged_features import TagTargets, named_entities, tagged_features, what_is_lost
+from bertkit.models.card import python_text
 from bertkit.models.folder import class_names
 from bertkit.runtime.numpy_bert import softmax
 
@@ -278,6 +279,6 @@ class TokenHead(AtTokens):
             return self.own_usage(folder)
         return (
             "from transformers import pipeline\n\n"
-            f'tag = pipeline("token-classification", model="{folder}", aggregation_strategy="first")\n'
+            f'tag = pipeline("token-classification", model={python_text(folder)}, aggregation_strategy="first")\n'
             'print(tag("Ana moved to New York."))'
         )

@@ -13,11 +13,12 @@ from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.extras import import_extra
 from bertkit.inference.exporting.compare import Check, Exported, difference, refuse_if_far
-from bertkit.inference.exporting.graph import say_usage, write_onnx
+from bertkit.inference.exporting.graph import usage_of, write_onnx
 from bertkit.inference.exporting.sentences import FORMAT, POOLINGS, export_sentences
-from bertkit.io.atomic import check_new_or_empty, new_folder
+from bertkit.io.atomic import check_new_or_empty, new_folder, write_text
 from bertkit.io.space import check_space
 from bertkit.models.bert import load_for, own_tokenizer, save_model
+from bertkit.models.card import exported_card
 from bertkit.models.folder import bert_folder, read_config
 from bertkit.models.foreign_fields import left_out
 from bertkit.models.headed import check_problem_type, linear_class
@@ -25,13 +26,12 @@ from bertkit.runtime.base import Bert, Head
 from bertkit.runtime.onnx_bert import GRAPH, OnnxBert
 from bertkit.runtime.text import any_text_encoder
 from bertkit.training.record import write_export_record
+from bertkit.training.run_folder import RECIPE
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 FORMATS = ("onnx", "half", FORMAT)
-# Files that are copied: the card, and the recipe, from which `predict` knows the length and the columns of a classifier.
-_COMPANIONS = ("README.md", "recipe.toml")
 # Of a weight on the disk; one of 8 bits is written beside that of 32, which it then replaces.
 _BYTES = {"half": 2, "onnx": 4}
 
@@ -71,11 +71,11 @@ def export(model: str, form: str, out: Path | None = None, int8: bool = False, p
             _write_half(loaded, tokenizer, fresh)
         else:
             write_onnx(loaded, tokenizer, heads, fresh, int8)
-        for name in _COMPANIONS:
-            if (folder / name).is_file():
-                shutil.copyfile(folder / name, fresh / name)
-        if form == "onnx":
-            say_usage(fresh, out.resolve().name, heads)
+        if (folder / RECIPE).is_file():  # from which `predict` knows the length and the columns of a classifier
+            shutil.copyfile(folder / RECIPE, fresh / RECIPE)
+        _write_card(
+            folder, fresh, out, _told(model, form, int8), usage_of(fresh, out.name, heads) if form == "onnx" else None
+        )
         write_export_record(folder, fresh, {"out": str(out), "exported_from": model})
         differences = []
         for head in check.heads:
@@ -85,6 +85,22 @@ def export(model: str, form: str, out: Path | None = None, int8: bool = False, p
     lengths = [len(text.ids) for text in check.texts]
     weights = out / (GRAPH if form == "onnx" else "model.safetensors")
     return Exported(out, weights, len(lengths), (min(lengths), max(lengths)), differences)
+
+
+def _told(model: str, form: str, int8: bool) -> str:
+    """What an export is, for its card."""
+    if form == "half":
+        return f"Exported by bertkit from {model}: the same model with weights of 16 bits."
+    weights = ", its weights as 8-bit numbers" if int8 else ""
+    return f"Exported by bertkit from {model}: one ONNX graph{weights}, which bertkit runs, and which transformers does not load."
+
+
+def _write_card(original: Path, fresh: Path, out: Path, told: str, usage: str | None) -> None:
+    """Writes the card of an export from that of its original, if it has one, or if there are lines that use it."""
+    card = original / "README.md"
+    if card.is_file() or usage is not None:
+        text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
+        write_text(fresh / "README.md", exported_card(text, out.as_posix(), told, usage))
 
 
 def _folder_of(model: str, form: str) -> Path:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertkit.extras import import_extra
-from bertkit.io.atomic import disk_errors, write_text
+from bertkit.io.atomic import disk_errors
 from bertkit.io.structured import read_json
-from bertkit.models.card import with_usage
+from bertkit.models.card import python_text
 from bertkit.models.headed import LINEAR_HEADS
 from bertkit.models.tokenizer import save_tokenizer
 from bertkit.runtime.base import Head
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
 _USAGE = {
     "words": """
-bert = bertkit.load("{name}")
+bert = bertkit.load({name})
 print(bert.fill("she opened the [MASK] ."))
 """,
     "task": """
-predict = bertkit.load_predictor("{name}")
+predict = bertkit.load_predictor({name})
 rows = [{row}]  # or dictionaries with the columns that the model was fine-tuned on
 print(predict(rows))
 """,
     "none": """
-bert = bertkit.load("{name}")
+bert = bertkit.load({name})
 print(bert.embed(["what a lovely day"]))
 """,
 }
@@ -61,19 +61,17 @@ def write_onnx(
             _quantize(path)
 
 
-def say_usage(folder: Path, name: str, heads: Sequence[Head]) -> None:
-    """Writes into the card in a folder, which is that of the original, how the graph is used.
+def usage_of(folder: Path, name: str, heads: Sequence[Head]) -> str:
+    """Lines of Python for the card that use a graph.
 
     Args:
-        folder: has the graph, and maybe a card.
+        folder: has the graph.
         name: what the folder will be called.
         heads: the heads whose outputs the graph has.
     """
-    card = folder / "README.md"
     row = json.dumps(_row_for(read_json(folder / "config.json")))
-    usage = _USAGE[next((head for head in heads if head in _USAGE), "none")].format(name=name, row=row)
-    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else f"# {name}"
-    write_text(card, with_usage(text, f"import bertkit  # pip install 'bertkit[onnx]'; torch is not needed\n{usage}"))
+    usage = _USAGE[next((head for head in heads if head in _USAGE), "none")].format(name=python_text(name), row=row)
+    return f"import bertkit  # pip install 'bertkit[onnx]'; torch is not needed\n{usage}"
 
 
 def _row_for(config: dict[str, Any]) -> Any:

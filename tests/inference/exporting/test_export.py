@@ -30,6 +30,7 @@ from bertkit.inference.exporting import compare, graph
 from bertkit.inference.exporting.export import _folder_of, export
 from bertkit.inference.scoring import PairScorer
 from bertkit.models.bert import load_bert_for_pretraining
+from bertkit.models.card import exported_card
 from bertkit.runtime.load import open_reader
 from bertkit.runtime.numpy_bert import NumpyBert
 from bertkit.runtime.onnx_bert import OnnxBert
@@ -67,7 +68,9 @@ def test_half_is_every_weight_in_half_precision(model, tmp_path):
     assert all(torch.equal(weight.half(), after[name]) for name, weight in before.items())
     assert AutoModelForMaskedLM.from_pretrained(exported.folder).dtype == torch.float16
     assert isinstance(open_reader(str(exported.folder), "pairs", None, 1).bert, NumpyBert)
-    assert (exported.folder / "README.md").read_bytes() == (model / "README.md").read_bytes()
+    card = (exported.folder / "README.md").read_text(encoding="utf-8")
+    assert card.startswith("# My model\n\nExported by bertkit from ")
+    assert card.endswith(": the same model with weights of 16 bits.\n")
     assert (exported.folder / "vocab.txt").read_bytes() == (model / "vocab.txt").read_bytes()
 
 
@@ -177,6 +180,15 @@ def test_what_a_model_was_trained_for_is_exported_and_nothing_else(tiny_model, t
         assert load_file(exported.weights).keys() == load_file(folder / "model.safetensors").keys()
 
 
+def test_the_card_of_a_half_model_uses_the_half_model(tmp_path):
+    own = '---\ntags: [x]\n---\n\n# Mine\n\nA BERT.\n\n## How to use\n\n```python\nfill = pipeline("fill-mask", model="runs/\\"a")\n```\n'
+    card = exported_card(own, "runs/b", "As half.")
+    assert card == own.replace("# Mine\n", "# Mine\n\nAs half.\n").replace('"runs/\\"a"', '"runs/b"')
+    onnx = exported_card(own.replace("A BERT.", "A BERT. It loads with plain transformers."), "b", "A graph.", "use()")
+    assert "plain transformers" not in onnx
+    assert "fill-mask" not in onnx
+
+
 @pytest.mark.parametrize("with_card", [True, False])
 @pytest.mark.parametrize("kind", [BertForMaskedLM, BertForNextSentencePrediction, BertForSequenceClassification])
 def test_the_card_of_an_export_says_how_it_is_used(tiny_model, tmp_path, capsys, kind, with_card):
@@ -188,8 +200,11 @@ def test_the_card_of_an_export_says_how_it_is_used(tiny_model, tmp_path, capsys,
     exported = export(str(folder), "onnx", tmp_path / "out")
     card = (exported.folder / "README.md").read_text(encoding="utf-8")
     head, usage, rest = re.fullmatch(r"(.*)## How to use\n\n```python\n(.*?)\n```\n(.*)", card, re.DOTALL).groups()
-    assert (head, rest) == (("---\nlicense: mit\n---\n\n# Mine\n\n", own.partition("import torch\n```\n")[2]) if with_card
-                            else ("# out\n\n", ""))  # fmt: skip
+    title = "---\nlicense: mit\n---\n\n# Mine\n\n" if with_card else "# out\n\n"
+    assert head.startswith(
+        f"{title}Exported by bertkit from {folder}: one ONNX graph, which bertkit runs, and".replace("_", r"\_")
+    )
+    assert rest == (own.partition("import torch\n```\n")[2] if with_card else "")
     assert usage.count('("out")') == 1
     exec(usage.replace('("out")', f"({str(exported.folder)!r})"))
     assert capsys.readouterr().out
