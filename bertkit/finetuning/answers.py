@@ -17,17 +17,19 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _IDEOGRAPH = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
 _CHINESE_SIGNS = set("，。：？！“”；’《》……·、「」（）－～『』" + "-:_*^/\\~`+=,.?!\";'()[]{}")
 _PUNCTUATION = set(string.punctuation)
+_INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u061c\u2060\ufeff"
 
 
 def normalised(answer: str) -> str:
-    """The answer in lower case, without punctuation, English articles and superfluous blanks.
+    """The answer in lower case, without punctuation, English articles and superfluous blanks, and without the invisible marks
+    of direction and joiners round its words, which the official scripts leave and a tokenizer drops.
 
     Example:
         >>> normalised("The  Beatles!")
         'beatles'
     """
     bare = "".join(character for character in answer.lower() if character not in _PUNCTUATION)
-    return " ".join(_ARTICLES.sub(" ", bare).split())
+    return " ".join(word.strip(_INVISIBLE) for word in _ARTICLES.sub(" ", bare).split())
 
 
 @cache

@@ -1,6 +1,7 @@
 """Texts as ids: long ones cut, or read in windows that overlap."""
 
 import copy
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -98,7 +99,7 @@ class RowEncoder:
             rows=np.array([row for row, _ in found], dtype=np.int64),
             texts=[one.sequence_ids for _, one in found] if with_characters else None,
             words=[one.word_ids for _, one in found] if with_characters else None,
-            offsets=[one.offsets for _, one in found] if with_characters else None,
+            offsets=[_with_marks(one, texts[row], are_words) for row, one in found] if with_characters else None,
             cut=cut,
             windows=windows,
         )
@@ -154,6 +155,31 @@ class RowEncoder:
     def _read(self, text: str) -> Any:
         with rules_applied(text):
             return self._tokenizer.encode(sound(text), add_special_tokens=False)
+
+
+def _with_marks(one: Any, texts: Sequence[Any], are_words: bool) -> list[tuple[int, int]]:
+    """The characters of each token of a feature, with the marks behind them that the tokenizer's rules drop, as accents: else an
+    answer, or an entity, would lose its last one.
+
+    Example: of "cafe\u0301 au lait", which an uncased BERT reads as "cafe", the first token has the characters 0 to 5.
+    """
+    offsets: list[tuple[int, int]] = one.offsets
+    if all(word.isascii() for text in texts for word in (text if are_words else (text,))):
+        return offsets
+    sources = [
+        None if number is None else (number, word if are_words else None)
+        for number, word in zip(one.sequence_ids, one.word_ids, strict=True)
+    ]
+    widened = []
+    for place, (source, (begin, end)) in enumerate(zip(sources, offsets, strict=True)):
+        if source is not None:
+            text = texts[source[0]] if source[1] is None else texts[source[0]][source[1]]
+            goes_on = place + 1 < len(sources) and sources[place + 1] == source
+            limit = offsets[place + 1][0] if goes_on else len(text)
+            while end < limit and unicodedata.category(text[end])[0] == "M":
+                end += 1
+        widened.append((begin, end))
+    return widened
 
 
 def _as_input(row: Sequence[Any], are_words: bool) -> Any:

@@ -60,6 +60,8 @@ class Hidden(NamedTuple):
     after: list[Reading]
     characters: int
     """The characters of all hidden words."""
+    left_out: int
+    """Words that would be hidden, and are not, as one of the tokenizers does not know them: to guess ``[UNK]`` is no guess."""
 
 
 def comparison(results: Mapping[str, Any]) -> dict[str, tuple[str, str, str]]:
@@ -126,6 +128,10 @@ def _texts(corpus: Prepared, own: Any, recipe: PretrainRecipe, length: int) -> d
         GENERAL: [Part(stories, split_documents(stories, 0, recipe.train.seed)[0])],
     }
     texts = {name: hidden_words(parts, corpus.tokenizer, own, recipe, length) for name, parts in sides.items()}
+    for name, hidden in texts.items():
+        if hidden.left_out:
+            words = console.counted(hidden.left_out, "hidden word is", "hidden words are")
+            console.note(f"{_SHOWN[name]}: {words} left out, as the model before does not know them ([UNK])")
     return {name: hidden for name, hidden in texts.items() if hidden.characters}
 
 
@@ -147,13 +153,15 @@ def hidden_words(parts: Sequence[Part], tokenizer: Any, own: Any, recipe: Pretra
         id_: own.backend_tokenizer.encode(word, add_special_tokens=False).ids
         for id_, word in new_words(tokenizer, own).items()
     }
-    hidden = Hidden([], [], 0)
+    hidden = Hidden([], [], 0, 0)
     for position in range(len(examples)):
         _, example = examples.example(position)
         words = list(_words(example.a.tolist(), continues))
         draws = uniform_grid(np.array([example.key], dtype=np.uint64), 0, len(words))[0]
-        is_hidden = [draw < _HIDDEN and not special & {*word} for word, draw in zip(words, draws.tolist(), strict=True)]
         earlier = [cuts.get(word[0], word) for word in words]
+        is_drawn = (draws < _HIDDEN).tolist()
+        is_known = [not special & {*now, *before} for now, before in zip(words, earlier, strict=True)]
+        is_hidden = [drawn and known for drawn, known in zip(is_drawn, is_known, strict=True)]
         while sum(map(len, earlier)) > length - 2:  # both texts get the same words
             earlier.pop()
         kept = len(earlier)
@@ -163,7 +171,8 @@ def hidden_words(parts: Sequence[Part], tokenizer: Any, own: Any, recipe: Pretra
         characters = sum(
             len(piece.removeprefix("##")) for word, one in zip(shown, is_hidden, strict=False) if one for piece in word
         )
-        hidden = hidden._replace(characters=hidden.characters + characters)
+        left_out = sum(is_drawn[:kept]) - sum(is_hidden[:kept])
+        hidden = hidden._replace(characters=hidden.characters + characters, left_out=hidden.left_out + left_out)
     return hidden
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers.stores import toy_tokenizer
+from helpers.stores import SPECIAL, toy_tokenizer
 
 from bertkit import console
 from bertkit.errors import BertkitError
@@ -15,6 +15,7 @@ from bertkit.finetuning.heads.one_class import OneClass
 from bertkit.finetuning.heads.several_classes import SeveralClasses
 from bertkit.finetuning.unread import Reach, Unread
 from bertkit.finetuning.windows import RowEncoder
+from bertkit.models.tokenizer import build_tokenizer
 from bertkit.settings.schema import FinetuneDataSettings
 
 
@@ -173,3 +174,20 @@ def test_a_rows_answer_is_the_mean_of_its_windows(head):
         assert answer["probabilities"] == pytest.approx(mean)
         several = [name for name, share in mean.items() if share > 0.5]
         assert answer["prediction"] == (max(mean, key=mean.get) if isinstance(head, OneClass) else several)
+
+
+@pytest.mark.parametrize("strips", [True, False])
+def test_a_token_has_the_marks_behind_it_that_the_tokenizer_drops(strips):
+    letters = [*"cafeoumdktir", *(f"##{one}" for one in "cafeoumdktir\u0301\u0300")]
+    tokenizer = build_tokenizer([*SPECIAL, *letters], lowercase=True, strip_accents=strips)
+    read = RowEncoder.of(tokenizer, FinetuneDataSettings(max_seq_length=32))
+    text = "cafe\u0301 au Do\u0301ki\u0300ta\u0300"  # NFD
+    made = read([("ma", text)], with_characters=True)
+    whole = [
+        text[begin:end] for (begin, end), number in zip(made.offsets[0], made.texts[0], strict=True) if number == 1
+    ]
+    assert "".join(whole) == text.replace(" ", "")
+    assert ("e\u0301" in whole) is strips  # else the accent is a piece of its own
+    words = read([(text.split(),)], are_words=True, with_characters=True)
+    ends = {word: end for word, (_, end) in zip(words.words[0], words.offsets[0], strict=True) if word is not None}
+    assert ends == {number: len(word) for number, word in enumerate(text.split())}

@@ -61,6 +61,23 @@ def test_the_same_words_are_hidden_from_both(made) -> None:
     assert abs(share - 0.15) < 4 * math.sqrt(0.15 * 0.85 / tokens)
 
 
+def test_a_word_that_the_model_before_does_not_know_is_not_hidden_but_counted(tmp_path, tiny_model, own_cache) -> None:
+    (tmp_path / "text.txt").write_text("the cat sat .\n\u12f5\u1218\u1275 the bss cat .\n\n" * 40, encoding="utf-8")
+    (tmp_path / "grown").mkdir()
+    own = load_tokenizer(str(tiny_model))
+    save_with_words(own, ["\u12f5\u1218\u1275"], tmp_path / "grown")
+    grown = load_tokenizer(str(tmp_path / "grown"))
+    given = [Override("data.max_seq_length", 32, ""), Override("model.max_position_embeddings", 32, "")]
+    recipe = load(PretrainRecipe, "pretrain", "tiny", given).settings
+    corpus = prepare_for_training([AskedText([str(tmp_path / "text.txt")])], [], grown, recipe)
+    hidden = hidden_words(corpus.training, grown, own, recipe, 32)
+    there = sum((one.ids[1:-1] == own.unk_token_id).sum() for one in hidden.before)
+    assert there > 20
+    assert not any(one.hidden[one.ids == own.unk_token_id].any() for one in hidden.before)
+    share = 0.15
+    assert abs(hidden.left_out - share * there) < 4 * np.sqrt(there * share * (1 - share))
+
+
 def test_without_new_words_both_are_the_same(made) -> None:
     _, grown, corpus, recipe = made
     hidden = hidden_words(corpus.training, grown, grown, recipe, 32)

@@ -180,10 +180,11 @@ def test_what_a_model_was_trained_for_is_exported_and_nothing_else(tiny_model, t
         assert load_file(exported.weights).keys() == load_file(folder / "model.safetensors").keys()
 
 
-def test_the_card_of_a_half_model_uses_the_half_model(tmp_path):
-    own = '---\ntags: [x]\n---\n\n# Mine\n\nA BERT.\n\n## How to use\n\n```python\nfill = pipeline("fill-mask", model="runs/\\"a")\n```\n'
-    card = exported_card(own, "runs/b", "As half.")
-    assert card == own.replace("# Mine\n", "# Mine\n\nAs half.\n").replace('"runs/\\"a"', '"runs/b"')
+def test_the_card_of_a_half_model_uses_the_half_model():
+    code = r'fill = pipeline("fill-mask", model="runs/\"a")'
+    own = f"---\ntags: [x]\n---\n\n# Mine\n\nA BERT.\n\n## How to use\n\n```python\n{code}\n```\n"
+    expected = own.replace("# Mine\n", "# Mine\n\nAs half.\n").replace(r'"runs/\"a"', '"runs/b"')
+    assert exported_card(own, "runs/b", "As half.") == expected
     onnx = exported_card(own.replace("A BERT.", "A BERT. It loads with plain transformers."), "b", "A graph.", "use()")
     assert "plain transformers" not in onnx
     assert "fill-mask" not in onnx
