@@ -264,7 +264,10 @@ def _validation_text(
 
 
 def _check_predictable(
-    part: Part, special: list[int], what: str, to_do: str = "give other text, or a tokenizer that knows its characters"
+    part: Part,
+    special: list[int],
+    what: str,
+    to_do: str = "give other text, or a tokenizer that knows its characters (--add-words N gives words to that of a --model)",
 ) -> None:
     """Raises a BertkitError where a part has documents, and no token of them can be predicted."""
     if part.documents.count and not _has_predictable(part, special):

@@ -115,14 +115,11 @@ class SpanHead(AtTokens):
             sum(getattr(one, name) for one in split.labels or ()) for name in ("moved", "unplaced", "ambiguous")
         )
         further = sum(len(set(one.texts)) > 1 for one in split.labels or ()) if split.name.startswith("train") else 0
-        counts = {
-            f"answers that stand elsewhere than {split.name} says, and were found": moved,
-            f"rows in {split.name} with several different answers, of which the first is learned": further,
-        }
-        told = [f"{what}: {number:,}" for what, number in counts.items() if number]
         more = f"; {ambiguous:,} of them stand there more than once" if ambiguous else ""
-        where = f"answers in {split.name} without a position (answer_start), taken where they stand first"
-        return told + [f"{where}: {unplaced:,}{more}"] * bool(unplaced)
+        several = f"rows in {split.name} with several different answers, of which the first is learned: {further:,}"
+        elsewhere = f"answers that stand elsewhere than {split.name} says, and were found: {moved:,}{more}"
+        where = f"answers in {split.name} without a position (answer_start), taken where they stand first: {unplaced:,}{more}"
+        return [elsewhere] * bool(moved) + [several] * bool(further) + [where] * bool(unplaced)
 
     def features(self, split: Split, encoder: "RowEncoder") -> Features:
         made = answer_features(split, encoder, self.overflow)

@@ -23,8 +23,9 @@ _DECIMAL = re.compile(r"-?((0|[1-9][0-9]*)?\.[0-9]+|[1-9](?=e))(e[+-][0-9]{2,3})
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _NEIGHBOURS = re.compile(r"""['"]\s+['"]""")
 _WITH_COMMA = re.compile(r"-?[0-9]+(,[0-9]+|([,. ][0-9]{3})*,[0-9]+|(,[0-9]{3})+\.[0-9]+)")
-SEPARATORS = ("|", ";", ",")
-"""Separators of several classes in a cell, the most likely first."""
+SEPARATORS = ("|", ";", ",", "\u061b", "\u060c", "\u1363", "\u3001", "\uff1b", "\uff0c")
+"""Separators of several classes in a cell, the most likely first; behind those of ASCII the Arabic semicolon and comma, the
+Ethiopic comma, and those of Chinese and Japanese."""
 
 
 def is_missing(value: Any) -> bool:
@@ -55,6 +56,8 @@ def as_seen(name: str) -> str:
         >>> as_seen("cafe\u0301\u200b") == "caf\u00e9"
         True
     """
+    if name.isascii():
+        return name
     return "".join(one for one in unicodedata.normalize("NFC", name) if unicodedata.category(one) != "Cf")
 
 

@@ -2,6 +2,7 @@
 
 import re
 import statistics
+import unicodedata
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal
@@ -180,7 +181,8 @@ def _named(wanted: Sequence[str], names: Sequence[str], role: str, source: str, 
 
 
 def _alike(wanted: Sequence[str], names: Sequence[str]) -> tuple[str, ...] | None:
-    """Columns by their exact names, or else by names that differ only in case and blanks; None if one is not there."""
+    """Columns by their exact names, or else by names that differ only in case, blanks and the normal form of Unicode; None if one
+    is not there."""
     columns = []
     for one in wanted:
         alike = [one] if one in names else [name for name in names if _plain(name) == _plain(one) != ""]
@@ -203,7 +205,7 @@ def _usual(alternatives: Sequence[Sequence[str]], names: Sequence[str]) -> tuple
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[^\w]|_", "", name).casefold()
+    return re.sub(r"[^\w]|_", "", unicodedata.normalize("NFC", name)).casefold()
 
 
 def _by_content(role: str, names: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...] | None:

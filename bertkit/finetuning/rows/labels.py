@@ -72,7 +72,8 @@ class Labelling:
         if self.kind == "regression":
             number = cells.as_number(value)
             if number is None:
-                raise BertkitError(f"{place}: the label '{shown(value)}' is no number")
+                how = "" if str(value).isascii() else ": write it with the digits 0 to 9, a point and the sign -"
+                raise BertkitError(f"{place}: the label '{shown(value)}' is no number{how}")
             return number
         class_id = ids.of(value)
         if class_id is None and by_number and cells.is_whole(value):

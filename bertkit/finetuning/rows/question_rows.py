@@ -27,7 +27,7 @@ class Answers:
         starts: the first character of each answer in the text.
         moved: how many answers did not stand at their stated position, and were found elsewhere.
         unplaced: how many were given without a position, and are taken where they stand first.
-        ambiguous: how many of those stand in the text more than once.
+        ambiguous: how many of the answers that were moved, or had no position, stand in the text more than once.
     """
 
     place: str = field(compare=False)
@@ -69,8 +69,9 @@ def answers_of(place: str, context: str, given: Any) -> Answers:
             f"{place}: the answers must have as many 'answer_start' as 'text'{form}, got {str(given)[:60]}"
         )
     placed = [_placed(place, context, text, start) for text, start in zip(texts, starts, strict=True)]
-    moved = sum(one != start for one, start in zip(placed, starts, strict=True))
-    return Answers(place, list(texts), placed, moved)
+    moved = [text for text, one, start in zip(texts, placed, starts, strict=True) if one != start]
+    ambiguous = sum(len(_places(text, context) or _all_places(text, context)) > 1 for text in moved)
+    return Answers(place, list(texts), placed, len(moved), ambiguous=ambiguous)
 
 
 def are_alone(given: Any) -> bool:

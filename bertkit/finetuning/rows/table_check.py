@@ -194,8 +194,18 @@ def check_table(
 
 
 def identity(text: Any) -> str:
-    """What is the same for the rows of equal texts; the id of a question is not part of its text."""
-    return repr({name: value for name, value in text.items() if name != "id"} if isinstance(text, dict) else text)
+    """What is the same for the rows of texts that look equal; the id of a question is not part of its text."""
+    return repr(
+        _as_seen({name: value for name, value in text.items() if name != "id"} if isinstance(text, dict) else text)
+    )
+
+
+def _as_seen(text: Any) -> Any:
+    if isinstance(text, str):
+        return cells.as_seen(text)
+    if isinstance(text, dict):
+        return {name: _as_seen(value) for name, value in text.items()}
+    return [*map(_as_seen, text)] if isinstance(text, list | tuple) else text
 
 
 def empty_texts(rows: Sequence[Any]) -> int:

@@ -22,6 +22,8 @@ def test_usual_names_fit_whatever_their_case_blanks_and_punctuation():
     assert chosen(["Sentence_1", "sentence 2", "Class"], ["x", "y", "z"])[0] == ("Sentence_1", "sentence 2")
     assert chosen(["Text", "text", "label"], ["x", "y", "z"])[0] == ("text",)
     assert chosen(["My Text", "label"], ["x", "y"], text=("my_text",))[0] == ("My Text",)
+    composed, apart = "\u1ecd\u0300r\u1ecd\u0300", "o\u0323\u0300ro\u0323\u0300"  # NFC, NFD
+    assert chosen([apart, "label"], ["x", "y"], text=(composed,))[0] == (apart,)
 
 
 def test_the_column_of_long_text_and_the_one_of_few_values_are_taken_and_said():

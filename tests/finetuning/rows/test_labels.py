@@ -66,6 +66,7 @@ def test_flags_by_position_are_their_lists(write):
         (["b|a", "", "c"], {"problem_type": SEVERAL}),
         (["b, a", "", "c"], {"problem_type": SEVERAL}),
         (["b;a", "", "c"], {"problem_type": SEVERAL}),
+        *(([f"b{mark} a", "", "c"], {"problem_type": SEVERAL}) for mark in "\u060c\u061b\u1363\u3001\uff0c\uff1b"),
     ],
 )
 def test_several_names_a_cell(values, task):
@@ -192,6 +193,12 @@ def test_a_class_without_a_column_is_refused_by_its_name():
         BertkitError, match=r"""fear has none that is read: .* --set 'task.label=\["joy", "anger", "fear"\]'"""
     ):
         labelling.encode(rows, ["joy", "anger"])
+
+
+def test_a_number_in_other_digits_is_refused_with_the_way_to_write_it():
+    rows = rows_of(["\u06f1\u066b\u06f3\u06f7"])
+    with pytest.raises(BertkitError, match="is no number: write it with the digits 0 to 9, a point and the sign -"):
+        find_labelling(rows, ["label"], TaskSettings(problem_type="regression")).encode(rows, ["label"])
 
 
 def test_the_few_cells_that_are_no_numbers_are_named():

@@ -49,7 +49,9 @@ def test_no_answer_is_an_answer(given):
 @pytest.mark.parametrize(("said", "there"), [(12, 13), (14, 13), (18, 19), (0, 13), (-5, 13), (99, 19)])
 def test_an_answer_that_stands_elsewhere_is_found_at_its_nearest_place(said, there):
     found = answers_of("a:1", CONTEXT, {"text": ["Oslo"], "answer_start": [said]})
-    assert (found.starts, found.moved) == ([there], 1)
+    assert (found.starts, found.moved, found.ambiguous) == ([there], 1, 1)
+    once = answers_of("a:1", CONTEXT, {"text": ["cold"], "answer_start": [said]})
+    assert (once.moved, once.ambiguous) == (1, 0)
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,13 @@ def test_classes_that_are_weighed_are_not_uneven():
     assert told(["neg", "pos"], [0] + [1] * 5).warnings(weighed=True) == []
 
 
+def test_texts_that_look_the_same_are_equal():
+    train = split("train", ["caf\u00e9", "cafe\u0301", "\u0645\u06cc\u200c\u0631", "cafe"], [0, 0, 1, 1])
+    held = split("validation", ["\u0645\u06cc\u0631", "new"], [0, 1])
+    look = check_table([train, held], ["x", "y"], ONE)
+    assert [(one.repeated, one.shared) for one in look.splits] == [(1, 0), (0, 1)]
+
+
 def test_equal_texts_are_counted_within_and_across_splits():
     train = split("train", ["a", "a", "a", "b", "c", ""], [0, 0, 1, 1, 0, 1])
     held = split("validation", ["a", "d", "d", "c"], [0, 1, 1, 1])
