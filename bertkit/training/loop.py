@@ -80,8 +80,8 @@ class _Run:
             self._load_optimizer(resume_from)
         self.log = MetricsLog(job.out, accelerator, self.progress)
         # A checkpoint follows the evaluation of its step, but the log may have lost its last line.
-        if resume_from and self._evaluates_here() and self.log.lacks_evaluation(self.progress.step):
-            self.progress.owes_evaluation = True
+        self._logs_again = bool(resume_from) and not self.progress.owes_evaluation and self._evaluates_here()
+        self._logs_again = self._logs_again and self.log.lacks_evaluation(self.progress.step)
         ranks.agree_on_start(job.out, job.out / METRICS, self.progress.step, job.plan.total_steps)
         ranks.settle_sums(accelerator, self.module, lambda: job.plan.fetch(job.plan.examples(0)[:2]))
         self.timing = Timing(self.progress.seconds)
@@ -96,7 +96,7 @@ class _Run:
             trackers(self.accelerator, self.settings, self.job.out),
             console.progress("training", plan.total_steps, "step", self.progress.step) as line,
         ):
-            if self.progress.owes_evaluation:
+            if self.progress.owes_evaluation or self._logs_again:
                 self._end_step(stop)
             for micro_batches in self._steps():
                 logged = self._train_step(micro_batches, stop)
@@ -272,8 +272,9 @@ class _Run:
         seconds = self.timing.pause_since(began_at_s)
         if self.job.forecast is not None:
             self.job.forecast.evaluation_took(self.progress.step - 1, seconds)
-        if self.job.better is not None:
+        if self.job.better is not None and not self._logs_again:  # else the progress has counted it
             self._keep_best(self.job.better(results))
+        self._logs_again = False
         return results
 
     def _leave_where_asked(self, stop: StopRequest) -> None:
