@@ -274,7 +274,7 @@ def test_columns_that_were_guessed_are_said_once(
     console.note_once.cache_clear()
     folder, table = str(make()), tmp_path / "rows.csv"
     capsys.readouterr()
-    table.write_text("title,what\na,the cats sat on the cat .\nb,the cat sat on the cats .\n")
+    table.write_text("title,what\na,the cats sat . the cat sat .\nb,the cat sat . the cats sat .\n")
     for _ in range(2):
         list(predict.predict_rows(folder, [str(table)], (), "auto"))
     said = "text: what (the only column of long texts; --text names another)"

@@ -6,7 +6,8 @@ import transformers
 
 from bertkit.finetuning.heads.sequence import SequenceHead
 from bertkit.finetuning.predictor import Predictor
-from bertkit.finetuning.windows import Reach, RowEncoder
+from bertkit.finetuning.unread import Reach
+from bertkit.finetuning.windows import RowEncoder
 from bertkit.models.headed import new_headed, positions_of
 from bertkit.settings.schema import FinetuneRecipe
 
