@@ -62,7 +62,7 @@ class PretrainRequest:
     def given(self) -> dict[str, Any]:
         """The options that are no settings and decide what is learned from, for the run's record (``RunRecord.given``)."""
         keep = list(self.keep) if self.keep else None
-        budget = None if self.budget_s is None else f"{self.budget_s:g}s"
+        budget = None if self.budget_s is None else True  # a resume may have more time, or less
         return {"--tokenizer": self.tokenizer, "--add-words": self.add_words, "--keep": keep, "--budget": budget}
 
 

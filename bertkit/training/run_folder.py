@@ -299,14 +299,19 @@ def check_same_given(out: Path, given: Mapping[str, Any]) -> None:
 
 def _check_same(out: Path, flag: str, began: Any, now: Any) -> None:
     if not _is_same(began, now):
-        before, with_it = (f"with {flag} {_typed(value)}" if value else f"without {flag}" for value in (began, now))
+        before, with_it = (f"with {flag}{_typed(value)}" if value else f"without {flag}" for value in (began, now))
         raise BertkitError(
             f"cannot resume {out} {with_it}: it was begun {before}; give the same, or start anew with --overwrite"
         )
 
 
 def _typed(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, Sequence) and not isinstance(value, str) else str(value)
+    """What stands behind an option in a command; nothing of one whose value may change."""
+    if value is True:
+        return ""
+    return (
+        f" {' '.join(map(str, value))}" if isinstance(value, Sequence) and not isinstance(value, str) else f" {value}"
+    )
 
 
 def _is_same(began: Any, now: Any) -> bool:
