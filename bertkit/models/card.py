@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bertkit import __version__, console
@@ -17,7 +18,8 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~!&$])")
 _LINE_START = re.compile(r"^(\d*)([-+=.)])(?=[\s\-+=]|$)")
 
 _FRONT, _TITLE = re.compile(r"---\n.*?^---\n+", re.MULTILINE | re.DOTALL), re.compile(r"^# .*$", re.MULTILINE)
-_LOADS = " It loads with plain transformers."
+LOADS = " It loads with plain transformers."
+"""A sentence of cards that that of an ONNX graph does without."""
 _USAGE = re.compile(r"^## How to use\n\n(`{3,})python\n.*?^\1$", re.MULTILINE | re.DOTALL)
 
 
@@ -83,13 +85,13 @@ def exported_card(card: str, folder: str, told: str, usage: str | None = None) -
     front = matter[0] if (matter := _FRONT.match(card)) else ""
     card = card[len(front) :]
     if not _TITLE.search(card):
-        card = f"# {_text(folder.rstrip('/').rpartition('/')[2])}\n\n{card.lstrip()}"
+        card = f"# {_text(Path(folder).resolve().name)}\n\n{card.lstrip()}"
     card = _TITLE.sub(lambda title: f"{title[0]}\n\n{_text(told)}", card, count=1)
     if usage is None:
         load = re.compile(r'(?<=, model=)"(?:[^"\\]|\\.)*"')
         card = _USAGE.sub(lambda found: load.sub(lambda _: python_text(folder), found[0]), card, count=1)
         return front + card.rstrip() + "\n"
-    front, card = re.sub(r"(?m)^library_name: .*\n", "", front), card.replace(_LOADS, "")
+    front, card = re.sub(r"(?m)^library_name: .*\n", "", front), card.replace(LOADS, "")
     changed, found = _USAGE.subn(lambda _: _how_to_use(usage), card, count=1)
     return front + (changed if found else f"{card.rstrip()}\n\n{_how_to_use(usage)}").rstrip() + "\n"
 

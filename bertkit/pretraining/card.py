@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bertkit.assets import EMBEDDED_CORPUS
-from bertkit.models.card import CardFacts, evaluation, model_card, python_text
+from bertkit.models.card import LOADS, CardFacts, evaluation, model_card, python_text
 from bertkit.pretraining.before_after import comparison
 from bertkit.pretraining.mix import line_of
 from bertkit.settings.schema import PretrainRecipe
@@ -47,7 +47,8 @@ def pretraining_card(out: Path, run: RunRecord, recipe: PretrainRecipe) -> str:
                 + (f"gone on from {run.base_model} and " if run.base_model else "")
                 + "pretrained with bertkit by masked language modelling"
                 + pairs
-                + " (Devlin et al. 2018). It loads with plain transformers."
+                + " (Devlin et al. 2018)."
+                + LOADS
             ),
             usage=(
                 "from transformers import pipeline\n\n"

@@ -74,7 +74,11 @@ def export(model: str, form: str, out: Path | None = None, int8: bool = False, p
         if (folder / RECIPE).is_file():  # from which `predict` knows the length and the columns of a classifier
             shutil.copyfile(folder / RECIPE, fresh / RECIPE)
         _write_card(
-            folder, fresh, out, _told(model, form, int8), usage_of(fresh, out.name, heads) if form == "onnx" else None
+            folder,
+            fresh,
+            out,
+            _told(model, form, int8),
+            usage_of(fresh, out.resolve().name, heads) if form == "onnx" else None,
         )
         write_export_record(folder, fresh, {"out": str(out), "exported_from": model})
         differences = []

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -185,6 +186,7 @@ def test_the_card_of_a_half_model_uses_the_half_model():
     own = f"---\ntags: [x]\n---\n\n# Mine\n\nA BERT.\n\n## How to use\n\n```python\n{code}\n```\n"
     expected = own.replace("# Mine\n", "# Mine\n\nAs half.\n").replace(r'"runs/\"a"', '"runs/b"')
     assert exported_card(own, "runs/b", "As half.") == expected
+    assert exported_card("", ".", "As half.").startswith(f"# {Path.cwd().name}\n".replace("_", r"\_"))
     onnx = exported_card(own.replace("A BERT.", "A BERT. It loads with plain transformers."), "b", "A graph.", "use()")
     assert "plain transformers" not in onnx
     assert "fill-mask" not in onnx
