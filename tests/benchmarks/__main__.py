@@ -260,7 +260,7 @@ def parts(
 
 @app.command()
 def experiment(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="masks, sentences, rates, muon, decay or predicted.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="One of docs/experiments.md; a wrong one lists them.")],
     corpus: Annotated[list[str], typer.Argument(metavar="CORPUS...", help="As `bertkit pretrain`.")],
     validation: Annotated[list[str], typer.Option("--validation", help="Held-out text.")],
     out: Annotated[Path, typer.Option("--out", help="Models and results; the same command goes on.")],

@@ -5,12 +5,14 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import bertkit
 from benchmarks.glue import TASKS, glue_figure
 from benchmarks.left_to_right import left_to_right
+from benchmarks.variants import averaged_weights, embedding_rate, z_loss
 from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.settings.recipes import Override, load
@@ -40,6 +42,8 @@ class Arm:
     Attributes:
         settings: what differs from the recipe and from what the person gave.
         longer: factor of the steps, for an arm whose steps are cheaper.
+        parts: runs one after another, each from the weights of the one before: their share of the steps, and what is set
+            in them. The rate rises in the first of them alone, and falls to 0 in the last; the optimizer starts anew.
         changed: what has to be changed in the program itself while it is trained, evaluated and fine-tuned.
         fills_masks: whether the cloze test, which reads in numpy, can read it.
     """
@@ -47,6 +51,7 @@ class Arm:
     name: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     longer: float = 1.0
+    parts: Sequence[tuple[float, Mapping[str, Any]]] = ()
     changed: Callable[[], AbstractContextManager[None]] = nullcontext
     fills_masks: bool = True
 
@@ -61,6 +66,11 @@ def _optimizer(name: str, rate: float, longer: float = 1.0) -> Arm:
     steps = f", {longer:g} times the steps" if longer != 1 else ""
     return Arm(f"{name}, {rate:g}{steps}", {"train.optimizer": name.lower(), "train.learning_rate": rate}, longer)
 
+
+_ALIKE: Sequence[tuple[float, Mapping[str, Any]]] = ((0.8, {}), (0.2, {}))
+_CONSTANT = {"train.lr_scheduler_type": "constant"}
+
+_ADAMW = {"train.optimizer": "adamw", "train.learning_rate": 2e-3}
 
 EXPERIMENTS = {
     # Devlin et al. 2018, appendix C.2, Table 8.
@@ -82,6 +92,27 @@ EXPERIMENTS = {
         Arm("15 % predicted"),
         *(Arm(f"{p} % predicted", {"data.mlm_probability": p / 100}) for p in (20, 30)),
     ],
+    "warmup": [
+        _optimizer("AdamW", 2e-3),
+        *(Arm(f"AdamW, warm-up {w}", _ADAMW | {"train.warmup": w}) for w in (0.02, 0.05, 0.2)),
+    ],
+    "embeddings": [
+        _optimizer("AdamW", 2e-3),
+        *(Arm(f"AdamW, embeddings × {f:g}", _ADAMW, changed=partial(embedding_rate, f)) for f in (0.3, 3)),
+    ],
+    "parts": [
+        Arm("MLM and NSP", parts=_ALIKE),
+        Arm("no NSP, pairs in the last fifth", parts=((0.8, {"data.sentence_objective": "none"}), (0.2, {}))),
+        Arm("30 % predicted, 15 % in the last fifth", parts=((0.8, {"data.mlm_probability": 0.3}), (0.2, {}))),
+        Arm("half as many examples a step first", parts=((0.8, {"train.batch_size": 64}), (0.4, {}), (0.2, {}))),
+    ],
+    "averages": [
+        Arm("last weights"),
+        *(Arm(f"average, {d}", changed=partial(averaged_weights, d)) for d in (0.9, 0.98)),
+        Arm("level rate, last weights", _CONSTANT),
+        Arm("level rate, average, 0.98", _CONSTANT, changed=partial(averaged_weights, 0.98)),
+    ],
+    "z-loss": [Arm("as it is"), *(Arm(f"z-loss, {w:g}", changed=partial(z_loss, w)) for w in (1e-4, 1e-3))],
 }
 """By name; the first arm is what the others are held against."""
 
@@ -136,24 +167,51 @@ def _figures(arm: Arm, setup: Setup, seed: int) -> dict[str, float]:
     if arm.longer != 1:
         settings["train.max_steps"] = round(arm.longer * _steps(setup))
     with arm.changed():
-        record = bertkit.pretrain(
-            setup.corpus,
-            validation=setup.validation,
-            recipe=setup.recipe,
-            tokenizer=setup.tokenizer,
-            settings=settings,
-            out=folder,
-            device="cpu",
-            overwrite=True,
-        )
+        seconds = _train(_in_parts(arm, setup, settings) if arm.parts else [settings], setup, folder)
         held_out = bertkit.evaluate(folder, corpus=setup.validation, settings={**_PAPERS_MASKS, "train.seed": 0})
         figures = {key: held_out[key] for key in ("eval_mlm_loss", "eval_nsp_accuracy") if key in held_out}
-        figures["seconds"] = record.seconds
+        figures["seconds"] = seconds
         if arm.fills_masks:
             figures["cloze"] = bertkit.evaluate(folder, cloze=True)["top_1"]
         for task in TASKS if setup.glue else ():
             figures[task] = glue_figure(task, folder, setup.glue, seed)
     return figures
+
+
+def _train(parts: Sequence[Mapping[str, Any]], setup: Setup, folder: Path) -> float:
+    """Trains each part from the weights of the one before, the last one into ``folder``; returns the seconds of all."""
+    before, seconds = None, 0.0
+    for number, settings in enumerate(parts, 1):
+        own = folder if number == len(parts) else folder.with_name(f"{folder.name}-part-{number}")
+        record = bertkit.pretrain(
+            setup.corpus,
+            validation=setup.validation,
+            recipe=setup.recipe,
+            model=before,
+            tokenizer=None if before else setup.tokenizer,
+            settings=settings,
+            out=own,
+            device="cpu",
+            overwrite=True,
+        )
+        before, seconds = own, seconds + record.seconds
+    return seconds
+
+
+def _in_parts(arm: Arm, setup: Setup, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The settings of each of an arm's parts."""
+    steps, runs = _steps(setup), []
+    for number, (share, own) in enumerate(arm.parts, 1):
+        last = number == len(arm.parts)
+        course = {
+            "train.max_steps": round(share * steps),
+            "train.warmup": round(0.1 * steps) if number == 1 else 0,
+            "train.lr_scheduler_type": "linear" if last else "constant",
+            "train.seed": settings["train.seed"] + 1000 * (number - 1),  # other masks and pairs than in the part before
+        }
+        given = settings if number == 1 else {key: settings[key] for key in settings if not key.startswith("model.")}
+        runs.append({**given, **course, **own})
+    return runs
 
 
 def _steps(setup: Setup) -> int:
