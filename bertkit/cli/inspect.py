@@ -164,7 +164,7 @@ def _print_words(words: dict[str, Any]) -> None:
     cut = f"cut into {words['word_pieces_a_word']:.3f} word pieces each"
     console.out.print(f"{words['words']:,} words, {cut}{unknown}{bought}")
     table = Table(
-        title="words that are unknown, or cut into three word pieces or more",
+        title="words and signs that are unknown, or cut into three word pieces or more",
         title_justify="left",
         box=None,
         padding=(0, 2),

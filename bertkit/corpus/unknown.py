@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 MORE_PIECES = (
-    "a tokenizer that is learned takes in more of them with a larger --vocab-size, that of a --model more words, but no signs, "
+    "a tokenizer that is learned takes in more of them with a larger --vocab-size, that of a --model more words, and signs, "
     "with --add-words"
 )
 _AT_ONCE = 65_536

@@ -24,18 +24,24 @@ _AT_ONCE = 65_536
 
 @dataclass(frozen=True)
 class CutWord:
-    """A word as the tokenizer's rules write it (lower case, if they say so), and how it is cut."""
+    """A word, or an unknown sign, as the tokenizer's rules write it (lower case, if they say so), and how it is cut."""
 
     word: str
     times: int
     word_pieces: list[str]
     cost: int
     """How many these are; of an unknown word, which is not read at all, as many as its characters."""
+    is_unknown: bool
 
     @property
     def saved(self) -> int:
         """Word pieces fewer in the corpus if the word were one."""
         return self.times * (self.cost - 1)
+
+    @property
+    def gained(self) -> int:
+        """What it is worth as a word of its own: the pieces saved, or the characters read that were not."""
+        return self.times * self.cost if self.is_unknown else self.saved
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,8 @@ class WordCuts:
     """Those of them that are one [UNK]: each counts as cut into its characters."""
     word_pieces: int
     worst: list[CutWord]
-    """Unknown, or cut into three word pieces or more, and met five times or more; first what would save most."""
+    """Unknown, or cut into three word pieces or more, and met five times or more; first what would gain most. Unknown
+    signs are among them, which are no words and count nowhere else."""
 
     def pieces_a_word(self, added: int = 0) -> float:
         """Word pieces a word, if so many of the worst words had rows of their own."""
@@ -69,18 +76,21 @@ def word_cuts(preparation: Preparation, rules: "Tokenizer") -> WordCuts:
     """Counts the words of a corpus, and how a tokenizer cuts them (see ``is_word_by_word``)."""
     texts = sample(preparation.paragraphs(ReadReport()), preparation.estimated_bytes(), seed=0)
     words, unknown_id = _words(texts, rules), rules.token_to_id(rules.model.unk_token)
-    unknown, pieces_in_all, worst = 0, 0, []
+    in_all, unknown, pieces_in_all, worst = 0, 0, 0, []
     left = iter(words.items())
     while some := list(islice(left, _AT_ONCE)):
         cuts = rules.encode_batch_fast([word for word, _ in some], add_special_tokens=False)
         for (word, times), cut in zip(some, cuts, strict=True):
             is_unknown = unknown_id in cut.ids
             cost = len(word) if is_unknown else len(cut)
-            unknown += times * is_unknown
-            pieces_in_all += times * cost
+            if not _is_sign(word):
+                in_all += times
+                unknown += times * is_unknown
+                pieces_in_all += times * cost
             if (is_unknown or cost >= _FEWEST_PIECES) and times >= _FEWEST_TIMES:
-                worst.append(CutWord(word, times, [str(rules.id_to_token(id_)) for id_ in cut.ids], cost))
-    return WordCuts(words.total(), unknown, pieces_in_all, sorted(worst, key=lambda one: (-one.saved, one.word)))
+                pieces = [str(rules.id_to_token(id_)) for id_ in cut.ids]
+                worst.append(CutWord(word, times, pieces, cost, is_unknown))
+    return WordCuts(in_all, unknown, pieces_in_all, sorted(worst, key=lambda one: (-one.gained, one.word)))
 
 
 def _words(texts: Iterable[str], rules: "Tokenizer") -> Counter[str]:
@@ -96,11 +106,18 @@ def _words(texts: Iterable[str], rules: "Tokenizer") -> Counter[str]:
 
 
 def _words_in(text: str, rules: "Tokenizer") -> Iterator[str]:
+    """The words and signs of a text."""
     for word, (begin, end) in rules.pre_tokenizer.pre_tokenize_str(text):
         beside = text[begin - 1 : begin] + text[end : end + 1] if begin else text[end : end + 1]
         # Where BERT cuts at an underscore, what looks for a whole word sees none.
-        if _is_word(word) and not any(unicodedata.category(one) == "Pc" for one in beside):
+        stands_alone = not any(unicodedata.category(one) == "Pc" for one in beside)
+        if _is_sign(word) or (_is_word(word) and stands_alone):
             yield word
+
+
+def _is_sign(text: str) -> bool:
+    """Whether a text is one punctuation mark, at which BERT's rules cut wherever it stands."""
+    return len(text) == 1 and unicodedata.category(text)[0] == "P"
 
 
 @lru_cache(2**18)

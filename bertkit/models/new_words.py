@@ -1,7 +1,8 @@
-"""Adds whole words to a WordPiece tokenizer, so that all other text keeps its ids.
+"""Adds whole words, and signs, to a WordPiece tokenizer, so that all other text keeps its ids.
 
 The words become added tokens, which match whole words only. As entries of the WordPiece vocabulary they would also match
-the beginnings of longer words, and change their ids.
+the beginnings of longer words, and change their ids. A punctuation mark, at which BERT's rules cut in any case, matches
+wherever it stands.
 
 A word that takes over the row of an ``[unusedN]`` piece needs an entry in the vocabulary all the same, to have that id.
 The entry is written with a word joiner (U+2060) in front. BERT's cleaning removes that character from every text, so the
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from transformers import BertForPreTraining, PreTrainedTokenizerFast
 
 _JOINER = "\u2060"
-_WHOLE_WORD = {"single_word": True, "lstrip": False, "rstrip": False, "normalized": True, "special": False}
+_MATCHING = {"lstrip": False, "rstrip": False, "normalized": True, "special": False}
 
 
 def save_with_words(tokenizer: "PreTrainedTokenizerFast", words: Sequence[str], folder: Path) -> None:
@@ -27,7 +28,7 @@ def save_with_words(tokenizer: "PreTrainedTokenizerFast", words: Sequence[str], 
 
     Args:
         tokenizer: a WordPiece tokenizer with BERT's rules (``corpus.words.is_word_by_word``).
-        words: the words as these rules normalise them; none of them is a token yet.
+        words: the words and signs as these rules normalise them; none of them is a token yet.
         folder: an empty folder for the files.
     """
     save_tokenizer(tokenizer, folder)
@@ -39,7 +40,10 @@ def save_with_words(tokenizer: "PreTrainedTokenizerFast", words: Sequence[str], 
         vocab[_JOINER + word] = vocab.pop(piece)
     contents = [_JOINER + word for word in words[: len(free)]] + list(words[len(free) :])
     ids = [vocab[one] for one in contents[: len(free)]] + list(range(len(tokenizer), len(tokenizer) + len(words)))
-    added = [{"id": id_, "content": one, **_WHOLE_WORD} for one, id_ in zip(contents, ids, strict=False)]
+    added = [
+        {"id": id_, "content": one, "single_word": _has_letter(one), **_MATCHING}
+        for one, id_ in zip(contents, ids, strict=False)
+    ]
     content["model"]["vocab"] = dict(sorted(vocab.items(), key=lambda item: item[1]))
     content["added_tokens"] = sorted([*content["added_tokens"], *added], key=lambda token: token["id"])
     path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
@@ -62,11 +66,19 @@ def _unused(content: dict[str, Any]) -> list[str]:
 def new_words(tokenizer: "PreTrainedTokenizerFast", own: "PreTrainedTokenizerFast") -> dict[int, str]:
     """The words that ``tokenizer`` has in addition to ``own``, by id, ascending."""
     known = own.added_tokens_decoder
-    return {
+    added = {
         id_: token.content.removeprefix(_JOINER)
         for id_, token in sorted(tokenizer.added_tokens_decoder.items())
-        if not token.special and token.single_word and (id_ not in known or known[id_].content != token.content)
+        if not token.special and (id_ not in known or known[id_].content != token.content)
     }
+    # Another's added tokens that match within words are not of this kind.
+    by_id = tokenizer.added_tokens_decoder
+    return {id_: word for id_, word in added.items() if by_id[id_].single_word or not _has_letter(word)}
+
+
+def _has_letter(word: str) -> bool:
+    """Whether it is a word, and no sign."""
+    return any(map(str.isalpha, word))
 
 
 def begin_as_means(model: "BertForPreTraining", words: dict[int, str], own: "PreTrainedTokenizerFast") -> None:

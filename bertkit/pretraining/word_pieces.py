@@ -95,13 +95,13 @@ def with_new_words(preparation: Preparation, tokenizer: Any, n: int) -> tuple[An
         The tokenizer, and how many words it was given.
 
     Args:
-        n: so many words at most, those that save most word pieces.
+        n: so many words and signs at most, those that save most word pieces, or of which most was unknown.
 
     Raises:
         BertkitError: it is no WordPiece with BERT's rules, or no word is worth it.
     """
     check_word_by_word(tokenizer)
-    wanted = f"words 2 {preparation.text_fingerprint} {tokenizer_fingerprint(tokenizer)} {n}"
+    wanted = f"words 3 {preparation.text_fingerprint} {tokenizer_fingerprint(tokenizer)} {n}"
     name = name_of(wanted)
 
     def learn(folder: Path) -> None:
@@ -110,8 +110,8 @@ def with_new_words(preparation: Preparation, tokenizer: Any, n: int) -> tuple[An
             worst = word_cuts(preparation, tokenizer.backend_tokenizer).worst[:n]
         if not worst:
             raise BertkitError(
-                f"no word in {preparation.names[0]} occurs 5 times or more and is unknown, or cut into three word pieces or "
-                "more: leave --add-words out"
+                f"no word or sign in {preparation.names[0]} occurs 5 times or more and is unknown, or cut into three word pieces "
+                "or more: leave --add-words out"
             )
         save_with_words(tokenizer, [one.word for one in worst], folder)
         write_checksums(folder)
@@ -129,7 +129,7 @@ def _say_new_words(words: dict[int, str], known: int, asked: int) -> None:
     )
     console.note(
         console.plain(
-            f"words that were unknown, or cut into three word pieces or more, and get rows of their own (--add-words): "
+            f"words and signs that were unknown, or cut into three word pieces or more, and get rows of their own (--add-words): "
             f"{len(words):,}{fewer}, {in_unused:,} of [unusedN] and {len(words) - in_unused:,} behind all others: "
             f"{listed(list(words.values()), 5)}"
         )

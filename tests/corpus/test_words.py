@@ -41,6 +41,7 @@ def test_words_and_their_word_pieces_by_hand(tmp_path) -> None:
     assert cuts.word_pieces == sum(pieces[word] * times for word, times in counts.items())
     assert [(one.word, one.times, one.word_pieces) for one in cuts.worst] == [
         ("aab", 12, ["a", "##a", "##b"]),
+        ("_", 12, ["[UNK]"]),
         ("s", 6, ["[UNK]"]),
     ]
     assert cuts.unknown == 6
@@ -57,6 +58,19 @@ def test_an_unknown_word_counts_as_cut_into_its_characters(tmp_path) -> None:
         ("aɗ", ["[UNK]"], 5 * 1),
     ]
     assert (cuts.words, cuts.unknown, cuts.word_pieces) == (27, 15, 6 * (4 + 3 + 1) + 5 * 2 + 4 * 3)
+
+
+def test_an_unknown_sign_is_met_wherever_it_stands_and_is_no_word(tmp_path) -> None:
+    cuts = cuts_of("cab። «dad»\n" * 5 + "dad,cab.'\n" * 2 + "a—b\n" * 4, tmp_path)
+    # "," and "—" are met too rarely, "." and "'" are known
+    assert [(one.word, one.times, one.word_pieces, one.saved) for one in cuts.worst] == [
+        ("dad", 7, ["d", "##a", "##d"], 14),
+        ("«", 5, ["[UNK]"], 0),
+        ("»", 5, ["[UNK]"], 0),
+        ("።", 5, ["[UNK]"], 0),
+    ]
+    assert (cuts.words, cuts.unknown, cuts.word_pieces) == (22, 0, 7 + 7 * 3 + 8)
+    assert cuts.pieces_a_word(100) == 1
 
 
 def test_what_saves_most_comes_first(tmp_path) -> None:

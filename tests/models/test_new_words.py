@@ -94,6 +94,24 @@ def test_where_a_new_word_is_read(tmp_path, text, read) -> None:
     assert new.convert_ids_to_tokens(new(text, add_special_tokens=False)["input_ids"]) == read.split()
 
 
+@pytest.mark.parametrize("unused", [0, 4])
+def test_a_new_sign_is_read_wherever_it_stands_and_changes_nothing_else(tmp_path, unused) -> None:
+    pieces = (EMBEDDED_MODEL / "vocab.txt").read_text(encoding="utf-8").split("\n")[:-1]
+    own = build_tokenizer([*(f"[unused{n}]" for n in range(unused)), *pieces], True, strip_accents=True)
+    signs = ["።", "۔", "‹"]
+    new = grown(own, [*signs, "tachycardia"], tmp_path)
+    text = "the snow።Is cold። ‹very›۔ tachycardia። (tachycardia) x_tachycardia 2۔5"
+    before, after = (one(text, add_special_tokens=False)["input_ids"] for one in (own, new))
+    assert new.convert_tokens_to_ids("›") == own.unk_token_id
+    back = {id_: own(word, add_special_tokens=False)["input_ids"] for id_, word in new_words(new, own).items()}
+    assert list(new_words(new, own).values()) == [*signs, "tachycardia"]
+    assert [one for id_ in after for one in back.get(id_, [id_])] == before
+    read = [new_words(new, own).get(id_) for id_ in after]
+    assert [one for one in read if one] == ["።", "።", "‹", "۔", "tachycardia", "።", "tachycardia", "۔"]
+    theirs = AutoTokenizer.from_pretrained(tmp_path)
+    assert theirs(text, add_special_tokens=False)["input_ids"] == after
+
+
 def test_it_is_one_word_to_masking_and_may_stand_in_at_random(tmp_path) -> None:
     own = build_tokenizer(VOCAB, lowercase=True)
     new = grown(own, ["abcd", "cde", "feed"], tmp_path)

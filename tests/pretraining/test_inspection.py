@@ -29,8 +29,8 @@ def test_how_a_models_words_are_cut(text, tiny_model):
     assert words["word_pieces_a_word"] == 2.0
     assert words["word_pieces_a_word_after"] == {"100": 1.0, "1000": 1.0}
     assert words["worst"] == [
-        {"word": "asss", "times": 80, "word_pieces": ["a", "##s", "##s", "##s"], "cost": 4},
-        {"word": "bss", "times": 40, "word_pieces": ["b", "##s", "##s"], "cost": 3},
+        {"word": "asss", "times": 80, "word_pieces": ["a", "##s", "##s", "##s"], "cost": 4, "is_unknown": False},
+        {"word": "bss", "times": 40, "word_pieces": ["b", "##s", "##s"], "cost": 3, "is_unknown": False},
     ]
 
 

@@ -33,8 +33,8 @@ def test_a_run_with_new_words_and_its_resume(asked, tmp_path, tiny_model, capfd)
     run = pretrain(asked())
     said = " ".join(capfd.readouterr().err.split())
     assert (
-        "words that were unknown, or cut into three word pieces or more, and get rows of their own (--add-words): 2 of the "
-        "10 that --add-words asks for (no more are frequent and cut so), 1 of [unusedN] and 1 behind all others: asss, bss"
+        "words and signs that were unknown, or cut into three word pieces or more, and get rows of their own (--add-words): 2 of "
+        "the 10 that --add-words asks for (no more are frequent and cut so), 1 of [unusedN] and 1 behind all others: asss, bss"
         in said
     )
     assert run.added_words == 2
@@ -97,7 +97,8 @@ def test_what_is_refused_before_the_text_is_read(asked, more, message) -> None:
 def test_words_that_are_not_worth_it_are_refused(asked, tmp_path) -> None:
     (tmp_path / "text.txt").write_text("the cat sat .\nasss .\n\n" * 4, encoding="utf-8")
     with pytest.raises(
-        BertkitError, match="no word in .* occurs 5 times or more and is unknown, or cut into three word pieces or more"
+        BertkitError,
+        match="no word or sign in .* occurs 5 times or more and is unknown, or cut into three word pieces or more",
     ):
         pretrain(asked())
     assert not (tmp_path / "run").exists()
