@@ -79,7 +79,8 @@ def say_doubts(results: dict[str, Any], model: str) -> None:
 
 
 def _is_weighted(model: str) -> bool:
-    from bertkit.training.run_folder import RECIPE, flat
+    from bertkit.settings.recipes import flat
+    from bertkit.training.run_folder import RECIPE
 
     path = Path(model) / RECIPE
     return path.is_file() and flat(read_toml(path)).get("train.class_weights") == "balanced"

@@ -52,8 +52,9 @@ def prepare(
     """Turn text into token ids on disk, ready for `bertkit pretrain`."""
     from bertkit.corpus.store import open_verified
     from bertkit.models.tokenizer import load_tokenizer
-    from bertkit.pretraining.prepare import is_prepared, preparation_of, prepare_corpus, say_changes
+    from bertkit.pretraining.prepare import is_prepared, preparation_of, prepare_corpus
     from bertkit.pretraining.request import check_effect
+    from bertkit.pretraining.text_notes import say_changes
     from bertkit.settings.schema import PretrainRecipe
 
     given = options.overrides(sets, vocab_size=vocab_size, column=column)

@@ -16,7 +16,7 @@ from bertkit.io.hub import EMBEDDED, NotFetchedError, model_folder
 from bertkit.io.memory import MemoryRows
 from bertkit.io.structured import read_toml
 from bertkit.models.folder import checked_folder, read_config
-from bertkit.settings.recipes import Override, Resolved, given, load
+from bertkit.settings.recipes import Override, Resolved, flat, given, load
 from bertkit.settings.schema import WIDTH_OF_RECIPES, FinetuneRecipe
 from bertkit.training import run_folder
 
@@ -167,7 +167,7 @@ def _is_rate_given(request: FinetuneRequest, recipe: FinetuneRecipe) -> bool:
         return True
     # Early runs of such a recipe kept the default for every model; they are resumed with it.
     begun = request.folder / run_folder.RECIPE
-    recorded = run_folder.flat(read_toml(begun)) if request.resume and begun.is_file() else {}
+    recorded = flat(read_toml(begun)) if request.resume and begun.is_file() else {}
     return recorded.get("train.learning_rate") == recipe.train.learning_rate
 
 

@@ -26,9 +26,10 @@ from bertkit.io.structured import read_toml
 from bertkit.models.bert import save_model
 from bertkit.models.headed import encoder_tokenizer
 from bertkit.models.saved import check_saved, hide_features
+from bertkit.settings.recipes import flat
 from bertkit.settings.schema import FinetuneRecipe
 from bertkit.signals import stopped_cleanly
-from bertkit.training import ranks, run_folder
+from bertkit.training import ranks, resume_checks, run_folder
 from bertkit.training.record import RunRecord, read_record
 from bertkit.training.schedule import say_long_warmup
 
@@ -52,7 +53,7 @@ def finetune(request: FinetuneRequest) -> RunRecord:
     out = request.folder
     with ranks.together(request.device), run_folder.claimed(out, request.resume, request.overwrite):
         if request.resume:
-            run_folder.check_same_kind(out, "finetune")
+            resume_checks.check_same_kind(out, "finetune")
         check_model(request, recipe)
         data = load_labelled(data_request(request, recipe))
         for told in data.notes:
@@ -79,7 +80,7 @@ def finetune_on(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneReq
         raise BertkitError(f"task {request.task} has no training rows: it is predicted by a model of another task")
     out = request.folder
     if request.resume:
-        run_folder.check_same_base(out, request.model)
+        resume_checks.check_same_base(out, request.model)
     recipe = recorded_recipe(data, recipe, request)
     if recipe.train.deterministic:
         hardware.be_deterministic()
@@ -90,7 +91,7 @@ def finetune_on(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneReq
     check_optimizer(run.job.objective, recipe.train)  # before anything is overwritten
     ranks.agree(
         {
-            **run_folder.flat(recipe.model_dump()),
+            **flat(recipe.model_dump()),
             **{name: run.facts[name] for name in ("base_model", "mixed_precision", "data_fingerprint")},
             "--resume": request.resume,
         }
@@ -101,7 +102,7 @@ def finetune_on(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneReq
     newest = checkpoint.newest_checkpoint(out) if request.resume else None
     if request.resume:
         check_resumes(out, recipe, run.facts["data_fingerprint"])
-        run_folder.say_other_precision(out, accelerator.mixed_precision)
+        resume_checks.say_other_precision(out, accelerator.mixed_precision)
         console.note(console.plain(f"resuming from {newest}" if newest else f"no checkpoint in {out}: starting fresh"))
     elif request.overwrite:
         run_folder.clear(out)
@@ -129,7 +130,7 @@ def begun(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneRequest, 
     Raises:
         BertkitError: it was begun with other settings, data or another model.
     """
-    run_folder.check_same_base(request.folder, request.model)
+    resume_checks.check_same_base(request.folder, request.model)
     with console.kept():  # what is told of its learning rate, of which the run itself has told
         recipe = recorded_recipe(data, recipe, request)
     check_resumes(request.folder, recipe, fingerprint)
@@ -137,14 +138,14 @@ def begun(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneRequest, 
 
 
 def check_resumes(out: Path, recipe: FinetuneRecipe, fingerprint: str) -> None:
-    """Refuses a resume with other settings or rows than the run in ``out`` began with, as ``run_folder.check_same_maths``.
+    """Refuses a resume with other settings or rows than the run in ``out`` began with, as ``resume_checks.check_same_maths``.
 
     Early runs do not record the columns that were recognised: the fingerprint tells whether the same ones are read.
     """
-    columns = {name for name in run_folder.flat(recipe.model_dump()) if re.match(r"task\.(text|label|columns)\b", name)}
+    columns = {name for name in flat(recipe.model_dump()) if re.match(r"task\.(text|label|columns)\b", name)}
     path = out / run_folder.RECIPE
-    begun = run_folder.flat(read_toml(path)) if path.is_file() else {}
-    run_folder.check_same_maths(out, recipe, fingerprint, {name for name in columns if not begun.get(name)})
+    begun = flat(read_toml(path)) if path.is_file() else {}
+    resume_checks.check_same_maths(out, recipe, fingerprint, {name for name in columns if not begun.get(name)})
 
 
 def _finish(

@@ -13,12 +13,13 @@ from bertkit.pretraining.dataset import EvaluationSet, PretrainingPlan, collator
 from bertkit.pretraining.evaluation import Evaluator, LearningWatch
 from bertkit.pretraining.extent import as_read, documents_with_pairs, say_no_held_out_pairs, say_pairs
 from bertkit.pretraining.mix import facts_of
-from bertkit.pretraining.prepare import Prepared, say_changes
+from bertkit.pretraining.prepare import Prepared
 from bertkit.pretraining.request import ResolvedRequest
+from bertkit.pretraining.text_notes import say_changes
 from bertkit.runtime.learned_objective import learned_objective
+from bertkit.settings.recipes import flat
 from bertkit.settings.schema import MOST_STEPS, PretrainRecipe
 from bertkit.training.metrics_log import read_metrics
-from bertkit.training.run_folder import flat
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

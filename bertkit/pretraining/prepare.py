@@ -8,30 +8,27 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from bertkit import console
-from bertkit.console import counted, listed
+from bertkit.console import listed
 from bertkit.corpus.by_document import chunks_of
 from bertkit.corpus.merge import merged, source_names
 from bertkit.corpus.prepare import Preparation, named, prepare, say_notes, tokenizer_fingerprint
 from bertkit.corpus.repeated import NEAR_EXTRA
-from bertkit.corpus.sentences import GENERAL, has_rules
 from bertkit.corpus.sources import find_sources
 from bertkit.corpus.statistics import TextReport
-from bertkit.corpus.store import CorpusInfo, CorpusStore, is_store, read_info
-from bertkit.corpus.unknown import MORE_PIECES, unknown_text
+from bertkit.corpus.store import CorpusStore, is_store, read_info
 from bertkit.errors import BertkitError
 from bertkit.extras import import_extra
 from bertkit.models.tokenizer import load_tokenizer, special_ids
 from bertkit.pretraining.evaluation import Unigrams, unigrams
 from bertkit.pretraining.mix import Part
-from bertkit.pretraining.split import DocumentSet, split_documents
+from bertkit.pretraining.split import split_documents
+from bertkit.pretraining.text_notes import say_language, say_repeated, say_unknown, say_what_is_held_out
 from bertkit.pretraining.word_pieces import tokenizer_for, with_new_words
 from bertkit.settings.schema import PretrainRecipe, TokenizerSettings
 
 if TYPE_CHECKING:
     from bertkit.corpus.parts import Engine
 
-_SOME_UNKNOWN, _MANY_UNKNOWN = 0.001, 0.005
-"""Shares of the tokens from which on they are said, and warned of; ``inspect`` shows any."""
 _HELD_OUT = "held-out text: "
 _LOOKED_AT_ONCE = 2**20
 """Tokens."""
@@ -66,44 +63,10 @@ def _prepared(
     store = prepare(preparation, tokenizer, out, verify=verify)
     for told in preparation.left_out:
         console.note(console.plain(told))
-    for told in _language_told(preparation.language):
-        console.note_once(told)  # held-out text is prepared by itself
-    _say_repeated(store.info, preparation.names)
-    _say_unknown(store, tokenizer, of, preparation)
+    say_language(preparation.language)
+    say_repeated(store.info, preparation.names)
+    say_unknown(store, tokenizer, of, preparation)
     return store
-
-
-def _say_repeated(info: CorpusInfo, names: Sequence[str]) -> None:
-    """Says what was left out because it had occurred before; nothing if nothing was looked for."""
-    if not info.repeated:
-        return
-    what = next(one for one in info.repeated if one != "characters")
-    told = "near duplicates of earlier documents" if what == "near-duplicates" else f"{what} that had occurred before"
-    console.note(
-        console.plain(
-            f"{listed(names, 1)}: {info.repeated[what]:,} {told} are left out, {info.repeated['characters']:,} characters "
-            f"(data.deduplicate={what}; without it they stay)"
-        )
-    )
-
-
-def _language_told(language: str) -> list[str]:
-    """A line for a language that has no rules of its own, or is no language's code."""
-    if language == GENERAL or has_rules(language):
-        return []
-    return [
-        f"data.language {language}: sentencex has no other rules for it than those of English, by which the sentences are split "
-        "(most languages go by two letters, as de)"
-    ]
-
-
-def say_changes(report: TextReport) -> None:
-    """Says what the tokenizer changes in the text; nothing where it changes nothing."""
-    told = report.changes()
-    if told is not None:
-        (console.warn if report.is_harmful else console.note)(console.plain(told))
-    for line in report.advice():
-        console.warn(console.plain(line))
 
 
 @dataclass(frozen=True)
@@ -214,7 +177,7 @@ def prepare_for_training(
     training, held_out = [], []
     for one, store, of in zip(asked, stores, names, strict=True):
         mine, theirs = split_documents(store, 0.0 if one.is_kept else share, recipe.train.seed)
-        _say_what_is_held_out(mine, theirs, 0.0 if one.is_kept else share, of)
+        say_what_is_held_out(mine, theirs, 0.0 if one.is_kept else share, of)
         name = one.name if len(asked) > 1 else ""
         training.append(Part(store, mine, one.share, name))
         held_out += [] if one.is_kept else [Part(store, theirs, one.share, name)]
@@ -303,36 +266,9 @@ def _opened(folders: Sequence[str], tokenizer: Any, of: str) -> CorpusStore:
             f"{folders[0]} was prepared with another tokenizer: prepare the text with the one of this run, or give the text"
         )
     say_notes(store.info)
-    _say_repeated(store.info, folders)
-    _say_unknown(store, tokenizer, of)
+    say_repeated(store.info, folders)
+    say_unknown(store, tokenizer, of)
     return store
-
-
-def _say_unknown(store: CorpusStore, tokenizer: Any, of: str, preparation: Preparation | None = None) -> None:
-    """Says how much of a text the tokenizer does not know, and why; of a text that was prepared before, in tokens alone."""
-    if tokenizer.unk_token_id is None:
-        return
-    unknown, tokens = int(store.token_counts[tokenizer.unk_token_id]), store.info.tokens
-    if unknown <= _SOME_UNKNOWN * tokens:
-        return
-    told = f"{of}{counted(unknown, f'of {tokens:,} tokens is', f'of {tokens:,} tokens are')} [UNK] ({unknown / tokens:.2%})"
-    if preparation is None:
-        told += f": characters without a word piece ({MORE_PIECES}), or words too long for one"
-    else:
-        told += f", {unknown_text(preparation, tokenizer.backend_tokenizer, tokenizer.unk_token_id).told()}"
-    (console.warn if unknown > _MANY_UNKNOWN * tokens else console.note)(console.plain(told))
-
-
-def _say_what_is_held_out(training: DocumentSet, held_out: DocumentSet, asked: float, of: str = "") -> None:
-    share = held_out.tokens / (training.tokens + held_out.tokens)
-    if share:
-        is_least = share > 1.25 * asked
-        more = f", more than the {asked:.1%} asked for: less would give no figure" if is_least else ""
-        other = "0 (none)" if is_least else "0.1"
-        console.note(
-            f"{console.plain(of)}{training.tokens:,} tokens to train on, {held_out.tokens:,} held out for validation "
-            f"({share:.1%}{more}; change it with --validation FILE or --set data.validation_split={other})"
-        )
 
 
 def preparation_of(

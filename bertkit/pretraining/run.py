@@ -26,7 +26,7 @@ from bertkit.pretraining.request import PretrainRequest, ResolvedRequest, decide
 from bertkit.settings.recipes import given
 from bertkit.settings.schema import WIDTH_OF_RECIPES
 from bertkit.signals import stopped_cleanly
-from bertkit.training import ranks, run_folder
+from bertkit.training import ranks, resume_checks, run_folder
 from bertkit.training.metrics_log import last_evaluation, read_metrics
 from bertkit.training.record import RunRecord, read_record
 from bertkit.training.schedule import Course, say_long_warmup
@@ -49,9 +49,9 @@ def pretrain(request: PretrainRequest) -> RunRecord:
     if request.overwrite:
         run_folder.check_apart(resolved.folder, {"--model": request.model, "--tokenizer": request.tokenizer})
     if request.resume:
-        run_folder.check_same_kind(resolved.folder, "pretrain")
-        run_folder.check_same_base(resolved.folder, request.model)
-        run_folder.check_same_given(resolved.folder, request.given)
+        resume_checks.check_same_kind(resolved.folder, "pretrain")
+        resume_checks.check_same_base(resolved.folder, request.model)
+        resume_checks.check_same_given(resolved.folder, request.given)
     resolved = _with_fitting_rate(resolved)
     with ranks.together(request.device):
         claimed = run_folder.claimed(resolved.folder, request.resume, request.overwrite)
@@ -69,7 +69,7 @@ def _say_finished(request: ResolvedRequest, record: RunRecord) -> None:
         BertkitError: the run that is finished has other settings than this one.
     """
     out = request.folder
-    run_folder.check_same_settings(out, request.recipe, decided_already(request.asked))
+    resume_checks.check_same_settings(out, request.recipe, decided_already(request.asked))
     console.note(console.plain(f"{out} is finished: nothing to resume"))
     texts = {"corpus": ("text", request.names), "validation": ("held-out text", request.validation_names)}
     for field, (what, now) in texts.items():
@@ -109,9 +109,9 @@ def _train(request: ResolvedRequest, started_at_s: float) -> RunRecord:
     newest = checkpoint.newest_checkpoint(out) if asked.resume else None
     if asked.resume:
         _check_same_text(out, request, run.corpus)
-        run_folder.check_same_maths(out, run.recipe, run.corpus.fingerprint, decided_already(asked))
+        resume_checks.check_same_maths(out, run.recipe, run.corpus.fingerprint, decided_already(asked))
         _check_same_held_out(out, request.before, run.corpus)
-        run_folder.say_other_precision(out, accelerator.mixed_precision)
+        resume_checks.say_other_precision(out, accelerator.mixed_precision)
         console.note(console.plain(f"resuming from {newest}" if newest else f"no checkpoint in {out}: starting fresh"))
     if accelerator.is_main_process:
         say_overlap(run.corpus, run.recipe.data.deduplicate is not None)
@@ -150,7 +150,7 @@ def _train(request: ResolvedRequest, started_at_s: float) -> RunRecord:
 
 
 def _check_same_text(out: Path, request: ResolvedRequest, corpus: Prepared) -> None:
-    """Refuses a resume with text of other names and contents; ``run_folder.check_same_maths`` does, if its names are the same.
+    """Refuses a resume with text of other names and contents; ``resume_checks.check_same_maths`` does, if its names are the same.
 
     Raises:
         BertkitError: the message names both texts.

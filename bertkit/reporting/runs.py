@@ -11,9 +11,10 @@ from typing import Any, TypeGuard
 from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.io.structured import read_json, read_json_lines, read_toml
+from bertkit.settings.recipes import flat
 from bertkit.training.metrics_log import last_evaluation, read_metrics
 from bertkit.training.record import RUN, read_record
-from bertkit.training.run_folder import METRICS, PREDICTIONS, RECIPE, RESULTS, flat
+from bertkit.training.run_folder import METRICS, PREDICTIONS, RECIPE, RESULTS
 
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 

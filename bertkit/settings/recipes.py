@@ -281,3 +281,17 @@ def _expected(rule: dict[str, Any]) -> str:
         return f"a list, each {_expected(rule['items'])}"
     bounds = " and ".join(f"{sign} {rule[name]}" for name, sign in _BOUNDS.items() if name in rule)
     return " ".join(filter(None, [_TYPES.get(rule.get("type", ""), "a table"), bounds])) + alike
+
+
+def flat(tables: dict[str, Any]) -> dict[str, Any]:
+    """Nested tables with dotted keys: ``{"train": {"seed": 1}}`` → ``{"train.seed": 1}``."""
+    values: dict[str, Any] = {}
+    # Without recursion: the file may be anybody's, and dotted keys nest tables as deeply as they like.
+    waiting = list(reversed(tables.items()))
+    while waiting:
+        name, value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += [(f"{name}.{inner}", one) for inner, one in reversed(value.items())]
+        else:
+            values[name] = value
+    return values

@@ -20,8 +20,9 @@ from bertkit.__main__ import main
 from bertkit.errors import BertkitError, from_outside, os_error_number
 from bertkit.io.atomic import disk_errors
 from bertkit.io.structured import read_json, read_json_lines, read_toml
+from bertkit.settings.recipes import flat
 from bertkit.settings.schema import TrainSettings
-from bertkit.training import run_folder
+from bertkit.training import resume_checks, run_folder
 from bertkit.training.checkpoint import newest_checkpoint, read_progress
 from bertkit.training.metrics_log import read_metrics
 from bertkit.training.record import read_record
@@ -256,15 +257,15 @@ def test_a_garbled_state_of_a_checkpoint(tmp_path: Path, content: str) -> None:
 def test_a_garbled_recipe_of_a_run(tmp_path: Path, content: str) -> None:
     (tmp_path / "recipe.toml").write_text(content, encoding="utf-8", errors="surrogateescape")
     with pytest.raises(BertkitError, match=r"recipe\.toml"):
-        run_folder.check_same_maths(tmp_path, TrainSettings(), "")
+        resume_checks.check_same_maths(tmp_path, TrainSettings(), "")
 
 
 def test_a_recipe_of_a_run_may_be_nested_deeply(tmp_path: Path) -> None:
     deep = ".".join("x" * 2_000)
     (tmp_path / "recipe.toml").write_text(f"a.b = 1\n{deep} = 1\nc = 2\n")
-    assert run_folder.flat(read_toml(tmp_path / "recipe.toml")) == {"a.b": 1, deep: 1, "c": 2}
+    assert flat(read_toml(tmp_path / "recipe.toml")) == {"a.b": 1, deep: 1, "c": 2}
     with pytest.raises(BertkitError, match="cannot resume .* with a.b = None: it was begun with 1"):
-        run_folder.check_same_maths(tmp_path, TrainSettings(), "")
+        resume_checks.check_same_maths(tmp_path, TrainSettings(), "")
 
 
 def test_a_folder_that_is_removed_while_a_run_is_in_it_or_that_nothing_came_into(tmp_path: Path) -> None:

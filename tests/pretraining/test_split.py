@@ -5,8 +5,8 @@ import pytest
 from helpers.stores import random_documents, write_store
 
 from bertkit.errors import BertkitError
-from bertkit.pretraining.prepare import _say_what_is_held_out
 from bertkit.pretraining.split import split_documents
+from bertkit.pretraining.text_notes import say_what_is_held_out
 
 
 def documents(*lengths):
@@ -99,13 +99,13 @@ def test_nothing_is_held_out_where_nothing_is_asked_for(tmp_path, capsys):
     store = write_store(tmp_path / "s", documents(300, 500))
     training, validation = split_documents(store, 0, seed=4)
     assert (training.tokens, validation.tokens, validation.mine.any()) == (800, 0, False)
-    _say_what_is_held_out(training, validation, 0)
+    say_what_is_held_out(training, validation, 0)
     assert capsys.readouterr().err == ""
 
 
 def test_both_counts_are_said(tmp_path, capsys):
     store = write_store(tmp_path / "s", documents(35_800, 200))
-    _say_what_is_held_out(*split_documents(store, 0.02, seed=4), 0.02)
+    say_what_is_held_out(*split_documents(store, 0.02, seed=4), 0.02)
     said = capsys.readouterr().err
     assert "32,800 tokens to train on, 3,200 held out for validation (8.9%, more than the 2.0% asked for" in said
     assert "--validation FILE" in said

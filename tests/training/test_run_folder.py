@@ -9,8 +9,9 @@ import pytest
 from bertkit.errors import BertkitError
 from bertkit.settings.recipes import dump
 from bertkit.settings.schema import FinetuneRecipe, FinetuneTrainSettings, TrainSettings
-from bertkit.training import run_folder
-from bertkit.training.run_folder import check_apart, check_same_base, check_same_maths, claimed, clear
+from bertkit.training import resume_checks
+from bertkit.training.resume_checks import check_same_base, check_same_maths
+from bertkit.training.run_folder import check_apart, claimed, clear
 
 
 def made(folder: Path, *names: str) -> Path:
@@ -185,7 +186,7 @@ def test_a_resume_may_change_what_changes_no_numbers_and_nothing_else(tmp_path: 
 
 
 def test_what_a_resume_may_change_is_of_training_alone() -> None:
-    assert {f"train.{name}" for name in FREE} == run_folder._FREE
+    assert {f"train.{name}" for name in FREE} == resume_checks._FREE
 
 
 def test_what_a_run_reads_is_not_in_the_folder_that_it_overwrites(tmp_path: Path) -> None:
