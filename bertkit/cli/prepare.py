@@ -13,7 +13,7 @@ from bertkit.io.atomic import check_new_or_empty
 from bertkit.settings.recipes import load
 
 if TYPE_CHECKING:
-    from bertkit.corpus.parts import Engine
+    from bertkit.corpus.preparation import Engine
     from bertkit.corpus.store import CorpusStore
 
 _OF_TEXT = ("data.column", "data.language", "data.deduplicate")

@@ -11,8 +11,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from bertkit import console
-from bertkit.corpus.parts import Engine
-from bertkit.corpus.prepare import Preparation
+from bertkit.corpus.preparation import Engine, Preparation
 from bertkit.corpus.workers import ONE_THREAD
 from bertkit.errors import BertkitError, Interrupted, from_outside
 from bertkit.extras import import_extra

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from bertkit.corpus.paragraphs import read_paragraphs
-from bertkit.corpus.prepare import Preparation
+from bertkit.corpus.preparation import Preparation
 from bertkit.io.text import ReadReport
 
 _LOOKED_AT_CHARACTERS = 2_000_000

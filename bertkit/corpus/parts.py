@@ -1,11 +1,11 @@
 """A corpus in parts, which an engine prepares apart, put together to the very store that one process writes."""
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -13,75 +13,15 @@ from bertkit import console
 from bertkit.corpus.cache import cache_folder, locked, name_of
 from bertkit.corpus.contents import changed
 from bertkit.corpus.merge import join
-from bertkit.corpus.prepare import Preparation, estimated_bytes, write_store
-from bertkit.corpus.sources import Source
+from bertkit.corpus.preparation import Preparation
 from bertkit.corpus.store import CorpusInfo, open_store, read_info
+from bertkit.corpus.writing import write_store
 from bertkit.errors import BertkitError
 from bertkit.io.atomic import new_folder, scratch_folder
 
-T = TypeVar("T")
-PART_BYTES = 2**28
-"""Text of a part, about: half a minute of a core, which is all that a lost machine's core loses."""
-_LARGE_BYTES = 4 * PART_BYTES
-"""A file with more text than this is spoken of."""
-
-
-class Engine(Protocol):
-    """Does the same work on several parts, in other processes or on other machines."""
-
-    def __call__(self, work: Callable[[Preparation], T], parts: Sequence[Preparation]) -> Iterator[tuple[int, T]]:
-        """The number of each part with what the work has given, in the order in which they are done.
-
-        Raises:
-            BertkitError: a part cannot be done.
-        """
-        ...
-
-
-def hashed_parts(preparation: Preparation) -> list[Preparation]:
-    """The parts of a corpus in order, whole inputs each, their contents hashed by the engine.
-
-    Raises:
-        BertkitError: see ``corpus.contents``.
-    """
-    assert preparation.engine is not None
-    groups: list[list[Source]] = []
-    left = 0
-    for source in preparation.sources:
-        if left <= 0:
-            groups.append([])
-            left = PART_BYTES
-        groups[-1].append(source)
-        left -= estimated_bytes(source)
-    _say_what_is_large(preparation.sources)
-    parts = [replace(preparation, sources=group, engine=None) for group in groups]
-    with console.progress("hashing", len(parts), "parts") as line:
-        for done, (number, part) in enumerate(preparation.engine(_hashed, parts), 1):
-            parts[number] = part
-            line.update(done)
-    return parts
-
-
-def _say_what_is_large(sources: Sequence[Source]) -> None:
-    large = {source.name: size for source in sources if (size := estimated_bytes(source)) > _LARGE_BYTES}
-    if large:
-        name = max(large, key=lambda name: large[name])
-        told = f"{name}, about {large[name] / 1e9:,.1f} GB of text" + (", the largest" if len(large) > 1 else "")
-        console.note(
-            console.plain(
-                f"parts are whole files, and {len(large)} {'is' if len(large) == 1 else 'are'} large ({told}): cut into smaller "
-                "ones they could be shared by more machines"
-            )
-        )
-
-
-def _hashed(part: Preparation) -> Preparation:
-    part.contents  # noqa: B018 (hashed here, and known with the part from now on)
-    return part
-
 
 def write_by_parts(folder: Path, preparation: Preparation, tokenizer: Any, encoders: Sequence[str]) -> CorpusInfo:
-    """Has the engine prepare the parts, and writes one corpus out of them; see ``prepare.write_store``.
+    """Has the engine prepare the parts, and writes one corpus out of them; see ``writing.write_store``.
 
     A part that is done lies in the cache until ``remove_parts``: it is not done again after a kill.
     """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bertkit.corpus.looking import look
 from bertkit.corpus.normal_forms import COMPOSING, written_twice
-from bertkit.corpus.prepare import Preparation
+from bertkit.corpus.preparation import Preparation
 from bertkit.errors import BertkitError, rules_applied
 
 if TYPE_CHECKING:

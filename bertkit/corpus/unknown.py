@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bertkit.console import counted
 from bertkit.corpus.looking import look
-from bertkit.corpus.prepare import Preparation
+from bertkit.corpus.preparation import Preparation
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

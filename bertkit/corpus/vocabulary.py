@@ -7,7 +7,7 @@ from itertools import accumulate, count
 from typing import Any
 
 from bertkit import console
-from bertkit.corpus.prepare import Preparation, nothing_in
+from bertkit.corpus.preparation import Preparation, nothing_in
 from bertkit.draws import Draws
 from bertkit.errors import BertkitError
 from bertkit.io.text import ReadReport

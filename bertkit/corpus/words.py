@@ -8,7 +8,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from bertkit.corpus.prepare import Preparation
+from bertkit.corpus.preparation import Preparation
 from bertkit.corpus.vocabulary import sample
 from bertkit.io.text import ReadReport
 

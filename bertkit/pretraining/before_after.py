@@ -12,7 +12,8 @@ import numpy as np
 
 from bertkit import console
 from bertkit.assets import EMBEDDED_CORPUS
-from bertkit.corpus.prepare import Preparation, prepare
+from bertkit.corpus.preparation import Preparation
+from bertkit.corpus.prepare import prepare
 from bertkit.corpus.sources import find_sources
 from bertkit.draws import key, uniform_grid
 from bertkit.errors import BertkitError

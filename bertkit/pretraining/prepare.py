@@ -11,7 +11,8 @@ from bertkit import console
 from bertkit.console import listed
 from bertkit.corpus.by_document import chunks_of
 from bertkit.corpus.merge import merged, source_names
-from bertkit.corpus.prepare import Preparation, named, prepare, say_notes, tokenizer_fingerprint
+from bertkit.corpus.preparation import Preparation, tokenizer_fingerprint
+from bertkit.corpus.prepare import named, prepare, say_notes
 from bertkit.corpus.repeated import NEAR_EXTRA
 from bertkit.corpus.sources import find_sources
 from bertkit.corpus.statistics import TextReport
@@ -27,7 +28,7 @@ from bertkit.pretraining.word_pieces import tokenizer_for, with_new_words
 from bertkit.settings.schema import PretrainRecipe, TokenizerSettings
 
 if TYPE_CHECKING:
-    from bertkit.corpus.parts import Engine
+    from bertkit.corpus.preparation import Engine
 
 _HELD_OUT = "held-out text: "
 _LOOKED_AT_ONCE = 2**20

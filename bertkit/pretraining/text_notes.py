@@ -5,7 +5,7 @@ from typing import Any
 
 from bertkit import console
 from bertkit.console import counted, listed
-from bertkit.corpus.prepare import Preparation
+from bertkit.corpus.preparation import Preparation
 from bertkit.corpus.sentences import GENERAL, has_rules
 from bertkit.corpus.statistics import TextReport
 from bertkit.corpus.store import CorpusInfo, CorpusStore

@@ -10,7 +10,7 @@ from bertkit import console
 from bertkit.console import listed
 from bertkit.corpus.cache import cache_folder, name_of, opened
 from bertkit.corpus.checksums import check_against_checksums, write_checksums
-from bertkit.corpus.prepare import Preparation, nothing_in, tokenizer_fingerprint
+from bertkit.corpus.preparation import Preparation, nothing_in, tokenizer_fingerprint
 from bertkit.corpus.statistics import TextReport, text_report
 from bertkit.corpus.vocabulary import SPECIAL_TOKENS, measured, reading, readings, sampled, train_vocabulary
 from bertkit.corpus.words import is_word_by_word, word_cuts

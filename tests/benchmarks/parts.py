@@ -8,15 +8,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bertkit.corpus import parts as module
-from bertkit.corpus.prepare import Preparation, prepare
+from bertkit.corpus import preparation as preparing
+from bertkit.corpus.preparation import Preparation
+from bertkit.corpus.prepare import prepare
 from bertkit.corpus.sources import find_sources
 from bertkit.models.tokenizer import load_tokenizer
 
 
 def bench_parts(corpus: Sequence[str], tokenizer: str) -> dict[str, float]:
     """One part after the other in this process; seconds a part are of wall clock and of the processor, their median."""
-    module.PART_BYTES = 1
+    preparing.PART_BYTES = 1
     took: dict[str, list[tuple[float, float]]] = {}
     ended = 0.0, 0.0
 

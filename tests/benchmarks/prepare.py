@@ -14,7 +14,8 @@ from benchmarks.rounds import OURS, Turn, compare
 from bertkit.assets import EMBEDDED_CORPUS
 from bertkit.cores import usable_cores
 from bertkit.corpus.encoders import ENCODERS, suitable_encoders
-from bertkit.corpus.prepare import Preparation, nothing_in, prepare
+from bertkit.corpus.preparation import Preparation, nothing_in
+from bertkit.corpus.prepare import prepare
 from bertkit.corpus.sources import find_sources
 from bertkit.io.text import ReadReport
 from bertkit.models.tokenizer import load_tokenizer, save_tokenizer

@@ -35,7 +35,7 @@ def stand_in_tokenizer() -> Any:
     How many there are decides the work of the masked-word head.
     """
     from bertkit.assets import EMBEDDED_CORPUS
-    from bertkit.corpus.prepare import Preparation
+    from bertkit.corpus.preparation import Preparation
     from bertkit.corpus.sources import find_sources
     from bertkit.models.tokenizer import build_tokenizer
     from bertkit.pretraining.word_pieces import train_tokenizer

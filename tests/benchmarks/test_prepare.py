@@ -7,7 +7,8 @@ import pytest
 
 from benchmarks import prepare as bench
 from benchmarks.rounds import OURS, Turn
-from bertkit.corpus.prepare import Preparation, prepare
+from bertkit.corpus.preparation import Preparation
+from bertkit.corpus.prepare import prepare
 from bertkit.corpus.sources import find_sources
 from bertkit.models.tokenizer import load_tokenizer
 

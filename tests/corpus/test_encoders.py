@@ -9,10 +9,10 @@ import pytest
 from helpers.stores import SPECIAL
 from tokenizers import AddedToken
 
-from bertkit.corpus import encoders
-from bertkit.corpus import prepare as preparing
+from bertkit.corpus import encoders, writing
 from bertkit.corpus.encoders import ChunkEncoder, LibraryEncoder, suitable_encoders
-from bertkit.corpus.prepare import Preparation, prepare
+from bertkit.corpus.preparation import Preparation
+from bertkit.corpus.prepare import prepare
 from bertkit.corpus.sentences import has_rules, split_sentences
 from bertkit.corpus.sources import find_sources
 from bertkit.models.tokenizer import build_tokenizer
@@ -164,8 +164,8 @@ def test_a_language_has_rules_where_its_abbreviations_are_known(language, text, 
 @pytest.fixture
 def corpus(tmp_path, monkeypatch):
     monkeypatch.setenv("BERTKIT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(preparing, "CHUNK_CHARACTERS", 600)
-    monkeypatch.setattr(preparing, "usable_cores", lambda: 2)
+    monkeypatch.setattr(writing, "CHUNK_CHARACTERS", 600)
+    monkeypatch.setattr(writing, "usable_cores", lambda: 2)
     path = tmp_path / "corpus.txt"
     lines = ["\n", *(sentence + f" cat{n % 13} sat. The x{n}.\n" for n in range(9) for sentence in SENTENCES)]
     path.write_text("".join(line + "\n" * (n % 4 == 0) for n, line in enumerate(lines)), encoding="utf-8")
@@ -180,7 +180,7 @@ def stored(preparation, out, encoders):
 def test_the_store_is_the_same_to_the_byte_with_every_encoder_and_with_processes(corpus, tmp_path, monkeypatch):
     installed = suitable_encoders(tokenizer_json())
     many = {name: stored(corpus, tmp_path / f"many-{name}", [name]) for name in installed}
-    monkeypatch.setattr(preparing, "usable_cores", lambda: 1)
+    monkeypatch.setattr(writing, "usable_cores", lambda: 1)
     one = {name: stored(corpus, tmp_path / f"one-{name}", [name]) for name in installed}
     assert len(installed) >= 2
     assert all(store == one["tokenizers"] for store in (*many.values(), *one.values()))
@@ -188,7 +188,7 @@ def test_the_store_is_the_same_to_the_byte_with_every_encoder_and_with_processes
 
 @pytest.mark.parametrize("prefix", ["", "a", "["])
 def test_a_word_piece_whose_prefix_begins_words_is_prepared_as_well(corpus, tmp_path, monkeypatch, prefix):
-    monkeypatch.setattr(preparing, "usable_cores", lambda: 1)
+    monkeypatch.setattr(writing, "usable_cores", lambda: 1)
     tokenizer = build_tokenizer(vocabulary(), True)
     tokenizer.backend_tokenizer.model.continuing_subword_prefix = prefix
     made = {
@@ -213,7 +213,7 @@ class Wrong(encoders.WordsEncoder):
 @pytest.mark.parametrize(("trap", "checked"), [("x7", 1), ("\u1e9e", 256)])
 def test_an_encoder_that_differs_is_given_up(corpus, tmp_path, monkeypatch, capsys, trap, checked):
     right = stored(corpus, tmp_path / "right", ["tokenizers"])
-    monkeypatch.setattr(preparing, "usable_cores", lambda: 1)
+    monkeypatch.setattr(writing, "usable_cores", lambda: 1)
     monkeypatch.setattr(encoders, "_CHECKED", checked)
     monkeypatch.setattr(encoders, "WordsEncoder", Wrong)
     Wrong.trap = trap
@@ -231,7 +231,7 @@ def test_a_fast_encoder_that_does_not_know_the_tokenizer_is_given_up(corpus, tmp
 
     monkeypatch.setattr(encoders, "NanotokenEncoder", refuse)
     monkeypatch.setattr(encoders, "find_spec", lambda _: True)
-    monkeypatch.setattr(preparing, "usable_cores", lambda: 1)
+    monkeypatch.setattr(writing, "usable_cores", lambda: 1)
     assert stored(corpus, tmp_path / "a", ["nanotoken", "words"]) == stored(corpus, tmp_path / "b", ["tokenizers"])
     told = capsys.readouterr().err
     assert told == "warning: nanotoken cannot read this tokenizer (unsupported normalizer): preparing without it\n"

@@ -10,9 +10,10 @@ from importlib.util import find_spec
 import pytest
 from helpers.stores import SPECIAL
 
-from bertkit.corpus import parts as module
+from bertkit.corpus import preparation
 from bertkit.corpus.engine import ray_engine
-from bertkit.corpus.prepare import Preparation, prepare
+from bertkit.corpus.preparation import Preparation
+from bertkit.corpus.prepare import prepare
 from bertkit.corpus.sources import find_sources
 from bertkit.errors import BertkitError
 from bertkit.models.tokenizer import build_tokenizer
@@ -59,7 +60,7 @@ def test_with_a_worker_killed_the_bytes_are_the_same_and_bad_input_is_one_line(t
     """One cluster for all: it takes ten seconds to start."""
     import ray
 
-    monkeypatch.setattr(module, "PART_BYTES", 1)
+    monkeypatch.setattr(preparation, "PART_BYTES", 1)
     for number in range(6):
         (tmp_path / f"{number}.txt").write_text(f"abc{'defghij'[number]} abc. ab cd!\n\n" * 50)
     sources = find_sources([str(tmp_path / "*.txt")])

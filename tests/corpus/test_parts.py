@@ -10,8 +10,10 @@ from helpers.stores import SPECIAL
 
 from bertkit import console
 from bertkit.corpus import parts as module
+from bertkit.corpus import preparation as preparing
 from bertkit.corpus.contents import contents, joined
-from bertkit.corpus.prepare import Preparation, prepare
+from bertkit.corpus.preparation import Preparation
+from bertkit.corpus.prepare import prepare
 from bertkit.corpus.sources import find_sources
 from bertkit.errors import BertkitError
 from bertkit.models.tokenizer import build_tokenizer
@@ -59,7 +61,7 @@ def test_a_corpus_in_parts_is_the_very_store_of_the_whole(corpus, tmp_path, monk
     said = capsys.readouterr().err
     assert "2 bytes were not UTF-8 and were replaced, first at" in said
     assert "3 empty files, first" in said
-    monkeypatch.setattr(module, "PART_BYTES", part_bytes)
+    monkeypatch.setattr(preparing, "PART_BYTES", part_bytes)
     preparation = Preparation(sources, engine=in_any_order)
     assert len(preparation.parts) == {1: 10, 5_000: 4, 2**28: 1}[part_bytes]
     parted = prepare(preparation, tokenizer(), out=tmp_path / "parted")
@@ -69,21 +71,21 @@ def test_a_corpus_in_parts_is_the_very_store_of_the_whole(corpus, tmp_path, monk
 
 
 def test_a_part_that_is_done_is_not_done_again_and_a_damaged_one_is(corpus, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(module, "PART_BYTES", 1)
+    monkeypatch.setattr(preparing, "PART_BYTES", 1)
     sources = find_sources([str(corpus)])
     whole = prepare(Preparation(sources), tokenizer(), out=tmp_path / "whole")
     done = []
 
     def dies_at_the_third(work, parts):
         for number, part in enumerate(parts):
-            if work is module._hashed or number < 3:
+            if work is preparing._hashed or number < 3:
                 yield number, work(part)
             else:
                 raise KeyboardInterrupt
 
     def counts(work, parts):
         for number, part in enumerate(parts):
-            if work is not module._hashed:
+            if work is not preparing._hashed:
                 done.append(part.names[0])
             yield number, work(part)
 
@@ -102,12 +104,12 @@ def test_a_part_that_is_done_is_not_done_again_and_a_damaged_one_is(corpus, tmp_
 
 
 def test_a_file_that_changes_after_its_part_was_hashed_is_named(corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "PART_BYTES", 1)
+    monkeypatch.setattr(preparing, "PART_BYTES", 1)
 
     def changes(work, parts):
         for number, part in enumerate(parts):
             yield number, work(part)
-            if work is module._hashed and number == 2:
+            if work is preparing._hashed and number == 2:
                 (corpus / "a0.txt").write_text("Another text.")
 
     with pytest.raises(BertkitError, match=r"a0\.txt changed while it was read: nothing was kept"):
@@ -116,7 +118,7 @@ def test_a_file_that_changes_after_its_part_was_hashed_is_named(corpus, tmp_path
 
 
 def test_parts_without_a_word_are_an_empty_corpus(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "PART_BYTES", 1)
+    monkeypatch.setattr(preparing, "PART_BYTES", 1)
     for name in ("a.txt", "b.txt"):
         (tmp_path / name).write_text(" \n\n")
     preparation = Preparation(find_sources([str(tmp_path / "*.txt")]), engine=in_any_order)
@@ -127,7 +129,7 @@ def test_parts_without_a_word_are_an_empty_corpus(tmp_path, monkeypatch):
 
 def test_what_a_part_says_is_said_once_and_its_progress_is_not(corpus, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(console, "PLAIN_LINE_EVERY_S", 0)
-    monkeypatch.setattr(module, "PART_BYTES", 1)
+    monkeypatch.setattr(preparing, "PART_BYTES", 1)
     preparation = Preparation(find_sources([str(corpus)])[:3], engine=in_any_order)
     monkeypatch.setattr(module, "write_store", _says(module.write_store))
     prepare(preparation, tokenizer(), out=tmp_path / "out")
@@ -149,10 +151,10 @@ def _says(write):
 def test_a_large_file_is_one_part_and_that_is_said(corpus, monkeypatch, capsys):
     sizes = {path: path.stat().st_size * (4 if path.suffix == ".gz" else 1) for path in corpus.iterdir()}
     *_, second, largest = sorted(sizes, key=lambda path: sizes[path])
-    monkeypatch.setattr(module, "_LARGE_BYTES", sizes[second])
+    monkeypatch.setattr(preparing, "_LARGE_BYTES", sizes[second])
     assert len(Preparation(find_sources([str(corpus)]), engine=in_any_order).parts) == 1
     assert f"parts are whole files, and 1 is large ({largest}, about 0.0 GB of text)" in capsys.readouterr().err
-    monkeypatch.setattr(module, "_LARGE_BYTES", sizes[second] - 1)
+    monkeypatch.setattr(preparing, "_LARGE_BYTES", sizes[second] - 1)
     assert Preparation(find_sources([str(corpus)]), engine=in_any_order).parts
     assert f"2 are large ({largest}, about 0.0 GB of text, the largest)" in capsys.readouterr().err
 

@@ -16,10 +16,11 @@ from helpers.stores import SPECIAL
 from transformers import BertTokenizer
 
 from bertkit.corpus import prepare as module
-from bertkit.corpus import vocabulary
+from bertkit.corpus import vocabulary, writing
 from bertkit.corpus.encoders import EncodedChunk
 from bertkit.corpus.merge import merged
-from bertkit.corpus.prepare import Preparation, prepare
+from bertkit.corpus.preparation import Preparation
+from bertkit.corpus.prepare import prepare
 from bertkit.corpus.sources import find_sources
 from bertkit.corpus.store import StoreWriter, open_store, read_info
 from bertkit.corpus.vocabulary import train_vocabulary
@@ -75,7 +76,7 @@ def test_sentences_documents_and_ids_by_hand(corpus):
 @pytest.mark.parametrize("size", [1, 7, 40])
 def test_the_store_does_not_depend_on_the_chunks(corpus, tmp_path, monkeypatch, size):
     whole = prepare(preparation(corpus), letters_tokenizer())
-    monkeypatch.setattr(module, "CHUNK_CHARACTERS", size)
+    monkeypatch.setattr(writing, "CHUNK_CHARACTERS", size)
     pieces = prepare(preparation(corpus), letters_tokenizer(), out=tmp_path / "pieces")
     for name in ("ids", "sentence_starts", "document_starts", "token_counts"):
         assert np.array_equal(getattr(whole, name), getattr(pieces, name))

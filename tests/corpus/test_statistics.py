@@ -13,7 +13,7 @@ from helpers.languages import PARAGRAPHS
 from helpers.stores import SPECIAL
 from tokenizers import normalizers
 
-from bertkit.corpus.prepare import Preparation
+from bertkit.corpus.preparation import Preparation
 from bertkit.corpus.sources import find_sources
 from bertkit.corpus.statistics import ScriptShare, TextReport, text_report
 from bertkit.errors import BertkitError

@@ -1,6 +1,6 @@
 """What of a text a tokenizer does not know, against counts by hand."""
 
-from bertkit.corpus.prepare import Preparation
+from bertkit.corpus.preparation import Preparation
 from bertkit.corpus.sources import find_sources
 from bertkit.corpus.unknown import UnknownText, unknown_text
 from bertkit.models.tokenizer import build_tokenizer

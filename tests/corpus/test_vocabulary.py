@@ -4,7 +4,7 @@ import datasets
 import pytest
 
 from bertkit.corpus import vocabulary
-from bertkit.corpus.prepare import Preparation
+from bertkit.corpus.preparation import Preparation
 from bertkit.corpus.sources import find_sources
 from bertkit.corpus.vocabulary import measured, reading, readings
 from bertkit.errors import BertkitError

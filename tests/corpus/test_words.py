@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-from bertkit.corpus.prepare import Preparation
+from bertkit.corpus.preparation import Preparation
 from bertkit.corpus.sources import find_sources
 from bertkit.corpus.words import is_word_by_word, word_cuts
 from bertkit.models.tokenizer import build_tokenizer

@@ -87,7 +87,7 @@ def start_preparing(tmp_path):
     (tokenizer / "vocab.txt").write_text("\n".join(pieces) + "\n")
     (tokenizer / "tokenizer_config.json").write_text('{"do_lower_case": true}')
     code = (
-        "from bertkit.corpus import prepare; prepare.usable_cores = lambda: 2; prepare.CHUNK_CHARACTERS = 10_000; "
+        "from bertkit.corpus import writing; writing.usable_cores = lambda: 2; writing.CHUNK_CHARACTERS = 10_000; "
         "from bertkit.__main__ import main; main()"
     )
     arguments = ["prepare", str(corpus), "--tokenizer", str(tokenizer), "--out", str(tmp_path / "out")]

@@ -18,7 +18,8 @@ from bertkit.corpus import prepare as module
 from bertkit.corpus.cache import new_spool, opened
 from bertkit.corpus.checksums import checksums, write_checksums
 from bertkit.corpus.merge import merged
-from bertkit.corpus.prepare import Preparation, prepare
+from bertkit.corpus.preparation import Preparation
+from bertkit.corpus.prepare import prepare
 from bertkit.corpus.sources import find_sources
 from bertkit.corpus.store import check_starts, open_store, open_verified
 from bertkit.errors import BertkitError, Interrupted

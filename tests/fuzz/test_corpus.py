@@ -15,7 +15,8 @@ from helpers.stores import toy_tokenizer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bertkit.corpus.prepare import Preparation, prepare
+from bertkit.corpus.preparation import Preparation
+from bertkit.corpus.prepare import prepare
 from bertkit.corpus.sources import find_sources
 from bertkit.corpus.store import is_store
 from bertkit.io.text import ReadReport

@@ -128,7 +128,8 @@ def test_baselines_are_the_shares_of_the_text_itself(run: Path, text: Path) -> N
 
 
 def test_two_calls_and_a_prepared_folder_agree(run: Path, text: Path, tmp_path: Path) -> None:
-    from bertkit.corpus.prepare import Preparation, prepare
+    from bertkit.corpus.preparation import Preparation
+    from bertkit.corpus.prepare import prepare
     from bertkit.corpus.sources import find_sources
 
     prepare(Preparation(find_sources([str(text)])), load_tokenizer(str(run)), tmp_path / "store")

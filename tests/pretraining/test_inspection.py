@@ -5,7 +5,8 @@ from typer.testing import CliRunner
 
 import bertkit
 from bertkit.cli import app
-from bertkit.corpus.prepare import Preparation, prepare
+from bertkit.corpus.preparation import Preparation
+from bertkit.corpus.prepare import prepare
 from bertkit.corpus.sources import find_sources
 from bertkit.errors import BertkitError
 from bertkit.models.tokenizer import load_tokenizer

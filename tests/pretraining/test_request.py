@@ -8,7 +8,8 @@ import pytest
 from helpers.stores import random_documents, write_store
 from helpers.texts import TEXT
 
-from bertkit.corpus.prepare import Preparation, prepare
+from bertkit.corpus.preparation import Preparation
+from bertkit.corpus.prepare import prepare
 from bertkit.corpus.sources import find_sources
 from bertkit.errors import BertkitError
 from bertkit.pretraining.request import PretrainRequest, resolve

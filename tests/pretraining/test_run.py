@@ -11,7 +11,8 @@ from helpers.texts import SENTENCES, TEXT
 from huggingface_hub import ModelCard
 from transformers import AutoTokenizer, BertConfig, BertForMaskedLM
 
-from bertkit.corpus.prepare import Preparation, prepare
+from bertkit.corpus.preparation import Preparation
+from bertkit.corpus.prepare import prepare
 from bertkit.corpus.sources import find_sources
 from bertkit.errors import BertkitError
 from bertkit.finetuning.request import FinetuneRequest
