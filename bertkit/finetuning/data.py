@@ -207,19 +207,18 @@ def _load_own(request: DataRequest) -> LabelledData:
         raise BertkitError(f"{error}{'; --skip-bad-rows leaves them out' if request.train else ''}") from None
     if data.train is None:
         return replace(data, notes=[*data.notes, *(told for split in data.validation for told in _empty_texts(split))])
-    splits = [data.train, *data.validation]
-    look = look_at(data)
-    notes = [*data.notes, data.head.described(data.train), *look.warnings(request.weighed)]
+    described, not_learned = data.head.described(data.train), list[str]()
     if not data.validation:
         if request.validation_split is None:
             raise BertkitError("nothing to validate on: give --validation FILE, or --validation-split 0.1")
         kept, held = held_out(data.train.texts, data.train.labels, request.validation_split, request.seed)
-        splits = [data.train.taken("train", kept), data.train.taken("validation", held)]
-        notes += ["rows of equal texts are held out together, or not at all"] * bool(look.splits[0].repeated)
-        notes += not_trained(splits[0].labels, splits[1].labels, data.head.label_names)
-    if not splits[1].texts:
+        train, validation = data.train.taken("train", kept), data.train.taken("validation", held)
+        data = replace(data, train=train, validation=[validation])
+        not_learned = not_trained(train.labels, validation.labels, data.head.label_names)
+    if not data.validation[0].texts:
         raise BertkitError(f"{request.validation} has no rows to validate on")
-    return LabelledData(splits[0], splits[1:], data.head, [told for told in notes if told], data.left_out, data.columns)
+    notes = [*data.notes, described, *look_at(data).warnings(request.weighed), *not_learned]
+    return replace(data, notes=[told for told in notes if told])
 
 
 def load_table(request: DataRequest) -> LabelledData:

@@ -115,6 +115,22 @@ def test_a_class_without_a_row_to_train_on_is_named(tmp_path):
         assert any("held out whole" in told and told.endswith(": 1, z") for told in data.notes) is held
 
 
+@pytest.mark.parametrize(
+    ("rare", "told"),
+    [
+        (["p"] * 3, []),  # 18 and 3 rows, of which 11 and 3 are trained on
+        (["p"] * 2 + ["q"] * 2, ["y is 2 of 13 rows"]),  # 18 and 4, of which 11 and 2 are
+    ],
+)
+def test_weights_are_advised_by_the_rows_to_train_on_alone(tmp_path, rare, told):
+    rows = [f"t{n},x\n" for n in range(18)] + [f"{text},y\n" for text in rare]
+    data = load_labelled(request(write(tmp_path, "a.csv", "text,label\n" + "".join(rows)), split=0.4))
+    weighs = "--set train.class_weights=balanced weighs them alike"
+    assert [note for note in data.notes if "class_weights" in note] == [
+        f"uneven classes, {one}: {weighs}" for one in told
+    ]
+
+
 def test_columns_that_a_head_has_not_are_refused_with_what_it_reads(tmp_path):
     row = {"question": "who?", "context": "Ana left", "answers": {"text": ["Ana"], "answer_start": [0]}}
     path = write(tmp_path, "a.jsonl", json.dumps(row) + "\n")
