@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.heads.one_class import OneClass
 from bertkit.finetuning.heads.registry import head_for, rows_of
 from bertkit.finetuning.rows.cells import EmptyCellsError
-from bertkit.finetuning.rows.columns import Command, columns_like
+from bertkit.finetuning.rows.columns import LOOKED_AT, Command, columns_like
 from bertkit.finetuning.rows.glue_tsv import read_split
 from bertkit.finetuning.rows.held_out import held_out, not_trained
 from bertkit.finetuning.rows.kinds import refuse_missing_texts
@@ -136,7 +137,7 @@ def _task_split(
     if not rows:
         raise BertkitError(f"the split '{split}' of {task.subset or task.dataset} has no rows")
     first = rows[0][1]
-    kind = type(head) if head else head_for(task, rows[0])
+    kind = type(head) if head else head_for(task, _telling(rows))
     labelled = not _unlabelled(first.get(task.label[0]))
     columns, _ = columns_for(kind, task, rows, f"the split '{split}'", labelled=labelled, trained_on=like)
     if not task.labels:  # which name the numbers of the data set
@@ -234,16 +235,16 @@ def load_table(request: DataRequest) -> LabelledData:
     rows = _own_rows(source, unusable, wanted)
     if not rows:
         raise BertkitError(f"{source} has no rows")
-    telling = next((row for row in rows if not is_unmarked(row[1])), rows[0])
+    telling = _telling(rows)
     kind = type(request.head) if request.head is not None else head_for(request.task, telling)
     command: Command = "finetune" if request.head is None else "evaluate"
-    with _told_of_other_kinds(telling[1]):
+    with _told_of_other_kinds(telling[0][1]):
         columns, notes = columns_for(
             kind, request.task, rows, str(source), trained_on=request.trained_on, command=command
         )
     chosen, known = columns, request.task.labels if request.head is None else request.head.label_names
     rows = named_rows(rows, kind, columns, request.task, known)
-    kind.check(telling, columns)
+    kind.check(telling[0], columns)
     rows = passing(rows, partial(kind.check_row, columns=columns, task=request.task), unusable)
     head = kind.fit(rows, columns, request.task) if request.head is None else head_of_rows(request.head, request.task)
     head.check_texts(columns, str(source), command)
@@ -262,6 +263,11 @@ def load_table(request: DataRequest) -> LabelledData:
         notes += _told(rows, splits[1], head, columns, request.head is None)
     train = splits.pop(0) if request.train else None
     return LabelledData(train, splits, head, [told for told in notes if told], unusable or [], chosen)
+
+
+def _telling(rows: Sequence[Row]) -> list[Row]:
+    """The first rows that tell what they are; if none does, the first row."""
+    return list(islice((row for row in rows if not is_unmarked(row[1])), LOOKED_AT)) or [rows[0]]
 
 
 @contextmanager

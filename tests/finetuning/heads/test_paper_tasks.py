@@ -373,7 +373,7 @@ def test_what_is_read_of_a_row_of_choices_depends_on_it_alone(tiny_model, capsys
     ],
 )
 def test_the_kind_of_task_is_told_from_a_row(row, kind):
-    assert registry.head_for(TaskSettings(), ("a:1", row)).name == kind
+    assert registry.head_for(TaskSettings(), [("a:1", row)]).name == kind
 
 
 @pytest.mark.parametrize(
