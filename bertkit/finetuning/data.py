@@ -162,7 +162,7 @@ def _load_task(request: DataRequest) -> LabelledData:
             raise BertkitError(
                 f"the split '{split.name}' of {task.subset or task.dataset} has no labels to validate on"
             )
-    notes += [told for split in splits for told in _empty_texts(split)]
+    notes += [told for split in splits for told in _told_empty_texts(split)]
     return LabelledData(train, splits, head, notes, columns=chosen)
 
 
@@ -207,7 +207,9 @@ def _load_own(request: DataRequest) -> LabelledData:
     except EmptyCellsError as error:
         raise BertkitError(f"{error}{'; --skip-bad-rows leaves them out' if request.train else ''}") from None
     if data.train is None:
-        return replace(data, notes=[*data.notes, *(told for split in data.validation for told in _empty_texts(split))])
+        return replace(
+            data, notes=[*data.notes, *(told for split in data.validation for told in _told_empty_texts(split))]
+        )
     described, not_learned = data.head.described(data.train), list[str]()
     if not data.validation:
         if request.validation_split is None:
@@ -242,27 +244,37 @@ def load_table(request: DataRequest) -> LabelledData:
         columns, notes = columns_for(
             kind, request.task, rows, str(source), trained_on=request.trained_on, command=command
         )
-    chosen, known = columns, request.task.labels if request.head is None else request.head.label_names
+    known = request.task.labels if request.head is None else request.head.label_names
     rows = named_rows(rows, kind, columns, request.task, known)
     kind.check(telling[0], columns)
     rows = passing(rows, partial(kind.check_row, columns=columns, task=request.task), unusable)
     head = kind.fit(rows, columns, request.task) if request.head is None else head_of_rows(request.head, request.task)
     head.check_texts(columns, str(source), command)
-    name = "train" if request.train else "validation"
     rows = _readable(rows, head, columns, unusable, str(source))
-    splits = [_split(name, rows, head, columns)]
-    notes += _told(rows, splits[0], head, columns, request.head is not None)
+    split = _split("train" if request.train else "validation", rows, head, columns)
+    notes += _told(rows, split, head, columns, is_known=request.head is not None)
+    train, validation = (split, list[Split]()) if request.train else (None, [split])
     if request.train is not None and request.validation is not None:
-        if request.validation == request.train and _is_hub_name(str(request.train)):
-            raise BertkitError(f"--validation {request.validation} is --train: use --validation-split 0.1 instead")
-        rows = _own_rows(request.validation, unusable, _VALIDATION)
-        columns = columns_like(columns, kind.roles, rows, str(request.validation)) if rows else columns
-        rows = named_rows(rows, type(head), columns, request.task, head.label_names)
-        rows = _readable(rows, head, columns, unusable, str(request.validation))
-        splits.append(_split("validation", rows, head, columns))
-        notes += _told(rows, splits[1], head, columns, request.head is None)
-    train = splits.pop(0) if request.train else None
-    return LabelledData(train, splits, head, [told for told in notes if told], unusable or [], chosen)
+        split, told = _validation_table(request, head, columns, unusable)
+        validation.append(split)
+        notes += told
+    return LabelledData(train, validation, head, [told for told in notes if told], unusable or [], columns)
+
+
+def _validation_table(
+    request: DataRequest, head: Head, columns: Columns, unusable: list[str] | None
+) -> tuple[Split, list[str]]:
+    """The rows of ``request.validation``, read like those to train on, and lines about them."""
+    source = request.validation
+    assert source is not None
+    if source == request.train and _is_hub_name(str(source)):
+        raise BertkitError(f"--validation {source} is --train: use --validation-split 0.1 instead")
+    rows = _own_rows(source, unusable, _VALIDATION)
+    columns = columns_like(columns, head.roles, rows, str(source)) if rows else columns
+    rows = named_rows(rows, type(head), columns, request.task, head.label_names)
+    rows = _readable(rows, head, columns, unusable, str(source))
+    split = _split("validation", rows, head, columns)
+    return split, _told(rows, split, head, columns, is_known=True)
 
 
 def _telling(rows: Sequence[Row]) -> list[Row]:
@@ -346,6 +358,6 @@ def _unlabelled(value: Any) -> bool:
     return value is None or value == "" or value == -1
 
 
-def _empty_texts(split: Split) -> list[str]:
+def _told_empty_texts(split: Split) -> list[str]:
     empty = empty_texts(split.texts)
     return [f"{console.counted(empty, 'empty text', 'empty texts')} in {split.name}"] if empty else []
