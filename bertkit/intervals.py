@@ -32,17 +32,24 @@ def ratio(sums: np.ndarray) -> np.ndarray:
 
 
 def bootstrap_interval(
-    parts: np.ndarray, seed: int, figure: Callable[[np.ndarray], np.ndarray] = ratio
+    parts: np.ndarray,
+    seed: int,
+    figure: Callable[[np.ndarray], np.ndarray] = ratio,
+    limits: tuple[float, float] | None = (0.0, 1.0),
 ) -> tuple[float, float]:
     """The interval of a figure by resampling rows, corrected for bias and skewness (BCa; Efron and Tibshirani 1993, 14.3).
 
     Equal rows are stored once, and how often each is drawn follows a multinomial distribution, as if all rows were drawn.
     For a task with two classes four rows so stand for 40,000.
 
+    If all rows are right, so are all resamples, and yet other rows may be wrong: as many as Wilson's interval leaves. The
+    same holds for any interval without a width. With ``limits`` it gets the one that is Wilson's for a share of 0 or 1.
+
     Args:
         parts: ``[rows, ...]``: what each row adds to the sums that the figure is made of.
         seed: of the resampling.
         figure: computes figures ``[...]`` from sums ``[..., ...]``; undefined ones (NaN) count as 0.
+        limits: the least and the greatest value that the figure can have; None if there are none.
     """
     kept, counts = np.unique(parts.reshape(len(parts), -1), axis=0, return_counts=True)
     rows, shape = int(counts.sum()), parts.shape[1:]
@@ -61,7 +68,14 @@ def bootstrap_interval(
     away = counts @ without / rows - without
     spread = float(counts @ away**2)
     skewness = float(counts @ away**3) / (6 * spread**1.5) if spread else 0.0
-    return _corrected(drawn, float(figures(whole)[0]), skewness)
+    low, high = _corrected(drawn, float(figures(whole)[0]), skewness)
+    if low != high or limits is None:
+        return low, high
+    counted = int(
+        counts[kept.any(axis=1)].sum()
+    )  # a row of zeros, such as one without the class of an F1, says nothing
+    alike, _ = wilson_interval(counted, counted)
+    return alike * low + (1 - alike) * limits[0], alike * high + (1 - alike) * limits[1]
 
 
 def _corrected(drawn: np.ndarray, value: float, skewness: float) -> tuple[float, float]:

@@ -66,8 +66,15 @@ def test_blocks_of_resamples_make_no_difference_to_what_is_drawn(monkeypatch: py
     assert bootstrap_interval(parts, seed=1) == whole
 
 
-def test_rows_that_are_all_alike_have_an_interval_without_width() -> None:
-    assert bootstrap_interval(np.ones((20, 2)), seed=1) == (1.0, 1.0)
+@pytest.mark.parametrize("share", [0, 1])
+def test_rows_that_are_all_alike_have_the_interval_of_a_share(share: int) -> None:
+    parts = np.tile([share, 1.0], (20, 1))
+    expected = pytest.approx(wilson_interval(20 * share, 20))
+    assert bootstrap_interval(parts, seed=1) == expected
+    without_a_say = np.zeros((30, 2))
+    assert bootstrap_interval(np.concatenate([parts, without_a_say]), seed=1) == expected
+    assert bootstrap_interval(without_a_say, seed=1) == (0.0, 1.0)
+    assert bootstrap_interval(parts, seed=1, limits=None) == (share, share)
 
 
 def classes(shares: list[float], skill: float) -> tuple[Draw, np.ndarray]:
@@ -99,7 +106,7 @@ def coverage(interval: Callable[[np.random.Generator, int], tuple[float, float]]
 
 def test_a_class_that_a_resample_has_lost_does_not_count_in_it() -> None:
     labels = np.array([0] * 20 + [1] * 20 + [2])
-    assert METRICS["macro_f1"].interval(labels, labels, seed=1) == (1.0, 1.0)
+    assert METRICS["macro_f1"].interval(labels, labels, seed=1) == pytest.approx(wilson_interval(41, 41))
     never_said = np.array([0] * 20 + [1] * 20 + [0])
     low, high = METRICS["macro_f1"].interval(never_said, labels, seed=1)
     assert low < 0.7 < high  # the mean over three classes, and without the third
@@ -113,6 +120,13 @@ def coverage_of(metric: str, draw: Draw, true: float, rows: int = ROWS) -> float
 def test_intervals_of_two_uneven_classes_cover(metric: str) -> None:
     draw, cells = classes([6, 1], 0.7)
     assert ENOUGH[0] <= coverage_of(metric, draw, true_figure(metric, cells)) <= ENOUGH[1]
+
+
+@pytest.mark.parametrize("metric", ["f1", "macro_f1", "matthews_correlation"])
+def test_intervals_cover_where_most_samples_have_no_wrong_row(metric: str) -> None:
+    """99 % are right; of 20 rows most samples have no wrong one, and each of their resamples is like the whole."""
+    draw, cells = classes([3, 2], 0.98)
+    assert coverage_of(metric, draw, true_figure(metric, cells), rows=20) >= ENOUGH[0]
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "precision", "recall", "macro_f1", "matthews_correlation"])

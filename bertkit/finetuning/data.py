@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.heads.one_class import OneClass
 from bertkit.finetuning.heads.registry import head_for, rows_of
 from bertkit.finetuning.rows.cells import EmptyCellsError
-from bertkit.finetuning.rows.columns import Command, columns_like
+from bertkit.finetuning.rows.columns import LOOKED_AT, Command, columns_like
 from bertkit.finetuning.rows.glue_tsv import read_split
 from bertkit.finetuning.rows.held_out import held_out, not_trained
 from bertkit.finetuning.rows.kinds import refuse_missing_texts
@@ -136,7 +137,7 @@ def _task_split(
     if not rows:
         raise BertkitError(f"the split '{split}' of {task.subset or task.dataset} has no rows")
     first = rows[0][1]
-    kind = type(head) if head else head_for(task, rows[0])
+    kind = type(head) if head else head_for(task, _telling(rows))
     labelled = not _unlabelled(first.get(task.label[0]))
     columns, _ = columns_for(kind, task, rows, f"the split '{split}'", labelled=labelled, trained_on=like)
     if not task.labels:  # which name the numbers of the data set
@@ -161,7 +162,7 @@ def _load_task(request: DataRequest) -> LabelledData:
             raise BertkitError(
                 f"the split '{split.name}' of {task.subset or task.dataset} has no labels to validate on"
             )
-    notes += [told for split in splits for told in _empty_texts(split)]
+    notes += [told for split in splits for told in _told_empty_texts(split)]
     return LabelledData(train, splits, head, notes, columns=chosen)
 
 
@@ -206,20 +207,21 @@ def _load_own(request: DataRequest) -> LabelledData:
     except EmptyCellsError as error:
         raise BertkitError(f"{error}{'; --skip-bad-rows leaves them out' if request.train else ''}") from None
     if data.train is None:
-        return replace(data, notes=[*data.notes, *(told for split in data.validation for told in _empty_texts(split))])
-    splits = [data.train, *data.validation]
-    look = look_at(data)
-    notes = [*data.notes, data.head.described(data.train), *look.warnings(request.weighed)]
+        return replace(
+            data, notes=[*data.notes, *(told for split in data.validation for told in _told_empty_texts(split))]
+        )
+    described, not_learned = data.head.described(data.train), list[str]()
     if not data.validation:
         if request.validation_split is None:
             raise BertkitError("nothing to validate on: give --validation FILE, or --validation-split 0.1")
         kept, held = held_out(data.train.texts, data.train.labels, request.validation_split, request.seed)
-        splits = [data.train.taken("train", kept), data.train.taken("validation", held)]
-        notes += ["rows of equal texts are held out together, or not at all"] * bool(look.splits[0].repeated)
-        notes += not_trained(splits[0].labels, splits[1].labels, data.head.label_names)
-    if not splits[1].texts:
+        train, validation = data.train.taken("train", kept), data.train.taken("validation", held)
+        data = replace(data, train=train, validation=[validation])
+        not_learned = not_trained(train.labels, validation.labels, data.head.label_names)
+    if not data.validation[0].texts:
         raise BertkitError(f"{request.validation} has no rows to validate on")
-    return LabelledData(splits[0], splits[1:], data.head, [told for told in notes if told], data.left_out, data.columns)
+    notes = [*data.notes, described, *look_at(data).warnings(request.weighed), *not_learned]
+    return replace(data, notes=[told for told in notes if told])
 
 
 def load_table(request: DataRequest) -> LabelledData:
@@ -235,34 +237,49 @@ def load_table(request: DataRequest) -> LabelledData:
     rows = _own_rows(source, unusable, wanted)
     if not rows:
         raise BertkitError(f"{source} has no rows")
-    telling = next((row for row in rows if not is_unmarked(row[1])), rows[0])
+    telling = _telling(rows)
     kind = type(request.head) if request.head is not None else head_for(request.task, telling)
     command: Command = "finetune" if request.head is None else "evaluate"
-    with _told_of_other_kinds(telling[1]):
+    with _told_of_other_kinds(telling[0][1]):
         columns, notes = columns_for(
             kind, request.task, rows, str(source), trained_on=request.trained_on, command=command
         )
-    chosen, known = columns, request.task.labels if request.head is None else request.head.label_names
+    known = request.task.labels if request.head is None else request.head.label_names
     rows = named_rows(rows, kind, columns, request.task, known)
-    kind.check(telling, columns)
+    kind.check(telling[0], columns)
     rows = passing(rows, partial(kind.check_row, columns=columns, task=request.task), unusable)
     head = kind.fit(rows, columns, request.task) if request.head is None else head_of_rows(request.head, request.task)
     head.check_texts(columns, str(source), command)
-    name = "train" if request.train else "validation"
     rows = _readable(rows, head, columns, unusable, str(source))
-    splits = [_split(name, rows, head, columns)]
-    notes += _told(rows, splits[0], head, columns, request.head is not None)
+    split = _split("train" if request.train else "validation", rows, head, columns)
+    notes += _told(rows, split, head, columns, is_known=request.head is not None)
+    train, validation = (split, list[Split]()) if request.train else (None, [split])
     if request.train is not None and request.validation is not None:
-        if request.validation == request.train and _is_hub_name(str(request.train)):
-            raise BertkitError(f"--validation {request.validation} is --train: use --validation-split 0.1 instead")
-        rows = _own_rows(request.validation, unusable, _VALIDATION)
-        columns = columns_like(columns, kind.roles, rows, str(request.validation)) if rows else columns
-        rows = named_rows(rows, type(head), columns, request.task, head.label_names)
-        rows = _readable(rows, head, columns, unusable, str(request.validation))
-        splits.append(_split("validation", rows, head, columns))
-        notes += _told(rows, splits[1], head, columns, request.head is None)
-    train = splits.pop(0) if request.train else None
-    return LabelledData(train, splits, head, [told for told in notes if told], unusable or [], chosen)
+        split, told = _validation_table(request, head, columns, unusable)
+        validation.append(split)
+        notes += told
+    return LabelledData(train, validation, head, [told for told in notes if told], unusable or [], columns)
+
+
+def _validation_table(
+    request: DataRequest, head: Head, columns: Columns, unusable: list[str] | None
+) -> tuple[Split, list[str]]:
+    """The rows of ``request.validation``, read like those to train on, and lines about them."""
+    source = request.validation
+    assert source is not None
+    if source == request.train and _is_hub_name(str(source)):
+        raise BertkitError(f"--validation {source} is --train: use --validation-split 0.1 instead")
+    rows = _own_rows(source, unusable, _VALIDATION)
+    columns = columns_like(columns, head.roles, rows, str(source)) if rows else columns
+    rows = named_rows(rows, type(head), columns, request.task, head.label_names)
+    rows = _readable(rows, head, columns, unusable, str(source))
+    split = _split("validation", rows, head, columns)
+    return split, _told(rows, split, head, columns, is_known=True)
+
+
+def _telling(rows: Sequence[Row]) -> list[Row]:
+    """The first rows that tell what they are; if none does, the first row."""
+    return list(islice((row for row in rows if not is_unmarked(row[1])), LOOKED_AT)) or [rows[0]]
 
 
 @contextmanager
@@ -341,6 +358,6 @@ def _unlabelled(value: Any) -> bool:
     return value is None or value == "" or value == -1
 
 
-def _empty_texts(split: Split) -> list[str]:
+def _told_empty_texts(split: Split) -> list[str]:
     empty = empty_texts(split.texts)
     return [f"{console.counted(empty, 'empty text', 'empty texts')} in {split.name}"] if empty else []

@@ -37,7 +37,7 @@ class Setup:
     """
 
     job: "Job"
-    evaluator: "SplitEvaluator"
+    evaluator: SplitEvaluator
     facts: dict[str, Any]
     tokenizer: Any
 
@@ -144,7 +144,8 @@ def _facts(
 
 
 def _with_positions(model: Any, tokenizer: Any, recipe: FinetuneRecipe, name: str) -> list[str]:
-    """Adds the positions that the recipe asks for; returns lines that say so.
+    """Adds the positions that the recipe asks for, and has the tokenizer say how many tokens the model reads; returns lines
+    that say so.
 
     Raises:
         BertkitError: the model has more positions already, is no BERT, or has too few for ``data.max_seq_length``.

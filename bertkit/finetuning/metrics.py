@@ -46,9 +46,11 @@ class Score(evaluate.Metric):
 
     Attributes:
         fits: the kinds of labels that it can be computed for; the first one is the default.
+        limits: the least and the greatest value that it can have; None for those of numbers, whose rows are never all alike.
     """
 
     fits: ClassVar[tuple[str, ...]] = (CLASSES,)
+    limits: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
 
     @staticmethod
     def parts(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -63,7 +65,7 @@ class Score(evaluate.Metric):
     @classmethod
     def interval(cls, predictions: np.ndarray, labels: np.ndarray, seed: int) -> tuple[float, float]:
         """The 95 % confidence interval; by default from resampling the rows."""
-        return bootstrap_interval(cls.parts(predictions, labels), seed, cls.figure)
+        return bootstrap_interval(cls.parts(predictions, labels), seed, cls.figure, cls.limits)
 
     def _info(self) -> evaluate.MetricInfo:
         feature = _FEATURE[self.fits[0] if self.config_name == "default" else self.config_name]
@@ -178,6 +180,8 @@ class MacroRecall(Recall):
 class MatthewsCorrelation(Score):
     """The correlation of predicted and true classes (Matthews 1975; Gorodkin 2004 for more than two); 0 is chance."""
 
+    limits = (-1.0, 1.0)
+
     @staticmethod
     def parts(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
         said, there, _ = _flags(predictions, labels)
@@ -197,6 +201,7 @@ class Pearson(Score):
     """The linear correlation; undefined if either side is constant."""
 
     fits = (NUMBERS,)
+    limits = None
 
     @staticmethod
     def parts(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -235,6 +240,7 @@ class Mse(Score):
     """The mean squared error."""
 
     fits = (NUMBERS,)
+    limits = None
 
     @staticmethod
     def parts(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -168,8 +168,8 @@ def open_predictor(
     if reader is not None:
         config, text_encoder = reader.bert.config, reader.text_encoder
         settings = _fitting(recipe.data, config.get("max_position_embeddings"), overrides)
-        unk_id, has_types = text_encoder.vocab[text_encoder.unk_token], config.get("type_vocab_size", 2) > 1
-        encoder = RowEncoder(text_encoder.tokenizer, text_encoder.pad_id, has_types, settings, unk_id)
+        has_types = config.get("type_vocab_size", 2) > 1
+        encoder = RowEncoder(text_encoder.tokenizer, text_encoder.pad_id, has_types, settings, text_encoder.unk_id)
         return Predictor(head, recipe, encoder, None, reader)
     from bertkit.hardware import choose_device
     from bertkit.models.fast.attention import attend_unpadded

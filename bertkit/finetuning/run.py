@@ -2,14 +2,16 @@
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.finetuning.card import finetuned_card
 from bertkit.finetuning.data import LabelledData, check_inputs, load_labelled
 from bertkit.finetuning.evaluation import results_of
+from bertkit.finetuning.features import Split
 from bertkit.finetuning.fingerprint import data_fingerprint
 from bertkit.finetuning.job import Setup, set_up
 from bertkit.finetuning.request import (
@@ -108,15 +110,20 @@ def finetune_on(data: LabelledData, recipe: FinetuneRecipe, request: FinetuneReq
         run_folder.clear(out)
     if accelerator.is_main_process:
         run_folder.record(out, recipe, run.facts)
-    console.note(
-        f"[bold]{console.plain(str(run.facts['task']))}[/]: {console.counted(len(data.train.texts), 'row', 'rows')} to train on, "
-        f"{', '.join(f'{len(split.texts):,} in {split.name}' for split in data.validation)}; "
-        f"{run.facts['parameters'] / 1e6:,.1f}M parameters ({console.plain(request.model)}) on {run.facts['device']} "
-        f"({'fp32' if precision == 'no' else precision}); {console.counted(run.facts['max_steps'], 'step', 'steps')} → "
-        f"{console.plain(str(out))}"
-    )
+    _say_what_starts(data.train, data.validation, run.facts)
     say_long_warmup(recipe.train.warmup, run.facts["max_steps"])
     return _finish(run, data, recipe, fit(run.job, accelerator, newest), accelerator)
+
+
+def _say_what_starts(train: Split, validation: Sequence[Split], facts: dict[str, Any]) -> None:
+    precision = facts["mixed_precision"]
+    console.note(
+        f"[bold]{console.plain(facts['task'])}[/]: {console.counted(len(train.texts), 'row', 'rows')} to train on, "
+        f"{', '.join(f'{len(split.texts):,} in {split.name}' for split in validation)}; "
+        f"{facts['parameters'] / 1e6:,.1f}M parameters ({console.plain(facts['base_model'])}) on {facts['device']} "
+        f"({'fp32' if precision == 'no' else precision}); {console.counted(facts['max_steps'], 'step', 'steps')} → "
+        f"{console.plain(facts['out'])}"
+    )
 
 
 def fingerprint_of(data: LabelledData, request: FinetuneRequest) -> str:
@@ -144,8 +151,8 @@ def check_resumes(out: Path, recipe: FinetuneRecipe, fingerprint: str) -> None:
     """
     columns = {name for name in flat(recipe.model_dump()) if re.match(r"task\.(text|label|columns)\b", name)}
     path = out / run_folder.RECIPE
-    begun = flat(read_toml(path)) if path.is_file() else {}
-    resume_checks.check_same_maths(out, recipe, fingerprint, {name for name in columns if not begun.get(name)})
+    recorded = flat(read_toml(path)) if path.is_file() else {}
+    resume_checks.check_same_maths(out, recipe, fingerprint, {name for name in columns if not recorded.get(name)})
 
 
 def _finish(
@@ -178,8 +185,7 @@ def _finish(
     if run.evaluator.scored:
         first = run.evaluator.scored[0]
         # With the texts, for `bertkit report` shows the errors.
-        told = zip(first.predictions, map(head.shown, first.split.texts), strict=True)
-        rows = [{**row, **text} for row, text in told]
+        rows = ({**row, **head.shown(text)} for row, text in zip(first.predictions, first.split.texts, strict=True))
         write_text(out / run_folder.PREDICTIONS, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     record = run_folder.record(out, recipe, facts)
     write_text(out / "README.md", finetuned_card(out, record, recipe, head))

@@ -1,15 +1,13 @@
 """What of rows a model does not read: the ends of long ones, and what its word pieces do not know."""
 
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
-
-import numpy as np
 
 from bertkit import console
 from bertkit.console import counted
 from bertkit.finetuning.features import Features
 from bertkit.finetuning.windows import RowEncoder
+from bertkit.inference.unknown import counted_pieces
 
 _MANY_UNKNOWN = 0.05
 """A larger share of the word pieces is a warning: most texts have names or signs that a model does not know."""
@@ -50,9 +48,9 @@ class Unread:
 
     def add(self, features: Features, rows: int) -> "Unread":
         """Takes up the features of so many rows."""
-        ids = np.fromiter(chain.from_iterable(features.ids), np.int64)
-        self._pieces += int((~np.isin(ids, list(self._encoder.special_ids))).sum())
-        self._unknown += int((ids == self._encoder.unk_id).sum())
+        unknown, pieces = counted_pieces(features.ids, self._encoder.unk_id, self._encoder.special_ids)
+        self._unknown += unknown
+        self._pieces += pieces
         self._rows += rows
         self._cut += len(features.cut)
         self._longest = max(self._longest, *features.cut.values(), 0)

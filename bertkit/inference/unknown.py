@@ -1,19 +1,24 @@
 """Counts the word pieces of texts that a model does not know, and so reads as ``[UNK]`` whatever is written there."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
+from itertools import chain
+
+import numpy as np
 
 from bertkit import console
 from bertkit.runtime.text import Encoding, TextEncoder
 
 
-def counted_pieces(text_encoder: TextEncoder, texts: Iterable[Encoding]) -> tuple[int, int]:
-    """How many word pieces of texts are unknown, and how many there are; special tokens are no pieces."""
-    unk_id = text_encoder.vocab[text_encoder.unk_token]
-    unknown = pieces = 0
-    for text in texts:
-        unknown += text.ids.count(unk_id)
-        pieces += sum(id_ not in text_encoder.special_ids for id_ in text.ids)
-    return unknown, pieces
+def counted_pieces(texts: Iterable[Sequence[int]], unk_id: int | None, special_ids: Collection[int]) -> tuple[int, int]:
+    """How many word pieces of texts are unknown, and how many there are.
+
+    Args:
+        texts: the ids of each text.
+        unk_id: the id of unknown pieces; None if there is none.
+        special_ids: the ids of special tokens, which are no pieces.
+    """
+    ids = np.fromiter(chain.from_iterable(texts), np.int64)
+    return int((ids == unk_id).sum()), int((~np.isin(ids, list(special_ids))).sum())
 
 
 class UnknownPieces:
@@ -33,7 +38,8 @@ class UnknownPieces:
 
     def add(self, texts: Iterable[Encoding]) -> None:
         """Takes up the pieces of texts."""
-        unknown, pieces = counted_pieces(self._text_encoder, texts)
+        encoder = self._text_encoder
+        unknown, pieces = counted_pieces((text.ids for text in texts), encoder.unk_id, encoder.special_ids)
         self.count += unknown
         self._all += pieces
 

@@ -3,8 +3,7 @@
 from typing import TYPE_CHECKING
 
 from bertkit.errors import BertkitError
-from bertkit.models.folder import bert_folder, check_rows, own_length, read_config
-from bertkit.models.headed import check_problem_type
+from bertkit.models.folder import bert_folder, check_rows, own_length
 from bertkit.runtime.base import Bert, Head, Reader
 
 if TYPE_CHECKING:
@@ -49,12 +48,10 @@ def light_reader(name: str, folder: "Path", head: Head, device: str | None, text
         The reader; None where torch is needed, be it only to say what is wrong with the model.
 
     Raises:
-        BertkitError: an export cannot be run, or not on this device; or the outputs of a classifier have no meaning.
+        BertkitError: an export cannot be run, or not on this device.
     """
     from bertkit.runtime.onnx_bert import is_exported
 
-    if head == "task":
-        check_problem_type(read_config(folder, name), name)
     if is_exported(folder):
         return _open_exported(name, folder, head, device)
     if texts is None or texts > FEW_TEXTS or device not in (None, "auto"):

@@ -59,6 +59,11 @@ class TextEncoder:
         ids: dict[str, int] = self.tokenizer.get_vocab()
         return ids
 
+    @property
+    def unk_id(self) -> int:
+        """The id of the token for what is in no word piece."""
+        return self.vocab[self.unk_token]
+
     @cached_property
     def special_ids(self) -> frozenset[int]:
         """The ids of the special tokens, which stand for no text."""

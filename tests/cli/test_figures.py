@@ -11,6 +11,7 @@ from bertkit.finetuning.heads.choice import ChoiceHead
 from bertkit.finetuning.heads.number import Number
 from bertkit.finetuning.heads.one_class import OneClass
 from bertkit.finetuning.heads.several_classes import SeveralClasses
+from bertkit.intervals import wilson_interval
 
 NAMES = ["neg", "pos", "so so"]
 
@@ -102,6 +103,16 @@ def test_several_classes_are_held_against_those_that_most_rows_have():
         "micro_f1": pytest.approx(2 * 10 / (10 + 14)),
         "beaten": False,
     }
+
+
+@pytest.mark.parametrize(("times", "beaten"), [(1, False), (3, True)])
+def test_a_few_rows_that_are_all_right_beat_no_baseline_that_is_nearly_as_good(times, beaten):
+    """The baseline's micro F1 is 0.83; Wilson's interval of 10 of 10 begins at 0.72, of 30 of 30 at 0.89."""
+    labels = np.array(([[1, 0]] * 6 + [[1, 1]] * 4) * times, dtype=np.float32)
+    found = results(SeveralClasses(["a", "b"]), ([["a"]] * 6 + [["a", "b"]] * 4) * times, labels)
+    assert found["eval_micro_f1"] == 1.0
+    assert found["eval_micro_f1_interval_95"] == pytest.approx(wilson_interval(10 * times, 10 * times))
+    assert found["baseline"]["beaten"] is beaten
 
 
 def test_choices_are_held_against_guessing(capsys):

@@ -115,6 +115,22 @@ def test_a_class_without_a_row_to_train_on_is_named(tmp_path):
         assert any("held out whole" in told and told.endswith(": 1, z") for told in data.notes) is held
 
 
+@pytest.mark.parametrize(
+    ("rare", "told"),
+    [
+        (["p"] * 3, []),  # 18 and 3 rows, of which 11 and 3 are trained on
+        (["p"] * 2 + ["q"] * 2, ["y is 2 of 13 rows"]),  # 18 and 4, of which 11 and 2 are
+    ],
+)
+def test_weights_are_advised_by_the_rows_to_train_on_alone(tmp_path, rare, told):
+    rows = [f"t{n},x\n" for n in range(18)] + [f"{text},y\n" for text in rare]
+    data = load_labelled(request(write(tmp_path, "a.csv", "text,label\n" + "".join(rows)), split=0.4))
+    weighs = "--set train.class_weights=balanced weighs them alike"
+    assert [note for note in data.notes if "class_weights" in note] == [
+        f"uneven classes, {one}: {weighs}" for one in told
+    ]
+
+
 def test_columns_that_a_head_has_not_are_refused_with_what_it_reads(tmp_path):
     row = {"question": "who?", "context": "Ana left", "answers": {"text": ["Ana"], "answer_start": [0]}}
     path = write(tmp_path, "a.jsonl", json.dumps(row) + "\n")
@@ -518,8 +534,22 @@ def test_a_table_with_a_word_and_its_tag_a_row_is_refused_with_what_to_write(tmp
     assert own(tmp_path, lexicon).head.label_names == ["easy", "hard"]
 
 
+def test_the_kind_of_task_is_told_by_more_rows_than_the_first(tmp_path):
+    """An empty answer tells nothing, and "yes" may happen to stand in a text."""
+    header = "question,context,answer\n"
+    path = write(tmp_path, "a.csv", header + "who?,Ana met Bo,\nwhom?,Bo saw Eve,Eve\n")
+    data = load_labelled(dataclasses.replace(request(path, path), skip_bad_rows=True))
+    assert (data.head.name, data.train.texts) == ("span", [{"question": "whom?", "context": "Bo saw Eve"}])
+    rows = "".join(
+        f"did {n} go?,{'yes it' if n % 3 == 0 else 'it'} was {n},{['yes', 'no'][n % 2]}\n" for n in range(12)
+    )
+    path = write(tmp_path, "a.csv", header + rows)
+    head = load_labelled(request(path, path)).head
+    assert (head.name, head.label_names) == ("sequence", ["no", "yes"])
+
+
 def test_answers_that_are_not_recognised_are_told_of_their_head(tmp_path):
-    path = write(tmp_path, "a.csv", "question,context,answer\nwho?,Ana met Bo,\nwhom?,Bo saw Eve,Eve\n")
+    path = write(tmp_path, "a.csv", "question,context,answer\nwho?,Ana met Bo,ana\nwhom?,Bo saw Eve,Eve\n")
     with pytest.raises(
         BertkitError, match=r"which column .* is the label.*; answers in a text are read with --head span"
     ):

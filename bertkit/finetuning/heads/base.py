@@ -81,7 +81,7 @@ class Head(ABC):
 
     @classmethod
     def takes(cls, row: dict[str, Any], task: "TaskSettings") -> bool:  # noqa: ARG003 (for those that can tell)
-        """Whether the first row of a table clearly belongs to this kind of task; asked if no head was named."""
+        """Whether a row clearly belongs to this kind of task, as most rows of a table have to; asked if no head was named."""
         return False
 
     @classmethod  # noqa: B027 (most have nothing to refuse)

@@ -103,9 +103,7 @@ class ChoiceHead(Head):
     def check_texts(self, columns: Columns, source: str, command: Command = "finetune") -> None:
         if not columns.get("text"):
             way = option("text", command)
-            console.note_once(
-                console.plain(f"{source}: no column of questions, so that choices are read alone ({way} names one)")
-            )
+            console.note_once(f"{source}: no column of questions, so that choices are read alone ({way} names one)")
 
     def input(self, row: Row, columns: Columns) -> dict[str, Any]:
         place, values = row

@@ -1,6 +1,6 @@
 """The heads by name. Each has a file of its own, and a line here."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +34,18 @@ def head_named(name: str) -> type[Head]:
     return HEADS[name]
 
 
-def head_for(task: TaskSettings, row: Row) -> type[Head]:
-    """The class of the head that a task names; else the one that its first row clearly belongs to; else ``SequenceHead``.
+def head_for(task: TaskSettings, rows: Sequence[Row]) -> type[Head]:
+    """The class of the head that a task names; else the one that most of these rows clearly belong to; else ``SequenceHead``.
 
     Raises:
-        BertkitError: there is no such head, or the row belongs to another kind of task.
+        BertkitError: there is no such head, or the first row belongs to another kind of task.
     """
-    kind = head_named(task.head) if task.head else None
-    kind = kind or next((head for head in HEADS.values() if head.takes(row[1], task)), SequenceHead)
-    kind.check(row, {})
+
+    def takes_most(head: type[Head]) -> bool:
+        return 2 * sum(head.takes(row, task) for _, row in rows) > len(rows)
+
+    kind = head_named(task.head) if task.head else next(filter(takes_most, HEADS.values()), SequenceHead)
+    kind.check(rows[0], {})
     return kind
 
 

@@ -126,50 +126,38 @@ class TokenHead(AtTokens):
         return read.text if read.words is None else [read.text[begin:end] for begin, end in read.words]
 
     def labels(self, rows: Sequence[Row], columns: Columns) -> list[TaggedRow]:
+        """The rows with their tags as they are written, which ``left_out`` counts; ``features`` has them as they are learned."""
         tagged = [tagged_row(row, columns, self.numbered) for row in rows]
-        other = self._other_scheme(tagged)
-        for row in tagged:
-            first = "I" if self.scheme == "IOB1" else "B"
-            self._refuse_unknown(
-                row, {*self._own(row.tags or (), other), *(f"{first}-{one.label}" for one in row.marked or ())}, other
-            )
+        self._as_learned(tagged)  # which refuses unknown tags
         return tagged
 
-    def _other_scheme(self, rows: Sequence[TaggedRow]) -> str:
-        """The scheme of rows where it is another than the model's; else empty."""
-        scheme = scheme_of(row.tags or () for row in rows)
-        return scheme if self.scheme and scheme != self.scheme else ""
-
-    def _own(self, tags: Sequence[str], other: str) -> list[str]:
-        """The tags of a row, in another scheme or in the model's, as the model is to say them."""
-        return tags_of(entities(tags), len(tags), self.scheme) if other else self._repaired(tags)
-
-    def _refuse_unknown(self, row: TaggedRow, tags: set[str], other: str = "") -> None:
-        if unknown := sorted(tags - set(self.label_names)):
-            there = ", ".join(self.label_names[:20])
-            read = f" (as tags in {other} are read in {self.scheme})" if other else ""
-            raise BertkitError(f"{row.place}: unknown tag '{unknown[0]}'{read}; training has {there}")
-
-    def _as_learned(self, rows: list[TaggedRow], name: str) -> list[TaggedRow]:
+    def _as_learned(self, rows: Sequence[TaggedRow]) -> tuple[list[TaggedRow], str]:
         """Rows with the tags that the model is to say: those that go on with nothing as beginnings, and those in another
-        scheme than the model's, as entities of strings may be, in its own."""
-        other = self._other_scheme(rows)
-        if other:
-            console.note(f"the tags of {name} are in {other}, and are read in {self.scheme}, as the model's are")
-        made = [replace(row, tags=self._own(row.tags or (), other)) for row in rows]
-        for row in made:
-            self._refuse_unknown(row, {*(row.tags or ())}, other)
-        return made
+        scheme than the model's, as entities of strings may be, in its own; and the name of that scheme, else empty.
 
-    def _repaired(self, tags: Sequence[str]) -> list[str]:
-        return repaired(tags, self.scheme)
+        Raises:
+            BertkitError: the model has no such tag, or no entities of such a type.
+        """
+        scheme = scheme_of(row.tags or () for row in rows)
+        other = scheme if self.scheme and scheme != self.scheme else ""
+        known, begins, learned = set(self.label_names), "I" if self.scheme == "IOB1" else "B", []
+        for row in rows:
+            given = row.tags or ()
+            tags = tags_of(entities(given), len(given), self.scheme) if other else repaired(given, self.scheme)
+            if unknown := sorted({*tags, *(f"{begins}-{one.label}" for one in row.marked or ())} - known):
+                there = ", ".join(self.label_names[:20])
+                read = f" (as tags in {other} are read in {self.scheme})" if other else ""
+                raise BertkitError(f"{row.place}: unknown tag '{unknown[0]}'{read}; training has {there}")
+            learned.append(replace(row, tags=tags))
+        return learned, other
 
     def left_out(self, rows: Sequence[Row], columns: Columns, split: Split) -> list[str]:  # noqa: ARG002
         tagged: list[TaggedRow] = split.labels or []
-        is_repaired = {self.scheme, scheme_of(row.tags or () for row in tagged)} <= {"BIO", "BIOES"}
-        given, read = ([tag for row in tagged for tag in tags(row.tags or ())] for tags in (list, self._repaired))
+        tags = [row.tags or [] for row in tagged]
+        is_repaired = {self.scheme, scheme_of(tags)} <= {"BIO", "BIOES"}
+        begun = sum(sum(map(ne, given, repaired(given, self.scheme))) for given in tags) if is_repaired else 0
         counts = {
-            "tags that go on with nothing, read as beginnings": is_repaired and sum(map(ne, given, read)),
+            "tags that go on with nothing, read as beginnings": begun,
             "entities that overlap a longer one, left out": sum(row.overlapping for row in tagged),
             "marks of further annotators, or second labels, left out": sum(row.further for row in tagged),
         }
@@ -179,11 +167,14 @@ class TokenHead(AtTokens):
         made = tagged_features(split, encoder, self.overflow)
         if split.labels is None:
             return made
-        targets: TagTargets = replace(made.targets, rows=self._as_learned(made.targets.rows, split.name))
+        rows, other = self._as_learned(made.targets.rows)
+        if other:
+            console.note(f"the tags of {split.name} are in {other}, and are read in {self.scheme}, as the model's are")
+        targets: TagTargets = replace(made.targets, rows=rows)
         for told in what_is_lost(targets, made, split.name):
             console.note(told)
         numbered = {name: id_ for id_, name in enumerate(self.label_names)}
-        tags = [np.array([numbered[tag] for tag in row.tags or ()], dtype=np.int64) for row in targets.rows]
+        tags = [np.array([numbered[tag] for tag in row.tags or ()], dtype=np.int64) for row in rows]
         ids = [tags[row][own] for row, own in zip(made.rows, targets.words, strict=True)]
         return replace(made, targets=replace(targets, ids=ids))
 

@@ -43,6 +43,7 @@ def held_out(texts: Sequence[Any], labels: Any, share: float, seed: int) -> tupl
                 f"cannot hold out {share:g} of {len(texts)} rows, whose different texts are {len(groups)}: give a larger share "
                 "(--validation-split), more rows, or --validation FILE"
             )
+        console.note("rows of equal texts are held out together, or not at all")
     else:
         held = _drawn([row for row in rows if row not in alone], classes, share, seed, is_needed=not alone)
         held = held or _drawn(list(rows), None, share, seed)

@@ -8,6 +8,7 @@ from bertkit import console
 from bertkit.console import counted
 from bertkit.errors import BertkitError
 from bertkit.finetuning.entities import OUTSIDE, Entity, split_tag, tags_of
+from bertkit.finetuning.rows.cells import is_missing
 from bertkit.finetuning.rows.unfolded import are_texts, looks_like_list, unfolded
 
 _WORD_NAMES = ("tokens", "words")
@@ -109,10 +110,10 @@ def marked_entities(row: dict[str, Any]) -> list[Any] | None:
 
 
 def is_unmarked(row: dict[str, Any]) -> bool:
-    """Whether a row has room for entities or labels, and none, so that only further rows tell what they are."""
+    """Whether a row has room for entities, labels or an answer, and none, so that only further rows tell what they are."""
     row = _of_label_studio(row)
-    given = [unfolded(row[name]) for name in _SPAN_NAMES if name in row]
-    return bool(given) and all(value in (None, "", []) for value in given)
+    given = [unfolded(row[name]) for name in (*_SPAN_NAMES, "answers", "answer") if name in row]
+    return bool(given) and all(is_missing(value) or value == [] for value in given)
 
 
 def of_entities(place: str, row: dict[str, Any]) -> TaggedRow:

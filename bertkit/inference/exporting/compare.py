@@ -92,7 +92,8 @@ class Check:
         ]
 
     def _say_unknown(self, text_encoder: TextEncoder) -> None:
-        unknown, pieces = counted_pieces(text_encoder, self.texts)
+        ids = [text.ids for text in self.texts]
+        unknown, pieces = counted_pieces(ids, text_encoder.unk_id, text_encoder.special_ids)
         share = unknown / max(1, pieces)
         if share > _SOME_UNKNOWN:
             console.warn(

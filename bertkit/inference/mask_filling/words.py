@@ -41,7 +41,7 @@ class WordPieces:
     """
 
     def __init__(self, text_encoder: TextEncoder) -> None:
-        special = {*text_encoder.special_ids, text_encoder.vocab[text_encoder.unk_token]}
+        special = {*text_encoder.special_ids, text_encoder.unk_id}
         text = {id_: piece for piece, id_ in text_encoder.vocab.items() if id_ not in special}
         self.any = np.array(sorted(text))
         goes_on = np.array([id_ in text_encoder.continuing_ids for id_ in self.any.tolist()], dtype=bool)

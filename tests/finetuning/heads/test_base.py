@@ -174,7 +174,7 @@ def test_a_model_of_a_head_that_is_not_there_is_named(toy, monkeypatch, tmp_path
 
 
 def test_a_head_is_named_or_told_by_its_rows(toy, tmp_path):
-    rows = ("rows.csv:2", {"text": "the cat", "tokens": 4, "label": "x"})
+    rows = [("rows.csv:2", {"text": "the cat", "tokens": 4, "label": "x"})]
     task = predict.FinetuneRecipe().task
     assert registry.head_for(task, rows) is Counter
     assert registry.head_for(task.model_copy(update={"head": "sequence"}), rows) is registry.SequenceHead

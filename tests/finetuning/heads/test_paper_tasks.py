@@ -352,8 +352,8 @@ def test_what_is_read_of_a_row_of_choices_depends_on_it_alone(tiny_model, capsys
         together.ids[2]
         == tokenizer("the cat sat . a b c d", "a cat", truncation="only_first", max_length=8)["input_ids"]
     )
-    ChoiceHead().check_texts({"choices": ("choices",)}, "rows.jsonl")
-    assert "rows.jsonl: no column of questions, so that choices are read alone" in " ".join(
+    ChoiceHead().check_texts({"choices": ("choices",)}, "rows [a].jsonl")
+    assert "rows [a].jsonl: no column of questions, so that choices are read alone" in " ".join(
         capsys.readouterr().err.split()
     )
 
@@ -373,7 +373,7 @@ def test_what_is_read_of_a_row_of_choices_depends_on_it_alone(tiny_model, capsys
     ],
 )
 def test_the_kind_of_task_is_told_from_a_row(row, kind):
-    assert registry.head_for(TaskSettings(), ("a:1", row)).name == kind
+    assert registry.head_for(TaskSettings(), [("a:1", row)]).name == kind
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import pytest
 
+from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.finetuning.heads.choice import ChoiceHead
 from bertkit.finetuning.rows.choice_rows import choices_of, refuse_two_readings, right_choice, told_empty
@@ -79,6 +80,7 @@ FAMILIES = {"question": "what", "ending0": "stone", "ending1": "car", "ending2":
 
 def test_columns_of_another_name_are_no_further_choices(capsys):
     columns = {"text": ("question",), "label": ("label",)}
+    console.note_once.cache_clear()
     alone = "a:1", FAMILIES | {"answer_1": "yes"}
     assert choices_of(alone, columns) == ["stone", "car", "fish"]
     assert ChoiceHead.takes(alone[1], TaskSettings())

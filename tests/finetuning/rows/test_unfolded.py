@@ -126,7 +126,7 @@ def test_lists_as_numpy_prints_them_are_refused():
     ],
 )
 def test_other_rows_stay_those_of_a_classifier(row):
-    assert head_for(TaskSettings(), ("a:1", row)).name == "sequence"
+    assert head_for(TaskSettings(), [("a:1", row)]).name == "sequence"
 
 
 def test_tags_by_number_and_rows_without_entities_are_known_by_what_is_written():

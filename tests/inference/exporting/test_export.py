@@ -27,6 +27,7 @@ from typer.testing import CliRunner
 import bertkit
 from bertkit.cli.export import export as command
 from bertkit.errors import BertkitError
+from bertkit.finetuning.predictor import open_predictor
 from bertkit.inference.exporting import compare, graph
 from bertkit.inference.exporting.export import _folder_of, export
 from bertkit.inference.scoring import PairScorer
@@ -236,9 +237,9 @@ def test_a_classifier_whose_outputs_mean_nothing_is_refused_alike_by_all(tiny_mo
     for form in ("onnx", "half"):
         with pytest.raises(BertkitError, match=said.format(folder)):
             export(str(folder), form, tmp_path / "never")
-    for one, device in ((folder, None), (folder, "cpu"), (graph_folder, None)):
+    for one, device in ((folder, "auto"), (folder, "cpu"), (graph_folder, "auto")):
         with pytest.raises(BertkitError, match=said.format(one)):
-            open_reader(str(one), "task", device, 1)
+            open_predictor(str(one), device, 1)
     assert not (tmp_path / "never").exists()
 
 
