@@ -71,9 +71,8 @@ def bootstrap_interval(
     low, high = _corrected(drawn, float(figures(whole)[0]), skewness)
     if low != high or limits is None:
         return low, high
-    counted = int(
-        counts[kept.any(axis=1)].sum()
-    )  # a row of zeros, such as one without the class of an F1, says nothing
+    # A row of zeros, such as one without the class of an F1, says nothing.
+    counted = int(counts[kept.any(axis=1)].sum())
     alike, _ = wilson_interval(counted, counted)
     return alike * low + (1 - alike) * limits[0], alike * high + (1 - alike) * limits[1]
 
