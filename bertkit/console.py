@@ -258,6 +258,8 @@ def duration(seconds: float) -> str:
 
 
 def clock(seconds_from_now: float) -> str:
-    """The time of day after so many seconds, such as ``16:40``; with the date if that is more than a day away."""
+    """The time of day after so many seconds, such as ``16:40``; more than a day away with the date, and farther with the year."""
     then = datetime.now() + timedelta(seconds=seconds_from_now)
-    return then.strftime("%H:%M" if seconds_from_now < _A_DAY_S else "%d %B, %H:%M")
+    if seconds_from_now < _A_DAY_S:
+        return then.strftime("%H:%M")
+    return then.strftime("%d %B, %H:%M" if seconds_from_now < 300 * _A_DAY_S else "%d %B %Y")

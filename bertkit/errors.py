@@ -1,13 +1,14 @@
 """Endings of a command that are not bugs: a user's errors, signals, and errors of the machine."""
 
 import difflib
-import math
 import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from numbers import Real
 
+MOST_SECONDS = 10**9
+"""The longest time that can be asked for: 31 years."""
 _RUST = re.compile(r"\(os error (\d+)\)")
 # torch has no exception of its own for the memory of a CPU.
 _NO_MEMORY = re.compile(r"DefaultCPUAllocator|can't allocate memory|std::bad_alloc")
@@ -90,6 +91,8 @@ class Interrupted(BaseException):
 
 
 def check_seconds(name: str, seconds: object) -> None:
-    """Raises a BertkitError unless an argument with this name is a time that can pass: a number above 0, and finite."""
-    if isinstance(seconds, bool) or not (isinstance(seconds, Real) and 0 < float(seconds) < math.inf):
-        raise BertkitError(f"{name} must be a number of seconds, more than 0 and finite, got {seconds!r}")
+    """Raises a BertkitError unless an argument with this name is a time: a number above 0, of ``MOST_SECONDS`` at most."""
+    if isinstance(seconds, bool) or not (isinstance(seconds, Real) and 0 < float(seconds) <= MOST_SECONDS):
+        raise BertkitError(
+            f"{name} must be a number of seconds, more than 0 and {MOST_SECONDS:,} at most, got {seconds!r}"
+        )

@@ -1,6 +1,5 @@
 """Options that several commands share, and options that stand for settings of a recipe."""
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -9,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bertkit.errors import BertkitError
+from bertkit.errors import MOST_SECONDS, BertkitError
 from bertkit.settings.recipes import Override, parse_set
 
 # Options (as parameters of a command), and the settings that they stand for.
@@ -108,8 +107,8 @@ def seconds(value: str) -> float:
     if not parts or "".join(map("".join, parts)) != value:
         raise typer.BadParameter(f"must be a time such as 90m, 2h or 1h30m, got '{value}'")
     total = sum(float(number) * {"s": 1, "m": 60, "h": 3_600, "d": 86_400}[unit] for number, unit in parts)
-    if not 0 < total < math.inf:
-        raise typer.BadParameter(f"must be more than no time, and not endless, got '{value}'")
+    if not 0 < total <= MOST_SECONDS:
+        raise typer.BadParameter(f"must be more than no time, and {MOST_SECONDS:,} s at most, got '{value}'")
     return total
 
 

@@ -46,7 +46,7 @@ def tokens_of(store: CorpusStore, starts: np.ndarray, documents: range) -> np.nd
 def computed_once(
     store: CorpusStore, what: tuple[object, ...], dtypes: Mapping[str, str], compute: Callable[[], Chunks]
 ) -> dict[str, np.ndarray]:
-    """Arrays with a number a document (or one more), by name.
+    """Arrays that are computed from the documents in their order, by name.
 
     Args:
         store: the corpus that they are of.

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from bertkit.corpus.paragraphs import read_paragraphs
 from bertkit.corpus.preparation import Preparation
+from bertkit.corpus.sources import Source
 from bertkit.io.text import ReadReport
 
 _LOOKED_AT_CHARACTERS = 2_000_000
@@ -38,10 +39,11 @@ class SeenText:
 
 def look(preparation: Preparation) -> SeenText:
     """Counts the words and characters of a corpus: of all of a small one, of the beginnings of the files of a large one."""
-    step = -(-len(preparation.sources) // _LOOKED_AT_SOURCES)
-    chosen = preparation.sources[::step] if step else ()
+    written = [source for source in preparation.sources if not _is_empty_file(source)]
+    step = -(-len(written) // _LOOKED_AT_SOURCES)
+    chosen = written[::step] if step else ()
     seen = SeenText()
-    is_part = len(chosen) < len(preparation.sources)
+    is_part = len(chosen) < len(written)
     for source in chosen:
         left = _LOOKED_AT_CHARACTERS // len(chosen)
         before = None
@@ -56,3 +58,7 @@ def look(preparation: Preparation) -> SeenText:
     files = f" of {len(chosen):,} of {len(preparation.sources):,} files" if len(preparation.sources) > 1 else ""
     seen.part = f"the first {seen.characters.total():,} characters{files}" if is_part else ""
     return seen
+
+
+def _is_empty_file(source: Source) -> bool:
+    return source.path is not None and source.path.is_file() and not source.path.stat().st_size

@@ -35,7 +35,7 @@ class CorpusInfo:
     """What a prepared corpus was made from and how large it is."""
 
     fingerprint: str
-    """Of the contents of the inputs."""
+    """Of the contents of the inputs, and of how they are read: language, shard, what is left out as repeated."""
     tokenizer_fingerprint: str
     sources: list[str]
     documents: int
@@ -53,8 +53,8 @@ class CorpusInfo:
     dropped_nuls: int = 0
     """NUL characters in their cells."""
     repeated: dict[str, int] = field(default_factory=dict)
-    """How many ``lines`` or ``documents`` were left out because they had occurred before, and their ``characters``; empty if none
-    were looked for, and then not written."""
+    """How many ``lines``, ``documents`` or ``near-duplicates`` were left out because they had occurred before, and their
+    ``characters``; empty if none were looked for, and then not written."""
     format: int = _FORMAT
     files: dict[str, Checksum] = field(default_factory=dict)
     """Checksums of all other files in the folder; none in a store of before they were kept."""

@@ -69,8 +69,8 @@ def unknown_text(preparation: Preparation, rules: "Tokenizer", unk_id: int) -> U
         (too_long if max(lengths) > limit else without_piece)[word] = times
     blanks = sum(n for character, n in seen.characters.items() if character.isspace())
     return UnknownText(
-        word_share=(sum(without_piece.values()) + sum(too_long.values())) / seen.words.total(),
-        character_share=characters / (seen.characters.total() - blanks),
+        word_share=(sum(without_piece.values()) + sum(too_long.values())) / max(1, seen.words.total()),
+        character_share=characters / max(1, seen.characters.total() - blanks),
         too_long=sum(too_long.values()),
         without_piece=sum(without_piece.values()),
         most_frequent=_most_frequent(without_piece or too_long),

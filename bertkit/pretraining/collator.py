@@ -29,7 +29,8 @@ class DataCollatorForBertPretraining:
         random_replace_prob: share of them shown as a random token (never a special or an unused one, nor a
             padding row of the embedding); the rest is shown as it is.
         whole_word_mask: choose whole words; the way a piece is shown is still drawn for each piece.
-        max_predictions_per_seq: at most so many predicted tokens in a sequence; None sets no limit.
+        max_predictions_per_seq: at most so many predicted tokens in a sequence; None sets no limit. With whole words, one
+            whose words are all longer has none.
         pad_to: pad to this many tokens; None pads to the longest sequence of the batch.
 
     Raises:
@@ -39,10 +40,10 @@ class DataCollatorForBertPretraining:
     Example:
         >>> collate = DataCollatorForBertPretraining(tokenizer)
         >>> collate([{"a": [2023, 2003, 1037], "b": [3231], "next_sentence_label": 0, "key": 7}])
-        {'input_ids':           [[101, 2023,  103, 1037,  102, 3231,  102]],   # [CLS] this [MASK] a [SEP] test [SEP]
+        {'input_ids':           [[101,  103, 2003, 1037,  102, 3231,  102]],   # [CLS] [MASK] is a [SEP] test [SEP]
          'attention_mask':      [[  1,    1,    1,    1,    1,    1,    1]],
          'token_type_ids':      [[  0,    0,    0,    0,    0,    1,    1]],
-         'labels':              [[-100, -100, 2003, -100, -100, -100, -100]],
+         'labels':              [[-100, 2023, -100, -100, -100, -100, -100]],
          'next_sentence_label': [0]}
 
     A feature holds either the segments ``a`` and ``b`` (ids without special tokens; ``b`` may be None) or, as a

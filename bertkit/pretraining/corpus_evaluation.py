@@ -169,6 +169,8 @@ def _figures(
     collate = collator_for(corpus.tokenizer, data)
     examples = _ShownSet(corpus.validation, data, collate, length, recipe.train.seed)
     examples.say_share("--max-examples N")
+    if recipe.train.seed != type(recipe.train)().seed:
+        console.note(f"examples and masks are drawn with the seed {recipe.train.seed} (--set train.seed=N)")
     accelerator = hardware.build_accelerator(hardware.choose_device(device), "no", (), ".")
     objective = BertPretrainingObjective(model, reads_pairs).to(accelerator.device).eval()
     # The batches of an evaluation in pretraining on a CPU: the same ones give the same rounding.

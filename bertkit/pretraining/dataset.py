@@ -281,9 +281,20 @@ class EvaluationSet(HeldOutExamples):
         self._collate = collate
 
     def say_share(self, flag: str) -> None:
-        """Says of how many held-out examples these are some, where they are not all; ``flag`` takes more of them."""
+        """Says of how many held-out examples these are some, where they are not all; ``flag`` takes more of them.
+
+        Of several texts it says how many examples of each there are, where a share is not what there is.
+        """
         if len(self) < self.there:
             console.note(f"evaluated: {len(self):,} of {self.there:,} held-out examples ({flag} takes more)")
+        drawn = [end - begin for begin, end in pairwise(self._ends)]
+        there = list(map(len, self._samplers))
+        if len(drawn) > 1 and drawn != there:
+            each = ", ".join(
+                f"{part.name} {some:,} of {all_:,}" + (f", read {some / all_:.1f} times" if some > all_ else "")
+                for part, some, all_ in zip(self._parts, drawn, there, strict=True)
+            )
+            console.note(console.plain(f"each text has its share of the evaluated examples: {each}"))
 
     def has_predictions(self) -> bool:
         """Whether a token is predicted in any of the examples; none is in text that is all unknown to the tokenizer."""

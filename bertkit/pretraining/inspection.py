@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from bertkit.corpus.store import CorpusStore, is_store
 from bertkit.corpus.words import WordCuts, is_word_by_word, word_cuts
 from bertkit.draws import mix_array
 from bertkit.models.bert import IGNORE
+from bertkit.models.tokenizer import special_ids
 from bertkit.pretraining.dataset import PretrainingPlan
 from bertkit.pretraining.job import plan_of, sequences
 from bertkit.pretraining.mix import facts_of
@@ -53,11 +54,11 @@ class Inspection:
     def report(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
         """The figures of the corpus and of some of its examples, and warnings."""
         tokenizer = self.corpus.tokenizer
-        longest, special = self.plan.max_seq_length(0), tokenizer.all_special_ids
         corpus = corpus_report(self.corpus)
-        seen = example_report(examples, longest, special, tokenizer.mask_token_id)
-        wants_pairs = self.request.recipe.data.sentence_objective != "none"
-        told = warnings(corpus, seen, wants_pairs, self.corpus.text, self.request.asked.model is not None)
+        room = sum(islice(_lengths(self.plan), len(examples)))
+        seen = example_report(examples, room, special_ids(tokenizer), tokenizer.mask_token_id)
+        objective = self.request.recipe.data.sentence_objective
+        told = warnings(corpus, seen, objective, self.corpus.text, self.request.asked.model is not None)
         mix = facts_of(self.corpus.training, self.plan.passes())
         return mix | as_json(corpus, seen, told, self.corpus.text, self.words)
 
@@ -103,7 +104,7 @@ class ExampleReport:
     examples: int
     mean_length: float
     length_use: float
-    """The tokens of the examples, as a share of the ``max_seq_length`` tokens that each has room for."""
+    """The tokens of the examples, as a share of the ``max_seq_length`` tokens that each has room for in its step."""
     without_pair: float
     random_b: float
     """The share of random pairs (label 1) among the pairs."""
@@ -181,15 +182,20 @@ def _duplicates(hashes: np.ndarray) -> float:
     return 1 - len(np.unique(hashes)) / max(1, len(hashes))
 
 
+def _lengths(plan: PretrainingPlan) -> Iterator[int]:
+    """The ``max_seq_length`` of each example of a run."""
+    return (plan.max_seq_length(step) for step in range(plan.total_steps) for _ in range(plan.batch_size))
+
+
 def dumped(plan: PretrainingPlan, tokenizer: Any, n: int) -> Iterator[dict[str, Any]]:
-    """The first ``n`` examples that training would see, in their order, masked and without padding.
+    """The first ``n`` examples that training would see, or all if they are fewer, in their order, masked and without padding.
 
     Yields:
         ``input_ids``, ``labels``, ``token_type_ids`` (lists of int), ``next_sentence_label`` (int) and ``tokens`` (the
         word pieces of ``input_ids``).
     """
-    references = (reference for step in count() for reference in plan.examples(step))
-    left = n
+    references = (reference for step in range(plan.total_steps) for reference in plan.examples(step))
+    left = min(n, plan.total_steps * plan.batch_size)
     while left > 0:
         batch = plan.fetch(list(islice(references, min(_BATCH, left))))
         arrays = {name: tensor.numpy() for name, tensor in batch.items()}
@@ -205,10 +211,8 @@ def dumped(plan: PretrainingPlan, tokenizer: Any, n: int) -> Iterator[dict[str, 
         left -= _BATCH
 
 
-def example_report(
-    examples: list[dict[str, Any]], max_seq_length: int, special: list[int], mask_id: int
-) -> ExampleReport:
-    """The figures of some dumped examples."""
+def example_report(examples: list[dict[str, Any]], room: int, special: list[int], mask_id: int) -> ExampleReport:
+    """The figures of some dumped examples, which have room for so many tokens together."""
     ids = np.concatenate([example["input_ids"] for example in examples])
     labels = np.concatenate([example["labels"] for example in examples])
     pairs = np.array([example["next_sentence_label"] for example in examples])
@@ -219,7 +223,7 @@ def example_report(
     return ExampleReport(
         examples=len(examples),
         mean_length=len(ids) / len(examples),
-        length_use=len(ids) / (len(examples) * max_seq_length),
+        length_use=len(ids) / room,
         without_pair=float((pairs == IGNORE).mean()),
         random_b=float((pairs == 1).sum() / max(1, (pairs != IGNORE).sum())),
         predicted=float(predicted.sum() / max(1, (~np.isin(true_ids, special)).sum())),
@@ -232,7 +236,7 @@ def example_report(
 def warnings(
     corpus: CorpusReport,
     examples: ExampleReport,
-    wants_pairs: bool,
+    objective: str,
     text: TextReport | None = None,
     goes_on: bool = False,
 ) -> list[str]:
@@ -259,7 +263,8 @@ def warnings(
             f"{corpus.unknown_tokens:.1%} of the tokens are [UNK]: the tokenizer does not fit this text; "
             + ("give frequent words tokens of their own (pretrain --add-words N)" if goes_on else other)
         )
-    if corpus.documents == 1:
+    wants_pairs = objective != "none"
+    if corpus.documents == 1 and objective == "nsp":
         lines.append(
             "the corpus is a single document (a blank line ends a document): a random second segment comes from a far "
             "part of it, which makes next-sentence prediction harder and less clear"

@@ -63,7 +63,7 @@ def mask_tokens(
         keys: uint64 ``[batch]``, the key of each sequence's draws.
         vocabulary: special ids, word starts, replacements.
         rates: the three shares.
-        max_predictions_per_seq: no more than so many in a sequence.
+        max_predictions_per_seq: no more than so many in a sequence; with whole words this may leave none.
         whole_word_mask: choose whole words.
 
     Returns:
@@ -75,7 +75,8 @@ def mask_tokens(
     wanted = _how_many(candidates.sum(axis=1), keys, rates.mlm_probability, max_predictions_per_seq)
     order = uniform_grid(keys, _CHOOSE, length)
     if whole_word_mask:
-        chosen = _choose_words(candidates, vocabulary.continues[input_ids] & candidates, order, wanted)
+        continues = vocabulary.continues[input_ids] & candidates
+        chosen = _choose_words(candidates, continues, order, wanted, max_predictions_per_seq or length)
     else:
         chosen = _choose_tokens(candidates, order, wanted)
 
@@ -115,16 +116,18 @@ def _choose_tokens(candidates: np.ndarray, order: np.ndarray, wanted: np.ndarray
     return candidates & (order <= threshold) & (wanted > 0)[:, None]
 
 
-def _choose_words(candidates: np.ndarray, continues: np.ndarray, order: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+def _choose_words(
+    candidates: np.ndarray, continues: np.ndarray, order: np.ndarray, wanted: np.ndarray, at_most: int
+) -> np.ndarray:
     """bool ``[batch, length]``: whole words in random order, skipping those longer than what is still wanted."""
     batch, length = candidates.shape
     rows = np.arange(batch)
     # The tokens   [CLS]  un  ##want  ##ed  house  [SEP]     A continuing piece behind something special (a word cut in
-    # starts          .   1      .      .     1      .       front) begins a word of its own: np.roll looks at the
-    # words          -1   0      0      0     1      1       place before, and the first place is [CLS], no candidate.
+    # starts          .   1      .      .     1      .       front), or at the first place, begins a word of its own.
+    # words          -1   0      0      0     1      1
     # sizes = [3, 1]: what is no candidate is not counted, whatever word it is given.
-    continues = continues & np.roll(candidates, 1, axis=1)
-    starts = candidates & ~continues
+    starts = candidates.copy()
+    starts[:, 1:] &= ~(continues[:, 1:] & candidates[:, :-1])
     words = np.cumsum(starts, axis=1) - 1  # the word each candidate belongs to
     sizes = np.bincount((rows[:, None] * length + words)[candidates], minlength=batch * length).reshape(batch, length)
     # A word's rank is the random number of its first token. Empty words keep 2, and come last.
@@ -140,8 +143,10 @@ def _choose_words(candidates: np.ndarray, continues: np.ndarray, order: np.ndarr
         left -= size * fits
         if not left.any():
             break
-    # Where every word is longer than what is wanted, the shortest one is taken: at least one is predicted.
-    none = (left == wanted) & (wanted > 0)
-    taken[none, np.where(sizes > 0, sizes, length + 1)[none].argmin(axis=1)] = True
+    # Where every word is longer than what is wanted, the shortest one is taken, unless it is longer than is allowed: at least
+    # one is predicted.
+    lengths = np.where(sizes > 0, sizes, length + 1)
+    none = (left == wanted) & (wanted > 0) & (lengths.min(axis=1) <= at_most)
+    taken[none, lengths[none].argmin(axis=1)] = True
     chosen: np.ndarray = candidates & taken[rows[:, None], np.maximum(words, 0)]
     return chosen

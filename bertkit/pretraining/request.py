@@ -40,7 +40,8 @@ class PretrainRequest:
     validation: Sequence[str] = ()
     device: str = "auto"
     budget_s: float | None = None
-    """Seconds from the call to the end of the run, with those of the calls that it resumes; decides the number of steps."""
+    """Seconds from the call to the end of the run, with those that earlier calls of it have trained; decides the number of
+    steps."""
     dry_run: bool = False
     """Whether only to print what would be trained and how long it would take."""
     resume: bool = False

@@ -254,7 +254,12 @@ def _refusal(
     setting = next((rule for rule in rules if f"{key}.".startswith(f"{rule}.")), key)
     if first["type"] == "value_error":
         message = str(first["ctx"]["error"])
-        named = [origin for at, origin in origins.items() if re.search(rf"\b{_last(at)}\b", message)]
+        # Not within the name of a file, such as column.txt.
+        named = [
+            origin
+            for at, origin in origins.items()
+            if re.search(rf"(?<![\w./])({at}|{_last(at)})(?!\w|[./]\w)", message)
+        ]
         return BertkitError(f"{message} ({', '.join(dict.fromkeys(named)) or label})")
     if setting not in values:
         return BertkitError(f"{setting} is missing ({label})")

@@ -133,7 +133,7 @@ class DataSettings(Settings):
 class TrainSettings(Settings):
     """The loop, by the names of ``transformers.TrainingArguments`` where it has one."""
 
-    batch_size: Positive = 256
+    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 256
     """Sequences per optimizer step, over all devices together."""
     micro_batch_size: Positive | None = None
     """Sequences that a device computes at a time: fewer take less memory. Another number rounds differently, and draws other

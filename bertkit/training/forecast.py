@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from bertkit import console
-from bertkit.settings.schema import TrainSettings
+from bertkit.settings.schema import MOST_STEPS, TrainSettings
 from bertkit.training import ranks
 from bertkit.training.schedule import Course
 from bertkit.training.step_cost import StepCost
@@ -108,8 +108,9 @@ class Forecast:
         return left * self._seconds_a_step(steps_done) + self._seconds_at_the_end() if left > 0 else 0.0
 
     def steps_within(self, seconds: float, steps_done: int) -> int:
-        """How many more steps fit into so many seconds, at least 1; the phases keep their shares of what is left."""
-        return max(1, int((seconds - self._seconds_at_the_end()) / self._seconds_a_step(steps_done)))
+        """How many more steps fit into so many seconds, 1 to ``MOST_STEPS``; the phases keep their shares of what is left."""
+        steps = int((seconds - self._seconds_at_the_end()) / self._seconds_a_step(steps_done))
+        return min(max(1, steps), MOST_STEPS)
 
     def new_total(self, steps_done: int, seconds_spent: float) -> int | None:
         """The number of steps with which the whole run keeps its budget; None where it stays as it is.

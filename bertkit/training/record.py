@@ -72,8 +72,8 @@ class RunRecord(BaseModel):
     corpus: list[str] = []
     """The names of the corpus's sources."""
     given: dict[str, Any] = {}
-    """What was given by --tokenizer, --add-words and --keep, by option; None where it was not. Empty in a run of before it was
-    recorded."""
+    """What was given by --tokenizer, --add-words, --keep and --budget, by option; None where it was not. Empty in a run of before
+    it was recorded."""
     validation: list[str] = []
     """The names of the held-out text's sources (``--validation``); empty where a share of the corpus is held out."""
     validation_fingerprint: str | None = None
@@ -81,7 +81,7 @@ class RunRecord(BaseModel):
     batch_size: int = 0
     """Sequences per optimizer step."""
     micro_batch_tokens: int | None = None
-    """Tokens that a device computes at a time; None where the recipe gives their number in sequences."""
+    """Tokens that a device computes at a time, unless the recipe gives their number in sequences."""
     documents: int = 0
     sentences: int = 0
     tokens_in_corpus: int = 0

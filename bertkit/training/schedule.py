@@ -62,7 +62,9 @@ def learning_rate(step: float, total_steps: int, peak: float, warmup: float, sch
     """
     warm = warmup_steps(warmup, total_steps)
     if step < warm:
-        return peak * (step + 1) / warm
+        return peak * min(
+            1.0, (step + 1) / warm
+        )  # a position with a fraction may stand between the last step and the end
     return peak * SCHEDULES[schedule]((step - warm) / max(1, total_steps - warm))
 
 

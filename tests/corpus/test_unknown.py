@@ -1,5 +1,6 @@
 """What of a text a tokenizer does not know, against counts by hand."""
 
+from bertkit.corpus import looking
 from bertkit.corpus.preparation import Preparation
 from bertkit.corpus.sources import find_sources
 from bertkit.corpus.unknown import UnknownText, unknown_text
@@ -35,6 +36,20 @@ def test_words_that_are_too_long_are_told_from_those_without_a_word_piece(tmp_pa
     both = unknown_of(f"the é é {longer}\n", tmp_path).told()
     assert "2 words have characters without a word piece" in both
     assert "1 has more than 100 characters" in both
+
+
+def test_empty_files_are_not_what_is_looked_at(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(looking, "_LOOKED_AT_SOURCES", 2)
+    tokenizer = build_tokenizer(VOCAB, lowercase=True, strip_accents=False)
+
+    def unknown(*texts: str) -> UnknownText:
+        for number, text in enumerate(texts):
+            (tmp_path / f"{number}.txt").write_text(text, encoding="utf-8")
+        return unknown_text(Preparation(find_sources([str(tmp_path)])), tokenizer.backend_tokenizer, 1)
+
+    seen = unknown("", "the cat é .\n", "", "the cat é .\n")  # every second one is looked at
+    assert (seen.word_share, seen.most_frequent) == (1 / 4, ["é"])
+    assert unknown(" \n", "the cat é .\n", " \n", "the cat é .\n").word_share == 0  # blanks alone were looked at
 
 
 def test_unknown_words_behind_what_is_looked_at_are_said_without_figures(tmp_path) -> None:

@@ -35,6 +35,23 @@ def test_how_a_models_words_are_cut(text, tiny_model):
     ]
 
 
+def test_examples_are_those_of_the_run_and_fill_the_length_of_their_step(text, tiny_model):
+    phases = {"data.max_seq_length": [[0.5, 8], [0.5, 16]], "train.batch_size": 4, "train.max_steps": 2}
+    seen = bertkit.inspect(text, model=tiny_model, settings=phases, examples=20)["examples"]
+    assert seen["examples"] == 8
+    # A document has 4 + 12 tokens: segments fill what the first four examples have room for, 8 tokens, and the others, 16.
+    assert seen["length_use"] == pytest.approx(seen["mean_length"] / 12)
+    assert seen["length_use"] <= 1
+
+
+@pytest.mark.parametrize(("objective", "warned"), [("nsp", True), ("sop", False), ("none", False)])
+def test_a_single_document_is_warned_of_where_segments_are_random(text, tiny_model, objective, warned):
+    text.write_text("the cat sat .\nthe cats sat .\n" * 40, encoding="utf-8")
+    settings = {"data.max_seq_length": 16, "data.sentence_objective": objective, "train.max_steps": 2}
+    told = bertkit.inspect(text, model=tiny_model, settings=settings, examples=4)["warnings"]
+    assert any("random second segment" in one for one in told) is warned
+
+
 def test_words_are_left_out_where_the_tokenizer_is_learned(text):
     settings = {"data.max_seq_length": 16, "train.batch_size": 4, "tokenizer.vocab_size": 24}
     assert "words" not in bertkit.inspect(text, recipe="tiny", settings=settings, examples=4)

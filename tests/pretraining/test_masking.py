@@ -149,3 +149,22 @@ def test_masks_are_a_function_of_the_key_alone():
     assert (alone[1] == labels[7]).all()
     padded = np.concatenate([ids, np.zeros((64, 9), int)], axis=1)
     assert (mask_tokens(padded, keys, vocabulary(), MaskingRates())[1][:, :50] == labels).all()
+
+
+def test_no_more_is_predicted_than_allowed_where_every_word_is_longer():
+    ids, keys = np.array([[CLS, 10, 700, 701, 11, 702, SEP]] * 50), np.arange(50, dtype=np.uint64)
+    predicted = []
+    for most in (1, 2, None):
+        _, labels = mask_tokens(ids, keys, vocabulary(range(700, 1000)), MaskingRates(), most, whole_word_mask=True)
+        predicted.append(set((labels != IGNORE).sum(axis=1).tolist()))
+    assert predicted == [{0}, {2}, {2}]
+
+
+def test_a_word_cut_in_front_of_a_text_without_cls_belongs_to_no_text_before():
+    ids, rates = np.array([[10, 11, 12, 13], [700, 701, 20, 21], [700, 22, 23, 24]]), MaskingRates(0.25)
+    for key in range(40):
+        keys = np.array([key, key + 1, key + 2], dtype=np.uint64)
+        _, labels = mask_tokens(ids, keys, vocabulary(range(700, 1000)), rates, whole_word_mask=True)
+        chosen = labels != IGNORE
+        assert chosen.sum(axis=1).tolist() == [1, 2 * chosen[1, 0] or 1, 1]
+        assert chosen[1, 0] == chosen[1, 1]

@@ -146,7 +146,7 @@ def test_steps_are_fitted_anew_in_a_mix_as_well(tmp_path) -> None:
     assert plan.stretches() == [range(24), range(24, 30)]
 
 
-def test_what_is_held_out_is_evaluated_in_the_shares_of_the_mix(tmp_path) -> None:
+def test_what_is_held_out_is_evaluated_in_the_shares_of_the_mix(tmp_path, capsys) -> None:
     data = DataSettings(max_eval_examples=50)
     parts = parts_of(tmp_path, 0.5, 0.5, documents=(40, 2))
     examples = EvaluationSet(parts, data, collator_for(toy_tokenizer(), data), 24, 1)
@@ -158,6 +158,13 @@ def test_what_is_held_out_is_evaluated_in_the_shares_of_the_mix(tmp_path) -> Non
     batch = examples.fetch(range(20, 30))
     assert torch.equal(batch["labels"], examples.fetch(range(20, 30))["labels"])
     assert len(batch["labels"]) == 10
+    named = [Part(part.store, part.documents, part.share, f"text {number}") for number, part in enumerate(parts)]
+    EvaluationSet(named, data, collator_for(toy_tokenizer(), data), 24, 1).say_share("--max-examples N")
+    many = len(sampler_for(parts[0], data, 24, 1))
+    assert " ".join(capsys.readouterr().err.split()).endswith(
+        f"(--max-examples N takes more) each text has its share of the evaluated examples: text 0 25 of {many}, text 1 25 of "
+        f"{few}, read {25 / few:.1f} times"
+    )
 
 
 def test_what_a_vocabulary_is_learned_on_by_hand() -> None:

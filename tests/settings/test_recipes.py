@@ -227,11 +227,20 @@ def test_override_of_one_measure_of_length_drops_the_recipes_other(recipe: Any, 
             ["mixed_precision=fp8"],
             "train.mixed_precision must be one of auto, no, bf16, fp16, got 'fp8' (--set mixed_precision=fp8)",
         ),
-        (["batch_size=many"], "train.batch_size must be an integer >= 1, got 'many' (--set batch_size=many)"),
-        (["batch_size=0"], "train.batch_size must be an integer >= 1, got 0 (--set batch_size=0)"),
-        (["batch_size=8.0"], "train.batch_size must be an integer >= 1, got 8.0 (--set batch_size=8.0)"),
-        (["batch_size=true"], "train.batch_size must be an integer >= 1, got True (--set batch_size=true)"),
-        (['batch_size="8"'], "train.batch_size must be an integer >= 1, got '8' (--set batch_size=\"8\")"),
+        (
+            ["batch_size=many"],
+            "train.batch_size must be an integer >= 1 and <= 1000000, got 'many' (--set batch_size=many)",
+        ),
+        (["batch_size=0"], "train.batch_size must be an integer >= 1 and <= 1000000, got 0 (--set batch_size=0)"),
+        (["batch_size=8.0"], "train.batch_size must be an integer >= 1 and <= 1000000, got 8.0 (--set batch_size=8.0)"),
+        (
+            ["batch_size=true"],
+            "train.batch_size must be an integer >= 1 and <= 1000000, got True (--set batch_size=true)",
+        ),
+        (
+            ['batch_size="8"'],
+            "train.batch_size must be an integer >= 1 and <= 1000000, got '8' (--set batch_size=\"8\")",
+        ),
         (
             ["learning_rate=nan"],
             "train.learning_rate must be a number > 0 and <= 1000, got nan (--set learning_rate=nan)",
@@ -285,7 +294,14 @@ def test_refused_overrides_say_what_where_and_what_is_allowed(
         ("[trian]\nseed = 3", "no setting 'trian' (in r.toml). Did you mean 'train'?"),
         ("batch_size = 3", "no setting 'batch_size' (in r.toml). Did you mean 'train.batch_size'?"),
         ("train = 3", "train must be a table, got 3 (r.toml)"),
-        ("[train]\nbatch_size = 'many'", "train.batch_size must be an integer >= 1, got 'many' (r.toml)"),
+        (
+            "[train]\nbatch_size = 'many'",
+            "train.batch_size must be an integer >= 1 and <= 1000000, got 'many' (r.toml)",
+        ),
+        (
+            "[train]\nbatch_size = 1000001",
+            "train.batch_size must be an integer >= 1 and <= 1000000, got 1000001 (r.toml)",
+        ),
         ("[train]\nmax_steps = 3\nepochs = 1", "give max_steps or epochs, not both (r.toml)"),
         ("[train]\nseed = 1979-05-27", "train.seed must be an integer >= 0 and < 9223372036854775808, "),
         ("[train]\n\nseed = \n", "r.toml is not valid TOML: Invalid value (at line 3, column 8)"),
@@ -294,6 +310,11 @@ def test_refused_overrides_say_what_where_and_what_is_allowed(
 )
 def test_refused_recipes_say_what_where_and_what_is_allowed(recipe: Any, text: str, message: str) -> None:
     assert refusal(recipe, text).startswith(message)
+
+
+def test_the_name_of_a_file_is_not_taken_for_a_setting(recipe: Any) -> None:
+    mix = '[data]\nmix = [{ source = "q/column.txt", weight = 0 }]'
+    assert refusal(recipe, mix, Override("data.column", "body", "--column")).endswith("got 0 (r.toml)")
 
 
 def test_a_clash_of_two_settings_blames_both_origins(recipe: Any) -> None:

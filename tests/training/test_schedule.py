@@ -43,3 +43,11 @@ def test_a_course_that_is_fitted_anew_goes_on_where_it_is_and_ends_where_it_woul
     assert course.total_steps == 100
     assert [course.position(step) for step in (0, 39, 40, 41, 60, 61, 100)] == [0, 39, 40, 42, 80, 80.5, 100]
     assert [Course(7).position(step) for step in range(8)] == list(range(8))
+
+
+def test_a_warmup_that_is_stretched_by_a_budget_never_exceeds_the_peak():
+    course = Course(20, ((4, 40),))
+    rates = [learning_rate(course.position(step), 20, 1.0, 6, "trapezoid") for step in range(40)]
+    assert rates[:4] == pytest.approx([1 / 6, 2 / 6, 3 / 6, 4 / 6])
+    assert max(rates) == 1.0
+    assert rates[:10] == sorted(rates[:10])
