@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from bertkit import console
 from bertkit.reporting.runs import Run, is_number
 
 HELD_OUT = "eval_"
@@ -26,6 +27,9 @@ _TITLES = {
 }
 OF_TRAINING = ["lr", "grad_norm", "tokens_per_second"]
 """Figures that describe the training; they come after those that describe the model."""
+
+_MOST = 1e100
+"""The largest value that is drawn; well beyond it the limits of matplotlib's axes overflow."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,11 @@ def _figures(runs: Sequence[Run]) -> list[str]:
 
 
 def _curve(run: Run, number: int, key: str) -> Curve:
-    lines = [line for line in run.metrics if is_number(line.get(key)) and is_number(line["step"])]
+    logged = [line for line in run.metrics if is_number(line.get(key))]
+    lines = [line for line in logged if abs(line[key]) <= _MOST]
+    if left_out := len(logged) - len(lines):
+        counted = console.counted(left_out, "value is", "values are")
+        console.warn(console.plain(f"{run.name}: {counted} beyond {_MOST:g} in {key}, and not drawn"))
     return Curve(
         number, key.startswith(HELD_OUT), [line["step"] for line in lines], [float(line[key]) for line in lines]
     )
@@ -109,7 +117,7 @@ def shown(name: str, value: float) -> str:
     """
     if is_share(name):
         return f"{value:.1%}".replace("%", " %")
-    if abs(value) >= 10_000:
+    if 10_000 <= abs(value) < 1e9:
         return f"{value / 1000:.1f}k"
     return f"{value:.2g}" if name == "lr" else f"{value:.4g}"
 

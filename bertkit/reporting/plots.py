@@ -53,7 +53,7 @@ def curve_figure(panel: Panel, names: Sequence[str] | None = None) -> "Figure":
             axes.axhline(panel.level, color=_light("quiet"), linewidth=0.9, linestyle=(0, (1, 2.5)), zorder=1)
         _label_ends(axes, panel)
         if names:
-            axes.set_title(panel.title, loc="left", fontsize=10, color=_light("ink"))
+            axes.set_title(_drawable(panel.title), loc="left", fontsize=10, color=_light("ink"))
             _legend(axes, panel, names)
         return figure
 

@@ -1,6 +1,7 @@
 """The report about one or several runs, as one page."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -261,9 +262,15 @@ def _written(value: Any) -> str:
 def _pngs(runs: Sequence[Run], panels: Sequence[Panel], out: Path) -> dict[Path, "Figure"]:
     """The plots that are written beside a page, by the path of their file."""
     names = [run.name for run in runs]
-    drawings = {panel.name: plots.curve_figure(panel, names) for panel in panels}
+    drawings = [(panel.name, plots.curve_figure(panel, names)) for panel in panels]
     for number, run in enumerate(runs, 1):
         if confusion := run.confusion:
             suffix = f"-{number}" if len(runs) > 1 else ""
-            drawings[f"confusion{suffix}"] = plots.confusion_figure(confusion["labels"], confusion["matrix"])
-    return {out.with_name(f"{out.stem}-{name.replace('_', '-')}.png"): drawing for name, drawing in drawings.items()}
+            drawings.append((f"confusion{suffix}", plots.confusion_figure(confusion["labels"], confusion["matrix"])))
+    pngs: dict[Path, Figure] = {}
+    for name, drawing in drawings:
+        plain = re.sub(r"[\W_]", "-", name)  # the file may be anybody's: a name may hold a slash
+        while (path := out.with_name(f"{out.stem}-{plain}.png")) in pngs:
+            plain += "-2"
+        pngs[path] = drawing
+    return pngs

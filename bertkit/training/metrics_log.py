@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bertkit import console
 from bertkit.io.atomic import disk_errors, write_text
 from bertkit.io.structured import read_json_lines
-from bertkit.settings.schema import TrainSettings
+from bertkit.settings.schema import MOST_STEPS, TrainSettings
 from bertkit.training import ranks
 from bertkit.training.run_folder import METRICS, TRACKED
 
@@ -92,7 +92,7 @@ def read_metrics(out: Path) -> list[dict[str, Any]]:
         BertkitError: the file cannot be read, or is not UTF-8.
     """
     objects, others = read_json_lines(out / METRICS)
-    steps = [one for one in objects if type(one.get("step")) is int]
+    steps = [one for one in objects if type(one.get("step")) is int and 0 <= one["step"] <= MOST_STEPS]
     newest = {(one["step"], *sorted(one)): one for one in steps}  # a line of its training, and one of its evaluation
     _warn(out, others + len(objects) - len(steps), "is no figures of a step", "are no figures of a step")
     _warn(out, len(steps) - len(newest), "has figures that were logged again", "have figures that were logged again")

@@ -45,4 +45,5 @@ def test_what_was_not_finite_is_a_gap_and_not_a_fault(tmp_path: Path) -> None:
 
 def test_figures_as_people_read_them() -> None:
     given = [("eval_accuracy", 0.5194), ("lr", 5.556e-05), ("tokens_per_second", 234_567.8), ("perplexity", 277.12)]
-    assert [shown(*one) for one in given] == ["51.9 %", "5.6e-05", "234.6k", "277.1"]
+    given.append(("perplexity", 1e99))
+    assert [shown(*one) for one in given] == ["51.9 %", "5.6e-05", "234.6k", "277.1", "1e+99"]

@@ -160,6 +160,23 @@ def test_plots_lie_beside_the_page(tmp_path: Path) -> None:
     assert plots[0].read_bytes() == drawn
 
 
+def test_figures_that_bertkit_does_not_write_are_drawn_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = pretraining_run(tmp_path / "run")
+    names = ["../a/b", "a\0b", "a_b", "\udcff", "", "confusion"]
+    with (run / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        for step, value in enumerate((1e308, -1e308, 1e100, 1.0), 101):
+            figures = {**dict.fromkeys(names, 1.0), "grad_norm": value, "perplexity": value}
+            file.write(json.dumps({"step": step, **figures}) + "\n")
+        file.write(json.dumps({"step": 10**30, "loss": 1.0}) + "\n")
+    page, *plots = write_report(read_runs([run]), {}, tmp_path / "to" / "report.html", png=True)
+    assert len({*plots}) == 9 + len(names)
+    assert {*page.parent.iterdir()} == {page, *plots}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "to"]
+    said = " ".join(capsys.readouterr().err.split())
+    assert "run: 2 values are beyond 1e+100 in grad_norm, and not drawn" in said
+    assert "metrics.jsonl: 1 line is no figures of a step" in said
+
+
 def test_a_page_takes_the_place_of_a_page_and_of_nothing_else(tmp_path: Path) -> None:
     runs, out = read_runs([finetuning_run(tmp_path / "a")]), tmp_path / "thesis.html"
     write_report(runs, {}, out)
