@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertkit.io.outputs import check_output, new_output
-from bertkit.reporting.palette import COLOURS, as_variables, run_colour
+from bertkit.reporting.palette import COLOURS, as_variables, run_colour, run_dashes
 from bertkit.reporting.panels import OF_TRAINING, Curve, Panel, is_share, shown
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ _SIZE = (4.5, 2.75)  # inches: text of 9 points is still legible on a phone, whe
 _PIXELS_PER_INCH, _MOST_PIXELS = 220, 4_000
 _SMOOTHED_FROM = 60
 """Curves with fewer points are not smoothed."""
-_MOST_LABELS = 8
+_MOST_LABELS, _MOST_IN_AXES = 8, 6
+"""The most labels of curves' ends, and the most lines of a legend within the axes."""
 _LABEL_HEIGHT = 0.085  # of the axes' height
 _MOST_CELL_FIGURES = 12
 _MOST_CLASSES, _MOST_CONFUSED = 150, 30
@@ -92,17 +93,22 @@ def _tick(value: float) -> str:
 
 
 def _draw(axes: "Axes", curve: Curve) -> None:
-    colour = _light(run_colour(curve.run))
+    line = _line(curve.run)
     if curve.held_out:
         few = len(curve.steps) <= 30
-        axes.plot(curve.steps, curve.values, color=colour, linewidth=2, marker="o" if few else "", markersize=4)
+        axes.plot(curve.steps, curve.values, **line, linewidth=2, marker="o" if few else "", markersize=4)
         return
     if len(curve.steps) < _SMOOTHED_FROM:
         alone = "o" if len(curve.steps) == 1 else ""
-        axes.plot(curve.steps, curve.values, color=colour, linewidth=0.9, alpha=0.8, marker=alone, markersize=3)
+        axes.plot(curve.steps, curve.values, **line, linewidth=0.9, alpha=0.8, marker=alone, markersize=3)
         return
-    axes.plot(curve.steps, curve.values, color=colour, linewidth=0.5, alpha=0.3)
-    axes.plot(curve.steps, _smoothed(curve.values), color=colour, linewidth=0.9)
+    axes.plot(curve.steps, curve.values, color=line["color"], linewidth=0.5, alpha=0.3)
+    axes.plot(curve.steps, _smoothed(curve.values), **line, linewidth=0.9)
+
+
+def _line(run: int) -> dict[str, Any]:
+    """The colour and the dashes of a run."""
+    return {"color": _light(run_colour(run)), "linestyle": (0, run_dashes(run) or None)}
 
 
 def _smoothed(values: Sequence[float]) -> Any:
@@ -118,7 +124,10 @@ def _smoothed(values: Sequence[float]) -> Any:
 
 def _label_ends(axes: "Axes", panel: Panel) -> None:
     """Writes the last figure of each curve at the right edge; labels that would overlap are moved apart."""
-    curves = panel.curves
+    by_look: dict[tuple[str, bool], Curve] = {}  # a label shows its run by the colour alone: each has one
+    for curve in panel.curves:
+        by_look.setdefault((run_colour(curve.run), curve.held_out), curve)
+    curves = list(by_look.values())
     if len(curves) > _MOST_LABELS:
         curves = [curve for curve in curves if curve.held_out] or curves
     curves = sorted(curves[:_MOST_LABELS], key=lambda curve: curve.values[-1])
@@ -159,7 +168,7 @@ def _legend(axes: "Axes", panel: Panel, names: Sequence[str]) -> None:
     from matplotlib.lines import Line2D
 
     runs = sorted({curve.run for curve in panel.curves})
-    lines = [Line2D([], [], color=_light(run_colour(run)), linewidth=2) for run in runs]
+    lines = [Line2D([], [], **_line(run), linewidth=1.5) for run in runs]
     labels = [_drawable(names[run]) for run in runs]
     if len({curve.held_out for curve in panel.curves}) > 1:
         quiet = _light("quiet")
@@ -168,7 +177,9 @@ def _legend(axes: "Axes", panel: Panel, names: Sequence[str]) -> None:
             Line2D([], [], color=quiet, linewidth=2, marker="o", markersize=4),
         ]
         labels += ["training", "held-out"]
-    axes.legend(lines, labels, frameon=False, fontsize=7.5, labelcolor=_light("ink"))
+    # Below the axes, where it would hide the curves.
+    below = {"loc": "upper left", "bbox_to_anchor": (0, -0.2), "ncols": 3} if len(lines) > _MOST_IN_AXES else {}
+    axes.legend(lines, labels, frameon=False, fontsize=7.5, labelcolor=_light("ink"), handlelength=4, **below)
 
 
 def confusion_figure(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> "Figure":
@@ -260,9 +271,14 @@ def write_png(figure: "Figure", path: Path) -> None:
     Raises:
         BertkitError: the disk is full or cannot be written. An older file stays as it was.
     """
+    from matplotlib.transforms import Bbox
+
     with _style(), new_output(path) as file:
+        whole = Bbox.union([figure.bbox_inches, figure.get_tightbbox()])  # with what stands out, as a long legend
         dpi = min(_PIXELS_PER_INCH, _MOST_PIXELS / max(figure.get_size_inches()))
-        figure.savefig(file, format="png", dpi=dpi, facecolor=_light("page"), metadata={"Software": _MADE_BY})
+        figure.savefig(
+            file, format="png", dpi=dpi, bbox_inches=whole, facecolor=_light("page"), metadata={"Software": _MADE_BY}
+        )
 
 
 def _drawable(text: str) -> str:

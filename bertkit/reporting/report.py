@@ -11,7 +11,7 @@ from bertkit import console
 from bertkit.reporting import plots
 from bertkit.reporting.marked import marked_mistakes
 from bertkit.reporting.pages import check_target, write_page
-from bertkit.reporting.palette import run_colour
+from bertkit.reporting.palette import run_colour, run_dashes
 from bertkit.reporting.panels import HELD_OUT, Panel, panels_of, shown, title
 from bertkit.reporting.runs import Run, is_number, mistakes, shares_of
 
@@ -137,6 +137,7 @@ def _overview(run: Run, number: int) -> dict[str, Any]:
     return {
         "name": run.name,
         "colour": run_colour(number),
+        "dashes": " ".join(map(str, run_dashes(number))) or "none",
         "kind": {"pretrain": "pretraining", "finetune": "fine-tuning"}.get(str(run.facts.get("kind")), "—"),
         "what": str(run.facts.get("recipe") or run.facts.get("task") or "—"),
         "parameters": f"{parameters / 1e6:,.1f}M" if is_number(parameters) else "—",

@@ -64,6 +64,15 @@ def test_a_page_shows_the_figures_of_the_files(tmp_path: Path) -> None:
         assert any(shown in cell for cell in page.cells), shown
 
 
+def test_each_run_has_a_mark_of_its_own_which_its_names_have(tmp_path: Path) -> None:
+    page = written(tmp_path, *(pretraining_run(tmp_path / f"run-{number}") for number in range(9)))
+    marks = [(attrs["stroke"], attrs["stroke-dasharray"]) for tag, attrs in page.tags
+             if tag == "path" and str(attrs.get("stroke")).startswith("var(--run-")]  # fmt: skip
+    assert len(set(marks[:9])) == 9
+    assert marks == marks[:9] * (len(marks) // 9)
+    assert len(marks) > 18
+
+
 def test_a_run_with_a_budget_is_shown_with_the_steps_that_it_makes_by_now(tmp_path: Path) -> None:
     run = pretraining_run(tmp_path / "a", steps=100, finished=False, max_steps=3_000)
     with (run / "metrics.jsonl").open("a", encoding="utf-8") as file:
