@@ -27,7 +27,7 @@ _MOST_CELL_FIGURES = 12
 _MOST_CLASSES, _MOST_CONFUSED = 150, 30
 """The most classes of a whole confusion matrix, which then takes 40 inches; of more classes only so many are shown."""
 _MADE_BY = "bertkit, by matplotlib"
-_LETTER = 0.078  # inches: the width of a letter at 9 points
+_LETTER = 0.078  # inches: the width of a letter at 9 points; a Chinese one takes two
 _STYLE = {
     "svg.fonttype": "none",  # text stays text, which can be searched, copied and read aloud
     "svg.hashsalt": "bertkit",  # so that the same runs give the same file
@@ -178,7 +178,7 @@ def _legend(axes: "Axes", panel: Panel, names: Sequence[str]) -> None:
         ]
         labels += ["training", "held-out"]
     # Below the axes, where it would hide the curves.
-    below = {"loc": "upper left", "bbox_to_anchor": (0, -0.2), "ncols": 3} if len(lines) > _MOST_IN_AXES else {}
+    below = {"loc": "upper left", "bbox_to_anchor": (0, -0.2)} if len(lines) > _MOST_IN_AXES else {}
     axes.legend(lines, labels, frameon=False, fontsize=7.5, labelcolor=_light("ink"), handlelength=4, **below)
 
 
@@ -188,6 +188,7 @@ def confusion_figure(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> 
     If there are more than 150 classes, it shows the 30 that are most often confused with others, and says so.
     """
     import numpy as np
+    from rich.cells import cell_len
 
     counts = np.array(matrix, dtype=float)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -199,7 +200,7 @@ def confusion_figure(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> 
         counts, shares = counts[np.ix_(chosen, chosen)], shares[np.ix_(chosen, chosen)]
         labels = [labels[number] for number in chosen]
     short = [_drawable(label if len(label) <= 18 else f"{label[:17]}…") for label in labels]
-    name_width = _LETTER * max(map(len, short))
+    name_width = _LETTER * max(map(cell_len, short))
     cell = max(0.22, min(0.95, 4.5 / len(short)))  # inches
     turned = name_width > cell
     left, bottom, side = name_width + 0.45, (name_width if turned else 0.15) + 0.45, cell * len(short)
@@ -274,8 +275,9 @@ def write_png(figure: "Figure", path: Path) -> None:
     from matplotlib.transforms import Bbox
 
     with _style(), new_output(path) as file:
-        whole = Bbox.union([figure.bbox_inches, figure.get_tightbbox()])  # with what stands out, as a long legend
         dpi = min(_PIXELS_PER_INCH, _MOST_PIXELS / max(figure.get_size_inches()))
+        figure.set_dpi(dpi)  # the width of text depends on it
+        whole = Bbox.union([figure.bbox_inches, figure.get_tightbbox()])  # with what stands out, as a long legend
         figure.savefig(
             file, format="png", dpi=dpi, bbox_inches=whole, facecolor=_light("page"), metadata={"Software": _MADE_BY}
         )

@@ -164,3 +164,14 @@ def test_of_very_many_classes_the_most_confused_are_shown() -> None:
     assert axes.get_ylabel() == "true, the 30 most confused of 200 classes"
     (axes,) = plots.confusion_figure(labels[:150], matrix[:150, :150].tolist()).axes
     assert len(axes.get_yticklabels()) == 150
+
+
+def test_names_of_classes_in_chinese_are_whole(tmp_path: Path) -> None:
+    figure = plots.confusion_figure(["非常正面的评价和推荐给大家看", "负面"], [[1, 1], [0, 4]])
+    with plots._style():
+        drawn = figure.get_tightbbox()
+    width, height = figure.get_size_inches()
+    assert drawn.x0 >= 0
+    assert drawn.y0 >= 0
+    assert drawn.x1 <= width
+    assert drawn.y1 <= height
