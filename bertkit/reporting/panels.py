@@ -1,5 +1,6 @@
 """The curves of each figure that runs have logged, and how figures are written for people."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -11,9 +12,9 @@ _NO_CURVES = {"step", "epoch", "tokens", "seconds", "max_seq_length", "max_steps
 _TITLES = {
     "loss": "Loss",
     "mlm_loss": "Loss at the masked words (nats)",
-    "nsp_loss": "Loss of the next sentence (nats)",
+    "nsp_loss": "Loss of the sentence pairs (nats)",
     "mlm_accuracy": "Accuracy at the masked words",
-    "nsp_accuracy": "Accuracy of the next sentence",
+    "nsp_accuracy": "Accuracy of the sentence pairs",
     "perplexity": "Perplexity",
     "accuracy": "Accuracy",
     "f1": "F1",
@@ -24,10 +25,12 @@ _TITLES = {
     "lr": "Learning rate",
     "grad_norm": "Gradient norm, before clipping",
     "tokens_per_second": "Tokens per second",
+    "data_wait": "Time spent waiting for data",
 }
-OF_TRAINING = ["lr", "grad_norm", "tokens_per_second"]
+OF_TRAINING = ["lr", "grad_norm", "tokens_per_second", "data_wait"]
 """Figures that describe the training; they come after those that describe the model."""
-
+_SHARES = re.compile(r"(?:^|_)(?:accuracy|exact_match|f1|precision|recall|share|baseline|data_wait)(?:_|$)")
+"""Words in the names of shares; the name of a split may stand behind them, as in "accuracy_mismatched"."""
 _MOST = 1e100
 """The largest value that is drawn; well beyond it the limits of matplotlib's axes overflow."""
 
@@ -76,7 +79,7 @@ def panels_of(runs: Sequence[Run]) -> list[Panel]:
             if (curve := _curve(run, number, key)).steps
         ]
         if curves:
-            panels.append(Panel(name, curves, _level(name, runs)))
+            panels.append(Panel(name, curves, _level(name, [runs[curve.run] for curve in curves])))
     return panels
 
 
@@ -104,7 +107,7 @@ def _level(name: str, runs: Sequence[Run]) -> float | None:
     if key is None and name != "accuracy":
         return None
     told = [run.facts.get(key) if key else run.results.get("majority_baseline") for run in runs]
-    known = {float(value) for value in told if is_number(value)}
+    known = {float(value) if is_number(value) else None for value in told}
     return known.pop() if len(known) == 1 else None  # runs on different data have no common level
 
 
@@ -124,4 +127,4 @@ def shown(name: str, value: float) -> str:
 
 def is_share(name: str) -> bool:
     """Whether a figure is a share (0 to 1), which is written in per cent."""
-    return name.removesuffix("_untuned").endswith(("accuracy", "f1", "precision", "recall", "share", "baseline"))
+    return _SHARES.search(name) is not None

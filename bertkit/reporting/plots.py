@@ -28,6 +28,7 @@ _MOST_CLASSES, _MOST_CONFUSED = 150, 30
 """The most classes of a whole confusion matrix, which then takes 40 inches; of more classes only so many are shown."""
 _MADE_BY = "bertkit, by matplotlib"
 _LETTER = 0.078  # inches: the width of a letter at 9 points; a Chinese one takes two
+_LEVEL: dict[str, Any] = {"color": COLOURS["quiet"][0], "linewidth": 0.9, "linestyle": (0, (1, 2.5))}
 _STYLE = {
     "svg.fonttype": "none",  # text stays text, which can be searched, copied and read aloud
     "svg.hashsalt": "bertkit",  # so that the same runs give the same file
@@ -51,7 +52,7 @@ def curve_figure(panel: Panel, names: Sequence[str] | None = None) -> "Figure":
         for curve in panel.curves:
             _draw(axes, curve)
         if panel.level is not None:
-            axes.axhline(panel.level, color=_light("quiet"), linewidth=0.9, linestyle=(0, (1, 2.5)), zorder=1)
+            axes.axhline(panel.level, **_LEVEL, zorder=1)
         _label_ends(axes, panel)
         if names:
             axes.set_title(_drawable(panel.title), loc="left", fontsize=10, color=_light("ink"))
@@ -98,7 +99,7 @@ def _draw(axes: "Axes", curve: Curve) -> None:
         few = len(curve.steps) <= 30
         axes.plot(curve.steps, curve.values, **line, linewidth=2, marker="o" if few else "", markersize=4)
         return
-    if len(curve.steps) < _SMOOTHED_FROM:
+    if not is_smoothed(curve):
         alone = "o" if len(curve.steps) == 1 else ""
         axes.plot(curve.steps, curve.values, **line, linewidth=0.9, alpha=0.8, marker=alone, markersize=3)
         return
@@ -109,6 +110,11 @@ def _draw(axes: "Axes", curve: Curve) -> None:
 def _line(run: int) -> dict[str, Any]:
     """The colour and the dashes of a run."""
     return {"color": _light(run_colour(run)), "linestyle": (0, run_dashes(run) or None)}
+
+
+def is_smoothed(curve: Curve) -> bool:
+    """Whether a curve is drawn as a moving mean, over a pale line of the values themselves."""
+    return not curve.held_out and len(curve.steps) >= _SMOOTHED_FROM
 
 
 def _smoothed(values: Sequence[float]) -> Any:
@@ -176,10 +182,13 @@ def _legend(axes: "Axes", panel: Panel, names: Sequence[str]) -> None:
             Line2D([], [], color=quiet, linewidth=0.9),
             Line2D([], [], color=quiet, linewidth=2, marker="o", markersize=4),
         ]
-        labels += ["training", "held-out"]
-    # Below the axes, where it would hide the curves.
-    below = {"loc": "upper left", "bbox_to_anchor": (0, -0.2)} if len(lines) > _MOST_IN_AXES else {}
-    axes.legend(lines, labels, frameon=False, fontsize=7.5, labelcolor=_light("ink"), handlelength=4, **below)
+        labels += ["training, smoothed" if any(map(is_smoothed, panel.curves)) else "training", "held-out"]
+    if panel.level is not None:
+        lines.append(Line2D([], [], **_LEVEL))
+        labels.append("knowing only what is frequent")
+    # A long one is below the axes, as it would hide the curves.
+    where: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (0, -0.2)} if len(lines) > _MOST_IN_AXES else {}
+    axes.legend(lines, labels, frameon=False, fontsize=7.5, labelcolor=_light("ink"), handlelength=4, **where)
 
 
 def confusion_figure(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> "Figure":

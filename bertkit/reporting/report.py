@@ -104,6 +104,7 @@ def write_report(
         figures=_figures(runs),
         curves=curves,
         keeps_best=any(run.facts.get("best_step") for run in runs),
+        smoothed=any(plots.is_smoothed(curve) for panel in panels for curve in panel.curves),
         held_out=any(curve.held_out for panel in panels for curve in panel.curves),
         fills=[(run.name, _by_text(fills[run.name])) for run in runs if fills.get(run.name)],
         classifiers=[_classifier(run) for run in runs if run.confusion or run.predictions],
@@ -140,13 +141,19 @@ def _overview(run: Run, number: int) -> dict[str, Any]:
         "dashes": " ".join(map(str, run_dashes(number))) or "none",
         "kind": {"pretrain": "pretraining", "finetune": "fine-tuning"}.get(str(run.facts.get("kind")), "—"),
         "what": str(run.facts.get("recipe") or run.facts.get("task") or "—"),
-        "parameters": f"{parameters / 1e6:,.1f}M" if is_number(parameters) else "—",
+        "parameters": _millions(parameters),
         "device": str(run.facts.get("device") or "—"),
         "steps": steps,
-        "tokens": (f"{tokens / 1e6:,.1f}M" if tokens >= 1e5 else f"{tokens:,}") if is_number(tokens) else "—",
+        "tokens": _millions(tokens),
         "time": console.duration(seconds) if is_number(seconds) else "—",
         "state": "finished" if run.is_finished else "not finished",
     }
+
+
+def _millions(count: Any) -> str:
+    if not is_number(count):
+        return "—"
+    return f"{count / 1e6:,.1f}M" if count >= 1e5 else f"{count:,}"
 
 
 def _figures(runs: Sequence[Run]) -> Table:

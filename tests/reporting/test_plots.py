@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from bertkit.reporting import plots
 from bertkit.reporting.palette import COLOURS, run_colour, run_dashes
-from bertkit.reporting.panels import panels_of
+from bertkit.reporting.panels import Curve, Panel, panels_of
 from bertkit.reporting.runs import read_runs
 
 
@@ -80,6 +80,20 @@ def test_more_runs_than_colours_are_told_apart(tmp_path: Path) -> None:
         height, width, _ = matplotlib.image.imread(tmp_path / "a.png").shape
         assert width == 990
         assert (height > 700) == (count == 13)  # a long legend is below the curves, and whole
+
+
+def test_the_legend_of_a_plot_names_each_kind_of_line(tmp_path: Path) -> None:
+    panels = {panel.name: panel for panel in panels_of(read_runs([pretraining_run(tmp_path / "a")]))}
+    long = Panel("loss", [Curve(0, False, [*range(60)], [1.0] * 60), Curve(0, True, [59], [1.0])])
+    named = []
+    for panel in (panels["mlm_loss"], panels["lr"], long):
+        (axes,) = plots.curve_figure(panel, ["a"]).axes
+        named.append([text.get_text() for text in axes.get_legend().get_texts()])
+    assert named == [
+        ["a", "training", "held-out", "knowing only what is frequent"],
+        ["a"],
+        ["a", "training, smoothed", "held-out"],
+    ]
 
 
 def test_an_svg_says_the_last_figures_and_follows_the_theme(tmp_path: Path) -> None:

@@ -73,6 +73,16 @@ def test_each_run_has_a_mark_of_its_own_which_its_names_have(tmp_path: Path) -> 
     assert len(marks) > 18
 
 
+def test_a_small_model_has_its_parameters_and_a_smoothed_curve_is_said_to_be(tmp_path: Path) -> None:
+    run, said = pretraining_run(tmp_path / "a", parameters=12_345), "training; long curves smoothed"
+    assert "12,345" in written(tmp_path, run).cells
+    assert said not in (tmp_path / "report.html").read_text()
+    with (run / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        file.writelines(f'{{"step": {step}, "loss": 1.0}}\n' for step in range(101, 151))
+    written(tmp_path, run)
+    assert said in (tmp_path / "report.html").read_text()
+
+
 def test_a_run_with_a_budget_is_shown_with_the_steps_that_it_makes_by_now(tmp_path: Path) -> None:
     run = pretraining_run(tmp_path / "a", steps=100, finished=False, max_steps=3_000)
     with (run / "metrics.jsonl").open("a", encoding="utf-8") as file:
