@@ -1,7 +1,6 @@
 """``bertkit pretrain``: corpus → tokenizer → prepared store → steps → model folder, in that order."""
 
 import time
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,13 +52,12 @@ def pretrain(request: PretrainRequest) -> RunRecord:
         resume_checks.check_same_base(resolved.folder, request.model)
         resume_checks.check_same_given(resolved.folder, request.given)
     resolved = _with_fitting_rate(resolved)
-    with ranks.together(request.device):
-        claimed = run_folder.claimed(resolved.folder, request.resume, request.overwrite)
-        with nullcontext() if request.dry_run else claimed:
-            if request.resume and (record := read_record(resolved.folder)).finished:
-                _say_finished(resolved, record)
-                return record
-            return _train(resolved, started_at_s)
+    claimed = run_folder.claimed(resolved.folder, request.resume, request.overwrite, request.dry_run)
+    with ranks.together(request.device), claimed:
+        if request.resume and (record := read_record(resolved.folder)).finished:
+            _say_finished(resolved, record)
+            return record
+        return _train(resolved, started_at_s)
 
 
 def _say_finished(request: ResolvedRequest, record: RunRecord) -> None:

@@ -1,8 +1,10 @@
 """The curves of each figure that runs have logged, and how figures are written for people."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from bertkit import console
 from bertkit.reporting.runs import Run, is_number
 
 HELD_OUT = "eval_"
@@ -10,9 +12,9 @@ _NO_CURVES = {"step", "epoch", "tokens", "seconds", "max_seq_length", "max_steps
 _TITLES = {
     "loss": "Loss",
     "mlm_loss": "Loss at the masked words (nats)",
-    "nsp_loss": "Loss of the next sentence (nats)",
+    "nsp_loss": "Loss of the sentence pairs (nats)",
     "mlm_accuracy": "Accuracy at the masked words",
-    "nsp_accuracy": "Accuracy of the next sentence",
+    "nsp_accuracy": "Accuracy of the sentence pairs",
     "perplexity": "Perplexity",
     "accuracy": "Accuracy",
     "f1": "F1",
@@ -23,9 +25,14 @@ _TITLES = {
     "lr": "Learning rate",
     "grad_norm": "Gradient norm, before clipping",
     "tokens_per_second": "Tokens per second",
+    "data_wait": "Time spent waiting for data",
 }
-OF_TRAINING = ["lr", "grad_norm", "tokens_per_second"]
+OF_TRAINING = ["lr", "grad_norm", "tokens_per_second", "data_wait"]
 """Figures that describe the training; they come after those that describe the model."""
+_SHARES = re.compile(r"(?:^|_)(?:accuracy|exact_match|f1|precision|recall|share|baseline|data_wait)(?:_|$)")
+"""Words in the names of shares; the name of a split may stand behind them, as in "accuracy_mismatched"."""
+_MOST = 1e100
+"""The largest value that is drawn; well beyond it the limits of matplotlib's axes overflow."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,7 @@ def panels_of(runs: Sequence[Run]) -> list[Panel]:
             if (curve := _curve(run, number, key)).steps
         ]
         if curves:
-            panels.append(Panel(name, curves, _level(name, runs)))
+            panels.append(Panel(name, curves, _level(name, [runs[curve.run] for curve in curves])))
     return panels
 
 
@@ -85,7 +92,11 @@ def _figures(runs: Sequence[Run]) -> list[str]:
 
 
 def _curve(run: Run, number: int, key: str) -> Curve:
-    lines = [line for line in run.metrics if is_number(line.get(key)) and is_number(line["step"])]
+    logged = [line for line in run.metrics if is_number(line.get(key))]
+    lines = [line for line in logged if abs(line[key]) <= _MOST]
+    if left_out := len(logged) - len(lines):
+        counted = console.counted(left_out, "value is", "values are")
+        console.warn(console.plain(f"{run.name}: {counted} beyond {_MOST:g} in {key}, and not drawn"))
     return Curve(
         number, key.startswith(HELD_OUT), [line["step"] for line in lines], [float(line[key]) for line in lines]
     )
@@ -96,7 +107,7 @@ def _level(name: str, runs: Sequence[Run]) -> float | None:
     if key is None and name != "accuracy":
         return None
     told = [run.facts.get(key) if key else run.results.get("majority_baseline") for run in runs]
-    known = {float(value) for value in told if is_number(value)}
+    known = {float(value) if is_number(value) else None for value in told}
     return known.pop() if len(known) == 1 else None  # runs on different data have no common level
 
 
@@ -109,11 +120,11 @@ def shown(name: str, value: float) -> str:
     """
     if is_share(name):
         return f"{value:.1%}".replace("%", " %")
-    if abs(value) >= 10_000:
+    if 10_000 <= abs(value) < 1e9:
         return f"{value / 1000:.1f}k"
     return f"{value:.2g}" if name == "lr" else f"{value:.4g}"
 
 
 def is_share(name: str) -> bool:
     """Whether a figure is a share (0 to 1), which is written in per cent."""
-    return name.removesuffix("_untuned").endswith(("accuracy", "f1", "precision", "recall", "share", "baseline"))
+    return _SHARES.search(name) is not None

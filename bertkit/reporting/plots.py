@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertkit.io.outputs import check_output, new_output
-from bertkit.reporting.palette import COLOURS, as_variables, run_colour
+from bertkit.reporting.palette import COLOURS, as_variables, run_colour, run_dashes
 from bertkit.reporting.panels import OF_TRAINING, Curve, Panel, is_share, shown
 
 if TYPE_CHECKING:
@@ -20,13 +20,15 @@ _SIZE = (4.5, 2.75)  # inches: text of 9 points is still legible on a phone, whe
 _PIXELS_PER_INCH, _MOST_PIXELS = 220, 4_000
 _SMOOTHED_FROM = 60
 """Curves with fewer points are not smoothed."""
-_MOST_LABELS = 8
+_MOST_LABELS, _MOST_IN_AXES = 8, 6
+"""The most labels of curves' ends, and the most lines of a legend within the axes."""
 _LABEL_HEIGHT = 0.085  # of the axes' height
 _MOST_CELL_FIGURES = 12
 _MOST_CLASSES, _MOST_CONFUSED = 150, 30
 """The most classes of a whole confusion matrix, which then takes 40 inches; of more classes only so many are shown."""
 _MADE_BY = "bertkit, by matplotlib"
-_LETTER = 0.078  # inches: the width of a letter at 9 points
+_LETTER = 0.078  # inches: the width of a letter at 9 points; a Chinese one takes two
+_LEVEL: dict[str, Any] = {"color": COLOURS["quiet"][0], "linewidth": 0.9, "linestyle": (0, (1, 2.5))}
 _STYLE = {
     "svg.fonttype": "none",  # text stays text, which can be searched, copied and read aloud
     "svg.hashsalt": "bertkit",  # so that the same runs give the same file
@@ -50,10 +52,10 @@ def curve_figure(panel: Panel, names: Sequence[str] | None = None) -> "Figure":
         for curve in panel.curves:
             _draw(axes, curve)
         if panel.level is not None:
-            axes.axhline(panel.level, color=_light("quiet"), linewidth=0.9, linestyle=(0, (1, 2.5)), zorder=1)
+            axes.axhline(panel.level, **_LEVEL, zorder=1)
         _label_ends(axes, panel)
         if names:
-            axes.set_title(panel.title, loc="left", fontsize=10, color=_light("ink"))
+            axes.set_title(_drawable(panel.title), loc="left", fontsize=10, color=_light("ink"))
             _legend(axes, panel, names)
         return figure
 
@@ -92,17 +94,27 @@ def _tick(value: float) -> str:
 
 
 def _draw(axes: "Axes", curve: Curve) -> None:
-    colour = _light(run_colour(curve.run))
+    line = _line(curve.run)
     if curve.held_out:
         few = len(curve.steps) <= 30
-        axes.plot(curve.steps, curve.values, color=colour, linewidth=2, marker="o" if few else "", markersize=4)
+        axes.plot(curve.steps, curve.values, **line, linewidth=2, marker="o" if few else "", markersize=4)
         return
-    if len(curve.steps) < _SMOOTHED_FROM:
+    if not is_smoothed(curve):
         alone = "o" if len(curve.steps) == 1 else ""
-        axes.plot(curve.steps, curve.values, color=colour, linewidth=0.9, alpha=0.8, marker=alone, markersize=3)
+        axes.plot(curve.steps, curve.values, **line, linewidth=0.9, alpha=0.8, marker=alone, markersize=3)
         return
-    axes.plot(curve.steps, curve.values, color=colour, linewidth=0.5, alpha=0.3)
-    axes.plot(curve.steps, _smoothed(curve.values), color=colour, linewidth=0.9)
+    axes.plot(curve.steps, curve.values, color=line["color"], linewidth=0.5, alpha=0.3)
+    axes.plot(curve.steps, _smoothed(curve.values), **line, linewidth=0.9)
+
+
+def _line(run: int) -> dict[str, Any]:
+    """The colour and the dashes of a run."""
+    return {"color": _light(run_colour(run)), "linestyle": (0, run_dashes(run) or None)}
+
+
+def is_smoothed(curve: Curve) -> bool:
+    """Whether a curve is drawn as a moving mean, over a pale line of the values themselves."""
+    return not curve.held_out and len(curve.steps) >= _SMOOTHED_FROM
 
 
 def _smoothed(values: Sequence[float]) -> Any:
@@ -118,7 +130,10 @@ def _smoothed(values: Sequence[float]) -> Any:
 
 def _label_ends(axes: "Axes", panel: Panel) -> None:
     """Writes the last figure of each curve at the right edge; labels that would overlap are moved apart."""
-    curves = panel.curves
+    by_look: dict[tuple[str, bool], Curve] = {}  # a label shows its run by the colour alone: each has one
+    for curve in panel.curves:
+        by_look.setdefault((run_colour(curve.run), curve.held_out), curve)
+    curves = list(by_look.values())
     if len(curves) > _MOST_LABELS:
         curves = [curve for curve in curves if curve.held_out] or curves
     curves = sorted(curves[:_MOST_LABELS], key=lambda curve: curve.values[-1])
@@ -159,7 +174,7 @@ def _legend(axes: "Axes", panel: Panel, names: Sequence[str]) -> None:
     from matplotlib.lines import Line2D
 
     runs = sorted({curve.run for curve in panel.curves})
-    lines = [Line2D([], [], color=_light(run_colour(run)), linewidth=2) for run in runs]
+    lines = [Line2D([], [], **_line(run), linewidth=1.5) for run in runs]
     labels = [_drawable(names[run]) for run in runs]
     if len({curve.held_out for curve in panel.curves}) > 1:
         quiet = _light("quiet")
@@ -167,8 +182,13 @@ def _legend(axes: "Axes", panel: Panel, names: Sequence[str]) -> None:
             Line2D([], [], color=quiet, linewidth=0.9),
             Line2D([], [], color=quiet, linewidth=2, marker="o", markersize=4),
         ]
-        labels += ["training", "held-out"]
-    axes.legend(lines, labels, frameon=False, fontsize=7.5, labelcolor=_light("ink"))
+        labels += ["training, smoothed" if any(map(is_smoothed, panel.curves)) else "training", "held-out"]
+    if panel.level is not None:
+        lines.append(Line2D([], [], **_LEVEL))
+        labels.append("knowing only what is frequent")
+    # A long one is below the axes, as it would hide the curves.
+    where: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (0, -0.2)} if len(lines) > _MOST_IN_AXES else {}
+    axes.legend(lines, labels, frameon=False, fontsize=7.5, labelcolor=_light("ink"), handlelength=4, **where)
 
 
 def confusion_figure(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> "Figure":
@@ -177,6 +197,7 @@ def confusion_figure(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> 
     If there are more than 150 classes, it shows the 30 that are most often confused with others, and says so.
     """
     import numpy as np
+    from rich.cells import cell_len
 
     counts = np.array(matrix, dtype=float)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -188,7 +209,7 @@ def confusion_figure(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> 
         counts, shares = counts[np.ix_(chosen, chosen)], shares[np.ix_(chosen, chosen)]
         labels = [labels[number] for number in chosen]
     short = [_drawable(label if len(label) <= 18 else f"{label[:17]}…") for label in labels]
-    name_width = _LETTER * max(map(len, short))
+    name_width = _LETTER * max(map(cell_len, short))
     cell = max(0.22, min(0.95, 4.5 / len(short)))  # inches
     turned = name_width > cell
     left, bottom, side = name_width + 0.45, (name_width if turned else 0.15) + 0.45, cell * len(short)
@@ -260,9 +281,15 @@ def write_png(figure: "Figure", path: Path) -> None:
     Raises:
         BertkitError: the disk is full or cannot be written. An older file stays as it was.
     """
+    from matplotlib.transforms import Bbox
+
     with _style(), new_output(path) as file:
         dpi = min(_PIXELS_PER_INCH, _MOST_PIXELS / max(figure.get_size_inches()))
-        figure.savefig(file, format="png", dpi=dpi, facecolor=_light("page"), metadata={"Software": _MADE_BY})
+        figure.set_dpi(dpi)  # the width of text depends on it
+        whole = Bbox.union([figure.bbox_inches, figure.get_tightbbox()])  # with what stands out, as a long legend
+        figure.savefig(
+            file, format="png", dpi=dpi, bbox_inches=whole, facecolor=_light("page"), metadata={"Software": _MADE_BY}
+        )
 
 
 def _drawable(text: str) -> str:

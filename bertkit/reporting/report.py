@@ -1,6 +1,7 @@
 """The report about one or several runs, as one page."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from bertkit import console
 from bertkit.reporting import plots
 from bertkit.reporting.marked import marked_mistakes
 from bertkit.reporting.pages import check_target, write_page
-from bertkit.reporting.palette import run_colour
+from bertkit.reporting.palette import run_colour, run_dashes
 from bertkit.reporting.panels import HELD_OUT, Panel, panels_of, shown, title
 from bertkit.reporting.runs import Run, is_number, mistakes, shares_of
 
@@ -103,6 +104,7 @@ def write_report(
         figures=_figures(runs),
         curves=curves,
         keeps_best=any(run.facts.get("best_step") for run in runs),
+        smoothed=any(plots.is_smoothed(curve) for panel in panels for curve in panel.curves),
         held_out=any(curve.held_out for panel in panels for curve in panel.curves),
         fills=[(run.name, _by_text(fills[run.name])) for run in runs if fills.get(run.name)],
         classifiers=[_classifier(run) for run in runs if run.confusion or run.predictions],
@@ -136,15 +138,22 @@ def _overview(run: Run, number: int) -> dict[str, Any]:
     return {
         "name": run.name,
         "colour": run_colour(number),
+        "dashes": " ".join(map(str, run_dashes(number))) or "none",
         "kind": {"pretrain": "pretraining", "finetune": "fine-tuning"}.get(str(run.facts.get("kind")), "—"),
         "what": str(run.facts.get("recipe") or run.facts.get("task") or "—"),
-        "parameters": f"{parameters / 1e6:,.1f}M" if is_number(parameters) else "—",
+        "parameters": _millions(parameters),
         "device": str(run.facts.get("device") or "—"),
         "steps": steps,
-        "tokens": (f"{tokens / 1e6:,.1f}M" if tokens >= 1e5 else f"{tokens:,}") if is_number(tokens) else "—",
+        "tokens": _millions(tokens),
         "time": console.duration(seconds) if is_number(seconds) else "—",
         "state": "finished" if run.is_finished else "not finished",
     }
+
+
+def _millions(count: Any) -> str:
+    if not is_number(count):
+        return "—"
+    return f"{count / 1e6:,.1f}M" if count >= 1e5 else f"{count:,}"
 
 
 def _figures(runs: Sequence[Run]) -> Table:
@@ -261,9 +270,15 @@ def _written(value: Any) -> str:
 def _pngs(runs: Sequence[Run], panels: Sequence[Panel], out: Path) -> dict[Path, "Figure"]:
     """The plots that are written beside a page, by the path of their file."""
     names = [run.name for run in runs]
-    drawings = {panel.name: plots.curve_figure(panel, names) for panel in panels}
+    drawings = [(panel.name, plots.curve_figure(panel, names)) for panel in panels]
     for number, run in enumerate(runs, 1):
         if confusion := run.confusion:
             suffix = f"-{number}" if len(runs) > 1 else ""
-            drawings[f"confusion{suffix}"] = plots.confusion_figure(confusion["labels"], confusion["matrix"])
-    return {out.with_name(f"{out.stem}-{name.replace('_', '-')}.png"): drawing for name, drawing in drawings.items()}
+            drawings.append((f"confusion{suffix}", plots.confusion_figure(confusion["labels"], confusion["matrix"])))
+    pngs: dict[Path, Figure] = {}
+    for name, drawing in drawings:
+        plain = re.sub(r"[\W_]", "-", name)  # the file may be anybody's: a name may hold a slash
+        while (path := out.with_name(f"{out.stem}-{plain}.png")) in pngs:
+            plain += "-2"
+        pngs[path] = drawing
+    return pngs

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bertkit import console
 from bertkit.io.atomic import disk_errors, write_text
 from bertkit.io.structured import read_json_lines
-from bertkit.settings.schema import TrainSettings
+from bertkit.settings.schema import MOST_STEPS, TrainSettings
 from bertkit.training import ranks
 from bertkit.training.run_folder import METRICS, TRACKED
 
@@ -84,19 +84,25 @@ def trackers(accelerator: "Accelerator", settings: TrainSettings, out: Path) -> 
 
 
 def read_metrics(out: Path) -> list[dict[str, Any]]:
-    """The lines of a run's metrics.jsonl that have a step. A warning counts the other lines, which are left out.
+    """The lines of a run's metrics.jsonl that have a step; of several with the same figures of one step, the last.
+
+    Warnings count the other lines, which are left out.
 
     Raises:
         BertkitError: the file cannot be read, or is not UTF-8.
     """
     objects, others = read_json_lines(out / METRICS)
-    steps = [one for one in objects if type(one.get("step")) is int]
-    if others := others + len(objects) - len(steps):
-        counted = console.counted(
-            others, "line is no figures of a step, and is", "lines are no figures of a step, and are"
-        )
+    steps = [one for one in objects if type(one.get("step")) is int and 0 <= one["step"] <= MOST_STEPS]
+    newest = {(one["step"], *sorted(one)): one for one in steps}  # a line of its training, and one of its evaluation
+    _warn(out, others + len(objects) - len(steps), "is no figures of a step", "are no figures of a step")
+    _warn(out, len(steps) - len(newest), "has figures that were logged again", "have figures that were logged again")
+    return list(newest.values())
+
+
+def _warn(out: Path, left_out: int, why_one: str, why_more: str) -> None:
+    if left_out:
+        counted = console.counted(left_out, f"line {why_one}, and is", f"lines {why_more}, and are")
         console.warn(console.plain(f"{out / METRICS}: {counted} left out"))
-    return steps
 
 
 def last_evaluation(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -57,8 +57,10 @@ def _check_name(out: Path) -> None:
 
 
 @contextmanager
-def claimed(out: Path, resume: bool, overwrite: bool) -> Iterator[None]:
+def claimed(out: Path, resume: bool, overwrite: bool, dry_run: bool = False) -> Iterator[None]:
     """Reserves a run's folder for this process while the block runs; of several ranks the main one reserves it.
+
+    A dry run is refused where the run would be, and leaves the folder as it was.
 
     Raises:
         BertkitError: the folder is not empty and neither flag is given, or both are; another run uses it; or it cannot be made,
@@ -97,7 +99,7 @@ def claimed(out: Path, resume: bool, overwrite: bool) -> Iterator[None]:
     try:
         if overwrite:
             _check_ours(out)
-        for torn in out.glob(f"{TEMPORARY}*"):  # left by a run that was killed while it wrote
+        for torn in () if dry_run else out.glob(f"{TEMPORARY}*"):  # left by a run that was killed while it wrote
             _remove(torn)
         yield
     finally:

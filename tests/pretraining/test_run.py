@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from helpers.texts import SENTENCES, TEXT
 from huggingface_hub import ModelCard
 from transformers import AutoTokenizer, BertConfig, BertForMaskedLM
@@ -189,6 +190,20 @@ def test_a_budget_that_leaves_no_time_is_said(here, capsys):
 def test_a_run_that_is_to_go_on_and_to_be_replaced_is_refused(here, dry_run):
     with pytest.raises(BertkitError, match="--overwrite replaces it: leave one of them out"):
         run(resume=True, overwrite=True, dry_run=dry_run)
+
+
+def test_a_dry_run_is_refused_where_the_run_would_be_and_leaves_its_folder_as_it_was(here):
+    (here / "run").mkdir()
+    (here / "run" / ".tmp-recipe.toml-1").write_text("")  # of a run that was killed
+    (here / "run" / "recipe.toml").write_text("")
+    with pytest.raises(BertkitError, match="run is not empty: --resume goes on with its run, --overwrite replaces it"):
+        run(dry_run=True)
+    with FileLock(here / "run" / ".lock"), pytest.raises(BertkitError, match="another run is at work in run"):
+        run(dry_run=True, overwrite=True)
+    assert run(dry_run=True, overwrite=True).max_steps == 4
+    assert {path.name for path in (here / "run").iterdir()} == {".tmp-recipe.toml-1", "recipe.toml"}
+    run(dry_run=True, out="new/run")
+    assert not (here / "new").exists()
 
 
 def test_an_evaluation_whose_line_was_lost_is_made_again(here):

@@ -34,6 +34,12 @@ def test_a_level_is_drawn_where_all_runs_share_it(tmp_path: Path) -> None:
     assert {p.name: p.level for p in panels_of(read_runs(folders)) if p.level} == {"accuracy": 0.5}
 
 
+def test_no_level_is_drawn_across_a_run_of_which_none_is_known(tmp_path: Path) -> None:
+    folders = [finetuning_run(tmp_path / name) for name in ("ended", "at-work")]
+    (folders[1] / "eval_results.json").unlink()  # perhaps another task
+    assert not [panel for panel in panels_of(read_runs(folders)) if panel.level]
+
+
 def test_what_was_not_finite_is_a_gap_and_not_a_fault(tmp_path: Path) -> None:
     folder = pretraining_run(tmp_path / "a")
     with (folder / "metrics.jsonl").open("a") as file:
@@ -45,4 +51,9 @@ def test_what_was_not_finite_is_a_gap_and_not_a_fault(tmp_path: Path) -> None:
 
 def test_figures_as_people_read_them() -> None:
     given = [("eval_accuracy", 0.5194), ("lr", 5.556e-05), ("tokens_per_second", 234_567.8), ("perplexity", 277.12)]
-    assert [shown(*one) for one in given] == ["51.9 %", "5.6e-05", "234.6k", "277.1"]
+    given += [("perplexity", 1e99), ("exact_match", 0.25), ("eval_f1_untuned", 0.5), ("data_wait", 0.125)]
+    given += [("eval_accuracy_mismatched", 0.75), ("majority_baseline", 0.5), ("eval_loss_mismatched", 0.7)]
+    assert [shown(*one) for one in given] == [
+        *("51.9 %", "5.6e-05", "234.6k", "277.1", "1e+99", "25.0 %", "50.0 %", "12.5 %"),
+        *("75.0 %", "50.0 %", "0.7"),
+    ]

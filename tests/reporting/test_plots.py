@@ -1,14 +1,17 @@
+import itertools
 import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+import matplotlib.image
 import numpy as np
 import pytest
 from helpers.made import finetuning_run, pretraining_run
+from numpy.typing import ArrayLike
 
 from bertkit.reporting import plots
-from bertkit.reporting.palette import COLOURS
-from bertkit.reporting.panels import panels_of
+from bertkit.reporting.palette import COLOURS, run_colour, run_dashes
+from bertkit.reporting.panels import Curve, Panel, panels_of
 from bertkit.reporting.runs import read_runs
 
 
@@ -35,6 +38,62 @@ def test_text_and_curves_stand_out(ground: str, theme: int) -> None:
     for name, colours in COLOURS.items():
         if name not in ("page", "card", "line"):
             assert contrast(colours[theme], COLOURS[ground][theme]) >= 4.5, name
+
+
+# Machado, Oliveira and Fernandes 2009, table 1, severity 1: what colour-blind people see, in linear RGB.
+SEEN = {
+    "by most": np.eye(3),
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+
+
+def cielab(colour: str, seen: ArrayLike) -> np.ndarray:
+    """CIE 1976 L*a*b* of ``#rrggbb`` in sRGB, white D65."""
+    channels = np.array([int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)])
+    linear = np.asarray(seen) @ np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    to_xyz = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    x, y, z = np.cbrt(to_xyz @ linear.clip(1e-6, 1) / [0.9505, 1, 1.089])
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+@pytest.mark.parametrize("seen", SEEN)
+def test_any_two_runs_differ_in_their_dashes_or_by_far_in_colour(seen: str, theme: int) -> None:
+    for one, other in itertools.combinations(range(24), 2):
+        colours = [cielab(COLOURS[run_colour(run)][theme], SEEN[seen]) for run in (one, other)]
+        far = float(np.linalg.norm(colours[0] - colours[1]))
+        assert run_dashes(one) != run_dashes(other) or far > 12, (one, other)
+
+
+def test_more_runs_than_colours_are_told_apart(tmp_path: Path) -> None:
+    runs = read_runs([pretraining_run(tmp_path / f"run-{number:02}") for number in range(13)])
+    panel = panels_of(runs)[0]
+    svg = plots.as_svg(plots.curve_figure(panel), "loss")
+    curves = [style for style in re.findall(r'style="(fill: none[^"]*)"', svg) if "stroke-width: 2" in style]
+    assert len({style for style in curves if "var(--run-" in style}) == 13
+    (axes,) = plots.curve_figure(panel).axes
+    assert len({(text.get_color(), text.get_fontweight()) for text in axes.texts}) == len(axes.texts) > 1
+    for count in (2, 13):
+        plots.write_png(plots.curve_figure(panels_of(runs[:count])[0], [run.name for run in runs]), tmp_path / "a.png")
+        height, width, _ = matplotlib.image.imread(tmp_path / "a.png").shape
+        assert width == 990
+        assert (height > 700) == (count == 13)  # a long legend is below the curves, and whole
+
+
+def test_the_legend_of_a_plot_names_each_kind_of_line(tmp_path: Path) -> None:
+    panels = {panel.name: panel for panel in panels_of(read_runs([pretraining_run(tmp_path / "a")]))}
+    long = Panel("loss", [Curve(0, False, [*range(60)], [1.0] * 60), Curve(0, True, [59], [1.0])])
+    named = []
+    for panel in (panels["mlm_loss"], panels["lr"], long):
+        (axes,) = plots.curve_figure(panel, ["a"]).axes
+        named.append([text.get_text() for text in axes.get_legend().get_texts()])
+    assert named == [
+        ["a", "training", "held-out", "knowing only what is frequent"],
+        ["a"],
+        ["a", "training, smoothed", "held-out"],
+    ]
 
 
 def test_an_svg_says_the_last_figures_and_follows_the_theme(tmp_path: Path) -> None:
@@ -119,3 +178,14 @@ def test_of_very_many_classes_the_most_confused_are_shown() -> None:
     assert axes.get_ylabel() == "true, the 30 most confused of 200 classes"
     (axes,) = plots.confusion_figure(labels[:150], matrix[:150, :150].tolist()).axes
     assert len(axes.get_yticklabels()) == 150
+
+
+def test_names_of_classes_in_chinese_are_whole(tmp_path: Path) -> None:
+    figure = plots.confusion_figure(["非常正面的评价和推荐给大家看", "负面"], [[1, 1], [0, 4]])
+    with plots._style():
+        drawn = figure.get_tightbbox()
+    width, height = figure.get_size_inches()
+    assert drawn.x0 >= 0
+    assert drawn.y0 >= 0
+    assert drawn.x1 <= width
+    assert drawn.y1 <= height

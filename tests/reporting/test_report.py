@@ -64,6 +64,25 @@ def test_a_page_shows_the_figures_of_the_files(tmp_path: Path) -> None:
         assert any(shown in cell for cell in page.cells), shown
 
 
+def test_each_run_has_a_mark_of_its_own_which_its_names_have(tmp_path: Path) -> None:
+    page = written(tmp_path, *(pretraining_run(tmp_path / f"run-{number}") for number in range(9)))
+    marks = [(attrs["stroke"], attrs["stroke-dasharray"]) for tag, attrs in page.tags
+             if tag == "path" and str(attrs.get("stroke")).startswith("var(--run-")]  # fmt: skip
+    assert len(set(marks[:9])) == 9
+    assert marks == marks[:9] * (len(marks) // 9)
+    assert len(marks) > 18
+
+
+def test_a_small_model_has_its_parameters_and_a_smoothed_curve_is_said_to_be(tmp_path: Path) -> None:
+    run, said = pretraining_run(tmp_path / "a", parameters=12_345), "training; long curves smoothed"
+    assert "12,345" in written(tmp_path, run).cells
+    assert said not in (tmp_path / "report.html").read_text()
+    with (run / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        file.writelines(f'{{"step": {step}, "loss": 1.0}}\n' for step in range(101, 151))
+    written(tmp_path, run)
+    assert said in (tmp_path / "report.html").read_text()
+
+
 def test_a_run_with_a_budget_is_shown_with_the_steps_that_it_makes_by_now(tmp_path: Path) -> None:
     run = pretraining_run(tmp_path / "a", steps=100, finished=False, max_steps=3_000)
     with (run / "metrics.jsonl").open("a", encoding="utf-8") as file:
@@ -158,6 +177,23 @@ def test_plots_lie_beside_the_page(tmp_path: Path) -> None:
     assert page.read_bytes() == before
     write_report(runs, {}, page, png=True, overwrite=True)
     assert plots[0].read_bytes() == drawn
+
+
+def test_figures_that_bertkit_does_not_write_are_drawn_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = pretraining_run(tmp_path / "run")
+    names = ["../a/b", "a\0b", "a_b", "\udcff", "", "confusion"]
+    with (run / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        for step, value in enumerate((1e308, -1e308, 1e100, 1.0), 101):
+            figures = {**dict.fromkeys(names, 1.0), "grad_norm": value, "perplexity": value}
+            file.write(json.dumps({"step": step, **figures}) + "\n")
+        file.write(json.dumps({"step": 10**30, "loss": 1.0}) + "\n")
+    page, *plots = write_report(read_runs([run]), {}, tmp_path / "to" / "report.html", png=True)
+    assert len({*plots}) == 9 + len(names)
+    assert {*page.parent.iterdir()} == {page, *plots}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "to"]
+    said = " ".join(capsys.readouterr().err.split())
+    assert "run: 2 values are beyond 1e+100 in grad_norm, and not drawn" in said
+    assert "metrics.jsonl: 1 line is no figures of a step" in said
 
 
 def test_a_page_takes_the_place_of_a_page_and_of_nothing_else(tmp_path: Path) -> None:
