@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
+from itertools import groupby, islice
 from typing import TYPE_CHECKING
 
 from bertkit.corpus.preparation import Preparation
@@ -106,17 +106,20 @@ def _words(texts: Iterable[str], rules: "Tokenizer") -> Counter[str]:
 
 
 def _words_in(text: str, rules: "Tokenizer") -> Iterator[str]:
-    """The words and signs of a text."""
-    for word, (begin, end) in rules.pre_tokenizer.pre_tokenize_str(text):
+    """The words and signs of a text, cut at all signs: the rules do not know those of younger editions of Unicode (Adlam's)."""
+    for stretch, (begin, end) in rules.pre_tokenizer.pre_tokenize_str(text):
         beside = text[begin - 1 : begin] + text[end : end + 1] if begin else text[end : end + 1]
         # Where BERT cuts at an underscore, what looks for a whole word sees none.
         stands_alone = not any(unicodedata.category(one) == "Pc" for one in beside)
-        if _is_sign(word) or (_is_word(word) and stands_alone):
-            yield word
+        for is_sign, characters in groupby(stretch, _is_sign):
+            if is_sign:
+                yield from characters
+            elif stands_alone and _is_word(word := "".join(characters)):
+                yield word
 
 
 def _is_sign(text: str) -> bool:
-    """Whether a text is one punctuation mark, at which BERT's rules cut wherever it stands."""
+    """Whether a text is one punctuation mark."""
     return len(text) == 1 and unicodedata.category(text)[0] == "P"
 
 

@@ -1,8 +1,8 @@
 """Adds whole words, and signs, to a WordPiece tokenizer, so that all other text keeps its ids.
 
 The words become added tokens, which match whole words only. As entries of the WordPiece vocabulary they would also match
-the beginnings of longer words, and change their ids. A punctuation mark, at which BERT's rules cut in any case, matches
-wherever it stands.
+the beginnings of longer words, and change their ids. What BERT's rules cut out wherever it stands, as a punctuation mark or
+a Chinese character, matches there, too; so does a mark at which they do not cut, which made all of its word unknown.
 
 A word that takes over the row of an ``[unusedN]`` piece needs an entry in the vocabulary all the same, to have that id.
 The entry is written with a word joiner (U+2060) in front. BERT's cleaning removes that character from every text, so the
@@ -14,12 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertkit.models.tokenizer import UNUSED, load_tokenizer, save_tokenizer
+from bertkit.models.tokenizer import JOINER, UNUSED, load_tokenizer, save_tokenizer
 
 if TYPE_CHECKING:
     from transformers import BertForPreTraining, PreTrainedTokenizerFast
 
-_JOINER = "\u2060"
 _MATCHING = {"lstrip": False, "rstrip": False, "normalized": True, "special": False}
 
 
@@ -37,12 +36,12 @@ def save_with_words(tokenizer: "PreTrainedTokenizerFast", words: Sequence[str], 
     vocab: dict[str, int] = content["model"]["vocab"]
     free = _unused(content)[: len(words)]
     for word, piece in zip(words, free, strict=False):
-        vocab[_JOINER + word] = vocab.pop(piece)
-    contents = [_JOINER + word for word in words[: len(free)]] + list(words[len(free) :])
+        vocab[JOINER + word] = vocab.pop(piece)
+    contents = [JOINER + word for word in words[: len(free)]] + list(words[len(free) :])
     ids = [vocab[one] for one in contents[: len(free)]] + list(range(len(tokenizer), len(tokenizer) + len(words)))
     added = [
-        {"id": id_, "content": one, "single_word": _has_letter(one), **_MATCHING}
-        for one, id_ in zip(contents, ids, strict=False)
+        {"id": id_, "content": one, "single_word": _stands_alone(word, tokenizer), **_MATCHING}
+        for word, one, id_ in zip(words, contents, ids, strict=False)
     ]
     content["model"]["vocab"] = dict(sorted(vocab.items(), key=lambda item: item[1]))
     content["added_tokens"] = sorted([*content["added_tokens"], *added], key=lambda token: token["id"])
@@ -67,18 +66,20 @@ def new_words(tokenizer: "PreTrainedTokenizerFast", own: "PreTrainedTokenizerFas
     """The words that ``tokenizer`` has in addition to ``own``, by id, ascending."""
     known = own.added_tokens_decoder
     added = {
-        id_: token.content.removeprefix(_JOINER)
+        id_: token.content.removeprefix(JOINER)
         for id_, token in sorted(tokenizer.added_tokens_decoder.items())
         if not token.special and (id_ not in known or known[id_].content != token.content)
     }
     # Another's added tokens that match within words are not of this kind.
     by_id = tokenizer.added_tokens_decoder
-    return {id_: word for id_, word in added.items() if by_id[id_].single_word or not _has_letter(word)}
+    return {id_: word for id_, word in added.items() if by_id[id_].single_word or not _stands_alone(word, tokenizer)}
 
 
-def _has_letter(word: str) -> bool:
-    """Whether it is a word, and no sign."""
-    return any(map(str.isalpha, word))
+def _stands_alone(word: str, tokenizer: "PreTrainedTokenizerFast") -> bool:
+    """Whether it is a word only where no letter, mark or digit stands beside it: no sign, nor what the rules cut out anywhere."""
+    rules = tokenizer.backend_tokenizer
+    parts = rules.pre_tokenizer.pre_tokenize_str(rules.normalizer.normalize_str(f"a{word}a"))
+    return any(map(str.isalpha, word)) and [part for part, _ in parts] != ["a", word, "a"]
 
 
 def begin_as_means(model: "BertForPreTraining", words: dict[int, str], own: "PreTrainedTokenizerFast") -> None:

@@ -29,6 +29,8 @@ CODE_OF_OTHERS = ("auto_map", "trust_remote_code", "custom_pipelines", "chat_tem
 """Fields of a tokenizer_config.json that are, or lead to, foreign programs; they are never saved."""
 _CONTINUATION = "##"
 # The files that may stand beside a vocabulary, and belong to it.
+JOINER = "\u2060"
+"""The word joiner, which BERT's cleaning removes from every text."""
 _SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 # Classes that use tokenizer.json as it is. (A BertTokenizer is rebuilt from tokenizer_config.json.)
 _LITERAL = ("PreTrainedTokenizerFast", "TokenizersBackend")
@@ -90,7 +92,13 @@ def save_tokenizer(tokenizer: "PreTrainedTokenizerFast", folder: Path) -> None:
     _without_programs(tokenizer).save_pretrained(folder)
     pieces = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
     with (Path(folder) / "vocab.txt").open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(f"{piece}\n" for piece in pieces)
+        file.writelines(f"{_as_written(piece)}\n" for piece in pieces)
+
+
+def _as_written(piece: str) -> str:
+    """A piece as a vocabulary has it: without the blanks by which the rules set apart a Chinese character that was added, and
+    without a word joiner (see ``models.new_words``)."""
+    return piece.strip(f" {JOINER}") or piece
 
 
 def _without_programs(tokenizer: "PreTrainedTokenizerFast") -> "PreTrainedTokenizerFast":
@@ -152,8 +160,9 @@ def _from_vocab(path: Path) -> "PreTrainedTokenizerFast":
     folder, vocab = path.parent, _read_vocab(path)
     if (folder / "tokenizer.json").is_file():
         tokenizer = _from_tokenizer_json(folder)
-        known, added = tokenizer.get_vocab(), tokenizer.added_tokens_encoder
-        if not (vocab.items() <= known.items() and known.keys() - vocab.keys() <= added.keys()):
+        known = {_as_written(piece): id_ for piece, id_ in tokenizer.get_vocab().items()}
+        added = set(map(_as_written, tokenizer.added_tokens_encoder))
+        if not (vocab.items() <= known.items() and known.keys() - vocab.keys() <= added):
             raise BertkitError(
                 f"{path} and the tokenizer.json beside it have other pieces, or other ids for them: give the folder "
                 f"{folder} for the one, or a copy of {path.name} elsewhere, with its tokenizer_config.json, for the other"

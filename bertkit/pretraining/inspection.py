@@ -260,7 +260,8 @@ def warnings(
     if corpus.unknown_tokens > 0.01:
         other = "train one on it (leave out --tokenizer), or raise --vocab-size"
         lines.append(
-            f"{corpus.unknown_tokens:.1%} of the tokens are [UNK]: the tokenizer does not fit this text; "
+            f"{corpus.unknown_tokens:.1%} of the tokens are [UNK], and sentences with such a token are not among the duplicates "
+            "that are counted: the tokenizer does not fit this text; "
             + ("give frequent words tokens of their own (pretrain --add-words N)" if goes_on else other)
         )
     wants_pairs = objective != "none"

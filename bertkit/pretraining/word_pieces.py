@@ -101,7 +101,7 @@ def with_new_words(preparation: Preparation, tokenizer: Any, n: int) -> tuple[An
         BertkitError: it is no WordPiece with BERT's rules, or no word is worth it.
     """
     check_word_by_word(tokenizer)
-    wanted = f"words 3 {preparation.text_fingerprint} {tokenizer_fingerprint(tokenizer)} {n}"
+    wanted = f"words 4 {preparation.text_fingerprint} {tokenizer_fingerprint(tokenizer)} {n}"
     name = name_of(wanted)
 
     def learn(folder: Path) -> None:

@@ -73,6 +73,12 @@ def test_an_unknown_sign_is_met_wherever_it_stands_and_is_no_word(tmp_path) -> N
     assert cuts.pieces_a_word(100) == 1
 
 
+def test_marks_at_which_the_rules_do_not_cut_are_signs_as_well(tmp_path) -> None:
+    cuts = cuts_of("aab\U0001e95f cab\n" * 5, tmp_path)  # a mark of Adlam, of Unicode 9
+    assert [(one.word, one.times) for one in cuts.worst] == [("aab", 5), ("\U0001e95f", 5)]
+    assert (cuts.words, cuts.unknown, cuts.word_pieces) == (10, 0, 5 * (3 + 1))
+
+
 def test_what_saves_most_comes_first(tmp_path) -> None:
     cuts = cuts_of("dad dadad add. bad\n" * 5 + "dad " * 5, tmp_path)
     # add = a ##d ##d, bad = b ##a ##d: the same, by the alphabet

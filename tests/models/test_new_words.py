@@ -112,6 +112,27 @@ def test_a_new_sign_is_read_wherever_it_stands_and_changes_nothing_else(tmp_path
     assert theirs(text, add_special_tokens=False)["input_ids"] == after
 
 
+@pytest.mark.parametrize("unused", [0, 4])
+def test_what_made_a_whole_word_unknown_is_read_beside_letters_and_so_is_vocab_txt(tmp_path, unused) -> None:
+    pieces = (EMBEDDED_MODEL / "vocab.txt").read_text(encoding="utf-8").split("\n")[:-1]
+    own = build_tokenizer([*(f"[unused{n}]" for n in range(unused)), *pieces], True, strip_accents=True)
+    # The rules set a Chinese character apart with blanks; at U+1E95F, a mark of Adlam, they do not cut.
+    words = ["组", "\U0001e95f", "\U0001e936\U0001e922", "kɔŋ"]
+    new = grown(own, words, tmp_path)
+    text = "a组b 2组组_组 \U0001e936\U0001e922\U0001e95f \U0001e95fb kɔŋ kɔŋa"
+    assert list(new_words(new, own).values()) == words
+    read = [new_words(new, own).get(id_) for id_ in new(text, add_special_tokens=False)["input_ids"]]
+    assert [one for one in read if one] == [*("组" * 4), words[2], words[1], words[1], "kɔŋ"]
+    assert new.unk_token_id not in new(text)["input_ids"]
+    assert AutoTokenizer.from_pretrained(tmp_path)(text)["input_ids"] == new(text)["input_ids"]
+    assert (tmp_path / "vocab.txt").read_text(encoding="utf-8").split("\n")[:-1] == [
+        *(words[:unused] or []),
+        *pieces,
+        *words[unused:],
+    ]
+    assert load_tokenizer(str(tmp_path / "vocab.txt"))(text)["input_ids"] == new(text)["input_ids"]
+
+
 def test_it_is_one_word_to_masking_and_may_stand_in_at_random(tmp_path) -> None:
     own = build_tokenizer(VOCAB, lowercase=True)
     new = grown(own, ["abcd", "cde", "feed"], tmp_path)
