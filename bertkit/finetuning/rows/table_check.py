@@ -1,6 +1,7 @@
 """Checks labelled rows before training: their figures, and what would make the results worthless."""
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -209,9 +210,16 @@ def _as_seen(text: Any) -> Any:
 
 
 def empty_texts(rows: Sequence[Any]) -> int:
-    """How many texts are empty, of rows as heads read them: one or two texts, or words. (Questions and choices never are.)"""
+    """How many texts are empty, of rows as heads read them: one or two texts, or words. (Questions and choices never are.)
+
+    Blanks and invisible marks alone, such as those of the direction of writing, are nothing to read.
+    """
     texts = (row if isinstance(row, tuple) else ["".join(row)] for row in rows if not isinstance(row, dict))
-    return sum(not text for some in texts for text in some)
+    return sum(not any(map(_is_visible, text)) for some in texts for text in some)
+
+
+def _is_visible(character: str) -> bool:
+    return unicodedata.category(character) not in ("Cc", "Cf", "Zs", "Zl", "Zp")
 
 
 def _checked(
