@@ -54,6 +54,7 @@ def curve_figure(panel: Panel, names: Sequence[str] | None = None) -> "Figure":
         if panel.level is not None:
             axes.axhline(panel.level, **_LEVEL, zorder=1)
         _label_ends(axes, panel)
+        _make_room(axes, figure.bbox.width)
         if names:
             axes.set_title(_drawable(panel.title), loc="left", fontsize=10, color=_light("ink"))
             _legend(axes, panel, names)
@@ -151,6 +152,14 @@ def _label_ends(axes: "Axes", panel: Panel) -> None:
             fontweight="bold" if curve.held_out else "normal",
             verticalalignment="center",
         )
+
+
+def _make_room(axes: "Axes", width: float) -> None:
+    """Narrows the axes where a figure beside them would be cut off at the edge of the drawing, ``width`` pixels wide."""
+    drawn, place = axes.get_tightbbox(), axes.get_position()
+    assert drawn is not None  # the axes are visible
+    left, right = max(0.0, -drawn.x0 / width), max(0.0, drawn.x1 / width - 1)
+    axes.set_position((place.x0 + left, place.y0, place.width - left - right, place.height))
 
 
 def apart(heights: Sequence[float], least: float) -> list[float]:

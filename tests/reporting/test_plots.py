@@ -124,6 +124,18 @@ def test_the_label_of_a_curve_is_at_its_height(tmp_path: Path) -> None:
     assert label.get_position()[1] == pytest.approx((42.5 - low) / (high - low))
 
 
+@pytest.mark.parametrize("values", [[1.0, 0.0001234], [-0.1, -0.00001234], [-1.000004, -1.000001], [0.2, 0.5]])
+def test_figures_beside_a_plot_are_whole(values: list[float]) -> None:
+    panel = Panel("loss", [Curve(0, True, [1, 2], values)])
+    with plots._style():
+        figure = plots.curve_figure(panel)
+        (axes,) = figure.axes
+        drawn = figure.get_tightbbox()
+    assert -1e-6 <= drawn.x0 < drawn.x1 <= figure.get_size_inches()[0] + 1e-6
+    if values == [0.2, 0.5]:
+        assert axes.get_position().bounds == pytest.approx((0.14, 0.16, 0.72, 0.8))
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_labels_never_lie_on_each_other(seed: int) -> None:
     heights = sorted(np.random.default_rng(seed).uniform(0, 1, size=8).tolist())
