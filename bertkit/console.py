@@ -257,6 +257,11 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def in_millions(count: float) -> str:
+    """A number of parameters, such as ``6.5M``; below a tenth of a million in full."""
+    return f"{count / 1e6:,.1f}M" if count >= 1e5 else f"{count:,}"
+
+
 def clock(seconds_from_now: float) -> str:
     """The time of day after so many seconds, such as ``16:40``; more than a day away with the date, and farther with the year."""
     then = datetime.now() + timedelta(seconds=seconds_from_now)

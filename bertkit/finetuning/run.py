@@ -120,7 +120,7 @@ def _say_what_starts(train: Split, validation: Sequence[Split], facts: dict[str,
     console.note(
         f"[bold]{console.plain(facts['task'])}[/]: {console.counted(len(train.texts), 'row', 'rows')} to train on, "
         f"{', '.join(f'{len(split.texts):,} in {split.name}' for split in validation)}; "
-        f"{facts['parameters'] / 1e6:,.1f}M parameters ({console.plain(facts['base_model'])}) on {facts['device']} "
+        f"{console.in_millions(facts['parameters'])} parameters ({console.plain(facts['base_model'])}) on {facts['device']} "
         f"({'fp32' if precision == 'no' else precision}); {console.counted(facts['max_steps'], 'step', 'steps')} → "
         f"{console.plain(facts['out'])}"
     )

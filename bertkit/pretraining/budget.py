@@ -60,7 +60,7 @@ def say_what_starts(
     for part in facts.get("mix", []):
         console.note(console.plain(line_of(part)))
     console.note(
-        f"[bold]{console.plain(facts['recipe'])}[/]: {facts['parameters'] / 1e6:,.1f}M parameters on {facts['device']} "
+        f"[bold]{console.plain(facts['recipe'])}[/]: {console.in_millions(facts['parameters'])} parameters on {facts['device']} "
         f"({precision}{processes}), {steps} of {facts['batch_size']} sequences, {lengths} tokens "
         f"long, {tokens / max(seconds, 1e-9):,.0f} tokens/s"
         + (f", {memory / 2**30:.1f} GiB of memory" if memory else "")

@@ -121,11 +121,11 @@ def _train(request: ResolvedRequest, started_at_s: float) -> RunRecord:
     facts = run.facts(plan)
     budget.say_what_starts(forecast, plan, accelerator, facts, progress.step)
     say_long_warmup(run.recipe.train.warmup, plan.course.planned_steps)
-    if asked.dry_run:
-        return RunRecord(**facts)
     job = run.job(plan, forecast)
     if accelerator.is_main_process:
         run_folder.check_checkpoints_fit(out, facts["parameters"], plan.total_steps, run.recipe.train)
+    if asked.dry_run:
+        return RunRecord(**facts)
     if asked.overwrite:
         run_folder.clear(out)
     if accelerator.is_main_process:

@@ -151,9 +151,7 @@ def _overview(run: Run, number: int) -> dict[str, Any]:
 
 
 def _millions(count: Any) -> str:
-    if not is_number(count):
-        return "—"
-    return f"{count / 1e6:,.1f}M" if count >= 1e5 else f"{count:,}"
+    return console.in_millions(count) if is_number(count) else "—"
 
 
 def _figures(runs: Sequence[Run]) -> Table:
