@@ -82,6 +82,7 @@ EXPERIMENTS = {
         Arm("no NSP, left to right", {"data.sentence_objective": "none"}, changed=left_to_right, fills_masks=False),
     ],
     "rates": [_optimizer("AdamW", rate) for rate in (2e-3, 1e-3, 3e-3, 4e-3)],
+    "rates-256": [_optimizer("AdamW", rate) for rate in (7e-4, 4e-4, 1e-3)],
     "muon": [
         _optimizer("AdamW", 2e-3),
         _optimizer("AdamW", 2e-3, 1.25),
