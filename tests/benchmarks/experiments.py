@@ -67,10 +67,8 @@ def _optimizer(name: str, rate: float, longer: float = 1.0) -> Arm:
     return Arm(f"{name}, {rate:g}{steps}", {"train.optimizer": name.lower(), "train.learning_rate": rate}, longer)
 
 
-_ALIKE: Sequence[tuple[float, Mapping[str, Any]]] = ((0.8, {}), (0.2, {}))
+_TUNED = _optimizer("AdamW", 2e-3)
 _CONSTANT = {"train.lr_scheduler_type": "constant"}
-
-_ADAMW = {"train.optimizer": "adamw", "train.learning_rate": 2e-3}
 
 EXPERIMENTS = {
     # Devlin et al. 2018, appendix C.2, Table 8.
@@ -81,28 +79,24 @@ EXPERIMENTS = {
         Arm("no NSP", {"data.sentence_objective": "none"}),
         Arm("no NSP, left to right", {"data.sentence_objective": "none"}, changed=left_to_right, fills_masks=False),
     ],
-    "rates": [_optimizer("AdamW", rate) for rate in (2e-3, 1e-3, 3e-3, 4e-3)],
+    "rates": [_TUNED, *(_optimizer("AdamW", rate) for rate in (1e-3, 3e-3, 4e-3))],
     "rates-256": [_optimizer("AdamW", rate) for rate in (7e-4, 4e-4, 1e-3)],
-    "muon": [
-        _optimizer("AdamW", 2e-3),
-        _optimizer("AdamW", 2e-3, 1.25),
-        *(_optimizer("Muon", r) for r in (2e-3, 4e-3)),
-    ],
+    "muon": [_TUNED, _optimizer("AdamW", 2e-3, 1.25), *(_optimizer("Muon", r) for r in (2e-3, 4e-3))],
     "decay": [Arm("adam_beta2 0.98"), *(Arm(f"adam_beta2 {b}", {"train.adam_beta2": b}) for b in (0.95, 0.99, 0.999))],
     "predicted": [
         Arm("15 % predicted"),
         *(Arm(f"{p} % predicted", {"data.mlm_probability": p / 100}) for p in (20, 30)),
     ],
     "warmup": [
-        _optimizer("AdamW", 2e-3),
-        *(Arm(f"AdamW, warm-up {w}", _ADAMW | {"train.warmup": w}) for w in (0.02, 0.05, 0.2)),
+        _TUNED,
+        *(Arm(f"AdamW, warm-up {w}", {**_TUNED.settings, "train.warmup": w}) for w in (0.02, 0.05, 0.2)),
     ],
     "embeddings": [
-        _optimizer("AdamW", 2e-3),
-        *(Arm(f"AdamW, embeddings × {f:g}", _ADAMW, changed=partial(embedding_rate, f)) for f in (0.3, 3)),
+        _TUNED,
+        *(Arm(f"AdamW, embeddings × {f:g}", _TUNED.settings, changed=partial(embedding_rate, f)) for f in (0.3, 3)),
     ],
     "parts": [
-        Arm("MLM and NSP", parts=_ALIKE),
+        Arm("MLM and NSP", parts=((0.8, {}), (0.2, {}))),
         Arm("no NSP, pairs in the last fifth", parts=((0.8, {"data.sentence_objective": "none"}), (0.2, {}))),
         Arm("30 % predicted, 15 % in the last fifth", parts=((0.8, {"data.mlm_probability": 0.3}), (0.2, {}))),
         Arm("half as many examples a step first", parts=((0.8, {"train.batch_size": 64}), (0.4, {}), (0.2, {}))),
