@@ -91,14 +91,15 @@ def save_tokenizer(tokenizer: "PreTrainedTokenizerFast", folder: Path) -> None:
         tokenizer.init_kwargs["model_input_names"] = tokenizer.model_input_names
     _without_programs(tokenizer).save_pretrained(folder)
     pieces = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+    added = tokenizer.added_tokens_decoder
     with (Path(folder) / "vocab.txt").open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(f"{_as_written(piece)}\n" for piece in pieces)
+        file.writelines(f"{_as_written(piece, id_ in added)}\n" for id_, piece in enumerate(pieces))
 
 
-def _as_written(piece: str) -> str:
-    """A piece as a vocabulary has it: without the blanks by which the rules set apart a Chinese character that was added, and
+def _as_written(piece: str, is_added: bool) -> str:
+    """A piece as vocab.txt has it: one that was added without the blanks by which the rules set apart a Chinese character, and
     without a word joiner (see ``models.new_words``)."""
-    return piece.strip(f" {JOINER}") or piece
+    return (piece.strip(f" {JOINER}") or piece) if is_added else piece
 
 
 def _without_programs(tokenizer: "PreTrainedTokenizerFast") -> "PreTrainedTokenizerFast":
@@ -160,9 +161,10 @@ def _from_vocab(path: Path) -> "PreTrainedTokenizerFast":
     folder, vocab = path.parent, _read_vocab(path)
     if (folder / "tokenizer.json").is_file():
         tokenizer = _from_tokenizer_json(folder)
-        known = {_as_written(piece): id_ for piece, id_ in tokenizer.get_vocab().items()}
-        added = set(map(_as_written, tokenizer.added_tokens_encoder))
-        if not (vocab.items() <= known.items() and known.keys() - vocab.keys() <= added):
+        ids = tokenizer.added_tokens_decoder.keys()
+        known = {_as_written(piece, id_ in ids): id_ for piece, id_ in tokenizer.get_vocab().items()}
+        # Only what was added may be missing in vocab.txt.
+        if not (vocab.items() <= known.items() and {known[piece] for piece in known.keys() - vocab.keys()} <= ids):
             raise BertkitError(
                 f"{path} and the tokenizer.json beside it have other pieces, or other ids for them: give the folder "
                 f"{folder} for the one, or a copy of {path.name} elsewhere, with its tokenizer_config.json, for the other"

@@ -133,6 +133,13 @@ def test_what_made_a_whole_word_unknown_is_read_beside_letters_and_so_is_vocab_t
     assert load_tokenizer(str(tmp_path / "vocab.txt"))(text)["input_ids"] == new(text)["input_ids"]
 
 
+def test_a_piece_of_the_vocabulary_with_a_joiner_or_a_blank_is_written_as_it_is(tmp_path) -> None:
+    pieces = [*VOCAB, "##\u2060", "\u2060a"]
+    save_tokenizer(build_tokenizer(pieces, lowercase=True), tmp_path)
+    assert (tmp_path / "vocab.txt").read_text(encoding="utf-8").split("\n")[:-1] == pieces
+    assert load_tokenizer(str(tmp_path / "vocab.txt")).get_vocab() == {piece: id_ for id_, piece in enumerate(pieces)}
+
+
 def test_it_is_one_word_to_masking_and_may_stand_in_at_random(tmp_path) -> None:
     own = build_tokenizer(VOCAB, lowercase=True)
     new = grown(own, ["abcd", "cde", "feed"], tmp_path)
