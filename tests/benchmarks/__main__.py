@@ -265,7 +265,10 @@ def experiment(
     validation: Annotated[list[str], typer.Option("--validation", help="Held-out text.")],
     out: Annotated[Path, typer.Option("--out", help="Models and results; the same command goes on.")],
     recipe: Recipe = "tiny",
-    tokenizer: Annotated[str, typer.Option("--tokenizer", help="A folder, vocab.txt or hub name.")] = "embedded",
+    model: Annotated[str | None, typer.Option("--model", help="Weights to begin with; else random ones.")] = None,
+    tokenizer: Annotated[
+        str, typer.Option("--tokenizer", help="Of random weights: a folder, vocab.txt or hub name.")
+    ] = "embedded",
     data: GlueData = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Runs of each arm.")] = 3,
     sets: options.Set = None,
@@ -274,7 +277,7 @@ def experiment(
     from benchmarks.experiments import Setup, run
 
     settings = {one.key: one.value for one in options.overrides(sets)}
-    print(run(name, Setup(corpus, validation, recipe, settings, tokenizer, data, seeds, out)), end="")
+    print(run(name, Setup(corpus, validation, recipe, settings, tokenizer, data, seeds, out, model)), end="")
 
 
 @app.command()

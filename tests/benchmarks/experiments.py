@@ -121,6 +121,7 @@ class Setup:
         settings: of the recipe.
         glue: folder with SST-2 and MRPC; None leaves them out.
         out: the models, and ``results.jsonl``, by which the same command goes on.
+        model: whose weights all arms begin with; None begins with random ones, and with ``tokenizer``.
     """
 
     corpus: Sequence[str]
@@ -131,6 +132,7 @@ class Setup:
     glue: Path | None
     seeds: int
     out: Path
+    model: str | None = None
 
 
 def run(name: str, setup: Setup) -> str:
@@ -175,7 +177,8 @@ def _figures(arm: Arm, setup: Setup, seed: int) -> dict[str, float]:
 
 def _train(parts: Sequence[Mapping[str, Any]], setup: Setup, folder: Path) -> float:
     """Trains each part from the weights of the one before, the last one into ``folder``; returns the seconds of all."""
-    before, seconds = None, 0.0
+    before: str | Path | None = setup.model
+    seconds = 0.0
     for number, settings in enumerate(parts, 1):
         own = folder if number == len(parts) else folder.with_name(f"{folder.name}-part-{number}")
         record = bertkit.pretrain(

@@ -63,6 +63,19 @@ def test_from_left_to_right_what_comes_later_changes_nothing(tiny_model, tmp_pat
     assert headed.first_tokens({"attention_mask": mask}).nonzero().tolist() == [[0, 0], [1, 0]]
 
 
+def test_all_arms_begin_with_the_weights_that_are_given(tiny_model, tmp_path, monkeypatch, own_cache):
+    text, held_out = tmp_path / "text.txt", tmp_path / "held.txt"
+    for file, documents in ((text, 30), (held_out, 20)):
+        file.write_text("the cat sat. the dog ran away.\nhe was glad. she was sad.\n\n" * documents)
+    monkeypatch.setitem(experiments.EXPERIMENTS, "one", [Arm("as it is")])
+    settings = {"train.max_steps": 2, "train.batch_size": 4, "data.max_seq_length": 32, "train.learning_rate": 1e-9}
+    out = tmp_path / "out"
+    run("one", Setup([str(text)], [str(held_out)], "tiny", settings, "embedded", None, 1, out, str(tiny_model)))
+    before, after = (load_file(folder / "model.safetensors") for folder in (Path(tiny_model), out / "as-it-is-1"))
+    name = "bert.embeddings.word_embeddings.weight"
+    torch.testing.assert_close(after[name], before[name], rtol=0, atol=1e-6)
+
+
 def test_an_experiment_goes_on_where_it_was(tmp_path, monkeypatch, own_cache):
     corpus_file, held_out = tmp_path / "text.txt", tmp_path / "held.txt"
     for file, documents in ((corpus_file, 30), (held_out, 20)):
