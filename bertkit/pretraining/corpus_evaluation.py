@@ -10,9 +10,10 @@ from bertkit.errors import BertkitError
 from bertkit.models.bert import load_for, own_tokenizer
 from bertkit.models.folder import bert_folder, max_positions, own_length
 from bertkit.pretraining.dataset import EvaluationSet, collator_for
-from bertkit.pretraining.evaluation import Evaluator
-from bertkit.pretraining.extent import as_read, longest_example, why_no_pairs
+from bertkit.pretraining.evaluation import Evaluator, as_read
+from bertkit.pretraining.extent import longest_example
 from bertkit.pretraining.job import MICRO_BATCH_TOKENS
+from bertkit.pretraining.pair_notes import why_no_pairs
 from bertkit.pretraining.prepare import AskedText, Prepared, is_prepared, prepare_for_training
 from bertkit.runtime.learned_objective import learned_objective
 from bertkit.settings.recipes import Override, given, load

@@ -1,48 +1,23 @@
-"""Held-out loss and accuracy in pretraining, and the baselines to compare them with."""
+"""Held-out loss and accuracy in pretraining."""
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from bertkit import console
+from bertkit.settings.schema import DataSettings
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from bertkit.pretraining.dataset import EvaluationSet
-    from bertkit.training.steps import StepPlan
-
-_RISE = 0.2
-"""Nats. All evaluations hide the same words, so that the loss hardly differs between them by chance."""
 
 
-@dataclass(frozen=True)
-class Unigrams:
-    """The figures of models that ignore the context of tokens.
-
-    Attributes:
-        entropy: nats per token: the loss of a model that knows only how often each token occurs.
-        most_frequent: the share of the most frequent token, which is the accuracy of always guessing it.
-    """
-
-    entropy: float
-    most_frequent: float
-
-
-def unigrams(token_counts: np.ndarray, special: list[int]) -> Unigrams:
-    """Computes ``Unigrams`` over the tokens that can be predicted.
-
-    Args:
-        token_counts: how often each token occurs, int64 ``[vocabulary]``.
-        special: ids that are never predicted.
-    """
-    counts = np.array(token_counts, dtype=np.float64)
-    counts[special] = 0
-    shares = counts[counts > 0] / max(1.0, counts.sum())
-    return Unigrams(float(-(shares * np.log(shares)).sum()), float(shares.max(initial=0.0)))
+def as_read(data: DataSettings, max_seq_length: int, has_pairs: bool) -> tuple[DataSettings, int]:
+    """With which settings and length a model is evaluated: one that met no pairs reads the single segments of its training."""
+    if has_pairs or data.sentence_objective == "none":
+        return data, max_seq_length
+    # A token less, as its training left room for the [SEP] of a second segment.
+    return data.model_copy(update={"sentence_objective": "none"}), max_seq_length - 1
 
 
 class Evaluator:
@@ -99,48 +74,3 @@ class Evaluator:
         if (loss := figures.get("eval_mlm_loss")) is not None:
             figures["eval_perplexity"] = math.exp(min(loss, 700))
         return {**figures, "max_seq_length": length}
-
-
-class LearningWatch:
-    """Warns, once, if a run is not learning, or learns its text by heart."""
-
-    def __init__(self, baseline: Unigrams, plan: "StepPlan") -> None:
-        self._baseline, self._plan = baseline, plan  # the steps of the plan may change during the run
-        self._best: dict[int, tuple[float, int]] = {}  # evaluation length → least loss, step
-        self._told = False
-
-    def remember(self, logged: Iterable[dict[str, Any]]) -> None:
-        """Takes up the evaluations that a run made before it was interrupted; lines with anything else are passed over."""
-        for values in logged:
-            loss = values.get("eval_mlm_loss")
-            if isinstance(loss, int | float) and isinstance(values.get("max_seq_length"), int):
-                self._least(loss, values)
-
-    def _least(self, loss: float, values: dict[str, Any]) -> tuple[float, int]:
-        """The least loss of this length up to now, and after how many steps it was reached."""
-        length, step = values["max_seq_length"], values["step"]
-        self._best[length] = min(self._best.get(length, (loss, step)), (loss, step))
-        return self._best[length]
-
-    def __call__(self, values: dict[str, Any]) -> None:
-        loss, step = values.get("eval_mlm_loss"), values["step"]
-        if loss is None:
-            return
-        best, best_step = self._least(loss, values)
-        if self._told or step < max(200, 0.5 * self._plan.total_steps):
-            return
-        if loss > best + _RISE:
-            self._told = True
-            console.warn(
-                f"the held-out MLM loss was {best:.2f} after {best_step:,} steps and is {loss:.2f} after {step:,}: the model "
-                f"learns its text by heart, which it has read {self._plan.epoch(step):,.0f} times. More text helps most, or "
-                f"fewer steps (--max-steps {best_step})"
-            )
-        elif not loss <= self._baseline.entropy - 0.05:
-            self._told = True
-            console.warn(
-                f"not learning yet: the held-out MLM loss is {loss:.2f} after {step:,} steps, and knowing only "
-                f"how often each word piece occurs gives {self._baseline.entropy:.2f}. Usual causes: too few steps, "
-                "a learning rate too low (or so high that it diverged), dropout in a small model, many duplicate lines "
-                "(bertkit inspect shows them)"
-            )

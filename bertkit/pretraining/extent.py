@@ -5,13 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bertkit import console
 from bertkit.corpus.by_document import chunks_of, computed_once, tokens_of
 from bertkit.pretraining.mix import Part
 from bertkit.settings.schema import DataSettings
-
-_ENDS = "a blank line ends a document, and so does a row"
-_WITHOUT = "--set data.sentence_objective=none"
 
 
 class Extent(NamedTuple):
@@ -61,50 +57,6 @@ def documents_with_pairs(parts: Sequence[Part], data: DataSettings) -> int:
     if data.sentence_objective == "none":
         return 0
     return sum(extent_of(part).several for part in parts if not _is_too_short(part, data))
-
-
-def say_pairs(parts: Sequence[Part], data: DataSettings) -> None:
-    """Warns where the next-sentence head has nothing to learn from, or little."""
-    if data.sentence_objective == "none":
-        return
-    documents, pairs = sum(part.documents.count for part in parts), documents_with_pairs(parts, data)
-    if not pairs:
-        console.warn(
-            f"{why_no_pairs(parts, ' to train on')}: the next-sentence head and the pooler learn nothing "
-            f"({_ENDS}; {_WITHOUT} trains without them)"
-        )
-    elif 2 * pairs < documents:
-        console.warn(
-            f"{documents - pairs:,} of {documents:,} documents to train on have no second sentence: the next-sentence head and "
-            f"the pooler learn from the others alone ({_ENDS}; {_WITHOUT} trains without them)"
-        )
-
-
-def say_no_held_out_pairs(parts: Sequence[Part], data: DataSettings, max_seq_length: int) -> None:
-    """Warns where there are no next-sentence figures of the text that is held out, read at this length."""
-    is_without = data.sentence_objective == "none" or not any(part.documents.count for part in parts)
-    if is_without or documents_with_pairs(parts, data.model_copy(update={"max_seq_length": max_seq_length})):
-        return
-    why = why_no_pairs(parts, " held out")
-    console.warn(
-        f"{why}: no next-sentence figures of examples of {max_seq_length} tokens (--validation FILE, or a larger --set "
-        f"data.validation_split=N, holds out other documents; {_ENDS})"
-    )
-
-
-def why_no_pairs(parts: Sequence[Part], which: str = "") -> str:
-    """Why documents have no examples with two segments; ``which`` says which documents of a text they are."""
-    if any(extent_of(part).several for part in parts):
-        return f"the text{which} is a single document, too short for a random next sentence from a far part of it"
-    return f"no document{which} has two sentences, so there are no pairs"
-
-
-def as_read(data: DataSettings, max_seq_length: int, has_pairs: bool) -> tuple[DataSettings, int]:
-    """With which settings and length a model is evaluated: one that met no pairs reads the single segments of its training."""
-    if has_pairs or data.sentence_objective == "none":
-        return data, max_seq_length
-    # A token less, as its training left room for the [SEP] of a second segment.
-    return data.model_copy(update={"sentence_objective": "none"}), max_seq_length - 1
 
 
 def _is_too_short(part: Part, data: DataSettings) -> bool:

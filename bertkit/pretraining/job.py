@@ -10,9 +10,11 @@ from bertkit.errors import BertkitError
 from bertkit.models.bert import PAIRS_HEAD, load_bert_for_pretraining, new_bert, save_model
 from bertkit.models.folder import bert_folder, own_length
 from bertkit.pretraining.dataset import EvaluationSet, PretrainingPlan, collator_for, sampler_for
-from bertkit.pretraining.evaluation import Evaluator, LearningWatch
-from bertkit.pretraining.extent import as_read, documents_with_pairs, say_no_held_out_pairs, say_pairs
+from bertkit.pretraining.evaluation import Evaluator, as_read
+from bertkit.pretraining.extent import documents_with_pairs
+from bertkit.pretraining.learning_watch import LearningWatch
 from bertkit.pretraining.mix import facts_of
+from bertkit.pretraining.pair_notes import say_no_held_out_pairs, say_pairs
 from bertkit.pretraining.prepare import Prepared
 from bertkit.pretraining.request import ResolvedRequest
 from bertkit.pretraining.text_notes import say_changes

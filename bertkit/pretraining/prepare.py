@@ -20,7 +20,7 @@ from bertkit.corpus.store import CorpusStore, is_store, read_info
 from bertkit.errors import BertkitError
 from bertkit.extras import import_extra
 from bertkit.models.tokenizer import load_tokenizer, special_ids
-from bertkit.pretraining.evaluation import Unigrams, unigrams
+from bertkit.pretraining.baselines import Unigrams, unigrams
 from bertkit.pretraining.mix import Part
 from bertkit.pretraining.split import split_documents
 from bertkit.pretraining.text_notes import say_language, say_repeated, say_unknown, say_what_is_held_out

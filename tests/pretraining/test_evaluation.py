@@ -1,63 +1,16 @@
-"""What a run is told of its held-out loss, on losses made up by hand."""
+"""Held-out figures by hand, and what a model without pairs is evaluated on."""
 
 import math
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from helpers.parts import SHAPES, part_of
 
-from bertkit.pretraining.evaluation import Evaluator, LearningWatch, Unigrams, unigrams
-
-PLAN = SimpleNamespace(total_steps=3000, epoch=lambda step: step / 3)
-
-
-def said(losses, capsys, lengths=None):
-    """What is said over losses at steps 500, 1,000, … against word frequencies of 6.53."""
-    watch = LearningWatch(Unigrams(6.53, 0.05), PLAN)
-    for number, loss in enumerate(losses):
-        length = lengths[number] if lengths else 128
-        watch({"step": 500 * (number + 1), "eval_mlm_loss": loss, "max_seq_length": length})
-        watch({"step": 500 * (number + 1), "loss": 1.0})
-    return " ".join(capsys.readouterr().err.split())
-
-
-def test_a_text_that_is_learned_by_heart_is_told_from_one_that_is_not_learned(capsys):
-    heard = said([6.37, 6.21, 6.80, 7.05, 7.66, 7.91], capsys)
-    assert "was 6.21 after 1,000 steps and is 6.80 after 1,500: the model learns its text by heart" in heard
-    assert "read 500 times" in heard
-    assert "--max-steps 1000" in heard
-    assert heard.count("warning:") == 1
-    assert "not learning" not in heard
-
-
-def test_a_resumed_run_knows_what_was_reached_before(capsys):
-    watch = LearningWatch(Unigrams(6.53, 0.05), PLAN)
-    logged = [
-        {"step": 500 * (n + 1), "eval_mlm_loss": loss, "max_seq_length": 128} for n, loss in enumerate((6.37, 6.21))
-    ]
-    watch.remember([{"step": 100, "loss": 1.0}, *logged])
-    watch({"step": 2000, "eval_mlm_loss": 7.0, "max_seq_length": 128})
-    assert "was 6.21 after 1,000 steps and is 7.00 after 2,000" in " ".join(capsys.readouterr().err.split())
-
-
-def test_a_run_that_never_beats_word_frequencies_is_not_learning(capsys):
-    heard = said([9.0, 6.6, 6.55, 6.54], capsys)
-    assert "not learning yet: the held-out MLM loss is 6.55 after 1,500 steps" in heard
-    assert heard.count("warning:") == 1
-
-
-@pytest.mark.parametrize(
-    ("losses", "lengths"),
-    [
-        ([5.0, 4.0, 3.9, 3.8], None),
-        ([5.0, 4.0, 4.1, 3.8], None),  # a rise within the noise
-        ([5.0, 4.0, 4.6, 4.3], [32, 32, 128, 128]),  # longer examples are another measure
-    ],
-)
-def test_nothing_is_said_of_a_run_that_learns(losses, lengths, capsys):
-    assert said(losses, capsys, lengths) == ""
+from bertkit.pretraining.dataset import HeldOutExamples
+from bertkit.pretraining.evaluation import Evaluator, as_read
+from bertkit.pretraining.pairs import NO_PAIR
+from bertkit.settings.schema import DataSettings
 
 
 class Objective:
@@ -92,8 +45,15 @@ def test_perplexity_is_e_to_the_loss():
     assert found["eval_perplexity"] == pytest.approx(math.e**3)
 
 
-def test_word_frequencies_by_hand():
-    """Without the special token 0 the shares are a half and two quarters: entropy 1.5 · ln 2."""
-    found = unigrams(np.array([90, 2, 1, 1]), [0])
-    assert found.most_frequent == 0.5
-    assert found.entropy == pytest.approx(1.5 * math.log(2))
+def test_a_model_that_met_no_pairs_reads_the_segments_of_its_training(tmp_path):
+    rows, pairs = part_of(tmp_path / "rows", SHAPES["rows"]), part_of(tmp_path / "long", SHAPES["long documents"])
+    data = DataSettings(max_seq_length=16)
+    assert as_read(data, 16, has_pairs=True) == (data, 16)
+    alone, length = as_read(data, 16, has_pairs=False)
+    of_training, read = HeldOutExamples([rows], data, 16, 3, 99), HeldOutExamples([rows], alone, length, 3, 99)
+    assert len(of_training) == len(read)
+    for n in range(len(read)):
+        one, other = of_training.example(n)[1], read.example(n)[1]
+        assert (one.a.tolist(), one.key, one.b) == (other.a.tolist(), other.key, other.b)
+    of_others = HeldOutExamples([pairs], alone, length, 3, 99)
+    assert {of_others.example(n)[1].next_sentence_label for n in range(len(of_others))} == {NO_PAIR}

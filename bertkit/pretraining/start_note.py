@@ -1,4 +1,4 @@
-"""What is tried out and printed before a run: its size, speed and memory, and when it will end."""
+"""What is said as a run starts: its text, its size, its speed and memory, and when it will end."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -8,23 +8,8 @@ from bertkit.pretraining.mix import line_of
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-    from torch import nn
 
     from bertkit.training.forecast import Forecast
-
-
-def micro_batch_tokens(objective: "nn.Module", plan: PretrainingPlan, accelerator: "Accelerator") -> int:
-    """The largest micro-batch that fits, in tokens, tried out with the longest sequences; a note says how large it is."""
-    from bertkit.training.step_cost import tokens_that_fit
-
-    step = max((steps.start for steps in plan.stretches()), key=plan.max_seq_length)
-    examples, longest = plan.examples(step), plan.max_seq_length(step)
-    share = -(-len(examples) // accelerator.num_processes)
-    tokens = tokens_that_fit(
-        objective, lambda sequences: plan.fetch(examples[:sequences]), share * longest, longest, accelerator
-    )
-    console.note(f"{tokens:,} tokens at a time fit into the memory of the GPU, of {share * longest:,} in a step")
-    return tokens
 
 
 def say_what_starts(
