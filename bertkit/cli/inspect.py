@@ -144,8 +144,8 @@ def _print_report(report: dict[str, Any]) -> None:
         for name, value in report[title].items():
             table.add_row(name.replace("_", " "), _figure(name, value))
         console.out.print(table)
-    for part in report.get("mix", []):
-        console.out.print(console.plain(line_of(part)))
+    for text in report.get("mix", []):
+        console.out.print(console.plain(line_of(text)))
     if "words" in report:
         _print_words(report["words"])
     for told in report["warnings"]:

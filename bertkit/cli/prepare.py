@@ -61,7 +61,7 @@ def prepare(
     resolved = load(PretrainRecipe, "pretrain", "tiny", given)
     recipe, typed = resolved.settings, {one.origin for one in given}
     if recipe.data.mix is not None:
-        raise BertkitError("data.mix is of pretrain and inspect, which prepare each part: leave it out")
+        raise BertkitError("data.mix is of pretrain and inspect, which prepare each text: leave it out")
     for setting in (name for name, origin in resolved.origins.items() if origin in typed and not _is_read(name)):
         raise BertkitError(
             f"{setting} is of training, and prepare reads {_READ} alone: leave it out, and give it to pretrain"

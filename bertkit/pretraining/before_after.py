@@ -23,7 +23,7 @@ from bertkit.models.folder import bert_folder, own_length
 from bertkit.models.new_words import new_words
 from bertkit.models.tokenizer import continuation_mask, load_tokenizer, special_ids
 from bertkit.pretraining.dataset import HeldOutExamples
-from bertkit.pretraining.mix import Part
+from bertkit.pretraining.mix import RunText
 from bertkit.pretraining.prepare import Prepared
 from bertkit.pretraining.split import split_documents
 from bertkit.runtime.batches import TOKENS_AT_ONCE
@@ -126,9 +126,9 @@ def _texts(corpus: Prepared, own: Any, recipe: PretrainRecipe, length: int) -> d
     stories = prepare(Preparation(find_sources([str(EMBEDDED_CORPUS)])), corpus.tokenizer)
     sides = {
         HELD_OUT: corpus.validation,
-        GENERAL: [Part(stories, split_documents(stories, 0, recipe.train.seed)[0])],
+        GENERAL: [RunText(stories, split_documents(stories, 0, recipe.train.seed)[0])],
     }
-    texts = {name: hidden_words(parts, corpus.tokenizer, own, recipe, length) for name, parts in sides.items()}
+    texts = {name: hidden_words(side, corpus.tokenizer, own, recipe, length) for name, side in sides.items()}
     for name, hidden in texts.items():
         if hidden.left_out:
             words = console.counted(hidden.left_out, "hidden word is", "hidden words are")
@@ -136,11 +136,11 @@ def _texts(corpus: Prepared, own: Any, recipe: PretrainRecipe, length: int) -> d
     return {name: hidden for name, hidden in texts.items() if hidden.characters}
 
 
-def hidden_words(parts: Sequence[Part], tokenizer: Any, own: Any, recipe: PretrainRecipe, length: int) -> Hidden:
+def hidden_words(texts: Sequence[RunText], tokenizer: Any, own: Any, recipe: PretrainRecipe, length: int) -> Hidden:
     """Examples from documents in which 15 % of the words are hidden, as cut by a tokenizer and by an earlier one.
 
     Args:
-        parts: the documents, prepared with ``tokenizer``.
+        texts: the documents, prepared with ``tokenizer``.
         tokenizer: ``own``, maybe with added words (see ``models.new_words``).
         own: the tokenizer of the model before.
         recipe: gives the seed and the number of examples (at most 256).
@@ -148,7 +148,7 @@ def hidden_words(parts: Sequence[Part], tokenizer: Any, own: Any, recipe: Pretra
     """
     data = recipe.data.model_copy(update={"sentence_objective": "none", "short_seq_prob": 0.0})
     most = min(_EXAMPLES, recipe.data.max_eval_examples)
-    examples = HeldOutExamples(parts, data, length, key(recipe.train.seed, _DRAWS), most)
+    examples = HeldOutExamples(texts, data, length, key(recipe.train.seed, _DRAWS), most)
     continues, special = continuation_mask(tokenizer), set(special_ids(tokenizer))
     cuts = {
         id_: own.backend_tokenizer.encode(word, add_special_tokens=False).ids

@@ -66,7 +66,7 @@ def pretraining_card(out: Path, run: RunRecord, recipe: PretrainRecipe) -> str:
                 "documents": run.documents,
                 "sentences": run.sentences,
                 "tokens": run.tokens_in_corpus,
-                **{f"part {n}": line_of(part) for n, part in enumerate(run.mix, 1)},
+                **{f"text {n}": line_of(text) for n, text in enumerate(run.mix, 1)},
                 "fingerprint": run.data_fingerprint,
                 "unigram entropy (nats): the loss of knowing only how often a token occurs": run.unigram_entropy,
                 "most frequent token: the accuracy of always guessing it": run.most_frequent_token_share,

@@ -14,7 +14,7 @@ from bertkit.pretraining.evaluation import Evaluator, as_read
 from bertkit.pretraining.extent import longest_example
 from bertkit.pretraining.job import MICRO_BATCH_TOKENS
 from bertkit.pretraining.pair_notes import why_no_pairs
-from bertkit.pretraining.prepare import AskedText, Prepared, is_prepared, prepare_for_training
+from bertkit.pretraining.prepare import Prepared, is_prepared, prepare_to_evaluate
 from bertkit.runtime.learned_objective import learned_objective
 from bertkit.settings.recipes import Override, given, load
 from bertkit.settings.schema import PretrainRecipe
@@ -146,7 +146,7 @@ def _model(name: str, recipe: PretrainRecipe, knows_pairs: bool) -> "tuple[BertF
 def _corpus(request: CorpusRequest, recipe: PretrainRecipe) -> Prepared:
     """The prepared text, all of it held out."""
     tokenizer = own_tokenizer(bert_folder(request.model), request.model)
-    return prepare_for_training([AskedText(request.corpus)], request.corpus, tokenizer, recipe)
+    return prepare_to_evaluate(request.corpus, tokenizer, recipe)
 
 
 class _ShownSet(EvaluationSet):

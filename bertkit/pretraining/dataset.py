@@ -16,7 +16,7 @@ from bertkit.draws import Permutation, key
 from bertkit.models.bert import IGNORE
 from bertkit.pretraining.collator import DataCollatorForBertPretraining
 from bertkit.pretraining.extent import longest_example
-from bertkit.pretraining.mix import Part, examples_of, seed_of
+from bertkit.pretraining.mix import RunText, examples_of, seed_of
 from bertkit.pretraining.pairs import Example, PairSampler
 from bertkit.settings.schema import DataSettings
 from bertkit.training.schedule import Course
@@ -31,7 +31,7 @@ class Reference(NamedTuple):
     phase: int
     epoch: int
     number: int
-    part: int = 0
+    text: int = 0
     """The number of the text that the example comes from."""
 
 
@@ -45,9 +45,9 @@ class _Phase:
     first_epoch: int
 
 
-def sampler_for(part: Part, data: DataSettings, max_seq_length: int, seed: int) -> PairSampler:
+def sampler_for(text: RunText, data: DataSettings, max_seq_length: int, seed: int) -> PairSampler:
     """The examples of one sequence length under the settings of a recipe."""
-    return PairSampler(part.store, part.documents, max_seq_length, data.sentence_objective, data.short_seq_prob, seed)
+    return PairSampler(text.store, text.documents, max_seq_length, data.sentence_objective, data.short_seq_prob, seed)
 
 
 def collator_for(tokenizer: Any, data: DataSettings) -> DataCollatorForBertPretraining:
@@ -66,11 +66,11 @@ def feature(example: Example) -> dict[str, Any]:
     return example._asdict()
 
 
-def _features(parts: Sequence[Part], drawn: Iterable[tuple[int, Example]]) -> list[dict[str, Any]]:
+def _features(texts: Sequence[RunText], drawn: Iterable[tuple[int, Example]]) -> list[dict[str, Any]]:
     """Examples as the collator takes them, of which no id is beyond the vocabulary.
 
     Args:
-        parts: the texts.
+        texts: the texts.
         drawn: examples, each with the number of its text.
 
     Raises:
@@ -80,7 +80,7 @@ def _features(parts: Sequence[Part], drawn: Iterable[tuple[int, Example]]) -> li
     for number, examples in groupby(drawn, key=itemgetter(0)):
         some = [feature(example) for _, example in examples]
         segments = [one[name] for one in some for name in ("a", "b") if one[name] is not None]
-        check_ids(parts[number].store, np.concatenate(segments))
+        check_ids(texts[number].store, np.concatenate(segments))
         features += some
     return features
 
@@ -92,9 +92,9 @@ class _Stream:
     length; the numbers of the epochs continue from one phase to the next.
     """
 
-    def __init__(self, part: Part, number: int, data: DataSettings, seed: int) -> None:
+    def __init__(self, text: RunText, number: int, data: DataSettings, seed: int) -> None:
         self._number, self._static = number, data.static_masking
-        self._samplers = [sampler_for(part, data, tokens, seed_of(seed, number)) for _, tokens in data.phases]
+        self._samplers = [sampler_for(text, data, tokens, seed_of(seed, number)) for _, tokens in data.phases]
         self._orders: dict[tuple[int, int], Permutation] = {}
         self._phases: list[_Phase] = []
 
@@ -145,13 +145,13 @@ class PretrainingPlan:
     the run is given by the step alone.
 
     Args:
-        parts: the texts, prepared with the same tokenizer. The first one's epochs are those of the run.
+        texts: the texts, prepared with the same tokenizer. The first one's epochs are those of the run.
         batch_size: examples a step.
     """
 
     def __init__(
         self,
-        parts: Sequence[Part],
+        texts: Sequence[RunText],
         data: DataSettings,
         collate: DataCollatorForBertPretraining,
         batch_size: int,
@@ -159,8 +159,8 @@ class PretrainingPlan:
         seed: int,
         micro_batch_size: Callable[[int], int],
     ) -> None:
-        self._parts, self._data, self._shares = parts, data, [part.share for part in parts]
-        self._streams = [_Stream(part, number, data, seed) for number, part in enumerate(parts)]
+        self._texts, self._data, self._shares = texts, data, [text.share for text in texts]
+        self._streams = [_Stream(text, number, data, seed) for number, text in enumerate(texts)]
         self.batch_size = batch_size
         self._collate, self._micro_batch_size = collate, micro_batch_size
         self._lengths = [tokens for _, tokens in data.phases]
@@ -187,12 +187,12 @@ class PretrainingPlan:
 
     def say_few_examples(self) -> None:
         """Warns of each text that is read more than once in a single step."""
-        for part, stream in zip(self._parts, self._streams, strict=True):
+        for text, stream in zip(self._texts, self._streams, strict=True):
             tokens, examples = min(zip(self._lengths, stream.epoch_lengths(), strict=True), key=itemgetter(1))
-            if (times := self.batch_size * part.share / examples) > 1:
-                which, other = (part.name, " or its share") if part.name else ("the corpus", "")
+            if (times := self.batch_size * text.share / examples) > 1:
+                which, other = (text.name, " or its share") if text.name else ("the corpus", "")
                 console.warn(
-                    f"{console.plain(which)} has {part.documents.tokens:,} tokens to train on, which are "
+                    f"{console.plain(which)} has {text.documents.tokens:,} tokens to train on, which are "
                     f"{console.counted(examples, 'example', 'examples')} of {tokens}: a batch of {self.batch_size} reads it "
                     f"{times:.1f} times; give more text, or lower --batch-size{other}"
                 )
@@ -213,7 +213,7 @@ class PretrainingPlan:
     def longest_example(self) -> int:
         """The most tokens that an example of the run can have, by the steps of the phases and by the documents."""
         lengths = [self.max_seq_length(steps.start) for steps in self.stretches()]
-        return max(longest_example(part, self._data, tokens) for part in self._parts for tokens in lengths)
+        return max(longest_example(text, self._data, tokens) for text in self._texts for tokens in lengths)
 
     def micro_batch_size(self, step: int) -> int:
         return self._micro_batch_size(self.max_seq_length(step))
@@ -229,41 +229,41 @@ class PretrainingPlan:
 
     def example(self, reference: Reference) -> Example:
         """One example before masking."""
-        return self._streams[reference.part].example(reference)
+        return self._streams[reference.text].example(reference)
 
     def fetch(self, references: Sequence[Reference]) -> dict[str, Any]:
-        drawn = ((reference.part, self.example(reference)) for reference in references)
-        return self._collate(_features(self._parts, drawn))
+        drawn = ((reference.text, self.example(reference)) for reference in references)
+        return self._collate(_features(self._texts, drawn))
 
 
 class HeldOutExamples:
     """A fixed set of examples of one sequence length.
 
     Args:
-        parts: the texts. Each has its share of the examples; a text with too few of them is read several times.
+        texts: the texts. Each has its share of the examples; a text with too few of them is read several times.
         data: the settings of the examples.
         max_seq_length: tokens per sequence.
         seed: the seed of all draws.
         most: the largest number of examples. There are never more than all texts have in one reading.
     """
 
-    def __init__(self, parts: Sequence[Part], data: DataSettings, max_seq_length: int, seed: int, most: int) -> None:
-        self._parts = parts
+    def __init__(self, texts: Sequence[RunText], data: DataSettings, max_seq_length: int, seed: int, most: int) -> None:
+        self._texts = texts
         self._samplers = [
-            sampler_for(part, data, max_seq_length, seed_of(seed, number)) for number, part in enumerate(parts)
+            sampler_for(text, data, max_seq_length, seed_of(seed, number)) for number, text in enumerate(texts)
         ]
         self.there = sum(map(len, self._samplers))
-        self._ends = [0, *accumulate(examples_of([part.share for part in parts], min(most, self.there)))]
-        self._order = lru_cache(len(parts))(lambda part, epoch: self._samplers[part].epoch_order(epoch))
+        self._ends = [0, *accumulate(examples_of([text.share for text in texts], min(most, self.there)))]
+        self._order = lru_cache(len(texts))(lambda text, epoch: self._samplers[text].epoch_order(epoch))
 
     def __len__(self) -> int:
         return self._ends[-1]
 
     def example(self, position: int) -> tuple[int, Example]:
         """The example at a position (0 … len - 1), after the number of its text."""
-        part = bisect_right(self._ends, position) - 1
-        epoch, place = divmod(position - self._ends[part], len(self._samplers[part]))
-        return part, self._samplers[part].example(epoch, self._order(part, epoch)(place))
+        text = bisect_right(self._ends, position) - 1
+        epoch, place = divmod(position - self._ends[text], len(self._samplers[text]))
+        return text, self._samplers[text].example(epoch, self._order(text, epoch)(place))
 
 
 class EvaluationSet(HeldOutExamples):
@@ -271,13 +271,13 @@ class EvaluationSet(HeldOutExamples):
 
     def __init__(
         self,
-        parts: Sequence[Part],
+        texts: Sequence[RunText],
         data: DataSettings,
         collate: DataCollatorForBertPretraining,
         max_seq_length: int,
         seed: int,
     ) -> None:
-        super().__init__(parts, data, max_seq_length, key(seed, _EVALUATION), data.max_eval_examples)
+        super().__init__(texts, data, max_seq_length, key(seed, _EVALUATION), data.max_eval_examples)
         self._collate = collate
 
     def say_share(self, flag: str) -> None:
@@ -291,8 +291,8 @@ class EvaluationSet(HeldOutExamples):
         there = list(map(len, self._samplers))
         if len(drawn) > 1 and drawn != there:
             each = ", ".join(
-                f"{part.name} {some:,} of {all_:,}" + (f", read {some / all_:.1f} times" if some > all_ else "")
-                for part, some, all_ in zip(self._parts, drawn, there, strict=True)
+                f"{text.name} {some:,} of {all_:,}" + (f", read {some / all_:.1f} times" if some > all_ else "")
+                for text, some, all_ in zip(self._texts, drawn, there, strict=True)
             )
             console.note(console.plain(f"each text has its share of the evaluated examples: {each}"))
 
@@ -302,4 +302,4 @@ class EvaluationSet(HeldOutExamples):
 
     def fetch(self, positions: Sequence[int]) -> dict[str, Any]:
         """The collated batch of some of its examples (0 … len - 1)."""
-        return self._collate(_features(self._parts, map(self.example, positions)))
+        return self._collate(_features(self._texts, map(self.example, positions)))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bertkit.corpus.by_document import chunks_of, computed_once, tokens_of
-from bertkit.pretraining.mix import Part
+from bertkit.pretraining.mix import RunText
 from bertkit.settings.schema import DataSettings
 
 
@@ -21,9 +21,9 @@ class Extent(NamedTuple):
     """The tokens of the longest one of a single sentence."""
 
 
-def extent_of(part: Part) -> Extent:
-    """The figures of the documents from which a part's examples are drawn."""
-    store, documents = part.store, part.documents
+def extent_of(text: RunText) -> Extent:
+    """The figures of the documents from which a text's examples are drawn."""
+    store, documents = text.store, text.documents
 
     def measured() -> Iterator[dict[str, np.ndarray]]:
         for chunk in chunks_of(len(documents.mine)):
@@ -37,29 +37,29 @@ def extent_of(part: Part) -> Extent:
     return Extent(int(found[:, 0].sum()), *map(int, found[:, 1:].max(0)))
 
 
-def longest_example(part: Part, data: DataSettings, max_seq_length: int) -> int:
-    """The most tokens that an example of a part can have, special tokens included.
+def longest_example(text: RunText, data: DataSettings, max_seq_length: int) -> int:
+    """The most tokens that an example of a text can have, special tokens included.
 
     A pair is never longer than the document of its first segment: a random second segment has no more tokens than the true
     one could have had.
     """
-    extent = extent_of(part)
+    extent = extent_of(text)
     if data.sentence_objective == "none":
         return min(max(extent.longest_of_several, extent.longest_of_one) + 2, max_seq_length)
     room = max_seq_length - 3
     alone = min(max(extent.longest_of_several, extent.longest_of_one), room) + 2
     paired = min(extent.longest_of_several, room) + 3
-    return max(alone, paired) if documents_with_pairs([part], data) else alone
+    return max(alone, paired) if documents_with_pairs([text], data) else alone
 
 
-def documents_with_pairs(parts: Sequence[Part], data: DataSettings) -> int:
+def documents_with_pairs(texts: Sequence[RunText], data: DataSettings) -> int:
     """How many documents have examples with two segments: those of two sentences; none without a sentence objective."""
     if data.sentence_objective == "none":
         return 0
-    return sum(extent_of(part).several for part in parts if not _is_too_short(part, data))
+    return sum(extent_of(text).several for text in texts if not _is_too_short(text, data))
 
 
-def _is_too_short(part: Part, data: DataSettings) -> bool:
-    """Whether a part is a single document without a far part that a random next sentence could come from."""
+def _is_too_short(text: RunText, data: DataSettings) -> bool:
+    """Whether a text is a single document without a far part that a random next sentence could come from."""
     room = min(tokens for _, tokens in data.phases) - 3
-    return data.sentence_objective == "nsp" and part.documents.count == 1 and part.documents.tokens <= 2 * room
+    return data.sentence_objective == "nsp" and text.documents.count == 1 and text.documents.tokens <= 2 * room

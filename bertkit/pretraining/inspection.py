@@ -58,9 +58,9 @@ class Inspection:
         room = sum(islice(_lengths(self.plan), len(examples)))
         seen = example_report(examples, room, special_ids(tokenizer), tokenizer.mask_token_id)
         objective = self.request.recipe.data.sentence_objective
-        told = warnings(corpus, seen, objective, self.corpus.text, self.request.asked.model is not None)
+        told = warnings(corpus, seen, objective, self.corpus.report, self.request.asked.model is not None)
         mix = facts_of(self.corpus.training, self.plan.passes())
-        return mix | as_json(corpus, seen, told, self.corpus.text, self.words)
+        return mix | as_json(corpus, seen, told, self.corpus.report, self.words)
 
 
 def inspect(request: PretrainRequest) -> Inspection:
@@ -134,8 +134,8 @@ def corpus_report(prepared: Prepared) -> CorpusReport:
         documents=prepared.total("documents"),
         sentences=prepared.total("sentences"),
         tokens=tokens,
-        training_tokens=sum(part.documents.tokens for part in prepared.training),
-        held_out_tokens=sum(part.documents.tokens for part in prepared.validation),
+        training_tokens=sum(text.documents.tokens for text in prepared.training),
+        held_out_tokens=sum(text.documents.tokens for text in prepared.validation),
         vocab_size=stores[0].info.vocab_size,
         tokens_per_document_mean=float(tokens_per_document.mean()),
         tokens_per_document_median=float(np.median(tokens_per_document)),

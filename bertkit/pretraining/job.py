@@ -184,7 +184,7 @@ class Setup:
             "documents": corpus.total("documents"),
             "sentences": corpus.total("sentences"),
             "tokens_in_corpus": corpus.total("tokens"),
-            "training_tokens": sum(part.documents.tokens for part in corpus.training),
+            "training_tokens": sum(text.documents.tokens for text in corpus.training),
             "held_out_tokens": corpus.held_out_tokens,
             "documents_with_pairs": self.documents_with_pairs if self.objective.sentence_pairs else None,
             "learned_objective": self.learned_objective,
@@ -211,8 +211,8 @@ def set_up(request: ResolvedRequest) -> Setup:
         hardware.be_deterministic()
     precision = hardware.choose_precision(recipe.train.mixed_precision, device)
     corpus = request.prepared()
-    if corpus.text is not None:
-        say_changes(corpus.text)
+    if corpus.report is not None:
+        say_changes(corpus.report)
     say_pairs(corpus.training, recipe.data)
     model, new_parts = _model(request, corpus)
     sizes = {name: getattr(model.config, name) for name in type(recipe.model).model_fields}
@@ -259,16 +259,16 @@ def _total_steps(recipe: PretrainRecipe, corpus: Prepared) -> int:
     """``max_steps``, or the number of steps in ``epochs`` passes over the training documents of the first text.
 
     Raises:
-        BertkitError: a part has no example, or there are more than ``MOST_STEPS``.
+        BertkitError: a text has no example, or there are more than ``MOST_STEPS``.
     """
     epochs_a_step = 0.0
-    for number, part in enumerate(corpus.training):
-        of_a_step = recipe.train.batch_size * part.share
+    for number, text in enumerate(corpus.training):
+        of_a_step = recipe.train.batch_size * text.share
         for share, tokens in recipe.data.phases:
-            examples = len(sampler_for(part, recipe.data, tokens, recipe.train.seed))
+            examples = len(sampler_for(text, recipe.data, tokens, recipe.train.seed))
             if not examples:
                 raise BertkitError(
-                    f"{part.name or 'the corpus'} has no text to train on beside what is held out; give more"
+                    f"{text.name or 'the corpus'} has no text to train on beside what is held out; give more"
                 )
             epochs_a_step += 0.0 if number else share * of_a_step / examples
     if recipe.train.max_steps is not None:

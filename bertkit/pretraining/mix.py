@@ -14,7 +14,7 @@ _UNIT_BITS = 32
 
 
 @dataclass(frozen=True)
-class Part:
+class RunText:
     """A text of a run.
 
     Attributes:
@@ -57,38 +57,38 @@ def seed_of(seed: int, number: int) -> int:
     return key(seed, number) if number else seed
 
 
-def facts_of(parts: Sequence[Part], passes: Sequence[float]) -> dict[str, list[dict[str, Any]]]:
+def facts_of(texts: Sequence[RunText], passes: Sequence[float]) -> dict[str, list[dict[str, Any]]]:
     """The field ``mix`` of a run's record, with an entry per text; no field if there is a single text.
 
     Args:
-        parts: the texts.
+        texts: the texts.
         passes: how many times each text is read in the whole run.
     """
-    if len(parts) == 1:
+    if len(texts) == 1:
         return {}
     facts = [
         {
-            "source": part.name,
-            "share": part.share,
-            "documents": part.store.info.documents,
-            "tokens": part.store.info.tokens,
-            "training_tokens": part.documents.tokens,
-            "text_bytes": part.store.info.text_bytes,
+            "source": text.name,
+            "share": text.share,
+            "documents": text.store.info.documents,
+            "tokens": text.store.info.tokens,
+            "training_tokens": text.documents.tokens,
+            "text_bytes": text.store.info.text_bytes,
             "passes": times,
         }
-        for part, times in zip(parts, passes, strict=True)
+        for text, times in zip(texts, passes, strict=True)
     ]
     return {"mix": facts}
 
 
-def line_of(part: dict[str, Any]) -> str:
+def line_of(text: dict[str, Any]) -> str:
     """An entry of ``facts_of`` as a line for people."""
-    size, times = part["text_bytes"], part["passes"]
-    all_of_it = ", all of them trained on" if part["training_tokens"] == part["tokens"] else ""
+    size, times = text["text_bytes"], text["passes"]
+    all_of_it = ", all of them trained on" if text["training_tokens"] == text["tokens"] else ""
     return (
-        f"{part['source']}: {counted(part['documents'], 'document', 'documents')}, {part['tokens']:,} tokens{all_of_it} ("
+        f"{text['source']}: {counted(text['documents'], 'document', 'documents')}, {text['tokens']:,} tokens{all_of_it} ("
         + (f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB")
-        + f"), {part['share']:.1%} of the examples, {_read_times(times)}"
+        + f"), {text['share']:.1%} of the examples, {_read_times(times)}"
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from bertkit import console
 from bertkit.draws import GOLDEN
-from bertkit.pretraining.mix import Part
+from bertkit.pretraining.mix import RunText
 from bertkit.pretraining.prepare import Prepared
 
 _LEAST_TOKENS = 8
@@ -35,43 +35,45 @@ def say_overlap(corpus: Prepared, is_deduplicated: bool) -> None:
     )
 
 
-def held_out_and_trained_on(training: Sequence[Part], held_out: Sequence[Part], unknown: int | None) -> tuple[int, int]:
+def held_out_and_trained_on(
+    training: Sequence[RunText], held_out: Sequence[RunText], unknown: int | None
+) -> tuple[int, int]:
     """How many held-out sentences are in the training text, token by token, and how many were looked for.
 
     Only sentences of 8 tokens or more are looked for, of many 2,000 at equal distances; and none with an ``unknown`` token,
     which may stand for any word.
     """
     most = -(-_SOUGHT // len(held_out)) if held_out else 0
-    sought = Counter(text for part in held_out for text in _sample(part, most, unknown))
+    sought = Counter(sentence for text in held_out for sentence in _sample(text, most, unknown))
     total, missing = sought.total(), dict(sought)
-    for part in training:
-        for begin, end in _sentences(part):
+    for text in training:
+        for begin, end in _sentences(text):
             if not missing:
                 break
-            ids = part.store.ids
+            ids = text.store.ids
             alike = np.isin(_keys(ids, begin, end), _keys_of(list(missing), ids.dtype))
             for first, after in zip(begin[alike].tolist(), end[alike].tolist(), strict=True):
                 missing.pop(ids[first:after].tobytes(), None)
     return total - sum(missing.values()), total
 
 
-def _sample(part: Part, most: int, unknown: int | None) -> list[bytes]:
-    """The tokens of up to ``most`` of a part's sentences, without those that have an unknown one."""
-    both = [np.stack(ends) for ends in _sentences(part)]
+def _sample(text: RunText, most: int, unknown: int | None) -> list[bytes]:
+    """The tokens of up to ``most`` of a text's sentences, without those that have an unknown one."""
+    both = [np.stack(ends) for ends in _sentences(text)]
     begin, end = np.concatenate(both, axis=1) if both else np.empty((2, 0), np.int64)
     picked = np.unique(np.linspace(0, len(begin) - 1, min(most, len(begin)), dtype=np.int64))
-    sentences = (part.store.ids[begin[n] : end[n]] for n in picked)
+    sentences = (text.store.ids[begin[n] : end[n]] for n in picked)
     return [one.tobytes() for one in sentences if unknown not in one]
 
 
-def _sentences(part: Part) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Where the sentences of a part begin and end, int64, in tokens, some at a time; short ones are left out."""
-    store, starts = part.store, np.asarray(part.documents.starts)
+def _sentences(text: RunText) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Where the sentences of a text begin and end, int64, in tokens, some at a time; short ones are left out."""
+    store, starts = text.store, np.asarray(text.documents.starts)
     for first in range(0, store.info.sentences, _AT_ONCE):
         bounds = np.asarray(store.sentence_starts[first : first + _AT_ONCE + 1])
         begin, end = bounds[:-1], bounds[1:]
         document = np.searchsorted(starts, np.arange(first, first + len(begin)), side="right") - 1
-        is_read = np.asarray(part.documents.mine)[document] & (end - begin >= _LEAST_TOKENS)
+        is_read = np.asarray(text.documents.mine)[document] & (end - begin >= _LEAST_TOKENS)
         yield begin[is_read], end[is_read]
 
 
@@ -83,6 +85,6 @@ def _keys_of(sentences: Sequence[bytes], dtype: np.dtype) -> np.ndarray:
 def _keys(ids: np.ndarray, begin: np.ndarray, end: np.ndarray) -> np.ndarray:
     """A number for each sentence, uint64, that is the same for the same sentence: of its length and three of its tokens."""
     keys = np.zeros(len(begin), np.uint64)
-    for part in (end - begin, ids[begin], ids[(begin + end) // 2], ids[end - 1]):
-        keys = keys * _FACTOR + part.astype(np.uint64)
+    for known in (end - begin, ids[begin], ids[(begin + end) // 2], ids[end - 1]):
+        keys = keys * _FACTOR + known.astype(np.uint64)
     return keys

@@ -21,7 +21,7 @@ from bertkit.errors import BertkitError
 from bertkit.extras import import_extra
 from bertkit.models.tokenizer import load_tokenizer, special_ids
 from bertkit.pretraining.baselines import Unigrams, unigrams
-from bertkit.pretraining.mix import Part
+from bertkit.pretraining.mix import RunText
 from bertkit.pretraining.split import split_documents
 from bertkit.pretraining.text_notes import say_language, say_repeated, say_unknown, say_what_is_held_out
 from bertkit.pretraining.word_pieces import tokenizer_for, with_new_words
@@ -91,13 +91,13 @@ class AskedText:
 class Prepared:
     """The text of a run as training sees it."""
 
-    training: Sequence[Part]
-    validation: Sequence[Part]
+    training: Sequence[RunText]
+    validation: Sequence[RunText]
     """What is held out of them, or other text."""
     tokenizer: Any
     baseline: Unigrams
     """Of the text that is held out, or of all of which a share is."""
-    text: TextReport | None = None
+    report: TextReport | None = None
     """What the tokenizer does to the text; None of folders that were prepared before."""
     added_words: int = 0
     """Words that the tokenizer was given beside its own."""
@@ -107,21 +107,21 @@ class Prepared:
     @property
     def stores(self) -> list[CorpusStore]:
         """The texts that are trained on."""
-        return [part.store for part in self.training]
+        return [text.store for text in self.training]
 
     @property
     def held_out_tokens(self) -> int:
-        return sum(part.documents.tokens for part in self.validation)
+        return sum(text.documents.tokens for text in self.validation)
 
     @property
     def validation_names(self) -> list[str]:
         """The names of other text that is held out; none for a share of the texts."""
-        return [name for part in self.validation for name in part.store.info.sources] if self.has_own_validation else []
+        return [name for text in self.validation for name in text.store.info.sources] if self.has_own_validation else []
 
     @property
     def validation_fingerprint(self) -> str:
         """Of other text that is held out; empty for a share of the texts."""
-        return "-".join(part.store.info.fingerprint for part in self.validation) if self.has_own_validation else ""
+        return "-".join(text.store.info.fingerprint for text in self.validation) if self.has_own_validation else ""
 
     def total(self, what: Literal["documents", "sentences", "tokens"]) -> int:
         """Of all texts that are trained on, with what is held out of them."""
@@ -130,7 +130,7 @@ class Prepared:
     @property
     def fingerprint(self) -> str:
         """Of the texts, their shares, and the tokenizer."""
-        shares = "".join(f"-{part.share}" for part in self.training) if len(self.training) > 1 else ""
+        shares = "".join(f"-{text.share}" for text in self.training) if len(self.training) > 1 else ""
         texts = "-".join(store.info.fingerprint for store in self.stores)
         return f"{texts}-{self.stores[0].info.tokenizer_fingerprint}{shares}"
 
@@ -159,41 +159,72 @@ def prepare_for_training(
     Raises:
         BertkitError: nothing to read, or unreadable; a folder that was prepared with another tokenizer.
     """
-    text, added_words = None, 0
-    texts = {n: preparation_of(one.inputs, recipe) for n, one in enumerate(asked) if not is_prepared(one.inputs)}
-    folders = [one.inputs[0] for n, one in enumerate(asked) if n not in texts]
-    tokenizer = tokenizer or (load_tokenizer(folders[0]) if folders else None)
-    if add_words:
-        own = _together([one for n, one in texts.items() if not asked[n].is_kept])
-        tokenizer, added_words = with_new_words(own, tokenizer, add_words)
-    if texts:
-        mixed = [(one, asked[n].share) for n, one in texts.items()]
-        tokenizer, text = tokenizer_for(_together(list(texts.values())), recipe.tokenizer, tokenizer, mixed)
+    to_do = [None if is_prepared(one.inputs) else preparation_of(one.inputs, recipe) for one in asked]
+    tokenizer, report, added_words = _tokenizer(asked, to_do, tokenizer, recipe, add_words)
     names = [f"{one.name}: " if len(asked) > 1 else "" for one in asked]
     stores = [
-        _prepared(texts[n], tokenizer, of=names[n]) if n in texts else _opened(one.inputs, tokenizer, names[n])
-        for n, one in enumerate(asked)
+        _prepared(one, tokenizer, of=name) if one else _opened(text.inputs, tokenizer, name)
+        for text, one, name in zip(asked, to_do, names, strict=True)
     ]
     share = 0.0 if validation else recipe.data.validation_split
-    training, held_out = [], []
-    for one, store, of in zip(asked, stores, names, strict=True):
-        mine, theirs = split_documents(store, 0.0 if one.is_kept else share, recipe.train.seed)
-        say_what_is_held_out(mine, theirs, 0.0 if one.is_kept else share, of)
-        name = one.name if len(asked) > 1 else ""
-        training.append(Part(store, mine, one.share, name))
-        held_out += [] if one.is_kept else [Part(store, theirs, one.share, name)]
+    training, held_out = _split(asked, stores, share, recipe.train.seed)
     special = special_ids(tokenizer)
-    for part, one in zip(training, asked, strict=True):
-        _check_predictable(part, special, f"what is trained on of {one.name}" if share else one.name)
-    for part, one in zip(held_out, (one for one in asked if not one.is_kept), strict=True):
+    for text, one in zip(training, asked, strict=True):
+        _check_predictable(text, special, f"what is trained on of {one.name}" if share else one.name)
+    for text, one in zip(held_out, (one for one in asked if not one.is_kept), strict=True):
         _check_predictable(
-            part, special, f"what is held out of {one.name}", "hold out other text with --validation FILE"
+            text, special, f"what is held out of {one.name}", "hold out other text with --validation FILE"
         )
     if validation:
-        same = [store for one, store in zip(asked, stores, strict=True) if [*one.inputs] == [*validation]]
-        held_out = [_validation_text(validation, tokenizer, recipe, same)]
+        held_out = [_whole_text(validation, tokenizer, recipe, _HELD_OUT)]
     baseline = _baseline(held_out, special)
-    return Prepared(training, held_out, tokenizer, baseline, text, added_words, bool(validation))
+    return Prepared(training, held_out, tokenizer, baseline, report, added_words, bool(validation))
+
+
+def prepare_to_evaluate(inputs: Sequence[str], tokenizer: Any, recipe: PretrainRecipe) -> Prepared:
+    """A text prepared, all of it held out.
+
+    Raises:
+        BertkitError: as ``prepare_for_training``.
+    """
+    text = _whole_text(inputs, tokenizer, recipe)
+    return Prepared([text], [text], tokenizer, _baseline([text], special_ids(tokenizer)))
+
+
+def _tokenizer(
+    asked: Sequence[AskedText],
+    to_do: Sequence[Preparation | None],
+    given: Any | None,
+    recipe: PretrainRecipe,
+    add_words: int,
+) -> tuple[Any, TextReport | None, int]:
+    """The tokenizer of a run, what it does to the texts that are prepared now, and how many words it was given."""
+    texts = [(one, text) for one, text in zip(to_do, asked, strict=True) if one]
+    folders = [text.inputs[0] for one, text in zip(to_do, asked, strict=True) if not one]
+    tokenizer, added_words = given or (load_tokenizer(folders[0]) if folders else None), 0
+    if add_words:
+        tokenizer, added_words = with_new_words(
+            _together([one for one, text in texts if not text.is_kept]), tokenizer, add_words
+        )
+    if not texts:
+        return tokenizer, None, added_words
+    mixed = [(one, text.share) for one, text in texts]
+    tokenizer, report = tokenizer_for(_together([one for one, _ in texts]), recipe.tokenizer, tokenizer, mixed)
+    return tokenizer, report, added_words
+
+
+def _split(
+    asked: Sequence[AskedText], stores: Sequence[CorpusStore], share: float, seed: int
+) -> tuple[list[RunText], list[RunText]]:
+    """What is trained on of each text, and what is held out: a share of its tokens, and nothing of general text."""
+    training, held_out = [], []
+    for one, store in zip(asked, stores, strict=True):
+        name, own_share = one.name if len(asked) > 1 else "", 0.0 if one.is_kept else share
+        mine, theirs = split_documents(store, own_share, seed)
+        say_what_is_held_out(mine, theirs, own_share, f"{name}: " if name else "")
+        training.append(RunText(store, mine, one.share, name))
+        held_out += [] if one.is_kept else [RunText(store, theirs, one.share, name)]
+    return training, held_out
 
 
 def _together(texts: Sequence[Preparation]) -> Preparation:
@@ -201,51 +232,46 @@ def _together(texts: Sequence[Preparation]) -> Preparation:
     return texts[0] if len(texts) == 1 else replace(texts[0], sources=[one for text in texts for one in text.sources])
 
 
-def _baseline(parts: Sequence[Part], special: list[int]) -> Unigrams:
+def _baseline(texts: Sequence[RunText], special: list[int]) -> Unigrams:
     """What knowing the frequencies alone would give on these texts, or on those they are held out of, in their shares."""
-    first, *others = parts
+    first, *others = texts
     if not others:
         return unigrams(first.store.token_counts, special)
-    weighed = [part.share / part.store.info.tokens * part.store.token_counts for part in parts]
+    weighed = [text.share / text.store.info.tokens * text.store.token_counts for text in texts]
     return unigrams(np.sum(weighed, axis=0), special)
 
 
-def _validation_text(
-    validation: Sequence[str], tokenizer: Any, recipe: PretrainRecipe, same: Sequence[CorpusStore]
-) -> Part:
-    """Other text, all of it held out; ``same`` is their store, where an evaluation has opened it already."""
-    if same and recipe.data.deduplicate is None:
-        store = same[0]
+def _whole_text(inputs: Sequence[str], tokenizer: Any, recipe: PretrainRecipe, of: str = "") -> RunText:
+    """A text with all of its documents, none of them left out; ``of`` names it in what is said."""
+    if is_prepared(inputs):
+        store = _opened(inputs, tokenizer, of)
     else:
-        if is_prepared(validation):
-            store = _opened(validation, tokenizer, _HELD_OUT)
-        else:
-            as_it_is = replace(preparation_of(validation, recipe), deduplicate=None)
-            store = prepare_corpus(as_it_is, recipe.tokenizer, tokenizer, of=_HELD_OUT)[0]
-    part = Part(store, split_documents(store, 0, recipe.train.seed)[0])
-    _check_predictable(part, special_ids(tokenizer), listed(validation, 3))
-    return part
+        as_it_is = replace(preparation_of(inputs, recipe), deduplicate=None)
+        store = prepare_corpus(as_it_is, recipe.tokenizer, tokenizer, of=of)[0]
+    text = RunText(store, split_documents(store, 0, recipe.train.seed)[0])
+    _check_predictable(text, special_ids(tokenizer), listed(inputs, 3))
+    return text
 
 
 def _check_predictable(
-    part: Part,
+    text: RunText,
     special: list[int],
     what: str,
     to_do: str = "give other text, or a tokenizer that knows its characters (--add-words N gives words to that of a --model)",
 ) -> None:
-    """Raises a BertkitError where a part has documents, and no token of them can be predicted."""
-    if part.documents.count and not _has_predictable(part, special):
+    """Raises a BertkitError where a text has documents, and no token of them can be predicted."""
+    if text.documents.count and not _has_predictable(text, special):
         raise BertkitError(
             f"{what} has no word piece that could be predicted: it is all unknown to the tokenizer; {to_do}"
         )
 
 
-def _has_predictable(part: Part, special: list[int]) -> bool:
-    store, starts = part.store, part.documents.starts
+def _has_predictable(text: RunText, special: list[int]) -> bool:
+    store, starts = text.store, text.documents.starts
     if not unigrams(store.token_counts, special).most_frequent:
         return False
-    for chunk in chunks_of(len(part.documents.mine)):
-        for document in chunk.start + np.flatnonzero(part.documents.mine[chunk.start : chunk.stop]):
+    for chunk in chunks_of(len(text.documents.mine)):
+        for document in chunk.start + np.flatnonzero(text.documents.mine[chunk.start : chunk.stop]):
             begin, end = store.sentence_starts[starts[document : document + 2]].tolist()
             for first in range(begin, end, _LOOKED_AT_ONCE):
                 if not np.isin(store.ids[first : min(first + _LOOKED_AT_ONCE, end)], special).all():

@@ -91,9 +91,9 @@ class ResolvedRequest:
     @property
     def texts(self) -> list[AskedText]:
         """The texts of the run with their shares: the corpus or the texts of ``data.mix``, and with ``--keep`` general text."""
-        parts, keep = self.recipe.data.mix or (), self.asked.keep
-        of_all = sum(part.weight for part in parts)
-        texts = [AskedText([part.source], part.weight / of_all) for part in parts] or [AskedText(self.asked.inputs)]
+        mix, keep = self.recipe.data.mix or (), self.asked.keep
+        of_all = sum(text.weight for text in mix)
+        texts = [AskedText([text.source], text.weight / of_all) for text in mix] or [AskedText(self.asked.inputs)]
         if keep is None:
             return texts
         own = [replace(one, share=one.share * (1 - keep[1])) for one in texts]
@@ -207,8 +207,8 @@ def _check_different(texts: Sequence[AskedText], validation: Sequence[str], prep
     for text, store in zip(texts, prepared.stores, strict=True):
         if (ids := _hash_of_ids(store)) and (other := known.setdefault(ids, text)) is not text:
             raise BertkitError(f"{other.name} and {text.name} of the mix are the same text: leave one of them out")
-    for part in prepared.validation if prepared.has_own_validation else ():
-        if (trained_on := known.get(_hash_of_ids(part.store))) is not None:
+    for held_out in prepared.validation if prepared.has_own_validation else ():
+        if (trained_on := known.get(_hash_of_ids(held_out.store))) is not None:
             raise BertkitError(
                 f"{listed(validation, 3)} is validation text and the same as {trained_on.name}, which is trained on: give other "
                 "text, or leave --validation out, and a share of the text is held out"

@@ -42,8 +42,8 @@ def say_what_starts(
         f"{console.counted(facts['sentences'], 'sentence', 'sentences')}, "
         f"{facts['tokens_in_corpus']:,} tokens"
     )
-    for part in facts.get("mix", []):
-        console.note(console.plain(line_of(part)))
+    for text in facts.get("mix", []):
+        console.note(console.plain(line_of(text)))
     console.note(
         f"[bold]{console.plain(facts['recipe'])}[/]: {console.in_millions(facts['parameters'])} parameters on {facts['device']} "
         f"({precision}{processes}), {steps} of {facts['batch_size']} sequences, {lengths} tokens "

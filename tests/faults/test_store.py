@@ -25,7 +25,7 @@ from bertkit.corpus.store import check_starts, open_store, open_verified
 from bertkit.errors import BertkitError, Interrupted
 from bertkit.models.tokenizer import build_tokenizer
 from bertkit.pretraining.dataset import EvaluationSet, PretrainingPlan, collator_for
-from bertkit.pretraining.mix import Part
+from bertkit.pretraining.mix import RunText
 from bertkit.pretraining.split import split_documents
 from bertkit.pretraining.word_pieces import train_tokenizer
 from bertkit.settings.schema import DataSettings, TokenizerSettings
@@ -213,9 +213,9 @@ def test_ids_beyond_the_vocabulary_never_reach_a_batch(tmp_path):
 
     store = damaged_store(tmp_path / "s", "ids.bin", beyond)
     data = DataSettings(max_seq_length=16)
-    collate, parts = collator_for(toy_tokenizer(), data), [Part(store, split_documents(store, 0, 1)[0])]
-    plan = PretrainingPlan(parts, data, collate, 8, 40, 1, lambda _: 8)
-    evaluation = EvaluationSet(parts, data, collate, 16, 1)
+    collate, texts = collator_for(toy_tokenizer(), data), [RunText(store, split_documents(store, 0, 1)[0])]
+    plan = PretrainingPlan(texts, data, collate, 8, 40, 1, lambda _: 8)
+    evaluation = EvaluationSet(texts, data, collate, 16, 1)
     with pytest.raises(BertkitError, match=r"ids\.bin is damaged \(it holds ids beyond the 100 of the vocabulary\)"):
         plan.fetch([reference for step in range(40) for reference in plan.examples(step)])
     with pytest.raises(BertkitError, match="beyond the 100"):

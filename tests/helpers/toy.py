@@ -5,7 +5,7 @@ from pathlib import Path
 from bertkit.models.bert import new_bert, save_model
 from bertkit.pretraining.dataset import EvaluationSet, PretrainingPlan, collator_for
 from bertkit.pretraining.evaluation import Evaluator
-from bertkit.pretraining.mix import Part
+from bertkit.pretraining.mix import RunText
 from bertkit.pretraining.objective import BertPretrainingObjective
 from bertkit.pretraining.split import split_documents
 from bertkit.settings.schema import DataSettings, ModelSettings, TrainSettings
@@ -30,7 +30,7 @@ def toy_job(
     model = new_bert(
         ModelSettings(**MODEL, hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout), tokenizer, seed=5
     )
-    plan = PretrainingPlan([Part(store, training)], data, collate, 16, steps, settings.seed, lambda _: micro_batch)
+    plan = PretrainingPlan([RunText(store, training)], data, collate, 16, steps, settings.seed, lambda _: micro_batch)
     return Job(
         objective=BertPretrainingObjective(model),
         plan=plan,
@@ -39,7 +39,7 @@ def toy_job(
         save_model=lambda model, where: save_model(model, tokenizer, where),
         evaluate=Evaluator(
             accelerator,
-            lambda length: EvaluationSet([Part(store, validation)], data, collate, length, 1),
+            lambda length: EvaluationSet([RunText(store, validation)], data, collate, length, 1),
             plan.max_seq_length,
             lambda _: 7,
         ),

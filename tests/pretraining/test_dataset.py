@@ -5,7 +5,7 @@ import torch
 from helpers.stores import random_documents, toy_tokenizer, write_store
 
 from bertkit.pretraining.dataset import EvaluationSet, PretrainingPlan, collator_for
-from bertkit.pretraining.mix import Part
+from bertkit.pretraining.mix import RunText
 from bertkit.pretraining.split import split_documents
 from bertkit.settings.schema import DataSettings
 from bertkit.training.schedule import Course
@@ -15,8 +15,8 @@ def plan(tmp_path, steps=20, batch_size=8, **settings):
     store = write_store(tmp_path / "store", random_documents(12))
     data = DataSettings(**{"max_seq_length": ((0.75, 16), (0.25, 24)), **settings})
     collate = collator_for(toy_tokenizer(), data)
-    parts = [Part(store, split_documents(store, 0, 1)[0])]
-    return PretrainingPlan(parts, data, collate, batch_size, steps, 1, lambda _: batch_size)
+    texts = [RunText(store, split_documents(store, 0, 1)[0])]
+    return PretrainingPlan(texts, data, collate, batch_size, steps, 1, lambda _: batch_size)
 
 
 def test_phases_share_the_steps(tmp_path):
@@ -62,8 +62,8 @@ def test_the_evaluation_set_is_fixed_and_said_where_it_is_not_all(tmp_path, caps
     data = DataSettings(max_eval_examples=9)
 
     def make(data=data):
-        parts = [Part(store, split_documents(store, 0, 1)[0])]
-        return EvaluationSet(parts, data, collator_for(toy_tokenizer(), data), 24, 1)
+        texts = [RunText(store, split_documents(store, 0, 1)[0])]
+        return EvaluationSet(texts, data, collator_for(toy_tokenizer(), data), 24, 1)
 
     one, other = make(), make()
     assert len(one) == 9
@@ -80,8 +80,8 @@ def test_what_is_evaluated_is_a_sample_of_all_held_out_text(tmp_path):
     within 4 standard deviations."""
     store = write_store(tmp_path / "store", [[[5 + n] * 10] * 2 for n in range(90)])
     data = DataSettings(max_eval_examples=30)
-    parts = [Part(store, split_documents(store, 0, 1)[0])]
-    examples = EvaluationSet(parts, data, collator_for(toy_tokenizer(), data), 24, 1)
+    texts = [RunText(store, split_documents(store, 0, 1)[0])]
+    examples = EvaluationSet(texts, data, collator_for(toy_tokenizer(), data), 24, 1)
     drawn = {int(examples.example(position)[1].a[0]) - 5 for position in range(30)}
     assert (len(drawn), examples.there) == (30, 90)
     deviation = np.sqrt((90**2 - 1) / 12 / 30 * (90 - 30) / (90 - 1))

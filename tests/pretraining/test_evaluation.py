@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from accelerate import Accelerator
-from helpers.parts import SHAPES, part_of
+from helpers.run_texts import SHAPES, text_of
 
 from bertkit.pretraining.dataset import HeldOutExamples
 from bertkit.pretraining.evaluation import Evaluator, as_read
@@ -46,7 +46,7 @@ def test_perplexity_is_e_to_the_loss():
 
 
 def test_a_model_that_met_no_pairs_reads_the_segments_of_its_training(tmp_path):
-    rows, pairs = part_of(tmp_path / "rows", SHAPES["rows"]), part_of(tmp_path / "long", SHAPES["long documents"])
+    rows, pairs = text_of(tmp_path / "rows", SHAPES["rows"]), text_of(tmp_path / "long", SHAPES["long documents"])
     data = DataSettings(max_seq_length=16)
     assert as_read(data, 16, has_pairs=True) == (data, 16)
     alone, length = as_read(data, 16, has_pairs=False)

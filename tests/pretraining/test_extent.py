@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers.parts import SHAPES, data_of, part_of
+from helpers.run_texts import SHAPES, data_of, text_of
 from helpers.stores import random_documents
 
 from bertkit.corpus import by_document
@@ -11,8 +11,8 @@ from bertkit.pretraining.extent import Extent, documents_with_pairs, extent_of, 
 from bertkit.pretraining.pairs import NO_PAIR
 
 
-def drawn(part, data, length, epochs=60):
-    sampler = sampler_for(part, data, length, 1)
+def drawn(text, data, length, epochs=60):
+    sampler = sampler_for(text, data, length, 1)
     return [sampler.example(epoch, number) for epoch in range(epochs) for number in range(len(sampler))]
 
 
@@ -26,23 +26,23 @@ IN_PAIRS = {"rows": 0, "short documents": 4, "rows and short documents": 2, "a l
 @pytest.mark.parametrize("objective", ["nsp", "sop", "none"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_longest_example_and_the_pairs_are_those_that_are_drawn(tmp_path, shape, objective):
-    part, data = part_of(tmp_path, SHAPES[shape]), data_of(objective)
-    examples = drawn(part, data, 24)
-    assert max(map(tokens_of, examples)) == longest_example(part, data, 24)
+    text, data = text_of(tmp_path, SHAPES[shape]), data_of(objective)
+    examples = drawn(text, data, 24)
+    assert max(map(tokens_of, examples)) == longest_example(text, data, 24)
     has_pairs = any(example.next_sentence_label != NO_PAIR for example in examples)
-    assert has_pairs == (documents_with_pairs([part], data) > 0)
+    assert has_pairs == (documents_with_pairs([text], data) > 0)
     if objective != "none" and shape in IN_PAIRS:
-        assert documents_with_pairs([part], data) == IN_PAIRS[shape]
+        assert documents_with_pairs([text], data) == IN_PAIRS[shape]
 
 
 def test_only_documents_to_train_on_count(tmp_path, monkeypatch, own_cache):
     """By a loop over the documents, and the same where they are many and so computed once."""
-    part = part_of(tmp_path / "s", random_documents(200, sentences=(1, 4)), share=0.3)
-    ends = np.asarray(part.store.sentence_starts)
+    text = text_of(tmp_path / "s", random_documents(200, sentences=(1, 4)), share=0.3)
+    ends = np.asarray(text.store.sentence_starts)
     mine = [(int(b - a), int(ends[b] - ends[a])) for a, b, own in zip(
-        part.documents.starts, part.documents.starts[1:], part.documents.mine, strict=False) if own]  # fmt: skip
+        text.documents.starts, text.documents.starts[1:], text.documents.mine, strict=False) if own]  # fmt: skip
     several, one = ([tokens for n, tokens in mine if (n > 1) is wanted] for wanted in (True, False))
-    assert extent_of(part) == Extent(len(several), max(several), max(one))
+    assert extent_of(text) == Extent(len(several), max(several), max(one))
     monkeypatch.setattr(by_document, "MAPPED_FROM", 1)
     monkeypatch.setattr(by_document, "_AT_ONCE", 7)
-    assert extent_of(part) == Extent(len(several), max(several), max(one))
+    assert extent_of(text) == Extent(len(several), max(several), max(one))

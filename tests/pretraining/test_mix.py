@@ -18,7 +18,7 @@ from bertkit.cli import app
 from bertkit.corpus.vocabulary import reading, readings
 from bertkit.errors import BertkitError
 from bertkit.pretraining.dataset import EvaluationSet, PretrainingPlan, collator_for, sampler_for
-from bertkit.pretraining.mix import Part, examples_of, line_of, seed_of
+from bertkit.pretraining.mix import RunText, examples_of, line_of, seed_of
 from bertkit.pretraining.split import split_documents
 from bertkit.settings.schema import DataSettings
 from bertkit.training.schedule import Course
@@ -40,7 +40,7 @@ SETTINGS = {"model.num_hidden_layers": 1, "model.hidden_size": 32, "model.num_at
     ],
 )
 def test_a_text_that_is_hardly_read_or_not_at_all_is_said(times, told) -> None:
-    part = {
+    text = {
         "source": "a",
         "documents": 2,
         "tokens": 9,
@@ -49,7 +49,7 @@ def test_a_text_that_is_hardly_read_or_not_at_all_is_said(times, told) -> None:
         "share": 0.1,
         "passes": times,
     }
-    assert f"10.0% of the examples, {told}" in line_of(part)
+    assert f"10.0% of the examples, {told}" in line_of(text)
 
 
 def test_examples_by_hand() -> None:
@@ -61,42 +61,42 @@ def test_examples_by_hand() -> None:
     assert examples_of((0.1,), 7) == [7]
 
 
-@pytest.mark.parametrize("parts", [2, 3, 7])
-def test_one_part_an_example_and_all_shares_held_at_any_time(parts: int) -> None:
+@pytest.mark.parametrize("texts", [2, 3, 7])
+def test_one_text_an_example_and_all_shares_held_at_any_time(texts: int) -> None:
     """By exact fractions; a draw for each example would be off by sqrt(n · p · (1 - p)), 50 of 10,000."""
-    draws = random.Random(parts)
+    draws = random.Random(texts)
     for _ in range(20):
-        shares = [draws.choice((draws.random(), 1e-3 * draws.random(), 100.0)) for _ in range(parts)]
+        shares = [draws.choice((draws.random(), 1e-3 * draws.random(), 100.0)) for _ in range(texts)]
         exact = [Fraction(share) / sum(map(Fraction, shares)) for share in shares]
         for first in (0, draws.randrange(10**9)):
             before = examples_of(shares, first)
             for n in range(first + 1, first + 2_000):
                 counts = examples_of(shares, n)
-                assert sorted(after - one for one, after in zip(before, counts, strict=True)) == [0] * (parts - 1) + [1]
+                assert sorted(after - one for one, after in zip(before, counts, strict=True)) == [0] * (texts - 1) + [1]
                 before = counts
-            slack = parts / 2 + parts * n / 2**32  # half an example for each that is rounded, and shares known to 2^-32
+            slack = texts / 2 + texts * n / 2**32  # half an example for each that is rounded, and shares known to 2^-32
             assert all(abs(one - n * share) < slack for one, share in zip(before, exact, strict=True))
 
 
-def parts_of(tmp_path, *shares, documents=(12, 5, 9)):
+def texts_of(tmp_path, *shares, documents=(12, 5, 9)):
     stores = [write_store(tmp_path / str(n), random_documents(documents[n], seed=n)) for n in range(len(shares))]
     return [
-        Part(store, split_documents(store, 0, 1)[0], share, str(n))
+        RunText(store, split_documents(store, 0, 1)[0], share, str(n))
         for n, (store, share) in enumerate(zip(stores, shares, strict=True))
     ]
 
 
-def plan_of(parts, steps=200, batch_size=8, **settings):
+def plan_of(texts, steps=200, batch_size=8, **settings):
     data = DataSettings(**{"max_seq_length": ((0.75, 16), (0.25, 24)), **settings})
-    return PretrainingPlan(parts, data, collator_for(toy_tokenizer(), data), batch_size, steps, 1, lambda _: batch_size)
+    return PretrainingPlan(texts, data, collator_for(toy_tokenizer(), data), batch_size, steps, 1, lambda _: batch_size)
 
 
-def test_each_part_is_gone_through_whole_in_each_of_its_epochs(tmp_path) -> None:
-    plan = plan_of(parts_of(tmp_path, 0.6, 0.3, 0.1))
+def test_each_text_is_gone_through_whole_in_each_of_its_epochs(tmp_path) -> None:
+    plan = plan_of(texts_of(tmp_path, 0.6, 0.3, 0.1))
     references = [reference for step in range(150) for reference in plan.examples(step)]  # the first phase
-    assert [sum(one.part == part for one in references) for part in range(3)] == [720, 360, 120]
-    for part in range(3):
-        own = [one for one in references if one.part == part]
+    assert [sum(one.text == text for one in references) for text in range(3)] == [720, 360, 120]
+    for text in range(3):
+        own = [one for one in references if one.text == text]
         size = max(one.number for one in own) + 1
         epochs = [list(group) for _, group in itertools.groupby(own, key=lambda one: one.epoch)]
         assert [group[0].epoch for group in epochs] == list(range(len(epochs)))
@@ -105,41 +105,41 @@ def test_each_part_is_gone_through_whole_in_each_of_its_epochs(tmp_path) -> None
             assert sorted(one.number for one in group) == list(range(size))
         assert [one.number for one in epochs[0]] != [one.number for one in epochs[1]][: len(epochs[0])]
         # The second phase goes on with epochs that the first has not begun.
-        later = [one for step in range(150, 200) for one in plan.examples(step) if one.part == part]
+        later = [one for step in range(150, 200) for one in plan.examples(step) if one.text == text]
         assert min(one.epoch for one in later) > epochs[-1][0].epoch
-    passes = [sum(one.part == part and one.phase == 0 for one in references) for part in range(3)]
+    passes = [sum(one.text == text and one.phase == 0 for one in references) for text in range(3)]
     longer = [50 * 8 * share for share in (0.6, 0.3, 0.1)]
-    for part, (first, second, told) in enumerate(zip(passes, longer, plan.passes(), strict=True)):
-        sizes = [len(sampler_for(parts_of(tmp_path, 0.6, 0.3, 0.1)[part], DataSettings(), n, 1)) for n in (16, 24)]
+    for text, (first, second, told) in enumerate(zip(passes, longer, plan.passes(), strict=True)):
+        sizes = [len(sampler_for(texts_of(tmp_path, 0.6, 0.3, 0.1)[text], DataSettings(), n, 1)) for n in (16, 24)]
         assert told == pytest.approx(first / sizes[0] + second / sizes[1])
 
 
-def test_an_example_of_a_part_is_what_its_text_alone_would_give(tmp_path) -> None:
+def test_an_example_of_a_mix_is_what_its_text_alone_would_give(tmp_path) -> None:
     """With the seed of its place: the mix decides when an example comes, and nothing else of it."""
-    parts = parts_of(tmp_path, 0.7, 0.3)
-    plan = plan_of(parts)
+    texts = texts_of(tmp_path, 0.7, 0.3)
+    plan = plan_of(texts)
     data = DataSettings(max_seq_length=16)
-    samplers = [sampler_for(part, data, 16, seed_of(1, number)) for number, part in enumerate(parts)]
+    samplers = [sampler_for(text, data, 16, seed_of(1, number)) for number, text in enumerate(texts)]
     seen = set()
     for reference in (one for step in range(60) for one in plan.examples(step)):
         example = plan.example(reference)
-        alone = samplers[reference.part].example(reference.epoch, reference.number)
+        alone = samplers[reference.text].example(reference.epoch, reference.number)
         assert all(map(lambda a, b: (a == b).all() if hasattr(a, "all") else a == b, example, alone))
         seen.add(example.key)
-    assert len(seen) == 60 * 8  # no two have their masks in common, of whatever part and epoch
+    assert len(seen) == 60 * 8  # no two have their masks in common, of whatever text and epoch
 
 
-def test_a_small_part_is_drawn_anew_in_each_epoch_unless_static(tmp_path) -> None:
+def test_a_small_text_is_drawn_anew_in_each_epoch_unless_static(tmp_path) -> None:
     for static in (False, True):
-        plan = plan_of(parts_of(tmp_path, 0.9, 0.1), static_masking=static)
-        first = next(one for one in plan.examples(1) + plan.examples(2) if one.part == 1)
+        plan = plan_of(texts_of(tmp_path, 0.9, 0.1), static_masking=static)
+        first = next(one for one in plan.examples(1) + plan.examples(2) if one.text == 1)
         batches = [plan.fetch([first._replace(epoch=epoch)]) for epoch in (0, 1)]
         shapes = {batch["labels"].shape for batch in batches}
         assert (len(shapes) == 1 and torch.equal(*(batch["labels"] for batch in batches))) is static
 
 
 def test_steps_are_fitted_anew_in_a_mix_as_well(tmp_path) -> None:
-    plan = plan_of(parts_of(tmp_path, 0.7, 0.3), steps=40)
+    plan = plan_of(texts_of(tmp_path, 0.7, 0.3), steps=40)
     before = [plan.examples(step) for step in range(40)]
     plan.refit(Course(40, ((10, 30),)))
     assert [plan.examples(step) for step in range(20)] == before[:20]
@@ -148,19 +148,19 @@ def test_steps_are_fitted_anew_in_a_mix_as_well(tmp_path) -> None:
 
 def test_what_is_held_out_is_evaluated_in_the_shares_of_the_mix(tmp_path, capsys) -> None:
     data = DataSettings(max_eval_examples=50)
-    parts = parts_of(tmp_path, 0.5, 0.5, documents=(40, 2))
-    examples = EvaluationSet(parts, data, collator_for(toy_tokenizer(), data), 24, 1)
+    texts = texts_of(tmp_path, 0.5, 0.5, documents=(40, 2))
+    examples = EvaluationSet(texts, data, collator_for(toy_tokenizer(), data), 24, 1)
     drawn = [examples.example(position) for position in range(len(examples))]
-    assert [sum(part == number for part, _ in drawn) for number in (0, 1)] == [25, 25]
-    few = len(sampler_for(parts[1], data, 24, 1))
-    assert few < 25 < len(sampler_for(parts[0], data, 24, 1))
+    assert [sum(text == number for text, _ in drawn) for number in (0, 1)] == [25, 25]
+    few = len(sampler_for(texts[1], data, 24, 1))
+    assert few < 25 < len(sampler_for(texts[0], data, 24, 1))
     assert len({example.key for _, example in drawn}) == 50  # the few are read again with other masks
     batch = examples.fetch(range(20, 30))
     assert torch.equal(batch["labels"], examples.fetch(range(20, 30))["labels"])
     assert len(batch["labels"]) == 10
-    named = [Part(part.store, part.documents, part.share, f"text {number}") for number, part in enumerate(parts)]
+    named = [RunText(text.store, text.documents, text.share, f"text {number}") for number, text in enumerate(texts)]
     EvaluationSet(named, data, collator_for(toy_tokenizer(), data), 24, 1).say_share("--max-examples N")
-    many = len(sampler_for(parts[0], data, 24, 1))
+    many = len(sampler_for(texts[0], data, 24, 1))
     assert " ".join(capsys.readouterr().err.split()).endswith(
         f"(--max-examples N takes more) each text has its share of the evaluated examples: text 0 25 of {many}, text 1 25 of "
         f"{few}, read {25 / few:.1f} times"
@@ -203,7 +203,7 @@ def said(capfd) -> str:
     return " ".join(capfd.readouterr().err.split())
 
 
-def test_a_run_of_a_mix_says_each_part_and_is_resumed_to_the_bit(recipe, tmp_path, capfd) -> None:
+def test_a_run_of_a_mix_says_each_text_and_is_resumed_to_the_bit(recipe, tmp_path, capfd) -> None:
     result = CliRunner().invoke(app, ["pretrain", "--recipe", "my.toml", "--device", "cpu"], catch_exceptions=False)
     assert result.exit_code == 0, result.stderr
     told = " ".join(result.stderr.split())
@@ -279,7 +279,7 @@ def test_a_mix_is_looked_at(recipe) -> None:
     assert "mix" not in bertkit.inspect("wiki.txt", recipe="tiny", settings=SETTINGS, examples=4)
 
 
-def test_prepared_parts_and_general_text_are_mixed_as_well(recipe, tmp_path) -> None:
+def test_prepared_texts_and_general_text_are_mixed_as_well(recipe, tmp_path) -> None:
     assert CliRunner().invoke(app, ["prepare", "wiki.txt", "--out", "wiki"]).exit_code == 0
     (tmp_path / "general.txt").write_text(WIKI[::-1], encoding="utf-8")
     mix = [{"source": "wiki", "weight": 1}, {"source": "stories.txt", "weight": 1}]
@@ -316,7 +316,7 @@ def test_bad_mixes_get_one_line(recipe, tmp_path, mix, message) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_a_part_that_a_batch_reads_more_than_once_is_said(recipe, tmp_path, capsys) -> None:
+def test_a_text_that_a_batch_reads_more_than_once_is_said(recipe, tmp_path, capsys) -> None:
     (tmp_path / "two.txt").write_text("The cat sat.\nIt ran.\n\nA dog ran.\nIt sat.\n", encoding="utf-8")
     mix = [{"source": "wiki.txt", "weight": 1}, {"source": "two.txt", "weight": 40}]
     run = bertkit.pretrain(recipe="my.toml", out="run", settings={"data.mix": mix, "max_steps": 2})

@@ -7,7 +7,7 @@ import pytest
 from helpers.stores import toy_tokenizer, write_store
 
 from bertkit.pretraining import overlap
-from bertkit.pretraining.mix import Part
+from bertkit.pretraining.mix import RunText
 from bertkit.pretraining.split import split_documents
 
 
@@ -23,7 +23,7 @@ def sentences(documents):
 
 
 def whole(store):
-    return Part(store, split_documents(store, 0, 1)[0])
+    return RunText(store, split_documents(store, 0, 1)[0])
 
 
 @pytest.mark.parametrize("at_once", [7, 2**20])
@@ -44,7 +44,7 @@ def test_what_is_held_out_of_a_text_is_not_its_training_text(tmp_path):
     text = [[[5, 6, 7, 8, 9, *divmod(n, 10), 5]] for n in range(500)]  # no two alike
     store = write_store(tmp_path / "s", [*text, *text[:50]])
     sides = split_documents(store, 0.2, 1)
-    training, held_out = (Part(store, side) for side in sides)
+    training, held_out = (RunText(store, side) for side in sides)
     mine = [one for one, is_mine in zip([*text, *text[:50]], sides[1].mine, strict=True) if is_mine]
     theirs = [one for one, is_mine in zip([*text, *text[:50]], sides[0].mine, strict=True) if is_mine]
     assert overlap.held_out_and_trained_on([training], [held_out], None) == (

@@ -1,7 +1,7 @@
 """What is said of documents without sentence pairs."""
 
 import pytest
-from helpers.parts import SHAPES, data_of, part_of
+from helpers.run_texts import SHAPES, data_of, text_of
 
 from bertkit.pretraining.pair_notes import say_no_held_out_pairs, say_pairs
 
@@ -20,10 +20,10 @@ from bertkit.pretraining.pair_notes import say_no_held_out_pairs, say_pairs
     ],
 )
 def test_a_head_that_learns_nothing_or_little_is_said(tmp_path, capsys, shape, told):
-    part = part_of(tmp_path, SHAPES[shape])
-    say_pairs([part], data_of("none"))
+    text = text_of(tmp_path, SHAPES[shape])
+    say_pairs([text], data_of("none"))
     assert capsys.readouterr().err == ""
-    say_pairs([part], data_of("nsp"))
+    say_pairs([text], data_of("nsp"))
     said = " ".join(capsys.readouterr().err.split())
     assert told in said if told else said == ""
     assert said.count("--set data.sentence_objective=none") == bool(told)
@@ -49,7 +49,7 @@ def test_a_head_that_learns_nothing_or_little_is_said(tmp_path, capsys, shape, t
     ],
 )
 def test_why_held_out_text_has_no_figures_of_pairs_is_said(tmp_path, capsys, shape, objective, told):
-    say_no_held_out_pairs([part_of(tmp_path, SHAPES[shape])], data_of(objective, 512), 24)
+    say_no_held_out_pairs([text_of(tmp_path, SHAPES[shape])], data_of(objective, 512), 24)
     heard = " ".join(capsys.readouterr().err.split())
     assert told in heard if told else heard == ""
     assert heard.count("--validation FILE") == bool(told)

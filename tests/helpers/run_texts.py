@@ -1,14 +1,14 @@
 """Parts of split corpora, of documents of several shapes."""
 
-from bertkit.pretraining.mix import Part
+from bertkit.pretraining.mix import RunText
 from bertkit.pretraining.split import split_documents
 from bertkit.settings.schema import DataSettings
 from helpers.stores import random_documents, write_store
 
 
-def part_of(folder, documents, share=0.0):
+def text_of(folder, documents, share=0.0):
     store = write_store(folder, documents)
-    return Part(store, split_documents(store, share, 1)[0])
+    return RunText(store, split_documents(store, share, 1)[0])
 
 
 def sentences(*lengths):
