@@ -23,9 +23,8 @@ from bertkit.models.folder import bert_folder, own_length
 from bertkit.models.new_words import new_words
 from bertkit.models.tokenizer import continuation_mask, load_tokenizer, special_ids
 from bertkit.pretraining.dataset import HeldOutExamples
-from bertkit.pretraining.mix import RunText
-from bertkit.pretraining.prepare import Prepared
 from bertkit.pretraining.split import split_documents
+from bertkit.pretraining.texts import Prepared, RunText
 from bertkit.runtime.batches import TOKENS_AT_ONCE
 from bertkit.settings.schema import PretrainRecipe
 

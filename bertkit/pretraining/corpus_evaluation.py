@@ -14,7 +14,8 @@ from bertkit.pretraining.evaluation import Evaluator, as_read
 from bertkit.pretraining.extent import longest_example
 from bertkit.pretraining.job import MICRO_BATCH_TOKENS
 from bertkit.pretraining.pair_notes import why_no_pairs
-from bertkit.pretraining.prepare import Prepared, is_prepared, prepare_to_evaluate
+from bertkit.pretraining.prepare import is_prepared, prepare_to_evaluate
+from bertkit.pretraining.texts import Prepared
 from bertkit.runtime.learned_objective import learned_objective
 from bertkit.settings.recipes import Override, given, load
 from bertkit.settings.schema import PretrainRecipe

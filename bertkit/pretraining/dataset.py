@@ -16,8 +16,9 @@ from bertkit.draws import Permutation, key
 from bertkit.models.bert import IGNORE
 from bertkit.pretraining.collator import DataCollatorForBertPretraining
 from bertkit.pretraining.extent import longest_example
-from bertkit.pretraining.mix import RunText, examples_of, seed_of
+from bertkit.pretraining.mix import examples_of, seed_of
 from bertkit.pretraining.pairs import Example, PairSampler
+from bertkit.pretraining.texts import RunText
 from bertkit.settings.schema import DataSettings
 from bertkit.training.schedule import Course
 

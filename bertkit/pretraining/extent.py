@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bertkit.corpus.by_document import chunks_of, computed_once, tokens_of
-from bertkit.pretraining.mix import RunText
+from bertkit.pretraining.texts import RunText
 from bertkit.settings.schema import DataSettings
 
 

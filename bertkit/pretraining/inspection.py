@@ -18,8 +18,9 @@ from bertkit.models.tokenizer import special_ids
 from bertkit.pretraining.dataset import PretrainingPlan
 from bertkit.pretraining.job import plan_of, sequences
 from bertkit.pretraining.mix import facts_of
-from bertkit.pretraining.prepare import Prepared, preparation_of
+from bertkit.pretraining.prepare import preparation_of
 from bertkit.pretraining.request import PretrainRequest, ResolvedRequest, resolve
+from bertkit.pretraining.texts import Prepared
 
 _BATCH = 256
 _WORST_SHOWN = 50

@@ -15,9 +15,9 @@ from bertkit.pretraining.extent import documents_with_pairs
 from bertkit.pretraining.learning_watch import LearningWatch
 from bertkit.pretraining.mix import facts_of
 from bertkit.pretraining.pair_notes import say_no_held_out_pairs, say_pairs
-from bertkit.pretraining.prepare import Prepared
 from bertkit.pretraining.request import ResolvedRequest
 from bertkit.pretraining.text_notes import say_changes
+from bertkit.pretraining.texts import Prepared
 from bertkit.runtime.learned_objective import learned_objective
 from bertkit.settings.recipes import flat
 from bertkit.settings.schema import MOST_STEPS, PretrainRecipe

@@ -1,33 +1,14 @@
-"""The texts of a run and their shares of the examples: one corpus, or several texts that are mixed."""
+"""The shares that the texts of a run have of its examples."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from bertkit.console import counted
-from bertkit.corpus.store import CorpusStore
 from bertkit.draws import key
-from bertkit.pretraining.split import DocumentSet
+from bertkit.pretraining.texts import RunText
 
 _UNIT_BITS = 32
 """Shares are whole multiples of 2^-32, so that rounding is the same on every machine."""
-
-
-@dataclass(frozen=True)
-class RunText:
-    """A text of a run.
-
-    Attributes:
-        store: the prepared text.
-        documents: the documents from which examples are drawn.
-        share: the share of the run's examples, 0 to 1.
-        name: the name for messages; empty if the run has a single text.
-    """
-
-    store: CorpusStore
-    documents: DocumentSet
-    share: float = 1.0
-    name: str = ""
 
 
 def examples_of(shares: Sequence[float], examples: int) -> list[int]:

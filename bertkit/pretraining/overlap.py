@@ -7,8 +7,7 @@ import numpy as np
 
 from bertkit import console
 from bertkit.draws import GOLDEN
-from bertkit.pretraining.mix import RunText
-from bertkit.pretraining.prepare import Prepared
+from bertkit.pretraining.texts import Prepared, RunText
 
 _LEAST_TOKENS = 8
 """Shorter sentences ("what did he say ?") occur twice by chance."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from bertkit import console
 from bertkit.pretraining.extent import documents_with_pairs, extent_of
-from bertkit.pretraining.mix import RunText
+from bertkit.pretraining.texts import RunText
 from bertkit.settings.schema import DataSettings
 
 _ENDS = "a blank line ends a document, and so does a row"

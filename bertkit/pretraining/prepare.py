@@ -1,15 +1,14 @@
 """From the corpus a person names to a tokenizer, a prepared store and its training and validation documents."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bertkit import console
 from bertkit.console import listed
-from bertkit.corpus.by_document import chunks_of
 from bertkit.corpus.merge import merged, source_names
 from bertkit.corpus.preparation import Preparation, tokenizer_fingerprint
 from bertkit.corpus.prepare import named, prepare, say_notes
@@ -21,9 +20,10 @@ from bertkit.errors import BertkitError
 from bertkit.extras import import_extra
 from bertkit.models.tokenizer import load_tokenizer, special_ids
 from bertkit.pretraining.baselines import Unigrams, unigrams
-from bertkit.pretraining.mix import RunText
+from bertkit.pretraining.predictable import check_predictable
 from bertkit.pretraining.split import split_documents
 from bertkit.pretraining.text_notes import say_language, say_repeated, say_unknown, say_what_is_held_out
+from bertkit.pretraining.texts import AskedText, Prepared, RunText
 from bertkit.pretraining.word_pieces import tokenizer_for, with_new_words
 from bertkit.settings.schema import PretrainRecipe, TokenizerSettings
 
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from bertkit.corpus.preparation import Engine
 
 _HELD_OUT = "held-out text: "
-_LOOKED_AT_ONCE = 2**20
-"""Tokens."""
 
 
 def prepare_corpus(
@@ -70,71 +68,6 @@ def _prepared(
     return store
 
 
-@dataclass(frozen=True)
-class AskedText:
-    """A text that a run is to read."""
-
-    inputs: Sequence[str]
-    """As ``find_sources`` takes them, or prepared folders of the parts of one text."""
-    share: float = 1.0
-    """Of the run's examples."""
-    is_kept: bool = False
-    """General text that is mixed in, so that less of it is forgotten: nothing of it is held out."""
-
-    @property
-    def name(self) -> str:
-        """For people."""
-        return listed(self.inputs, 3)
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """The text of a run as training sees it."""
-
-    training: Sequence[RunText]
-    validation: Sequence[RunText]
-    """What is held out of them, or other text."""
-    tokenizer: Any
-    baseline: Unigrams
-    """Of the text that is held out, or of all of which a share is."""
-    report: TextReport | None = None
-    """What the tokenizer does to the text; None of folders that were prepared before."""
-    added_words: int = 0
-    """Words that the tokenizer was given beside its own."""
-    has_own_validation: bool = False
-    """Whether other text is held out, and not a share of the texts."""
-
-    @property
-    def stores(self) -> list[CorpusStore]:
-        """The texts that are trained on."""
-        return [text.store for text in self.training]
-
-    @property
-    def held_out_tokens(self) -> int:
-        return sum(text.documents.tokens for text in self.validation)
-
-    @property
-    def validation_names(self) -> list[str]:
-        """The names of other text that is held out; none for a share of the texts."""
-        return [name for text in self.validation for name in text.store.info.sources] if self.has_own_validation else []
-
-    @property
-    def validation_fingerprint(self) -> str:
-        """Of other text that is held out; empty for a share of the texts."""
-        return "-".join(text.store.info.fingerprint for text in self.validation) if self.has_own_validation else ""
-
-    def total(self, what: Literal["documents", "sentences", "tokens"]) -> int:
-        """Of all texts that are trained on, with what is held out of them."""
-        return sum(getattr(store.info, what) for store in self.stores)
-
-    @property
-    def fingerprint(self) -> str:
-        """Of the texts, their shares, and the tokenizer."""
-        shares = "".join(f"-{text.share}" for text in self.training) if len(self.training) > 1 else ""
-        texts = "-".join(store.info.fingerprint for store in self.stores)
-        return f"{texts}-{self.stores[0].info.tokenizer_fingerprint}{shares}"
-
-
 def is_prepared(inputs: Sequence[str]) -> bool:
     """Whether the inputs are folders that ``bertkit prepare`` wrote."""
     return bool(inputs) and all(is_store(Path(one)) for one in inputs)
@@ -170,9 +103,9 @@ def prepare_for_training(
     training, held_out = _split(asked, stores, share, recipe.train.seed)
     special = special_ids(tokenizer)
     for text, one in zip(training, asked, strict=True):
-        _check_predictable(text, special, f"what is trained on of {one.name}" if share else one.name)
+        check_predictable(text, special, f"what is trained on of {one.name}" if share else one.name)
     for text, one in zip(held_out, (one for one in asked if not one.is_kept), strict=True):
-        _check_predictable(
+        check_predictable(
             text, special, f"what is held out of {one.name}", "hold out other text with --validation FILE"
         )
     if validation:
@@ -249,34 +182,8 @@ def _whole_text(inputs: Sequence[str], tokenizer: Any, recipe: PretrainRecipe, o
         as_it_is = replace(preparation_of(inputs, recipe), deduplicate=None)
         store = prepare_corpus(as_it_is, recipe.tokenizer, tokenizer, of=of)[0]
     text = RunText(store, split_documents(store, 0, recipe.train.seed)[0])
-    _check_predictable(text, special_ids(tokenizer), listed(inputs, 3))
+    check_predictable(text, special_ids(tokenizer), listed(inputs, 3))
     return text
-
-
-def _check_predictable(
-    text: RunText,
-    special: list[int],
-    what: str,
-    to_do: str = "give other text, or a tokenizer that knows its characters (--add-words N gives words to that of a --model)",
-) -> None:
-    """Raises a BertkitError where a text has documents, and no token of them can be predicted."""
-    if text.documents.count and not _has_predictable(text, special):
-        raise BertkitError(
-            f"{what} has no word piece that could be predicted: it is all unknown to the tokenizer; {to_do}"
-        )
-
-
-def _has_predictable(text: RunText, special: list[int]) -> bool:
-    store, starts = text.store, text.documents.starts
-    if not unigrams(store.token_counts, special).most_frequent:
-        return False
-    for chunk in chunks_of(len(text.documents.mine)):
-        for document in chunk.start + np.flatnonzero(text.documents.mine[chunk.start : chunk.stop]):
-            begin, end = store.sentence_starts[starts[document : document + 2]].tolist()
-            for first in range(begin, end, _LOOKED_AT_ONCE):
-                if not np.isin(store.ids[first : min(first + _LOOKED_AT_ONCE, end)], special).all():
-                    return True
-    return False
 
 
 def _opened(folders: Sequence[str], tokenizer: Any, of: str) -> CorpusStore:

@@ -15,7 +15,8 @@ from bertkit.corpus.store import IDS_FILE, CorpusStore, read_info
 from bertkit.errors import BertkitError
 from bertkit.models.folder import bert_folder, check_pairs, max_positions
 from bertkit.models.tokenizer import load_tokenizer
-from bertkit.pretraining.prepare import AskedText, Prepared, is_prepared, prepare_for_training
+from bertkit.pretraining.prepare import is_prepared, prepare_for_training
+from bertkit.pretraining.texts import AskedText, Prepared
 from bertkit.settings.recipes import Override, given, load
 from bertkit.settings.schema import ModelSettings, PretrainRecipe, TokenizerSettings
 from bertkit.training.record import RunRecord, read_record

@@ -6,8 +6,8 @@ from bertkit import console
 from bertkit.console import listed
 from bertkit.errors import BertkitError
 from bertkit.pretraining.job import Setup
-from bertkit.pretraining.prepare import Prepared
 from bertkit.pretraining.request import ResolvedRequest, decided_already
+from bertkit.pretraining.texts import Prepared
 from bertkit.training import resume_checks
 from bertkit.training.record import RunRecord
 

@@ -21,8 +21,8 @@ from bertkit.models.fast.attention import choose_attention
 from bertkit.pretraining.dataset import PretrainingPlan
 from bertkit.pretraining.inspection import inspect
 from bertkit.pretraining.objective import BertPretrainingObjective
-from bertkit.pretraining.prepare import Prepared
 from bertkit.pretraining.request import PretrainRequest
+from bertkit.pretraining.texts import Prepared
 from bertkit.settings.schema import DataSettings, PretrainRecipe
 from bertkit.training.job import Job
 from bertkit.training.loop import fit

@@ -25,8 +25,8 @@ from bertkit.corpus.store import check_starts, open_store, open_verified
 from bertkit.errors import BertkitError, Interrupted
 from bertkit.models.tokenizer import build_tokenizer
 from bertkit.pretraining.dataset import EvaluationSet, PretrainingPlan, collator_for
-from bertkit.pretraining.mix import RunText
 from bertkit.pretraining.split import split_documents
+from bertkit.pretraining.texts import RunText
 from bertkit.pretraining.word_pieces import train_tokenizer
 from bertkit.settings.schema import DataSettings, TokenizerSettings
 from bertkit.signals import stopped_cleanly

@@ -1,7 +1,7 @@
 """Parts of split corpora, of documents of several shapes."""
 
-from bertkit.pretraining.mix import RunText
 from bertkit.pretraining.split import split_documents
+from bertkit.pretraining.texts import RunText
 from bertkit.settings.schema import DataSettings
 from helpers.stores import random_documents, write_store
 

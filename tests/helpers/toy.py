@@ -5,9 +5,9 @@ from pathlib import Path
 from bertkit.models.bert import new_bert, save_model
 from bertkit.pretraining.dataset import EvaluationSet, PretrainingPlan, collator_for
 from bertkit.pretraining.evaluation import Evaluator
-from bertkit.pretraining.mix import RunText
 from bertkit.pretraining.objective import BertPretrainingObjective
 from bertkit.pretraining.split import split_documents
+from bertkit.pretraining.texts import RunText
 from bertkit.settings.schema import DataSettings, ModelSettings, TrainSettings
 from bertkit.training.job import Job
 from helpers.stores import random_documents, toy_tokenizer, write_store

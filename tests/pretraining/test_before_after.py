@@ -15,9 +15,10 @@ from bertkit.models.new_words import save_with_words
 from bertkit.models.tokenizer import load_tokenizer
 from bertkit.pretraining import before_after
 from bertkit.pretraining.before_after import Reading, bits_per_character, hidden_words
-from bertkit.pretraining.prepare import AskedText, prepare_for_training
+from bertkit.pretraining.prepare import prepare_for_training
 from bertkit.pretraining.request import PretrainRequest
 from bertkit.pretraining.run import pretrain
+from bertkit.pretraining.texts import AskedText
 from bertkit.settings.recipes import Override, load
 from bertkit.settings.schema import PretrainRecipe
 

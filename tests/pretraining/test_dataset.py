@@ -5,8 +5,8 @@ import torch
 from helpers.stores import random_documents, toy_tokenizer, write_store
 
 from bertkit.pretraining.dataset import EvaluationSet, PretrainingPlan, collator_for
-from bertkit.pretraining.mix import RunText
 from bertkit.pretraining.split import split_documents
+from bertkit.pretraining.texts import RunText
 from bertkit.settings.schema import DataSettings
 from bertkit.training.schedule import Course
 

@@ -18,8 +18,9 @@ from bertkit.cli import app
 from bertkit.corpus.vocabulary import reading, readings
 from bertkit.errors import BertkitError
 from bertkit.pretraining.dataset import EvaluationSet, PretrainingPlan, collator_for, sampler_for
-from bertkit.pretraining.mix import RunText, examples_of, line_of, seed_of
+from bertkit.pretraining.mix import examples_of, line_of, seed_of
 from bertkit.pretraining.split import split_documents
+from bertkit.pretraining.texts import RunText
 from bertkit.settings.schema import DataSettings
 from bertkit.training.schedule import Course
 

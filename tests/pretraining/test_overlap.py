@@ -7,8 +7,8 @@ import pytest
 from helpers.stores import toy_tokenizer, write_store
 
 from bertkit.pretraining import overlap
-from bertkit.pretraining.mix import RunText
 from bertkit.pretraining.split import split_documents
+from bertkit.pretraining.texts import RunText
 
 
 def corpus(rng, documents):
