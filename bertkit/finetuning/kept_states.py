@@ -33,7 +33,7 @@ def with_states(
     import torch
 
     from bertkit.models.features import reading_of, states_of
-    from bertkit.models.headed import LINEAR_HEADS
+    from bertkit.models.linear_heads import LINEAR_HEADS
 
     if type(model).__name__ not in LINEAR_HEADS:
         return list(splits), f"the encoder reads the rows anew in each epoch: a {type(model).__name__} is no BERT"

@@ -20,7 +20,7 @@ from bertkit.inference.mask_filling.filler import MASK, check_text
 from bertkit.inference.unknown import UnknownPieces
 from bertkit.models.bert import load_for
 from bertkit.models.folder import bert_folder, class_names, own_length, read_config
-from bertkit.models.headed import check_problem_type, linear_class
+from bertkit.models.linear_heads import check_problem_type, linear_class
 from bertkit.runtime.base import finite
 from bertkit.runtime.batches import TOKENS_AT_ONCE
 from bertkit.runtime.recipe import recipe_of

@@ -19,7 +19,7 @@ from bertkit.errors import BertkitError
 from bertkit.models.bert import check_finite, configuration, seeded
 from bertkit.models.fast.attention import encode_layers
 from bertkit.models.folder import FEATURES, read_config, weights_path
-from bertkit.models.headed import LINEAR_HEADS
+from bertkit.models.linear_heads import LINEAR_HEADS
 
 _LAST = {"last": 1, "sum-last-4": 4, "concat-last-4": 4}
 

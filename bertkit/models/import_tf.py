@@ -22,8 +22,8 @@ from bertkit.io.space import check_space
 from bertkit.models.bert import save_model
 from bertkit.models.card import CardFacts, model_card
 from bertkit.models.folder import TIED, name_of_today
-from bertkit.models.headed import LINEAR_HEADS
 from bertkit.models.import_tf_config import built, check_decoder, check_heads, check_sizes, read_settings
+from bertkit.models.linear_heads import LINEAR_HEADS
 from bertkit.models.tf_checkpoint import TensorFlowCheckpoint
 from bertkit.models.tokenizer import load_tokenizer
 

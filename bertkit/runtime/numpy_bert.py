@@ -14,7 +14,7 @@ import numpy as np
 
 from bertkit.io.structured import parsed_json
 from bertkit.models.folder import TIED, WEIGHTS, name_of_today
-from bertkit.models.headed import LINEAR_HEADS, LinearHead, linear_class
+from bertkit.models.linear_heads import LINEAR_HEADS, LinearHead, linear_class
 from bertkit.runtime.base import finite
 from bertkit.runtime.batches import TOKENS_AT_ONCE
 from bertkit.runtime.text import Encoding, UnsupportedError

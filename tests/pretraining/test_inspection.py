@@ -87,7 +87,8 @@ def test_duplicates_that_were_not_looked_for_are_said(text, tiny_model, monkeypa
         return [one for one in told if "duplicates were looked for" in one]
 
     assert said() == []
-    monkeypatch.setattr("bertkit.pretraining.inspection._DUPLICATES_LOOKED_AT", 50)
+    for module in ("corpus_report", "inspection_warnings"):
+        monkeypatch.setattr(f"bertkit.pretraining.{module}.DUPLICATES_LOOKED_AT", 50)
     assert said() == ["duplicates were looked for among the first 50 of 80 sentences: the shares are of those"]
 
 

@@ -12,7 +12,7 @@ from bertkit.finetuning.heads.sequence import SequenceHead
 from bertkit.finetuning.heads.span import SpanHead
 from bertkit.finetuning.heads.token import TokenHead
 from bertkit.models.folder import what_it_is
-from bertkit.models.headed import check_problem_type
+from bertkit.models.linear_heads import check_problem_type
 from bertkit.settings.schema import TaskSettings
 
 HEADS: dict[str, type[Head]] = {

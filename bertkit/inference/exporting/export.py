@@ -21,7 +21,7 @@ from bertkit.models.bert import load_for, own_tokenizer, save_model
 from bertkit.models.card import exported_card
 from bertkit.models.folder import bert_folder, read_config
 from bertkit.models.foreign_fields import left_out
-from bertkit.models.headed import check_problem_type, linear_class
+from bertkit.models.linear_heads import check_problem_type, linear_class
 from bertkit.runtime.base import Bert, Head
 from bertkit.runtime.onnx_bert import GRAPH, OnnxBert
 from bertkit.runtime.text import any_text_encoder

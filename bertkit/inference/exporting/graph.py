@@ -11,7 +11,7 @@ from bertkit.extras import import_extra
 from bertkit.io.atomic import disk_errors
 from bertkit.io.structured import read_json
 from bertkit.models.card import python_text
-from bertkit.models.headed import LINEAR_HEADS
+from bertkit.models.linear_heads import LINEAR_HEADS
 from bertkit.models.tokenizer import save_tokenizer
 from bertkit.runtime.base import Head
 from bertkit.runtime.onnx_bert import CLASS_LOGITS, GRAPH, OUTPUTS, TOKEN_LOGITS
