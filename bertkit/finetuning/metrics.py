@@ -228,12 +228,19 @@ class Spearmanr(Pearson):
 
     @classmethod
     def interval(cls, predictions: np.ndarray, labels: np.ndarray, seed: int) -> tuple[float, float]:  # noqa: ARG003
-        """The interval by Fisher's z, with the deviation for ranks (Bonett and Wright 2000)."""
-        value = float(np.nan_to_num(cls.figure(cls.parts(predictions, labels).sum(axis=0))))
-        if len(labels) < 4 or abs(value) >= 1:
+        """The interval by Fisher's z, with the deviation for ranks (Bonett and Wright 2000).
+
+        The z of a perfect ranking is infinite: that of the same ranking with two neighbours exchanged takes its place, whose
+        correlation is ``1 - 12 / (n³ - n)``.
+        """
+        value, rows = float(np.nan_to_num(cls.figure(cls.parts(predictions, labels).sum(axis=0)))), len(labels)
+        if rows < 4:
             return -1.0, 1.0
-        half = NORMAL_95[1] * np.sqrt((1 + value**2 / 2) / (len(labels) - 3))
-        return float(np.tanh(np.arctanh(value) - half)), float(np.tanh(np.arctanh(value) + half))
+        most = 1 - 12 / (rows**3 - rows)
+        near = min(max(value, -most), most)
+        half = NORMAL_95[1] * np.sqrt((1 + near**2 / 2) / (rows - 3))
+        low, high = np.tanh(np.arctanh(near) - half), np.tanh(np.arctanh(near) + half)
+        return min(float(low), value), max(float(high), value)
 
 
 class Mse(Score):

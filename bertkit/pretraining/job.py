@@ -90,7 +90,7 @@ class Setup:
             )
         longest = max(plan.max_seq_length(steps.start) for steps in plan.stretches())
         say_no_held_out_pairs(corpus.validation, *as_read(recipe.data, longest, self.learned_objective != "none"))
-        watch = LearningWatch(corpus.baseline, plan)
+        watch = LearningWatch(corpus.baseline, plan, corpus.training[0].name)
         watch.remember(read_metrics(self.request.folder) if self.request.asked.resume else ())
         evaluator = Evaluator(self.accelerator, evaluation_set, plan.max_seq_length, self.micro_batch_size)
         return Job(

@@ -14,10 +14,17 @@ _RISE = 0.2
 
 
 class LearningWatch:
-    """Warns, once, if a run is not learning, or learns its text by heart."""
+    """Warns, once, if a run is not learning, or learns its text by heart.
 
-    def __init__(self, baseline: Unigrams, plan: "StepPlan") -> None:
+    Args:
+        baseline: of the held-out text.
+        plan: the steps of the run.
+        first_of_mix: the name of the text whose epochs are those of the plan, where it is one of several.
+    """
+
+    def __init__(self, baseline: Unigrams, plan: "StepPlan", first_of_mix: str = "") -> None:
         self._baseline, self._plan = baseline, plan  # the steps of the plan may change during the run
+        self._counted = f"of which it has read {console.plain(first_of_mix)}" if first_of_mix else "which it has read"
         self._best: dict[int, tuple[float, int]] = {}  # evaluation length → least loss, step
         self._told = False
 
@@ -45,7 +52,7 @@ class LearningWatch:
             self._told = True
             console.warn(
                 f"the held-out MLM loss was {best:.2f} after {best_step:,} steps and is {loss:.2f} after {step:,}: the model "
-                f"learns its text by heart, which it has read {self._plan.epoch(step):,.0f} times. More text helps most, or "
+                f"learns its text by heart, {self._counted} {self._plan.epoch(step):,.0f} times. More text helps most, or "
                 f"fewer steps (--max-steps {best_step})"
             )
         elif not loss <= self._baseline.entropy - 0.05:

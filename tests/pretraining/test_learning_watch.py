@@ -29,6 +29,13 @@ def test_a_text_that_is_learned_by_heart_is_told_from_one_that_is_not_learned(ca
     assert "not learning" not in heard
 
 
+def test_of_a_mix_the_epochs_of_its_first_text_are_said_to_be_those(capsys):
+    watch = LearningWatch(Unigrams(6.53, 0.05), PLAN, "wiki.txt")
+    for step, loss in ((1500, 6.2), (3000, 6.9)):
+        watch({"step": step, "eval_mlm_loss": loss, "max_seq_length": 128})
+    assert "by heart, of which it has read wiki.txt 1,000 times." in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_resumed_run_knows_what_was_reached_before(capsys):
     watch = LearningWatch(Unigrams(6.53, 0.05), PLAN)
     logged = [
