@@ -201,6 +201,7 @@ def _classifier(run: Run) -> dict[str, Any]:
         "per_class": (confusion or {}).get("per_class", {}),
         "mistakes": worst,
         "has_texts": any(row["texts"] for row in worst),
+        "has_shares": any(row["share"] for row in worst),
         "marked": (marked or [])[:MOST_MISTAKES],
         # Numbers are all off by something, so that there is nothing to count.
         "wrong": len(marked) if marked is not None else None if _are_numbers(run.predictions) else wrong,

@@ -167,7 +167,7 @@ def test_metrics_are_plain_evaluate_metrics(tmp_path: Path) -> None:
 
 
 def test_a_perfect_ranking_of_few_rows_is_still_uncertain():
-    """By hand, of five rows: two neighbours exchanged are 1 - 12 / 120 = 0.9, and tanh(atanh(0.9) - 1.96 √(1.405 / 2)) = -0.17."""
+    """By hand, of five: two neighbours exchanged are 1 - 12 / 120 = 0.9, tanh(atanh(0.9) - 1.96 √(1.405 / 2)) = -0.17."""
     rising = np.arange(5.0)
     assert interval("spearmanr", rising, rising, seed=1) == pytest.approx((-0.1687, 1.0), abs=1e-3)
     assert interval("spearmanr", -rising, rising, seed=1) == pytest.approx((-1.0, 0.1687), abs=1e-3)

@@ -313,3 +313,4 @@ def test_numbers_are_not_counted_as_wrong(tmp_path: Path) -> None:
     page = written.read_text()
     assert "Of 5 rows these are the 5 furthest off" in " ".join(page.split())
     assert "rows are wrong" not in page
+    assert "given to the truth" not in page  # a number has no probability
