@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bertkit.errors import BertkitError
-from bertkit.models.bert import load_for
 from bertkit.models.folder import bert_folder, own_length
 from bertkit.models.headed import encoder_tokenizer
+from bertkit.models.loading import load_for
 from bertkit.runtime.base import finite
 from bertkit.runtime.text import sound
 

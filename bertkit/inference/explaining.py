@@ -18,9 +18,9 @@ from bertkit.errors import BertkitError
 from bertkit.extras import import_extra
 from bertkit.inference.mask_filling.filler import MASK, check_text
 from bertkit.inference.unknown import UnknownPieces
-from bertkit.models.bert import load_for
 from bertkit.models.folder import bert_folder, class_names, own_length, read_config
 from bertkit.models.linear_heads import check_problem_type, linear_class
+from bertkit.models.loading import load_for
 from bertkit.runtime.base import finite
 from bertkit.runtime.batches import TOKENS_AT_ONCE
 from bertkit.runtime.recipe import recipe_of

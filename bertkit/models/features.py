@@ -16,10 +16,10 @@ from torch.nn.utils.rnn import pack_sequence, unpack_sequence
 
 from bertkit.console import one_line
 from bertkit.errors import BertkitError
-from bertkit.models.bert import check_finite, configuration, seeded
 from bertkit.models.fast.attention import encode_layers
 from bertkit.models.folder import FEATURES, read_config, weights_path
 from bertkit.models.linear_heads import LINEAR_HEADS
+from bertkit.models.loading import check_finite, configuration, seeded
 
 _LAST = {"last": 1, "sum-last-4": 4, "concat-last-4": 4}
 

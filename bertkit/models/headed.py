@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from bertkit.console import one_line
 from bertkit.errors import BertkitError, is_library_failure, rules_applied
 from bertkit.io.structured import read_json
-from bertkit.models.bert import load_quietly, own_tokenizer, seeded
+from bertkit.models.bert import own_tokenizer
 from bertkit.models.folder import FEATURES, checked_folder, is_bert, read_config
 from bertkit.models.foreign_fields import left_out
 from bertkit.models.linear_heads import LINEAR_HEADS
+from bertkit.models.loading import load_quietly, seeded
 from bertkit.models.tokenizer_rules import check_rules
 
 if TYPE_CHECKING:

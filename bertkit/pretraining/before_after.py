@@ -18,8 +18,8 @@ from bertkit.corpus.sources import find_sources
 from bertkit.draws import key, uniform_grid
 from bertkit.errors import BertkitError
 from bertkit.inference.cloze import evaluate_cloze
-from bertkit.models.bert import load_for
 from bertkit.models.folder import bert_folder, own_length
+from bertkit.models.loading import load_for
 from bertkit.models.new_words import new_words
 from bertkit.models.tokenizer import continuation_mask, load_tokenizer, special_ids
 from bertkit.pretraining.dataset import HeldOutExamples

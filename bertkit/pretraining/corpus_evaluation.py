@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from bertkit import console
 from bertkit.corpus.sources import find_sources
 from bertkit.errors import BertkitError
-from bertkit.models.bert import load_for, own_tokenizer
+from bertkit.models.bert import own_tokenizer
 from bertkit.models.folder import bert_folder, max_positions, own_length
+from bertkit.models.loading import load_for
 from bertkit.pretraining.dataset import EvaluationSet, collator_for
 from bertkit.pretraining.evaluation import Evaluator, as_read
 from bertkit.pretraining.extent import longest_example

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from bertkit import console
 from bertkit.errors import BertkitError
-from bertkit.models.bert import PAIRS_HEAD, load_bert_for_pretraining, new_bert, save_model
+from bertkit.models.bert import load_bert_for_pretraining, new_bert, save_model
 from bertkit.models.folder import bert_folder, own_length
+from bertkit.models.loading import PAIRS_HEAD
 from bertkit.pretraining.dataset import EvaluationSet, PretrainingPlan, collator_for, sampler_for
 from bertkit.pretraining.evaluation import Evaluator, as_read
 from bertkit.pretraining.extent import documents_with_pairs

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bertkit.errors import BertkitError
-from bertkit.models.bert import load_for
 from bertkit.models.folder import bert_folder, read_config
 from bertkit.models.headed import pooled_logits, token_logits
 from bertkit.models.linear_heads import LINEAR_HEADS, linear_class
+from bertkit.models.loading import load_for
 from bertkit.runtime.base import finite
 from bertkit.runtime.batches import TOKENS_AT_ONCE, of_like_length, padded
 from bertkit.runtime.text import Encoding

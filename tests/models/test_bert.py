@@ -11,7 +11,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForPreTraining, BertForPreTraining, BertModel, pipeline
 
 from bertkit.errors import BertkitError
-from bertkit.models.bert import load_bert_for_pretraining, load_for, new_bert, save_model
+from bertkit.models.bert import load_bert_for_pretraining, new_bert, save_model
+from bertkit.models.loading import load_for
 from bertkit.models.tokenizer import build_tokenizer, load_tokenizer
 from bertkit.settings.schema import ModelSettings
 

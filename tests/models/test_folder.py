@@ -23,9 +23,10 @@ from bertkit.errors import BertkitError
 from bertkit.inference.exporting.export import export
 from bertkit.inference.mask_filling.filler import MaskFiller
 from bertkit.inference.scoring import PairScorer, Scorer
-from bertkit.models.bert import load_bert_for_pretraining, load_for, save_model
+from bertkit.models.bert import load_bert_for_pretraining, save_model
 from bertkit.models.folder import bert_folder, checked_folder, own_length, what_it_is
 from bertkit.models.headed import load_headed, new_headed
+from bertkit.models.loading import load_for
 from bertkit.runtime.load import open_reader
 
 

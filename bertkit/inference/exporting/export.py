@@ -17,11 +17,12 @@ from bertkit.inference.exporting.graph import usage_of, write_onnx
 from bertkit.inference.exporting.sentences import FORMAT, POOLINGS, export_sentences
 from bertkit.io.atomic import check_new_or_empty, new_folder, write_text
 from bertkit.io.space import check_space
-from bertkit.models.bert import load_for, own_tokenizer, save_model
+from bertkit.models.bert import own_tokenizer, save_model
 from bertkit.models.card import exported_card
 from bertkit.models.folder import bert_folder, read_config
 from bertkit.models.foreign_fields import left_out
 from bertkit.models.linear_heads import check_problem_type, linear_class
+from bertkit.models.loading import load_for
 from bertkit.runtime.base import Bert, Head
 from bertkit.runtime.onnx_bert import GRAPH, OnnxBert
 from bertkit.runtime.text import any_text_encoder

@@ -16,10 +16,11 @@ from bertkit.inference.embedding import Embedder
 from bertkit.inference.exporting.compare import Exported, check_texts, difference, refuse_if_far
 from bertkit.io.atomic import new_folder, write_text
 from bertkit.io.space import check_space
-from bertkit.models.bert import load_for, own_tokenizer, quiet, save_model
+from bertkit.models.bert import own_tokenizer, save_model
 from bertkit.models.card import CardFacts, model_card
 from bertkit.models.folder import bert_folder, read_config
 from bertkit.models.foreign_fields import left_out
+from bertkit.models.loading import load_for, quiet
 
 FORMAT = "sentence-transformers"
 POOLINGS = ("mean", "cls")
