@@ -261,7 +261,8 @@ def test_the_same_rows_are_the_same_data_in_every_form(tmp_path: Path) -> None:
     import datasets
     import pandas
 
-    from bertkit.finetuning.data import DataRequest, load_labelled
+    from bertkit.finetuning.data import load_labelled
+    from bertkit.finetuning.labelled import DataRequest
     from bertkit.io.memory import memory_rows
     from bertkit.settings.schema import TaskSettings
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bertkit.finetuning.data import LabelledData
+from bertkit.finetuning.labelled import LabelledData
 
 
 def data_fingerprint(data: LabelledData, tokenizer: Any) -> str:

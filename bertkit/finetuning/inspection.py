@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from bertkit.finetuning.data import check_inputs, load_table, look_at
+from bertkit.finetuning.data import load_table, look_at
 from bertkit.finetuning.features import Split
 from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.request import FinetuneRequest, data_request, load_recipe
+from bertkit.finetuning.row_sources import check_inputs
 from bertkit.finetuning.rows.table_check import Lengths, TableCheck
 from bertkit.finetuning.windows import RowEncoder
 from bertkit.io.hub import model_folder

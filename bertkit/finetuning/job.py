@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.finetuning.batches import FinetunePlan
-from bertkit.finetuning.data import LabelledData
 from bertkit.finetuning.evaluation import SplitEvaluator
 from bertkit.finetuning.features import Features
 from bertkit.finetuning.fingerprint import data_fingerprint
 from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.kept_states import with_states
+from bertkit.finetuning.labelled import LabelledData
 from bertkit.finetuning.request import FinetuneRequest
 from bertkit.finetuning.unread import Reach, Unread
 from bertkit.finetuning.windows import RowEncoder

@@ -9,13 +9,16 @@ from typing import Any
 from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.finetuning.chosen_columns import told_apart
-from bertkit.finetuning.data import DataRequest, check_inputs, load_labelled, load_split
+from bertkit.finetuning.data import load_labelled
 from bertkit.finetuning.features import Columns
 from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.heads.registry import head_of_model
 from bertkit.finetuning.heads.sequence import SequenceHead
 from bertkit.finetuning.inputs import has_columns, read_inputs, text_input
+from bertkit.finetuning.labelled import DataRequest
 from bertkit.finetuning.predictor import Predictor, open_predictor, predictions
+from bertkit.finetuning.row_sources import check_inputs
+from bertkit.finetuning.task_rows import load_split
 from bertkit.io.memory import MemoryRows
 from bertkit.io.tables import TABLE_SUFFIXES
 from bertkit.models.folder import checked_folder, read_config

@@ -9,8 +9,9 @@ from bertkit import console
 from bertkit.assets import EMBEDDED_LABELLED
 from bertkit.errors import BertkitError
 from bertkit.finetuning.chosen_columns import with_columns
-from bertkit.finetuning.data import DataRequest, LabelledData, rows_without_a_hub
+from bertkit.finetuning.labelled import DataRequest, LabelledData
 from bertkit.finetuning.rate import FROZEN_RATES, finetuning_rate
+from bertkit.finetuning.row_sources import rows_without_a_hub
 from bertkit.io.connection import is_offline
 from bertkit.io.hub import EMBEDDED, NotFetchedError, model_folder
 from bertkit.io.memory import MemoryRows

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.finetuning.card import finetuned_card
-from bertkit.finetuning.data import LabelledData, check_inputs, load_labelled
+from bertkit.finetuning.data import load_labelled
 from bertkit.finetuning.evaluation import results_of
 from bertkit.finetuning.features import Split
 from bertkit.finetuning.fingerprint import data_fingerprint
 from bertkit.finetuning.job import Setup, set_up
+from bertkit.finetuning.labelled import LabelledData
 from bertkit.finetuning.request import (
     FinetuneRequest,
     check_model,
@@ -22,6 +23,7 @@ from bertkit.finetuning.request import (
     load_recipe,
     recorded_recipe,
 )
+from bertkit.finetuning.row_sources import check_inputs
 from bertkit.io.atomic import write_json, write_text
 from bertkit.io.hub import model_folder
 from bertkit.io.structured import read_toml

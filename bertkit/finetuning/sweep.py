@@ -11,8 +11,10 @@ from typing import Any
 
 from bertkit import console
 from bertkit.errors import BertkitError
-from bertkit.finetuning.data import LabelledData, check_inputs, load_labelled
+from bertkit.finetuning.data import load_labelled
+from bertkit.finetuning.labelled import LabelledData
 from bertkit.finetuning.request import FinetuneRequest, check_model, completed, data_request, load_recipe, with_settings
+from bertkit.finetuning.row_sources import check_inputs
 from bertkit.finetuning.run import begun, finetune, finetune_on, fingerprint_of
 from bertkit.io.atomic import copy_file, disk_errors, write_json
 from bertkit.io.structured import read_json

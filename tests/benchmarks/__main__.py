@@ -56,8 +56,8 @@ def finetune(
     as_json: options.Json = False,
 ) -> None:
     """Fine-tuning: ours, without padding, beside transformers' Trainer, padded either way."""
-    from bertkit.finetuning.data import check_inputs
     from bertkit.finetuning.request import DEFAULT_MODEL, FinetuneRequest, data_request, load_recipe
+    from bertkit.finetuning.row_sources import check_inputs
 
     if (task is None) == (train is None):
         raise BertkitError("give --task NAME (see bertkit recipes), or --train FILE with rows of your own")

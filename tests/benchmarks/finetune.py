@@ -19,8 +19,9 @@ from benchmarks.trainer import TRAINER, trainer_turn
 from bertkit import hardware
 from bertkit.errors import BertkitError
 from bertkit.finetuning.batches import collate
-from bertkit.finetuning.data import LabelledData, load_labelled
+from bertkit.finetuning.data import load_labelled
 from bertkit.finetuning.features import Features, Split
+from bertkit.finetuning.labelled import LabelledData
 from bertkit.finetuning.request import FinetuneRequest, data_request, load_recipe, with_settings
 from bertkit.finetuning.run import finetune_on
 from bertkit.finetuning.windows import RowEncoder

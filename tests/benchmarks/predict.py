@@ -17,11 +17,11 @@ from benchmarks.rounds import OURS, Turn, compare, repeated
 from benchmarks.stand_in import write_random_bert
 from bertkit import hardware
 from bertkit.errors import BertkitError
-from bertkit.finetuning.data import load_split
 from bertkit.finetuning.heads.one_class import OneClass
 from bertkit.finetuning.heads.sequence import SequenceHead
 from bertkit.finetuning.inputs import read_texts
 from bertkit.finetuning.predictor import open_predictor, predictions
+from bertkit.finetuning.task_rows import load_split
 from bertkit.models.bert import save_model
 from bertkit.models.headed import load_headed, new_headed
 from bertkit.settings.recipes import load

@@ -16,8 +16,9 @@ from benchmarks.plain import Plain
 from benchmarks.trainer import arguments_of
 from bertkit import console, hardware
 from bertkit.errors import BertkitError
-from bertkit.finetuning.data import LabelledData, load_labelled
+from bertkit.finetuning.data import load_labelled
 from bertkit.finetuning.evaluation import results_of, scored
+from bertkit.finetuning.labelled import LabelledData
 from bertkit.finetuning.predictor import open_predictor
 from bertkit.finetuning.request import FinetuneRequest, data_request, load_recipe, with_fitting_rate, with_settings
 from bertkit.finetuning.run import finetune_on

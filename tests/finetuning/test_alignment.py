@@ -8,14 +8,16 @@ import torch
 from transformers import BertForSequenceClassification
 
 from bertkit.errors import BertkitError
-from bertkit.finetuning import data, predict
+from bertkit.finetuning import predict, task_rows
 from bertkit.finetuning.alignment import head_of_task, taken_by_number
-from bertkit.finetuning.data import DataRequest, load_table
+from bertkit.finetuning.data import load_table
 from bertkit.finetuning.glue import GLUE_ROWS
 from bertkit.finetuning.heads.number import Number
 from bertkit.finetuning.heads.one_class import OneClass
 from bertkit.finetuning.heads.several_classes import SeveralClasses
 from bertkit.finetuning.heads.token import TokenHead
+from bertkit.finetuning.labelled import DataRequest
+from bertkit.finetuning.task_rows import load_split
 from bertkit.io.memory import memory_rows
 from bertkit.settings.recipes import Override, load
 from bertkit.settings.schema import FinetuneRecipe, TaskSettings
@@ -201,10 +203,10 @@ def test_a_head_in_another_order_still_wants_two_texts(kind):
 
 def test_the_numbers_of_a_named_task_are_those_of_its_labels(monkeypatch):
     rows = dataset(["neg", "positive"], [0, 1, 1], "sentence")  # as the hub might call them some day
-    monkeypatch.setattr(data, "_hub_rows", lambda *_: rows.placed())
+    monkeypatch.setattr(task_rows, "hub_rows", lambda *_: rows.placed())
     sst2 = load(FinetuneRecipe, "finetune", "sst2", []).settings.task
     for head in (None, OneClass(["negative", "positive"])):
-        assert data.load_split(sst2, None, "train", head).labels.tolist() == [0, 1, 1]
+        assert load_split(sst2, None, "train", head).labels.tolist() == [0, 1, 1]
 
 
 def test_thresholds_go_with_their_classes():

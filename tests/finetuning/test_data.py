@@ -9,12 +9,15 @@ import pyarrow.parquet
 import pytest
 
 from bertkit.errors import BertkitError
-from bertkit.finetuning import data as module
+from bertkit.finetuning import row_sources, task_rows
 from bertkit.finetuning.alignment import head_of_task
-from bertkit.finetuning.data import DataRequest, check_inputs, load_labelled, load_split, load_table
+from bertkit.finetuning.data import load_labelled, load_table
 from bertkit.finetuning.heads.number import Number
 from bertkit.finetuning.heads.one_class import OneClass
 from bertkit.finetuning.heads.token import TokenHead
+from bertkit.finetuning.labelled import DataRequest
+from bertkit.finetuning.row_sources import check_inputs
+from bertkit.finetuning.task_rows import load_split
 from bertkit.settings.recipes import load, recipe_names
 from bertkit.settings.schema import FinetuneRecipe, TaskSettings
 
@@ -341,7 +344,8 @@ def test_a_model_is_evaluated_on_the_validation_rows_of_a_hub_dataset(monkeypatc
         asked.append((name, splits))
         return iter([("r 0", {"text": "a", "label": "x"}), ("r 1", {"text": "b", "label": "y"})])
 
-    monkeypatch.setattr(module, "_hub_rows", rows)
+    for module in (row_sources, task_rows):
+        monkeypatch.setattr(module, "hub_rows", rows)
     load_labelled(request(validation="org/name"))
     load_labelled(request(train="org/name", validation="org/other"))
     held = ("validation", "test", "train")
@@ -381,7 +385,8 @@ def test_tags_that_are_numbers_are_those_of_the_task_and_the_order_is_said(tmp_p
 
 def test_the_tags_of_a_task_are_numbered_by_the_task_and_not_by_the_model(monkeypatch):
     row = {"tokens": ["Ana", "ran", "Acme"], "ner_tags": [1, 0, 3]}
-    monkeypatch.setattr(module, "_hub_rows", lambda *_: iter([("r 0", row)]))
+    for module in (row_sources, task_rows):
+        monkeypatch.setattr(module, "hub_rows", lambda *_: iter([("r 0", row)]))
     conll = task("conll2003")
     head, places = head_of_task(
         TokenHead([*TAGS_OF_MODEL, "B-LOC", "I-LOC", "B-MISC", "I-MISC"], "BIO"), conll, "conll"
@@ -606,6 +611,7 @@ def test_choices_that_are_empty_at_the_end_are_left_out_and_counted(tmp_path):
 def test_empty_words_are_no_empty_texts(monkeypatch, tmp_path):
     rows = [{"tokens": ["a", "", ""], "ner_tags": ["B-X", "O", "O"]}, {"tokens": [""], "ner_tags": ["O"]}]
     assert "1 empty text in train" in own(tmp_path, jsonl(*rows), name="a.jsonl").notes
-    monkeypatch.setattr(module, "_hub_rows", lambda *_: iter([("r 0", rows[0]), ("r 1", rows[0])]))
+    for module in (row_sources, task_rows):
+        monkeypatch.setattr(module, "hub_rows", lambda *_: iter([("r 0", rows[0]), ("r 1", rows[0])]))
     names = TaskSettings(head="token", dataset="x/y", text=("tokens",), label=("ner_tags",))
     assert load_labelled(request(task=names)).notes == []

@@ -12,7 +12,6 @@ from helpers.interrupted import cut_off
 
 from bertkit.assets import EMBEDDED_LABELLED, EMBEDDED_MODEL
 from bertkit.errors import BertkitError
-from bertkit.finetuning.data import check_inputs
 from bertkit.finetuning.predict import evaluate
 from bertkit.finetuning.predictor import open_predictor
 from bertkit.finetuning.request import (
@@ -24,6 +23,7 @@ from bertkit.finetuning.request import (
     with_fitting_rate,
     with_settings,
 )
+from bertkit.finetuning.row_sources import check_inputs
 from bertkit.finetuning.run import finetune
 from bertkit.finetuning.sweep import parse_grid, sweep
 from bertkit.io.memory import memory_rows

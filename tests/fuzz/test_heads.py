@@ -7,9 +7,10 @@ import pytest
 from helpers.mutate import ends_well, mutations
 from tokenizers import BertWordPieceTokenizer
 
-from bertkit.finetuning.data import DataRequest, load_labelled
+from bertkit.finetuning.data import load_labelled
 from bertkit.finetuning.entities import Entity, entities
 from bertkit.finetuning.features import Split
+from bertkit.finetuning.labelled import DataRequest
 from bertkit.finetuning.rows.tagged_rows import of_entities
 from bertkit.finetuning.tagged_features import tagged_features
 from bertkit.finetuning.windows import RowEncoder

@@ -10,8 +10,9 @@ from helpers.mutate import ends_well, mutations
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bertkit.finetuning.data import DataRequest, load_labelled
+from bertkit.finetuning.data import load_labelled
 from bertkit.finetuning.inputs import read_texts
+from bertkit.finetuning.labelled import DataRequest
 from bertkit.settings.recipes import load
 from bertkit.settings.schema import FinetuneRecipe, TaskSettings
 

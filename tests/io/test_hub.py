@@ -187,7 +187,7 @@ import sys
 from bertkit.corpus.paragraphs import read_paragraphs
 from bertkit.corpus.sources import find_sources
 from bertkit.errors import BertkitError
-from bertkit.finetuning.data import load_split
+from bertkit.finetuning.task_rows import load_split
 from bertkit.io.text import ReadReport
 from bertkit.settings.schema import TaskSettings
 name, _, part = sys.argv[1].partition(":")

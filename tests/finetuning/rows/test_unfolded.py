@@ -7,10 +7,11 @@ import pytest
 
 from bertkit.errors import BertkitError
 from bertkit.finetuning.alignment import taken_by_number
-from bertkit.finetuning.data import DataRequest, load_labelled
+from bertkit.finetuning.data import load_labelled
 from bertkit.finetuning.heads.registry import head_for
 from bertkit.finetuning.heads.token import TokenHead
 from bertkit.finetuning.inputs import row_inputs
+from bertkit.finetuning.labelled import DataRequest
 from bertkit.finetuning.rows.tagged_rows import is_unmarked, tagged_row
 from bertkit.finetuning.rows.unfolded import unfolded
 from bertkit.io.memory import memory_rows
