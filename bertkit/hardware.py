@@ -3,10 +3,10 @@
 import ctypes
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -53,7 +53,7 @@ def choose_precision(wanted: str, device: str) -> str:
 
     Args:
         wanted: one of these, or "auto": what ACCELERATE_MIXED_PRECISION says, as a launcher sets it; without it bf16 where
-            the hardware computes it natively, else "no".
+            the hardware computes it natively, and on a CPU faster than fp32, else "no".
         device: "cpu", "cuda" or "mps".
 
     Raises:
@@ -64,7 +64,7 @@ def choose_precision(wanted: str, device: str) -> str:
     if device == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     elif device == "cpu":
-        native = bool(torch.cpu._is_avx512_bf16_supported())  # noqa: SLF001
+        native = _gains_by_bf16()
     else:
         native = False
     chosen = given or wanted
@@ -77,6 +77,19 @@ def choose_precision(wanted: str, device: str) -> str:
     if chosen == "bf16" and device == "cuda" and not native:
         raise BertkitError(f"{name} bf16 is not computed by this GPU: use fp16 or no")
     return chosen
+
+
+def _gains_by_bf16() -> bool:
+    """Whether this CPU multiplies faster in bf16 than in fp32: with a matrix unit (AMX), or by the AVX-512 of AMD.
+
+    Intel's AVX-512 has bf16 in one of the two units that it has for fp32, with twice the products a cycle: that is no gain, and
+    rounding costs. On a Xeon whose matrix unit is hidden from a virtual machine, bf16 had 0.65 to 0.80 of the speed of fp32
+    (docs/measurements.md).
+    """
+    known: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # an older torch has none
+    if known.get("amx_bf16"):
+        return True
+    return bool(torch.cpu._is_avx512_bf16_supported()) and "Intel" not in known.get("cpu_name", "")  # noqa: SLF001
 
 
 def be_deterministic() -> None:

@@ -153,7 +153,7 @@ MaxSteps = Annotated[int | None, _setting("--max-steps", "Optimizer steps of the
 Epochs = Annotated[float | None, _setting("--epochs", "Passes over the data, instead of --max-steps.")]
 Seed = Annotated[int | None, _setting("--seed", "Seed of the weights, the data and the dropout.")]
 MixedPrecision = Annotated[
-    str | None, _setting("--mixed-precision", "auto, no, bf16 or fp16; auto is bf16 if the device supports it.")
+    str | None, _setting("--mixed-precision", "auto, no, bf16 or fp16; auto is bf16 if the device is faster in it.")
 ]
 VocabSize = Annotated[int | None, _setting("--vocab-size", "Word pieces of the tokenizer to train.")]
 Column = Annotated[str | None, _setting("--column", "Field of tables and hub datasets that holds the text.")]

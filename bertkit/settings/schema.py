@@ -163,7 +163,7 @@ class TrainSettings(Settings):
     skip_nonfinite_steps: bool = False
     """A step whose gradient is not finite is skipped and counted; else it ends the run."""
     mixed_precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
-    """"auto" is bf16 where the hardware computes it natively, else "no" (fp32)."""
+    """"auto" is bf16 where the hardware computes it natively, and on a CPU faster than fp32, else "no" (fp32)."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third more work."""
     torch_compile: bool = False

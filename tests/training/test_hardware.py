@@ -42,6 +42,26 @@ def test_a_launcher_s_precision_is_taken_before_the_default(monkeypatch, said):
     assert choose_precision("auto", "mps") == "no"
 
 
+@pytest.mark.parametrize(
+    ("cpu", "has_bf16", "has_amx", "chosen"),
+    [
+        ("AMD EPYC", True, False, "bf16"),
+        ("AMD EPYC", False, False, "no"),
+        ("Intel Xeon", True, True, "bf16"),
+        ("Intel Xeon", True, False, "no"),  # one unit for bf16, two for fp32
+        ("Intel Xeon", False, False, "no"),
+        ("", True, False, "bf16"),  # an older torch does not say whose CPU it is
+    ],
+)
+def test_a_cpu_computes_in_bf16_where_that_is_faster(monkeypatch, cpu, has_bf16, has_amx, chosen):
+    monkeypatch.delenv("ACCELERATE_MIXED_PRECISION", raising=False)
+    known = {"cpu_name": cpu, "amx_bf16": has_amx} if cpu else {}
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: known, raising=False)
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: has_bf16)
+    assert choose_precision("auto", "cpu") == chosen
+    assert choose_precision("bf16", "cpu") == "bf16"  # a person's word comes first
+
+
 def test_cublas_is_told_what_torch_s_deterministic_algorithms_ask_for(monkeypatch):
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
     be_deterministic()
