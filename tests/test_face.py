@@ -131,6 +131,7 @@ def test_a_grid_is_given_as_the_command_takes_it_or_by_setting() -> None:
         given_grid("lr=5e-5,3e-5")
         == given_grid(rates)
         == given_grid({"learning_rate": np.array([5e-5, 3e-5])})
+        == given_grid({"learning_rate": [np.float64(5e-5), np.array(3e-5)]})
         == rates
     )
     assert given_grid({"epochs": 2, "mixed_precision": "no"}) == {"epochs": [2], "mixed_precision": ["no"]}
@@ -362,3 +363,17 @@ def test_usage_is_typed_and_nonsense_is_not(tmp_path: Path) -> None:
     assert 'Unexpected keyword argument "nonsense"' in said
     assert "Too many positional arguments" in said
     assert 'has no attribute "nowhere"' in said
+
+
+def test_settings_may_be_numbers_of_numpy() -> None:
+    from bertkit.api.given import overrides_of
+    from bertkit.settings.recipes import load
+    from bertkit.settings.schema import PretrainRecipe
+
+    given = {
+        "train.max_steps": np.int64(2),
+        "train.learning_rate": np.float64(1e-3),
+        "train.deterministic": np.bool_(True),
+    }
+    recipe = load(PretrainRecipe, "pretrain", "tiny", overrides_of(given)).settings.train
+    assert (recipe.max_steps, recipe.learning_rate, recipe.deterministic) == (2, 1e-3, True)

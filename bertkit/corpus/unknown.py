@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 MORE_PIECES = (
-    "a tokenizer that is learned takes in more of them with a larger --vocab-size, that of a --model more words, and signs, "
-    "with --add-words"
+    "a tokenizer that is learned takes in more of them with a larger --vocab-size, and those that occur once with more text, "
+    "that of a --model more words, and signs, with --add-words"
 )
 _AT_ONCE = 65_536
 _SHOWN, _SHOWN_CHARACTERS = 5, 24

@@ -173,7 +173,8 @@ def train_vocabulary(
     if vocab_size is not None and len(pieces) < vocab_size:
         raise BertkitError(
             f"a vocabulary of {vocab_size:,} is more than this corpus supports: "
-            f"it holds {len(pieces):,} word pieces that occur at least twice; use --vocab-size {len(pieces)} or less"
+            f"its characters, and the word pieces that occur at least twice, are {len(pieces):,}; use --vocab-size "
+            f"{len(pieces)} or less"
         )
     ordered = sorted(pieces, key=pieces.__getitem__)
     if vocab_size is None and text_bytes <= _SMALL_MEGABYTES * 1e6:

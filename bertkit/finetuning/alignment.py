@@ -1,7 +1,7 @@
 """Matches the classes of a task with those of a model by name; if they differ, the task is refused."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from bertkit import console
 from bertkit.console import listed
@@ -89,12 +89,9 @@ def named_rows(
         task: the settings of the task.
         known: the classes of a model, or those that are given; none if they are learned from these rows.
     """
-    label, rows = columns.get("label", ()), list(rows)
-    if not issubclass(kind, (SequenceHead, TokenHead)) or len(label) != 1:
-        return rows
-    given = (one for _, row in rows for one in _listed(row.get(label[0])) if isinstance(one, ClassId))
-    first = next(given, None)
-    if first is None or getattr(kind, "problem_type", task.problem_type) == "regression":
+    rows, label = list(rows), columns.get("label", ())
+    first = next(_class_ids(rows, kind, columns, task), None)
+    if first is None:
         return rows
     spelled = {_plain(name): name for name in known}
     alike = [_plain(name) in spelled for name in first.names]
@@ -108,6 +105,28 @@ def named_rows(
         return names[value] if isinstance(value, ClassId) else value
 
     return [(place, {**row, label[0]: named(row.get(label[0]))}) for place, row in rows]
+
+
+def in_order_of_ids(rows: Sequence[Row], kind: type[Head], columns: Columns, task: TaskSettings) -> TaskSettings:
+    """The task with the classes of the data set of its rows, in the order of their numbers there; the same task if it names its
+    own, or if the rows have numbers without names, or a single class.
+
+    So a class has the number in the model that it has in the data set, and whoever reads these finds the same class.
+    """
+    given = {int(one): one for one in _class_ids(rows, kind, columns, task)}
+    if task.labels or len(given) < 2:
+        return task
+    return task.model_copy(update={"labels": tuple(next(iter(given.values())).names)})
+
+
+def _class_ids(rows: Sequence[Row], kind: type[Head], columns: Columns, task: TaskSettings) -> Iterator[ClassId]:
+    """The classes, or tags, that have names in their data set; none where the labels are read as something else."""
+    label = columns.get("label", ())
+    is_number = getattr(kind, "problem_type", task.problem_type) == "regression"
+    if is_number or not issubclass(kind, (SequenceHead, TokenHead)) or len(label) != 1:
+        return
+    labels = (one for _, row in rows for one in _listed(row.get(label[0])))
+    yield from (one for one in labels if isinstance(one, ClassId))
 
 
 def _listed(value: object) -> list[object]:

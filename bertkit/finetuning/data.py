@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from bertkit.errors import BertkitError
-from bertkit.finetuning.alignment import head_of_rows, named_rows, taken_by_number
+from bertkit.finetuning.alignment import head_of_rows, in_order_of_ids, named_rows, taken_by_number
 from bertkit.finetuning.chosen_columns import columns_for
 from bertkit.finetuning.features import Columns, Row, Split
 from bertkit.finetuning.heads.base import Head
@@ -81,11 +81,11 @@ def load_table(request: DataRequest) -> LabelledData:
         columns, notes = columns_for(
             kind, request.task, rows, str(source), trained_on=request.trained_on, command=command
         )
-    known = request.task.labels if request.head is None else request.head.label_names
-    rows = named_rows(rows, kind, columns, request.task, known)
+    task = in_order_of_ids(rows, kind, columns, request.task) if request.head is None else request.task
+    rows = named_rows(rows, kind, columns, task, task.labels if request.head is None else request.head.label_names)
     kind.check(first[0], columns)
-    rows = passing(rows, partial(kind.check_row, columns=columns, task=request.task), unusable)
-    head = kind.fit(rows, columns, request.task) if request.head is None else head_of_rows(request.head, request.task)
+    rows = passing(rows, partial(kind.check_row, columns=columns, task=task), unusable)
+    head = kind.fit(rows, columns, task) if request.head is None else head_of_rows(request.head, task)
     head.check_texts(columns, str(source), command)
     rows = _readable(rows, head, columns, unusable, str(source))
     split = split_of("train" if request.train else "validation", rows, head, columns)

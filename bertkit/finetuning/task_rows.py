@@ -6,7 +6,7 @@ from typing import Any
 
 from bertkit import console
 from bertkit.errors import BertkitError
-from bertkit.finetuning.alignment import named_rows
+from bertkit.finetuning.alignment import in_order_of_ids, named_rows
 from bertkit.finetuning.chosen_columns import columns_for
 from bertkit.finetuning.features import Columns, Row, Split
 from bertkit.finetuning.heads.base import Head
@@ -65,7 +65,8 @@ def _task_split(
     labelled = not _unlabelled(first.get(task.label[0]))
     columns, _ = columns_for(kind, task, rows, f"the split '{split}'", labelled=labelled, trained_on=like)
     if not task.labels:  # which name the numbers of the data set
-        rows = named_rows(rows, kind, columns, task, head.label_names if head else ())
+        task = in_order_of_ids(rows, kind, columns, task) if head is None else task
+        rows = named_rows(rows, kind, columns, task, head.label_names if head else task.labels)
     head = head or kind.fit(rows, columns, task)
     loaded = split_of(split, rows, head, columns)
     return head, columns, loaded, head.left_out(rows, columns, loaded)

@@ -56,14 +56,20 @@ def decoded(place: str, row: dict[str, Any]) -> dict[str, Any]:
     """A row whose bytes are read as text in UTF-8; those that are none are ``Unreadable``."""
     found = dict(row)
     for name, value in row.items():
-        if isinstance(value, bytes):
+        if isinstance(value, bytes) or (isinstance(value, list) and any(isinstance(one, bytes) for one in value)):
             try:
-                found[name] = value.decode("utf-8")
+                found[name] = _decoded(value)
             except UnicodeDecodeError:
                 found[name] = Unreadable(f"{place}: '{name}' holds bytes that are not UTF-8: store it as text")
         elif isinstance(value, OverflowError):
             found[name] = Unreadable(f"{place}: '{name}' holds more than can be read ({value}): store it as text")
     return found
+
+
+def _decoded(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_decoded(one) for one in value]
+    return value.decode("utf-8") if isinstance(value, bytes) else value
 
 
 def text_of(place: str, row: Mapping[str, Any], name: str, to_do: str = "store it as text") -> str:

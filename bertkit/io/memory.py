@@ -100,7 +100,19 @@ def _rows(name: str, table: Any) -> Iterable[Any]:
     if len({*lengths.values()}) > 1:
         told = ", ".join(f"'{column}' {length:,}" for column, length in lengths.items())
         raise BertkitError(f"{name} has columns of different lengths, {told}: give each a cell for every row")
+    _check_same_order(name, table)
     return [dict(zip(table, cells, strict=True)) for cells in zip(*table.values(), strict=True)]
+
+
+def _check_same_order(name: str, table: Mapping[str, Any]) -> None:
+    """Refuses columns of pandas with different indexes, by which pandas would put other rows together."""
+    indexed = [(column, cells.index) for column, cells in table.items() if hasattr(cells, "iloc")]
+    for column, index in indexed[1:]:
+        if not index.equals(indexed[0][1]):
+            raise BertkitError(
+                f"{name} has columns of pandas with different indexes, '{indexed[0][0]}' and '{column}': give a pandas.DataFrame "
+                "of them, which puts equal indexes into one row; if they are in one order, reset_index(drop=True)"
+            )
 
 
 def _given(value: Any) -> Any:
@@ -118,6 +130,8 @@ def _given(value: Any) -> Any:
         return value
     if is_missing:
         return None
+    if type(value).__name__ in ("datetime64", "timedelta64"):  # of which nanoseconds would become whole numbers
+        value = value.astype(f"{type(value).__name__}[us]")
     return value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
 
 

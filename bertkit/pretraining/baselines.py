@@ -22,10 +22,11 @@ def unigrams(token_counts: np.ndarray, special: list[int]) -> Unigrams:
     """Computes ``Unigrams`` over the tokens that can be predicted.
 
     Args:
-        token_counts: how often each token occurs, int64 ``[vocabulary]``.
+        token_counts: how often each token occurs, ``[vocabulary]``, in any unit: of a mix the shares of its examples.
         special: ids that are never predicted.
     """
     counts = np.array(token_counts, dtype=np.float64)
     counts[special] = 0
-    shares = counts[counts > 0] / max(1.0, counts.sum())
+    counts = counts[counts > 0]
+    shares = counts / counts.sum()
     return Unigrams(float(-(shares * np.log(shares)).sum()), float(shares.max(initial=0.0)))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, groupby, pairwise
+from math import inf
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -110,14 +111,9 @@ class _Stream:
         """The number of examples of an epoch, by phase."""
         return list(map(len, self._samplers))
 
-    def passes(self) -> float:
-        """How many times the text is read in the whole run."""
-        return sum((phase.end - phase.first) / len(phase.sampler) for phase in self._phases)
-
-    def epoch(self, phase: int, met: int) -> float:
-        """The epoch after ``met`` examples of this text."""
-        one = self._phases[phase]
-        return one.first_epoch + (met - one.first) / len(one.sampler)
+    def passes(self, met: float = inf) -> float:
+        """How many times the text is read by its first ``met`` examples, or in the whole run."""
+        return sum((min(met, one.end) - one.first) / len(one.sampler) for one in self._phases if one.first < met)
 
     def references(self, number: int, examples: range) -> list[Reference]:
         """References to examples of phase ``number``; each is given by how many examples of this text come before it."""
@@ -220,7 +216,7 @@ class PretrainingPlan:
         return self._micro_batch_size(self.max_seq_length(step))
 
     def epoch(self, step: int) -> float:
-        return self._streams[0].epoch(self.phase(max(0, step - 1)), self._met(step)[0])
+        return self._streams[0].passes(self._met(step)[0])
 
     def examples(self, step: int) -> list[Reference]:
         phase, references = self.phase(step), []

@@ -265,6 +265,13 @@ class TaskSettings(Settings):
     tsv: GlueTsv | None = None
     """Where the columns lie in GLUE's original TSVs; only for tasks of GLUE."""
 
+    @model_validator(mode="after")
+    def _each_class_once(self) -> "TaskSettings":
+        twice = next((name for name in self.labels if self.labels.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"labels names the class '{twice}' more than once")
+        return self
+
 
 class FinetuneModelSettings(Settings):
     """What is changed about the model that is fine-tuned."""

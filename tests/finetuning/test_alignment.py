@@ -10,7 +10,7 @@ from transformers import BertForSequenceClassification
 from bertkit.errors import BertkitError
 from bertkit.finetuning import predict, task_rows
 from bertkit.finetuning.alignment import head_of_task, taken_by_number
-from bertkit.finetuning.data import load_table
+from bertkit.finetuning.data import load_labelled, load_table
 from bertkit.finetuning.glue import GLUE_ROWS
 from bertkit.finetuning.heads.number import Number
 from bertkit.finetuning.heads.one_class import OneClass
@@ -148,8 +148,10 @@ def read(rows, head=None, **task):
 def test_the_classes_of_a_dataset_are_those_that_it_names():
     rows = dataset(["positive", "negative"], [0, 1, 1, 0])
     trained = read(rows)
-    assert trained.head.label_names == ["negative", "positive"]
-    assert trained.train.labels.tolist() == trained.validation[0].labels.tolist() == [1, 0, 0, 1]
+    assert trained.head.label_names == ["positive", "negative"]  # with the numbers that they have there
+    assert trained.train.labels.tolist() == trained.validation[0].labels.tolist() == [0, 1, 1, 0]
+    numbers = memory_rows("rows", {"text": ["a", "b"], "label": [0, 1]})
+    assert read(numbers, trained.head).validation[0].labels.tolist() == [0, 1]
     for names, labels in ((["negative", "positive"], [1, 0, 0, 1]), (["other", "Positive", "NEGATIVE"], [1, 2, 2, 1])):
         evaluated = read(rows, OneClass(names))
         assert evaluated.validation[0].labels.tolist() == labels
@@ -177,8 +179,21 @@ def test_the_tags_and_labels_of_a_dataset_are_those_that_it_names():
     features = datasets.Features({"text": datasets.Value("string"), "label": emotions})
     rows = {"text": ["a", "b", "c"], "label": [[0, 1], [1], []]}
     several = memory_rows("rows", datasets.Dataset.from_dict(rows, features=features))
-    assert read(several).head.label_names == ["anger", "joy"]
-    assert read(several).train.labels.tolist() == [[1, 1], [1, 0], [0, 0]]
+    assert read(several).head.label_names == ["joy", "anger"]
+    assert read(several).train.labels.tolist() == [[1, 1], [0, 1], [0, 0]]
+    tags = dataset(["I-PER", "O", "B-PER"], [[1, 2, 0], [2, 1]], "tokens")
+    assert read(tags).head.label_names == ["I-PER", "O", "B-PER"]
+
+
+def test_a_class_of_the_dataset_without_a_row_is_said():
+    trained = read(dataset(["no", "maybe", "yes"], [0, 2, 2, 0]))
+    assert trained.head.label_names == ["no", "maybe", "yes"]
+    notes = load_labelled(
+        DataRequest(TaskSettings(), None, dataset(["no", "maybe", "yes"], [0, 2] * 9), None, 0.3, 1)
+    ).notes
+    assert any("1 class has no row in train, so the model learns not to give it: maybe" in told for told in notes)
+    with pytest.raises(BertkitError, match="a single class, 'yes'"):
+        read(dataset(["no", "yes"], [1, 1]))
 
 
 def test_choices_are_numbered_however_they_are_called():

@@ -9,12 +9,15 @@ from helpers.interrupted import cut_off
 from sklearn.metrics import mean_squared_error
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from bertkit.finetuning.data import load_labelled
+from bertkit.finetuning.labelled import DataRequest
 from bertkit.finetuning.predictor import open_predictor
 from bertkit.finetuning.request import FinetuneRequest
 from bertkit.finetuning.run import finetune
 from bertkit.finetuning.scale import Scale
 from bertkit.io.memory import memory_rows
 from bertkit.settings.recipes import Override
+from bertkit.settings.schema import TaskSettings
 
 PRICES = [12_000 + 3_500 * (number % 5) for number in range(40)]
 
@@ -74,3 +77,13 @@ def test_a_folded_layer_says_what_was_scaled():
     scale.fold_into(layer)
     assert torch.allclose(layer(states), expected, rtol=1e-12)
     assert Scale.of(np.array([7.0, 7.0])) == Scale(7.0, 1.0)
+
+
+@pytest.mark.parametrize(("first", "is_said"), [(1_700_000_000, True), (16_777_217, True), (0, False), (0.1, False)])
+def test_numbers_that_32_bits_cannot_tell_apart_are_said(first, is_said):
+    labelled = [{"text": f"a {n}", "label": first + n} for n in range(300)]
+    asked = DataRequest(TaskSettings(problem_type="regression"), None, memory_rows("rows", labelled), None, 0.1, 1)
+    told = [one for one in load_labelled(asked).notes if "32-bit numbers have 7 digits" in one]
+    assert bool(told) == is_said
+    if first == 16_777_217:  # fp32 has the even ones alone from 2 ** 24 on
+        assert told[0].startswith("labels in train are off by up to 1, ")

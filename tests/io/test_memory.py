@@ -78,3 +78,25 @@ def test_a_row_that_is_no_dictionary_is_refused(row: object):
 def test_a_column_that_is_no_list_is_refused(cells):
     with pytest.raises(BertkitError, match=r"whose 'text' is no list: .* to_dict\(\"list\"\)"):
         memory_rows("the table train", {"text": cells, "label": cells})
+
+
+def test_columns_of_pandas_in_different_orders_are_refused():
+    frame = pandas.DataFrame({"text": list("abcd"), "label": [0, 1, 0, 1]})
+    shuffled = frame.label.sample(frac=1, random_state=0)
+    with pytest.raises(BertkitError, match="columns of pandas with different indexes, 'text' and 'label'"):
+        memory_rows("rows", {"text": frame.text, "label": shuffled})
+    same = memory_rows("rows", {"text": frame.text, "label": frame.label, "more": [1, 2, 3, 4]})
+    assert [row["label"] for row in same.rows] == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize("unit", ["ns", "us", "s"])
+def test_a_time_is_the_same_in_every_unit(unit):
+    [row] = memory_rows("rows", [{"when": np.datetime64("2020-01-02T03:04:05", unit)}]).rows
+    assert str(row["when"]) == "2020-01-02 03:04:05"
+    [row] = memory_rows("rows", [{"how long": np.timedelta64(90, "s").astype(f"timedelta64[{unit}]")}]).rows
+    assert str(row["how long"]) == "0:01:30"
+
+
+def test_bytes_in_lists_are_text_too():
+    [(_, row)] = memory_rows("rows", [{"labels": [b"gut", "schlecht"]}]).placed()
+    assert row["labels"] == ["gut", "schlecht"]

@@ -1,10 +1,11 @@
 """The plan of a pretraining run: phases, epochs, static masking, evaluation that stays the same."""
 
 import numpy as np
+import pytest
 import torch
 from helpers.stores import random_documents, toy_tokenizer, write_store
 
-from bertkit.pretraining.dataset import EvaluationSet, PretrainingPlan, collator_for
+from bertkit.pretraining.dataset import EvaluationSet, PretrainingPlan, collator_for, sampler_for
 from bertkit.pretraining.split import split_documents
 from bertkit.pretraining.texts import RunText
 from bertkit.settings.schema import DataSettings
@@ -86,3 +87,13 @@ def test_what_is_evaluated_is_a_sample_of_all_held_out_text(tmp_path):
     assert (len(drawn), examples.there) == (30, 90)
     deviation = np.sqrt((90**2 - 1) / 12 / 30 * (90 - 30) / (90 - 1))
     assert abs(np.mean(list(drawn)) - 44.5) < 4 * deviation
+
+
+def test_epochs_are_counted_over_all_phases_as_the_passes_of_the_run(tmp_path):
+    one = plan(tmp_path, steps=40)
+    lengths = [len(sampler_for(one._texts[0], one._data, tokens, 1)) for tokens in (16, 24)]  # noqa: SLF001
+    by_hand = [0.0]
+    for step in range(40):
+        by_hand.append(by_hand[-1] + 8 / lengths[step >= 30])
+    assert [one.epoch(step) for step in range(41)] == pytest.approx(by_hand)
+    assert one.epoch(40) == pytest.approx(one.passes()[0])

@@ -365,3 +365,8 @@ def test_ambiguous_and_missing_settings(tmp_path: Path) -> None:
         "left": {"size": 3, "name": ""},
         "right": {"size": 1, "name": ""},
     }
+
+
+def test_a_class_that_is_named_twice_is_refused() -> None:
+    with pytest.raises(BertkitError, match="labels names the class '0' more than once"):
+        load(FinetuneRecipe, "finetune", "own", [Override("task.labels", ["0", "0"], "--set")])

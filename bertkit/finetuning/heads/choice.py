@@ -20,6 +20,7 @@ from bertkit.finetuning.rows.choice_rows import (
     choices_of,
     numbered,
     numbered_choices,
+    refuse_missing_labels,
     refuse_numbers_from_1,
     refuse_two_readings,
     right_choice,
@@ -123,6 +124,7 @@ class ChoiceHead(Head):
         refuse_numbers_from_1(rows, columns, source)
 
     def labels(self, rows: Sequence[Row], columns: Columns) -> np.ndarray:
+        refuse_missing_labels(rows, columns)
         return np.array([right_choice(row, columns) for row in rows], dtype=np.int64)
 
     def features(self, split: Split, encoder: "RowEncoder") -> Features:

@@ -6,12 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bertkit.finetuning.features import Batch, Split
+from bertkit.finetuning.features import Batch, Columns, Row, Split
 from bertkit.finetuning.heads.sequence import SequenceHead
+from bertkit.finetuning.rows.cells import as_number
 from bertkit.finetuning.scale import Scale
 
 if TYPE_CHECKING:
     import torch
+
+
+_FINE = 1e-4
+"""The share of their range by which numbers may be off without a word."""
 
 
 class Number(SequenceHead):
@@ -36,6 +41,18 @@ class Number(SequenceHead):
 
     def model_config(self) -> dict[str, Any]:
         return super().model_config() | ({} if self.scale == Scale() else {"bertkit_scale": list(self.scale)})
+
+    def left_out(self, rows: Sequence[Row], columns: Columns, split: Split) -> list[str]:
+        exact = [as_number(row.get(name)) for _, row in rows for name in columns.get("label", ())]
+        numbers = np.array([one for one in exact if one is not None])
+        off = float(np.abs(numbers - numbers.astype(np.float32)).max(initial=0))
+        spread = float(np.ptp(numbers)) if off else 0.0
+        if off <= _FINE * spread:
+            return []
+        return [
+            f"labels in {split.name} are off by up to {off:.3g}, as 32-bit numbers have 7 digits, and they lie within "
+            f"{spread:.3g}: subtract a constant from them, and add it to the predictions"
+        ]
 
     def for_training(self, split: Split, model: Any) -> "Number":
         from bertkit.models.headed import last_layer

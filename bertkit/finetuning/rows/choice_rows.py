@@ -8,7 +8,7 @@ from typing import Any
 from bertkit.console import counted, listed
 from bertkit.errors import BertkitError
 from bertkit.finetuning.features import Columns, Row
-from bertkit.finetuning.rows.cells import class_name
+from bertkit.finetuning.rows.cells import class_name, is_missing, refuse_empty
 from bertkit.finetuning.rows.kinds import as_text
 from bertkit.finetuning.rows.unfolded import are_texts, unfolded
 
@@ -111,6 +111,16 @@ def right_choice(row: Row, columns: Columns) -> int:
     return number
 
 
+def refuse_missing_labels(rows: Sequence[Row], columns: Columns) -> None:
+    """Refuses rows that do not say which choice is right, all of them in one message.
+
+    Raises:
+        EmptyCellsError: there are such rows.
+    """
+    empty = [row[0] for row in rows if not _label(row, columns)]
+    refuse_empty(empty, len(rows), f"no label in column '{columns['label'][0]}'")
+
+
 def refuse_numbers_from_1(rows: Sequence[Row], columns: Columns, source: str) -> None:
     """Refuses rows whose right choices are counted from 1: none has 0, and some have the number of their choices.
 
@@ -158,8 +168,9 @@ def refuse_two_readings(rows: Sequence[Row], columns: Columns) -> None:
 
 
 def _label(row: Row, columns: Columns) -> str:
-    """The right choice as it is written."""
-    return class_name(row[1].get(columns["label"][0]))
+    """The right choice as it is written; empty where the cell is."""
+    cell = row[1].get(columns["label"][0])
+    return "" if not isinstance(cell, str) and is_missing(cell) else class_name(cell)
 
 
 def _is_number(given: str) -> bool:

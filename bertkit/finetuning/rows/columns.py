@@ -65,7 +65,13 @@ def choose_columns(
             columns = _by_content(role, [name for name in names if name not in taken], rows[:LOOKED_AT])
             if columns is None:
                 _refuse_without_header(guessed_names, rows, source, command)
-                raise BertkitError(f"which column of {source} is the {role}? {_to_do(role, names, command)}")
+                lacking = [one for one in before.get(role, ()) if _alike([one], names) is None]
+                lost = (
+                    f" (the model was trained on {_listed(before[role])}: {_listed(lacking)} is not there)"
+                    if lacking
+                    else ""
+                )
+                raise BertkitError(f"which column of {source} is the {role}{lost}? {_to_do(role, names, command)}")
             by_content.append(role)
         if columns:
             chosen[role] = usual[role] = columns

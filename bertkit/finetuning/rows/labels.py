@@ -244,6 +244,16 @@ def _names_of(place: str, row: dict[str, Any], columns: Sequence[str]) -> list[s
             f"{place}: a label in '{columns[0]}' is {a_kind(nested)}, not a name: {shown(nested)}; entities that are marked in "
             "texts are read with --head token"
         )
+    if any(map(cells.is_missing, listed)):
+        raise BertkitError(
+            f"{place}: a label in the list '{columns[0]}' is empty: {shown(row[columns[0]])}; fill it in, or leave it out of the "
+            "list"
+        )
+    if all(isinstance(one, float | int) for one in listed) and not all(map(cells.is_whole, listed)):
+        raise BertkitError(
+            f"{place}: the label '{columns[0]}' is a list of shares, of which bertkit learns none: {shown(row[columns[0]])}; "
+            "write those that hold, as 1, and the others as 0"
+        )
     return [cells.class_name(one) for one in listed]
 
 

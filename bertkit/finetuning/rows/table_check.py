@@ -117,14 +117,20 @@ class TableCheck:
                 f"some labels hold '{self.between}' between other labels: {SET_KIND}multi_label_classification splits them there"
             )
         single = self.problem_type == "single_label_classification"
+        there = {name: rows for name, rows in first.classes.items() if rows}
+        if unseen := [name for name in first.classes if name not in there]:
+            told.append(
+                f"{counted(len(unseen), 'class has', 'classes have')} no row in {first.name}, so the model learns not to give "
+                f"{'it' if len(unseen) == 1 else 'them'}: {listed(unseen, SHOWN_CLASSES)}"
+            )
         if single and len(first.classes) > 2 and 2 * len(first.classes) > first.rows:
             told.append(
                 f"{len(first.classes):,} classes in {first.rows:,} rows: is this the column of the labels (--label)?"
             )
-        elif single and not weighed and max(first.classes.values()) >= _UNEVEN * max(1, min(first.classes.values())):
-            rarest = min(first.classes, key=lambda name: first.classes[name])
+        elif single and not weighed and max(there.values(), default=0) >= _UNEVEN * min(there.values(), default=1):
+            rarest = min(there, key=lambda name: there[name])
             told.append(
-                f"uneven classes, {rarest} is {first.classes[rarest]:,} of {first.rows:,} rows: "
+                f"uneven classes, {rarest} is {there[rarest]:,} of {first.rows:,} rows: "
                 "--set train.class_weights=balanced weighs them alike"
             )
         return told + [line for split in self.splits for line in self._of_split(split)]

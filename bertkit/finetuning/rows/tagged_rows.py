@@ -61,9 +61,8 @@ def of_tokens(place: str, tokens: Sequence[Any], tags: Sequence[Any] | None, nam
     Raises:
         BertkitError: the lists have different lengths, a word is not a text, or a number has no name.
     """
-    wrong = next((token for token in tokens if not isinstance(token, str)), None)
-    if wrong is not None:
-        raise BertkitError(f"{place}: the token {wrong!r} is no text")
+    if wrong := [token for token in tokens if not isinstance(token, str)]:
+        raise BertkitError(f"{place}: the token {wrong[0]!r} is no text")
     if tags is not None and len(tags) != len(tokens):
         counts = f"{counted(len(tokens), 'token', 'tokens')} and {counted(len(tags), 'tag', 'tags')}"
         raise BertkitError(f"{place} has {counts}: there must be one for each")

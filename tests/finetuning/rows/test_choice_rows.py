@@ -123,3 +123,11 @@ def test_labels_that_are_numbers_and_texts_of_choices_are_refused():
         refuse_two_readings(rows, columns)
     rows.append(("a:3", {"choices": ["5", "6"], "label": 0}))
     refuse_two_readings(rows, columns)  # of which one can only be a number
+
+
+@pytest.mark.parametrize("empty", [None, float("nan"), " "])
+def test_a_missing_answer_is_not_the_choice_called_none(empty):
+    texts = (("cat", "None", "dog"), ("a", "b", "nan"))
+    rows = [(f"r:{number}", {"choices": [*one], "label": empty}) for number, one in enumerate(texts)]
+    with pytest.raises(BertkitError, match="2 of 2 rows have no label in column 'label': r:0, 1"):
+        ChoiceHead().labels(rows, LISTED)

@@ -138,3 +138,10 @@ def test_people_are_sent_to_options_that_the_command_at_hand_has(command, way):
     with pytest.raises(BertkitError) as error:
         choose_columns({"text": (("text",),)}, {"text": ("c",)}, rows_of(["a"], ["x"]), "a.csv", {}, command)
     assert f"a.csv has no column 'c': use {one} with one of 'a'" in str(error.value)
+
+
+def test_the_column_that_a_table_lacks_is_named():
+    rows = [(f"a.csv:{n}", {"sentence": f"a {n}", "pos": n % 2, "long": n % 2}) for n in range(2, 9)]
+    before = {"text": ("sentence",), "label": ("pos", "long", "rare")}
+    with pytest.raises(BertkitError, match=r"is the label \(the model was trained on .*: rare is not there\)\?"):
+        choose_columns(SequenceHead.roles, {}, rows, "a.csv", before, "evaluate")

@@ -211,3 +211,16 @@ def test_the_few_cells_that_are_no_numbers_are_named():
     assert "all are numbers but 'n/a' (1): without" in described([*scores, "n/a"])
     assert "a regression" in described(scores)
     assert "all are numbers" not in described(["1", "2", "none"] * 5)
+
+
+@pytest.mark.parametrize("empty", [None, float("nan"), ""])
+def test_an_empty_label_in_a_list_is_no_class(empty):
+    with pytest.raises(BertkitError, match="a label in the list 'label' is empty"):
+        learned([["a"], ["b", empty], ["a", "b"]])
+    with pytest.raises(BertkitError, match="a label in the list 'label' is empty"):
+        learned([[0, 1], [empty, 1]])
+
+
+def test_shares_are_no_classes():
+    with pytest.raises(BertkitError, match=r"the label 'label' is a list of shares, .*: \[0.2, 0.8\]"):
+        learned([[0.2, 0.8], [1, 0.0]])

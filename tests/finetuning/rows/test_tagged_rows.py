@@ -30,6 +30,7 @@ def test_lists_of_tokens_and_tags():
     [
         (["a", "b"], ["O"], "a:3 has 2 tokens and 1 tag"),
         (["a", 5], ["O", "O"], "the token 5 is no text"),
+        (["a", None], ["O", "O"], "the token None is no text"),
         (["a"], [3], "the tag 3 has no name"),
         (["a"], [None], "the tag None is no name"),
         (["a"], [True], "the tag True is no name"),
