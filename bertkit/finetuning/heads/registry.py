@@ -38,7 +38,7 @@ def head_for(task: TaskSettings, rows: Sequence[Row]) -> type[Head]:
     """The class of the head that a task names; else the one that most of these rows clearly belong to; else ``SequenceHead``.
 
     Raises:
-        BertkitError: there is no such head, or the first row belongs to another kind of task.
+        BertkitError: there is no such head, the first row belongs to another kind of task, or a setting is of other heads.
     """
 
     def takes_most(head: type[Head]) -> bool:
@@ -46,7 +46,23 @@ def head_for(task: TaskSettings, rows: Sequence[Row]) -> type[Head]:
 
     kind = head_named(task.head) if task.head else next(filter(takes_most, HEADS.values()), SequenceHead)
     kind.check(rows[0], {})
+    _refuse_unused(kind, task)
     return kind
+
+
+def _refuse_unused(kind: type[Head], task: TaskSettings) -> None:
+    """Refuses settings that the head would not read.
+
+    Raises:
+        BertkitError: the message names the setting.
+    """
+    for name, readers in (("problem_type", (SequenceHead,)), ("labels", (SequenceHead, TokenHead))):
+        if getattr(task, name) and not issubclass(kind, readers):
+            taken = "asked for" if task.head else "recognised in the rows"
+            raise BertkitError(
+                f"task.{name} is not read by the head {kind.name}, which is {taken}: leave it out"
+                + ("" if task.head else ", or name another head with --head")
+            )
 
 
 def rows_of(path: Path) -> Iterator[Row] | None:

@@ -8,7 +8,7 @@ import pytest
 from transformers import BertConfig, BertForSequenceClassification, BertForTokenClassification
 
 from bertkit.errors import BertkitError
-from bertkit.finetuning.heads.registry import head_of_model
+from bertkit.finetuning.heads.registry import head_for, head_of_model
 from bertkit.finetuning.heads.sequence import SequenceHead
 from bertkit.models.folder import read_config
 from bertkit.settings.schema import TaskSettings
@@ -70,3 +70,29 @@ def test_classes_without_names_are_called_as_transformers_calls_them():
 def test_classes_that_would_be_lost_are_refused(config, said):
     with pytest.raises(BertkitError, match=said):
         SequenceHead.of_model(config)
+
+
+@pytest.mark.parametrize(
+    ("row", "task", "said"),
+    [
+        (
+            {"question": "q", "choices": ["a", "b"], "answer": 0},
+            {"labels": ("a", "b")},
+            "task.labels is not read by the head choice, which is recognised in the rows",
+        ),
+        (
+            {"tokens": ["a"], "ner_tags": ["O"]},
+            {"head": "token", "problem_type": "regression"},
+            "task.problem_type is not",
+        ),
+        ({"tokens": ["a"], "ner_tags": ["O"]}, {"labels": ("O", "B-X")}, ""),
+        ({"text": "a", "label": "1"}, {"problem_type": "regression"}, ""),
+    ],
+)
+def test_settings_of_other_heads_are_refused(row: Any, task: dict[str, Any], said: str) -> None:
+    rows = [("a.jsonl:1", row)]
+    if not said:
+        head_for(TaskSettings(**task), rows)
+        return
+    with pytest.raises(BertkitError, match=said):
+        head_for(TaskSettings(**task), rows)
