@@ -35,6 +35,8 @@ demo: $(VENV)/.installed  ## Pretrain on the embedded stories, fill masks, fine-
 	$(BIN)/bertkit finetune $(WORD_ORDER) --out runs/demo-control --set train.from_scratch=true
 	@echo; echo "What pretraining bought: is it a sentence, or are its words scrambled?"
 	@$(BIN)/python docs/examples/bought.py runs/demo-classifier runs/demo-control
+	@echo; echo "The curves of the three runs, with what each checkpoint knew:"
+	$(BIN)/bertkit report $(DEMO) runs/demo-classifier runs/demo-control --out runs/demo.html --overwrite
 	@echo; echo 'Ask it: $(BIN)/bertkit predict runs/demo-classifier "dog the house ran to a the."'
 
 test: $(VENV)/.installed  ## Run the tests (CPU, no network; WORKERS=8 runs eight at a time)

@@ -90,18 +90,27 @@ def evaluate_cloze(model: str, path: Path | None, device: str | None) -> dict[st
     """
     clozes = read_cloze(path or EMBEDDED_CLOZE)
     filler = MaskFiller(model, device, texts=len(clozes))
+    return {"model": model, "cloze": str(path or EMBEDDED_CLOZE.name), **cloze_figures(filler, clozes)}
+
+
+def cloze_figures(filler: MaskFiller, clozes: Sequence[Cloze]) -> dict[str, Any]:
+    """The figures of ``evaluate_cloze`` on some sentences, with how many they are.
+
+    Raises:
+        BertkitError: a sentence is too long for the model.
+    """
     ranked = _ranked(filler, [cloze.sentence for cloze in clozes])
     read = [_as_read(filler, cloze.answers) for cloze in clozes]
     ranks = [
         rank_of(answers, [guess.token_str for guess in guesses]) for answers, guesses in zip(read, ranked, strict=True)
     ]
-    figures: dict[str, Any] = {"model": model, "cloze": str(path or EMBEDDED_CLOZE.name), "sentences": len(clozes)}
+    figures: dict[str, Any] = {"sentences": len(clozes)}
     for k in (1, 5):
         hits = sum(rank is not None and rank <= k for rank in ranks)
         figures[f"top_{k}"] = hits / len(ranks)
         figures[f"top_{k}_interval_95"] = list(wilson_interval(hits, len(ranks)))
     figures["mean_reciprocal_rank"] = sum(1 / rank for rank in ranks if rank) / len(ranks)
-    figures["unknown"] = sum(not answers for answers in read)
+    figures["unknown"] = len(unknown_answers(filler, clozes))
     figures["guesses"] = [
         {
             "sentence": cloze.sentence,
@@ -112,6 +121,11 @@ def evaluate_cloze(model: str, path: Path | None, device: str | None) -> dict[st
         for cloze, rank, guesses in zip(clozes, ranks, ranked, strict=True)
     ]
     return figures
+
+
+def unknown_answers(filler: MaskFiller, clozes: Sequence[Cloze]) -> list[Cloze]:
+    """The sentences that a model cannot get right, as none of their answers is a single word piece to it."""
+    return [cloze for cloze in clozes if not _as_read(filler, cloze.answers)]
 
 
 def _ranked(filler: MaskFiller, sentences: Sequence[str]) -> list[list[Candidate]]:

@@ -15,6 +15,7 @@ _TITLES = {
     "nsp_loss": "Loss of the sentence pairs (nats)",
     "mlm_accuracy": "Accuracy at the masked words",
     "nsp_accuracy": "Accuracy of the sentence pairs",
+    "cloze_accuracy": "Cloze test: everyday words, right at once",
     "perplexity": "Perplexity",
     "accuracy": "Accuracy",
     "f1": "F1",

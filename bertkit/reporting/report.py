@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertkit import console
 from bertkit.reporting import plots
+from bertkit.reporting.checkpoints import Fill
 from bertkit.reporting.marked import marked_mistakes
 from bertkit.reporting.pages import check_target, write_page
 from bertkit.reporting.palette import run_colour, run_dashes
@@ -45,20 +46,6 @@ _FACTS = {
     "python": "Python",
     "versions": "libraries",
 }
-
-
-@dataclass(frozen=True)
-class Fill:
-    """How the model of a run, at some step, fills the masks of a sentence.
-
-    Attributes:
-        guesses: for each mask the words with their probabilities, the best first.
-    """
-
-    step: int
-    is_final: bool
-    text: str
-    guesses: list[list[tuple[str, float]]]
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,14 @@ import typer
 from helpers.made import SCRIPT, finetuning_run, pretraining_run
 from typer.testing import CliRunner
 
+import bertkit
+from bertkit.assets import EMBEDDED_MODEL
 from bertkit.cli.report import report
 from bertkit.errors import BertkitError
 from bertkit.models.bert import new_bert, save_model
 from bertkit.models.tokenizer import build_tokenizer
-from bertkit.reporting.report import Fill, write_report
+from bertkit.reporting.checkpoints import Fill, look
+from bertkit.reporting.report import write_report
 from bertkit.reporting.runs import read_runs
 from bertkit.settings.schema import ModelSettings
 
@@ -232,6 +235,22 @@ def test_the_command_fills_masks_at_each_checkpoint(tmp_path: Path, tiny_model: 
     assert "--fill is for runs of pretraining, and not for tuned" in result.stderr
     result = CliRunner().invoke(app, [str(tuned), *arguments[1:]])
     assert "--fill is for runs of pretraining, and not for tuned: leave it out" in str(result.exception)
+
+
+def test_the_cloze_test_is_a_curve_over_the_checkpoints_of_a_run_in_english(tmp_path: Path) -> None:
+    run = pretraining_run(tmp_path / "a")
+    (run / "checkpoint-50").mkdir()
+    for where in (run / "checkpoint-50", run):
+        for file in EMBEDDED_MODEL.iterdir():
+            (where / file.name).write_bytes(file.read_bytes())
+    [read] = read_runs([run])
+    right = bertkit.evaluate("embedded", cloze=True)["top_1"]
+    expected = [{"step": step, "eval_cloze_accuracy": pytest.approx(right)} for step in (50, 100)]
+    assert look(read, ()).run.metrics == [*read.metrics, *expected]
+    recipe = run / "recipe.toml"
+    recipe.write_text(recipe.read_text() + '[data]\nlanguage = "de"\n')
+    [read] = read_runs([run])
+    assert look(read, ("ein [MASK] .",)).run.metrics == read.metrics
 
 
 @pytest.mark.parametrize(

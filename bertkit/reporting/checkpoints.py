@@ -1,0 +1,116 @@
+"""What the checkpoints of a pretraining run can do: how they fill sample sentences, and the cloze test."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from bertkit import console
+from bertkit.assets import EMBEDDED_CLOZE
+from bertkit.errors import BertkitError
+from bertkit.inference.cloze import Cloze, cloze_figures, read_cloze, unknown_answers
+from bertkit.inference.mask_filling.filler import MASK, MaskFiller
+from bertkit.reporting.runs import Run, model_folders
+from bertkit.runtime.text import TextEncoder
+
+GUESSES = 5
+_TEXTS = 200
+"""About how many texts a model reads."""
+_ENGLISH = (
+    "i [MASK] a little boy .",
+    "she went to the [MASK] .",
+    "the dog was very [MASK] .",
+    "he opened the [MASK] and looked inside .",
+    "one day , a girl [MASK] her mother .",
+)
+_CHINESE = ("我是一个小男[MASK]。", "她很高[MASK]。", "今天[MASK]气很好。", "他打开了[MASK]。", "小狗在[MASK]里玩。")
+
+
+@dataclass(frozen=True)
+class Fill:
+    """How the model of a run, at some step, fills the masks of a sentence.
+
+    Attributes:
+        guesses: for each mask the words with their probabilities, the best first.
+    """
+
+    step: int
+    is_final: bool
+    text: str
+    guesses: list[list[tuple[str, float]]]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was found in a run.
+
+    Attributes:
+        run: the run, with ``eval_cloze_accuracy`` among its metrics at the steps of its checkpoints, if it reads English.
+        fills: sample sentences as its checkpoints fill them.
+    """
+
+    run: Run
+    fills: Sequence[Fill] = ()
+
+
+def look(run: Run, asked: Sequence[str]) -> Look:
+    """Has each checkpoint of a run, and its final model, fill sentences and, if it knows the words, take the cloze test.
+
+    Args:
+        run: a run of pretraining.
+        asked: sentences with masks; where empty, those of bertkit that the run can read.
+    """
+    fills: list[Fill] = []
+    met: list[dict[str, float]] = []
+    given: _Given | None = None
+    folders = model_folders(run)
+    with console.progress(f"filling masks with {run.name}", len(folders), "model") as line:
+        for number, (step, folder) in enumerate(folders, 1):
+            try:
+                filler = MaskFiller(folder, texts=_TEXTS)
+                given = given or _given(run, asked, filler)  # the vocabulary is that of all checkpoints
+                if not given.texts:
+                    break
+                filled = filler.fill(given.texts, GUESSES)
+                right = cloze_figures(filler, given.clozes)["top_1"] if given.clozes else None
+            except BertkitError as error:  # a checkpoint may be damaged, or removed while its run goes on
+                console.warn(console.plain(f"no fills of step {step:,}: {error}"))
+                continue
+            met += [] if right is None else [{"step": step, "eval_cloze_accuracy": right}]
+            guesses = [[[(guess.token_str, guess.score) for guess in mask] for mask in masks] for masks in filled]
+            is_final = folder == run.folder
+            fills += [Fill(step, is_final, text, masks) for text, masks in zip(given.texts, guesses, strict=True)]
+            line.update(number)
+    return Look(replace(run, metrics=[*run.metrics, *met]), fills)
+
+
+class _Given(NamedTuple):
+    """What the models of a run are asked."""
+
+    texts: Sequence[str]
+    clozes: Sequence[Cloze]
+
+
+def _given(run: Run, asked: Sequence[str], filler: MaskFiller) -> _Given:
+    clozes = read_cloze(EMBEDDED_CLOZE)
+    in_english = str(run.settings.get("data.language", "en")).startswith("en")
+    is_known = in_english and 2 * len(unknown_answers(filler, clozes)) < len(clozes)
+    return _Given(asked or _examples(run, filler.reader.text_encoder), clozes if is_known else ())
+
+
+def _examples(run: Run, text_encoder: TextEncoder) -> list[str]:
+    """The sentences of bertkit that a run can read: in its language, as far as that is told, and of pieces that it knows."""
+    chinese = sum("\u4e00" <= piece.removeprefix("##")[:1] <= "\u9fff" for piece in text_encoder.vocab)
+    sentences, language = (_CHINESE, "zh") if chinese > len(text_encoder.vocab) / 4 else (_ENGLISH, "en")
+    told, unk_id = str(run.settings.get("data.language", "en")), text_encoder.vocab[text_encoder.unk_token]
+    is_read = told.startswith(("en", language))  # "en" is the default, and so may be what nobody said
+    known = [
+        text
+        for text in sentences
+        if is_read and unk_id not in text_encoder.spelt(text.replace(MASK, text_encoder.mask_token))
+    ]
+    if len(known) < len(sentences):
+        console.note_once(
+            f"{run.name}: of {len(sentences)} example sentences {len(sentences) - len(known)} left out, as "
+            "they are in another language, or of pieces that it does not know: --fill TEXT gives sentences of your own"
+        )
+    return known
