@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bertkit import console
+from bertkit.console import counted
 from bertkit.io.structured import read_toml
 
 _EVEN = 0.5
@@ -26,7 +27,9 @@ def told(metric: str, results: dict[str, Any]) -> str:
     interval, baseline = results.get(f"eval_{metric}_interval_95"), results.get("baseline", {})
     line = f"{metric.replace('_', ' ')}{of_class(metric, results)} [bold]{results[f'eval_{metric}']:.4f}[/]"
     if interval:
-        line += f", 95 % interval {interval[0]:.4f} to {interval[1]:.4f} on {results['eval_rows']:,} rows"
+        line += (
+            f", 95 % interval {interval[0]:.4f} to {interval[1]:.4f} on {counted(results['eval_rows'], 'row', 'rows')}"
+        )
     if metric in baseline:
         line += f"; {baseline['what']}: {baseline[metric]:.4f}"
     elif metric == "mse" and "mean_baseline_mse" in results:

@@ -13,6 +13,7 @@ from bertkit.finetuning.features import Columns, Row, Split
 from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.heads.one_class import OneClass
 from bertkit.finetuning.heads.registry import head_for
+from bertkit.finetuning.heads.sequence import SequenceHead
 from bertkit.finetuning.labelled import DataRequest, LabelledData, split_of, telling, told_empty_texts
 from bertkit.finetuning.row_sources import VALIDATION_SPLITS, is_hub_name, rows_of_source
 from bertkit.finetuning.rows.cells import EmptyCellsError
@@ -20,7 +21,7 @@ from bertkit.finetuning.rows.columns import Command, columns_like
 from bertkit.finetuning.rows.held_out import held_out, not_trained
 from bertkit.finetuning.rows.labels import ClassIds, is_class
 from bertkit.finetuning.rows.table_check import Lengths, TableCheck, check_table
-from bertkit.finetuning.rows.tagged_columns import of_single_words
+from bertkit.finetuning.rows.tagged_columns import of_single_words, refuse_single_words
 from bertkit.finetuning.rows.usable import passing, refuse_all
 from bertkit.finetuning.task_rows import load_task
 from bertkit.io.memory import MemoryRows
@@ -81,6 +82,8 @@ def load_table(request: DataRequest) -> LabelledData:
         columns, notes = columns_for(
             kind, request.task, rows, str(source), trained_on=request.trained_on, command=command
         )
+    if kind is SequenceHead and not (request.task.text or request.task.label):
+        refuse_single_words(first[0], columns, str(source))
     task = in_order_of_ids(rows, kind, columns, request.task) if request.head is None else request.task
     rows = named_rows(rows, kind, columns, task, task.labels if request.head is None else request.head.label_names)
     kind.check(first[0], columns)

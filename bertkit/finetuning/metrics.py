@@ -218,6 +218,13 @@ class Pearson(Score):
             constant = (of_x <= _ROUNDING * xx) | (of_y <= _ROUNDING * yy)
             return np.where(constant, np.nan, (xy - x * y / rows) / np.sqrt(of_x * of_y))
 
+    @classmethod
+    def interval(cls, predictions: np.ndarray, labels: np.ndarray, seed: int) -> tuple[float, float]:
+        """As of every figure; all that there can be where the correlation is undefined."""
+        if np.isnan(cls.figure(cls.parts(predictions, labels).sum(axis=0))):
+            return -1.0, 1.0
+        return super().interval(predictions, labels, seed)
+
 
 class Spearmanr(Pearson):
     """The correlation of the ranks; undefined if either side is constant."""

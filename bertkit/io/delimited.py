@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import chain, dropwhile
 from typing import Any
 
+from bertkit import console
 from bertkit.console import counted
 from bertkit.errors import BertkitError
 from bertkit.io.remote import AnyFile
@@ -42,6 +43,7 @@ class Delimited:
     _lines_before: int = 0
     """Lines of the file before the header: blank ones, and Excel's ``sep=;``."""
     _separator: str = field(default=",")
+    _is_quoted: bool = True
 
     def rows(self, refuse: Refuse) -> Iterator[Row]:
         """The rows in order, without blank lines.
@@ -49,7 +51,7 @@ class Delimited:
         Raises:
             BertkitError: quotes do not match, or a value is too long.
         """
-        begin = self._reader.line_num + 1
+        begin, doubled = self._reader.line_num + 1, list[str]()
         try:
             for values in self._reader:
                 place = f"{self.path}:{begin + self._lines_before}"
@@ -64,9 +66,18 @@ class Delimited:
                 elif values == self.names:
                     refuse(f"{place} repeats the header: take the line out")
                 else:
+                    doubled += [place] if not self._is_quoted and any(map(_is_doubled, values)) else []
                     yield place, dict(zip(self.names, values, strict=True))
         except csv.Error as error:
             raise _not_matching(self.path, begin + self._lines_before, error) from error
+        if doubled:
+            rows = counted(len(doubled), "row has values", "rows have values")
+            console.warn(
+                console.plain(
+                    f"{rows} in quotes with doubled quotes in them, as a csv writer writes them, and are read with these, as the "
+                    f"beginning of the file has none: {console.listed(doubled, 3)}; the name of a .csv has them read without"
+                )
+            )
 
 
 def open_delimited(lines: Iterator[str], path: AnyFile, usual: str) -> Delimited:
@@ -91,6 +102,11 @@ def open_delimited(lines: Iterator[str], path: AnyFile, usual: str) -> Delimited
     remarks = [] if separator == usual else [f"separated by {SEPARATORS.get(separator, repr(separator))}"]
     if separator == usual == "\t" and quoted:
         remarks = ["with values in quotes"]
+    elif not quoted and (wrapped := _wrapped(sample)):
+        kept = counted(wrapped, "value begins and ends", "values begin and end")
+        remarks.append(
+            f"with quotes that are kept: {kept} with them (a .csv loses them, if a spreadsheet has added them)"
+        )
     options = _options(separator, quoted)
     names = next(_parsed(sample, whole, options), [])
     if len(names) > 1 and all(name.startswith(" ") for name in names[1:]):
@@ -105,7 +121,7 @@ def open_delimited(lines: Iterator[str], path: AnyFile, usual: str) -> Delimited
     twice = next((name for name in names if name and names.count(name) > 1), None)
     if twice is not None:
         raise BertkitError(f"{path} has two columns '{twice}': rename one, or take it out")
-    return Delimited(path, names, remarks, reader, lines_before, separator)
+    return Delimited(path, names, remarks, reader, lines_before, separator, quoted)
 
 
 def bounded(text: Any, path: AnyFile) -> Iterator[str]:
@@ -157,12 +173,20 @@ def _parsed(sample: list[str], whole: bool, options: dict[str, Any]) -> Iterator
 
 
 def _separator(sample: list[str], whole: bool, usual: str) -> str:
-    """The usual separator, or else the one that splits all rows of the sample into the same number of values, at least 2."""
-    for separator in dict.fromkeys([usual, *SEPARATORS]):
-        counts = {len(values) for values in _parsed(sample, whole, _options(separator, separator != "\t"))}
-        if len(counts) == 1 and counts.pop() > 1:
+    """The usual separator, or else the one that splits all rows of the sample into the same number of values, at least 2.
+
+    Where none does and the usual one does not even split the header, another that splits it as it splits most rows: the others
+    are then refused by their lines.
+    """
+    tried = dict.fromkeys([usual, *SEPARATORS])
+    counts = {one: [len(row) for row in _parsed(sample, whole, _options(one, one != "\t"))] for one in tried}
+    for separator, found in counts.items():
+        if len({*found}) == 1 and found[0] > 1:
             return separator
-    return usual
+    if not counts[usual] or counts[usual][0] > 1:
+        return usual
+    most = [one for one, found in counts.items() if found and found[0] > 1 and 2 * found.count(found[0]) > len(found)]
+    return next(iter(most), usual)
 
 
 def _is_quoted(sample: list[str], whole: bool) -> bool:
@@ -174,7 +198,22 @@ def _is_quoted(sample: list[str], whole: bool) -> bool:
     if all(_QUOTED.fullmatch(name) for name in names):
         return True
     in_quotes = [value for value in fields if value.startswith('"')]
-    return bool(in_quotes) and all(_needs_quotes(value) for value in in_quotes)
+    if all(_needs_quotes(value) for value in in_quotes):
+        return bool(in_quotes)
+    # Excel's: it puts values with a comma in quotes, too. A double quote tells them from a text that begins and ends with quotes.
+    return any(map(_is_doubled, in_quotes)) and all(_needs_quotes(value) or "," in value for value in in_quotes)
+
+
+def _is_doubled(value: str) -> bool:
+    """Whether a value is written in quotes, with a quote in it that is doubled."""
+    return value.startswith('"') and '""' in value[1:-1] and bool(_QUOTED.fullmatch(value))
+
+
+def _wrapped(sample: list[str]) -> int:
+    """How many values of a file without quoting are in quotes as a spreadsheet writes them; 0 if any other begins with one."""
+    fields = [value for line in sample for value in line.rstrip("\r\n").split("\t")]
+    in_quotes = [value for value in fields if value.startswith('"')]
+    return len(in_quotes) if all(_QUOTED.fullmatch(value) and "," in value for value in in_quotes) else 0
 
 
 def _needs_quotes(value: str) -> bool:

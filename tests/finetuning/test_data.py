@@ -535,6 +535,11 @@ def test_a_table_with_a_word_and_its_tag_a_row_is_refused_with_what_to_write(tmp
         BertkitError, match=r"which column .*; if each row has one word, 'Word', with its tag, 'Tag': .*\.conll"
     ):
         load_table(request(path, task=TaskSettings(head=head)))
+    numbered = write(
+        tmp_path, "k.csv", "Sentence #,Word,POS,Tag\n" + "Sentence: 1,London,NNP,B-geo\nSentence: 1,is,V,O\n" * 20
+    )
+    with pytest.raises(BertkitError, match="if each row has one word, 'Word', with its tag, 'Tag'"):
+        load_table(request(numbered, task=TaskSettings(head=head)))
     lexicon = "sentence,token,label,source\n" + "the cat sat,cat,easy,I-95\na cat sat,sat,hard,O\n" * 2
     assert own(tmp_path, lexicon).head.label_names == ["easy", "hard"]
 

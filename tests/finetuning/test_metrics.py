@@ -139,7 +139,7 @@ def test_degenerate_predictions_are_zero_without_warnings(capsys: pytest.Capture
         err = capsys.readouterr().err
         assert "pearson is undefined" in err
         assert "spearmanr is undefined" in err
-        assert interval("pearson", predictions, labels, seed=1) == (0.0, 0.0)
+        assert interval("pearson", predictions, labels, seed=1) == (-1.0, 1.0)
         assert interval("spearmanr", predictions, labels, seed=1) == (-1.0, 1.0)
     assert capsys.readouterr().err == ""
 

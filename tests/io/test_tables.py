@@ -326,3 +326,33 @@ def test_a_parquet_file_whose_pages_are_too_large_is_refused_with_the_way_out(tm
         rows_of(path)
     pyarrow.parquet.write_table(values, path, row_group_size=100)
     assert len(rows_of(path)) == 1_000
+
+
+def test_a_tsv_of_a_spreadsheet_loses_the_quotes_that_it_has_added(tmp_path, capsys):
+    """Excel puts values with a comma in quotes, and such with quotes, which it doubles."""
+    path = tmp_path / "a.tsv"
+    path.write_text('text\tlabel\n"he said ""no"""\t"bad, really"\nfine\tgood\n')
+    assert [row for _, row in read_rows(path)] == [
+        {"text": 'he said "no"', "label": "bad, really"},
+        {"text": "fine", "label": "good"},
+    ]
+    assert "with values in quotes" in capsys.readouterr().err
+    path.write_text('text\tlabel\n"so, what?"\t"bad, really"\nfine\tgood\n')  # which a person may have written, too
+    assert next(read_rows(path))[1] == {"text": '"so, what?"', "label": '"bad, really"'}
+    assert "with quotes that are kept: 2 values begin and end with them" in " ".join(capsys.readouterr().err.split())
+
+
+def test_values_in_quotes_behind_the_beginning_of_a_tsv_are_said(tmp_path, capsys):
+    path = tmp_path / "a.tsv"
+    path.write_text("text\tlabel\n" + "fine\tgood\n" * 1_100 + '"he said ""no"""\tbad\n')
+    assert [*read_rows(path)][-1][1]["text"] == '"he said ""no"""'
+    told = " ".join(capsys.readouterr().err.split())
+    assert "1 row has values in quotes with doubled quotes in them" in told
+    assert f"{path}:1102" in told
+
+
+def test_a_ragged_line_does_not_change_the_separator(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("id;text;label\n" + "1;a, b;x\n" * 9 + "2;c\n")
+    with pytest.raises(BertkitError, match="a.csv:11 has 2 fields, the first line has 3"):
+        [*read_rows(path)]

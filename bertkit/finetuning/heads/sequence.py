@@ -47,6 +47,7 @@ class SequenceHead(Head):
             ("question", "passage"),
             ("question", "context"),
             ("text_a", "text_b"),
+            ("text", "text_pair"),
             *((name,) for name in ("text", "sentence", "review", "content", "document", "comment", "body")),
         ),
         "label": tuple(

@@ -77,6 +77,7 @@ def choose_columns(
             chosen[role] = usual[role] = columns
     if by_content:
         _refuse_without_header(guessed_names, rows, source, command)
+        _refuse_text_as_name(names, source, command)
     ordered = {role: chosen[role] for role in roles if role in chosen}
     told = []
     for role, columns in ordered.items():
@@ -270,6 +271,15 @@ def _refuse_without_header(names: Sequence[str], rows: Sequence[Row], source: st
         raise BertkitError(
             f"{source} has no header: its first line looks like a row ({_quoted(names)}); put the names of the columns, "
             f"such as text,label, above it; or, if these are names, say with {ways} which are read"
+        )
+
+
+def _refuse_text_as_name(names: Sequence[str], source: str, command: Command) -> None:
+    """Refuses a table of one column that nobody named, if its name has several words: it may be the first of the texts."""
+    if len(names) == 1 and len(names[0].split()) > 1:
+        raise BertkitError(
+            f"{source} has one column, whose first line, '{names[0][:60]}', is its name or its first text: put a name, such as "
+            f"text, above it; or, if this is the name, give it with {option('text', command)}"
         )
 
 

@@ -266,8 +266,12 @@ def _refuse_missing(rows: Sequence[Row], columns: Sequence[str], several: bool) 
             if cells.is_missing(row.get(column)) and not (several and len(columns) == 1 and row.get(column) == "")
         ]
         written = [row[column] for _, row in rows if isinstance(row.get(column), str)] if empty and not several else []
+        words = (row.get(column) for _, row in rows)
+        not_a_number = next((one for one in words if isinstance(one, str) and one.strip().lower() == "nan"), None)
         listed = any(_BETWEEN.search(value) for value in written)
         way = f"; where a cell holds several, use {SET_KIND}multi_label_classification" if listed else ""
+        if not_a_number is not None:
+            way += f"; '{not_a_number}' is taken for an empty cell, as programs write one: call a class otherwise"
         cells.refuse_empty(empty, len(rows), f"no label in column '{column}'", way)
 
 

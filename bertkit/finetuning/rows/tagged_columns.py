@@ -9,6 +9,7 @@ from typing import Any
 from bertkit import console
 from bertkit.console import counted
 from bertkit.errors import BertkitError
+from bertkit.finetuning.features import Columns, Row
 from bertkit.finetuning.rows.tagged_rows import TaggedRow, of_tokens
 from bertkit.io.compression import open_binary, plain_name
 from bertkit.io.text import read_lines
@@ -99,6 +100,21 @@ def of_single_words(row: dict[str, Any]) -> str:
         f"; if each row has one word, '{word}', with its tag, '{tag}': tagging reads sentences, so write a word and its tag a "
         "line, and a blank line after each sentence, as .conll; or lists of tokens and tags, as .jsonl"
     )
+
+
+def refuse_single_words(row: Row, columns: Columns, source: str) -> None:
+    """Refuses a table whose rows seem to be single words with their tags, if another column was taken for the text.
+
+    Raises:
+        BertkitError: the message says how sentences are written.
+    """
+    told = of_single_words(row[1])
+    are_tags = any(_TAG.fullmatch(str(row[1].get(name)).strip()) for name in columns.get("label", ()))
+    if told and are_tags and not any(name.strip().lower() in _WORD_COLUMNS for name in columns.get("text", ())):
+        raise BertkitError(
+            f"{source}: which column has the texts?{told}; or, if it is another table, name its columns with --text and "
+            "--label"
+        )
 
 
 def _refuse_numbers(place: str, tokens: Sequence[str], columns: int) -> None:

@@ -145,3 +145,15 @@ def test_the_column_that_a_table_lacks_is_named():
     before = {"text": ("sentence",), "label": ("pos", "long", "rare")}
     with pytest.raises(BertkitError, match=r"is the label \(the model was trained on .*: rare is not there\)\?"):
         choose_columns(SequenceHead.roles, {}, rows, "a.csv", before, "evaluate")
+
+
+def test_the_first_text_of_a_table_of_one_column_is_no_name():
+    texts = [(f"a.csv:{n}", {"exploitative garbage": f"what a long text number {n} is"}) for n in range(2, 9)]
+    roles = {"text": SequenceHead.roles["text"]}
+    with pytest.raises(
+        BertkitError, match="one column, whose first line, 'exploitative garbage', is its name or its first"
+    ):
+        choose_columns(roles, {}, texts, "a.csv", {"text": ("text",)}, "predict")
+    assert choose_columns(roles, {"text": ("exploitative garbage",)}, texts, "a.csv")[0]["text"] == (
+        "exploitative garbage",
+    )

@@ -224,3 +224,8 @@ def test_an_empty_label_in_a_list_is_no_class(empty):
 def test_shares_are_no_classes():
     with pytest.raises(BertkitError, match=r"the label 'label' is a list of shares, .*: \[0.2, 0.8\]"):
         learned([[0.2, 0.8], [1, 0.0]])
+
+
+def test_a_class_called_nan_is_said_to_be_taken_for_an_empty_cell():
+    with pytest.raises(BertkitError, match="no label in column 'label': a.csv:3; .*'Nan' is taken for an empty cell"):
+        learned(["pita", "Nan", "roti", "pita"])
