@@ -25,15 +25,15 @@ def of_class(metric: str, results: dict[str, Any]) -> str:
 def told(metric: str, results: dict[str, Any]) -> str:
     """A line with a metric, its interval and its baseline."""
     interval, baseline = results.get(f"eval_{metric}_interval_95"), results.get("baseline", {})
-    line = f"{metric.replace('_', ' ')}{of_class(metric, results)} [bold]{results[f'eval_{metric}']:.4f}[/]"
+    form = ".4g" if metric == "mse" else ".4f"  # it has the unit of the numbers, squared, and may be tiny
+    line = f"{metric.replace('_', ' ')}{of_class(metric, results)} [bold]{results[f'eval_{metric}']:{form}}[/]"
     if interval:
-        line += (
-            f", 95 % interval {interval[0]:.4f} to {interval[1]:.4f} on {counted(results['eval_rows'], 'row', 'rows')}"
-        )
+        rows = counted(results["eval_rows"], "row", "rows")
+        line += f", 95 % interval {interval[0]:{form}} to {interval[1]:{form}} on {rows}"
     if metric in baseline:
-        line += f"; {baseline['what']}: {baseline[metric]:.4f}"
+        line += f"; {baseline['what']}: {baseline[metric]:{form}}"
     elif metric == "mse" and "mean_baseline_mse" in results:
-        line += f"; always saying the mean: {results['mean_baseline_mse']:.4f}"
+        line += f"; always saying the mean: {results['mean_baseline_mse']:{form}}"
     untuned = results.get(f"eval_{metric}_untuned", results.get(f"eval_{metric}_at_half"))
     if untuned is not None:
         line += f"; without thresholds that were fitted on these rows: {untuned:.4f}"

@@ -110,11 +110,11 @@ def _validation_table(
     if source == request.train and is_hub_name(str(source)):
         raise BertkitError(f"--validation {source} is --train: use --validation-split 0.1 instead")
     rows = _own_rows(source, unusable, VALIDATION_SPLITS)
-    columns = columns_like(columns, head.roles, rows, str(source)) if rows else columns
+    columns, notes = columns_like(columns, head.roles, rows, str(source)) if rows else (columns, [])
     rows = named_rows(rows, type(head), columns, request.task, head.label_names)
     rows = _readable(rows, head, columns, unusable, str(source))
     split = split_of("validation", rows, head, columns)
-    return split, _told(rows, split, head, columns, is_known=True)
+    return split, notes + _told(rows, split, head, columns, is_known=True)
 
 
 @contextmanager

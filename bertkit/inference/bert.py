@@ -116,6 +116,7 @@ class Bert:
         embedder = Embedder(self.name, str(layers), pooling, self.device, len(texts), overflow)
         rows = [one.rows for chunk in embedder.chunks(texts) for one in chunk]
         embedder.texts.say_cut(': overflow="windows" reads all')
+        embedder.say_unknown()
         return np.concatenate(rows) if rows else np.empty((0, embedder.width), dtype=np.float32)
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +46,8 @@ class CardFacts:
     """The library that loads the model, by the hub's name for it."""
     base_model: str | None = None
     """The hub name or folder of the model that this one was trained from."""
+    rights: Mapping[str, str] = field(default_factory=dict)
+    """"license" and "language", by the hub's codes (see ``rights_of``)."""
     tags: Sequence[str] = ()
     data: Mapping[str, object] = field(default_factory=dict)
     """Facts of the training data: sources, fingerprint, documents, tokens and the like."""
@@ -55,6 +58,28 @@ class CardFacts:
     """Figures of the base model before and after the training: (before, after, change) by name."""
     evaluations: Sequence["EvalResult"] = ()
     """The results that the hub lists beside the model; made by ``evaluation``."""
+
+
+_CREDITS = ("CREDITS.tsv", "LICENSE", "NOTICE")
+"""Files of a model folder that go with every copy of it."""
+
+
+def copy_credits(original: Path, copy: Path) -> None:
+    """Copies what is owed to others: the files of a model folder with credits and licences."""
+    for name in _CREDITS:
+        if (original / name).is_file():
+            shutil.copyfile(original / name, copy / name)
+
+
+def rights_of(folder: Path) -> dict[str, str]:
+    """The licence and the language that the card of a model folder names, as ``CardFacts`` takes them."""
+    from huggingface_hub import metadata_load
+
+    try:
+        said = metadata_load(folder / "README.md") or {}
+    except Exception:  # no card, or anybody's
+        return {}
+    return {name: said[name] for name in ("license", "language") if isinstance(said.get(name), str)}
 
 
 def model_card(facts: CardFacts) -> str:
@@ -150,6 +175,8 @@ def _front_matter(facts: CardFacts) -> str:
     on_hub = facts.base_model and re.fullmatch(r"[\w.-]+/[\w.-]+", facts.base_model)
     data = ModelCardData(
         library_name=facts.library,
+        license=facts.rights.get("license"),
+        language=facts.rights.get("language"),
         pipeline_tag=_one_line(facts.pipeline_tag),
         base_model=facts.base_model if on_hub else None,
         tags=[_one_line(tag) for tag in ("bert", "bertkit", *facts.tags)],

@@ -38,7 +38,8 @@ OUTPUTS: "dict[Head, str]" = {
 CLASS_LOGITS, TOKEN_LOGITS = "class_logits", "token_logits"
 """The outputs of the head of a task, which reads either the pooled state or each token."""
 _PARTS = {"words": "masked-word head", "pairs": "next-sentence head", "task": "head of a task"}
-_TOKENS_AT_ONCE = TOKENS_AT_ONCE["cpu"]
+ONE_BY_ONE = "bertkit_one_by_one"
+"""A property of graphs that read a text at a time."""
 
 
 def is_exported(folder: Path) -> bool:
@@ -68,6 +69,9 @@ class OnnxBert:
             self._session = onnxruntime.InferenceSession(str(self._path), options, ["CPUExecutionProvider"])
         except Exception as error:  # the files come from outside, and may make the library raise anything
             raise BertkitError(f"cannot load {self._path}: {type(error).__name__}: {error}") from error
+        # Activations are rounded in steps of the largest in their batch: texts that were read together would change each other.
+        one_by_one = ONE_BY_ONE in self._session.get_modelmeta().custom_metadata_map
+        self._tokens_at_once = 1 if one_by_one else TOKENS_AT_ONCE["cpu"]
         shapes = {output.name: output.shape for output in self._session.get_outputs()}
         self._takes_places = "places" in {wanted.name for wanted in self._session.get_inputs()}
         if self._layers != sum(name.startswith(OUTPUTS["none"]) for name in shapes):
@@ -124,7 +128,7 @@ class OnnxBert:
         self, texts: Sequence[Encoding], outputs: Sequence[str], places: Sequence[Sequence[int]] | None = None
     ) -> Iterator[tuple[list[int], list[np.ndarray]]]:
         """Runs the graph batch by batch; for each the numbers of its texts, and the outputs that were asked for."""
-        for numbers in of_like_length(texts, _TOKENS_AT_ONCE):
+        for numbers in of_like_length(texts, self._tokens_at_once):
             batch = padded([texts[number] for number in numbers], self.config.get("pad_token_id") or 0)
             length = batch["input_ids"].shape[1]
             if self._takes_places:

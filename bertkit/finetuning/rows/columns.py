@@ -92,21 +92,26 @@ def choose_columns(
 
 def columns_like(
     columns: Mapping[str, Sequence[str]], roles: Roles, rows: Sequence[Row], source: str
-) -> dict[str, tuple[str, ...]]:
-    """The columns of a table that is to be read like another one, whose columns are given: the same ones.
+) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+    """The columns of a table that is to be read like another one, whose columns are given: the same ones; and lines about them.
 
-    An optional role may stand in other columns, or be missing; but for "text", without which rows would mean another thing.
+    A role may stand in another column with a usual name, which is said, as that of tags does in other formats; an optional one
+    may be missing. But not "text", without which rows would mean another thing.
 
     Raises:
         BertkitError: a column does not exist.
     """
-    there = set(map(_plain, _names(rows)))
+    names = _names(rows)
+    there = set(map(_plain, names))
     asked = {
         role: some
         for role, some in columns.items()
-        if role == "text" or () not in roles[role] or all(_plain(one) in there for one in some)
+        if role == "text" or _usual(roles[role], names) is None or all(_plain(one) in there for one in some)
     }
-    return choose_columns({role: roles[role] for role in columns}, asked, rows, source)[0]
+    found = choose_columns({role: roles[role] for role in columns}, asked, rows, source)[0]
+    others = {role: one for role, one in found.items() if one and one != tuple(columns[role]) and role not in asked}
+    told = [f"{role}: {_listed(one)}, as there is no {_listed(columns[role])}" for role, one in others.items()]
+    return found, [f"{source}: {'; '.join(told)}"] if told else []
 
 
 def check_columns(

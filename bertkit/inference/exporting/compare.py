@@ -32,11 +32,11 @@ class Difference:
     largest: float
     """The largest absolute difference of two numbers."""
     scale: float
-    """The largest absolute number of the original, at least 1."""
+    """The largest absolute number of the original; of all but predicted numbers at least 1."""
     share: float
     """The norm of the differences, divided by that of the original's outputs."""
     same_choice: float | None
-    """The share of the rows whose largest number stands at the same place; None for hidden states and vectors."""
+    """The share of the rows whose largest number stands at the same place; None where that is no choice of the model."""
 
 
 @dataclass(frozen=True)
@@ -123,16 +123,25 @@ _NAMES: dict[str, str] = {
 }
 
 
-def difference(head: Head | Literal["sentences"], exported: np.ndarray, expected: np.ndarray) -> Difference:
-    """The difference between the outputs of an exported model and the expected ones, ``[rows, columns]`` each."""
+def difference(
+    head: Head | Literal["sentences"], exported: np.ndarray, expected: np.ndarray, kind: str = ""
+) -> Difference:
+    """The difference between the outputs of an exported model and the expected ones, ``[rows, columns]`` each.
+
+    Args:
+        head: whose outputs they are.
+        exported, expected: the outputs.
+        kind: of a head for a task: "numbers" of a regression, which may be as small as its labels; "parts" of an answer, whose
+            choice is made among several rows; else a row is a choice.
+    """
     apart = np.abs(exported - expected)
     same = (exported.argmax(axis=1) == expected.argmax(axis=1)).mean()
     return Difference(
         _NAMES[head],
         float(apart.max()),
-        max(1.0, float(np.abs(expected).max())),
+        max(1e-30 if kind == "numbers" else 1.0, float(np.abs(expected).max())),
         float(np.linalg.norm(apart) / max(float(np.linalg.norm(expected)), 1e-30)),
-        None if head in ("none", "sentences") else float(same),
+        None if head in ("none", "sentences") or kind else float(same),
     )
 
 

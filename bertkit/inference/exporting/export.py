@@ -18,7 +18,7 @@ from bertkit.inference.exporting.sentences import FORMAT, POOLINGS, export_sente
 from bertkit.io.atomic import check_new_or_empty, new_folder, write_text
 from bertkit.io.space import check_space
 from bertkit.models.bert import own_tokenizer, save_model
-from bertkit.models.card import exported_card
+from bertkit.models.card import copy_credits, exported_card
 from bertkit.models.folder import bert_folder, read_config
 from bertkit.models.foreign_fields import left_out
 from bertkit.models.linear_heads import check_problem_type, linear_class
@@ -74,6 +74,7 @@ def export(model: str, form: str, out: Path | None = None, int8: bool = False, p
             write_onnx(loaded, tokenizer, heads, fresh, int8)
         if (folder / RECIPE).is_file():  # from which `predict` knows the length and the columns of a classifier
             shutil.copyfile(folder / RECIPE, fresh / RECIPE)
+        copy_credits(folder, fresh)
         _write_card(
             folder,
             fresh,
@@ -85,11 +86,20 @@ def export(model: str, form: str, out: Path | None = None, int8: bool = False, p
         differences = []
         for head in check.heads:
             bert: Bert = OnnxBert(fresh, head) if form == "onnx" else _torch_bert(str(fresh), head)
-            differences.append(difference(head, check.answers(bert, head), expected[head]))
+            kind = _kind_of_outputs(loaded) if head == "task" else ""
+            differences.append(difference(head, check.answers(bert, head), expected[head], kind))
             refuse_if_far(differences[-1], form, int8)
     lengths = [len(text.ids) for text in check.texts]
     weights = out / (GRAPH if form == "onnx" else "model.safetensors")
     return Exported(out, weights, len(lengths), (min(lengths), max(lengths)), differences)
+
+
+def _kind_of_outputs(loaded: "PreTrainedModel") -> str:
+    """What the outputs of a head for a task are, as ``difference`` takes it."""
+    name = type(loaded).__name__
+    if name in ("BertForQuestionAnswering", "BertForMultipleChoice"):
+        return "parts"
+    return "numbers" if name == "BertForSequenceClassification" and loaded.config.num_labels == 1 else ""
 
 
 def _told(model: str, form: str, int8: bool) -> str:

@@ -14,7 +14,7 @@ from bertkit.models.card import python_text
 from bertkit.models.linear_heads import LINEAR_HEADS
 from bertkit.models.tokenizer import save_tokenizer
 from bertkit.runtime.base import Head
-from bertkit.runtime.onnx_bert import CLASS_LOGITS, GRAPH, OUTPUTS, TOKEN_LOGITS
+from bertkit.runtime.onnx_bert import CLASS_LOGITS, GRAPH, ONE_BY_ONE, OUTPUTS, TOKEN_LOGITS
 from bertkit.signals import held_back
 
 if TYPE_CHECKING:
@@ -168,4 +168,8 @@ def _quantize(path: Path) -> None:
         quantization.quantize_dynamic(path, small, weight_type=quantization.QuantType.QUInt8, per_channel=True)
     finally:
         logging.disable(logging.NOTSET)
+    onnx = import_extra("onnx", "onnx")
+    graph = onnx.load(small)
+    onnx.helper.set_model_props(graph, {ONE_BY_ONE: "8-bit activations"})
+    onnx.save(graph, small)
     small.replace(path)

@@ -17,7 +17,7 @@ from bertkit.inference.exporting.compare import Exported, check_texts, differenc
 from bertkit.io.atomic import new_folder, write_text
 from bertkit.io.space import check_space
 from bertkit.models.bert import own_tokenizer, save_model
-from bertkit.models.card import CardFacts, model_card
+from bertkit.models.card import CardFacts, copy_credits, model_card, rights_of
 from bertkit.models.folder import bert_folder, read_config
 from bertkit.models.foreign_fields import left_out
 from bertkit.models.loading import load_for, quiet
@@ -66,6 +66,7 @@ def export_sentences(model: str, out: Path, pooling: str) -> Exported:
             (fresh / name).parent.mkdir(exist_ok=True)
             (fresh / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         write_text(fresh / "README.md", _card(model, out, pooling, began))
+        copy_credits(bert_folder(model), fresh)
         vectors, lengths = _vectors(fresh, texts, pooling)
         apart = difference("sentences", vectors, expected)
         refuse_if_far(apart, FORMAT)
@@ -136,5 +137,6 @@ def _card(model: str, out: Path, pooling: str, began: float) -> str:
             versions={"torch": torch.__version__, "transformers": transformers.__version__},
             base_model=model,
             tags=(FORMAT, "feature-extraction"),
+            rights=rights_of(bert_folder(model)),
         )
     )
