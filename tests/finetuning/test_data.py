@@ -620,3 +620,14 @@ def test_empty_words_are_no_empty_texts(monkeypatch, tmp_path):
         monkeypatch.setattr(module, "hub_rows", lambda *_: iter([("r 0", rows[0]), ("r 1", rows[0])]))
     names = TaskSettings(head="token", dataset="x/y", text=("tokens",), label=("ner_tags",))
     assert load_labelled(request(task=names)).notes == []
+
+
+def test_validation_rows_may_have_their_tags_in_another_usual_column(tmp_path):
+    """As where those to train on are columns of words, and the others rows of a hub."""
+    train = write(tmp_path, "a.conll", "Ana B-PER\nslept O\n\nBo B-PER\n\n")
+    validation = write(tmp_path, "b.jsonl", '{"tokens": ["Bo", "ran"], "ner_tags": ["B-PER", "O"]}\n')
+    data = load_table(request(train, validation))
+    assert data.validation[0].labels[0].tags == ["B-PER", "O"]
+    assert f"{validation}: label: ner_tags, as there is no tags" in data.notes
+    with pytest.raises(BertkitError, match="no column 'tags'"):
+        load_table(request(train, write(tmp_path, "c.jsonl", '{"tokens": ["Bo"], "other": ["O"]}\n')))

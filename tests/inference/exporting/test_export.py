@@ -14,6 +14,7 @@ import pytest
 import torch
 import typer
 from helpers.loud import louder
+from huggingface_hub import ModelCard
 from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModelForMaskedLM,
@@ -25,6 +26,7 @@ from transformers import (
 from typer.testing import CliRunner
 
 import bertkit
+from bertkit.assets import EMBEDDED_MODEL
 from bertkit.cli.export import export as command
 from bertkit.errors import BertkitError
 from bertkit.finetuning.predictor import open_predictor
@@ -154,6 +156,54 @@ def test_the_graph_holds_tied_weights_once(model, tmp_path):
     assert sum(size == 64 * 16 for size in sizes) == 1  # the words, for the embeddings and for the head
     # Fewer than in the file: biases that are zero throughout are one as well.
     assert sum(sizes) <= sum(weight.numel() for weight in load_file(model / "model.safetensors").values())
+
+
+def test_a_text_is_read_by_an_8_bit_graph_as_if_it_were_alone(model, tmp_path):
+    small = export(str(model), "onnx", tmp_path / "int8", True).folder
+    texts = ["the cat sat .", "a b c d e f g h i j", "cats", "the cats sat . the cat ."]
+    bert = bertkit.load(small)
+    together, alone = bert.embed(texts), np.concatenate([bert.embed([text]) for text in texts])
+    np.testing.assert_array_equal(together, alone)
+
+
+def number_model(model, folder, largest):
+    """A regression whose predictions are about as large as said."""
+    config = BertConfig.from_pretrained(model, num_labels=1, problem_type="regression")
+    torch.manual_seed(0)
+    regression = BertForSequenceClassification.from_pretrained(model, config=config)
+    regression.classifier.weight.data *= 1e3
+    regression.classifier.bias.data.zero_()
+    regression.save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(model / name, folder / name)
+    with torch.no_grad():
+        found = regression(torch.tensor([[2, 5, 6, 7, 3]])).logits.abs().item()
+    regression.classifier.weight.data *= largest / found
+    regression.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(("largest", "is_kept"), [(3.0, True), (1e-7, False)])
+def test_small_predicted_numbers_are_held_to_their_own_size(model, tmp_path, largest, is_kept):
+    """Half precision holds no more than 6 steps of 6e-8 up to 4e-7."""
+    numbers = number_model(model, tmp_path / "numbers", largest)
+    if not is_kept:
+        with pytest.raises(BertkitError, match="as half the model says something else than the original"):
+            export(str(numbers), "half", tmp_path / "half")
+        assert not (tmp_path / "half").exists()
+        return
+    [task, _] = export(str(numbers), "half", tmp_path / "half").differences
+    assert task.same_choice is None  # one number is no choice
+    assert task.scale > task.largest
+
+
+def test_credits_go_with_every_copy(tmp_path):
+    for form in ("half", "sentence-transformers"):
+        folder = export("embedded", form, tmp_path / form).folder
+        assert (folder / "CREDITS.tsv").read_bytes() == (EMBEDDED_MODEL / "CREDITS.tsv").read_bytes()
+        card = ModelCard.load(folder / "README.md")
+        assert (card.data.license, card.data.language) == ("cc-by-sa-4.0", "en")
+        assert "bertkit/assets" not in card.text.split("```")[1]
 
 
 def test_int8_is_smaller_and_near(model, tmp_path):
