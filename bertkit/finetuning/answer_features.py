@@ -67,7 +67,9 @@ def _answers_lost(split: Split, features: Features) -> list[str]:
     lost = sum(bool(answers.texts) and row not in held for row, answers in enumerate(split.labels))
     long = sum(tokens > _MOST_ANSWER_TOKENS for tokens in longest.values())
     told = (
-        [f"answers in {split.name} that no window holds whole, so that none is learned there: {lost:,}"] if lost else []
+        [f"answers in {split.name} that no window holds whole, so that none is learned or found there: {lost:,}"]
+        if lost
+        else []
     )
     of_over = (
         f"answers in {split.name} of over {_MOST_ANSWER_TOKENS} tokens, of which as long ones are never said: {long:,}"

@@ -71,7 +71,7 @@ def what_is_lost(targets: TagTargets, features: Features, name: str) -> list[str
     lacking = [len(row.words or ()) - own for row, own in zip(targets.rows, read.tolist(), strict=True)]
     if dropped := sum(number for row, number in enumerate(lacking) if row not in features.cut):
         told.append(
-            f"words in {name} of which the tokenizer reads nothing, so that their tags are not learned: {dropped:,}"
+            f"words in {name} of which the tokenizer reads nothing, so that no tags are learned or found for them: {dropped:,}"
         )
     return told
 

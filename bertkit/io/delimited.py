@@ -75,7 +75,7 @@ class Delimited:
             console.warn(
                 console.plain(
                     f"{rows} in quotes with doubled quotes in them, as a csv writer writes them, and are read with these, as the "
-                    f"beginning of the file has none: {console.listed(doubled, 3)}; the name of a .csv has them read without"
+                    f"beginning of the file is not written so: {console.listed(doubled, 3)}; as .csv they are read without"
                 )
             )
 
@@ -85,7 +85,7 @@ def open_delimited(lines: Iterator[str], path: AnyFile, usual: str) -> Delimited
 
     The separator is ``usual``, unless the beginning is a table only with another one. The header is the first line that is
     neither blank nor ``sep=;``, as Excel writes it. A tsv has no quoting (as in GLUE's files), unless its header is in
-    quotes, or all values in quotes need them.
+    quotes, or all values in quotes need them, or have a comma where others have doubled quotes, as Excel writes them.
 
     Raises:
         BertkitError: two columns have the same name, or the file is no text in UTF-8.
@@ -99,14 +99,7 @@ def open_delimited(lines: Iterator[str], path: AnyFile, usual: str) -> Delimited
     lines_before = len(beginning) - len(sample)
     separator = excel[1] if excel else _separator(sample, whole, usual)
     quoted = separator != "\t" or _is_quoted(sample, whole)
-    remarks = [] if separator == usual else [f"separated by {SEPARATORS.get(separator, repr(separator))}"]
-    if separator == usual == "\t" and quoted:
-        remarks = ["with values in quotes"]
-    elif not quoted and (wrapped := _wrapped(sample)):
-        kept = counted(wrapped, "value begins and ends", "values begin and end")
-        remarks.append(
-            f"with quotes that are kept: {kept} with them (a .csv loses them, if a spreadsheet has added them)"
-        )
+    remarks = _remarks(separator, usual, quoted, sample)
     options = _options(separator, quoted)
     names = next(_parsed(sample, whole, options), [])
     if len(names) > 1 and all(name.startswith(" ") for name in names[1:]):
@@ -122,6 +115,19 @@ def open_delimited(lines: Iterator[str], path: AnyFile, usual: str) -> Delimited
     if twice is not None:
         raise BertkitError(f"{path} has two columns '{twice}': rename one, or take it out")
     return Delimited(path, names, remarks, reader, lines_before, separator, quoted)
+
+
+def _remarks(separator: str, usual: str, quoted: bool, sample: list[str]) -> list[str]:
+    """What was recognised that the suffix does not say."""
+    remarks = [] if separator == usual else [f"separated by {SEPARATORS.get(separator, repr(separator))}"]
+    if separator == usual == "\t" and quoted:
+        remarks.append("with values in quotes")
+    elif not quoted and (wrapped := _wrapped(sample)):
+        kept = counted(wrapped, "value begins and ends", "values begin and end")
+        remarks.append(
+            f"with quotes that are kept: {kept} with them (a .csv loses them, if a spreadsheet has added them)"
+        )
+    return remarks
 
 
 def bounded(text: Any, path: AnyFile) -> Iterator[str]:

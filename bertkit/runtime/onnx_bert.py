@@ -38,6 +38,7 @@ OUTPUTS: "dict[Head, str]" = {
 CLASS_LOGITS, TOKEN_LOGITS = "class_logits", "token_logits"
 """The outputs of the head of a task, which reads either the pooled state or each token."""
 _PARTS = {"words": "masked-word head", "pairs": "next-sentence head", "task": "head of a task"}
+_TOKENS_AT_ONCE = TOKENS_AT_ONCE["cpu"]
 ONE_BY_ONE = "bertkit_one_by_one"
 """A property of graphs that read a text at a time."""
 
@@ -71,7 +72,7 @@ class OnnxBert:
             raise BertkitError(f"cannot load {self._path}: {type(error).__name__}: {error}") from error
         # Activations are rounded in steps of the largest in their batch: texts that were read together would change each other.
         one_by_one = ONE_BY_ONE in self._session.get_modelmeta().custom_metadata_map
-        self._tokens_at_once = 1 if one_by_one else TOKENS_AT_ONCE["cpu"]
+        self._tokens_at_once = 1 if one_by_one else _TOKENS_AT_ONCE
         shapes = {output.name: output.shape for output in self._session.get_outputs()}
         self._takes_places = "places" in {wanted.name for wanted in self._session.get_inputs()}
         if self._layers != sum(name.startswith(OUTPUTS["none"]) for name in shapes):

@@ -89,7 +89,7 @@ class TokenHead(AtTokens):
         texts = [(name, row.get(name)) for (name,) in cls.roles["text"]]
         given = [words for text in texts if (words := words_in(*text)) is not None]
         are_words = (
-            all(isinstance(one, str) for one in given[0]) if given else any(holds_unread(*text) for text in texts)
+            any(isinstance(one, str) for one in given[0]) if given else any(holds_unread(*text) for text in texts)
         )
         tags = [row.get(name) for name in _LABELS]
         tagged = any(looks_like_list(cell) or isinstance(unfolded(cell), list) for cell in tags)

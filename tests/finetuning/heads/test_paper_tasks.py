@@ -334,7 +334,9 @@ def test_words_that_the_tokenizer_drops_are_counted(tiny_model, capsys):
     head, split = split_of("token", rows)
     head.features(split, encoder)
     told = " ".join(capsys.readouterr().err.split())
-    assert "words in train of which the tokenizer reads nothing, so that their tags are not learned: 1" in told
+    assert (
+        "words in train of which the tokenizer reads nothing, so that no tags are learned or found for them: 1" in told
+    )
 
 
 def test_what_is_read_of_a_row_of_choices_depends_on_it_alone(tiny_model, capsys):
@@ -470,7 +472,7 @@ def test_answers_that_are_not_learned_or_never_said_are_counted(capsys):
 
     over = "answers in train of over 30 tokens, of which as long ones are never said"
     assert said(max_seq_length=40, overflow="truncate") == (
-        f"answers in train that no window holds whole, so that none is learned there: 2 {over}: 1"
+        f"answers in train that no window holds whole, so that none is learned or found there: 2 {over}: 1"
     )
     assert said(max_seq_length=64) == f"{over}: 2"
     assert said(max_seq_length=16).startswith("answers in train that no window holds whole")

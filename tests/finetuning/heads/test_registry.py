@@ -10,6 +10,7 @@ from transformers import BertConfig, BertForSequenceClassification, BertForToken
 from bertkit.errors import BertkitError
 from bertkit.finetuning.heads.registry import head_for, head_of_model
 from bertkit.finetuning.heads.sequence import SequenceHead
+from bertkit.finetuning.heads.token import TokenHead
 from bertkit.models.folder import read_config
 from bertkit.settings.schema import TaskSettings
 
@@ -70,6 +71,13 @@ def test_classes_without_names_are_called_as_transformers_calls_them():
 def test_classes_that_would_be_lost_are_refused(config, said):
     with pytest.raises(BertkitError, match=said):
         SequenceHead.of_model(config)
+
+
+def test_a_list_of_words_with_a_number_among_them_is_still_tagging():
+    rows = [("a.jsonl:1", {"tokens": ["a", 7], "ner_tags": ["O", "O"]})]
+    assert head_for(TaskSettings(), rows) is TokenHead
+    with pytest.raises(BertkitError, match="the token 7 is no text"):
+        TokenHead.check_row(rows[0], {"text": ("tokens",), "label": ("ner_tags",)}, TaskSettings())
 
 
 @pytest.mark.parametrize(
