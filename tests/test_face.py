@@ -377,3 +377,8 @@ def test_settings_may_be_numbers_of_numpy() -> None:
     }
     recipe = load(PretrainRecipe, "pretrain", "tiny", overrides_of(given)).settings.train
     assert (recipe.max_steps, recipe.learning_rate, recipe.deterministic) == (2, 1e-3, True)
+
+
+def test_embed_says_what_is_unknown(capsys: pytest.CaptureFixture[str]) -> None:
+    bertkit.load("embedded").embed(["the \u2603 sat ."])
+    assert "of 4 word pieces 1 is unknown to embedded ([UNK])" in " ".join(capsys.readouterr().err.split())
