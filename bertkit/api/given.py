@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertkit.errors import BertkitError
+from bertkit.io.memory import unboxed
 from bertkit.settings.recipes import Override
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ Name = str | PathLike[str]
 
 def overrides_of(settings: Mapping[str, Any] | None) -> list[Override]:
     """Settings by dotted key as overrides, each with the name that messages use for it."""
-    return [Override(key, _plain(value), f"settings {key}") for key, value in _by_name("settings", settings).items()]
+    return [Override(key, unboxed(value), f"settings {key}") for key, value in _by_name("settings", settings).items()]
 
 
 def name_of(argument: str, given: Name) -> str:
@@ -115,16 +116,11 @@ def given_grid(given: Mapping[str, Any] | str | None) -> dict[str, list[Any]] | 
 
         return parse_grid(given)
     return {
-        name: list(map(_plain, values))
+        name: list(map(unboxed, values))
         if isinstance(values, Iterable) and not isinstance(values, str)
-        else [_plain(values)]
+        else [unboxed(values)]
         for name, values in _by_name("grid", given).items()
     }
-
-
-def _plain(value: Any) -> Any:
-    """A number of numpy as Python's; other values as they are."""
-    return value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
 
 
 def _by_name(argument: str, given: Mapping[str, Any] | None) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Loads labelled rows: a person's own tables, and with them or without the splits of a named task."""
+"""Loads labelled rows: the splits of a named task, or a person's own tables."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -18,6 +18,11 @@ from bertkit.settings.schema import TaskSettings
 
 
 def load_task(request: DataRequest) -> LabelledData:
+    """Loads the splits of a named task that are trained and validated on.
+
+    Raises:
+        BertkitError: there is no such split, it has no rows, or one to validate on has no labels.
+    """
     task, head = request.task, request.head
     splits, notes, chosen = list[Split](), list[str](), Columns()
     for name in [*([task.train_split] if task.train_split else []), *task.validation_splits]:

@@ -110,7 +110,7 @@ def cloze_figures(filler: MaskFiller, clozes: Sequence[Cloze]) -> dict[str, Any]
         figures[f"top_{k}"] = hits / len(ranks)
         figures[f"top_{k}_interval_95"] = list(wilson_interval(hits, len(ranks)))
     figures["mean_reciprocal_rank"] = sum(1 / rank for rank in ranks if rank) / len(ranks)
-    figures["unknown"] = len(unknown_answers(filler, clozes))
+    figures["unknown"] = sum(not answers for answers in read)
     figures["guesses"] = [
         {
             "sentence": cloze.sentence,
@@ -123,9 +123,9 @@ def cloze_figures(filler: MaskFiller, clozes: Sequence[Cloze]) -> dict[str, Any]
     return figures
 
 
-def unknown_answers(filler: MaskFiller, clozes: Sequence[Cloze]) -> list[Cloze]:
-    """The sentences that a model cannot get right, as none of their answers is a single word piece to it."""
-    return [cloze for cloze in clozes if not _as_read(filler, cloze.answers)]
+def unknown_answers(filler: MaskFiller, clozes: Sequence[Cloze]) -> int:
+    """How many sentences a model cannot get right, as none of their answers is a single word piece to it."""
+    return sum(not _as_read(filler, cloze.answers) for cloze in clozes)
 
 
 def _ranked(filler: MaskFiller, sentences: Sequence[str]) -> list[list[Candidate]]:

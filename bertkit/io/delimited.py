@@ -184,11 +184,12 @@ def _separator(sample: list[str], whole: bool, usual: str) -> str:
     Where none does and the usual one does not even split the header, another that splits it as it splits most rows: the others
     are then refused by their lines.
     """
-    tried = dict.fromkeys([usual, *SEPARATORS])
-    counts = {one: [len(row) for row in _parsed(sample, whole, _options(one, one != "\t"))] for one in tried}
-    for separator, found in counts.items():
+    counts: dict[str, list[int]] = {}
+    for separator in dict.fromkeys([usual, *SEPARATORS]):
+        found = [len(values) for values in _parsed(sample, whole, _options(separator, separator != "\t"))]
         if len({*found}) == 1 and found[0] > 1:
             return separator
+        counts[separator] = found
     if not counts[usual] or counts[usual][0] > 1:
         return usual
     most = [one for one, found in counts.items() if found and found[0] > 1 and 2 * found.count(found[0]) > len(found)]
@@ -199,15 +200,19 @@ def _is_quoted(sample: list[str], whole: bool) -> bool:
     rows = list(_parsed(sample, whole, _options("\t", quoted=True)))
     if [] in rows or len({len(values) for values in rows}) != 1:
         return False
-    fields = [value for line in sample for value in line.rstrip("\r\n").split("\t")]
     names = sample[0].rstrip("\r\n").split("\t")
     if all(_QUOTED.fullmatch(name) for name in names):
         return True
-    in_quotes = [value for value in fields if value.startswith('"')]
+    in_quotes = _in_quotes(sample)
     if all(_needs_quotes(value) for value in in_quotes):
         return bool(in_quotes)
     # Excel's: it puts values with a comma in quotes, too. A double quote tells them from a text that begins and ends with quotes.
     return any(map(_is_doubled, in_quotes)) and all(_needs_quotes(value) or "," in value for value in in_quotes)
+
+
+def _in_quotes(sample: list[str]) -> list[str]:
+    """The values between tabs that begin with a quote."""
+    return [value for line in sample for value in line.rstrip("\r\n").split("\t") if value.startswith('"')]
 
 
 def _is_doubled(value: str) -> bool:
@@ -217,8 +222,7 @@ def _is_doubled(value: str) -> bool:
 
 def _wrapped(sample: list[str]) -> int:
     """How many values of a file without quoting are in quotes as a spreadsheet writes them; 0 if any other begins with one."""
-    fields = [value for line in sample for value in line.rstrip("\r\n").split("\t")]
-    in_quotes = [value for value in fields if value.startswith('"')]
+    in_quotes = _in_quotes(sample)
     return len(in_quotes) if all(_QUOTED.fullmatch(value) and "," in value for value in in_quotes) else 0
 
 

@@ -132,6 +132,11 @@ def _given(value: Any) -> Any:
         return None
     if type(value).__name__ in ("datetime64", "timedelta64"):  # of which nanoseconds would become whole numbers
         value = value.astype(f"{type(value).__name__}[us]")
+    return unboxed(value)
+
+
+def unboxed(value: Any) -> Any:
+    """A scalar of numpy as Python's; other values as they are."""
     return value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
 
 

@@ -13,8 +13,6 @@ from bertkit.reporting.runs import Run, model_folders
 from bertkit.runtime.text import TextEncoder
 
 GUESSES = 5
-_TEXTS = 200
-"""About how many texts a model reads."""
 _ENGLISH = (
     "i [MASK] a little boy .",
     "she went to the [MASK] .",
@@ -62,12 +60,13 @@ def look(run: Run, asked: Sequence[str]) -> Look:
     fills: list[Fill] = []
     met: list[dict[str, float]] = []
     given: _Given | None = None
+    clozes = read_cloze(EMBEDDED_CLOZE) if _language(run).startswith("en") else []
     folders = model_folders(run)
     with console.progress(f"filling masks with {run.name}", len(folders), "model") as line:
         for number, (step, folder) in enumerate(folders, 1):
             try:
-                filler = MaskFiller(folder, texts=_TEXTS)
-                given = given or _given(run, asked, filler)  # the vocabulary is that of all checkpoints
+                filler = MaskFiller(folder, texts=len(asked or _ENGLISH) + len(clozes))
+                given = given or _given(run, asked, clozes, filler)  # the vocabulary is that of all checkpoints
                 if not given.texts:
                     break
                 filled = filler.fill(given.texts, GUESSES)
@@ -90,10 +89,13 @@ class _Given(NamedTuple):
     clozes: Sequence[Cloze]
 
 
-def _given(run: Run, asked: Sequence[str], filler: MaskFiller) -> _Given:
-    clozes = read_cloze(EMBEDDED_CLOZE)
-    in_english = str(run.settings.get("data.language", "en")).startswith("en")
-    is_known = in_english and 2 * len(unknown_answers(filler, clozes)) < len(clozes)
+def _language(run: Run) -> str:
+    """As its settings say; "en" is the default, and so may be what nobody said."""
+    return str(run.settings.get("data.language", "en"))
+
+
+def _given(run: Run, asked: Sequence[str], clozes: Sequence[Cloze], filler: MaskFiller) -> _Given:
+    is_known = 2 * unknown_answers(filler, clozes) < len(clozes)
     return _Given(asked or _examples(run, filler.reader.text_encoder), clozes if is_known else ())
 
 
@@ -101,8 +103,8 @@ def _examples(run: Run, text_encoder: TextEncoder) -> list[str]:
     """The sentences of bertkit that a run can read: in its language, as far as that is told, and of pieces that it knows."""
     chinese = sum("\u4e00" <= piece.removeprefix("##")[:1] <= "\u9fff" for piece in text_encoder.vocab)
     sentences, language = (_CHINESE, "zh") if chinese > len(text_encoder.vocab) / 4 else (_ENGLISH, "en")
-    told, unk_id = str(run.settings.get("data.language", "en")), text_encoder.vocab[text_encoder.unk_token]
-    is_read = told.startswith(("en", language))  # "en" is the default, and so may be what nobody said
+    unk_id = text_encoder.vocab[text_encoder.unk_token]
+    is_read = _language(run).startswith(("en", language))
     known = [
         text
         for text in sentences

@@ -265,10 +265,9 @@ def _refuse_missing(rows: Sequence[Row], columns: Sequence[str], several: bool) 
             for place, row in rows
             if cells.is_missing(row.get(column)) and not (several and len(columns) == 1 and row.get(column) == "")
         ]
-        written = [row[column] for _, row in rows if isinstance(row.get(column), str)] if empty and not several else []
-        words = (row.get(column) for _, row in rows)
-        not_a_number = next((one for one in words if isinstance(one, str) and one.strip().lower() == "nan"), None)
-        listed = any(_BETWEEN.search(value) for value in written)
+        written = [row[column] for _, row in rows if isinstance(row.get(column), str)] if empty else []
+        not_a_number = next((value for value in written if value.strip().lower() == "nan"), None)
+        listed = not several and any(_BETWEEN.search(value) for value in written)
         way = f"; where a cell holds several, use {SET_KIND}multi_label_classification" if listed else ""
         if not_a_number is not None:
             way += f"; '{not_a_number}' is taken for an empty cell, as programs write one: call a class otherwise"
