@@ -70,15 +70,19 @@ def say_doubts(results: dict[str, Any], model: str) -> None:
     )
     baseline = results.get("baseline", {"beaten": True})
     if name := _only(confusion["labels"], there):
-        console.warn(f"all {max(there):,} rows are of one class, {name}: only rows of others show what was learned")
+        console.warn(f"{_all(max(there), 'is', 'are')} of one class, {name}: only rows of others show what was learned")
     elif name := _only(confusion["labels"], given):
-        console.warn(f"all {max(given):,} rows got one class, {name}: it has learned nothing of the texts; {tries}")
+        console.warn(f"{_all(max(given), 'got', 'got')} one class, {name}: it has learned nothing of the texts; {tries}")
     elif not baseline["beaten"]:
         metric = next(name for name in baseline if f"eval_{name}" in results)
         figure = f"{metric.replace('_', ' ')}{of_class(metric, results)} {baseline[metric]:.4f}"
         console.warn(
             f"no better than {baseline['what']} ({figure}), by the 95 % interval on {results['eval_rows']:,} rows; {tries}"
         )
+
+
+def _all(rows: int, one: str, more: str) -> str:
+    return f"the only row {one}" if rows == 1 else f"all {rows:,} rows {more}"
 
 
 def _is_weighted(model: str) -> bool:

@@ -49,9 +49,6 @@ _SHARED = {
 """Settings that a grid cannot vary, and what to do instead."""
 
 
-"""The results of a run; those of a sweep have "sweep" in them."""
-
-
 @dataclass(frozen=True)
 class _Run:
     """One run of a sweep: what sets it apart, and what it is asked to do."""

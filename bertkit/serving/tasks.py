@@ -117,13 +117,15 @@ class Vectors:
         chunks = self._embedder.chunks([item.content for item in items])
         rows = [one.rows[0] for chunk in chunks for one in chunk]
         if self._embedder.texts.cut:
-            raise BertkitError(
-                f"a text is longer than the {self._embedder.texts.reader.max_tokens} tokens that are read"
-            )
+            raise _too_long(self._embedder.texts.reader.max_tokens)
         return [
             (row / max(float(np.linalg.norm(row)), 1e-12) if item.parameters.get("normalize") else row).tolist()
             for item, row in zip(items, rows, strict=True)
         ]
+
+
+def _too_long(max_tokens: int) -> BertkitError:
+    return BertkitError(f"a text is longer than the {max_tokens} tokens that are read: send its parts as texts of their own")
 
 
 class _Predicted:
@@ -145,7 +147,7 @@ class _Predicted:
         predictor, split = self.predictor, Split("", [item.content for item in items], None)
         features = predictor.head.features(split, predictor.encoder)
         if features.cut:
-            raise BertkitError(f"a text is longer than the {predictor.encoder.max_length} tokens that are read")
+            raise _too_long(predictor.encoder.max_length)
         return split, features, predictor.logits(features)
 
     def _shaped(self, item: Item, said: dict[str, Any]) -> Any:

@@ -283,15 +283,18 @@ def experiment(
 @app.command()
 def curve(
     models: Annotated[list[str], typer.Argument(metavar="TOKENS=MODEL...", help="Millions of tokens, and a folder.")],
-    pairs: Annotated[Path | None, typer.Option("--minimal-pairs", help="As `bertkit evaluate`.")] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the figures; what is there is not measured again.")],
+    pairs: Annotated[
+        list[Path] | None, typer.Option("--minimal-pairs", help="As `bertkit evaluate`; repeat it.")
+    ] = None,
     data: GlueData = None,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Runs of SST-2 a model.")] = 3,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Runs of each task of GLUE a model.")] = 5,
     plot: Annotated[Path | None, typer.Option("--plot", help="Picture to draw: .png, .svg or .pdf.")] = None,
 ) -> None:
     """What pretraining buys: models that saw more and more tokens, and what each can do."""
     from benchmarks import curve as bench
 
-    points = bench.bench_curve(models, pairs, data, seeds)
+    points = bench.bench_curve(models, pairs or (), data, seeds, out)
     print(json.dumps(points))
     if plot is not None:
         bench.plot(points, plot)

@@ -105,19 +105,24 @@ def test_an_unknown_experiment_names_those_there_are(tmp_path):
 def test_a_curve_has_a_point_a_model_and_random_weights_are_at_nought(tiny_model, tmp_path, monkeypatch):
     asked = []
 
-    def tuned(_folder, is_trained, *_):
-        asked.append(is_trained)
-        return [0.8, 0.7, 0.9]
+    def tuned(task, _folder, _data, seed, from_scratch):
+        asked.append((task, seed, from_scratch))
+        return 0.8 + (seed - 43) / 10
 
-    monkeypatch.setattr(curve, "_sst2", tuned)
-    points = curve.bench_curve([f"0={tiny_model}", f"36.5={tiny_model}"], None, tmp_path, 3)
+    monkeypatch.setattr(curve, "glue_figure", tuned)
+    out, models = tmp_path / "out", [f"0={tiny_model}", f"36.5={tiny_model}"]
+    points = curve.bench_curve(models, [], tmp_path, 3, out)
     assert [point["tokens"] for point in points] == [0, 36.5]
-    assert ["cloze" in point for point in points] == [False, True]
-    assert asked == [False, True]
+    assert ["cloze, right at once, %" in point["figures"] for point in points] == [False, True]
+    assert points[0]["figures"]["STS-B, Pearson, %"] == pytest.approx((0.8, 0.7, 0.9))  # 0.7, 0.8 and 0.9
+    assert len(asked) == 2 * 4 * 3
+    assert asked[:3] == [("sst2", 42, True), ("sst2", 43, True), ("sst2", 44, True)]
+    assert json.dumps(curve.bench_curve(models, [], tmp_path, 3, out)) == json.dumps(points)
+    assert len(asked) == 2 * 4 * 3
     curve.plot(points, tmp_path / "curve.svg")
     assert (tmp_path / "curve.svg").stat().st_size > 5_000
     with pytest.raises(curve.BertkitError, match="'mine' is no TOKENS=FOLDER"):
-        curve.bench_curve(["mine"], None, None, 3)
+        curve.bench_curve(["mine"], [], None, 3, tmp_path)
 
 
 def test_parts_follow_one_another_from_each_other_s_weights(tmp_path, monkeypatch, own_cache):
