@@ -72,7 +72,9 @@ def say_doubts(results: dict[str, Any], model: str) -> None:
     if name := _only(confusion["labels"], there):
         console.warn(f"{_all(max(there), 'is', 'are')} of one class, {name}: only rows of others show what was learned")
     elif name := _only(confusion["labels"], given):
-        console.warn(f"{_all(max(given), 'got', 'got')} one class, {name}: it has learned nothing of the texts; {tries}")
+        console.warn(
+            f"{_all(max(given), 'got', 'got')} one class, {name}: it has learned nothing of the texts; {tries}"
+        )
     elif not baseline["beaten"]:
         metric = next(name for name in baseline if f"eval_{name}" in results)
         figure = f"{metric.replace('_', ' ')}{of_class(metric, results)} {baseline[metric]:.4f}"

@@ -125,7 +125,9 @@ class Vectors:
 
 
 def _too_long(max_tokens: int) -> BertkitError:
-    return BertkitError(f"a text is longer than the {max_tokens} tokens that are read: send its parts as texts of their own")
+    return BertkitError(
+        f"a text is longer than the {max_tokens} tokens that are read: send its parts as texts of their own"
+    )
 
 
 class _Predicted:

@@ -13,16 +13,11 @@ from sklearn import metrics as sklearn_metrics
 
 from bertkit.errors import BertkitError
 from bertkit.finetuning.confusion import confusion
+from bertkit.finetuning.figures import baseline, check_names, compute, interval
 from bertkit.finetuning.heads.number import Number
 from bertkit.finetuning.heads.one_class import OneClass
 from bertkit.finetuning.heads.several_classes import SeveralClasses
-from bertkit.finetuning.metrics import (
-    METRICS,
-    baseline,
-    check_names,
-    compute,
-    interval,
-)
+from bertkit.finetuning.metrics import METRICS
 from bertkit.intervals import wilson_interval
 
 CLASSES, NUMBERS, SETS = "single_label_classification", "regression", "multi_label_classification"

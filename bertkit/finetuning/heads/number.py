@@ -98,6 +98,6 @@ class Number(SequenceHead):
         self, predictions: list[dict[str, Any]], split: Split, metrics: Sequence[str], seed: int
     ) -> dict[str, Any]:
         """Adds to the interval the squared error of always answering the mean of these rows, which is their variance."""
-        from bertkit.finetuning.metrics import baseline
+        from bertkit.finetuning.figures import baseline
 
         return super().details(predictions, split, metrics, seed) | {"mean_baseline_mse": baseline("mse", split.labels)}

@@ -74,7 +74,7 @@ class OneClass(SequenceHead):
         """Adds to the interval figures for uneven classes, and the confusion matrix."""
         from bertkit.finetuning.calibration import calibration_error
         from bertkit.finetuning.confusion import confusion
-        from bertkit.finetuning.metrics import baseline, compute
+        from bertkit.finetuning.figures import baseline, compute
 
         predicted = self.encoded(predictions)
         errors = confusion(predicted, split.labels, self.label_names)

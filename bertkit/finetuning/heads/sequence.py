@@ -202,21 +202,21 @@ class SequenceHead(Head):
         return {"text": list(text)}
 
     def metrics(self, wanted: Sequence[str]) -> tuple[str, ...]:
-        from bertkit.finetuning.metrics import check_names
+        from bertkit.finetuning.figures import check_names
 
         chosen = tuple(wanted) or self.metric_names
         check_names(chosen, self.problem_type, len(self.label_names))
         return chosen
 
     def score(self, predictions: list[dict[str, Any]], split: Split, metrics: Sequence[str]) -> dict[str, float]:
-        from bertkit.finetuning.metrics import compute
+        from bertkit.finetuning.figures import compute
 
         return compute(metrics, self.encoded(predictions), split.labels, len(self.label_names))
 
     def details(
         self, predictions: list[dict[str, Any]], split: Split, metrics: Sequence[str], seed: int
     ) -> dict[str, Any]:
-        from bertkit.finetuning.metrics import baseline, interval
+        from bertkit.finetuning.figures import baseline, interval
 
         classes = len(self.label_names)
         bounds = interval(metrics[0], self.encoded(predictions), split.labels, seed, classes)

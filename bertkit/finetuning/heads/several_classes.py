@@ -97,7 +97,7 @@ class SeveralClasses(SequenceHead):
     ) -> dict[str, Any]:
         """Adds to the interval the thresholds, and the figures without them, for in `bertkit finetune` the thresholds were
         fitted on the same rows."""
-        from bertkit.finetuning.metrics import compute
+        from bertkit.finetuning.figures import compute
 
         plain = SeveralClasses(self.label_names)
         at_half = compute(metrics, plain.decided(self.probabilities(predictions)), split.labels)
