@@ -11,7 +11,8 @@ from bertkit.io.text import ReadReport
 _LOOKED_AT_CHARACTERS = 2_000_000
 _LOOKED_AT_SOURCES = 128
 """A larger corpus is judged by the beginnings of so many of its files, spread evenly."""
-_GOES_ON = ",;-\u2010\u2013\u2014"  # marks that end no sentence
+_GOES_ON = ",;-\u2010\u2013\u2014"
+"""Marks that end no sentence; in Greek ``;`` does, as a question mark."""
 
 
 @dataclass
@@ -27,6 +28,8 @@ class SeenText:
     """Those of them inside a sentence: no full stop or other mark that ends one before, a small letter behind."""
     part: str = ""
     """Which part of a larger corpus was looked at, in words; empty for all of it."""
+    goes_on: str = _GOES_ON
+    """Marks that end no sentence in the corpus's language."""
 
     def add(self, paragraph: str, before: str | None) -> None:
         """Counts a paragraph, and the line end between it and the one before in its document."""
@@ -34,7 +37,7 @@ class SeenText:
         self.characters.update(paragraph)
         if before is not None:
             self.line_ends += 1
-            self.cut_sentences += (before[-1].isalpha() or before[-1] in _GOES_ON) and paragraph[0].islower()
+            self.cut_sentences += (before[-1].isalpha() or before[-1] in self.goes_on) and paragraph[0].islower()
 
 
 def look(preparation: Preparation) -> SeenText:
@@ -42,7 +45,7 @@ def look(preparation: Preparation) -> SeenText:
     written = [source for source in preparation.sources if not _is_empty_file(source)]
     step = -(-len(written) // _LOOKED_AT_SOURCES)
     chosen = written[::step] if step else ()
-    seen = SeenText()
+    seen = SeenText(goes_on=_GOES_ON.replace(";", "") if preparation.language == "el" else _GOES_ON)
     is_part = len(chosen) < len(written)
     for source in chosen:
         left = _LOOKED_AT_CHARACTERS // len(chosen)

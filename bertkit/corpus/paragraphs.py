@@ -1,8 +1,9 @@
 """From a source (a file, a dataset on the hub or on disk) to its paragraphs and documents."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 from bertkit.console import one_line
 from bertkit.corpus.sources import Source
@@ -13,11 +14,9 @@ from bertkit.io.connection import ensure_hub, is_offline
 from bertkit.io.delimited import LONGEST_VALUE_CHARS
 from bertkit.io.hub import dataset_part, hub_errors
 from bertkit.io.tables import form, read_rows
-from bertkit.io.text import ReadReport, lines_of, read_lines
+from bertkit.io.text import ReadReport, is_blank, lines_of, read_lines
 
 UNKNOWN_REVISION = "cached"
-_INVISIBLE = " \u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
-"""A line of these alone is blank, to people and to BERT's cleaning."""
 
 
 def read_paragraphs(source: Source, column: str, report: ReadReport) -> Iterator[str | None]:
@@ -54,11 +53,10 @@ def _plain_text(source: Source, report: ReadReport) -> Iterator[str | None]:
     last = 0  # the number of the last line with text; after it, one number left out is a blank line
     with open_binary(source.path) as stream:
         for number, line in read_lines(stream, source.name, report):
-            text = line.strip()
-            if text and text.strip(_INVISIBLE):
+            if not is_blank(line):
                 if last and number > last + 1:
                     yield None
-                yield text
+                yield line.strip()
                 last = number
     if last:
         yield None
@@ -66,26 +64,32 @@ def _plain_text(source: Source, report: ReadReport) -> Iterator[str | None]:
 
 def _documents(rows: Iterator[tuple[str, dict[str, Any]]], column: str, report: ReadReport) -> Iterator[str | None]:
     for place, row in rows:
-        if column not in row:
+        name = column if column in row else _written_otherwise(column, row)
+        if name is None:
             raise BertkitError(
                 f"{place} has no column '{column}': use --column with one of {', '.join(row)} (in evaluate --set "
                 "data.column=NAME)"
             )
-        if row[column] is None:
+        if row[name] is None:
             report.empty_rows += 1
             continue
-        text = text_of(place, row, column, "name another with --column")
+        text = text_of(place, row, name, "name another with --column")
         if len(text) > LONGEST_VALUE_CHARS:
             raise BertkitError(
-                f"{place}: '{column}' has over {LONGEST_VALUE_CHARS:,} characters: cut it into several rows"
+                f"{place}: '{name}' has over {LONGEST_VALUE_CHARS:,} characters: cut it into several rows"
             )
         # A NUL in a cell is dropped, as BERT's cleaning does; a text file with one is binary, and refused.
         report.dropped_nuls += text.count("\0")
-        paragraphs = [paragraph for line in lines_of(text.replace("\0", "")) if (paragraph := line.strip())]
+        paragraphs = [line.strip() for line in lines_of(text.replace("\0", "")) if not is_blank(line)]
         report.empty_rows += not paragraphs
         if paragraphs:
             yield from paragraphs
             yield None
+
+
+def _written_otherwise(column: str, names: Iterable[str]) -> str | None:
+    """The column of the same name in another normal form of Unicode, which looks the same; None if there is none."""
+    return next((name for name in names if normalize("NFC", name) == normalize("NFC", column)), None)
 
 
 def _hub_rows(source: Source, column: str) -> Iterator[tuple[str, dict[str, Any]]]:

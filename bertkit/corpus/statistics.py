@@ -11,6 +11,7 @@ from bertkit.corpus.looking import look
 from bertkit.corpus.normal_forms import COMPOSING, written_twice
 from bertkit.corpus.preparation import Preparation
 from bertkit.errors import BertkitError, rules_applied
+from bertkit.io.text import INVISIBLE
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -61,8 +62,8 @@ class TextReport:
     changed_words: list[tuple[str, str]]
     """The most frequent words that are changed, as written and as read."""
     dropped: int
-    """Invisible characters (zero-width joiners and spaces, soft hyphens, marks of direction) and U+FFFD, which BERT's
-    cleaning drops."""
+    """What BERT's cleaning drops: invisible characters (zero-width joiners and spaces, soft hyphens, marks of direction), letters
+    for private use, and U+FFFD."""
     twice: int
     """Words with a letter that is written in two normal forms of Unicode here, in the rarer one: to the tokenizer's rules
     they are two letters."""
@@ -115,9 +116,9 @@ class TextReport:
     def _way_out(self) -> str:
         if self.dropped >= self.changed / 2:
             return (
-                f"{self.dropped:,} are invisible (zero-width joiners and spaces, soft hyphens, marks of direction) or replaced "
-                "bytes, which every BERT tokenizer drops: where they matter, write blanks, or bring a tokenizer.json that "
-                "keeps them with --tokenizer"
+                f"{self.dropped:,} are dropped by every BERT tokenizer (zero-width joiners and spaces, soft hyphens, marks of "
+                "direction, letters for private use, replaced bytes): where they matter, write blanks or other characters, or "
+                "bring a tokenizer.json that keeps them with --tokenizer"
             )
         if self.given:
             return "it is the given tokenizer's rule: one that is learned on this text (no --tokenizer, no --model) keeps them"
@@ -186,7 +187,7 @@ def text_report(preparation: Preparation, rules: "Tokenizer", given: bool) -> Te
         changed=sum(characters[one] for one in changed),
         scripts={name: ScriptShare(counts.total(), counts[True]) for name, counts in scripts.items()},
         changed_words=_changed_words(words, changed),
-        dropped=sum(characters[one] for one in changed if unicodedata.category(one)[0] == "C" or one == "\ufffd"),
+        dropped=sum(characters[one] for one, becomes in changed.items() if not becomes and _is_no_mark(one)),
         twice=sum(words[one] for one in twice),
         most_twice=twice[:_EXAMPLES],
         words=words.total(),
@@ -217,6 +218,11 @@ def _changed(characters: Iterable[str], rules: "Tokenizer") -> dict[str, str]:
     return {one: becomes for one, becomes in read.items() if becomes not in (one, one.lower())}
 
 
+def _is_no_mark(character: str) -> bool:
+    """Whether a character is neither a letter nor a mark, which a setting may keep."""
+    return unicodedata.category(character)[0] not in "LM"
+
+
 def _lowers(rules: "Tokenizer") -> bool:
     return rules.normalizer is not None and rules.normalizer.normalize_str("I") == "i"
 
@@ -224,7 +230,7 @@ def _lowers(rules: "Tokenizer") -> bool:
 def _script(character: str) -> str:
     """The script of a letter or mark, as the first word of its name in Unicode says it: Latin, Devanagari, Han."""
     kind = unicodedata.category(character)
-    if kind == "Cf":
+    if re.match(f"[{INVISIBLE}]", character):
         return "invisible characters"
     if kind[0] not in "LM":
         return "other characters"
@@ -251,7 +257,7 @@ def _part(word: str, pattern: re.Pattern[str]) -> str:
 
 def _bare(word: str) -> str:
     """Without the punctuation round it."""
-    marks = "".join(one for one in set(word) if unicodedata.category(one)[0] in "PS")
+    marks = "".join(one for one in set(word) if unicodedata.category(one)[0] == "P")
     return word.strip(marks) or word
 
 

@@ -12,12 +12,13 @@ from functools import cache
 import numpy as np
 
 from bertkit.intervals import bootstrap_interval, wilson_interval
+from bertkit.io.text import INVISIBLE
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _IDEOGRAPH = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
 _CHINESE_SIGNS = set("，。：？！“”；’《》……·、「」（）－～『』" + "-:_*^/\\~`+=,.?!\";'()[]{}")
 _PUNCTUATION = set(string.punctuation)
-_INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u061c\u2060\ufeff"
+_INVISIBLE_ENDS = re.compile(rf"^[{INVISIBLE}]+|[{INVISIBLE}]+$")
 
 
 def normalised(answer: str) -> str:
@@ -29,7 +30,7 @@ def normalised(answer: str) -> str:
         'beatles'
     """
     bare = "".join(character for character in answer.lower() if character not in _PUNCTUATION)
-    return " ".join(word.strip(_INVISIBLE) for word in _ARTICLES.sub(" ", bare).split())
+    return " ".join(_INVISIBLE_ENDS.sub("", word) for word in _ARTICLES.sub(" ", bare).split())
 
 
 @cache

@@ -110,7 +110,7 @@ def open_delimited(lines: Iterator[str], path: AnyFile, usual: str) -> Delimited
     except csv.Error as error:
         raise _not_matching(path, 1 + lines_before, error) from error
     if any("\0" in name for name in names):
-        raise holds_nul(path, 1 + lines_before)
+        raise holds_nul(path, 1 + lines_before, "".join(beginning).encode())
     twice = next((name for name in names if name and names.count(name) > 1), None)
     if twice is not None:
         raise BertkitError(f"{path} has two columns '{twice}': rename one, or take it out")

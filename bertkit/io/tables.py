@@ -116,11 +116,13 @@ def _open_text(path: AnyFile) -> Iterator[io.TextIOWrapper]:
 def _not_utf8(path: AnyFile) -> BertkitError:
     """The error for a file that could not be decoded. Reads it again, for decoders do not say in which line."""
     with open_binary(path) as stream:
+        beginning = b""
         for number, line in enumerate(stream, 1):
+            beginning = beginning or line
             try:
                 line.decode("utf-8")
             except UnicodeDecodeError:
-                return BertkitError(f"{path}:{number} is not UTF-8: convert the file ({conversion(line)})")
+                return BertkitError(f"{path}:{number} is not UTF-8: convert the file ({conversion(line, beginning)})")
     raise AssertionError(f"{path} has changed while it was read")
 
 
@@ -135,7 +137,7 @@ def _json_rows(text: io.TextIOWrapper, path: AnyFile, refuse: Refuse) -> Iterato
                 yield at, halves.replaced(entry, at)
             break
         begun = True
-        row = _object(line, place, refuse)
+        row = _object(line.removeprefix("\ufeff"), place, refuse)  # files with a BOM, joined one behind another
         if row is not None:
             yield place, halves.replaced(row, place) if "\\u" in line else row
     halves.say()

@@ -17,9 +17,14 @@ MAX_LINE_CHARS = 100_000
 MAX_REPLACED_SHARE = 0.005
 """The share of characters that are not UTF-8 above which a file counts as in another encoding, rather than damaged."""
 _JUDGED_FROM_CHARS = 65_536
+_BEGINNING_BYTES = 4_096
+"""What the encoding of a file is told by."""
 # Characters that BERT's cleaning drops although they separate words or lines.
 _SEPARATORS = "\x0b\x0c\x1c\x1d\x1e\x1f\x85\u2028\u2029"
 _SPACES = " \t\u3000"
+INVISIBLE = "\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff"
+"""Soft hyphens, joiners, and marks of direction, as ranges of a regular expression: nothing to people and to BERT's cleaning."""
+_VISIBLE = re.compile(rf"[^\s{INVISIBLE}]")
 
 
 @dataclass
@@ -77,19 +82,52 @@ def replaced(count: int, first: str | None) -> str:
     return f"{console.counted(count, 'byte was not UTF-8 and was', 'bytes were not UTF-8 and were')} replaced, first at {first}"
 
 
-def holds_nul(name: object, line: int) -> BertkitError:
-    """The error for a file that is not text, or that is in another encoding."""
+def is_blank(line: str) -> bool:
+    """Whether a line shows nothing: it has blanks and invisible marks alone."""
+    return _VISIBLE.search(line) is None
+
+
+def holds_nul(name: object, line: int, beginning: bytes = b"") -> BertkitError:
+    """The error for a file that is not text, or that is in another encoding, which its beginning tells."""
+    encoding = _wide_encoding(beginning) or "utf-16"
     return BertkitError(
-        f"{name}:{line} holds a NUL byte: this is a binary file, or text in UTF-16; give text in UTF-8 (iconv -f utf-16 -t utf-8)"
+        f"{name}:{line} holds a NUL byte: this is a binary file, or text in {encoding.upper()}; give text in UTF-8 "
+        f"(iconv -f {encoding} -t utf-8)"
     )
 
 
-def conversion(sample: bytes) -> str:
-    """The command that converts a file to UTF-8, by bytes of it that are not; they do not tell which 8-bit encoding it has."""
-    if sample.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
-        return "iconv -f utf-32 -t utf-8"
-    if sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "iconv -f utf-16 -t utf-8"
+def _wide_encoding(beginning: bytes) -> str | None:
+    """The encoding of two or four bytes a character that a file is in, by its beginning; None for others.
+
+    A BOM tells it, or where the NULs are: in each character of UTF-32 the highest byte, in UTF-16 that of blanks, line ends and
+    Latin letters.
+
+    Example:
+        >>> _wide_encoding("кошка спит\\n".encode("utf-16be"))
+        'utf-16be'
+    """
+    if beginning.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "utf-32"
+    if beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    fours = len(beginning) // 4
+    nuls = [beginning[place : 4 * fours : 4].count(0) for place in range(4)]
+    if not any(nuls):
+        return None
+    if nuls[3] == fours and nuls[2] > fours / 2:  # the second highest byte is not 0 in emoji and other rare characters
+        return "utf-32le"
+    if nuls[0] == fours and nuls[1] > fours / 2:
+        return "utf-32be"
+    return "utf-16be" if nuls[0] + nuls[2] > nuls[1] + nuls[3] else "utf-16le"
+
+
+def conversion(sample: bytes, beginning: bytes) -> str:
+    """The command that converts a file to UTF-8, by its beginning, and by bytes of it that are not UTF-8.
+
+    These do not tell which 8-bit encoding it has.
+    """
+    if encoding := _wide_encoding(beginning):
+        return f"iconv -f {encoding} -t utf-8"
     others = "cp1250, cp1251 or gb18030"
     try:
         sample.decode("cp1252")
@@ -172,13 +210,15 @@ class _Decoder:
         self._first_bytes = b""
         """Those that were not UTF-8, with what stands around them."""
         self._at_start = True
+        self._beginning = b""
 
     def text(self, block: bytes, first_line: int) -> str:
         """Decodes a block; ``first_line`` is the number of the line in which it begins."""
         if b"\0" in block:
             line = first_line + _lines_before(block, block.index(b"\0"))
-            raise holds_nul(self._name, line)
+            raise holds_nul(self._name, line, block if self._at_start else b"")
         if self._at_start:
+            self._beginning = block[:_BEGINNING_BYTES]
             block = block.removeprefix(b"\xef\xbb\xbf")
             self._at_start = False
         try:
@@ -205,5 +245,5 @@ class _Decoder:
         if enough and self._replaced > MAX_REPLACED_SHARE * self._characters:
             raise BertkitError(
                 f"{self._name} is not UTF-8: {self._replaced:,} of {self._characters:,} characters, first in line "
-                f"{self._first_line}; convert it ({conversion(self._first_bytes)})"
+                f"{self._first_line}; convert it ({conversion(self._first_bytes, self._beginning)})"
             )

@@ -41,6 +41,7 @@ def write(folder, name, content):
         ("one\r\rtwo", ["one", None, "two", None]),
         ("\ufeff\n\none\n\n\n\ntwo\n\u2028\n", ["one", None, "two", None]),
         ("one\n\u200f\ntwo\n \ufeff\u200b \nthree\u200d", ["one", None, "two", None, "three\u200d", None]),
+        ("one\n\u202b\u202c\ntwo\n\u061c\n\u2066\u3000\u2069\nthree", ["one", None, "two", None, "three", None]),
     ],
 )
 def test_a_blank_line_of_any_white_space_ends_a_document(tmp_path, content, expected):
@@ -228,10 +229,17 @@ def test_a_value_that_is_too_long_to_hold_is_refused_with_its_place(tmp_path, mo
 
 
 def test_rows_without_a_text_are_counted(tmp_path):
-    path = write(tmp_path, "rows.jsonl", '{"text": "one"}\n{"text": null}\n{"text": "  "}\n{"text": "two"}\n')
+    rows = ["one", None, "  ", "\u200b", "\u202b\u202c\n\ufeff", "two"]
+    path = write(tmp_path, "rows.jsonl", "".join(json.dumps({"text": text}) + "\n" for text in rows))
     report = ReadReport()
     assert read(path, report=report) == ["one", None, "two", None]
-    assert report.empty_rows == 2
+    assert report.empty_rows == 4
+
+
+def test_a_column_is_found_by_what_its_name_looks_like(tmp_path):
+    path = write(tmp_path, "rows.csv", "n,cafe\u0301\n1,one\n2,two\n")
+    found = read_paragraphs(Source(path.name, path), "caf\u00e9", ReadReport())
+    assert list(found) == ["one", None, "two", None]
 
 
 def test_nul_characters_of_cells_are_counted(tmp_path):

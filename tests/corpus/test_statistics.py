@@ -75,8 +75,21 @@ def test_joiners_are_counted_and_no_setting_is_promised_for_them(tmp_path):
 def test_of_what_every_bert_tokenizer_drops_no_setting_is_promised(tmp_path, one):
     seen = report(tmp_path, f"donau{one}dampf{one}schiff")
     assert (seen.dropped, seen.changed_words) == (2, [(f"donau{one}dampf{one}schiff", "donaudampfschiff")])
-    assert "2 are invisible" in seen.changes()
+    assert "2 are dropped by every BERT tokenizer" in seen.changes()
     assert "strip_accents" not in seen.changes()
+
+
+def test_letters_for_private_use_are_not_called_invisible(tmp_path):
+    seen = report(tmp_path, "q\ue8bf \u06dd \U000f1234uod")
+    assert seen.dropped == 3  # BERT's cleaning drops U+06DD, which can be seen, as a format character
+    assert "letters for private use" in seen.changes()
+    assert "invisible characters" not in seen.scripts
+
+
+def test_changed_words_are_shown_with_the_symbols_that_belong_to_them(tmp_path):
+    assert report(tmp_path, "(Caf\ufffd)").changed_words == [("Caf\ufffd", "caf")]
+    family = "\U0001f468\u200d\U0001f469"
+    assert report(tmp_path, f"{family}!").changed_words == [(family, family.replace("\u200d", ""))]
 
 
 def test_letters_in_two_normal_forms_are_counted(tmp_path):
@@ -111,6 +124,15 @@ def test_it_is_said_where_only_the_beginnings_were_looked_at(tmp_path, monkeypat
     sources = find_sources([str(tmp_path / f"{number}.txt") for number in range(3)])
     # Two files, 4 of the 8 characters each.
     assert text_report(Preparation(sources), rules, given=False).part == "the first 8 characters of 2 of 3 files"
+
+
+@pytest.mark.parametrize(("language", "cut"), [("en", 30), ("el", 0)])
+def test_a_greek_question_mark_ends_a_sentence_in_greek(tmp_path, language, cut):
+    path = tmp_path / "corpus.txt"
+    path.write_text("πού είσαι;\nεδώ.\n\n" * 30)
+    preparation = Preparation(find_sources([str(path)]), language=language)
+    seen = text_report(preparation, build_tokenizer(SPECIAL, True).backend_tokenizer, given=False)
+    assert (seen.line_ends, seen.cut_sentences) == (30, cut)
 
 
 def test_turkish_is_told_how_i_is_lowered(tmp_path):

@@ -124,6 +124,13 @@ def test_how_another_encoding_is_converted_is_no_more_than_a_guess(line, encodin
         numbered(line.encode(encoding))
 
 
+@pytest.mark.parametrize("encoding", ["utf-16le", "utf-16be", "utf-32le", "utf-32be", "utf-16", "utf-32"])
+@pytest.mark.parametrize("line", ["für Käse", "кошка спит", "北京 😀"])
+def test_the_encoding_of_wide_characters_is_told_from_where_the_nul_bytes_are(line, encoding):
+    with pytest.raises(BertkitError, match=rf"file:1 holds a NUL byte: .*\(iconv -f {encoding} -t utf-8\)"):
+        numbered(f"{line}\n{line}\n".encode(encoding))
+
+
 def test_another_encoding_is_refused_before_the_whole_file_is_read():
     stream = io.BytesIO("für Käse\n".encode("latin1") * 500_000)
     with pytest.raises(BertkitError, match="is not UTF-8"):

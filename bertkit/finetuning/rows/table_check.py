@@ -110,7 +110,8 @@ class TableCheck:
         first = self.splits[0]
         told = [self._said_left_out()] if self.left_out else []
         told += [
-            f"nearly one class: {self._counted(names)}: write them alike if they are one" for names in self.nearly_one
+            f"nearly one class: {self._counted(names)}{_why_alike(names)}: write them alike if they are one"
+            for names in self.nearly_one
         ]
         if self.between:
             told.append(
@@ -275,6 +276,12 @@ def _nearly_one(names: Sequence[str]) -> list[list[str]]:
         plain = number[1] if number else plain
         alike.setdefault(plain or name, []).append(name)
     return [group for group in alike.values() if len(group) > 1]
+
+
+def _why_alike(names: Sequence[str]) -> str:
+    """What tells names apart that look the same on a screen; empty where none do."""
+    looks_alike = len({cells.as_seen(name) for name in names}) < len(names)
+    return ", which look the same but consist of other characters, as in NFC and NFD" if looks_alike else ""
 
 
 def _between(names: Sequence[str]) -> str:

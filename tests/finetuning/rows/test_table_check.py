@@ -31,8 +31,12 @@ def test_all_is_quiet_where_all_is_well():
         (["Pos", "neg", "pos "], [0, 1, 2] * 4, "nearly one class: 'Pos' (4), 'pos ' (4)"),
         (["no-show", "no show"], [0, 1] * 4, "nearly one class: 'no-show' (4), 'no show' (4)"),
         (["1", "1.0"], [0, 1] * 4, "nearly one class: '1' (4), '1.0' (4)"),
-        (["\u0958", "\u0915\u093c"], [0, 1] * 4, "nearly one class: "),  # a letter of Hindi, composed and not
-        (["hi\u200b", "hi"], [0, 1] * 4, "nearly one class: "),
+        (["\u0958", "\u0915\u093c"], [0, 1] * 4, ", which look the same but"),  # a letter of Hindi, composed and not
+        (
+            ["hi\u200b", "hi"],
+            [0, 1] * 4,
+            "'hi' (4), which look the same but consist of other characters, as in NFC and NFD: write",
+        ),
         (["a", "a|b"], [0, 1] * 4, "some labels hold '|' between other labels: --set task.problem_type=multi"),
         (["a", "b", "c", "d"], [0, 1, 2, 3], "4 classes in 4 rows: is this the column of the labels (--label)?"),
         (["neg", "pos"], [0] + [1] * 5, "uneven classes, neg is 1 of 6 rows: --set train.class_weights=balanced"),
