@@ -72,7 +72,7 @@ def embed(
         _print(chunks, by_token)
     with_mean = " with --pooling mean" if pooling == "word" else ""  # words are not read in windows
     embedder.texts.say_cut(f": --overflow windows{with_mean} reads all")
-    embedder.say_unknown()
+    embedder.say_misread()
     if output is not None:
         console.out.print(str(output), markup=False)
         if by_token and output.suffix == ".npy":

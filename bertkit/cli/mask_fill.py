@@ -86,7 +86,7 @@ def mask_fill(
                     line.update(done)
             chunk = list(islice(lines, LINES_AT_ONCE))
     _say_alone(alone)
-    filler.say_unknown()
+    filler.say_misread()
 
 
 def _say_alone(texts: int) -> None:

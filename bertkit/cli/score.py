@@ -86,7 +86,7 @@ def _scored_sentences(
                 "perplexity": scored.perplexity,
             }
     scorer.texts.say_cut()
-    scorer.say_unknown()
+    scorer.say_misread()
 
 
 def _scored_pairs(

@@ -3,10 +3,11 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bertkit.corpus.changed import MANY_CHANGED, changed_characters
 from bertkit.corpus.looking import look
 from bertkit.corpus.normal_forms import COMPOSING, written_twice
 from bertkit.corpus.preparation import Preparation
@@ -16,8 +17,6 @@ from bertkit.io.text import INVISIBLE
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-_MANY = 0.005
-"""A larger share of changed characters is a warning."""
 _MOST_UNREAD = 0.5
 """A corpus of which more lies in words that are too long cannot be learned from."""
 _FEW_CUT, _MANY_CUT = 20, 0.3
@@ -93,7 +92,7 @@ class TextReport:
         """Whether more than half a percent changes: of the whole text, or of a script that is a hundredth of it."""
         whole = ScriptShare(self.characters, self.changed)
         large = [one for one in self.scripts.values() if one.characters >= self.characters / 100]
-        return any(one.changed > _MANY * one.characters for one in (whole, *large))
+        return any(one.changed > MANY_CHANGED * one.characters for one in (whole, *large))
 
     def changes(self) -> str | None:
         """One line on what the normaliser changes beyond case, with the way out; None where it changes nothing."""
@@ -176,7 +175,7 @@ def text_report(preparation: Preparation, rules: "Tokenizer", given: bool) -> Te
     seen = look(preparation)
     words = seen.words
     characters = Counter({one: n for one, n in seen.characters.items() if not one.isspace()})
-    changed = _changed(characters, rules)
+    changed = changed_characters(characters, rules)
     scripts: dict[str, Counter[bool]] = {}
     for character, n in characters.items():
         scripts.setdefault(_script(character), Counter())[character in changed] += n
@@ -207,15 +206,6 @@ def text_report(preparation: Preparation, rules: "Tokenizer", given: bool) -> Te
             "ones (of sequences such as DNA, `fold -w 60`)"
         )
     return report
-
-
-def _changed(characters: Iterable[str], rules: "Tokenizer") -> dict[str, str]:
-    """Those that are changed beyond case, with what they become; of normalisers other than BERT's nothing is known."""
-    if type(rules.normalizer).__name__ != "BertNormalizer":
-        return {}
-    # BERT's normaliser looks at one character at a time, and puts blanks round Chinese ones.
-    read = {one: rules.normalizer.normalize_str(one).strip() for one in characters}
-    return {one: becomes for one, becomes in read.items() if becomes not in (one, one.lower())}
 
 
 def _is_no_mark(character: str) -> bool:

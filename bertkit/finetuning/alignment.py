@@ -10,6 +10,7 @@ from bertkit.finetuning.features import Columns, Row
 from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.heads.one_class import OneClass
 from bertkit.finetuning.heads.sequence import SequenceHead
+from bertkit.finetuning.heads.several_classes import SeveralClasses
 from bertkit.finetuning.heads.token import TokenHead
 from bertkit.finetuning.rows import cells
 from bertkit.finetuning.rows.unfolded import unfolded
@@ -140,6 +141,12 @@ def taken_by_number(head: Head, values: Sequence[object]) -> str:
         if any(isinstance(tag, int) for tag in tags) and not cells.are_numbers(head.numbered):
             own = "the model's tags (--set task.labels=… names another)"
             return _order("tags", head.numbered, own if head.numbered == head.label_names else "task.labels")
+    elif isinstance(head, SeveralClasses):
+        lists = [cells.as_list(value) or [] for value in values]
+        if cells.are_flags(lists, len(head.label_names)) and not all(map(cells.is_whole, head.label_names)):
+            return _order(
+                "lists of labels", head.label_names, "the model's classes (--set task.labels=… names another)"
+            )
     elif isinstance(head, OneClass):
         named = not all(map(cells.is_whole, head.label_names))
         if values and named and all(map(cells.is_whole, values)):

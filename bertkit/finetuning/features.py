@@ -1,5 +1,6 @@
 """The data that passes from readers to heads and on to batches: rows, splits, features."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -52,6 +53,7 @@ class Features:
             words); likewise.
         targets: what the loss compares with, in the head's own form; in the simple case an array with an entry per unit.
         together: whether all features of a row go into the same batch, as the choices of a question do.
+        characters: how often each character stands in the rows, before the tokenizer reads them.
         cut: rows that are not read whole, each with the ``data.max_seq_length`` that would read it whole.
         windows: whether rows are read in windows, so that only the text that stands in every window can be cut; None if they
             cannot be read so.
@@ -67,6 +69,7 @@ class Features:
     offsets: list[list[tuple[int, int]]] | None = None
     targets: Any = None
     together: bool = False
+    characters: Counter[str] = field(default_factory=Counter)
     cut: dict[int, int] = field(default_factory=dict)
     windows: bool | None = False
     states: "list[torch.Tensor] | None" = None
@@ -115,5 +118,6 @@ def joined(parts: Sequence[Features]) -> Features:
         parts[0],
         **{name: every(name) for name in ("ids", "types", "texts", "words", "offsets")},
         rows=np.array(every("rows"), dtype=np.int64),
+        characters=sum((part.characters for part in parts), Counter()),
         cut={row: length for part in parts for row, length in part.cut.items()},
     )

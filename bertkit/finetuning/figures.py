@@ -67,10 +67,9 @@ def interval(
 
 
 def baseline(name: str, labels: ArrayLike, num_labels: int | None = None) -> float:
-    """The figure of the same answer for all rows: the most frequent class, the classes that most rows have, or the mean."""
-    _, true, kind, chosen = _checked([name], labels, labels, num_labels)
-    one = np.bincount(true).argmax() if kind == CLASSES else true.mean(axis=0)
-    answers = np.broadcast_to(one > 0.5 if kind == SETS else one, true.shape).astype(true.dtype)
+    """The figure of the same answer for all rows, which is ``Score.one_answer`` of the metric."""
+    _, true, _, chosen = _checked([name], labels, labels, num_labels)
+    answers = np.broadcast_to(chosen[name].one_answer(true), true.shape).astype(true.dtype)
     return float(np.nan_to_num(chosen[name].figure(chosen[name].parts(answers, true).sum(axis=0))))
 
 

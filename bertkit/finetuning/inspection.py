@@ -11,7 +11,8 @@ from bertkit.finetuning.features import Split
 from bertkit.finetuning.heads.base import Head
 from bertkit.finetuning.request import FinetuneRequest, data_request, load_recipe
 from bertkit.finetuning.row_sources import check_inputs
-from bertkit.finetuning.rows.table_check import Lengths, TableCheck
+from bertkit.finetuning.rows.table_check import TableCheck
+from bertkit.finetuning.unread import Reach, Unread
 from bertkit.finetuning.windows import RowEncoder
 from bertkit.io.hub import model_folder
 from bertkit.models.headed import encoder_tokenizer
@@ -32,26 +33,33 @@ def inspect(request: FinetuneRequest) -> tuple[TableCheck, list[str]]:
     wanted = data_request(replace(request, skip_bad_rows=True), recipe)
     check_inputs(wanted)
     data = load_table(wanted)
-    tokenizer = encoder_tokenizer(model_folder(request.model, weights=False), request.model)
-    look = look_at(data, lengths_by(tokenizer, data.head), recipe.data.max_seq_length)
+    lengths = _Lengths(encoder_tokenizer(model_folder(request.model, weights=False), request.model), data.head)
+    look = look_at(data, lengths, recipe.data.max_seq_length)
     described = [data.head.described(data.train)] if data.train is not None else []
-    return look, [told for told in [*data.notes, *described] if told]
+    named = [split.name for split in look.splits if split.rows]
+    misread = [told for name, unread in zip(named, lengths.unread, strict=True) for told in unread.told_misread(name)]
+    return look, [told for told in [*data.notes, *described, *misread] if told]
 
 
-def lengths_by(tokenizer: Any, head: Head) -> Lengths:
-    """Returns a function that counts the tokens of rows as a head reads them; of several features the longest counts.
+class _Lengths:
+    """Counts the tokens of rows as a head reads them; of several features the longest counts.
 
     Args:
         tokenizer: a fast tokenizer of transformers.
         head: reads the rows.
-    """
-    settings = FinetuneDataSettings(max_seq_length=_NO_LIMIT, overflow="truncate")
-    encoder = RowEncoder.of(tokenizer, settings)
 
-    def lengths(texts: Sequence[Any]) -> list[int]:
-        features = head.features(Split("", list(texts), None), encoder)
+    Attributes:
+        unread: what a model with this tokenizer does not read of the rows of each call.
+    """
+
+    def __init__(self, tokenizer: Any, head: Head) -> None:
+        settings = FinetuneDataSettings(max_seq_length=_NO_LIMIT, overflow="truncate")
+        self._encoder, self._head = RowEncoder.of(tokenizer, settings), head
+        self.unread: list[Unread] = []
+
+    def __call__(self, texts: Sequence[Any]) -> list[int]:
+        features = self._head.features(Split("", list(texts), None), self._encoder)
+        self.unread.append(Unread(self._encoder, Reach(None, can_grow=False)).add(features, len(texts)))
         longest = np.zeros(len(texts), dtype=np.int64)
         np.maximum.at(longest, features.rows, [len(ids) for ids in features.ids])
         return [int(tokens) for tokens in longest]
-
-    return lengths

@@ -49,6 +49,16 @@ class Score(evaluate.Metric):
     limits: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
 
     @staticmethod
+    def one_answer(labels: np.ndarray) -> np.ndarray | float:
+        """The same answer for all rows that is the baseline: the most frequent class ``[]``, or set of classes ``[classes]``; or
+        the mean ``[]``."""
+        if labels.ndim == 2:
+            sets, rows = np.unique(labels, axis=0, return_counts=True)
+            return np.asarray(sets[rows.argmax()])
+        is_class = np.issubdtype(labels.dtype, np.integer)
+        return float(np.bincount(labels).argmax() if is_class else labels.mean())
+
+    @staticmethod
     def parts(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """What each row adds to the sums, float64 ``[rows, ...]``; ``[rows, 2]`` for a numerator and a denominator."""
         raise NotImplementedError
@@ -92,6 +102,11 @@ class F1(Score):
     """The harmonic mean of precision and recall of class 1 of two, as in GLUE."""
 
     @staticmethod
+    def one_answer(labels: np.ndarray) -> float:  # noqa: ARG004
+        """Class 1, for it is 0 for the other."""
+        return 1.0
+
+    @staticmethod
     def parts(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
         return _f1_parts(predictions == 1, labels == 1)
 
@@ -112,6 +127,11 @@ class MacroF1(_MeanOverClasses):
     fits = (CLASSES, SETS)
 
     @staticmethod
+    def one_answer(labels: np.ndarray) -> np.ndarray | float:
+        """As of every metric; of several classes a row all of them, for the F1 of one that is never said is 0."""
+        return np.ones(labels.shape[1]) if labels.ndim == 2 else Score.one_answer(labels)
+
+    @staticmethod
     def parts(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
         said, there, occurs = _flags(predictions, labels)
         return np.concatenate([_f1_parts(said, there), occurs[..., None]], axis=-1)
@@ -121,6 +141,14 @@ class MicroF1(Score):
     """The F1 of the decisions about all classes together."""
 
     fits = (SETS,)
+
+    @staticmethod
+    def one_answer(labels: np.ndarray) -> np.ndarray:
+        """The most frequent classes, as many as give the best F1: of k classes 2 · right / (k · rows + true)."""
+        rows = labels.sum(axis=0)
+        by_rows = np.argsort(-rows, kind="stable")
+        f1 = ratio(_pairs(2 * np.cumsum(rows[by_rows]), np.arange(1, len(rows) + 1) * len(labels) + rows.sum()))
+        return np.isin(np.arange(len(rows)), by_rows[: 1 + int(np.nanargmax(f1))])
 
     @staticmethod
     def parts(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What of rows a model does not read: the ends of long ones, and what its word pieces do not know."""
+"""What of rows a model does not read: the ends of long ones, what its word pieces do not know, what its tokenizer changes."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +7,8 @@ from bertkit import console
 from bertkit.console import counted
 from bertkit.finetuning.features import Features
 from bertkit.finetuning.windows import RowEncoder
-from bertkit.inference.unknown import counted_pieces
+from bertkit.inference.changed import ChangedCharacters
+from bertkit.inference.misread import counted_pieces
 
 _MANY_UNKNOWN = 0.05
 """A larger share of the word pieces is a warning: most texts have names or signs that a model does not know."""
@@ -45,6 +46,7 @@ class Unread:
         self._encoder, self._reach = encoder, reach
         self._rows = self._cut = self._longest = self._pieces = self._unknown = 0
         self._windows: bool | None = False
+        self._changed = ChangedCharacters(encoder.tokenizer)
 
     def add(self, features: Features, rows: int) -> "Unread":
         """Takes up the features of so many rows."""
@@ -55,6 +57,7 @@ class Unread:
         self._cut += len(features.cut)
         self._longest = max(self._longest, *features.cut.values(), 0)
         self._windows = features.windows
+        self._changed.add(features.characters)
         return self
 
     def say(self, name: str = "") -> None:
@@ -67,6 +70,7 @@ class Unread:
             console.note(console.plain(cut))
         if unknown := self.told_unknown(name):
             (console.warn if self._unknown > _MANY_UNKNOWN * self._pieces else console.note)(console.plain(unknown))
+        self._changed.say(name)
 
     def told_cut(self, name: str) -> str:
         """On rows that are longer than what is read of them; empty if there are none."""
@@ -80,6 +84,10 @@ class Unread:
             one, more = (f"{rows} {verb} longer than {read} tokens and lost" for verb in ("is", "are"))
             what = counted(self._cut, f"{one} its end", f"{more} their end")
         return f"{what}: {'; '.join(self._ways(read, self._reach))}"
+
+    def told_misread(self, name: str) -> list[str]:
+        """On what is in no word piece, and on what the tokenizer changes."""
+        return [told for told in (self.told_unknown(name), self._changed.told(name)) if told]
 
     def told_unknown(self, name: str) -> str:
         """On what is in no word piece; empty if all is."""

@@ -2,6 +2,7 @@
 
 import copy
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,6 +31,7 @@ class RowEncoder:
     Attributes:
         special_ids: ids of the tokens that stand around any text.
         unk_id, unk_token: the token for what is in no word piece; None if there is none.
+        tokenizer: the copy.
     """
 
     def __init__(
@@ -38,9 +40,9 @@ class RowEncoder:
         self.pad_id, self.max_length, self.overflow = pad_id, settings.max_seq_length, settings.overflow
         self._has_types, self._stride = has_types, settings.stride
         self.unk_id, self.unk_token = unk_id, None if unk_id is None else tokenizer.id_to_token(unk_id)
-        self._tokenizer = copy.deepcopy(tokenizer)
-        self._tokenizer.no_padding()
-        self.special_ids = frozenset(self._tokenizer.encode("").ids)
+        self.tokenizer = copy.deepcopy(tokenizer)
+        self.tokenizer.no_padding()
+        self.special_ids = frozenset(self.tokenizer.encode("").ids)
 
     @staticmethod
     def of(tokenizer: Any, settings: FinetuneDataSettings) -> "RowEncoder":
@@ -80,12 +82,12 @@ class RowEncoder:
         given, cut = texts, dict[int, int]()
         if shortened != "longest_first":
             texts, cut = self._with_room(texts, kept=0 if shortened == "only_second" else 1)
-        self._tokenizer.enable_truncation(self.max_length, stride=overlap, strategy=shortened)
+        self.tokenizer.enable_truncation(self.max_length, stride=overlap, strategy=shortened)
         # The fast way keeps no characters, and in the later windows of a pair gives the second text segment 0.
         wholes = self._encoded(texts, are_words, fast=not (windows or with_characters or are_words))
         if not windows:
             over = [row for row, whole in enumerate(wholes) if whole.overflowing or row in cut]
-            self._tokenizer.no_truncation()
+            self.tokenizer.no_truncation()
             uncut = self._encoded([given[row] for row in over], are_words, fast=True)
             cut = {row: len(whole.ids) for row, whole in zip(over, uncut, strict=True)}
         found = [
@@ -100,13 +102,14 @@ class RowEncoder:
             texts=[one.sequence_ids for _, one in found] if with_characters else None,
             words=[one.word_ids for _, one in found] if with_characters else None,
             offsets=[_with_marks(one, texts[row], are_words) for row, one in found] if with_characters else None,
+            characters=_characters(given),
             cut=cut,
             windows=windows,
         )
 
     def _encoded(self, texts: Sequence[Sequence[Any]], are_words: bool, fast: bool) -> list[Any]:
         """Rows as ``tokenizers`` reads them, by the truncation that is set."""
-        encode = self._tokenizer.encode_batch_fast if fast else self._tokenizer.encode_batch
+        encode = self.tokenizer.encode_batch_fast if fast else self.tokenizer.encode_batch
         inputs = [_as_input(row, are_words) for row in texts]
         with rules_applied():
             return [
@@ -118,7 +121,7 @@ class RowEncoder:
     def _overlap(self, pairs: bool) -> int:
         """Tokens that two windows share: ``data.stride``, or a quarter of a window."""
         # Each text of a pair has half of the room at least.
-        room = (self.max_length - self._tokenizer.num_special_tokens_to_add(pairs)) // (2 if pairs else 1)
+        room = (self.max_length - self.tokenizer.num_special_tokens_to_add(pairs)) // (2 if pairs else 1)
         if self._stride is not None and self._stride >= room:
             raise BertkitError(
                 f"data.stride {self._stride} leaves nothing new in a window, which has room for {room} tokens of a "
@@ -135,9 +138,9 @@ class RowEncoder:
         Returns:
             The pairs, that text cut where it is longer; and of each that was cut how many tokens a window must have to hold it.
         """
-        special = self._tokenizer.num_special_tokens_to_add(True)
+        special = self.tokenizer.num_special_tokens_to_add(True)
         room = self.max_length - special
-        self._tokenizer.no_truncation()
+        self.tokenizer.no_truncation()
         fitting, cut = list(pairs), dict[int, int]()
         for number, row in enumerate(pairs):
             tokens = self._read(row[kept])
@@ -154,7 +157,16 @@ class RowEncoder:
 
     def _read(self, text: str) -> Any:
         with rules_applied(text):
-            return self._tokenizer.encode(sound(text), add_special_tokens=False)
+            return self.tokenizer.encode(sound(text), add_special_tokens=False)
+
+
+def _characters(rows: Sequence[Sequence[Any]]) -> Counter[str]:
+    """How often each character stands in rows of strings or of lists of words."""
+    counts = Counter[str]()
+    for row in rows:
+        for text in row:
+            counts.update(text if isinstance(text, str) else "".join(text))
+    return counts
 
 
 def _with_marks(one: Any, texts: Sequence[Any], are_words: bool) -> list[tuple[int, int]]:

@@ -65,7 +65,7 @@ class Bert:
         [filled] = self._filler.fill([text], top_k, targets, max_pieces)
         if targets is not None:
             self._filler.say_merged(targets)
-        self._filler.say_unknown()
+        self._filler.say_misread()
         return filled
 
     def score(self, texts: Iterable[str]) -> "list[Score]":
@@ -87,7 +87,7 @@ class Bert:
         scorer = self._scorers[few]
         scores = scorer.score(texts)
         scorer.texts.say_cut()
-        scorer.say_unknown()
+        scorer.say_misread()
         return scores
 
     def embed(
@@ -116,7 +116,7 @@ class Bert:
         embedder = Embedder(self.name, str(layers), pooling, self.device, len(texts), overflow)
         rows = [one.rows for chunk in embedder.chunks(texts) for one in chunk]
         embedder.texts.say_cut(': overflow="windows" reads all')
-        embedder.say_unknown()
+        embedder.say_misread()
         return np.concatenate(rows) if rows else np.empty((0, embedder.width), dtype=np.float32)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from bertkit.errors import BertkitError
+from bertkit.inference.misread import Misread
 from bertkit.inference.scoring import CutReader
-from bertkit.inference.unknown import UnknownPieces
 from bertkit.runtime.load import open_reader
 from bertkit.runtime.text import Encoding
 
@@ -128,7 +128,7 @@ class Embedder:
             )
         self._whole = overflow == "windows"
         self.texts = CutReader(open_reader(str(model), "none", device, texts))
-        self._unknown = UnknownPieces(self.texts.reader.name, self.texts.reader.text_encoder)
+        self._misread = Misread(self.texts.reader.name, self.texts.reader.text_encoder)
         config = self.texts.reader.bert.config
         self.pooling, self._summed = pooling, chosen.summed
         self._layers = chosen.of(int(config["num_hidden_layers"]))
@@ -139,7 +139,8 @@ class Embedder:
         """The features of texts, in their order; in lists of some texts at a time, so that memory stays bounded."""
         parts: list[tuple[int, TextVectors]] = []  # for each window of the current text: its tokens, and its features
         for chunk in self._windows_at_once(texts):
-            self._unknown.add(encoded for _, _, encoded in chunk)
+            whole_texts = (text for text, is_last, _ in chunk if is_last)
+            self._misread.add(whole_texts, (encoded for _, _, encoded in chunk))
             states = self.texts.reader.bert.hidden_states([encoded for _, _, encoded in chunk], self._layers)
             whole = []
             for (text, is_last, encoded), layers in zip(chunk, states, strict=True):
@@ -150,9 +151,9 @@ class Embedder:
             if whole:
                 yield whole
 
-    def say_unknown(self) -> None:
-        """Says how many pieces were unknown since the last call, if there are any."""
-        self._unknown.say("read alike, whatever is written there")
+    def say_misread(self) -> None:
+        """Says what was read otherwise than it is written since the last call, if there is any."""
+        self._misread.say("read alike, whatever is written there")
 
     def _windows_at_once(self, texts: Iterable[str]) -> Iterator[list[tuple[str, bool, Encoding]]]:
         """Windows, as many at a time as fit into memory: (text, whether this is its last window, ids)."""

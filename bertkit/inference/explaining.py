@@ -17,7 +17,7 @@ from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.extras import import_extra
 from bertkit.inference.mask_filling.filler import MASK, check_text
-from bertkit.inference.unknown import UnknownPieces
+from bertkit.inference.misread import Misread
 from bertkit.models.folder import bert_folder, class_names, own_length, read_config
 from bertkit.models.linear_heads import check_problem_type, linear_class
 from bertkit.models.loading import load_for
@@ -115,9 +115,9 @@ def explain(
     words = text_encoder.words(encoded)
     if not words:
         raise BertkitError("the text has no word to explain by: give a sentence")
-    unknown = UnknownPieces(model, text_encoder)
-    unknown.add([encoded])
-    unknown.say("read alike, whatever is written there")
+    misread = Misread(model, text_encoder)
+    misread.add([text, text_b or ""], [encoded])
+    misread.say("read alike, whatever is written there")
     from bertkit.hardware import choose_device
 
     loaded: Any = load_for(cls, model)[0]

@@ -10,7 +10,7 @@ import numpy as np
 
 from bertkit import console
 from bertkit.errors import BertkitError
-from bertkit.inference.unknown import UnknownPieces
+from bertkit.inference.misread import Misread
 from bertkit.models.folder import bert_folder
 from bertkit.runtime.base import Reader
 from bertkit.runtime.load import open_reader
@@ -86,7 +86,8 @@ class Scorer:
 
     Attributes:
         texts: encodes the texts, and counts those that were cut.
-        unknown: counts the pieces that are unknown to the model (``[UNK]``). They are scored like any other.
+        misread: counts the pieces that are unknown to the model (``[UNK]``), which are scored like any other, and the
+            characters that its tokenizer changes.
 
     Raises:
         BertkitError: the model cannot be loaded, or was trained without a masked-word head; or the device is unknown.
@@ -100,7 +101,7 @@ class Scorer:
     def __init__(self, model: str | Path, device: str | None = None, texts: int | None = None) -> None:
         self.texts = CutReader(open_reader(str(model), "words", device, texts))
         self._text_encoder = self.texts.reader.text_encoder
-        self.unknown = UnknownPieces(self.texts.reader.name, self.texts.reader.text_encoder)
+        self.misread = Misread(self.texts.reader.name, self.texts.reader.text_encoder)
 
     def score(self, texts: Sequence[str]) -> list[Score]:
         """The scores of texts, in their order. Special tokens in them are read but not scored; an empty text has no score."""
@@ -108,7 +109,7 @@ class Scorer:
         places = [
             [place for place, id_ in enumerate(one.ids) if id_ not in self._text_encoder.special_ids] for one in encoded
         ]
-        self.unknown.add(encoded)
+        self.misread.add(texts, encoded)
         sums = [0.0] * len(texts)
         # Longest first: texts of the same length are then read together, without padding.
         order = sorted(range(len(texts)), key=lambda number: -len(encoded[number].ids))
@@ -120,9 +121,9 @@ class Scorer:
                 sums[number] += float(logs[0, encoded[number].ids[place]])
         return [Score(total if scored else None, len(scored)) for total, scored in zip(sums, places, strict=True)]
 
-    def say_unknown(self) -> None:
-        """Says how many pieces were unknown since the last call, if there are any."""
-        self.unknown.say("scored like any other")
+    def say_misread(self) -> None:
+        """Says what was read otherwise than it is written since the last call, if there is any."""
+        self.misread.say("scored like any other")
 
     def _hidden(self, text: Encoding, place: int) -> Encoding:
         """The text with the piece at a place masked, and with it the later pieces of its word."""

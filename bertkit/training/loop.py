@@ -105,6 +105,12 @@ class _Run:
                 left_s = forecast.seconds_left(self.progress.step) if forecast else None
                 line.update(self.progress.step, logged, left_s)
                 self._end_step(stop)
+        if self._has_stalled() and self.progress.step < plan.total_steps:
+            without = console.counted(self.progress.evaluations_without_gain, "evaluation", "evaluations")
+            console.note(
+                f"stopped after step {self.progress.step:,} of {plan.total_steps:,}: no better figure in the last {without} "
+                "(train.early_stopping_patience)"
+            )
         return self._fitted()
 
     def _end_step(self, stop: StopRequest) -> None:
@@ -182,7 +188,12 @@ class _Run:
         seconds = self.timing.step_made(int(counts["tokens"]))
         if self.job.forecast is not None:
             self.job.forecast.step_made(step, seconds)
-        if self._due(self.settings.logging_steps) or self.progress.step in (1, self.job.plan.total_steps):
+        may_be_last = self.job.patience is not None and self._evaluates_here()
+        if (
+            self._due(self.settings.logging_steps)
+            or self.progress.step in (1, self.job.plan.total_steps)
+            or may_be_last
+        ):
             return self._log_step(sums, counts, rate, grad_norm)
         return ""
 

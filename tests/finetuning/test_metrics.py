@@ -297,7 +297,11 @@ def test_confusion_by_hand() -> None:
         ("f1", HAND_LABELS, 14 / 19),  # all rows are said to be of class 1: 2 · 7 / (12 + 7)
         ("macro_f1", HAND_LABELS, 7 / 19),
         ("matthews_correlation", HAND_LABELS, 0.0),
+        ("f1", [0, 0, 0, 1], 2 / 5),
         ("micro_f1", [[1, 0], [1, 1], [1, 0]], 2 * 3 / (3 + 4)),
+        ("micro_f1", [[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 1, 0], [0, 0, 1]], 2 * 4 / (10 + 5)),  # two classes for all
+        ("macro_f1", [[1, 0], [0, 1], [0, 0], [0, 1]], (2 / 5 + 4 / 6) / 2),
+        ("accuracy", [[1, 0], [0, 1], [0, 0], [0, 1]], 1 / 2),
         ("mse", [1.0, 2.0, 6.0], (4 + 1 + 9) / 3),
         ("pearson", [1.0, 2.0, 6.0], 0.0),
     ],

@@ -10,6 +10,7 @@ from helpers.stores import toy_tokenizer
 
 from bertkit.finetuning import predict
 from bertkit.finetuning.features import Features
+from bertkit.finetuning.inspection import inspect
 from bertkit.finetuning.request import FinetuneRequest
 from bertkit.finetuning.run import finetune
 from bertkit.finetuning.unread import Reach, Unread
@@ -159,3 +160,22 @@ def test_where_the_model_reads_no_more_no_longer_sequence_is_advised(tiny_model,
         told.count("finetune with --set data.overflow=windows reads them whole; the model reads at most 32 tokens") == 3
     )
     assert "--seq-len" not in told
+
+
+def test_characters_that_the_tokenizer_changes_are_said_of_each_split(tmp_path, tiny_model, capsys):
+    rows = "text,label\n" + "a résumé,good\na resume,bad\n" * 2
+    for name in ("train.csv", "more.csv"):
+        (tmp_path / name).write_text(rows)
+    asked = FinetuneRequest(
+        train=str(tmp_path / "train.csv"),
+        validation=str(tmp_path / "more.csv"),
+        model=str(tiny_model),
+        overrides=[Override("train.max_steps", 1, "test"), Override("data.max_seq_length", 32, "test")],
+        device="cpu",
+        out=tmp_path / "run",
+    )
+    finetune(asked)
+    told = " ".join(capsys.readouterr().err.split())
+    for name in ("train", "validation"):
+        assert f"of 28 characters in {name} 4 are changed by the model's tokenizer" in told
+    assert inspect(asked)[1][-1].startswith("of 28 characters in validation 4 are changed")

@@ -89,11 +89,11 @@ def test_unknown_pieces_are_counted(model: Path, capsys: pytest.CaptureFixture[s
     ids = BertTokenizer.from_pretrained(model)(texts, add_special_tokens=False)["input_ids"]
     scorer = Scorer(model, texts=1)
     scorer.score(texts)
-    assert scorer.unknown.count == sum(row.count(BertTokenizer.from_pretrained(model).unk_token_id) for row in ids) == 2
-    scorer.say_unknown()
+    assert scorer.misread.count == sum(row.count(BertTokenizer.from_pretrained(model).unk_token_id) for row in ids) == 2
+    scorer.say_misread()
     assert "of 8 word pieces 2 are unknown to" in " ".join(capsys.readouterr().err.split())
     scorer.score(["the cat"])
-    scorer.say_unknown()
+    scorer.say_misread()
     bertkit.load(model).score(["the cat", "zebra"])
     assert " ".join(capsys.readouterr().err.split()).startswith("of 3 word pieces 1 is unknown to")
 

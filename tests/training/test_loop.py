@@ -405,7 +405,7 @@ def test_a_resume_goes_on_with_the_scale_of_fp16(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("patience", "last_step"), [(None, 10), (2, 6)])
-def test_the_best_checkpoint_is_kept_and_patience_ends_the_run(tmp_path, patience, last_step):
+def test_the_best_checkpoint_is_kept_and_patience_ends_the_run(tmp_path, capsys, patience, last_step):
     figures = iter([0.1, 0.5, 0.4, 0.3, 0.2, 0.1, 0.1, 0.1, 0.1, 0.1])
     accelerator = Accelerator(cpu=True)
     job = toy_job(tmp_path / "store", tmp_path / "run", accelerator, eval_steps=1, save_steps=100, save_total_limit=1)
@@ -416,6 +416,11 @@ def test_the_best_checkpoint_is_kept_and_patience_ends_the_run(tmp_path, patienc
     progress, _ = fit(job, accelerator, None)
     assert progress.step == last_step
     assert progress.best == (0.5 if patience is None else 0.9)
+    lines = [json.loads(line) for line in (job.out / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "tokens" in line][-1] == last_step
+    said = " ".join(capsys.readouterr().err.split())
+    stopped = "stopped after step 6 of 10: no better figure in the last 2 evaluations (train.early_stopping_patience)"
+    assert (stopped in said) == (patience is not None)
     assert (job.out / f"checkpoint-{progress.best_step}").is_dir()
 
 

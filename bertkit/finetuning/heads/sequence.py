@@ -221,7 +221,8 @@ class SequenceHead(Head):
         classes = len(self.label_names)
         bounds = interval(metrics[0], self.encoded(predictions), split.labels, seed, classes)
         simplest = baseline(metrics[0], split.labels, classes)
-        return beside(metrics[0], bounds, self.simplest, simplest, metrics[0] in self.lower_is_better)
+        words = f"always saying {self.label_names[1]}" if metrics[0] == "f1" else self.simplest
+        return beside(metrics[0], bounds, words, simplest, metrics[0] in self.lower_is_better)
 
     def described(self, split: Split) -> str:
         return check_table([split], self.label_names, self.problem_type).described()

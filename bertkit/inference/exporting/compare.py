@@ -10,7 +10,7 @@ import numpy as np
 from bertkit import console
 from bertkit.assets import EMBEDDED_CORPUS
 from bertkit.errors import BertkitError
-from bertkit.inference.unknown import counted_pieces
+from bertkit.inference.misread import counted_pieces
 from bertkit.runtime.base import Bert, Head
 from bertkit.runtime.text import Encoding, TextEncoder
 

@@ -17,7 +17,7 @@ from bertkit.errors import BertkitError
 from bertkit.inference.mask_filling.joint import BEAM, MOST_MASKS, Gaps, best_fillings, largest
 from bertkit.inference.mask_filling.phrases import shares
 from bertkit.inference.mask_filling.words import Filling, Word, WordPieces, search, widened
-from bertkit.inference.unknown import UnknownPieces
+from bertkit.inference.misread import Misread
 from bertkit.runtime.load import open_reader
 from bertkit.runtime.text import Encoding
 
@@ -69,8 +69,8 @@ class MaskFiller:
         texts: about how many texts will be filled; None where that is unknown. A few are read without torch.
 
     Attributes:
-        unknown: counts the pieces of the texts that are unknown to the model. As in the pipeline, the text with a guess is
-            without them, unless other masks stay in it.
+        misread: counts the pieces of the texts that are unknown to the model, and the characters that its tokenizer changes. As
+            in the pipeline, the text with a guess is without the pieces, unless other masks stay in it.
 
     Raises:
         BertkitError: the model cannot be loaded, or was trained without a masked-word head; or the device is unknown.
@@ -84,7 +84,7 @@ class MaskFiller:
     def __init__(self, model: str | Path, device: str | None = None, texts: int | None = None) -> None:
         self.name = str(model)
         self.reader = open_reader(self.name, "words", device, texts)
-        self.unknown = UnknownPieces(self.name, self.reader.text_encoder)
+        self.misread = Misread(self.name, self.reader.text_encoder)
 
     def fill(
         self, texts: Sequence[str], top_k: int | None = None, targets: Sequence[str] | None = None, max_pieces: int = 1
@@ -106,7 +106,7 @@ class MaskFiller:
         words = self._checked(top_k, targets, max_pieces)
         top_k = top_k or max(GUESSES, len(words or ()))
         encoded = [self._encode(text) for text in texts]
-        self.unknown.add(encoded)
+        self.misread.add(texts, encoded)
         if max_pieces > 1:
             return [[self._guess_words(one, place, top_k, max_pieces) for place in self._masks(one)] for one in encoded]
         if words is not None and any(len(word) > 1 for word in words):
@@ -154,9 +154,9 @@ class MaskFiller:
         if merged:
             console.note(f"targets that this model spells as it does another one, and which share its row: {merged:,}")
 
-    def say_unknown(self) -> None:
-        """Says how many pieces of the texts were unknown since the last call, if there are any."""
-        self.unknown.say("read alike; a text with a guess may be without them")
+    def say_misread(self) -> None:
+        """Says what of the texts was read otherwise than it is written since the last call, if there is any."""
+        self.misread.say("read alike; a text with a guess may be without them")
 
     def _checked(self, top_k: int | None, targets: Sequence[str] | None, max_pieces: int) -> list[Word] | None:
         """Checks the arguments of ``fill``; returns the targets as word pieces, None without targets."""

@@ -68,14 +68,14 @@ def test_unknown_pieces_are_counted_and_the_text_is_the_pipelines(
     tokens = [AutoTokenizer.from_pretrained(model).tokenize(text) for text in texts]
     words = [token for row in tokens for token in row if token != "[MASK]"]
     assert (len(words), words.count("[UNK]")) == (8, 3)
-    filler.unknown.say("")
+    filler.misread.say("")
     capsys.readouterr()
     filled = filler.fill(texts, 1, targets, max_pieces)
     filler.fill_jointly(texts, 1)  # the same texts again
-    filler.say_unknown()
+    filler.say_misread()
     assert " ".join(capsys.readouterr().err.split()).startswith("of 8 word pieces 3 are unknown to")
     filler.fill(["the [MASK]"], 1)
-    filler.say_unknown()
+    filler.say_misread()
     assert capsys.readouterr().err == ""
     if max_pieces == 1 and targets is None:
         theirs = pipeline("fill-mask", str(model), device="cpu")(texts[0], targets=[filled[0][0][0].token_str])

@@ -1,4 +1,4 @@
-"""Counts the word pieces of texts that a model does not know, and so reads as ``[UNK]`` whatever is written there."""
+"""Counts what a model reads otherwise than it is written: unknown word pieces, and characters that its tokenizer changes."""
 
 from collections.abc import Collection, Iterable, Sequence
 from itertools import chain
@@ -6,6 +6,7 @@ from itertools import chain
 import numpy as np
 
 from bertkit import console
+from bertkit.inference.changed import ChangedCharacters
 from bertkit.runtime.text import Encoding, TextEncoder
 
 
@@ -21,8 +22,8 @@ def counted_pieces(texts: Iterable[Sequence[int]], unk_id: int | None, special_i
     return int((ids == unk_id).sum()), int((~np.isin(ids, list(special_ids))).sum())
 
 
-class UnknownPieces:
-    """The count for one model.
+class Misread:
+    """The counts for one model.
 
     Args:
         name: the model's.
@@ -34,19 +35,23 @@ class UnknownPieces:
 
     def __init__(self, name: str, text_encoder: TextEncoder) -> None:
         self._name, self._text_encoder = name, text_encoder
+        self._changed = ChangedCharacters(text_encoder.tokenizer)
         self.count = self._all = 0
 
-    def add(self, texts: Iterable[Encoding]) -> None:
-        """Takes up the pieces of texts."""
+    def add(self, texts: Iterable[str], encoded: Iterable[Encoding]) -> None:
+        """Takes up texts, and their pieces."""
+        for text in texts:
+            self._changed.add(text)
         encoder = self._text_encoder
-        unknown, pieces = counted_pieces((text.ids for text in texts), encoder.unk_id, encoder.special_ids)
+        unknown, pieces = counted_pieces((text.ids for text in encoded), encoder.unk_id, encoder.special_ids)
         self.count += unknown
         self._all += pieces
 
     def say(self, what: str) -> None:
-        """Says how many pieces were unknown since the last call, if there are any, and what becomes of them."""
+        """Says how many pieces were unknown since the last call, and what becomes of them, and which characters were changed."""
         if self.count:
             are = console.counted(self.count, "is", "are")
             told = f"of {self._all:,} word pieces {are} unknown to {self._name} ({self._text_encoder.unk_token}), and {what}"
             console.note(console.plain(told))
         self.count = self._all = 0
+        self._changed.say()

@@ -1,0 +1,73 @@
+"""Counts the characters of texts that a model's tokenizer changes, so that texts which differ in them alone are read alike."""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from bertkit import console
+from bertkit.console import counted
+from bertkit.corpus.changed import MANY_CHANGED, changed_characters
+from bertkit.io.text import LONE_SURROGATE
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+_EXAMPLES = 5
+
+
+class ChangedCharacters:
+    """The count for one model, of characters that are changed beyond upper and lower case.
+
+    Args:
+        tokenizer: the model's.
+    """
+
+    def __init__(self, tokenizer: "Tokenizer") -> None:
+        self._tokenizer = tokenizer
+        self._characters: Counter[str] = Counter()
+
+    def add(self, characters: str | Mapping[str, int]) -> None:
+        """Takes up the characters of a text, or counted ones."""
+        self._characters.update(characters)
+
+    def say(self, name: str = "") -> None:
+        """Says how many were changed since the last call, and the most frequent; a large share of them is a warning.
+
+        Args:
+            name: of the split that the texts are of, if it has one.
+        """
+        if told := self.told(name):
+            (console.warn if self._share > MANY_CHANGED else console.note)(console.plain(told))
+        self._characters.clear()
+
+    def told(self, name: str) -> str:
+        """The line that ``say`` prints; empty if nothing is changed."""
+        changed = self._changed()
+        if not changed:
+            return ""
+        are = counted(sum(self._characters[one] for one in changed), "is", "are")
+        frequent = sorted(changed, key=lambda one: -self._characters[one])[:_EXAMPLES]
+        shown = ", ".join(f"{_shown(one)} → {changed[one] or 'nothing'}" for one in frequent)
+        return (
+            f"of {self._total():,} characters{name and f' in {name}'} {are} changed by the model's tokenizer beyond upper and "
+            f"lower case ({self._share:.1%}): {shown}; texts that differ in them alone are read alike, and a model whose "
+            "tokenizer keeps them (pretrain learns such a one) tells them apart"
+        )
+
+    @property
+    def _share(self) -> float:
+        return sum(self._characters[one] for one in self._changed()) / self._total()
+
+    def _total(self) -> int:
+        return sum(many for one, many in self._characters.items() if not one.isspace())
+
+    def _changed(self) -> dict[str, str]:
+        whole = (one for one in self._characters if not one.isspace() and not LONE_SURROGATE.match(one))
+        return changed_characters(whole, self._tokenizer)
+
+
+def _shown(character: str) -> str:
+    """A mark on the circle that stands for a letter; what cannot be seen by its number."""
+    kind = unicodedata.category(character)
+    return f"\u25cc{character}" if kind[0] == "M" else f"U+{ord(character):04X}" if kind[0] == "C" else character
