@@ -86,7 +86,10 @@ class TableCheck:
                 f"{SET_KIND}single_label_classification makes them classes"
             )
         kind = "several labels a row" if self.problem_type == "multi_label_classification" else "one label a row"
-        counts = [f"{name} ({rows:,})" for name, rows in first.classes.items()]
+        # In quotes, a name with a comma is no two classes.
+        counts = [
+            f"{name!r} ({rows:,})" if "," in name else f"{name} ({rows:,})" for name, rows in first.classes.items()
+        ]
         shown = listed(counts, SHOWN_CLASSES)
         none = f"; {counted(first.without_class, 'row', 'rows')} with none" if first.without_class else ""
         numbers = self.problem_type == "single_label_classification" and all(map(cells.is_whole, first.classes))

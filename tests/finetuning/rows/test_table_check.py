@@ -84,6 +84,7 @@ def test_lengths_are_counted_against_the_limit():
 
 def test_what_labels_were_taken_for_is_described_with_examples_and_the_flag():
     assert told(["a", "b"], [0, 1, 1]).described() == "2 classes, one label a row: a (1), b (2)"
+    assert told(["a, c", "b"], [0, 1, 1]).described() == "2 classes, one label a row: 'a, c' (1), b (2)"
     assert (
         told(["1", "2", "3"], [0, 1, 2])
         .described()
