@@ -102,6 +102,7 @@ def _scored_pairs(
         for (text, pair), share in zip(chunk, scorer.probabilities(chunk), strict=True):
             yield {"text": text, "text_pair": pair, "next": share}
     scorer.texts.say_cut()
+    scorer.say_misread()
 
 
 def _chunks(items: Iterator[Any], size: int) -> Iterator[list[Any]]:

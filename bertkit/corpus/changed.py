@@ -1,5 +1,6 @@
 """What a tokenizer's rules change in characters beyond upper and lower case: they strip accents, and drop joiners."""
 
+import unicodedata
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -22,3 +23,8 @@ def changed_characters(characters: Iterable[str], rules: "Tokenizer") -> dict[st
     # BERT's normaliser looks at one character at a time, and puts blanks round Chinese ones.
     read = {one: rules.normalizer.normalize_str(one).strip() for one in characters}
     return {one: becomes for one, becomes in read.items() if becomes not in (one, one.lower())}
+
+
+def is_lost_to_all(character: str, becomes: str) -> bool:
+    """Whether every BERT tokenizer drops a character: what is neither a letter nor a mark, which a setting may keep."""
+    return not becomes and unicodedata.category(character)[0] not in "LM"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bertkit.corpus.changed import MANY_CHANGED, changed_characters
+from bertkit.corpus.changed import MANY_CHANGED, changed_characters, is_lost_to_all
 from bertkit.corpus.looking import look
 from bertkit.corpus.normal_forms import COMPOSING, written_twice
 from bertkit.corpus.preparation import Preparation
@@ -186,7 +186,7 @@ def text_report(preparation: Preparation, rules: "Tokenizer", given: bool) -> Te
         changed=sum(characters[one] for one in changed),
         scripts={name: ScriptShare(counts.total(), counts[True]) for name, counts in scripts.items()},
         changed_words=_changed_words(words, changed),
-        dropped=sum(characters[one] for one, becomes in changed.items() if not becomes and _is_no_mark(one)),
+        dropped=sum(characters[one] for one, becomes in changed.items() if is_lost_to_all(one, becomes)),
         twice=sum(words[one] for one in twice),
         most_twice=twice[:_EXAMPLES],
         words=words.total(),
@@ -206,11 +206,6 @@ def text_report(preparation: Preparation, rules: "Tokenizer", given: bool) -> Te
             "ones (of sequences such as DNA, `fold -w 60`)"
         )
     return report
-
-
-def _is_no_mark(character: str) -> bool:
-    """Whether a character is neither a letter nor a mark, which a setting may keep."""
-    return unicodedata.category(character)[0] not in "LM"
 
 
 def _lowers(rules: "Tokenizer") -> bool:

@@ -142,11 +142,9 @@ def taken_by_number(head: Head, values: Sequence[object]) -> str:
             own = "the model's tags (--set task.labels=… names another)"
             return _order("tags", head.numbered, own if head.numbered == head.label_names else "task.labels")
     elif isinstance(head, SeveralClasses):
-        lists = [cells.as_list(value) or [] for value in values]
-        if cells.are_flags(lists, len(head.label_names)) and not all(map(cells.is_whole, head.label_names)):
-            return _order(
-                "lists of labels", head.label_names, "the model's classes (--set task.labels=… names another)"
-            )
+        names, lists = head.label_names, (cells.as_list(value) or [] for value in values)
+        if not cells.are_numbers(names) and any(cells.are_flags([one], len(names)) for one in lists):
+            return _order("labels", names, "the classes (--set task.labels=… names another)", "lists of 0 and 1")
     elif isinstance(head, OneClass):
         named = not all(map(cells.is_whole, head.label_names))
         if values and named and all(map(cells.is_whole, values)):
@@ -154,9 +152,9 @@ def taken_by_number(head: Head, values: Sequence[object]) -> str:
     return ""
 
 
-def _order(what: str, names: Sequence[str], whose: str) -> str:
+def _order(what: str, names: Sequence[str], whose: str, written: str = "numbers") -> str:
     shown = listed([f"{number} is {name}" for number, name in enumerate(names)], 3)
-    return f"the {what} are numbers and are taken in the order of {whose}: {shown}"
+    return f"the {what} are {written} and are taken in the order of {whose}: {shown}"
 
 
 def _plain(name: str) -> str:

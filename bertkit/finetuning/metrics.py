@@ -43,20 +43,23 @@ class Score(evaluate.Metric):
     Attributes:
         fits: the kinds of labels that it can be computed for; the first one is the default.
         limits: the least and the greatest value that it can have; None for those of numbers, whose rows are never all alike.
+        of_second: whether, of two classes, it is the figure of the second one, which the baseline then gives for all rows.
     """
 
     fits: ClassVar[tuple[str, ...]] = (CLASSES,)
     limits: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
+    of_second: ClassVar[bool] = False
 
-    @staticmethod
-    def one_answer(labels: np.ndarray) -> np.ndarray | float:
+    @classmethod
+    def one_answer(cls, labels: np.ndarray) -> np.ndarray | float:
         """The same answer for all rows that is the baseline: the most frequent class ``[]``, or set of classes ``[classes]``; or
         the mean ``[]``."""
         if labels.ndim == 2:
             sets, rows = np.unique(labels, axis=0, return_counts=True)
             return np.asarray(sets[rows.argmax()])
-        is_class = np.issubdtype(labels.dtype, np.integer)
-        return float(np.bincount(labels).argmax() if is_class else labels.mean())
+        if not np.issubdtype(labels.dtype, np.integer):
+            return float(labels.mean())
+        return 1.0 if cls.of_second and labels.max() <= 1 else float(np.bincount(labels).argmax())
 
     @staticmethod
     def parts(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -101,10 +104,7 @@ class Accuracy(Score):
 class F1(Score):
     """The harmonic mean of precision and recall of class 1 of two, as in GLUE."""
 
-    @staticmethod
-    def one_answer(labels: np.ndarray) -> float:  # noqa: ARG004
-        """Class 1, for it is 0 for the other."""
-        return 1.0
+    of_second = True
 
     @staticmethod
     def parts(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -126,10 +126,10 @@ class MacroF1(_MeanOverClasses):
 
     fits = (CLASSES, SETS)
 
-    @staticmethod
-    def one_answer(labels: np.ndarray) -> np.ndarray | float:
+    @classmethod
+    def one_answer(cls, labels: np.ndarray) -> np.ndarray | float:
         """As of every metric; of several classes a row all of them, for the F1 of one that is never said is 0."""
-        return np.ones(labels.shape[1]) if labels.ndim == 2 else Score.one_answer(labels)
+        return np.ones(labels.shape[1]) if labels.ndim == 2 else super().one_answer(labels)
 
     @staticmethod
     def parts(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -142,8 +142,8 @@ class MicroF1(Score):
 
     fits = (SETS,)
 
-    @staticmethod
-    def one_answer(labels: np.ndarray) -> np.ndarray:
+    @classmethod
+    def one_answer(cls, labels: np.ndarray) -> np.ndarray:
         """The most frequent classes, as many as give the best F1: of k classes 2 · right / (k · rows + true)."""
         rows = labels.sum(axis=0)
         by_rows = np.argsort(-rows, kind="stable")
@@ -161,6 +161,8 @@ class Precision(_MeanOverClasses):
 
     Rows with no id above 1 are taken for two classes; where there are more, it is ``MacroPrecision``.
     """
+
+    of_second = True
 
     @classmethod
     def parts(cls, predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -183,6 +185,8 @@ class Precision(_MeanOverClasses):
 class Recall(Precision):
     """The share of the rows of a class that are predicted as it: class 1 of two, else the mean over the classes."""
 
+    of_second = False  # that of the same answer for all would be 1, which nothing beats
+
     @classmethod
     def parts(cls, predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
         said, there, occurs = cls.flags(predictions, labels)
@@ -192,6 +196,7 @@ class Recall(Precision):
 class MacroPrecision(Precision):
     """The mean of the precision of all classes that occur, also where only the first two do."""
 
+    of_second = False
     flags = staticmethod(_flags)
 
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from bertkit import console
 from bertkit.console import counted
-from bertkit.corpus.changed import MANY_CHANGED, changed_characters
-from bertkit.io.text import LONE_SURROGATE
+from bertkit.corpus.changed import MANY_CHANGED, changed_characters, is_lost_to_all
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 _EXAMPLES = 5
+_REPLACED = {"\ufffd", *map(chr, range(0xD800, 0xE000))}
 
 
 class ChangedCharacters:
@@ -49,10 +49,14 @@ class ChangedCharacters:
         are = counted(sum(self._characters[one] for one in changed), "is", "are")
         frequent = sorted(changed, key=lambda one: -self._characters[one])[:_EXAMPLES]
         shown = ", ".join(f"{_shown(one)} → {changed[one] or 'nothing'}" for one in frequent)
+        lost = sum(self._characters[one] for one, becomes in changed.items() if is_lost_to_all(one, becomes))
+        is_lost = lost > sum(self._characters[one] for one in changed) / 2
+        way_out = (
+            "as by every BERT tokenizer" if is_lost else "a model that learned its own (bertkit pretrain) keeps them"
+        )
         return (
             f"of {self._total():,} characters{name and f' in {name}'} {are} changed by the model's tokenizer beyond upper and "
-            f"lower case ({self._share:.1%}): {shown}; texts that differ in them alone are read alike, and a model whose "
-            "tokenizer keeps them (pretrain learns such a one) tells them apart"
+            f"lower case ({self._share:.1%}): {shown}; texts that differ in them alone are read alike ({way_out})"
         )
 
     @property
@@ -63,8 +67,11 @@ class ChangedCharacters:
         return sum(many for one, many in self._characters.items() if not one.isspace())
 
     def _changed(self) -> dict[str, str]:
-        whole = (one for one in self._characters if not one.isspace() and not LONE_SURROGATE.match(one))
-        return changed_characters(whole, self._tokenizer)
+        # Of replaced bytes (U+FFFD) and lone surrogates, which the readers replace, a line of theirs tells.
+        whole = (one for one in self._characters if not one.isspace() and one not in _REPLACED)
+        changed = changed_characters(whole, self._tokenizer)
+        # Syllables of Hangul that are taken apart still differ.
+        return {one: becomes for one, becomes in changed.items() if unicodedata.normalize("NFC", becomes) != one}
 
 
 def _shown(character: str) -> str:

@@ -90,7 +90,9 @@ def evaluate_cloze(model: str, path: Path | None, device: str | None) -> dict[st
     """
     clozes = read_cloze(path or EMBEDDED_CLOZE)
     filler = MaskFiller(model, device, texts=len(clozes))
-    return {"model": model, "cloze": str(path or EMBEDDED_CLOZE.name), **cloze_figures(filler, clozes)}
+    figures = cloze_figures(filler, clozes)
+    filler.say_misread()
+    return {"model": model, "cloze": str(path or EMBEDDED_CLOZE.name), **figures}
 
 
 def cloze_figures(filler: MaskFiller, clozes: Sequence[Cloze]) -> dict[str, Any]:

@@ -140,6 +140,7 @@ def evaluate_minimal_pairs(model: str, source: Path, device: str | None) -> dict
             scores = scorer.score([text for pair in some for text in (pair.good, pair.bad)])
             differences += map(partial(_difference, scorer.texts.reader), some, scores[::2], scores[1::2])
             line.update(len(differences))
+    scorer.say_misread()
     rights = [difference > 0 for difference in differences]
     figures = {"model": model, "minimal_pairs": str(source), **_figures(rights)}
     figures["equal"] = sum(difference == 0 for difference in differences)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -140,6 +140,7 @@ class PairScorer:
         texts: encodes the pairs.
         learned: what the head was trained on: "nsp", or "sop" (whether two consecutive sentences stand in their order);
             None where the model's folder does not say.
+        misread: as for ``Scorer``.
 
     Raises:
         BertkitError: the model cannot be loaded, or was trained without a next-sentence head; or the device is unknown.
@@ -155,11 +156,17 @@ class PairScorer:
                 "that was trained with them"
             )
         self.texts = CutReader(open_reader(str(model), "pairs", device, texts))
+        self.misread = Misread(self.texts.reader.name, self.texts.reader.text_encoder)
 
     def probabilities(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """For each pair, in order, the probability that the second text follows the first."""
         encoded = [self.texts.encode(*pair) for pair in pairs]
+        self.misread.add(chain.from_iterable(pairs), encoded)
         logits = self.texts.reader.bert.next_sentence_logits(encoded).astype(np.float64)
         with np.errstate(over="ignore"):  # the overflow of a certain "no" gives 0
             shares: list[float] = (1 / (1 + np.exp(logits[:, 1] - logits[:, 0]))).tolist()
         return shares
+
+    def say_misread(self) -> None:
+        """Says what was read otherwise than it is written since the last call, if there is any."""
+        self.misread.say("read alike, whatever is written there")

@@ -141,7 +141,7 @@ def bounded(text: Any, path: AnyFile) -> Iterator[str]:
         number += 1
         if len(line) > LONGEST_VALUE_CHARS:
             raise BertkitError(f"{path}:{number} has over {LONGEST_VALUE_CHARS:,} characters: cut it into several rows")
-        yield line
+        yield line.removeprefix("\ufeff")  # within a file, of another one that was joined to it
 
 
 def _beginning(lines: Iterator[str]) -> tuple[list[str], bool]:

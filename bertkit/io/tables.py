@@ -137,7 +137,7 @@ def _json_rows(text: io.TextIOWrapper, path: AnyFile, refuse: Refuse) -> Iterato
                 yield at, halves.replaced(entry, at)
             break
         begun = True
-        row = _object(line.removeprefix("\ufeff"), place, refuse)  # files with a BOM, joined one behind another
+        row = _object(line, place, refuse)
         if row is not None:
             yield place, halves.replaced(row, place) if "\\u" in line else row
     halves.say()

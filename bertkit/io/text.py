@@ -2,6 +2,7 @@
 
 import codecs
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
@@ -99,8 +100,8 @@ def holds_nul(name: object, line: int, beginning: bytes = b"") -> BertkitError:
 def _wide_encoding(beginning: bytes) -> str | None:
     """The encoding of two or four bytes a character that a file is in, by its beginning; None for others.
 
-    A BOM tells it, or where the NULs are: in each character of UTF-32 the highest byte, in UTF-16 that of blanks, line ends and
-    Latin letters.
+    A BOM tells it, or where the NULs are: in each character of UTF-32 the highest byte, in UTF-16 that of blanks and line ends,
+    or of Latin letters. (Other letters may have one in their lower byte, as the Chinese one.)
 
     Example:
         >>> _wide_encoding("кошка спит\\n".encode("utf-16be"))
@@ -118,7 +119,11 @@ def _wide_encoding(beginning: bytes) -> str | None:
         return "utf-32le"
     if nuls[0] == fours and nuls[1] > fours / 2:
         return "utf-32be"
-    return "utf-16be" if nuls[0] + nuls[2] > nuls[1] + nuls[3] else "utf-16le"
+    twos = Counter(zip(beginning[::2], beginning[1::2], strict=False))
+    low_first, high_first = sum(twos[one, 0] for one in b" \t\r\n"), sum(twos[0, one] for one in b" \t\r\n")
+    if low_first == high_first:
+        low_first, high_first = nuls[1] + nuls[3], nuls[0] + nuls[2]
+    return "utf-16le" if low_first >= high_first else "utf-16be"
 
 
 def conversion(sample: bytes, beginning: bytes) -> str:

@@ -33,7 +33,8 @@ def bench_curve(
         pairs: folders of minimal pairs.
         glue: folder of GLUE's original TSVs; None leaves it out.
         seeds: runs a model and task, from seed 42 on.
-        out: folder of ``figures.jsonl``: what is there is not measured again, so the same command goes on.
+        out: folder of ``figures.jsonl``: what is there of so many tokens is not measured again, so the same command goes on.
+            Figures of other models or seeds belong into another folder.
 
     Raises:
         BertkitError: a model is not named so.

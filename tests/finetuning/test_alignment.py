@@ -136,13 +136,15 @@ def test_rows_that_number_named_classes_are_said(names, values, said):
     ("names", "values", "is_said"),
     [
         (["bad", "good"], [[0, 1], "[1, 0]"], True),
-        (["bad", "good"], [[0, 1], ["bad"]], False),
+        (["bad", "good"], [["bad"], [], [0, 1]], True),
+        (["bad", "good"], [["bad"], []], False),
         (["0", "1"], [[0, 1], [1, 0]], False),
+        (["LABEL_0", "LABEL_1"], [[0, 1], [1, 0]], False),
     ],
 )
 def test_lists_of_0_and_1_are_said_to_follow_the_model(names, values, is_said):
     found = taken_by_number(SeveralClasses(names), values)
-    assert found.endswith("the model's classes (--set task.labels=… names another): 0 is bad, 1 is good") == is_said
+    assert found.endswith("the classes (--set task.labels=… names another): 0 is bad, 1 is good") == is_said
     assert bool(found) == is_said
 
 

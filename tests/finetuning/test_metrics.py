@@ -298,6 +298,8 @@ def test_confusion_by_hand() -> None:
         ("macro_f1", HAND_LABELS, 7 / 19),
         ("matthews_correlation", HAND_LABELS, 0.0),
         ("f1", [0, 0, 0, 1], 2 / 5),
+        ("precision", [0, 0, 0, 1], 1 / 4),
+        ("recall", [0, 0, 0, 1], 0.0),
         ("micro_f1", [[1, 0], [1, 1], [1, 0]], 2 * 3 / (3 + 4)),
         ("micro_f1", [[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 1, 0], [0, 0, 1]], 2 * 4 / (10 + 5)),  # two classes for all
         ("macro_f1", [[1, 0], [0, 1], [0, 0], [0, 1]], (2 / 5 + 4 / 6) / 2),

@@ -33,7 +33,19 @@ def test_stripped_marks_are_counted_and_are_a_warning(capsys, text):
 
 
 def test_a_mark_is_shown_on_a_circle_and_what_is_invisible_by_its_number(capsys):
-    assert "\u25cc\u0948 → nothing, U+200C → nothing;" in said(capsys, "\u0939\u0948 \u0939\u0948 a\u200cb")
+    told = said(capsys, "\u0939\u0948 \u0939\u0948 a\u200cb")
+    assert "\u25cc\u0948 → nothing, U+200C → nothing;" in told
+    assert "(a model that learned its own (bertkit pretrain) keeps them)" in told
+
+
+def test_no_tokenizer_is_promised_for_what_every_one_drops(capsys):
+    told = said(capsys, "می\u200cخواهم soft\u00adhyphen", strip_accents=False)
+    assert "2 are changed" in told
+    assert told.endswith("read alike (as by every BERT tokenizer)")
+
+
+def test_syllables_that_are_taken_apart_are_not_read_alike(capsys):
+    assert said(capsys, "가나다 한국어") == ""
 
 
 def test_few_are_a_note_and_lone_surrogates_are_left_to_others(capsys):

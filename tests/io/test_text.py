@@ -125,7 +125,7 @@ def test_how_another_encoding_is_converted_is_no_more_than_a_guess(line, encodin
 
 
 @pytest.mark.parametrize("encoding", ["utf-16le", "utf-16be", "utf-32le", "utf-32be", "utf-16", "utf-32"])
-@pytest.mark.parametrize("line", ["für Käse", "кошка спит", "北京 😀"])
+@pytest.mark.parametrize("line", ["für Käse", "кошка спит", "北京 😀", "\u3000一天一一\u3000"])
 def test_the_encoding_of_wide_characters_is_told_from_where_the_nul_bytes_are(line, encoding):
     with pytest.raises(BertkitError, match=rf"file:1 holds a NUL byte: .*\(iconv -f {encoding} -t utf-8\)"):
         numbered(f"{line}\n{line}\n".encode(encoding))

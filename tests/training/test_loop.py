@@ -408,7 +408,8 @@ def test_a_resume_goes_on_with_the_scale_of_fp16(tmp_path, monkeypatch):
 def test_the_best_checkpoint_is_kept_and_patience_ends_the_run(tmp_path, capsys, patience, last_step):
     figures = iter([0.1, 0.5, 0.4, 0.3, 0.2, 0.1, 0.1, 0.1, 0.1, 0.1])
     accelerator = Accelerator(cpu=True)
-    job = toy_job(tmp_path / "store", tmp_path / "run", accelerator, eval_steps=1, save_steps=100, save_total_limit=1)
+    how = {"eval_steps": 1, "save_steps": 100, "save_total_limit": 1, "logging_steps": 100}
+    job = toy_job(tmp_path / "store", tmp_path / "run", accelerator, **how)
     evaluate = lambda *_: {"eval_figure": next(figures)}  # noqa: E731
     job = dataclasses.replace(job, evaluate=evaluate, better=lambda found: found["eval_figure"], patience=patience)
     if patience:

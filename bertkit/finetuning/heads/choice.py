@@ -4,6 +4,7 @@ Each choice is read as a pair with the question and gets one logit. The softmax 
 have any number. Shapes: N features (choices) in a batch, of R rows.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -139,7 +140,11 @@ class ChoiceHead(Head):
         cut = dict[int, int]()
         for pair, tokens in made.cut.items():
             cut[int(rows[pair])] = max(tokens, cut.get(int(rows[pair]), 0))
-        return replace(made, rows=rows[made.rows], together=True, targets=split.labels, cut=cut, windows=None)
+        characters = Counter[str]()  # those of a question once
+        for text in split.texts:
+            characters.update(text["question"] + "".join(text["choices"]))
+        kept = {"targets": split.labels, "characters": characters, "cut": cut}
+        return replace(made, rows=rows[made.rows], together=True, windows=None, **kept)
 
     def _of_kind(self, texts: Sequence[tuple[str, str]], is_asked: bool, encoder: "RowEncoder") -> Features:
         """The features of the choices that have a question, or of those that have none: what is read of a row depends on it

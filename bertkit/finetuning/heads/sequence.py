@@ -217,11 +217,13 @@ class SequenceHead(Head):
         self, predictions: list[dict[str, Any]], split: Split, metrics: Sequence[str], seed: int
     ) -> dict[str, Any]:
         from bertkit.finetuning.figures import baseline, interval
+        from bertkit.finetuning.metrics import METRICS
 
         classes = len(self.label_names)
         bounds = interval(metrics[0], self.encoded(predictions), split.labels, seed, classes)
         simplest = baseline(metrics[0], split.labels, classes)
-        words = f"always saying {self.label_names[1]}" if metrics[0] == "f1" else self.simplest
+        of_second = METRICS[metrics[0]].of_second and classes == 2
+        words = f"always saying {self.label_names[1]}" if of_second else self.simplest
         return beside(metrics[0], bounds, words, simplest, metrics[0] in self.lower_is_better)
 
     def described(self, split: Split) -> str:

@@ -282,9 +282,10 @@ def _nearly_one(names: Sequence[str]) -> list[list[str]]:
 
 
 def _why_alike(names: Sequence[str]) -> str:
-    """What tells names apart that look the same on a screen; empty where none do."""
-    looks_alike = len({cells.as_seen(name) for name in names}) < len(names)
-    return ", which look the same but consist of other characters, as in NFC and NFD" if looks_alike else ""
+    """What tells names apart that all look the same on a screen; empty where they do not."""
+    if len({cells.as_seen(name) for name in names}) > 1:
+        return ""
+    return ", which look the same but consist of other characters (in NFC and NFD, or with invisible ones)"
 
 
 def _between(names: Sequence[str]) -> str:

@@ -35,7 +35,7 @@ def test_all_is_quiet_where_all_is_well():
         (
             ["hi\u200b", "hi"],
             [0, 1] * 4,
-            "'hi' (4), which look the same but consist of other characters, as in NFC and NFD: write",
+            "'hi' (4), which look the same but consist of other characters (in NFC and NFD, or with invisible ones): write",
         ),
         (["a", "a|b"], [0, 1] * 4, "some labels hold '|' between other labels: --set task.problem_type=multi"),
         (["a", "b", "c", "d"], [0, 1, 2, 3], "4 classes in 4 rows: is this the column of the labels (--label)?"),
