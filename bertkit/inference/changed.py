@@ -56,7 +56,7 @@ class ChangedCharacters:
         )
         return (
             f"of {self._total():,} characters{name and f' in {name}'} {are} changed by the model's tokenizer beyond upper and "
-            f"lower case ({self._share:.1%}): {shown}; texts that differ in them alone are read alike ({way_out})"
+            f"lower case ({self._share:.2%}): {shown}; texts that differ in them alone are read alike ({way_out})"
         )
 
     @property

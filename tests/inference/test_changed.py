@@ -28,7 +28,7 @@ def test_stripped_marks_are_counted_and_are_a_warning(capsys, text):
     assert told.startswith(
         f"warning: of {len(lowered)} characters in train {len(marked)} are changed by the model's tokenizer"
     )
-    assert f"({len(marked) / len(lowered):.1%})" in told
+    assert f"({len(marked) / len(lowered):.2%})" in told
     assert said(capsys, text, strip_accents=False) == ""
 
 
