@@ -38,7 +38,7 @@ def inspect(request: FinetuneRequest) -> tuple[TableCheck, list[str]]:
     described = [data.head.described(data.train)] if data.train is not None else []
     named = [split.name for split in look.splits if split.rows]
     misread = [told for name, unread in zip(named, lengths.unread, strict=True) for told in unread.told_misread(name)]
-    return look, [told for told in [*data.notes, *described, *misread] if told]
+    return replace(look, misread=misread), [told for told in [*data.notes, *described] if told]
 
 
 class _Lengths:

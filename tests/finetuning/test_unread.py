@@ -178,4 +178,4 @@ def test_characters_that_the_tokenizer_changes_are_said_of_each_split(tmp_path, 
     told = " ".join(capsys.readouterr().err.split())
     for name in ("train", "validation"):
         assert f"of 28 characters in {name} 4 are changed by the model's tokenizer" in told
-    assert inspect(asked)[1][-1].startswith("of 28 characters in validation 4 are changed")
+    assert inspect(asked)[0].warnings()[-1].startswith("of 28 characters in validation 4 are changed")

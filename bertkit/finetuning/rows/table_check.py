@@ -66,6 +66,7 @@ class TableCheck:
         examples: some of the numbers, for a regression.
         limit: how many tokens are read of a row; None if tokens were not counted.
         left_out: for each row that could not be used, its place and the reason.
+        misread: lines on what a model's tokenizer does not know or changes in the rows; none if tokens were not counted.
     """
 
     problem_type: str
@@ -75,6 +76,7 @@ class TableCheck:
     examples: list[float] = field(default_factory=list)
     limit: int | None = None
     left_out: list[str] = field(default_factory=list)
+    misread: list[str] = field(default_factory=list)
 
     def described(self) -> str:
         """A line that says what the labels were taken for, and which option changes that."""
@@ -137,7 +139,7 @@ class TableCheck:
                 f"uneven classes, {rarest} is {there[rarest]:,} of {first.rows:,} rows: "
                 "--set train.class_weights=balanced weighs them alike"
             )
-        return told + [line for split in self.splits for line in self._of_split(split)]
+        return [*told, *(line for split in self.splits for line in self._of_split(split)), *self.misread]
 
     def _said_left_out(self) -> str:
         more = f" (and {len(self.left_out) - 1:,} more)" if len(self.left_out) > 1 else ""
