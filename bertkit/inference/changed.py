@@ -37,34 +37,34 @@ class ChangedCharacters:
         Args:
             name: of the split that the texts are of, if it has one.
         """
-        if told := self.told(name):
-            (console.warn if self._share > MANY_CHANGED else console.note)(console.plain(told))
+        told, is_large = self._line(name)
+        if told:
+            (console.warn if is_large else console.note)(console.plain(told))
         self._characters.clear()
 
     def told(self, name: str) -> str:
         """The line that ``say`` prints; empty if nothing is changed."""
-        changed = self._changed()
-        if not changed:
-            return ""
-        are = counted(sum(self._characters[one] for one in changed), "is", "are")
-        frequent = sorted(changed, key=lambda one: -self._characters[one])[:_EXAMPLES]
-        shown = ", ".join(f"{_shown(one)} → {changed[one] or 'nothing'}" for one in frequent)
-        lost = sum(self._characters[one] for one, becomes in changed.items() if is_lost_to_all(one, becomes))
-        is_lost = lost > sum(self._characters[one] for one in changed) / 2
-        way_out = (
-            "as by every BERT tokenizer" if is_lost else "a model that learned its own (bertkit pretrain) keeps them"
-        )
-        return (
-            f"of {self._total():,} characters{name and f' in {name}'} {are} changed by the model's tokenizer beyond upper and "
-            f"lower case ({self._share:.2%}): {shown}; texts that differ in them alone are read alike ({way_out})"
-        )
+        return self._line(name)[0]
 
-    @property
-    def _share(self) -> float:
-        return sum(self._characters[one] for one in self._changed()) / self._total()
-
-    def _total(self) -> int:
-        return sum(many for one, many in self._characters.items() if not one.isspace())
+    def _line(self, name: str) -> tuple[str, bool]:
+        """The line, and whether a large share is changed."""
+        becomes = self._changed()
+        if not becomes:
+            return "", False
+        changed = Counter({one: self._characters[one] for one in becomes})
+        total = sum(many for one, many in self._characters.items() if not one.isspace())
+        share = changed.total() / total
+        shown = ", ".join(f"{_shown(one)} → {becomes[one] or 'nothing'}" for one, _ in changed.most_common(_EXAMPLES))
+        lost = sum(many for one, many in changed.items() if is_lost_to_all(one, becomes[one]))
+        way_out = "a model that learned its own (bertkit pretrain) keeps them"
+        if lost > changed.total() / 2:
+            way_out = "as by every BERT tokenizer"
+        told = (
+            f"of {total:,} characters{name and f' in {name}'} {counted(changed.total(), 'is', 'are')} changed by the model's "
+            f"tokenizer beyond upper and lower case ({share:.2%}): {shown}; texts that differ in them alone are read alike "
+            f"({way_out})"
+        )
+        return told, share > MANY_CHANGED
 
     def _changed(self) -> dict[str, str]:
         # Of replaced bytes (U+FFFD) and lone surrogates, which the readers replace, a line of theirs tells.
