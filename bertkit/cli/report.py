@@ -22,11 +22,20 @@ def report(
         list[str] | None,
         typer.Option("--fill", metavar="TEXT", help="A sentence with [MASK] for the checkpoints; may be repeated."),
     ] = None,
+    minimal_pairs: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--minimal-pairs",
+            metavar="PATH",
+            help="A file or folder of minimal pairs for the checkpoints, as for `bertkit evaluate`; may be repeated.",
+        ),
+    ] = None,
     overwrite: ReplaceFile = False,
 ) -> None:
     """Show runs on one page: curves, settings and their differences, sample fills, errors."""
     from bertkit.inference.mask_filling.filler import check_text
-    from bertkit.reporting.checkpoints import Look, look
+    from bertkit.inference.minimal_pairs import read_pairs
+    from bertkit.reporting.checkpoints import look
     from bertkit.reporting.pages import check_target
     from bertkit.reporting.runs import read_runs
 
@@ -34,21 +43,28 @@ def report(
         check_text(text)
     check_target(out, overwrite)
     shown = read_runs(runs)
-    _say_without_fills(shown, fill or ())
-    looks = [look(run, fill or ()) if run.is_pretraining else Look(run) for run in shown]
+    for flag, asked in (("--fill", fill), ("--minimal-pairs", minimal_pairs)):
+        _say_not_asked(shown, flag, asked or ())
+    pairs = {name: read_pairs(path) for name, path in _named(minimal_pairs or ()).items()}
+    looks = {run.name: look(run, fill or (), pairs) for run in shown if run.is_pretraining}
     from bertkit.reporting.report import write_report
 
-    fills = {one.run.name: one.fills for one in looks}
-    for path in write_report([one.run for one in looks], fills, out, png, overwrite):
+    for path in write_report(shown, looks, out, png, overwrite):
         console.out.print(str(path), markup=False)
 
 
-def _say_without_fills(runs: Sequence["Run"], asked: Sequence[str]) -> None:
-    """Says which runs do not fill the sentences that somebody gave; an error where no run does."""
+def _named(paths: Sequence[Path]) -> dict[str, Path]:
+    """The paths by their names, or by the whole paths where two have the same name."""
+    names = [path.resolve().name for path in paths]
+    return {name if names.count(name) == 1 else str(path): path for name, path in zip(names, paths, strict=True)}
+
+
+def _say_not_asked(runs: Sequence["Run"], flag: str, asked: Sequence[str | Path]) -> None:
+    """Says which runs are not asked what somebody gave with a flag; an error where no run is."""
     others = [run.name for run in runs if asked and not run.is_pretraining]
     if not others:
         return
-    told = f"--fill is for runs of pretraining, and not for {console.listed(others, 3)}"
+    told = f"{flag} is for runs of pretraining, and not for {console.listed(others, 3)}"
     if len(others) == len(runs):
         raise BertkitError(f"{told}: leave it out")
     console.note(console.plain(told))

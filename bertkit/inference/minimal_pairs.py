@@ -133,6 +133,17 @@ def evaluate_minimal_pairs(model: str, source: Path, device: str | None) -> dict
     """
     pairs = read_pairs(source)
     scorer = Scorer(model, device, texts=2 * len(pairs))
+    figures = pair_figures(scorer, pairs)
+    scorer.say_misread()
+    return {"model": model, "minimal_pairs": str(source), **figures}
+
+
+def pair_figures(scorer: Scorer, pairs: Sequence[MinimalPair]) -> dict[str, Any]:
+    """The figures of ``evaluate_minimal_pairs`` on some pairs.
+
+    Raises:
+        BertkitError: the model reads nothing of a sentence.
+    """
     differences: list[float] = []
     with console.progress("scoring", len(pairs), "pair") as line:
         for begin in range(0, len(pairs), _PAIRS_AT_ONCE):
@@ -140,9 +151,8 @@ def evaluate_minimal_pairs(model: str, source: Path, device: str | None) -> dict
             scores = scorer.score([text for pair in some for text in (pair.good, pair.bad)])
             differences += map(partial(_difference, scorer.texts.reader), some, scores[::2], scores[1::2])
             line.update(len(differences))
-    scorer.say_misread()
     rights = [difference > 0 for difference in differences]
-    figures = {"model": model, "minimal_pairs": str(source), **_figures(rights)}
+    figures = _figures(rights)
     figures["equal"] = sum(difference == 0 for difference in differences)
     figures["cut"] = scorer.texts.cut
     figures["by_file"] = _grouped([pair.file for pair in pairs], rights)

@@ -1,7 +1,8 @@
-"""What the checkpoints of a pretraining run can do: how they fill sample sentences, and the cloze test."""
+"""What the checkpoints of a pretraining run can do: how they fill sample sentences, the cloze test, and minimal pairs."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from bertkit import console
@@ -9,6 +10,9 @@ from bertkit.assets import EMBEDDED_CLOZE
 from bertkit.errors import BertkitError
 from bertkit.inference.cloze import Cloze, cloze_figures, read_cloze, unknown_answers
 from bertkit.inference.mask_filling.filler import MASK, MaskFiller
+from bertkit.inference.minimal_pairs import MinimalPair, pair_figures
+from bertkit.inference.scoring import Scorer
+from bertkit.reporting.checkpoint_figures import CheckpointFigure
 from bertkit.reporting.runs import Run, model_folders
 from bertkit.runtime.text import TextEncoder
 
@@ -42,44 +46,65 @@ class Look:
     """What was found in a run.
 
     Attributes:
-        run: the run, with ``eval_cloze_accuracy`` among its metrics at the steps of its checkpoints, if it reads English.
         fills: sample sentences as its checkpoints fill them.
+        figures: the figures of its checkpoints in the tests that they took.
     """
 
-    run: Run
     fills: Sequence[Fill] = ()
+    figures: Sequence[CheckpointFigure] = ()
 
 
-def look(run: Run, asked: Sequence[str]) -> Look:
-    """Has each checkpoint of a run, and its final model, fill sentences and, if it knows the words, take the cloze test.
+def look(run: Run, asked: Sequence[str], pairs: Mapping[str, Sequence[MinimalPair]]) -> Look:
+    """Has each checkpoint of a run, and its final model, fill sentences and take the tests.
 
     Args:
         run: a run of pretraining.
         asked: sentences with masks; where empty, those of bertkit that the run can read.
+        pairs: minimal pairs by their name. The cloze test is taken, too, by a run in English that knows the words.
     """
     fills: list[Fill] = []
-    met: list[dict[str, float]] = []
+    figures: list[CheckpointFigure] = []
     given: _Given | None = None
     clozes = read_cloze(EMBEDDED_CLOZE) if _language(run).startswith("en") else []
     folders = model_folders(run)
-    with console.progress(f"filling masks with {run.name}", len(folders), "model") as line:
+    with console.progress(f"testing {run.name}", len(folders), "model") as line:
         for number, (step, folder) in enumerate(folders, 1):
             try:
                 filler = MaskFiller(folder, texts=len(asked or _ENGLISH) + len(clozes))
                 given = given or _given(run, asked, clozes, filler)  # the vocabulary is that of all checkpoints
-                if not given.texts:
+                if not (given.texts or given.clozes or pairs):
                     break
-                filled = filler.fill(given.texts, GUESSES)
-                right = cloze_figures(filler, given.clozes)["top_1"] if given.clozes else None
+                filled = filler.fill(given.texts, GUESSES) if given.texts else []
+                is_first = not fills and not figures
+                figures += [*_cloze(step, filler, given.clozes), *_minimal_pairs(step, folder, pairs, is_first)]
             except BertkitError as error:  # a checkpoint may be damaged, or removed while its run goes on
-                console.warn(console.plain(f"no fills of step {step:,}: {error}"))
+                console.warn(console.plain(f"step {step:,} is left out: {error}"))
                 continue
-            met += [] if right is None else [{"step": step, "eval_cloze_accuracy": right}]
             guesses = [[[(guess.token_str, guess.score) for guess in mask] for mask in masks] for masks in filled]
             is_final = folder == run.folder
             fills += [Fill(step, is_final, text, masks) for text, masks in zip(given.texts, guesses, strict=True)]
             line.update(number)
-    return Look(replace(run, metrics=[*run.metrics, *met]), fills)
+    return Look(fills, figures)
+
+
+def _cloze(step: int, filler: MaskFiller, clozes: Sequence[Cloze]) -> Iterator[CheckpointFigure]:
+    if clozes:
+        told = cloze_figures(filler, clozes)
+        title = "Cloze test: everyday words, right at once"
+        yield CheckpointFigure("cloze_accuracy", title, step, told["top_1"], tuple(told["top_1_interval_95"]))
+
+
+def _minimal_pairs(
+    step: int, folder: Path, pairs: Mapping[str, Sequence[MinimalPair]], says_misread: bool
+) -> Iterator[CheckpointFigure]:
+    """``says_misread``: whether to say what the model misreads, which all checkpoints do alike."""
+    for name, some in pairs.items():
+        scorer = Scorer(folder, texts=2 * len(some))
+        told = pair_figures(scorer, some)
+        if says_misread:
+            scorer.say_misread()
+        title = f"Minimal pairs of {name}, right"
+        yield CheckpointFigure(f"{name}_accuracy", title, step, told["accuracy"], tuple(told["accuracy_interval_95"]))
 
 
 class _Given(NamedTuple):

@@ -15,7 +15,6 @@ _TITLES = {
     "nsp_loss": "Loss of the sentence pairs (nats)",
     "mlm_accuracy": "Accuracy at the masked words",
     "nsp_accuracy": "Accuracy of the sentence pairs",
-    "cloze_accuracy": "Cloze test: everyday words, right at once",
     "perplexity": "Perplexity",
     "accuracy": "Accuracy",
     "f1": "F1",
@@ -38,30 +37,48 @@ _MOST = 1e100
 
 @dataclass(frozen=True)
 class Curve:
-    """One figure of one run, over the steps.
+    """One figure of one run.
 
     Attributes:
         run: the run's number in the report.
         held_out: whether these are figures of evaluations, rather than of training steps.
+        places: where the values lie from left to right: steps, or millions of tokens.
+        values: the figure there.
+        intervals: the interval of each value, if known.
     """
 
     run: int
     held_out: bool
-    steps: list[int]
+    places: Sequence[float]
     values: list[float]
+    intervals: Sequence[tuple[float, float]] = ()
 
 
 @dataclass(frozen=True)
 class Panel:
-    """The curves of one figure, over all runs. ``level`` is the figure of a model that ignores the context, if known."""
+    """The curves of one figure, over all runs.
+
+    Attributes:
+        name: the figure's name in the logs.
+        curves: one or two for each run that has it.
+        level: the figure of a model that ignores the context, if known.
+        named: the figure's name for people, if it is not that of ``title``.
+        is_over_tokens: whether the places are millions of tokens, rather than steps.
+    """
 
     name: str
     curves: list[Curve] = field(default_factory=list)
     level: float | None = None
+    named: str = ""
+    is_over_tokens: bool = False
 
     @property
     def title(self) -> str:
-        return title(self.name)
+        return self.named or title(self.name)
+
+    def at(self, place: float) -> str:
+        """A place, in words."""
+        return f"{place:.3g} million tokens" if self.is_over_tokens else f"step {place:,}"
 
 
 def title(name: str) -> str:
@@ -77,7 +94,7 @@ def panels_of(runs: Sequence[Run]) -> list[Panel]:
             curve
             for number, run in enumerate(runs)
             for key in (name, HELD_OUT + name)
-            if (curve := _curve(run, number, key)).steps
+            if (curve := _curve(run, number, key)).places
         ]
         if curves:
             panels.append(Panel(name, curves, _level(name, [runs[curve.run] for curve in curves])))

@@ -71,9 +71,11 @@ def _dress(axes: "Axes", panel: Panel) -> None:
     axes.tick_params(colors=_light("quiet"), length=3, width=0.8)
     axes.grid(axis="y", color=_light("line"), linewidth=0.6)
     axes.set_axisbelow(True)
-    axes.set_xlabel("step", color=_light("quiet"), labelpad=2)
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    along = "million tokens read" if panel.is_over_tokens else "step"
+    axes.set_xlabel(along, color=_light("quiet"), labelpad=2)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=not panel.is_over_tokens))
+    form = ",.4g" if panel.is_over_tokens else ",.0f"
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format(value, form)))
     values = [value for curve in panel.curves for value in curve.values]
     if panel.name == "perplexity" and min(values) > 0 and max(values) > 10 * min(values):
         axes.set_yscale("log")
@@ -97,15 +99,17 @@ def _tick(value: float) -> str:
 def _draw(axes: "Axes", curve: Curve) -> None:
     line = _line(curve.run)
     if curve.held_out:
-        few = len(curve.steps) <= 30
-        axes.plot(curve.steps, curve.values, **line, linewidth=2, marker="o" if few else "", markersize=4)
+        few = len(curve.places) <= 30
+        axes.plot(curve.places, curve.values, **line, linewidth=2, marker="o" if few else "", markersize=4)
+        for place, (low, high) in zip(curve.places, curve.intervals, strict=False):
+            axes.vlines(place, low, high, color=line["color"], linewidth=1)
         return
     if not is_smoothed(curve):
-        alone = "o" if len(curve.steps) == 1 else ""
-        axes.plot(curve.steps, curve.values, **line, linewidth=0.9, alpha=0.8, marker=alone, markersize=3)
+        alone = "o" if len(curve.places) == 1 else ""
+        axes.plot(curve.places, curve.values, **line, linewidth=0.9, alpha=0.8, marker=alone, markersize=3)
         return
-    axes.plot(curve.steps, curve.values, color=line["color"], linewidth=0.5, alpha=0.3)
-    axes.plot(curve.steps, _smoothed(curve.values), **line, linewidth=0.9)
+    axes.plot(curve.places, curve.values, color=line["color"], linewidth=0.5, alpha=0.3)
+    axes.plot(curve.places, _smoothed(curve.values), **line, linewidth=0.9)
 
 
 def _line(run: int) -> dict[str, Any]:
@@ -115,7 +119,7 @@ def _line(run: int) -> dict[str, Any]:
 
 def is_smoothed(curve: Curve) -> bool:
     """Whether a curve is drawn as a moving mean, over a pale line of the values themselves."""
-    return not curve.held_out and len(curve.steps) >= _SMOOTHED_FROM
+    return not curve.held_out and len(curve.places) >= _SMOOTHED_FROM
 
 
 def _smoothed(values: Sequence[float]) -> Any:
@@ -141,7 +145,7 @@ def _label_ends(axes: "Axes", panel: Panel) -> None:
     axes.set_xlim(left=0)
     axes.get_ylim()  # settles the limits of the axes, which positions depend on
     to_axes = axes.transData + axes.transAxes.inverted()
-    heights = [float(to_axes.transform((curve.steps[-1], curve.values[-1]))[1]) for curve in curves]
+    heights = [float(to_axes.transform((curve.places[-1], curve.values[-1]))[1]) for curve in curves]
     for curve, height in zip(curves, apart(heights, _LABEL_HEIGHT), strict=True):
         axes.text(
             1.015,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from bertkit import console
 from bertkit.reporting import plots
-from bertkit.reporting.checkpoints import Fill
+from bertkit.reporting.checkpoint_figures import CheckpointFigure, fine_tuned, panels_of_tests
+from bertkit.reporting.checkpoints import Fill, Look
 from bertkit.reporting.marked import marked_mistakes
 from bertkit.reporting.pages import check_target, write_page
 from bertkit.reporting.palette import run_colour, run_dashes
@@ -59,13 +60,13 @@ class Table:
 
 
 def write_report(
-    runs: Sequence[Run], fills: Mapping[str, Sequence[Fill]], out: Path, png: bool = False, overwrite: bool = False
+    runs: Sequence[Run], looks: Mapping[str, Look], out: Path, png: bool = False, overwrite: bool = False
 ) -> list[Path]:
     """Writes the page and, if asked for, its plots beside it; returns the paths of the files.
 
     Args:
         runs: the runs to show, in this order.
-        fills: sample sentences as the checkpoints fill them, by the name of the run.
+        looks: what the checkpoints of pretraining runs can do, by the name of the run.
         out: the path of the page.
         png: also write each plot as ``<page's name>-<plot>.png``.
         overwrite: replace files that bertkit did not write.
@@ -77,11 +78,15 @@ def write_report(
 
     check_target(out, overwrite)
     panels = panels_of(runs)
-    pngs = _pngs(runs, panels, out) if png else {}
+    tests = panels_of_tests(runs, {run.name: _of_checkpoints(run, runs, looks) for run in runs if run.is_pretraining})
+    pngs = _pngs(runs, [*panels, *tests], out) if png else {}
     for path in pngs:
         plots.check_png(path, overwrite)
     names = [run.name for run in runs]
-    curves = [(panel, Markup(plots.as_svg(plots.curve_figure(panel), _described(panel, names)))) for panel in panels]
+    curves, tested = (
+        [(panel, Markup(plots.as_svg(plots.curve_figure(panel), _described(panel, names)))) for panel in drawn]
+        for drawn in (panels, tests)
+    )
     settings = _table([run.settings for run in runs])
     write_page(
         out,
@@ -90,10 +95,11 @@ def write_report(
         runs=[_overview(run, number) for number, run in enumerate(runs)],
         figures=_figures(runs),
         curves=curves,
+        tested=tested,
         keeps_best=any(run.facts.get("best_step") for run in runs),
         smoothed=any(plots.is_smoothed(curve) for panel in panels for curve in panel.curves),
         held_out=any(curve.held_out for panel in panels for curve in panel.curves),
-        fills=[(run.name, _by_text(fills[run.name])) for run in runs if fills.get(run.name)],
+        fills=[(name, _by_text(look.fills)) for name, look in looks.items() if look.fills],
         classifiers=[_classifier(run) for run in runs if run.confusion or run.predictions],
         sweeps=[(run.name, run.sweep) for run in runs if run.sweep],
         corpus=_named(runs, _CORPUS),
@@ -108,11 +114,16 @@ def write_report(
     return [out, *pngs]
 
 
+def _of_checkpoints(run: Run, runs: Sequence[Run], looks: Mapping[str, Look]) -> list[CheckpointFigure]:
+    """The figures of a run's checkpoints: of the tests that they took, and of those runs that fine-tuned them."""
+    return [*(looks[run.name].figures if run.name in looks else ()), *fine_tuned(run, runs)]
+
+
 def _described(panel: Panel, names: Sequence[str]) -> str:
     """A plot in words, for people who cannot see it."""
     ends = [
         f"{names[curve.run]} {'held-out ' if curve.held_out else ''}{shown(panel.name, curve.values[-1])} "
-        f"at step {curve.steps[-1]:,}"
+        f"at {panel.at(curve.places[-1])}"
         for curve in panel.curves
     ]
     return f"{panel.title}: {'; '.join(ends)}"

@@ -68,6 +68,22 @@ class Run:
             return None
         return {**sweep, "runs": sorted(sweep["runs"], key=lambda run: abs(run[sweep["metric"]] - sweep["best"]))}
 
+    def tokens_at(self, step: int) -> float | None:
+        """The tokens that the run had read at a step, between two logged ones in proportion; None where none are logged."""
+        import numpy as np
+
+        logged = sorted((line["step"], line["tokens"]) for line in self.metrics if is_number(line.get("tokens")))
+        steps, tokens = zip((0, 0), *logged, strict=True)
+        return float(np.interp(step, steps, tokens)) if logged else None
+
+    def checkpoint_step(self, folder: Path) -> int | None:
+        """The step of the run's model in a folder, which may be gone; None for the folder of another model."""
+        own, folder = self.folder.resolve(), folder.resolve()
+        match = _CHECKPOINT.fullmatch(folder.name)
+        if folder == own:
+            return self.step
+        return int(match[1]) if match and folder.parent == own else None
+
     def last(self, name: str) -> Any:
         """The last value of a figure in the metrics; None if it was never logged."""
         return next((line[name] for line in reversed(self.metrics) if name in line), None)

@@ -19,7 +19,7 @@ def test_each_figure_is_drawn_with_what_was_held_out_beside_it(tmp_path: Path) -
     curves = [(curve.run, curve.held_out) for curve in found["loss"].curves]
     assert curves == [(0, False), (0, True), (1, False), (1, True)]
     assert found["loss"].curves[2].values == [line["loss"] for line in lines if "loss" in line]
-    assert found["loss"].curves[3].steps == [line["step"] for line in lines if "eval_loss" in line]
+    assert found["loss"].curves[3].places == [line["step"] for line in lines if "eval_loss" in line]
     assert found["mlm_loss"].level == 6.0659
     assert found["loss"].level is None
 
@@ -45,7 +45,7 @@ def test_what_was_not_finite_is_a_gap_and_not_a_fault(tmp_path: Path) -> None:
     with (folder / "metrics.jsonl").open("a") as file:
         file.write('{"step": 110, "loss": null, "grad_norm": null, "odd": "x"}\n')
     found = {panel.name: panel for panel in panels_of(read_runs([folder]))}
-    assert found["loss"].curves[0].steps[-1] == 100
+    assert found["loss"].curves[0].places[-1] == 100
     assert "odd" not in found
 
 

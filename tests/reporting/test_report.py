@@ -15,7 +15,7 @@ from bertkit.cli.report import report
 from bertkit.errors import BertkitError
 from bertkit.models.bert import new_bert, save_model
 from bertkit.models.tokenizer import build_tokenizer
-from bertkit.reporting.checkpoints import Fill, look
+from bertkit.reporting.checkpoints import Fill, Look, look
 from bertkit.reporting.report import write_report
 from bertkit.reporting.runs import read_runs
 from bertkit.settings.schema import ModelSettings
@@ -56,7 +56,8 @@ class Page(HTMLParser):
 
 def written(tmp_path: Path, *folders: Path, fills: dict[str, list[Fill]] | None = None) -> Page:
     out = tmp_path / "report.html"
-    assert write_report(read_runs(folders), fills or {}, out) == [out]
+    looks = {name: Look(of_run) for name, of_run in (fills or {}).items()}
+    assert write_report(read_runs(folders), looks, out) == [out]
     return Page(out)
 
 
@@ -223,7 +224,7 @@ def test_the_command_fills_masks_at_each_checkpoint(tmp_path: Path, tiny_model: 
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0
     assert result.stdout == f"{tmp_path / 'r.html'}\n"
-    assert "no fills of step 70" in result.stderr
+    assert "step 70 is left out" in result.stderr
     cells = Page(tmp_path / "r.html").cells
     best = MaskFiller(tiny_model).fill(["the [MASK] sat ."])[0][0][0]
     place = cells.index("the [MASK] sat .")
@@ -244,13 +245,39 @@ def test_the_cloze_test_is_a_curve_over_the_checkpoints_of_a_run_in_english(tmp_
         for file in EMBEDDED_MODEL.iterdir():
             (where / file.name).write_bytes(file.read_bytes())
     [read] = read_runs([run])
-    right = bertkit.evaluate("embedded", cloze=True)["top_1"]
-    expected = [{"step": step, "eval_cloze_accuracy": pytest.approx(right)} for step in (50, 100)]
-    assert look(read, ()).run.metrics == [*read.metrics, *expected]
+    told = bertkit.evaluate("embedded", cloze=True)
+    figures = look(read, (), {}).figures
+    assert [(one.name, one.step) for one in figures] == [("cloze_accuracy", 50), ("cloze_accuracy", 100)]
+    assert {one.value for one in figures} == {told["top_1"]}
+    assert figures[0].interval == tuple(told["top_1_interval_95"])
     recipe = run / "recipe.toml"
     recipe.write_text(recipe.read_text() + '[data]\nlanguage = "de"\n')
     [read] = read_runs([run])
-    assert look(read, ("ein [MASK] .",)).run.metrics == read.metrics
+    assert not look(read, ("ein [MASK] .",), {}).figures
+
+
+def test_minimal_pairs_are_a_curve_over_the_tokens_that_the_checkpoints_had_read(
+    tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, pairs = pretraining_run(tmp_path / "a"), tmp_path / "cats.tsv"
+    pairs.write_text(
+        "good\tbad\nthe cat sat .\tcat the sat .\nthe dog ran .\tthe dog dog .\nthe cat ran .\tran cat .\n"
+    )
+    for where in (run / "checkpoint-50", run):
+        where.mkdir(exist_ok=True)
+        for file in tiny_model.iterdir():
+            (where / file.name).write_bytes(file.read_bytes())
+    arguments = [str(run), "--out", str(tmp_path / "r.html"), "--png", "--minimal-pairs", str(pairs)]
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    right = bertkit.evaluate(str(tiny_model), minimal_pairs=pairs)["accuracy"]
+    label = f"Minimal pairs of cats.tsv, right: a held-out {right:.1%}".replace("%", " %") + " at 0.1 million tokens"
+    assert label in [attrs.get("aria-label") for tag, attrs in Page(tmp_path / "r.html").tags if tag == "svg"]
+    assert "What pretraining buys" in Page(tmp_path / "r.html").cells
+    assert (tmp_path / "r-cats-tsv-accuracy.png").is_file()
+
+    tuned = finetuning_run(tmp_path / "tuned")
+    result = CliRunner().invoke(app, [str(tuned), *arguments[1:]])
+    assert "--minimal-pairs is for runs of pretraining, and not for tuned: leave it out" in str(result.exception)
 
 
 @pytest.mark.parametrize(
@@ -308,6 +335,7 @@ def test_what_a_file_of_anybody_holds_is_shown_or_left_out(tmp_path: Path) -> No
         (["nowhere"], "no folder nowhere"),
         (["."], "is no run"),
         (["run", "--fill", "no mask"], "no [MASK] in 'no mask'"),
+        (["run", "--minimal-pairs", "nowhere.tsv"], "no file or folder nowhere.tsv"),
         (["run", "--out", "mine.html"], "mine.html is there and no page of bertkit"),
         (["run", "--out", "mine.html/x.html"], "cannot write mine.html"),
     ],
