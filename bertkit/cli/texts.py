@@ -13,6 +13,7 @@ import typer
 from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.io.tables import TABLE_SUFFIXES, form, names_a_file
+from bertkit.io.text import is_blank
 
 Files = Annotated[
     list[str] | None,
@@ -103,10 +104,10 @@ def _read(source: str, columns: tuple[str, ...], pairs: bool) -> Iterator[tuple[
 
 
 def not_blank(rows: Iterator[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
-    """The rows but for blank texts, which are counted in a note at the end; pairs are all kept."""
+    """The rows but for texts of blanks and invisible marks alone, which are counted in a note at the end; pairs are all kept."""
     blank = 0
     for row in rows:
-        if len(row) > 1 or row[0].strip():
+        if len(row) > 1 or not is_blank(row[0]):
             yield row
         else:
             blank += 1

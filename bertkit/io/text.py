@@ -25,7 +25,7 @@ _SEPARATORS = "\x0b\x0c\x1c\x1d\x1e\x1f\x85\u2028\u2029"
 _SPACES = " \t\u3000"
 INVISIBLE = "\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff"
 """Soft hyphens, joiners, and marks of direction, as ranges of a regular expression: nothing to people and to BERT's cleaning."""
-_VISIBLE = re.compile(rf"[^\s{INVISIBLE}]")
+_VISIBLE = re.compile(rf"[^\s\x00-\x1f\x7f-\x9f{INVISIBLE}]")
 
 
 @dataclass
@@ -83,9 +83,9 @@ def replaced(count: int, first: str | None) -> str:
     return f"{console.counted(count, 'byte was not UTF-8 and was', 'bytes were not UTF-8 and were')} replaced, first at {first}"
 
 
-def is_blank(line: str) -> bool:
-    """Whether a line shows nothing: it has blanks and invisible marks alone."""
-    return _VISIBLE.search(line) is None
+def is_blank(text: str) -> bool:
+    """Whether a text shows nothing: it has blanks, control characters and invisible marks alone."""
+    return _VISIBLE.search(text) is None
 
 
 def holds_nul(name: object, line: int, beginning: bytes = b"") -> BertkitError:

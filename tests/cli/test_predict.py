@@ -180,9 +180,9 @@ def test_a_table_among_lines_is_said_to_be_read_as_texts(
 
 
 def test_empty_texts_are_counted(classifier: str) -> None:
-    done = run(classifier, "-", text="the cat\n\n \n\u200f\u200b\n")
-    assert len(lines(done)) == 4
-    assert "empty texts, which get a prediction as all others do: 3" in done.stderr
+    done = run(classifier, "-", text="the cat\n\n \n\u200f\u200b\n\x7f\x08\n")
+    assert len(lines(done)) == 5
+    assert "empty texts, which get a prediction as all others do: 4" in done.stderr
 
 
 def test_json_lines_on_stdin_are_said_to_be_read_as_text(classifier: str) -> None:

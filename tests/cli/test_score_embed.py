@@ -75,7 +75,7 @@ def test_a_file_is_not_taken_for_a_text(
 
 
 def test_blank_lines_are_counted_where_they_get_no_answer(tiny_model: Path) -> None:
-    lines = "the cat\n\n \t\nsat\n"
+    lines = "the cat\n\n \u200b\nsat\n"
     told = "blank texts that are left out, with no answer of their own: 2"
     done = run("score", "-", "--model", str(tiny_model), "--json", text=lines)
     assert [one["text"] for one in objects(done)] == ["the cat", "sat"]
@@ -85,7 +85,7 @@ def test_blank_lines_are_counted_where_they_get_no_answer(tiny_model: Path) -> N
     filled = run("mask-fill", "-", "--model", str(tiny_model), "--json", text="a [MASK]\n\n\nthe [MASK]\n")
     assert (len(objects(filled)), told in " ".join(filled.stderr.split())) == (2, True)
     embedded = run("embed", "-", "--model", str(tiny_model), text=lines)
-    assert [one["text"] for one in objects(embedded)] == ["the cat", "", " \t", "sat"]
+    assert [one["text"] for one in objects(embedded)] == ["the cat", "", " \u200b", "sat"]
     assert "left out" not in embedded.stderr
     assert "left out" not in run("score", "sat", "--model", str(tiny_model), "--json").stderr
 

@@ -40,6 +40,7 @@ def write(folder, name, content):
         ("one\r\n\r\ntwo\r\n", ["one", None, "two", None]),
         ("one\r\rtwo", ["one", None, "two", None]),
         ("\ufeff\n\none\n\n\n\ntwo\n\u2028\n", ["one", None, "two", None]),
+        ("one\n\x7f\x08\ntwo", ["one", None, "two", None]),
         ("one\n\u200f\ntwo\n \ufeff\u200b \nthree\u200d", ["one", None, "two", None, "three\u200d", None]),
         ("one\n\u202b\u202c\ntwo\n\u061c\n\u2066\u3000\u2069\nthree", ["one", None, "two", None, "three", None]),
     ],

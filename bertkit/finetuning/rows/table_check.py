@@ -1,7 +1,6 @@
 """Checks labelled rows before training: their figures, and what would make the results worthless."""
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -12,6 +11,7 @@ import numpy as np
 from bertkit.console import counted, listed
 from bertkit.finetuning.rows import cells
 from bertkit.finetuning.rows.labels import SET_KIND
+from bertkit.io.text import is_blank
 
 if TYPE_CHECKING:
     from bertkit.finetuning.features import Split
@@ -227,11 +227,7 @@ def empty_texts(rows: Sequence[Any]) -> int:
     Blanks and invisible marks alone, such as those of the direction of writing, are nothing to read.
     """
     texts = (row if isinstance(row, tuple) else ["".join(row)] for row in rows if not isinstance(row, dict))
-    return sum(not any(map(_is_visible, text)) for some in texts for text in some)
-
-
-def _is_visible(character: str) -> bool:
-    return unicodedata.category(character) not in ("Cc", "Cf", "Zs", "Zl", "Zp")
+    return sum(is_blank(text) for some in texts for text in some)
 
 
 def _checked(
