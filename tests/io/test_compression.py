@@ -5,15 +5,12 @@ import gzip
 import lzma
 import tracemalloc
 
-import pyarrow
-import pyarrow.parquet
 import pytest
 import zstandard
 
 from bertkit.errors import BertkitError
 from bertkit.io import compression
 from bertkit.io.compression import open_binary
-from bertkit.io.tables import read_rows
 
 COMPRESS = {
     ".gz": gzip.compress,
@@ -106,32 +103,3 @@ def test_xz_that_asks_for_much_memory_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(compression, "_XZ_MEMORY_BYTES", 2**20)
     with pytest.raises(BertkitError, match=r"a\.txt\.xz .*[Mm]emory usage limit"):
         read(path)
-
-
-def parquet(path, texts, **how):
-    pyarrow.parquet.write_table(pyarrow.table({"text": texts}), path, **how)
-    return path
-
-
-def test_rows_of_parquet_are_read_few_at_a_time_where_they_are_large(tmp_path):
-    texts = [f"{number} " + "the cat sat . " * 40_000 for number in range(200)]
-    path = parquet(tmp_path / "a.parquet", texts, use_dictionary=False, write_batch_size=8)
-    before = pyarrow.total_allocated_bytes()
-    for number, (_, row) in enumerate(read_rows(path)):
-        assert row["text"] == texts[number]
-        assert pyarrow.total_allocated_bytes() - before < 2**26  # of 112 MB
-    assert number == 199
-
-
-def test_a_row_of_parquet_that_is_too_large_is_refused_before_it_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr("bertkit.io.tables.LONGEST_VALUE_CHARS", 1_000)
-    path = parquet(tmp_path / "a.parquet", ["the cat sat . " * 400])
-    with pytest.raises(BertkitError, match=r"a\.parquet has rows of [\d,]+ bytes, and 1,000 are the most"):
-        next(read_rows(path))
-
-
-def test_a_parquet_bomb_is_refused_before_it_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(compression, "_EXPANSION_JUDGED_FROM_BYTES", 2**16)
-    path = parquet(tmp_path / "a.parquet", ["a cat " * 10_000] * 50, use_dictionary=False, compression="zstd")
-    with pytest.raises(BertkitError, match=r"a\.parquet unpacks to more than 200 times"):
-        next(read_rows(path))

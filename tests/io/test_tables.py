@@ -1,19 +1,13 @@
 """Rows out of odd tables, against what was put in and by other libraries' writers."""
 
-import base64
 import bz2
 import csv
-import datetime
 import gzip
 import json
 import lzma
-import random
 import re
-from io import BytesIO
 from pathlib import Path
 
-import pyarrow
-import pyarrow.parquet
 import pytest
 import zstandard
 
@@ -78,14 +72,6 @@ def test_json_keeps_pairs_of_surrogates_and_says_that_lone_ones_are_replaced(tmp
     assert ": 3, first at" in said
     assert rows_of(write(tmp_path, "b.jsonl", lines[0])) == [{"text": "😀", "n": 1}]
     assert capsys.readouterr().err == ""
-
-
-def test_parquet_is_read_back_with_nulls(tmp_path):
-    rows = [{"text": f"row {n}" if n % 3 else None, "label": n} for n in range(3000)]
-    path = tmp_path / "a.parquet"
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path, row_group_size=700)
-    assert rows_of(path) == rows
-    assert list(read_rows(path))[-1][0] == f"{path}:3000"
 
 
 def test_tsv_has_no_quoting(tmp_path):
@@ -173,15 +159,6 @@ def test_forms_are_told_by_name():
         form(Path("a.XLSX"))
 
 
-@pytest.mark.parametrize(("suffix", "pack"), [("", bytes), (".gz", gzip.compress), (".xz", lzma.compress)])
-def test_parquet_is_read_also_compressed_as_a_whole(tmp_path, suffix, pack):
-    buffer = BytesIO()
-    pyarrow.parquet.write_table(pyarrow.table({"text": ["a", "b"], "n": [1, 2]}), buffer)
-    path = tmp_path / f"a.parquet{suffix}"
-    path.write_bytes(pack(buffer.getvalue()))
-    assert [row for _, row in read_rows(path)] == [{"text": "a", "n": 1}, {"text": "b", "n": 2}]
-
-
 SPOKEN = [{"text": 'one; two, "three"', "label": "a"}, {"text": "four | five", "label": "b"}] * 3
 
 
@@ -261,37 +238,6 @@ def test_arrays_of_json_are_read_back(tmp_path, indent, name):
     assert rows_of(write(tmp_path, "ends.json", '[{"n": 1}] \r\n\t\n\n')) == [{"n": 1}]
 
 
-def test_bytes_of_parquet_are_text_in_utf8(tmp_path):
-    path = tmp_path / "a.parquet"
-    pyarrow.parquet.write_table(pyarrow.table({"text": ["für".encode(), b"b"], "n": [1, 2]}), path)
-    assert rows_of(path) == [{"text": "für", "n": 1}, {"text": "b", "n": 2}]
-    pyarrow.parquet.write_table(pyarrow.table({"text": ["a", "b"], "image": [b"b", b"\x89PNG"]}), path)
-    first, second = rows_of(path)  # nobody reads the image
-    assert (first, second["text"]) == ({"text": "a", "image": "b"}, "b")
-    with pytest.raises(BertkitError, match=r"a\.parquet:2: 'image' holds bytes that are not UTF-8: store it as text$"):
-        str(second["image"])
-
-
-def test_a_time_that_python_cannot_hold_harms_those_who_read_it_alone(tmp_path):
-    days, times = [0, 4_000_000], [2**61, 0]  # 18 August 12921, by GNU date; the year 75038
-    columns = {
-        "text": ["a", "b"],
-        "day": pyarrow.array(days, pyarrow.date32()),
-        "at": pyarrow.array(times, pyarrow.timestamp("us")),
-        "days": pyarrow.array([[0], [4_000_000]], pyarrow.list_(pyarrow.date32())),
-    }
-    path = tmp_path / "a.parquet"
-    pyarrow.parquet.write_table(pyarrow.table(columns), path)
-    first, second = rows_of(path)
-    epoch = datetime.datetime(1970, 1, 1)
-    assert (first["text"], first["day"], first["days"]) == ("a", epoch.date(), [epoch.date()])
-    assert (second["text"], second["at"]) == ("b", epoch)
-    for row, name, number in ((first, "at", 1), (second, "day", 2), (second, "days", 2)):
-        with pytest.raises(BertkitError, match=rf"a\.parquet:{number}: '{name}' holds more than can be read") as caught:
-            str(row[name])
-        assert "\n" not in str(caught.value)
-
-
 def test_rows_that_cannot_be_read_are_left_out_and_told_where_that_is_wanted(tmp_path):
     unusable: list[str] = []
     path = write(tmp_path, "a.csv", "text,n\nx,1\ntext,n\ny\nz,2\n")
@@ -309,31 +255,10 @@ def test_rows_that_cannot_be_read_are_left_out_and_told_where_that_is_wanted(tmp
     ],
 )
 def test_memory_is_bounded(tmp_path, monkeypatch, name, content, message):
-    for module in ("delimited", "tables"):
+    for module in ("delimited", "json_rows"):
         monkeypatch.setattr(f"bertkit.io.{module}.LONGEST_VALUE_CHARS", 1_000)
     with pytest.raises(BertkitError, match=message):
         rows_of(write(tmp_path, name, content))
-
-
-def test_of_a_parquet_file_no_more_is_held_than_a_group(tmp_path):
-    values = [base64.b64encode(random.Random(n).randbytes(750_000)).decode() for n in range(20)]
-    path = tmp_path / "a.parquet"
-    pyarrow.parquet.write_table(pyarrow.table({"text": values}), path, row_group_size=2)
-    before, most = pyarrow.total_allocated_bytes(), 0
-    for _ in read_rows(path):
-        most = max(most, pyarrow.total_allocated_bytes() - before)
-    assert most < 10 * 1_000_000  # packed, unpacked, as a dictionary, and the rows: of 20 values in the file
-
-
-def test_a_parquet_file_whose_pages_are_too_large_is_refused_with_the_way_out(tmp_path, monkeypatch):
-    monkeypatch.setattr("bertkit.io.tables._MOST_PAGE_BYTES", 1_000_000)
-    values = pyarrow.table({"text": [f"{number:04}" * 500 for number in range(1_000)]})
-    path = tmp_path / "a.parquet"
-    pyarrow.parquet.write_table(values, path)
-    with pytest.raises(BertkitError, match=r"would take \d MiB of memory, .* row_group_size=100"):
-        rows_of(path)
-    pyarrow.parquet.write_table(values, path, row_group_size=100)
-    assert len(rows_of(path)) == 1_000
 
 
 def test_a_tsv_of_a_spreadsheet_loses_the_quotes_that_it_has_added(tmp_path, capsys):

@@ -11,7 +11,7 @@ from bertkit.errors import BertkitError
 from bertkit.finetuning.rows.cells import is_missing
 from bertkit.finetuning.rows.unfolded import are_texts, looks_like_object, unfolded
 from bertkit.io.compression import open_binary, plain_name
-from bertkit.io.tables import Halves
+from bertkit.io.json_rows import Halves
 
 _BEGINNING_BYTES = 1 << 16
 _LARGEST_BYTES = 2 << 30
