@@ -51,7 +51,7 @@ def prepare(
 ) -> None:
     """Turn text into token ids on disk, ready for `bertkit pretrain`."""
     from bertkit.corpus.store import open_verified
-    from bertkit.models.tokenizer import load_tokenizer
+    from bertkit.models.tokenizer_loading import load_tokenizer
     from bertkit.pretraining.prepare import is_prepared, preparation_of, prepare_corpus
     from bertkit.pretraining.request import check_effect
     from bertkit.pretraining.text_notes import say_changes

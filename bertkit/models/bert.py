@@ -11,7 +11,8 @@ from bertkit.models.folder import FINE_TUNED, bert_folder, check_rows, read_conf
 from bertkit.models.foreign_fields import left_out
 from bertkit.models.loading import load_for, quiet, seeded
 from bertkit.models.new_words import begin_as_means, new_words
-from bertkit.models.tokenizer import UNUSED, load_tokenizer, save_tokenizer
+from bertkit.models.tokenizer import UNUSED, save_tokenizer
+from bertkit.models.tokenizer_loading import load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import BertForPreTraining, PreTrainedModel, PreTrainedTokenizerFast

@@ -24,7 +24,7 @@ from bertkit.models.import_tf_config import built, check_decoder, check_heads, c
 from bertkit.models.import_tf_weights import old_pytorch_weights, tensorflow_weights
 from bertkit.models.linear_heads import LINEAR_HEADS
 from bertkit.models.tf_checkpoint import TensorFlowCheckpoint
-from bertkit.models.tokenizer import load_tokenizer
+from bertkit.models.tokenizer_loading import load_tokenizer
 
 if TYPE_CHECKING:
     import torch

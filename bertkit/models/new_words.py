@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertkit.models.tokenizer import JOINER, UNUSED, load_tokenizer, save_tokenizer
+from bertkit.models.tokenizer import JOINER, UNUSED, save_tokenizer
+from bertkit.models.tokenizer_loading import load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import BertForPreTraining, PreTrainedTokenizerFast

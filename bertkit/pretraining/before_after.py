@@ -21,7 +21,8 @@ from bertkit.inference.cloze import evaluate_cloze
 from bertkit.models.folder import bert_folder, own_length
 from bertkit.models.loading import load_for
 from bertkit.models.new_words import new_words
-from bertkit.models.tokenizer import continuation_mask, load_tokenizer, special_ids
+from bertkit.models.tokenizer import continuation_mask, special_ids
+from bertkit.models.tokenizer_loading import load_tokenizer
 from bertkit.pretraining.dataset import HeldOutExamples
 from bertkit.pretraining.split import split_documents
 from bertkit.pretraining.texts import Prepared, RunText

@@ -18,7 +18,8 @@ from bertkit.corpus.statistics import TextReport
 from bertkit.corpus.store import CorpusStore, is_store, read_info
 from bertkit.errors import BertkitError
 from bertkit.extras import import_extra
-from bertkit.models.tokenizer import load_tokenizer, special_ids
+from bertkit.models.tokenizer import special_ids
+from bertkit.models.tokenizer_loading import load_tokenizer
 from bertkit.pretraining.baselines import Unigrams, unigrams
 from bertkit.pretraining.predictable import check_predictable
 from bertkit.pretraining.split import split_documents

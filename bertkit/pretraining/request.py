@@ -14,7 +14,7 @@ from bertkit.corpus.sources import Source, find_sources
 from bertkit.corpus.store import IDS_FILE, CorpusStore, read_info
 from bertkit.errors import BertkitError
 from bertkit.models.folder import bert_folder, check_pairs, max_positions
-from bertkit.models.tokenizer import load_tokenizer
+from bertkit.models.tokenizer_loading import load_tokenizer
 from bertkit.pretraining.prepare import is_prepared, prepare_for_training
 from bertkit.pretraining.texts import AskedText, Prepared
 from bertkit.settings.recipes import Override, given, load

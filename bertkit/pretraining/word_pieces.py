@@ -17,7 +17,8 @@ from bertkit.corpus.words import is_word_by_word, word_cuts
 from bertkit.errors import BertkitError
 from bertkit.io.text import ReadReport
 from bertkit.models.new_words import new_words, save_with_words
-from bertkit.models.tokenizer import build_tokenizer, load_tokenizer, save_tokenizer
+from bertkit.models.tokenizer import build_tokenizer, save_tokenizer
+from bertkit.models.tokenizer_loading import load_tokenizer
 from bertkit.settings.schema import TokenizerSettings
 
 Mixed = Sequence[tuple[Preparation, float]]

@@ -12,7 +12,7 @@ from bertkit.corpus import preparation as preparing
 from bertkit.corpus.preparation import Preparation
 from bertkit.corpus.prepare import prepare
 from bertkit.corpus.sources import find_sources
-from bertkit.models.tokenizer import load_tokenizer
+from bertkit.models.tokenizer_loading import load_tokenizer
 
 
 def bench_parts(corpus: Sequence[str], tokenizer: str) -> dict[str, float]:

@@ -18,7 +18,8 @@ from bertkit.corpus.preparation import Preparation, nothing_in
 from bertkit.corpus.prepare import prepare
 from bertkit.corpus.sources import find_sources
 from bertkit.io.text import ReadReport
-from bertkit.models.tokenizer import load_tokenizer, save_tokenizer
+from bertkit.models.tokenizer import save_tokenizer
+from bertkit.models.tokenizer_loading import load_tokenizer
 from bertkit.pretraining.word_pieces import train_tokenizer
 from bertkit.settings.schema import TokenizerSettings
 

@@ -19,7 +19,7 @@ def write_random_bert(folder: Path, recipe: str, tokenizer: str | None) -> None:
         BertkitError: no such recipe or tokenizer.
     """
     from bertkit.models.bert import new_bert, save_model
-    from bertkit.models.tokenizer import load_tokenizer
+    from bertkit.models.tokenizer_loading import load_tokenizer
     from bertkit.settings.recipes import load
     from bertkit.settings.schema import PretrainRecipe
 

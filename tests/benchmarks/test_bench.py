@@ -28,7 +28,7 @@ from bertkit.finetuning.heads.one_class import OneClass
 from bertkit.finetuning.predictor import open_predictor, predictions
 from bertkit.models.bert import save_model
 from bertkit.models.headed import new_headed
-from bertkit.models.tokenizer import load_tokenizer
+from bertkit.models.tokenizer_loading import load_tokenizer
 from bertkit.pretraining.dataset import collator_for, feature
 from bertkit.pretraining.pairs import Example
 from bertkit.settings.recipes import parse_set

@@ -13,7 +13,7 @@ from bertkit.finetuning.features import Split
 from bertkit.finetuning.heads.choice import ChoiceHead
 from bertkit.finetuning.heads.span import SpanHead
 from bertkit.finetuning.heads.token import TokenHead
-from bertkit.models.tokenizer import load_tokenizer
+from bertkit.models.tokenizer_loading import load_tokenizer
 
 LETTERS = [["abcdefgh"[number % 8]] * (1 + number // 8) for number in range(16)]
 TOKENS = [

@@ -10,7 +10,7 @@ from benchmarks.rounds import OURS, Turn
 from bertkit.corpus.preparation import Preparation
 from bertkit.corpus.prepare import prepare
 from bertkit.corpus.sources import find_sources
-from bertkit.models.tokenizer import load_tokenizer
+from bertkit.models.tokenizer_loading import load_tokenizer
 
 
 @pytest.fixture

@@ -74,7 +74,7 @@ def test_a_pickle_is_not_run(tmp_path, real, tiny_model, wrap):
             torch.save({"bert.pooler.dense.weight": Payload(touched)}, path)
     with pytest.raises(BertkitError):
         checkpoint.load_optimizer_state(folder)
-    from bertkit.models.tokenizer import load_tokenizer
+    from bertkit.models.tokenizer_loading import load_tokenizer
 
     with pytest.raises(BertkitError):
         load_bert_for_pretraining(str(model), load_tokenizer(str(model)), 1)

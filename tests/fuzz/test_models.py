@@ -20,7 +20,7 @@ from bertkit.cli.mask_fill import _print_table
 from bertkit.errors import BertkitError
 from bertkit.inference.mask_filling.filler import MaskFiller
 from bertkit.models.card import model_card
-from bertkit.models.tokenizer import load_tokenizer
+from bertkit.models.tokenizer_loading import load_tokenizer
 from bertkit.runtime.numpy_bert import NumpyBert
 from bertkit.runtime.text import UnsupportedError, light_text_encoder
 

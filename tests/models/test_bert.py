@@ -13,7 +13,8 @@ from transformers import AutoModelForPreTraining, BertForPreTraining, BertModel,
 from bertkit.errors import BertkitError
 from bertkit.models.bert import load_bert_for_pretraining, new_bert, save_model
 from bertkit.models.loading import load_for
-from bertkit.models.tokenizer import build_tokenizer, load_tokenizer
+from bertkit.models.tokenizer import build_tokenizer
+from bertkit.models.tokenizer_loading import load_tokenizer
 from bertkit.settings.schema import ModelSettings
 
 SETTINGS = ModelSettings(

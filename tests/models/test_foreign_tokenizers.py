@@ -15,7 +15,8 @@ from bertkit.finetuning.windows import RowEncoder
 from bertkit.inference.embedding import Embedder
 from bertkit.inference.exporting.export import export
 from bertkit.models.bert import load_bert_for_pretraining, own_tokenizer, save_model
-from bertkit.models.tokenizer import load_tokenizer, save_tokenizer
+from bertkit.models.tokenizer import save_tokenizer
+from bertkit.models.tokenizer_loading import load_tokenizer
 from bertkit.pretraining.collator import DataCollatorForBertPretraining
 from bertkit.runtime.text import any_text_encoder
 from bertkit.settings.schema import FinetuneDataSettings

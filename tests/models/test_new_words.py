@@ -15,7 +15,8 @@ from bertkit.assets import EMBEDDED_MODEL
 from bertkit.errors import BertkitError
 from bertkit.models.bert import load_bert_for_pretraining, new_bert, save_model
 from bertkit.models.new_words import new_words, save_with_words
-from bertkit.models.tokenizer import build_tokenizer, continuation_mask, load_tokenizer, replacement_ids, save_tokenizer
+from bertkit.models.tokenizer import build_tokenizer, continuation_mask, replacement_ids, save_tokenizer
+from bertkit.models.tokenizer_loading import load_tokenizer
 from bertkit.settings.schema import ModelSettings
 
 WORDS = ["photosynthesis", "tachycardia", "tachycardias", "ångström", "kwh2", "σίσυφος"]

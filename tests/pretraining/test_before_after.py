@@ -12,7 +12,7 @@ from transformers import AutoModelForMaskedLM
 from bertkit.errors import BertkitError
 from bertkit.models.bert import load_bert_for_pretraining, save_model
 from bertkit.models.new_words import save_with_words
-from bertkit.models.tokenizer import load_tokenizer
+from bertkit.models.tokenizer_loading import load_tokenizer
 from bertkit.pretraining import before_after
 from bertkit.pretraining.before_after import Reading, bits_per_character, hidden_words
 from bertkit.pretraining.prepare import prepare_for_training

@@ -11,7 +11,7 @@ from transformers import BertForMaskedLM, BertForPreTraining, BertForSequenceCla
 
 from bertkit.corpus.store import open_store
 from bertkit.errors import BertkitError
-from bertkit.models.tokenizer import load_tokenizer
+from bertkit.models.tokenizer_loading import load_tokenizer
 from bertkit.pretraining.collator import DataCollatorForBertPretraining
 from bertkit.pretraining.corpus_evaluation import CorpusRequest, evaluate_corpus
 from bertkit.pretraining.request import PretrainRequest

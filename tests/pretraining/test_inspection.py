@@ -9,7 +9,7 @@ from bertkit.corpus.preparation import Preparation
 from bertkit.corpus.prepare import prepare
 from bertkit.corpus.sources import find_sources
 from bertkit.errors import BertkitError
-from bertkit.models.tokenizer import load_tokenizer
+from bertkit.models.tokenizer_loading import load_tokenizer
 
 TEXT = "the cat sat .\nasss asss the bss cat .\n\n" * 40
 

@@ -6,7 +6,7 @@ import pytest
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from bertkit.errors import BertkitError
-from bertkit.models.tokenizer import load_tokenizer
+from bertkit.models.tokenizer_loading import load_tokenizer
 from bertkit.pretraining.request import PretrainRequest
 from bertkit.pretraining.run import pretrain
 from bertkit.settings.recipes import Override
