@@ -133,6 +133,8 @@ def _texts(corpus: Prepared, own: Any, recipe: PretrainRecipe, length: int) -> d
         if hidden.left_out:
             words = console.counted(hidden.left_out, "hidden word is", "hidden words are")
             console.note(f"{_SHOWN[name]}: {words} left out, as the model before does not know them ([UNK])")
+        if sides[name] and not hidden.characters:
+            console.note(f"{_SHOWN[name]}: not measured, as no word of the examples is hidden")
     return {name: hidden for name, hidden in texts.items() if hidden.characters}
 
 

@@ -186,3 +186,14 @@ def test_both_read_no_more_than_the_model_before_had_learned(
     corpus = prepare_for_training([AskedText([str(tmp_path / "text.txt")])], [], load_tokenizer(str(base)), recipe)
     before_after.before_and_after(str(base), str(base), corpus, recipe, "cpu")
     assert max(seen) == said
+
+
+def test_a_text_of_which_no_word_can_be_hidden_is_said_to_be_without_figures(made, tmp_path, capsys) -> None:
+    own, _, _, recipe = made
+    (tmp_path / "held.txt").write_text("אב גד\nגד אב\n\n" * 20, encoding="utf-8")
+    save_with_words(own, ["אב", "גד"], tmp_path / "grown")
+    grown, text, held = load_tokenizer(str(tmp_path / "grown")), tmp_path / "text.txt", tmp_path / "held.txt"
+    corpus = prepare_for_training([AskedText([str(text)])], [str(held)], grown, recipe)
+    assert before_after.HELD_OUT not in before_after._texts(corpus, own, recipe, 32)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "held-out text, bits a character: not measured, as no word of the examples is hidden" in said
