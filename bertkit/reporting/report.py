@@ -18,6 +18,7 @@ from bertkit.reporting.panels import HELD_OUT, Panel, panels_of, shown, title
 from bertkit.reporting.runs import Run, is_number, mistakes, shares_of
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
     from matplotlib.figure import Figure
 
 MOST_MISTAKES = 20
@@ -74,8 +75,6 @@ def write_report(
     Raises:
         BertkitError: the disk is full or cannot be written, or there is a file that bertkit did not write.
     """
-    from markupsafe import Markup
-
     check_target(out, overwrite)
     panels = panels_of(runs)
     tests = panels_of_tests(runs, {run.name: _of_checkpoints(run, runs, looks) for run in runs if run.is_pretraining})
@@ -83,10 +82,6 @@ def write_report(
     for path in pngs:
         plots.check_png(path, overwrite)
     names = [run.name for run in runs]
-    curves, tested = (
-        [(panel, Markup(plots.as_svg(plots.curve_figure(panel), _described(panel, names)))) for panel in drawn]
-        for drawn in (panels, tests)
-    )
     settings = _table([run.settings for run in runs])
     write_page(
         out,
@@ -94,8 +89,8 @@ def write_report(
         title=" · ".join(names),
         runs=[_overview(run, number) for number, run in enumerate(runs)],
         figures=_figures(runs),
-        curves=curves,
-        tested=tested,
+        curves=_drawn(panels, names),
+        tested=_drawn(tests, names),
         keeps_best=any(run.facts.get("best_step") for run in runs),
         smoothed=any(plots.is_smoothed(curve) for panel in panels for curve in panel.curves),
         held_out=any(curve.held_out for panel in panels for curve in panel.curves),
@@ -117,6 +112,13 @@ def write_report(
 def _of_checkpoints(run: Run, runs: Sequence[Run], looks: Mapping[str, Look]) -> list[CheckpointFigure]:
     """The figures of a run's checkpoints: of the tests that they took, and of those runs that fine-tuned them."""
     return [*(looks[run.name].figures if run.name in looks else ()), *fine_tuned(run, runs)]
+
+
+def _drawn(panels: Sequence[Panel], names: Sequence[str]) -> list[tuple[Panel, "Markup"]]:
+    """The panels, each with its drawing for the page."""
+    from markupsafe import Markup
+
+    return [(panel, Markup(plots.as_svg(plots.curve_figure(panel), _described(panel, names)))) for panel in panels]
 
 
 def _described(panel: Panel, names: Sequence[str]) -> str:
