@@ -301,7 +301,7 @@ def test_a_corpus_is_looked_at(corpus: Path) -> None:
     seen = bertkit.inspect(corpus, recipe="tiny", settings={"data.max_seq_length": 24, "batch_size": 16}, examples=50)
     assert seen["corpus"]["documents"] == 80
     assert seen["examples"]["examples"] == 50
-    assert any("little for pretraining" in told for told in seen["warnings"])
+    assert any("few for pretraining" in told for told in seen["warnings"])
 
 
 def test_labelled_rows_are_looked_at(run: bertkit.RunRecord) -> None:

@@ -35,7 +35,7 @@ def told(metric: str, results: dict[str, Any]) -> str:
     elif metric == "mse" and "mean_baseline_mse" in results:
         line += f"; always saying the mean: {results['mean_baseline_mse']:{form}}"
     untuned = results.get(f"eval_{metric}_untuned", results.get(f"eval_{metric}_at_half"))
-    if untuned is not None:
+    if untuned is not None and untuned != results[f"eval_{metric}"]:
         line += f"; without thresholds that were fitted on these rows: {untuned:.4f}"
     return line
 
@@ -64,7 +64,8 @@ def say_doubts(results: dict[str, Any], model: str) -> None:
     given = [sum(column) for column in zip(*confusion["matrix"], strict=True)]
     there = [sum(row) for row in confusion["matrix"]]
     # Of the rows to train on nothing is known here; those that are held out are mostly like them.
-    helps_to_weigh = sum(there) >= _FEW_ROWS and max(there) >= _UNEVEN * min(there) and not _is_weighted(model)
+    is_uneven = max(there, default=0) >= _UNEVEN * min(filter(None, there), default=1)
+    helps_to_weigh = sum(there) >= _FEW_ROWS and is_uneven and not _is_weighted(model)
     tries = "train it with more --epochs, a larger --lr, or " + (
         "--set train.class_weights=balanced" if helps_to_weigh else "more rows to train on"
     )

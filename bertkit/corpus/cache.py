@@ -64,7 +64,7 @@ def opened(folder: Path, opening: Callable[[Path], T], make: Callable[[Path], No
             except BertkitError as damage:
                 if not folder.is_relative_to(cache_folder()):
                     raise
-                console.warn(console.plain(f"{damage}; it is the cache's own, and is made anew now"))
+                console.warn(console.plain(f"{damage}, which is done now, as it is in the cache"))
                 shutil.rmtree(folder)
         _remove_leftovers(folder)
         with new_folder(folder) as fresh:

@@ -203,8 +203,8 @@ def _met_often(pieces: list[str], least: int, texts: Callable[[], Iterable[str]]
     size = max(least, least + bisect_left(range(least, len(pieces)), True, key=too_many) - 1)
     if size < len(pieces):
         console.note(
-            f"{size:,} word pieces are learned, not {len(pieces):,}: each of these would occur fewer than {_MIN_MEAN_COUNT} "
-            "times on average (--vocab-size says otherwise)"
+            f"{size:,} word pieces are learned: {len(pieces):,} would occur fewer than {_MIN_MEAN_COUNT} times each, on average, "
+            "in so little text (--vocab-size says otherwise)"
         )
     return pieces[:size]
 

@@ -70,9 +70,13 @@ def _places(names: Sequence[str], wanted: Sequence[str], task: str) -> list[int]
         pairs = ", ".join(f"{names[place]} is {name}" for place, name in zip(places, wanted, strict=True))
         console.note(console.plain(f"the model's classes have no names and are taken by their numbers: {pairs}"))
         return places
+    to_do = (
+        "name those of the task as the model does, in the task's order, with --set 'task.labels=[\"NAME\", …]'"
+        if len(names) == len(wanted)
+        else "give rows with the classes of the model (--validation FILE)"
+    )
     raise BertkitError(
-        f"the model's classes ({', '.join(names)}) are not those of {task} ({', '.join(wanted)}): name those of the task "
-        "as the model does, in the task's order, with --set 'task.labels=[\"NAME\", …]'"
+        f"the model's classes ({', '.join(names)}) are not those of {task} ({', '.join(wanted)}): {to_do}"
     )
 
 

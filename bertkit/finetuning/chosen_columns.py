@@ -41,8 +41,9 @@ def columns_for(
     unknown = next((role for role in asked if role not in kind.roles), None)
     if unknown is not None:
         taken = "the rows are taken for those of" if task.head is None else "there is no such thing with"
+        flag = f"--{unknown.replace('_', '-')}" if unknown in ("text", "text_pair", "label") else f"'{unknown}'"
         raise BertkitError(
-            f"'{unknown}' does not fit: {taken} the head {kind.name}, which reads {', '.join(kind.roles)}; leave it out, and "
+            f"{flag} does not fit: {taken} the head {kind.name}, which reads {', '.join(kind.roles)}; leave it out, and "
             "name other columns with --set 'task.columns={ROLE=\"NAME\"}'"
         )
     roles = {role: usual for role, usual in kind.roles.items() if labelled or role != "label"}

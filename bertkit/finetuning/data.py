@@ -18,7 +18,7 @@ from bertkit.finetuning.labelled import DataRequest, LabelledData, split_of, tel
 from bertkit.finetuning.row_sources import VALIDATION_SPLITS, is_hub_name, rows_of_source
 from bertkit.finetuning.rows.cells import EmptyCellsError
 from bertkit.finetuning.rows.columns import Command, columns_like
-from bertkit.finetuning.rows.held_out import held_out, not_trained
+from bertkit.finetuning.rows.held_out import held_out, never_held_out
 from bertkit.finetuning.rows.labels import ClassIds, is_class
 from bertkit.finetuning.rows.table_check import Lengths, TableCheck, check_table
 from bertkit.finetuning.rows.tagged_columns import of_single_words, refuse_single_words
@@ -48,17 +48,17 @@ def _load_own(request: DataRequest) -> LabelledData:
         return replace(
             data, notes=[*data.notes, *(told for split in data.validation for told in told_empty_texts(split))]
         )
-    described, not_learned = data.head.described(data.train), list[str]()
+    described, not_held = data.head.described(data.train), ""
     if not data.validation:
         if request.validation_split is None:
             raise BertkitError("nothing to validate on: give --validation FILE, or --validation-split 0.1")
         kept, held = held_out(data.train.texts, data.train.labels, request.validation_split, request.seed)
         train, validation = data.train.taken("train", kept), data.train.taken("validation", held)
         data = replace(data, train=train, validation=[validation])
-        not_learned = not_trained(train.labels, validation.labels, data.head.label_names)
+        not_held = never_held_out(train.labels, validation.labels, data.head.label_names)
     if not data.validation[0].texts:
         raise BertkitError(f"{request.validation} has no rows to validate on")
-    notes = [*data.notes, described, *look_at(data).warnings(request.weighed), *not_learned]
+    notes = [*data.notes, described, *look_at(data).warnings(request.weighed), not_held]
     return replace(data, notes=[told for told in notes if told])
 
 
@@ -124,7 +124,8 @@ def _told_of_other_kinds(row: dict[str, Any]) -> Iterator[None]:
         yield
     except BertkitError as error:
         names = {name.strip().lower() for name in row}
-        if {"question", "context"} <= names and not names.isdisjoint({"answer", "answers"}):
+        is_answers = {"question", "context"} <= names and not names.isdisjoint({"answer", "answers"})
+        if is_answers and "head span" not in str(error):
             raise BertkitError(f"{error}; answers in a text are read with --head span") from None
         raise BertkitError(f"{error}{of_single_words(row)}") from None
 

@@ -91,7 +91,7 @@ def evaluate_cloze(model: str, path: Path | None, device: str | None) -> dict[st
     clozes = read_cloze(path or EMBEDDED_CLOZE)
     filler = MaskFiller(model, device, texts=len(clozes))
     figures = cloze_figures(filler, clozes)
-    filler.say_misread()
+    filler.misread.say("read alike", "the cloze sentences")
     return {"model": model, "cloze": str(path or EMBEDDED_CLOZE.name), **figures}
 
 

@@ -47,11 +47,19 @@ class Misread:
         self.count += unknown
         self._all += pieces
 
-    def say(self, what: str) -> None:
-        """Says how many pieces were unknown since the last call, and what becomes of them, and which characters were changed."""
+    def say(self, what: str, where: str = "") -> None:
+        """Says how many pieces were unknown since the last call, and what becomes of them, and which characters were changed.
+
+        Args:
+            what: what becomes of the pieces.
+            where: what the texts are, if nobody named them.
+        """
         if self.count:
             are = console.counted(self.count, "is", "are")
-            told = f"of {self._all:,} word pieces {are} unknown to {self._name} ({self._text_encoder.unk_token}), and {what}"
+            told = (
+                f"of {self._all:,} word pieces{where and f' of {where}'} {are} unknown to {self._name} "
+                f"({self._text_encoder.unk_token}), and {what}"
+            )
             console.note(console.plain(told))
         self.count = self._all = 0
         self._changed.say()

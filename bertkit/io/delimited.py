@@ -119,7 +119,7 @@ def open_delimited(lines: Iterator[str], path: AnyFile, usual: str) -> Delimited
 
 def _remarks(separator: str, usual: str, quoted: bool, sample: list[str]) -> list[str]:
     """What was recognised that the suffix does not say."""
-    remarks = [] if separator == usual else [f"separated by {SEPARATORS.get(separator, repr(separator))}"]
+    remarks = [] if separator == usual else [f"as separated by {SEPARATORS.get(separator, repr(separator))}"]
     if separator == usual == "\t" and quoted:
         remarks.append("with values in quotes")
     elif not quoted and (wrapped := _wrapped(sample)):

@@ -85,7 +85,7 @@ def read_rows(path: AnyFile, unusable: list[str] | None = None) -> Iterator[Row]
             return
         table = _delimited(text, path, kind)
         for remark in table.remarks:
-            console.note_once(f"{path} is read as {remark}")
+            console.note_once(f"{path} is read {remark}")
         yield from table.rows(refuse)
 
 

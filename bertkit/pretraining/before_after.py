@@ -97,6 +97,7 @@ def before_and_after(
         a note says why.
     """
     figures: dict[str, dict[str, float]] = {}
+    rows: dict[str, int] = {}
     names = {"before": base, "after": out}
     try:
         folder = bert_folder(base)
@@ -104,6 +105,7 @@ def before_and_after(
         texts = _texts(corpus, own, recipe, min(_LENGTH, own_length(folder) or _LENGTH))
         for when, name in names.items():
             model, _ = load_for("BertForMaskedLM", name)
+            rows[when] = model.config.vocab_size
             figures[when] = {
                 text: bits_per_character(model.to(device).eval(), getattr(hidden, when), hidden.characters, own)
                 for text, hidden in texts.items()
@@ -112,6 +114,7 @@ def before_and_after(
         console.note(console.plain(f"no figures before and after: {error}"))
         return {}
     try:
+        _check_rows(rows["before"], len(own))
         for when, name in names.items():
             cloze = evaluate_cloze(name, None, device)
             figures[when] |= {f"cloze_{top}": cloze[top] for top in ("top_1", "top_5")}
@@ -213,8 +216,7 @@ def bits_per_character(
     import torch
     from torch.nn.functional import cross_entropy
 
-    if max(int(one.ids.max()) for one in sequences) >= model.config.vocab_size:
-        raise BertkitError("the model that was gone on from has no rows for some word pieces of the tokenizer")
+    _check_rows(model.config.vocab_size, 1 + max(int(one.ids.max()) for one in sequences))
     nats = 0.0
     at_once = max(1, TOKENS_AT_ONCE["cpu"] // max(len(one.ids) for one in sequences))
     with torch.inference_mode():
@@ -226,6 +228,11 @@ def bits_per_character(
             logits = model.cls(read[hidden.to(model.device)]).float()
             nats += float(cross_entropy(logits, ids[hidden].to(model.device), reduction="sum"))
     return nats / math.log(2) / characters
+
+
+def _check_rows(rows: int, pieces: int) -> None:
+    if pieces > rows:
+        raise BertkitError("the model that was gone on from has no rows for some word pieces of the tokenizer")
 
 
 def _padded(sequences: Sequence[Reading], pad: int) -> "tuple[torch.Tensor, torch.Tensor, torch.Tensor]":

@@ -34,7 +34,7 @@ def warnings(
         changes = text.changes()
         told += [*([changes] if changes else []), *text.advice(), *text.on_spaces()]
     if corpus.tokens < _LITTLE_TOKENS and not goes_on:
-        told.append(f"{corpus.tokens:,} tokens are little for pretraining: consider going on from a model with --model")
+        told.append(f"{corpus.tokens:,} tokens are few for pretraining: consider going on from a model with --model")
     return told
 
 

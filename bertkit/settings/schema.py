@@ -104,7 +104,7 @@ class DataSettings(Settings):
     """Next-sentence prediction, sentence order (ALBERT), or none."""
     validation_split: Annotated[float, Field(ge=0, lt=1)] = 0.02
     """Share of the tokens held out if no validation files are given; 0 holds out none. Of a small text more is held out: about
-    3,200 tokens, but no more than a tenth of the text."""
+    3,200 tokens, but no more than about a tenth of the text."""
     max_eval_examples: Positive = 2_000
     """At most so many held-out examples are evaluated."""
     deduplicate: Literal["lines", "documents", "near-duplicates"] | None = None

@@ -68,7 +68,7 @@ def test_a_damaged_one_is_computed_anew(
     for file in files:
         file.write_bytes(b"\1" + file.read_bytes()[1:])
     assert [examples for *_, examples in sides(store)] == [examples for *_, examples in first]
-    assert capsys.readouterr().err.count("is made anew now") == 2
+    assert capsys.readouterr().err.count("which is done now, as it is in the cache") == 2
 
 
 def test_sides_of_equal_size_keep_windows_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

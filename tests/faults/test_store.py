@@ -126,7 +126,7 @@ def test_a_bit_in_the_middle_is_seen_by_verifying_wholly(corpus, tmp_path, capsy
             open_verified(folder)
     # The last one is in the cache.
     open_verified(prepared(corpus, verify=True).folder)
-    assert "made anew" in capsys.readouterr().err
+    assert "is done now" in capsys.readouterr().err
 
 
 def without_checksums(folder):
@@ -165,7 +165,7 @@ def test_a_description_of_other_types_is_one_line_and_an_entry_of_the_cache_made
             open_store(folder)
     capsys.readouterr()
     prepared(corpus)
-    assert "made anew" in capsys.readouterr().err
+    assert "is done now" in capsys.readouterr().err
     assert bytes_of(folder) == whole
 
 

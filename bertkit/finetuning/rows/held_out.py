@@ -11,9 +11,7 @@ from bertkit.console import listed
 from bertkit.errors import BertkitError
 from bertkit.finetuning.rows.table_check import SHOWN_CLASSES, identity
 
-_WITHOUT_CLASSES = (
-    "held out without regard to classes, of which some have a single row: there are too many for this share"
-)
+_WITHOUT_CLASSES = "held out without regard to classes: with one of each to train on, too few rows would be left"
 
 
 def held_out(texts: Sequence[Any], labels: Any, share: float, seed: int) -> tuple[list[int], list[int]]:
@@ -65,9 +63,8 @@ def _drawn(rows: list[int], classes: np.ndarray | None, share: float, seed: int,
     return held
 
 
-def not_trained(kept: Any, held: Any, names: Sequence[str]) -> list[str]:
-    """Lines that count and name the classes of which all rows were held out, and those whose only row was not; an empty list
-    if there are none.
+def never_held_out(kept: Any, held: Any, names: Sequence[str]) -> str:
+    """A line that counts and names the classes whose only row is trained on; empty if there are none.
 
     Args:
         kept: the labels of the rows to train on, as ``held_out`` takes them.
@@ -75,20 +72,12 @@ def not_trained(kept: Any, held: Any, names: Sequence[str]) -> list[str]:
         names: the names of the classes by id; empty where labels are no classes.
     """
     if not names or not isinstance(held, np.ndarray):
-        return []
+        return ""
     several = held.ndim == 2  # 0 and 1 by class
     here, there = (Counter((one.nonzero()[1] if several else one).tolist()) for one in (kept, held))
-    of_classes = {
-        "classes held out whole, of which no row is trained on": there.keys() - here.keys(),
-        "classes of a single row, which is trained on, so that none is held out": {
-            id_ for id_, rows in here.items() if rows == 1 and id_ not in there
-        },
-    }
-    return [
-        f"{what}: {len(some):,}, {listed([names[id_] for id_ in sorted(some)], SHOWN_CLASSES)}"
-        for what, some in of_classes.items()
-        if some
-    ]
+    alone = [names[id_] for id_, rows in sorted(here.items()) if rows == 1 and id_ not in there]
+    told = f"classes of a single row, which is trained on, so that none is held out ({len(alone):,})"
+    return f"{told}: {listed(alone, SHOWN_CLASSES)}" if alone else ""
 
 
 def _groups(texts: Sequence[Any]) -> list[list[int]]:

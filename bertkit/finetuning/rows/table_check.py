@@ -125,14 +125,16 @@ class TableCheck:
         single = self.problem_type == "single_label_classification"
         there = {name: rows for name, rows in first.classes.items() if rows}
         if unseen := [name for name in first.classes if name not in there]:
+            elsewhere = [split.name for split in self.splits[1:] if any(split.classes[name] for name in unseen)]
+            but = f" but in {' and '.join(elsewhere)}" if elsewhere else ""
+            it = "it" if len(unseen) == 1 else "them"
             told.append(
-                f"{counted(len(unseen), 'class has', 'classes have')} no row in {first.name}, so the model learns not to give "
-                f"{'it' if len(unseen) == 1 else 'them'}: {listed(unseen, SHOWN_CLASSES)}"
+                f"{counted(len(unseen), 'class has', 'classes have')} no row in {first.name}{but}, so the model learns not to "
+                f"give {it}: {listed(unseen, SHOWN_CLASSES)}"
             )
-        if single and len(first.classes) > 2 and 2 * len(first.classes) > first.rows:
-            told.append(
-                f"{len(first.classes):,} classes in {first.rows:,} rows: is this the column of the labels (--label)?"
-            )
+        rows = sum(split.rows for split in self.splits)
+        if single and len(first.classes) > 2 and 2 * len(first.classes) > rows:
+            told.append(f"{len(first.classes):,} classes in {rows:,} rows: is this the column of the labels (--label)?")
         elif single and not weighed and max(there.values(), default=0) >= _UNEVEN * min(there.values(), default=1):
             rarest = min(there, key=lambda name: there[name])
             told.append(
@@ -146,7 +148,7 @@ class TableCheck:
         return f"rows that cannot be used, left out: {len(self.left_out):,}; {self.left_out[0]}{more}"
 
     def _counted(self, names: Sequence[str]) -> str:
-        return ", ".join(f"'{name}' ({self.splits[0].classes[name]:,})" for name in names)
+        return ", ".join(f"'{name}' ({sum(split.classes[name] for split in self.splits):,})" for name in names)
 
     def _of_split(self, split: SplitCheck) -> list[str]:
         told, rows = [], f"of {split.rows:,} rows in {split.name}"

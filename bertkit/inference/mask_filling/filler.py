@@ -156,7 +156,7 @@ class MaskFiller:
 
     def say_misread(self) -> None:
         """Says what of the texts was read otherwise than it is written since the last call, if there is any."""
-        self.misread.say("read alike; a text with a guess may be without them")
+        self.misread.say("read alike, and left out of a text that is shown with a guess")
 
     def _checked(self, top_k: int | None, targets: Sequence[str] | None, max_pieces: int) -> list[Word] | None:
         """Checks the arguments of ``fill``; returns the targets as word pieces, None without targets."""

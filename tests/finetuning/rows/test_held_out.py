@@ -5,7 +5,7 @@ import pytest
 from sklearn.model_selection import train_test_split
 
 from bertkit.errors import BertkitError
-from bertkit.finetuning.rows.held_out import held_out, not_trained
+from bertkit.finetuning.rows.held_out import held_out, never_held_out
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -44,15 +44,15 @@ def test_a_text_that_is_most_of_the_rows_is_trained_on():
         held_out([("same",)] * 9, np.zeros(9, dtype=np.int64), 0.1, 1)
 
 
-def test_classes_that_are_held_out_whole_are_named():
+def test_classes_of_a_single_row_are_named():
     names = ["a", "b", "c"]
-    assert not_trained(np.array([0, 1, 0]), np.array([1, 0]), names) == []
-    said = not_trained(np.array([0, 0]), np.array([2, 0, 1]), names)
-    assert said == ["classes held out whole, of which no row is trained on: 2, b, c"]
-    many = not_trained(np.array([0]), np.arange(1, 31), [f"c{n}" for n in range(31)])
-    assert many[0].endswith(": 30, " + ", ".join(f"c{n}" for n in range(1, 13)) + ", …")
-    assert not_trained([["a"]], [["b"]], names) == []  # several labels a row, or tags
-    assert not_trained(np.array([0, 1]), np.array([2]), []) == []  # the numbers of choices
+    assert never_held_out(np.array([0, 1, 0]), np.array([1, 0]), names) == ""
+    said = never_held_out(np.array([0, 0, 1, 2]), np.array([0]), names)
+    assert said == "classes of a single row, which is trained on, so that none is held out (2): b, c"
+    many = never_held_out(np.arange(1, 31), np.array([0]), [f"c{n}" for n in range(31)])
+    assert many.endswith(" (30): " + ", ".join(f"c{n}" for n in range(1, 13)) + ", …")
+    assert never_held_out([["a"]], [["b"]], names) == ""  # several labels a row, or tags
+    assert never_held_out(np.array([0, 1]), np.array([2]), []) == ""  # the numbers of choices
 
 
 def test_questions_that_differ_in_their_id_alone_are_equal_texts():
@@ -71,17 +71,17 @@ def test_a_class_of_one_row_is_trained_on_and_the_others_are_stratified(seed, re
     kept, held = held_out(texts, labels, 0.5, seed)
     assert np.bincount(labels[held], minlength=3).tolist() == [40, 10, 0]
     assert sorted(kept + held) == list(range(101))
-    told = ["classes of a single row, which is trained on, so that none is held out: 1, c"]
-    assert not_trained(labels[kept], labels[held], ["a", "b", "c"]) == told
+    told = "classes of a single row, which is trained on, so that none is held out (1): c"
+    assert never_held_out(labels[kept], labels[held], ["a", "b", "c"]) == told
     flags = np.eye(3, dtype=np.float32)[labels]  # the same as one of several classes a row
-    assert not_trained(flags[kept], flags[held], ["a", "b", "c"]) == told
+    assert never_held_out(flags[kept], flags[held], ["a", "b", "c"]) == told
 
 
 def test_too_many_classes_for_the_share_are_disregarded_and_that_is_said(capsys):
     labels = np.array([*range(20), *range(20), 20])
     kept, held = held_out([(f"t{n}",) for n in range(41)], labels, 0.1, 1)
     assert (len(kept), len(held)) == (36, 5)
-    assert "held out without regard to classes, of which some have a single row" in " ".join(
+    assert "held out without regard to classes: with one of each to train on, too few rows would be left" in " ".join(
         capsys.readouterr().err.split()
     )
     # The only class of two rows has equal ones, of which a tenth cannot be held out.
