@@ -1,17 +1,15 @@
 """``bertkit report``: writes a page about one or several runs."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from bertkit import console
 from bertkit.cli.options import ReplaceFile
 from bertkit.errors import BertkitError
-
-if TYPE_CHECKING:
-    from bertkit.reporting.runs import Run
 
 
 def report(
@@ -32,7 +30,7 @@ def report(
     ] = None,
     overwrite: ReplaceFile = False,
 ) -> None:
-    """Show runs on one page: curves, settings and their differences, sample fills, errors."""
+    """Show runs on one page: curves, what pretraining buys, settings and their differences, sample fills, errors."""
     from bertkit.inference.mask_filling.filler import check_text
     from bertkit.inference.minimal_pairs import read_pairs
     from bertkit.reporting.checkpoints import look
@@ -43,8 +41,14 @@ def report(
         check_text(text)
     check_target(out, overwrite)
     shown = read_runs(runs)
+    tuned = [run.name for run in shown if not run.is_pretraining]
     for flag, asked in (("--fill", fill), ("--minimal-pairs", minimal_pairs)):
-        _say_not_asked(shown, flag, asked or ())
+        if asked and len(tuned) == len(shown):
+            raise BertkitError(
+                f"{flag} is for runs of pretraining, and not for {console.listed(tuned, 3)}: leave it out"
+            )
+    if fill and tuned:
+        console.note(console.plain(f"--fill is for runs of pretraining, and not for {console.listed(tuned, 3)}"))
     pairs = {name: read_pairs(path) for name, path in _named(minimal_pairs or ()).items()}
     looks = {run.name: look(run, fill or (), pairs) for run in shown if run.is_pretraining}
     from bertkit.reporting.report import write_report
@@ -55,16 +59,6 @@ def report(
 
 def _named(paths: Sequence[Path]) -> dict[str, Path]:
     """The paths by their names, or by the whole paths where two have the same name."""
-    names = [path.resolve().name for path in paths]
-    return {name if names.count(name) == 1 else str(path): path for name, path in zip(names, paths, strict=True)}
-
-
-def _say_not_asked(runs: Sequence["Run"], flag: str, asked: Sequence[str | Path]) -> None:
-    """Says which runs are not asked what somebody gave with a flag; an error where no run is."""
-    others = [run.name for run in runs if asked and not run.is_pretraining]
-    if not others:
-        return
-    told = f"{flag} is for runs of pretraining, and not for {console.listed(others, 3)}"
-    if len(others) == len(runs):
-        raise BertkitError(f"{told}: leave it out")
-    console.note(console.plain(told))
+    places = {path.resolve(): path for path in paths}
+    names = Counter(place.name for place in places)
+    return {place.name if names[place.name] == 1 else str(path): path for place, path in places.items()}

@@ -15,7 +15,7 @@ from bertkit.intervals import wilson_interval
 from bertkit.io.cells import text_of
 from bertkit.io.compression import open_binary, plain_name
 from bertkit.io.tables import FILE_SUFFIXES, TABLE_SUFFIXES, form, read_rows
-from bertkit.io.text import read_lines
+from bertkit.io.text import is_blank, read_lines
 from bertkit.runtime.base import Reader
 
 _SUFFIXES = {".txt", *TABLE_SUFFIXES}
@@ -92,7 +92,7 @@ def _rows(path: Path, name: str) -> Iterator[MinimalPair]:
         if names is None:
             raise BertkitError(f"{place} has no 'good' and 'bad', only {', '.join(row)}: give {_FORMS}")
         good, bad = (text_of(place, row, one) for one in names)
-        empty = next((one for one in names if not row[one].strip()), None)
+        empty = next((one for one in names if is_blank(row[one])), None)
         if empty is not None:
             raise BertkitError(f"{place} has an empty sentence '{empty}': fill it in, or leave the row out")
         yield MinimalPair(good, bad, name, str(row.get("linguistics_term") or _phenomenon(path)), place)

@@ -23,8 +23,9 @@ _BEGINNING_BYTES = 4_096
 # Characters that BERT's cleaning drops although they separate words or lines.
 _SEPARATORS = "\x0b\x0c\x1c\x1d\x1e\x1f\x85\u2028\u2029"
 _SPACES = " \t\u3000"
-INVISIBLE = "\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff"
-"""Soft hyphens, joiners, and marks of direction, as ranges of a regular expression: nothing to people and to BERT's cleaning."""
+INVISIBLE = "\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f"
+"""Soft hyphens, joiners, marks of direction, annotations and tags, as ranges of a regular expression: nothing to people and to
+BERT's cleaning."""
 _VISIBLE = re.compile(rf"[^\s\x00-\x1f\x7f-\x9f{INVISIBLE}]")
 
 

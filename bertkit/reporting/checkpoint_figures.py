@@ -1,5 +1,6 @@
 """What pretraining buys: the figures of a run's checkpoints, and of models fine-tuned from them, over the tokens read."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,47 +16,83 @@ class CheckpointFigure:
     """A figure of a checkpoint.
 
     Attributes:
-        name: the figure's, such as "cloze_accuracy".
-        title: its name for people.
-        step: the checkpoint's; 0 stands for random weights.
+        test: what the figure is of; figures of one test make one panel.
+        title: the test's name for people.
+        metric: the figure's name, which tells how it is written.
+        step: the checkpoint's; 0 stands for the weights that the run began from.
         value: the figure.
         interval: the 95 % interval of one model, or a standard deviation to either side of the mean of several seeds; None
             where neither is known.
     """
 
-    name: str
+    test: str
     title: str
+    metric: str
     step: int
     value: float
     interval: tuple[float, float] | None = None
 
 
-def fine_tuned(run: Run, others: Sequence[Run]) -> list[CheckpointFigure]:
-    """The figures of those runs that fine-tuned a checkpoint of a pretraining run, or its sizes with random weights."""
-    return [figure for other in others if (figure := _fine_tuned(run, other)) is not None]
+def fine_tuned(runs: Sequence[Run]) -> dict[str, list[CheckpointFigure]]:
+    """The figures of those runs that fine-tuned a checkpoint of another, or its sizes with random weights, by that one's name.
+
+    Where there are runs of pretraining, notes say which fine-tuned models are not among them, and why.
+    """
+    found: dict[str, list[CheckpointFigure]] = {run.name: [] for run in runs if run.is_pretraining}
+    others = [run for run in runs if not run.is_pretraining]
+    short = Counter({_task(run): Path(_task(run)).name for run in others}.values())
+    left_out: dict[str, list[str]] = {}
+    for other in others:
+        places = [(run.name, _step(run, other)) for run in runs if run.is_pretraining]
+        known = [(name, step) for name, step in places if step is not None]
+        if why := _why_not(other, bool(known)):
+            left_out.setdefault(why, []).append(other.name)
+            continue
+        for name, step in known:
+            shown_task = Path(_task(other)).name
+            found[name].append(_figure(other, step, shown_task if short[shown_task] == 1 else _task(other)))
+    for why, names in left_out.items() if found else ():
+        console.note(console.plain(f"not shown over the tokens read, as {why}: {console.listed(names, 3)}"))
+    return found
 
 
-def _fine_tuned(run: Run, other: Run) -> CheckpointFigure | None:
-    begun_from, metrics = other.facts.get("base_model"), other.facts.get("metrics")
-    if other.is_pretraining or not isinstance(begun_from, str) or not isinstance(metrics, list) or not metrics:
+def _task(run: Run) -> str:
+    return str(run.facts.get("task") or run.name)
+
+
+def _step(run: Run, other: Run) -> int | None:
+    """The step of a pretraining run whose weights another run began from; None for others."""
+    base, from_scratch = other.base_folder, other.settings.get("train.from_scratch") is True
+    if base is None or (from_scratch and run.base_folder is not None):
         return None
-    step = run.checkpoint_step(Path(begun_from))
-    key = f"{HELD_OUT}{metrics[0]}"
-    if step is None or not is_number(other.results.get(key)):
-        return None
-    if other.settings.get("train.from_scratch") is True:
-        step = 0
-    task = Path(str(other.facts.get("task") or other.name)).name  # rows of one's own are named by their file
-    value, interval = _seeds(other, key) or (other.results[key], _interval(other.results.get(f"{key}_interval_95")))
-    return CheckpointFigure(
-        f"{task}_{metrics[0]}", f"{task}, fine-tuned: {title(str(metrics[0]))}", step, value, interval
-    )
+    begins_alike = run.facts.get("base_model") == other.facts.get("base_model") or run.base_folder == base
+    step = 0 if begins_alike else run.checkpoint_step(base)
+    return 0 if from_scratch and step is not None else step
 
 
-def _seeds(run: Run, key: str) -> tuple[float, tuple[float, float]] | None:
-    """Mean and spread of the runs of ``finetune --seeds``; None for one run, and for a grid, whose best run is meant."""
+def _why_not(run: Run, has_place: bool) -> str:
+    """Why a fine-tuned model is not shown over the tokens read; empty if it is."""
+    if not has_place:
+        return "made of no checkpoint of these runs"
+    if not run.is_finished:
+        return "not finished"
+    if run.sweep is not None and _seeds(run) is None:
+        return "the best of a grid, which was chosen by the same rows"
+    return "" if run.headline is not None else "without a figure"
+
+
+def _figure(run: Run, step: int, task: str) -> CheckpointFigure:
+    assert run.headline is not None  # or else it is not shown
+    metric, value = run.headline
+    value, interval = _seeds(run) or (value, _interval(run.results.get(f"{HELD_OUT}{metric}_interval_95")))
+    test = f"fine_tuned_{_task(run)}_{metric}"
+    return CheckpointFigure(test, f"{task}, fine-tuned: {title(metric)}", metric, step, value, interval)
+
+
+def _seeds(run: Run) -> tuple[float, tuple[float, float]] | None:
+    """Mean and spread of the runs of ``finetune --seeds``; None for one run, and for a grid."""
     sweep = run.sweep
-    if sweep is None or any(set(one) != {"seed", key} for one in sweep["runs"]):
+    if sweep is None or any(set(one) != {"seed", sweep["metric"]} for one in sweep["runs"]):
         return None
     mean, deviation = sweep["mean"], sweep["standard_deviation"]
     return mean, (mean - deviation, mean + deviation)
@@ -67,29 +104,30 @@ def _interval(value: Any) -> tuple[float, float] | None:
 
 
 def panels_of_tests(runs: Sequence[Run], figures: Mapping[str, Sequence[CheckpointFigure]]) -> list[Panel]:
-    """A panel for each figure, over the millions of tokens that the checkpoints had read.
+    """A panel for each test, over the millions of tokens that the checkpoints had read.
 
     Args:
         runs: the runs of the report.
         figures: figures of checkpoints by the name of their run.
     """
-    titles = {one.name: one.title for run in runs for one in figures.get(run.name, ())}
+    tests = {one.test: one for run in runs for one in figures.get(run.name, ())}
     panels = []
-    for name, named in titles.items():
+    for test, first in tests.items():
         curves = []
         for number, run in enumerate(runs):
-            points = [one for one in figures.get(run.name, ()) if one.name == name]
+            points = [one for one in figures.get(run.name, ()) if one.test == test]
             curves += [_curve(run, number, points)] if points else []
         if drawn := [curve for curve in curves if curve.places]:
-            panels.append(Panel(name, drawn, named=named, is_over_tokens=True))
+            panels.append(Panel(test, drawn, named=first.title, metric=first.metric, is_over_tokens=True))
     return panels
 
 
 def _curve(run: Run, number: int, points: Sequence[CheckpointFigure]) -> Curve:
     placed = [(tokens / 1e6, one) for one in points if (tokens := run.tokens_at(one.step)) is not None]
     if left_out := len(points) - len(placed):
-        counted = console.counted(left_out, "figure of a checkpoint is", "figures of checkpoints are")
-        console.warn(console.plain(f"{run.name}: {counted} not drawn, as its log does not tell the tokens it had read"))
+        counted = console.counted(left_out, "figure", "figures")
+        why = "as neither a checkpoint nor the log tells the tokens read"
+        console.warn(console.plain(f"{run.name}: {counted} of '{points[0].title}' not shown, {why}"))
     placed.sort(key=lambda one: one[0])
     intervals = [one.interval or (one.value, one.value) for _, one in placed]
     return Curve(number, True, [tokens for tokens, _ in placed], [one.value for _, one in placed], intervals)

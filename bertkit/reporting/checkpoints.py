@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 from bertkit import console
@@ -71,15 +70,17 @@ def look(run: Run, asked: Sequence[str], pairs: Mapping[str, Sequence[MinimalPai
         for number, (step, folder) in enumerate(folders, 1):
             try:
                 filler = MaskFiller(folder, texts=len(asked or _ENGLISH) + len(clozes))
+                scorer = Scorer(folder, texts=2 * sum(map(len, pairs.values()))) if pairs else None
                 given = given or _given(run, asked, clozes, filler)  # the vocabulary is that of all checkpoints
                 if not (given.texts or given.clozes or pairs):
                     break
                 filled = filler.fill(given.texts, GUESSES) if given.texts else []
-                is_first = not fills and not figures
-                figures += [*_cloze(step, filler, given.clozes), *_minimal_pairs(step, folder, pairs, is_first)]
+                figures += _cloze(step, filler, given.clozes)
             except BertkitError as error:  # a checkpoint may be damaged, or removed while its run goes on
-                console.warn(console.plain(f"step {step:,} is left out: {error}"))
+                console.warn(console.plain(f"step {step:,} takes no test: {error}"))
                 continue
+            if scorer is not None:
+                figures += _minimal_pairs(step, scorer, pairs, says_misread=number == 1)
             guesses = [[[(guess.token_str, guess.score) for guess in mask] for mask in masks] for masks in filled]
             is_final = folder == run.folder
             fills += [Fill(step, is_final, text, masks) for text, masks in zip(given.texts, guesses, strict=True)]
@@ -87,24 +88,37 @@ def look(run: Run, asked: Sequence[str], pairs: Mapping[str, Sequence[MinimalPai
     return Look(fills, figures)
 
 
-def _cloze(step: int, filler: MaskFiller, clozes: Sequence[Cloze]) -> Iterator[CheckpointFigure]:
-    if clozes:
-        told = cloze_figures(filler, clozes)
-        title = "Cloze test: everyday words, right at once"
-        yield CheckpointFigure("cloze_accuracy", title, step, told["top_1"], tuple(told["top_1_interval_95"]))
+def _cloze(step: int, filler: MaskFiller, clozes: Sequence[Cloze]) -> list[CheckpointFigure]:
+    if not clozes:
+        return []
+    told = cloze_figures(filler, clozes)
+    title, interval = "Cloze test: everyday words, right at once", tuple(told["top_1_interval_95"])
+    return [CheckpointFigure("cloze", title, "accuracy", step, told["top_1"], interval)]
 
 
 def _minimal_pairs(
-    step: int, folder: Path, pairs: Mapping[str, Sequence[MinimalPair]], says_misread: bool
+    step: int, scorer: Scorer, pairs: Mapping[str, Sequence[MinimalPair]], says_misread: bool
 ) -> Iterator[CheckpointFigure]:
-    """``says_misread``: whether to say what the model misreads, which all checkpoints do alike."""
+    """``says_misread``: whether to say what the model misreads or cuts, which all checkpoints do alike.
+
+    Raises:
+        BertkitError: the model reads nothing of a sentence.
+    """
     for name, some in pairs.items():
-        scorer = Scorer(folder, texts=2 * len(some))
+        scorer.texts.cut = 0
         told = pair_figures(scorer, some)
         if says_misread:
             scorer.say_misread()
-        title = f"Minimal pairs of {name}, right"
-        yield CheckpointFigure(f"{name}_accuracy", title, step, told["accuracy"], tuple(told["accuracy_interval_95"]))
+            scorer.texts.say_cut(f" ({name})")
+        if told["equal"]:
+            equal = console.counted(told["equal"], "pair has", "pairs have")
+            console.note(
+                console.plain(
+                    f"step {step:,}: {equal} equal scores in {name}, and {'count' if told['equal'] > 1 else 'counts'} as wrong"
+                )
+            )
+        title, interval = f"Minimal pairs of {name}, right", tuple(told["accuracy_interval_95"])
+        yield CheckpointFigure(f"minimal_pairs_{name}", title, "accuracy", step, told["accuracy"], interval)
 
 
 class _Given(NamedTuple):

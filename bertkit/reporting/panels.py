@@ -63,6 +63,7 @@ class Panel:
         curves: one or two for each run that has it.
         level: the figure of a model that ignores the context, if known.
         named: the figure's name for people, if it is not that of ``title``.
+        metric: the name that tells how the figure is written, if it is not ``name``.
         is_over_tokens: whether the places are millions of tokens, rather than steps.
     """
 
@@ -70,6 +71,7 @@ class Panel:
     curves: list[Curve] = field(default_factory=list)
     level: float | None = None
     named: str = ""
+    metric: str = ""
     is_over_tokens: bool = False
 
     @property
@@ -78,7 +80,16 @@ class Panel:
 
     def at(self, place: float) -> str:
         """A place, in words."""
-        return f"{place:.3g} million tokens" if self.is_over_tokens else f"step {place:,}"
+        return f"{console.in_millions(round(place * 1e6))} tokens" if self.is_over_tokens else f"step {place:,}"
+
+    def shown(self, value: float) -> str:
+        """A value of the figure, for people."""
+        return shown(self.metric or self.name, value)
+
+    @property
+    def is_share(self) -> bool:
+        """Whether the figure is a share (0 to 1), which is written in per cent."""
+        return is_share(self.metric or self.name)
 
 
 def title(name: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertkit.io.outputs import check_output, new_output
 from bertkit.reporting.palette import COLOURS, as_variables, run_colour, run_dashes
-from bertkit.reporting.panels import OF_TRAINING, Curve, Panel, is_share, shown
+from bertkit.reporting.panels import OF_TRAINING, Curve, Panel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,15 +74,14 @@ def _dress(axes: "Axes", panel: Panel) -> None:
     along = "million tokens read" if panel.is_over_tokens else "step"
     axes.set_xlabel(along, color=_light("quiet"), labelpad=2)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=not panel.is_over_tokens))
-    form = ",.4g" if panel.is_over_tokens else ",.0f"
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format(value, form)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 100 else f"{value:g}"))
     values = [value for curve in panel.curves for value in curve.values]
     if panel.name == "perplexity" and min(values) > 0 and max(values) > 10 * min(values):
         axes.set_yscale("log")
         axes.yaxis.set_minor_formatter(NullFormatter())
     else:
         axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    if is_share(panel.name):
+    if panel.is_share:
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g} %"))
     elif panel.name != "lr":
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _tick(value)))
@@ -150,7 +149,7 @@ def _label_ends(axes: "Axes", panel: Panel) -> None:
         axes.text(
             1.015,
             height,
-            shown(panel.name, curve.values[-1]),
+            panel.shown(curve.values[-1]),
             transform=axes.transAxes,
             color=_light(run_colour(curve.run)),
             fontweight="bold" if curve.held_out else "normal",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertkit import console
 from bertkit.reporting import plots
-from bertkit.reporting.checkpoint_figures import CheckpointFigure, fine_tuned, panels_of_tests
+from bertkit.reporting.checkpoint_figures import fine_tuned, panels_of_tests
 from bertkit.reporting.checkpoints import Fill, Look
 from bertkit.reporting.marked import marked_mistakes
 from bertkit.reporting.pages import check_target, write_page
@@ -77,7 +77,8 @@ def write_report(
     """
     check_target(out, overwrite)
     panels = panels_of(runs)
-    tests = panels_of_tests(runs, {run.name: _of_checkpoints(run, runs, looks) for run in runs if run.is_pretraining})
+    tuned = fine_tuned(runs)
+    tests = panels_of_tests(runs, {name: [*looks.get(name, Look()).figures, *tuned[name]] for name in tuned})
     pngs = _pngs(runs, [*panels, *tests], out) if png else {}
     for path in pngs:
         plots.check_png(path, overwrite)
@@ -109,11 +110,6 @@ def write_report(
     return [out, *pngs]
 
 
-def _of_checkpoints(run: Run, runs: Sequence[Run], looks: Mapping[str, Look]) -> list[CheckpointFigure]:
-    """The figures of a run's checkpoints: of the tests that they took, and of those runs that fine-tuned them."""
-    return [*(looks[run.name].figures if run.name in looks else ()), *fine_tuned(run, runs)]
-
-
 def _drawn(panels: Sequence[Panel], names: Sequence[str]) -> list[tuple[Panel, "Markup"]]:
     """The panels, each with its drawing for the page."""
     from markupsafe import Markup
@@ -124,7 +120,8 @@ def _drawn(panels: Sequence[Panel], names: Sequence[str]) -> list[tuple[Panel, "
 def _described(panel: Panel, names: Sequence[str]) -> str:
     """A plot in words, for people who cannot see it."""
     ends = [
-        f"{names[curve.run]} {'held-out ' if curve.held_out else ''}{shown(panel.name, curve.values[-1])} "
+        f"{names[curve.run]} {'held-out ' if curve.held_out and not panel.is_over_tokens else ''}"
+        f"{panel.shown(curve.values[-1])} "
         f"at {panel.at(curve.places[-1])}"
         for curve in panel.curves
     ]

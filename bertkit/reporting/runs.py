@@ -13,7 +13,7 @@ from bertkit.errors import BertkitError
 from bertkit.io.structured import read_json, read_json_lines, read_toml
 from bertkit.settings.recipes import flat
 from bertkit.training.metrics_log import last_evaluation, read_metrics
-from bertkit.training.record import RUN, read_record
+from bertkit.training.record import RUN, STATE, read_record
 from bertkit.training.run_folder import METRICS, PREDICTIONS, RECIPE, RESULTS
 
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
@@ -68,13 +68,40 @@ class Run:
             return None
         return {**sweep, "runs": sorted(sweep["runs"], key=lambda run: abs(run[sweep["metric"]] - sweep["best"]))}
 
+    @property
+    def headline(self) -> tuple[str, float] | None:
+        """The metric by which a fine-tuned model was chosen, and its figure; None where there is none."""
+        metrics = self.facts.get("metrics")
+        name = str(metrics[0]) if isinstance(metrics, list) and metrics else ""
+        value = self.results.get(f"eval_{name}")
+        return (name, value) if is_number(value) else None
+
+    @property
+    def base_folder(self) -> Path | None:
+        """The path of the model that the run began from; None for a new one.
+
+        It was typed in another directory, perhaps, which is told by the run's folder and by how that was typed.
+        """
+        begun_from, out = self.facts.get("base_model"), Path(str(self.facts.get("out") or "."))
+        if not isinstance(begun_from, str):
+            return None
+        folder, typed = self.folder.resolve(), out.parts
+        is_below = bool(typed) and not out.is_absolute() and folder.parts[-len(typed) :] == typed
+        return ((folder.parents[len(typed) - 1] if is_below else Path()) / begun_from).resolve()
+
     def tokens_at(self, step: int) -> float | None:
-        """The tokens that the run had read at a step, between two logged ones in proportion; None where none are logged."""
+        """The tokens that the run had read at a step: as its checkpoint says, or as is logged, between two steps in proportion.
+
+        None where neither is there.
+        """
         import numpy as np
 
+        saved = read_json(path) if (path := self.folder / f"checkpoint-{step}" / STATE).is_file() else {}
+        if is_number(saved.get("tokens")):
+            return float(saved["tokens"])
         logged = sorted((line["step"], line["tokens"]) for line in self.metrics if is_number(line.get("tokens")))
         steps, tokens = zip((0, 0), *logged, strict=True)
-        return float(np.interp(step, steps, tokens)) if logged else None
+        return float(np.interp(step, steps, tokens)) if step <= steps[-1] else None
 
     def checkpoint_step(self, folder: Path) -> int | None:
         """The step of the run's model in a folder, which may be gone; None for the folder of another model."""

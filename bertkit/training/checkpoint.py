@@ -20,10 +20,10 @@ from bertkit import console
 from bertkit.errors import BertkitError
 from bertkit.io.atomic import new_folder, write_json
 from bertkit.io.structured import parsed_json, read_json
-from bertkit.training.record import MANIFEST
+from bertkit.training.record import MANIFEST, STATE
 
 _NAME = re.compile(r"checkpoint-(\d+)")
-_STATE, _OPTIMIZER, _WEIGHTS = "state.json", "optimizer.safetensors", "model.safetensors"
+_OPTIMIZER, _WEIGHTS = "optimizer.safetensors", "model.safetensors"
 
 
 @dataclass(config=ConfigDict(strict=True, extra="forbid"))
@@ -80,9 +80,9 @@ def save_checkpoint(
         shutil.rmtree(folder)
     with new_folder(folder) as fresh:
         save_model(fresh)
-        write_json(fresh / _STATE, asdict(progress))
+        write_json(fresh / STATE, asdict(progress))
         _write_optimizer(fresh / _OPTIMIZER, optimizer_state)
-        shutil.copymode(fresh / _STATE, fresh / _OPTIMIZER)  # safetensors makes files that only their owner can read
+        shutil.copymode(fresh / STATE, fresh / _OPTIMIZER)  # safetensors makes files that only their owner can read
         files = {path.name: [path.stat().st_size, _sha256(path)] for path in sorted(fresh.iterdir())}
         write_json(fresh / MANIFEST, files)
     others = [path for step, path in _checkpoints(out) if step not in (progress.step, protected)]
@@ -125,11 +125,11 @@ def read_progress(folder: Path) -> Progress:
         BertkitError: the file is missing, or does not have the form that bertkit writes.
     """
     try:
-        return Progress(**read_json(folder / _STATE))
+        return Progress(**read_json(folder / STATE))
     except ValidationError as error:
         first = error.errors()[0]
         raise BertkitError(
-            f"{folder / _STATE} is of no checkpoint of bertkit: {first['loc'][0]} is {str(first['input'])[:40]!r}"
+            f"{folder / STATE} is of no checkpoint of bertkit: {first['loc'][0]} is {str(first['input'])[:40]!r}"
         ) from None
 
 
@@ -192,7 +192,7 @@ def _damage(folder: Path) -> str | None:
             path = folder / Path(name).name
             if path.stat().st_size != size or _sha256(path) != digest:
                 return f"{name} is not what was written"
-        missing = {_STATE, _OPTIMIZER, _WEIGHTS} - manifest.keys()
+        missing = {STATE, _OPTIMIZER, _WEIGHTS} - manifest.keys()
         return f"no {sorted(missing)[0]}" if missing else None
     except (BertkitError, OSError, ValueError, TypeError) as error:
         return f"its manifest cannot be read ({error})"

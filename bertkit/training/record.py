@@ -20,8 +20,8 @@ from bertkit.io.structured import read_json
 
 RUN, EXPORT = "run.json", "export.json"
 """An export's record has another name, so that its folder is not taken for that of a run and resumed, replaced or reported."""
-MANIFEST = "manifest.json"
-"""Of a checkpoint: the sizes and hashes of its files."""
+MANIFEST, STATE = "manifest.json", "state.json"
+"""Of a checkpoint: the sizes and hashes of its files, and how far the run was."""
 # What tells the commands that use a model what it is and has learned.
 _KEPT = ("kind", "base_model", "documents_with_pairs", "learned_objective", "learned_length")
 _PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "datasets", "numpy")

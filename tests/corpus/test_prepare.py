@@ -271,7 +271,10 @@ def test_a_text_of_long_phrases_gets_no_more_word_pieces_than_occur_40_times_on_
     syllables = ["".join(draws.choices("abcdefghij", k=3)) for _ in range(60)]
     texts = ["".join(draws.choices(syllables, k=6)) for _ in range(2000)] * 2
     pieces = train_vocabulary(lambda: texts, None, True)
-    assert f"{len(pieces):,} word pieces are learned: 4,096 would occur fewer than 40 times each" in capsys.readouterr().err
+    assert (
+        f"{len(pieces):,} word pieces are learned: 4,096 would occur fewer than 40 times each"
+        in capsys.readouterr().err
+    )
     assert pieces == train_vocabulary(lambda: texts, len(pieces), True)  # it is the vocabulary of that size
 
     def tokens(pieces):  # counted by transformers' own tokenizer

@@ -14,8 +14,7 @@ from bertkit.corpus.sources import Source, find_sources
 from bertkit.corpus.store import IDS_FILE, INFO_FILE
 from bertkit.errors import BertkitError
 from bertkit.io.text import ReadReport
-from bertkit.training import checkpoint
-from bertkit.training.record import MANIFEST, RUN
+from bertkit.training.record import MANIFEST, RUN, STATE
 from bertkit.training.run_folder import RECIPE
 
 LINKS = pytest.mark.skipif(os.name == "nt", reason="Windows needs rights to make links")
@@ -240,7 +239,7 @@ def test_runs_and_models_are_left_out_unless_they_are_named(tmp_path, monkeypatc
     own = {
         "runs/one": (RUN, RECIPE, "README.md", "metrics.jsonl", "vocab.txt", "checkpoint-3/vocab.txt"),
         "runs/begun": (RECIPE, "metrics.jsonl", "README.md"),
-        "kept/checkpoint-3": (MANIFEST, checkpoint._STATE, "vocab.txt"),
+        "kept/checkpoint-3": (MANIFEST, STATE, "vocab.txt"),
         "prepared": (INFO_FILE, IDS_FILE, "vocab.txt"),
         "cut": (IDS_FILE, "vocab.txt"),
         "exported": ("config.json", "vocab.txt", "README.md"),

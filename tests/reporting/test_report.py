@@ -224,7 +224,7 @@ def test_the_command_fills_masks_at_each_checkpoint(tmp_path: Path, tiny_model: 
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0
     assert result.stdout == f"{tmp_path / 'r.html'}\n"
-    assert "step 70 is left out" in result.stderr
+    assert "step 70 takes no test" in result.stderr
     cells = Page(tmp_path / "r.html").cells
     best = MaskFiller(tiny_model).fill(["the [MASK] sat ."])[0][0][0]
     place = cells.index("the [MASK] sat .")
@@ -247,7 +247,7 @@ def test_the_cloze_test_is_a_curve_over_the_checkpoints_of_a_run_in_english(tmp_
     [read] = read_runs([run])
     told = bertkit.evaluate("embedded", cloze=True)
     figures = look(read, (), {}).figures
-    assert [(one.name, one.step) for one in figures] == [("cloze_accuracy", 50), ("cloze_accuracy", 100)]
+    assert [(one.test, one.step) for one in figures] == [("cloze", 50), ("cloze", 100)]
     assert {one.value for one in figures} == {told["top_1"]}
     assert figures[0].interval == tuple(told["top_1_interval_95"])
     recipe = run / "recipe.toml"
@@ -261,7 +261,7 @@ def test_minimal_pairs_are_a_curve_over_the_tokens_that_the_checkpoints_had_read
 ) -> None:
     run, pairs = pretraining_run(tmp_path / "a"), tmp_path / "cats.tsv"
     pairs.write_text(
-        "good\tbad\nthe cat sat .\tcat the sat .\nthe dog ran .\tthe dog dog .\nthe cat ran .\tran cat .\n"
+        "good\tbad\nthe cat sat .\tcat the sat .\nthe dog ran .\tthe dog dog .\nthe cat ran .\tran cat .\nzebra\tgiraffe\n"
     )
     for where in (run / "checkpoint-50", run):
         where.mkdir(exist_ok=True)
@@ -270,10 +270,19 @@ def test_minimal_pairs_are_a_curve_over_the_tokens_that_the_checkpoints_had_read
     arguments = [str(run), "--out", str(tmp_path / "r.html"), "--png", "--minimal-pairs", str(pairs)]
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     right = bertkit.evaluate(str(tiny_model), minimal_pairs=pairs)["accuracy"]
-    label = f"Minimal pairs of cats.tsv, right: a held-out {right:.1%}".replace("%", " %") + " at 0.1 million tokens"
+    label = f"Minimal pairs of cats.tsv, right: a {right:.1%}".replace("%", " %") + " at 0.1M tokens"
     assert label in [attrs.get("aria-label") for tag, attrs in Page(tmp_path / "r.html").tags if tag == "svg"]
     assert "What pretraining buys" in Page(tmp_path / "r.html").cells
-    assert (tmp_path / "r-cats-tsv-accuracy.png").is_file()
+    assert (tmp_path / "r-minimal-pairs-cats-tsv.png").is_file()
+    assert "step 50: 2 pairs have equal scores in cats.tsv, and count as wrong" in " ".join(result.stderr.split())
+    (tmp_path / "b").mkdir()
+    again = ["--minimal-pairs", str(tmp_path / "b" / ".." / "cats.tsv")]
+    CliRunner().invoke(app, [*arguments, *again], catch_exceptions=False)
+    assert [attrs.get("aria-label") for tag, attrs in Page(tmp_path / "r.html").tags if tag == "svg"].count(label) == 1
+
+    pairs.write_text("good\tbad\nthe cat sat .\tcat the sat .\n\x7f\u00ad\tthe cat\n")
+    result = CliRunner().invoke(app, arguments)
+    assert "cats.tsv:3 has an empty sentence 'good'" in str(result.exception)
 
     tuned = finetuning_run(tmp_path / "tuned")
     result = CliRunner().invoke(app, [str(tuned), *arguments[1:]])
