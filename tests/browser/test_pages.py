@@ -11,14 +11,17 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture(scope="module")
 def report_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from bertkit.reporting.report import Fill, write_report
+    from bertkit.reporting.checkpoint_figures import CheckpointFigure
+    from bertkit.reporting.checkpoints import Fill, Look
+    from bertkit.reporting.report import write_report
     from bertkit.reporting.runs import read_runs
 
     where = tmp_path_factory.mktemp("report")
     folders = [pretraining_run(where / "a"), pretraining_run(where / ("long-" * 20)), finetuning_run(where / "ft")]
     guesses = [[(f"a rather long guess {number}", 0.2) for number in range(5)]] * 2
-    fills = {"a": [Fill(step, step == 100, "i [MASK] a [MASK] boy .", guesses) for step in (50, 100)]}
-    return write_report(read_runs(folders), fills, where / "report.html")[0]
+    fills = [Fill(step, step == 100, "i [MASK] a [MASK] boy .", guesses) for step in (50, 100)]
+    figures = [CheckpointFigure("cloze", "Cloze test", "accuracy", step, step / 200, (0.1, 0.6)) for step in (50, 100)]
+    return write_report(read_runs(folders), {"a": Look(fills, figures)}, where / "report.html")[0]
 
 
 @pytest.fixture(scope="module")
