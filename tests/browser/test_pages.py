@@ -82,7 +82,7 @@ def test_text_stands_out(browser: Browser, page: Path, scheme: str, toggled: boo
 def test_curves_are_drawn_within_their_plots(browser: Browser, report_page: Path) -> None:
     browser.open(report_page)
     figures = browser.elements("figure.curve")
-    assert len(figures) == 10  # nine of pretraining, and the accuracy of the classifier
+    assert len(figures) == 11  # nine of pretraining, the accuracy of the classifier, and the cloze test
     for figure in figures:
         plot = figure.find_element("tag name", "svg").rect
         curves = figure.find_elements("css selector", "path[style*='--run-']")
