@@ -64,6 +64,7 @@ def look(run: Run, asked: Sequence[str], pairs: Mapping[str, Sequence[MinimalPai
     fills: list[Fill] = []
     figures: list[CheckpointFigure] = []
     given: _Given | None = None
+    has_said = False
     clozes = read_cloze(EMBEDDED_CLOZE) if _language(run).startswith("en") else []
     folders = model_folders(run)
     with console.progress(f"testing {run.name}", len(folders), "model") as line:
@@ -80,7 +81,8 @@ def look(run: Run, asked: Sequence[str], pairs: Mapping[str, Sequence[MinimalPai
                 console.warn(console.plain(f"step {step:,} takes no test: {error}"))
                 continue
             if scorer is not None:
-                figures += _minimal_pairs(step, scorer, pairs, says_misread=number == 1)
+                figures += _minimal_pairs(step, scorer, pairs, says_misread=not has_said)
+                has_said = True
             guesses = [[[(guess.token_str, guess.score) for guess in mask] for mask in masks] for masks in filled]
             is_final = folder == run.folder
             fills += [Fill(step, is_final, text, masks) for text, masks in zip(given.texts, guesses, strict=True)]
