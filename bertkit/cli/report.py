@@ -1,7 +1,5 @@
 """``bertkit report``: writes a page about one or several runs."""
 
-from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -35,7 +33,7 @@ def report(
     from bertkit.inference.minimal_pairs import read_pairs
     from bertkit.reporting.checkpoints import look
     from bertkit.reporting.pages import check_target
-    from bertkit.reporting.runs import read_runs
+    from bertkit.reporting.runs import paths_by_name, read_runs
 
     for text in fill or ():
         check_text(text)
@@ -49,16 +47,9 @@ def report(
             )
     if fill and tuned:
         console.note(console.plain(f"--fill is for runs of pretraining, and not for {console.listed(tuned, 3)}"))
-    pairs = {name: read_pairs(path) for name, path in _named(minimal_pairs or ()).items()}
+    pairs = {name: read_pairs(path) for name, path in paths_by_name(minimal_pairs or ()).items()}
     looks = {run.name: look(run, fill or (), pairs) for run in shown if run.is_pretraining}
     from bertkit.reporting.report import write_report
 
     for path in write_report(shown, looks, out, png, overwrite):
         console.out.print(str(path), markup=False)
-
-
-def _named(paths: Sequence[Path]) -> dict[str, Path]:
-    """The paths by their names, or by the whole paths where two have the same name."""
-    places = {path.resolve(): path for path in paths}
-    names = Counter(place.name for place in places)
-    return {place.name if names[place.name] == 1 else str(path): path for place, path in places.items()}

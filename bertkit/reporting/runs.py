@@ -3,7 +3,9 @@
 import math
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -96,9 +98,10 @@ class Run:
         """
         import numpy as np
 
-        saved = read_json(path) if (path := self.folder / f"checkpoint-{step}" / STATE).is_file() else {}
-        if is_number(saved.get("tokens")):
-            return float(saved["tokens"])
+        with suppress(BertkitError):  # a damaged checkpoint tells nothing
+            saved = _there(self.folder / f"checkpoint-{step}" / STATE, read_json)
+            if is_number(saved.get("tokens")):
+                return float(saved["tokens"])
         logged = sorted((line["step"], line["tokens"]) for line in self.metrics if is_number(line.get("tokens")))
         steps, tokens = zip((0, 0), *logged, strict=True)
         return float(np.interp(step, steps, tokens)) if step <= steps[-1] else None
@@ -122,15 +125,17 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
     Raises:
         BertkitError: a folder does not exist, or no run wrote it.
     """
+    by_name = paths_by_name([run for folder in folders for run in _with_inner(Path(folder))])
+    return [_read(folder, name) for name, folder in by_name.items()]
+
+
+def paths_by_name(paths: Sequence[Path]) -> dict[str, Path]:
+    """The paths in order, each place once, by their names, or by the whole paths where two have the same name."""
     by_place: dict[Path, Path] = {}
-    for run in (run for folder in folders for run in _with_inner(Path(folder))):
-        by_place.setdefault(run.resolve(), run)
-    unique = list(by_place.values())
-    names = [folder.resolve().name for folder in unique]
-    return [
-        _read(folder, name if names.count(name) == 1 else str(folder))
-        for folder, name in zip(unique, names, strict=True)
-    ]
+    for path in paths:
+        by_place.setdefault(path.resolve(), path)
+    names = Counter(place.name for place in by_place)
+    return {place.name if names[place.name] == 1 else str(path): path for place, path in by_place.items()}
 
 
 def _with_inner(folder: Path) -> list[Path]:

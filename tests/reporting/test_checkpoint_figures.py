@@ -116,6 +116,8 @@ def test_the_tokens_are_those_of_the_checkpoint_and_none_are_made_up(
     (folder / "checkpoint-45" / "state.json").write_text('{"step": 45, "tokens": 12345}')
     [run] = read_runs([folder])
     assert [run.tokens_at(step) for step in (0, 45, 55, 100, 101)] == [0, 12_345, 55_000, 100_000, None]
+    (folder / "checkpoint-45" / "state.json").write_text('{"step": 45, "tok')  # damaged: the log is asked
+    assert run.tokens_at(45) == 45_000
     figures = [CheckpointFigure("cloze", "Cloze", "accuracy", step, 0.5) for step in (100, 101)]
     [panel] = panels_of_tests([run], {"a": figures})
     assert panel.curves[0].places == [0.1]
