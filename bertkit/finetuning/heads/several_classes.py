@@ -67,7 +67,7 @@ class SeveralClasses(SequenceHead):
             for column, labels, fits in zip(shares.T, split.labels.T, enough, strict=True)
         ]
         if not enough.all():
-            others = "; of the others, from what gives the best F1 there" if enough.any() else ""
+            others = "; the others from what gives the best F1 there" if enough.any() else ""
             console.note(
                 f"too few rows in {split.name} to fit thresholds (under {_FEWEST_ROWS}): {(~enough).sum():,} of {len(enough):,} "
                 f"classes, which are predicted from a probability of {_HALF} on{others}"
